@@ -1,0 +1,365 @@
+//! Issue: the one form in which a failure reaches a person or a partner system.
+//!
+//! Comes in   a code of the catalogue, one sentence on the case at hand, the place.
+//! Goes out   the same words everywhere: command line, HTTP (`OperationOutcome`), ledger.
+//! Never      a name, number, date of birth or other patient detail; never a socket error or SQL.
+//!
+//! Why a closed catalogue: a code is a promise. It has a page under `issues/`, a test that
+//! provokes it, and an answer to "who acts" and "what next" that support staff can search for.
+//! Causes go to the log beside the code; they never reach the partner.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// A failure with its way forward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// Which failure of the catalogue.
+    pub code: Code,
+    /// One sentence on this case. Never a name, number, date of birth or other patient detail.
+    pub detail: String,
+    /// FHIRPath of the offending element, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// Byte offset in the body as received, when the place is known that exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
+/// Who can clear the issue. Shown first, because it tells readers whether to read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Actor {
+    /// The sending house: its integration staff, clerks or clinicians.
+    Provider,
+    /// The receiving house: the plan's gateway operators or member services.
+    Payer,
+    /// Whoever sent the request that was refused.
+    Sender,
+    /// Whoever runs this house.
+    Operator,
+    /// It clears itself; the gateway retries.
+    Nobody,
+}
+
+/// One row of the catalogue: everything that is fixed about a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// The stable public spelling, also the name of its page: `issues/<slug>.md`.
+    pub slug: &'static str,
+    /// What it means, in one line, without the case at hand.
+    pub title: &'static str,
+    /// The HTTP status with which a door answers it.
+    pub status: u16,
+    /// R4 `issue-type`.
+    pub kind: &'static str,
+    /// Who acts.
+    pub actor: Actor,
+    /// The next step, in the imperative.
+    pub next: &'static str,
+    /// After how many seconds a repeat of the same request can help, if ever.
+    pub retry_after: Option<u32>,
+}
+
+macro_rules! catalogue {
+    ($($code:ident $slug:literal $status:literal $kind:literal $actor:ident $retry:expr;
+       $title:literal; $next:literal)*) => {
+        /// Every code is a promise: adding one means adding its page and a test that provokes it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code { $(#[doc = $title] #[serde(rename = $slug)] $code),* }
+
+        impl Code {
+            /// The whole catalogue, in its order of print.
+            pub const ALL: &'static [Code] = &[$(Code::$code),*];
+
+            /// The whole table in one place, so that a reviewer sees a missing answer at a glance.
+            pub const fn row(self) -> Row {
+                match self { $(Code::$code => Row {
+                    slug: $slug, title: $title, status: $status, kind: $kind,
+                    actor: Actor::$actor, next: $next, retry_after: $retry,
+                }),* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    // Reading what arrived.
+    BodyMalformed "body-malformed" 400 "structure" Sender None;
+        "the body is not well-formed FHIR JSON";
+        "mend the body at the place named; sending the same bytes again cannot help"
+    BodyTooLarge "body-too-large" 413 "too-long" Sender None;
+        "the body is larger than this door takes";
+        "send fewer resources in one push, or agree on bulk submission"
+    MediaTypeUnsupported "media-type-unsupported" 415 "not-supported" Sender None;
+        "the media type or its fhirVersion is not one this door reads";
+        "send application/fhir+json with fhirVersion 4.0"
+    NotAcceptable "not-acceptable" 406 "not-supported" Sender None;
+        "the answer cannot be given in the form asked for";
+        "ask for application/fhir+json with fhirVersion 4.0"
+    BundleInvalid "bundle-invalid" 400 "structure" Sender None;
+        "the Bundle is not one this door can act on";
+        "send a transaction Bundle of PUT or DELETE entries, each with its resource and request"
+    EntryInvalid "entry-invalid" 400 "invalid" Sender None;
+        "an entry of the Bundle cannot be acted on";
+        "mend the entry named; nothing of the Bundle was filed"
+    TooManyEntries "too-many-entries" 413 "too-long" Sender None;
+        "the Bundle holds more entries than this door takes at once";
+        "split the push, or agree on bulk submission"
+    ReferenceUnresolved "reference-unresolved" 422 "not-found" Sender None;
+        "a reference points to nothing in the Bundle or in the records";
+        "send the resource it points to in the same Bundle, or cut the reference"
+    IdentityMismatch "identity-mismatch" 403 "forbidden" Sender None;
+        "a record's id is not the one derived from the sender's registered namespace";
+        "derive ids as agreed: SHA-256 over namespace, type and source id, and name them in meta.source"
+    RecordOwnedByAnother "record-owned-by-another" 403 "forbidden" Sender None;
+        "the record belongs to another sender";
+        "send it by POST, so that it gets an id of its own"
+    KeyConflict "key-conflict" 409 "conflict" Sender None;
+        "the same key came before with other content";
+        "repeat the first bytes under this key, or send the new content under a new Bundle.identifier"
+    KeyBusy "key-busy" 503 "transient" Nobody Some(2);
+        "the same key is being worked on";
+        "repeat the same bytes a little later; the first answer will be given again"
+    // Signing in.
+    SignInRequired "sign-in-required" 401 "login" Sender None;
+        "the request carries no valid access token";
+        "get a token from the token endpoint named in .well-known/smart-configuration"
+    CredentialRefused "credential-refused" 401 "security" Sender None;
+        "the client assertion was refused";
+        "check client id, key, audience, expiry and clock; use each jti once"
+    ScopeMissing "scope-missing" 403 "forbidden" Sender None;
+        "the token's scopes do not cover this request";
+        "ask for a token with the scope named, or have the partner's registration widened"
+    // Matching and filing.
+    MemberNotNamed "member-not-named" 422 "required" Sender None;
+        "the push names no member: one Patient and a member id are needed";
+        "send exactly one Patient, and its member id as an identifier of type MB or in Coverage.subscriberId"
+    MemberUnknown "member-unknown" 422 "not-found" Provider None;
+        "no member of this plan has the member id given";
+        "compare the member id with the insurance card, correct the coverage, and push again"
+    MemberMismatch "member-mismatch" 422 "conflict" Provider None;
+        "the member id is known, but the demographics are another person's";
+        "check that the coverage belongs to this patient; correct whichever is wrong, and push again"
+    MemberHeld "member-held" 202 "incomplete" Payer None;
+        "the push is kept; a person at the plan looks for the member";
+        "nothing to send again; poll the Content-Location until the answer is there"
+    KindNotAgreed "kind-not-agreed" 403 "forbidden" Provider None;
+        "the agreement does not cover this kind of push or resource";
+        "widen the agreement with the plan, or leave these resources out"
+    OlderThanFiled "older-than-filed" 200 "informational" Nobody None;
+        "a later push has already filed this record; the older content was set aside";
+        "nothing to do; the later content stands"
+    // Reading and searching what is filed.
+    ResourceUnknown "resource-unknown" 404 "not-found" Sender None;
+        "no such record, or none this caller may see";
+        "check type and id, or search for the patient's records"
+    ResourceDeleted "resource-deleted" 410 "deleted" Sender None;
+        "the record was withdrawn by its sender";
+        "nothing to fetch; its history and the ledger say when and why"
+    ParameterUnsupported "parameter-unsupported" 400 "not-supported" Sender None;
+        "a search parameter is not one this door knows for this type";
+        "use the search parameters listed in /metadata"
+    ParameterInvalid "parameter-invalid" 400 "value" Sender None;
+        "a search parameter's value cannot be read";
+        "mend the value named"
+    InteractionUnsupported "interaction-unsupported" 405 "not-supported" Sender None;
+        "this door does not offer that interaction";
+        "use the interactions listed in /metadata"
+    StatusUnknown "status-unknown" 404 "not-found" Sender None;
+        "no such submission, or none of this caller's";
+        "use the Content-Location exactly as it was given"
+    // Trigger and scope.
+    EncounterUnknown "encounter-unknown" 404 "not-found" Provider None;
+        "the source holds no such encounter";
+        "look it up with `handover find`, then push by the id it prints"
+    EncounterUnfinished "encounter-unfinished" 422 "business-rule" Provider None;
+        "the encounter is not finished";
+        "push again when it is finished, or let the agreement allow unfinished ones"
+    CoverageMissing "coverage-missing" 422 "not-found" Provider None;
+        "the patient has no coverage active on the encounter's date";
+        "add or correct the coverage in the EHR, then release"
+    PayerUnmapped "payer-unmapped" 422 "business-rule" Provider None;
+        "a coverage names a payer that no agreement covers";
+        "add an agreement for this payer or map its identifier in one, then release"
+    PurposeNotAgreed "purpose-not-agreed" 422 "business-rule" Provider None;
+        "the agreement does not allow this purpose";
+        "push for a purpose of the agreement, or widen it with the plan"
+    // Route.
+    PayerUnreachable "payer-unreachable" 503 "transient" Nobody Some(30);
+        "the payer's door does not answer";
+        "none needed; the next attempt is scheduled"
+    PayerUntrusted "payer-untrusted" 502 "security" Provider None;
+        "the payer's certificate is not one this house trusts";
+        "compare the certificate authority in the partner's public file with the plan, then release"
+    VersionMismatch "version-mismatch" 502 "not-supported" Payer None;
+        "the payer's door does not speak FHIR R4";
+        "agree with the plan on an R4 endpoint, pin it in the partner's file, then release"
+    CapabilityMissing "capability-missing" 502 "not-supported" Payer None;
+        "the payer's door does not offer what the agreement needs";
+        "have the plan offer the interaction named, or change the agreement's form, then release"
+    // Collect.
+    SourceUnreachable "source-unreachable" 503 "transient" Nobody Some(10);
+        "the EHR does not answer";
+        "none needed; the next attempt is scheduled"
+    SourceRefused "source-refused" 502 "forbidden" Provider None;
+        "the EHR refused the gateway's request";
+        "check the gateway's registration and scopes in the EHR, then release"
+    SourceUnreadable "source-unreadable" 502 "invalid" Provider None;
+        "the EHR's answer cannot be read or is incomplete";
+        "report the place named to the EHR's vendor, then release"
+    // Shape.
+    AllWithheld "all-withheld" 422 "suppressed" Provider None;
+        "nothing of this push may travel to this payer";
+        "none if the rule is meant; else mend the rule or restriction named, and push again"
+    RestrictionsUnreadable "restrictions-unreadable" 500 "exception" Operator None;
+        "the table of restrictions cannot be read, so nothing may be sent";
+        "mend the file named, then release"
+    // Deliver and settle.
+    PayerRefused "payer-refused" 422 "business-rule" Provider None;
+        "the payer refused the push";
+        "read the payer's words below, correct the chart or the agreement, then release"
+    SignInRefused "sign-in-refused" 502 "login" Provider None;
+        "the payer refused this house's credential";
+        "compare client id and public key with what the plan registered, then release"
+    PayloadTooLarge "payload-too-large" 413 "too-long" Provider None;
+        "the push is larger than the payer's door takes";
+        "agree on bulk submission with the plan, or narrow the agreement, then release"
+    AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
+        "the payer's answer cannot be understood";
+        "ask the plan what became of the push named by its key, then release"
+    DeadlinePassed "deadline-passed" 504 "timeout" Provider None;
+        "the push could not be settled before its deadline";
+        "call the plan's support with the push id, then release or withdraw"
+    // The house itself.
+    HouseBusy "house-busy" 503 "throttled" Nobody Some(1);
+        "the house has as much work as it can hold";
+        "repeat the same request after the time named"
+    StoreUnavailable "store-unavailable" 503 "no-store" Operator Some(10);
+        "the house cannot write to its store";
+        "free disk space or mend the store, then repeat the request; nothing was accepted"
+    HouseLocked "house-locked" 423 "lock-error" Operator None;
+        "another process holds this house";
+        "use the running house, or stop it first"
+    LedgerBroken "ledger-broken" 500 "exception" Operator None;
+        "the ledger does not verify";
+        "stop the house, keep the files, and restore from a backup that verifies"
+    ConfigInvalid "config-invalid" 500 "invalid" Operator None;
+        "the configuration cannot be used";
+        "mend the line named"
+    BindRefused "bind-refused" 500 "security" Operator None;
+        "the house may not listen beyond loopback without TLS and sign-in";
+        "configure [tls] and at least one partner credential, or listen on 127.0.0.1"
+    KeyUnusable "key-unusable" 500 "security" Operator None;
+        "a key or certificate file cannot be used";
+        "restore the file named, or make new keys and send partners the new public file"
+    CommandInvalid "command-invalid" 400 "invalid" Sender None;
+        "the command cannot be carried out as given";
+        "see `handover help`, and mend what is named"
+    PushUnknown "push-unknown" 404 "not-found" Sender None;
+        "no push, trigger or submission has this id";
+        "list them with `handover list`"
+    NotWaiting "not-waiting" 409 "conflict" Sender None;
+        "the push or submission is not waiting for a person";
+        "see its state with `handover show`"
+    PartnerUnknown "partner-unknown" 404 "not-found" Operator None;
+        "no partner has this name";
+        "add the partner's public file with `handover partner add`"
+    InternalError "internal-error" 500 "exception" Operator None;
+        "the gateway met a fault of its own";
+        "report the request id; the log beside it names the cause"
+}
+
+impl Issue {
+    /// An issue without a place.
+    pub fn new(code: Code, detail: impl Into<String>) -> Issue {
+        Issue { code, detail: detail.into(), expression: None, offset: None }
+    }
+
+    /// The same issue, at a place given as FHIRPath (or as a parameter, header or file name).
+    pub fn at(mut self, expression: impl Into<String>) -> Issue {
+        self.expression = Some(expression.into());
+        self
+    }
+
+    /// The `OperationOutcome` of one issue, or of several that are reported at once.
+    ///
+    /// Shape: severity, R4 issue type, `details.coding` with our stable code, the sentence, and
+    /// in `diagnostics` who acts and the next step (FHIR R4 §2.36 OperationOutcome).
+    pub fn outcome<'a>(issues: impl IntoIterator<Item = &'a Issue>) -> Vec<u8> {
+        let rows: Vec<_> = issues.into_iter().map(Issue::to_json).collect();
+        let outcome = serde_json::json!({ "resourceType": "OperationOutcome", "issue": rows });
+        outcome.to_string().into_bytes()
+    }
+
+    /// One element of `OperationOutcome.issue`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let row = self.code.row();
+        let severity = match row.status {
+            200..300 => "information",
+            500.. => "fatal",
+            _ => "error",
+        };
+        let place = match self.offset {
+            Some(offset) => format!(" Place: byte {offset}."),
+            None => String::new(),
+        };
+        let mut issue = serde_json::json!({
+            "severity": severity,
+            "code": row.kind,
+            "details": {
+                "coding": [{ "system": CODE_SYSTEM, "code": row.slug, "display": row.title }],
+                "text": self.detail,
+            },
+            "diagnostics": format!("Who acts: {}. Next: {}.{place}", row.actor, row.next),
+        });
+        if let Some(expression) = &self.expression {
+            issue["expression"] = serde_json::json!([expression]);
+        }
+        issue
+    }
+}
+
+/// The code system of `details.coding`: stable, ours, and the path of the pages.
+pub const CODE_SYSTEM: &str = "urn:handover:issue";
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Actor::Provider => "the provider",
+            Actor::Payer => "the payer",
+            Actor::Sender => "the sender of the request",
+            Actor::Operator => "whoever runs this house",
+            Actor::Nobody => "nobody",
+        })
+    }
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = self.code.row();
+        write!(f, "{}: {}", row.slug, self.detail)?;
+        if let Some(expression) = &self.expression {
+            write!(f, "\n  place: {expression}")?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, "\n  byte: {offset}")?;
+        }
+        write!(f, "\n  who acts: {}\n  next: {}", row.actor, row.next)
+    }
+}
+
+impl std::error::Error for Issue {}
+
+impl Code {
+    /// After how long a repeat of the same request can help, if ever.
+    pub fn retry_after(self) -> Option<Duration> {
+        self.row().retry_after.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// The code with this public spelling.
+    pub fn from_slug(slug: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.row().slug == slug)
+    }
+}

@@ -1,0 +1,11 @@
+//! The law: central types and every *pure* stop of both roads.
+//!
+//! Comes in   values: resources, agreements, answers, the time as an argument.
+//! Goes out   values: decisions, payloads, ledger lines, next steps.
+//! Never      reads a clock, draws a number, opens a file or a socket; no async runtime.
+//!
+//! Why pure: what may leave a house, and what it says about it, must be testable as a table.
+
+pub mod issue;
+
+pub use issue::{Actor, Code, Issue};
