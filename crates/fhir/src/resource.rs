@@ -1,0 +1,252 @@
+//! A resource: its bytes, and a small index of what the road asks of every resource.
+//!
+//! Comes in   the bytes of one FHIR R4 resource in JSON, as somebody sent them.
+//! Goes out   the same bytes; type, id, meta and the positions of its references without a search.
+//! Never      re-serialises: what came in goes out, digit for digit.
+//!
+//! Why an index of positions: rewriting every reference of a resource is then one pass over its
+//! bytes, and the digest of what was read is the digest of what was sent.
+
+use crate::json::{Doc, Kind, Node, ParseError, Reason, unescape};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One resource. Cloning is cheap: bytes and index are shared.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    bytes: Bytes,
+    index: Arc<Index>,
+}
+
+impl PartialEq for Resource {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Resource {}
+
+#[derive(Debug, Default)]
+struct Index {
+    kind: Range<usize>,
+    id: Option<Range<usize>>,
+    source: Option<Range<usize>>,
+    references: Vec<ReferenceSpan>,
+}
+
+/// Where a reference stands: byte positions of the string's content, without the quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceSpan {
+    /// Content of the string literal.
+    pub span: Range<usize>,
+    /// What kind of element holds it.
+    pub element: ReferenceElement,
+}
+
+/// Elements that point to other resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceElement {
+    /// `Reference.reference` (R4 §2.3).
+    Reference,
+    /// `Attachment.url` that names a Binary.
+    AttachmentUrl,
+}
+
+impl Resource {
+    /// Reads a resource. Errors name byte and FHIRPath (`Patient.meta.profile[0]`).
+    pub fn parse(bytes: impl Into<Bytes>) -> Result<Resource, ParseError> {
+        let bytes = bytes.into();
+        let index = Index::read(Doc::parse(&bytes)?.root())?;
+        Ok(Resource { bytes, index: Arc::new(index) })
+    }
+
+    /// Takes a resource out of a larger document that has been read already; `node` is its value.
+    pub fn within(outer: &Bytes, node: Node<'_, '_>) -> Result<Resource, ParseError> {
+        let span = node.span();
+        let mut index = Index::read(node)?;
+        index.shift(span.start);
+        Ok(Resource { bytes: outer.slice(span), index: Arc::new(index) })
+    }
+
+    /// `resourceType`.
+    pub fn kind(&self) -> &str {
+        self.slice(&self.index.kind)
+    }
+
+    /// The logical id, when there is one.
+    pub fn id(&self) -> Option<&str> {
+        self.index.id.as_ref().map(|span| self.slice(span))
+    }
+
+    /// `Type/id`, or `Type/?` for a resource without an id.
+    pub fn local_reference(&self) -> String {
+        format!("{}/{}", self.kind(), self.id().unwrap_or("?"))
+    }
+
+    /// `meta.source`, when there is one.
+    pub fn source(&self) -> Option<Cow<'_, str>> {
+        self.index.source.as_ref().map(|span| unescape(self.slice(span)))
+    }
+
+    /// The bytes as they came.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Every reference with its position, in document order, contained resources included.
+    pub fn references(&self) -> &[ReferenceSpan] {
+        &self.index.references
+    }
+
+    /// The text of a reference of this resource, escapes resolved.
+    pub fn reference_text(&self, reference: &ReferenceSpan) -> Cow<'_, str> {
+        unescape(self.slice(&reference.span))
+    }
+
+    /// SHA-256 of the bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.bytes).into()
+    }
+
+    /// The document with all its values, for questions the index does not answer.
+    pub fn doc(&self) -> Doc<'_> {
+        match Doc::parse(&self.bytes) {
+            Ok(doc) => doc,
+            // The bytes were read when this value was made, and they cannot change.
+            Err(error) => unreachable!("a resource that was read no longer reads: {error}"),
+        }
+    }
+
+    fn slice(&self, span: &Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[span.clone()]).unwrap_or_default()
+    }
+}
+
+impl Index {
+    fn read(root: Node<'_, '_>) -> Result<Index, ParseError> {
+        wanted(root, Kind::Object, "an object")?;
+        let kind =
+            root.get("resourceType").ok_or_else(|| root.error(Reason::Missing("resourceType")))?;
+        check_kind(kind)?;
+        let mut index = Index { kind: content(kind), ..Index::default() };
+        if let Some(id) = root.get("id") {
+            check_id(id)?;
+            index.id = Some(content(id));
+        }
+        if let Some(meta) = root.get("meta") {
+            index.source = read_meta(meta)?;
+        }
+        for node in root.descendants() {
+            check_common(node)?;
+            if let Some(element) = reference_element(node)? {
+                index.references.push(ReferenceSpan { span: content(node), element });
+            }
+        }
+        Ok(index)
+    }
+
+    fn shift(&mut self, by: usize) {
+        let move_back = |span: &mut Range<usize>| *span = span.start - by..span.end - by;
+        move_back(&mut self.kind);
+        self.id.iter_mut().for_each(move_back);
+        self.source.iter_mut().for_each(move_back);
+        self.references.iter_mut().for_each(|reference| move_back(&mut reference.span));
+    }
+}
+
+fn content(node: Node<'_, '_>) -> Range<usize> {
+    let span = node.span();
+    span.start + 1..span.end - 1
+}
+
+fn wanted(node: Node<'_, '_>, kind: Kind, name: &'static str) -> Result<(), ParseError> {
+    if node.kind() == kind { Ok(()) } else { Err(node.error(Reason::WrongType(name))) }
+}
+
+fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
+    wanted(node, Kind::String, "a string")?;
+    let raw = &node.raw()[1..node.raw().len() - 1];
+    let good = raw.starts_with(|c: char| c.is_ascii_uppercase())
+        && raw.len() <= 64
+        && raw.bytes().all(|b| b.is_ascii_alphabetic());
+    if good {
+        Ok(())
+    } else {
+        Err(node.error(Reason::Value("a resource type is a capitalised word")))
+    }
+}
+
+/// R4 §2.24.0.1: ids are 1 to 64 characters of `A-Z a-z 0-9 - .`
+fn check_id(node: Node<'_, '_>) -> Result<(), ParseError> {
+    wanted(node, Kind::String, "a string")?;
+    let raw = &node.raw()[1..node.raw().len() - 1];
+    if is_id(raw) {
+        return Ok(());
+    }
+    Err(node.error(Reason::Value("an id is 1 to 64 characters of letters, digits, '-' and '.'")))
+}
+
+/// Whether a text can be a logical id (R4 §2.24.0.1).
+pub fn is_id(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn read_meta(meta: Node<'_, '_>) -> Result<Option<Range<usize>>, ParseError> {
+    wanted(meta, Kind::Object, "an object")?;
+    for name in ["versionId", "lastUpdated", "source"] {
+        if let Some(member) = meta.get(name) {
+            wanted(member, Kind::String, "a string")?;
+        }
+    }
+    for (name, kind, word) in [
+        ("profile", Kind::String, "a string"),
+        ("security", Kind::Object, "an object"),
+        ("tag", Kind::Object, "an object"),
+    ] {
+        if let Some(list) = meta.get(name) {
+            wanted(list, Kind::Array, "an array")?;
+            list.items().try_for_each(|item| wanted(item, kind, word))?;
+        }
+    }
+    Ok(meta.get("source").map(content))
+}
+
+/// Elements whose type is the same wherever they stand in R4.
+fn check_common(node: Node<'_, '_>) -> Result<(), ParseError> {
+    match node.name() {
+        "extension" | "modifierExtension" | "contained" | "coding" => {
+            wanted(node, Kind::Array, "an array")?;
+            node.items().try_for_each(|item| wanted(item, Kind::Object, "an object"))?;
+            if node.name() == "contained" {
+                for item in node.items() {
+                    let kind = item.get("resourceType");
+                    check_kind(kind.ok_or_else(|| item.error(Reason::Missing("resourceType")))?)?;
+                }
+            }
+            Ok(())
+        }
+        "system" | "display" | "unit" => wanted(node, Kind::String, "a string"),
+        _ => Ok(()),
+    }
+}
+
+fn reference_element(node: Node<'_, '_>) -> Result<Option<ReferenceElement>, ParseError> {
+    match (node.name(), node.kind()) {
+        ("reference", Kind::String) => Ok(Some(ReferenceElement::Reference)),
+        // Some elements are *named* reference and hold a Reference (or several).
+        ("reference", Kind::Object | Kind::Array) => Ok(None),
+        ("reference", _) => Err(node.error(Reason::WrongType("a string"))),
+        ("url", Kind::String) if names_binary(&node.text().unwrap_or_default()) => {
+            Ok(Some(ReferenceElement::AttachmentUrl))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn names_binary(url: &str) -> bool {
+    url.starts_with("Binary/") || url.contains("/Binary/")
+}
