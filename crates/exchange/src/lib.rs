@@ -6,6 +6,12 @@
 //!
 //! Why pure: what may leave a house, and what it says about it, must be testable as a table.
 
+pub mod id;
 pub mod issue;
+pub mod ledger;
+pub mod push;
 
+pub use id::{Digest, HouseId, PartnerId, Phi, PushId, SubmissionId, TriggerId, WalkId};
 pub use issue::{Actor, Code, Issue};
+pub use ledger::{Chain, Entry, Event, Who};
+pub use push::{Dossier, Level, Purpose, Push, State, Stop, Trigger, Withholding};

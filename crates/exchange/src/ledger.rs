@@ -1,0 +1,211 @@
+//! The ledger: what happened, one line after the other, and how lines are chained.
+//!
+//! Comes in   events of both roads; the time they happened at.
+//! Goes out   entries with a gapless sequence and a hash over the chain's previous entry.
+//! Never      content of a chart: digests, ids, counts and issues only, so that purging content
+//!            keeps the chain provable.
+//!
+//! Why chains per push: the story of one push can be shown and proved to a partner without
+//! showing another patient's. The Merkle roots of checkpoints tie the chains together.
+
+use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
+use crate::issue::Issue;
+use crate::push::{Level, Purpose, Withholding};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Which chain an entry belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chain {
+    /// Everything that belongs to no single push: triggers, looks, start and stop.
+    House,
+    /// One walk and the push it became (sending house).
+    Push(WalkId),
+    /// One submission (receiving house).
+    Submission(SubmissionId),
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Chain::House => f.write_str("house"),
+            Chain::Push(id) => write!(f, "push/{id}"),
+            Chain::Submission(id) => write!(f, "submission/{id}"),
+        }
+    }
+}
+
+impl FromStr for Chain {
+    type Err = Issue;
+
+    fn from_str(text: &str) -> Result<Chain, Issue> {
+        match text.split_once('/') {
+            None if text == "house" => Ok(Chain::House),
+            Some(("push", id)) => Ok(Chain::Push(id.into())),
+            Some(("submission", id)) => Ok(Chain::Submission(id.into())),
+            _ => Err(Issue::new(crate::Code::LedgerBroken, "a ledger entry names no known chain")),
+        }
+    }
+}
+
+/// One entry of the ledger, as it is stored and proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Gapless within the house, from 1.
+    pub seq: u64,
+    /// When it happened, by the clock of whoever wrote it (microseconds).
+    pub at: Timestamp,
+    /// The chain it belongs to.
+    pub chain: Chain,
+    /// The event as canonical JSON: exactly these bytes are hashed.
+    pub body: String,
+    /// Hash of the chain's previous entry; zeros for the first.
+    pub prev: Digest,
+    /// `entry_hash` of all the above.
+    pub hash: Digest,
+}
+
+impl Entry {
+    /// Chains an event behind `prev`.
+    pub fn new(seq: u64, at: Timestamp, chain: Chain, event: &Event, prev: Digest) -> Entry {
+        let body = event.to_body();
+        let hash = entry_hash(seq, at, &chain, &body, &prev);
+        Entry { seq, at, chain, body, prev, hash }
+    }
+
+    /// The event of the entry.
+    pub fn event(&self) -> Result<Event, Issue> {
+        serde_json::from_str(&self.body).map_err(|_| {
+            let detail = format!("entry {} holds an event this version cannot read", self.seq);
+            Issue::new(crate::Code::LedgerBroken, detail)
+        })
+    }
+}
+
+/// SHA-256 over sequence, microseconds, chain, body and the previous hash, length-led.
+pub fn entry_hash(seq: u64, at: Timestamp, chain: &Chain, body: &str, prev: &Digest) -> Digest {
+    let chain = chain.to_string();
+    Digest::of_pieces([
+        &seq.to_be_bytes()[..],
+        &at.as_microsecond().to_be_bytes(),
+        chain.as_bytes(),
+        body.as_bytes(),
+        &prev.0,
+    ])
+}
+
+/// RFC 6962 Merkle tree hash over entry hashes: leaves and nodes are told apart by a prefix.
+pub fn merkle_root(hashes: &[Digest]) -> Digest {
+    match hashes {
+        [] => Digest::of(b""),
+        [one] => Digest::of(&[&[0u8][..], &one.0].concat()),
+        _ => {
+            let split = hashes.len().next_power_of_two() / 2;
+            let (left, right) = (merkle_root(&hashes[..split]), merkle_root(&hashes[split..]));
+            Digest::of(&[&[1u8][..], &left.0, &right.0].concat())
+        }
+    }
+}
+
+/// Who asked for something, in which role, and why. Never a patient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The person or system, as it signed in or as the command line gave it.
+    pub name: String,
+    /// For example `clinician`, `staff`, `privacy-officer`, `system`.
+    pub role: String,
+    /// The reason given.
+    pub why: String,
+}
+
+/// What can happen in a house. Serialized as canonical JSON: field order is declaration order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[allow(missing_docs)] // fields are named after what they hold; the variants say when
+pub enum Event {
+    /// A process opened the house.
+    Opened { version: String },
+    /// Somebody looked without sending (`explain`, `find`).
+    Looked { who: Who, subject: String },
+    /// Sending: something asked for a push, durable before anything is done.
+    Triggered { trigger: TriggerId, subject: String, purpose: Purpose, who: Who },
+    /// Sending: the trigger concerns these walks (one per payer).
+    Scoped { trigger: TriggerId, walks: Vec<WalkId> },
+    /// Sending: the trigger concerns nobody yet; a person has work.
+    TriggerHeld { trigger: TriggerId, issues: Vec<Issue> },
+    /// Sending: the trigger could not be looked at; the clock has work.
+    TriggerDelayed { trigger: TriggerId, until: Timestamp, issue: Issue },
+    /// Sending: a person let the trigger go on.
+    TriggerReleased { trigger: TriggerId, who: Who },
+    /// Sending: a walk began: the dossier and how long it may take.
+    Began {
+        walk: WalkId,
+        trigger: TriggerId,
+        patient: String,
+        payer: PartnerId,
+        kind: String,
+        subject: String,
+        purpose: Purpose,
+        mode: String,
+        deadline: Timestamp,
+    },
+    /// Sending: the door was found and is the right one.
+    Routed { endpoint: String, version: String, mode: String, form: String },
+    /// Sending: the payload exists and is stored; from here on it is a push with a number.
+    Assembled {
+        push: PushId,
+        number: u64,
+        digest: Digest,
+        payload: Digest,
+        disclosure: Digest,
+        resources: u64,
+        withheld: Vec<Withholding>,
+        usability: u64,
+    },
+    /// Sending: the same content as the dossier's latest revision; nothing is sent.
+    Unchanged { push: PushId },
+    /// Sending: nothing may travel.
+    Withheld { withheld: Vec<Withholding>, disclosure: Digest, issue: Issue },
+    /// Sending: about to be sent; durable before the first byte leaves.
+    Intended { attempt: u32, endpoint: String, key: String },
+    /// Sending: the door answered; `answer` is the stored body.
+    Answered { status: u16, answer: Digest },
+    /// Sending: not now; the clock has work.
+    Delayed { until: Timestamp, issue: Issue },
+    /// Sending: taken by the payer; the word comes later, at this place.
+    Polling { place: String, until: Timestamp },
+    /// Both: a person has work.
+    Held { issues: Vec<Issue> },
+    /// Sending: what the agreement promises has come.
+    Settled { level: Level },
+    /// Sending: the payer said no for good.
+    Refused { issues: Vec<Issue> },
+    /// Sending: a newer revision of the dossier went first.
+    Superseded { by: WalkId },
+    /// Sending: whoever triggered it has been told.
+    Acknowledged { to: String, acknowledgement: Digest },
+    /// Both: a person let it go on.
+    Released { who: Who },
+    /// Sending: a person took it back.
+    WithdrawalAsked { who: Who, by: WalkId },
+    /// Receiving: this arrived, as it arrived.
+    Received { sender: PartnerId, key: Option<String>, digest: Digest, bytes: u64, entries: u64 },
+    /// Receiving: the member was found.
+    Matched { member: Digest },
+    /// Receiving: filed; the digest is over (type, id, version, digest) of every entry in order.
+    Filed { records: Digest, created: u64, updated: u64, unchanged: u64, deleted: u64 },
+    /// Receiving: refused; nothing was filed.
+    NotFiled { issues: Vec<Issue> },
+}
+
+impl Event {
+    /// Canonical JSON: no white space, members in declaration order.
+    pub fn to_body(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| {
+            // Every variant is plain data with string keys, which always serializes.
+            unreachable!("an event does not serialize: {error}")
+        })
+    }
+}

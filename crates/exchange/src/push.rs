@@ -1,0 +1,411 @@
+//! Triggers, dossiers and pushes: what a push *is* is what its ledger lines add up to.
+//!
+//! Comes in   events, in the order of their chain.
+//! Goes out   the state: due (a clock), held (a person), or ended with a word that says how.
+//! Never      a state that no line explains, and never "failed" or "dropped".
+
+use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
+use crate::issue::Issue;
+use crate::ledger::{Chain, Event, Who};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What the payer wants the data for: v3 PurposeOfUse codes the agreements allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Payment.
+    #[serde(rename = "HPAYMT")]
+    Payment,
+    /// Operations.
+    #[serde(rename = "HOPERAT")]
+    Operations,
+    /// Treatment and care coordination.
+    #[serde(rename = "TREAT")]
+    Treatment,
+    /// Coverage under policy or programme.
+    #[serde(rename = "COVERAGE")]
+    Coverage,
+    /// Quality improvement.
+    #[serde(rename = "HQUALIMP")]
+    Quality,
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Purpose::Payment => "HPAYMT",
+            Purpose::Operations => "HOPERAT",
+            Purpose::Treatment => "TREAT",
+            Purpose::Coverage => "COVERAGE",
+            Purpose::Quality => "HQUALIMP",
+        })
+    }
+}
+
+/// Which word of the payer settles a push, by the agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The door answered.
+    Taken,
+    /// Readable and allowed.
+    Accepted,
+    /// Matched and stored.
+    Filed,
+}
+
+/// How many resources or elements one rule withheld.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withholding {
+    /// The rule's name.
+    pub rule: String,
+    /// How many resources.
+    pub resources: u64,
+    /// How many elements within resources that travel.
+    pub elements: u64,
+}
+
+/// One patient × one payer × one payload kind × one subject. Ids are the source's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dossier {
+    /// `Patient.id` in the source.
+    pub patient: String,
+    /// The payer.
+    pub payer: PartnerId,
+    /// `encounter`, later `history`, `results`, …
+    pub kind: String,
+    /// `Encounter/…` in the source.
+    pub subject: String,
+}
+
+impl Dossier {
+    /// The unit of order: what is pushed for one patient to one payer goes one at a time.
+    pub fn lane(&self) -> String {
+        format!("{}|{}", self.payer, self.patient)
+    }
+
+    /// The dossier's key in the store.
+    pub fn key(&self) -> String {
+        format!("{}|{}|{}|{}", self.payer, self.patient, self.kind, self.subject)
+    }
+}
+
+/// Where a walk or push stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// A clock has work: the next stop is taken at `at`.
+    Due {
+        /// Which stop is next.
+        next: Stop,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person has work; the issues say which.
+    Held,
+    /// The acknowledgement the agreement promises has come.
+    Settled {
+        /// Which word came.
+        level: Level,
+    },
+    /// Nothing was permitted to travel.
+    Withheld,
+    /// The payer said no for good.
+    Refused,
+    /// A newer revision of the dossier went first.
+    Superseded,
+    /// The same content had been pushed before.
+    Unchanged {
+        /// As this push.
+        push: PushId,
+    },
+}
+
+/// The stop a due walk goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stop {
+    /// Route, collect, shape and assemble: before a push has its number.
+    Route,
+    /// The payload is stored; send it (again).
+    Deliver,
+    /// Taken by the payer; ask for the word.
+    Poll,
+    /// Ended; tell whoever triggered it.
+    Acknowledge,
+}
+
+/// A walk, and from *assemble* on the push it became: a projection of its chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// Its handle in this house.
+    pub walk: WalkId,
+    /// What started it.
+    pub trigger: TriggerId,
+    /// Whom and what it is about.
+    pub dossier: Dossier,
+    /// What for.
+    pub purpose: Purpose,
+    /// `sync` or `async`, as agreed and declared.
+    pub mode: String,
+    /// When it must be settled.
+    pub deadline: Timestamp,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: State,
+    /// Since it was assembled: its id, number, digests.
+    pub assembled: Option<Assembled>,
+    /// The door, since *route*.
+    pub endpoint: Option<String>,
+    /// How often it was tried since a person last let it go.
+    pub attempt: u32,
+    /// Where to ask for the payer's word.
+    pub poll: Option<String>,
+    /// Digest of the last answer's stored body.
+    pub answer: Option<Digest>,
+    /// Why it waits, was withheld or refused.
+    pub issues: Vec<Issue>,
+    /// The ended state has been told to whoever triggered it.
+    pub acknowledgement: Option<Digest>,
+    /// The walk that withdraws it.
+    pub withdrawn_by: Option<WalkId>,
+}
+
+/// What *assemble* made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assembled {
+    /// The push's id, as the payer sees it in `Bundle.identifier`.
+    pub push: PushId,
+    /// Gapless within (patient, payer).
+    pub number: u64,
+    /// Digest of the shaped content.
+    pub digest: Digest,
+    /// The stored payload: exactly the bytes that are sent.
+    pub payload: Digest,
+    /// The stored disclosure: a decision per resource and element.
+    pub disclosure: Digest,
+    /// How many resources travel.
+    pub resources: u64,
+    /// What was withheld, by rule.
+    pub withheld: Vec<Withholding>,
+}
+
+impl Push {
+    /// The walk that a `Began` event starts.
+    pub fn begin(at: Timestamp, event: &Event) -> Option<Push> {
+        let Event::Began { walk, trigger, patient, payer, kind, subject, purpose, mode, deadline } =
+            event.clone()
+        else {
+            return None;
+        };
+        Some(Push {
+            walk,
+            trigger,
+            dossier: Dossier { patient, payer, kind, subject },
+            purpose,
+            mode,
+            deadline,
+            state: State::Due { next: Stop::Route, at },
+            assembled: None,
+            endpoint: None,
+            attempt: 0,
+            poll: None,
+            answer: None,
+            issues: Vec::new(),
+            acknowledgement: None,
+            withdrawn_by: None,
+        })
+    }
+
+    /// The push its chain adds up to; `None` when the chain does not begin with `Began`.
+    pub fn replay<'a>(lines: impl IntoIterator<Item = (Timestamp, &'a Event)>) -> Option<Push> {
+        let mut lines = lines.into_iter();
+        let (at, first) = lines.next()?;
+        let mut push = Push::begin(at, first)?;
+        lines.for_each(|(at, event)| push.apply(at, event));
+        Some(push)
+    }
+
+    /// Takes one line into account.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event.clone() {
+            Event::Routed { endpoint, .. } => self.endpoint = Some(endpoint),
+            Event::Assembled {
+                push,
+                number,
+                digest,
+                payload,
+                disclosure,
+                resources,
+                withheld,
+                ..
+            } => {
+                self.assembled = Some(Assembled {
+                    push,
+                    number,
+                    digest,
+                    payload,
+                    disclosure,
+                    resources,
+                    withheld,
+                });
+                self.go_on(Stop::Deliver, at);
+            }
+            Event::Unchanged { push } => self.end(State::Unchanged { push }),
+            Event::Withheld { issue, .. } => {
+                self.end(State::Withheld);
+                self.issues = vec![issue];
+            }
+            Event::Intended { attempt, .. } => self.attempt = attempt,
+            Event::Answered { answer, .. } => self.answer = Some(answer),
+            Event::Delayed { until, issue } => {
+                let next = self.next_stop();
+                self.state = State::Due { next, at: until };
+                if self.assembled.is_none() {
+                    self.attempt += 1;
+                }
+                self.issues = vec![issue];
+            }
+            Event::Polling { place, until } => {
+                self.poll = Some(place);
+                self.issues.clear();
+                self.state = State::Due { next: Stop::Poll, at: until };
+            }
+            Event::Held { issues } => {
+                self.state = State::Held;
+                self.issues = issues;
+            }
+            Event::Settled { level } => self.end(State::Settled { level }),
+            Event::Refused { issues } => {
+                self.end(State::Refused);
+                self.issues = issues;
+            }
+            Event::Superseded { .. } => self.end(State::Superseded),
+            Event::Acknowledged { acknowledgement, .. } => {
+                self.acknowledgement = Some(acknowledgement);
+            }
+            Event::Released { .. } => {
+                self.attempt = 0;
+                self.go_on(self.next_stop(), at);
+            }
+            Event::WithdrawalAsked { by, .. } => self.withdrawn_by = Some(by),
+            _ => {}
+        }
+    }
+
+    /// Which stop a walk goes on with after a wait.
+    pub fn next_stop(&self) -> Stop {
+        match (&self.assembled, &self.poll) {
+            (None, _) => Stop::Route,
+            (Some(_), None) => Stop::Deliver,
+            (Some(_), Some(_)) => Stop::Poll,
+        }
+    }
+
+    fn go_on(&mut self, next: Stop, at: Timestamp) {
+        self.issues.clear();
+        self.state = State::Due { next, at };
+    }
+
+    fn end(&mut self, state: State) {
+        self.issues.clear();
+        self.poll = None;
+        self.state = state;
+    }
+
+    /// Whether nothing more will happen by itself, acknowledgement aside.
+    pub fn ended(&self) -> bool {
+        !matches!(self.state, State::Due { .. } | State::Held)
+    }
+
+    /// When a clock has work on it: a due stop, or an end that nobody has been told of yet.
+    pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.state {
+            State::Due { at, .. } => Some(at),
+            State::Held => None,
+            _ => self.acknowledgement.is_none().then_some(now),
+        }
+    }
+
+    /// The word for lists: `due`, `held`, `settled`, `withheld`, `refused`, `superseded`, `unchanged`.
+    pub fn state_word(&self) -> &'static str {
+        match self.state {
+            State::Due { .. } => "due",
+            State::Held => "held",
+            State::Settled { .. } => "settled",
+            State::Withheld => "withheld",
+            State::Refused => "refused",
+            State::Superseded => "superseded",
+            State::Unchanged { .. } => "unchanged",
+        }
+    }
+
+    /// Its chain in the ledger.
+    pub fn chain(&self) -> Chain {
+        Chain::Push(self.walk.clone())
+    }
+}
+
+/// What happened, who asks, in which role, why: a projection of its lines in the house chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Its id.
+    pub id: TriggerId,
+    /// `Encounter/…` in the source; `withdraw:<walk>` for a withdrawal.
+    pub subject: String,
+    /// What for.
+    pub purpose: Purpose,
+    /// Who asked.
+    pub who: Who,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The walks it led to, once scoped.
+    pub walks: Vec<WalkId>,
+    /// How often *scope* was tried since a person last let it go.
+    pub attempt: u32,
+    /// When *scope* is tried (again); `None` when scoped or held.
+    pub due: Option<Timestamp>,
+    /// Why it waits.
+    pub issues: Vec<Issue>,
+}
+
+impl Trigger {
+    /// The trigger that a `Triggered` event starts.
+    pub fn begin(at: Timestamp, event: &Event) -> Option<Trigger> {
+        let Event::Triggered { trigger: id, subject, purpose, who } = event.clone() else {
+            return None;
+        };
+        let (walks, issues) = (Vec::new(), Vec::new());
+        Some(Trigger { id, subject, purpose, who, at, walks, attempt: 0, due: Some(at), issues })
+    }
+
+    /// Takes one line into account.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event.clone() {
+            Event::Scoped { walks, .. } => {
+                (self.walks, self.due) = (walks, None);
+                self.issues.clear();
+            }
+            Event::TriggerHeld { issues, .. } => (self.issues, self.due) = (issues, None),
+            Event::TriggerDelayed { until, issue, .. } => {
+                self.attempt += 1;
+                (self.issues, self.due) = (vec![issue], Some(until));
+            }
+            Event::TriggerReleased { .. } => {
+                self.attempt = 0;
+                self.issues.clear();
+                self.due = Some(at);
+            }
+            _ => {}
+        }
+    }
+
+    /// The word for lists: `due`, `held` or `scoped`.
+    pub fn state_word(&self) -> &'static str {
+        match (self.due, self.issues.is_empty()) {
+            (Some(_), _) => "due",
+            (None, true) => "scoped",
+            (None, false) => "held",
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! proof placeholder
+pub struct LedgerKey;
