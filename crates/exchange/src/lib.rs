@@ -6,11 +6,15 @@
 //!
 //! Why pure: what may leave a house, and what it says about it, must be testable as a table.
 
+pub mod agreement;
+pub mod disclosure;
 pub mod id;
 pub mod issue;
 pub mod ledger;
 pub mod push;
 
+pub use agreement::Agreement;
+pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};
 pub use id::{Digest, HouseId, PartnerId, Phi, PushId, SubmissionId, TriggerId, WalkId};
 pub use issue::{Actor, Code, Issue};
 pub use ledger::{Chain, Entry, Event, Who};
