@@ -7,10 +7,12 @@
 //! Why pure: what may leave a house, and what it says about it, must be testable as a table.
 
 pub mod agreement;
+pub mod desk;
 pub mod disclosure;
 pub mod id;
 pub mod issue;
 pub mod ledger;
+pub mod partner;
 pub mod push;
 
 pub use agreement::Agreement;
