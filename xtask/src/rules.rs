@@ -86,7 +86,7 @@ fn check_text(file: &File, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A path that begins here: `/home/x` does, `example.org/home/x` does not.
+/// A path that begins here: a folder of somebody does, the same word inside a URL does not.
 fn names_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();
