@@ -79,9 +79,9 @@ impl Row {
 /// Reads the catalogue out of its source. The error is a sentence with a line.
 pub fn rows(source: &str) -> Result<Vec<Row>, (usize, String)> {
     let start = source.find("\ncatalogue! {").ok_or((1, "no `catalogue! { … }`".to_owned()))?;
-    let first = source[..start].lines().count() + 2;
+    let first = source[..start].matches('\n').count() + 2;
     let body = &source[start + "\ncatalogue! {".len()..];
-    let tokens = tokens(body, first - 1)?;
+    let tokens = tokens(body, first)?;
     let mut rows = Vec::new();
     let mut group = String::new();
     let mut at = 0;
@@ -310,5 +310,103 @@ fn check_example(row: &Row, lines: &[&str]) -> Result<(), (usize, String)> {
     match issue["details"]["text"].as_str() {
         Some(text) if !text.is_empty() => Ok(()),
         _ => Err((start, "the example has no `details.text`".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a page that says anything else than its code is found, and a true one is not.
+    //!
+    //! How: a catalogue of one row and its page; each case changes one thing.
+
+    use super::*;
+
+    const SOURCE: &str = r#"
+catalogue! {
+    // Words of the group.
+    KeyBusy "key-busy" 503 "transient" Nobody Some(2);
+        "the key is busy";
+        "repeat, as `handover help` says"
+}
+            Actor::Nobody => "nobody",
+"#;
+
+    const PAGE: &str = r#"# key-busy
+
+| What it means | the key is busy |
+| Who acts | nobody |
+| Next | repeat, as `handover help` says |
+| HTTP status and issue type | 503 `transient` |
+| A repeat can help | after 2 s (`Retry-After`) |
+
+## When it happens
+x
+## How to find the cause
+x
+## How to make it go away
+x
+## Example
+```json
+{"resourceType": "OperationOutcome", "issue": [{"severity": "fatal", "code": "transient",
+ "details": {"coding": [{"system": "urn:handover:issue", "code": "key-busy",
+ "display": "the key is busy"}], "text": "one case"},
+ "diagnostics": "Who acts: nobody. Next: repeat, as `handover help` says. Place: byte 3."}]}
+```
+"#;
+
+    const INDEX_TEXT: &str = "| [key-busy](key-busy.md) | the key is busy | nobody |\n";
+
+    fn found(source: &str, page: &str, index: &str) -> Vec<Finding> {
+        check(&Tree::of(&[(CATALOGUE, source), ("issues/key-busy.md", page), (INDEX, index)]))
+    }
+
+    #[test]
+    fn a_page_says_what_its_code_says() {
+        let pages = [
+            ("as it should be", "x", "x", 0),
+            ("another title", "| the key is busy |", "| the key is taken |", 1),
+            ("another actor", "| Who acts | nobody |", "| Who acts | somebody |", 1),
+            ("another status", "| 503 `transient` |", "| 500 `transient` |", 1),
+            ("another wait", "after 2 s", "after 3 s", 1),
+            ("a section is missing", "## When it happens", "## When", 1),
+            ("a section is empty", "happens\nx\n", "happens\n", 1),
+            ("the example has another severity", "fatal", "error", 1),
+            ("the example has another code", "\"code\": \"key-busy\"", "\"code\": \"busy\"", 1),
+            ("the example has other advice", "Next: repeat", "Next: wait", 1),
+            ("the example is no JSON", "{\"resourceType\"", "{resourceType", 1),
+            ("the example is missing", "```json", "```", 1),
+        ];
+        for (case, from, to, count) in pages {
+            let found = found(SOURCE, &PAGE.replace(from, to), INDEX_TEXT);
+            assert_eq!(found.len(), count, "{case}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn codes_pages_and_index_agree() {
+        assert_eq!(found(SOURCE, PAGE, "").len(), 1, "the index lacks the code");
+        let none = check(&Tree::of(&[(CATALOGUE, SOURCE), (INDEX, INDEX_TEXT)]));
+        assert_eq!(none.len(), 1, "the code has no page");
+        assert_eq!(none[0].line, 4, "the finding names the row's line");
+        let tree = Tree::of(&[
+            (CATALOGUE, SOURCE),
+            (INDEX, INDEX_TEXT),
+            ("issues/key-busy.md", PAGE),
+            ("issues/key-lost.md", ""),
+        ]);
+        assert_eq!(check(&tree).len(), 1, "the page has no code");
+    }
+
+    #[test]
+    fn a_catalogue_that_cannot_be_read_is_a_finding() {
+        let table = [
+            ("no catalogue", "catalogue! {", "other! {"),
+            ("no status", "503", "none"),
+            ("an actor nobody spells", "Nobody Some", "Somebody Some"),
+            ("no end", "\n}\n", "\n"),
+        ];
+        for (case, from, to) in table {
+            assert_eq!(found(&SOURCE.replace(from, to), PAGE, INDEX_TEXT).len(), 1, "{case}");
+        }
     }
 }
