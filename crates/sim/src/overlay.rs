@@ -127,7 +127,10 @@ impl Overlay {
         let mut restrictions: Vec<_> = rules
             .restricted
             .iter()
-            .map(|subject| Restriction { subject: subject.clone(), reason: "patient-request".to_owned() })
+            .map(|subject| Restriction {
+                subject: subject.clone(),
+                reason: "patient-request".to_owned(),
+            })
             .collect();
         restrictions.extend(self.planted(&chart));
         restrictions.sort();

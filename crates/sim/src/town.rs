@@ -187,31 +187,16 @@ impl Town {
             let coverages = person.chart(&mut draft, &slug, &self.plans, &house);
             let wanted = &plan.encounters_per_patient;
             let most = (*wanted.end()).min(ENCOUNTERS_MAX);
-            let least = if restricted == Some(place) { 2 } else { *wanted.start() };
+            let least = (*wanted.start()).max(if restricted == Some(place) { 2 } else { 0 });
             let finished = dice.between(least.min(ENCOUNTERS_MAX), most.max(least));
             let in_progress = place % 4 == 3;
             let mut clinic = Clinic::new(&mut draft, &house, &person, coverages, dice);
             let encounters = clinic.all_encounters(finished, in_progress);
             if let (true, Some(encounter)) = (restricted == Some(place), encounters.first()) {
-                restrictions.push(Restriction {
-                    subject: encounter.clone(),
-                    reason: "self-pay".to_owned(),
-                });
-                self.planted_restriction = Some(PlantedRestriction {
-                    hospital: number,
-                    patient: person.reference(),
-                    encounter: encounter.clone(),
-                });
+                restrictions.push(self.plant_restriction(number, &person, encounter));
             }
-            if let (true, Some((plan, member_id))) =
-                (unknown == Some(place), person.memberships.first())
-            {
-                self.planted_unknown_member = Some(PlantedUnknownMember {
-                    hospital: number,
-                    plan: *plan,
-                    patient: person.reference(),
-                    member_id: member_id.clone(),
-                });
+            if unknown == Some(place) {
+                self.plant_unknown_member(number, &person);
             }
             patients.push(person);
         }
@@ -219,6 +204,23 @@ impl Town {
         // Ids are counted, so none comes twice and the chart cannot be refused.
         let chart = Chart::new(draft.resources).unwrap_or_default();
         Hospital { name, namespace, chart, restrictions, patients }
+    }
+
+    fn plant_restriction(&mut self, hospital: usize, who: &Person, encounter: &str) -> Restriction {
+        let (patient, encounter) = (who.reference(), encounter.to_owned());
+        let subject = encounter.clone();
+        self.planted_restriction = Some(PlantedRestriction { hospital, patient, encounter });
+        Restriction { subject, reason: "self-pay".to_owned() }
+    }
+
+    fn plant_unknown_member(&mut self, hospital: usize, who: &Person) {
+        self.planted_unknown_member =
+            who.memberships.first().map(|(plan, member_id)| PlantedUnknownMember {
+                hospital,
+                plan: *plan,
+                patient: who.reference(),
+                member_id: member_id.clone(),
+            });
     }
 
     fn fill_member_files(&mut self) {

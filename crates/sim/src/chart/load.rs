@@ -25,7 +25,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How to load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Loaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file, without its folder.
-    pub file: Rc<str>,
+    pub file: Arc<str>,
     /// Which entry or line, from 0.
     pub entry: usize,
 }
@@ -250,7 +250,7 @@ impl Pile {
             let cause = "is neither .json nor .ndjson".to_owned();
             return Err(ChartError::Unreadable { file: name(path), cause });
         };
-        let file: Rc<str> = name(path).into();
+        let file: Arc<str> = name(path).into();
         let bytes = read_text(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|e| {
             let cause = format!("is not UTF-8 at byte {}", e.valid_up_to());
@@ -277,7 +277,7 @@ impl Pile {
 
     fn read_json(
         &mut self,
-        file: &Rc<str>,
+        file: &Arc<str>,
         bytes: &Bytes,
         text: &str,
         found: &mut Vec<Draft>,
