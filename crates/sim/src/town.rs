@@ -187,7 +187,13 @@ impl Town {
             let coverages = person.chart(&mut draft, &slug, &self.plans, &house);
             let wanted = &plan.encounters_per_patient;
             let most = (*wanted.end()).min(ENCOUNTERS_MAX);
-            let least = (*wanted.start()).max(if restricted == Some(place) { 2 } else { 0 });
+            // What is planted must be seen: a push to hold, and one beside the restricted one.
+            let needed = match place {
+                _ if restricted == Some(place) => 2,
+                _ if unknown == Some(place) => 1,
+                _ => 0,
+            };
+            let least = (*wanted.start()).max(needed);
             let finished = dice.between(least.min(ENCOUNTERS_MAX), most.max(least));
             let in_progress = place % 4 == 3;
             let mut clinic = Clinic::new(&mut draft, &house, &person, coverages, dice);

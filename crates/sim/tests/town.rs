@@ -195,6 +195,12 @@ fn the_unknown_member_is_on_a_coverage_and_in_no_member_file() {
         assert_eq!(named.count(), 1);
         let files = town.plans.iter().map(sim::town::Plan::member_file).collect::<String>();
         assert!(!files.contains(&planted.member_id));
+        let chart = &town.hospitals[planted.hospital].chart;
+        let finished = chart.of_kind("Encounter").iter().map(value).any(|encounter| {
+            encounter["subject"]["reference"] == planted.patient.as_str()
+                && encounter["status"] == "finished"
+        });
+        assert!(finished, "there is a push for the plan to hold");
         let restriction = town.planted_restriction.as_ref().unwrap();
         let same =
             (restriction.hospital, &restriction.patient) == (planted.hospital, &planted.patient);
