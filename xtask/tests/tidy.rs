@@ -9,5 +9,5 @@ fn the_repository_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let findings = xtask::tidy(&root).expect("tidy runs");
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    assert!(findings.is_empty(), "\n{}\n{} findings", told.join("\n"), told.len());
+    assert!(findings.is_empty(), "\n{}\n{} to mend", told.join("\n"), told.len());
 }
