@@ -130,7 +130,7 @@ pub enum Event {
     /// Somebody looked without sending (`explain`, `find`).
     Looked { who: Who, subject: String },
     /// Sending: something asked for a push, durable before anything is done.
-    Triggered { trigger: TriggerId, subject: String, purpose: Purpose, who: Who },
+    Triggered { trigger: TriggerId, subject: String, purpose: Option<Purpose>, who: Who },
     /// Sending: the trigger concerns these walks (one per payer).
     Scoped { trigger: TriggerId, walks: Vec<WalkId> },
     /// Sending: the trigger concerns nobody yet; a person has work.
@@ -162,7 +162,6 @@ pub enum Event {
         disclosure: Digest,
         resources: u64,
         withheld: Vec<Withholding>,
-        usability: u64,
     },
     /// Sending: the same content as the dossier's latest revision; nothing is sent.
     Unchanged { push: PushId },
