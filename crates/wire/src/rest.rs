@@ -67,8 +67,7 @@ pub trait Rest: Send + Sync + 'static {
     fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a>;
 }
 
-/// The router below a base URL; the caller mounts it at the base's path (`Router::nest`, or as it is
-/// where the base has no path).
+/// The router below a base URL; the caller mounts it at the base's path with [`mount`].
 ///
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
@@ -80,6 +79,15 @@ pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
             base.handle(request).await.unwrap_or_else(Answer::from)
         })
     })
+}
+
+/// Mounts a router at the path of a base URL, with and without a trailing slash, which
+/// `Router::nest` does not do; a base without a path (`""` or `"/"`) is the router itself.
+pub fn mount(base_path: &str, router: Router) -> Router {
+    match base_path.trim_matches('/') {
+        "" => router,
+        path => Router::new().nest_service(&format!("/{path}"), router),
+    }
 }
 
 #[derive(Clone)]
@@ -230,7 +238,8 @@ impl Base {
 fn refuse(segments: &[&str]) -> Result<Answer, Issue> {
     match *segments {
         [""] => Ok(not_offered("POST")),
-        ["status", id] | ["status", id, _] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
         [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),
         [kind] if is_kind(kind) => Ok(not_offered("GET, HEAD")),
         [kind, id] | [kind, id, "_history"] | [kind, id, "_history", _]

@@ -150,7 +150,7 @@ fn classify(error: &reqwest::Error) -> TransportError {
     let words = causes(error);
     if error.is_builder() {
         TransportError::NotSent(words)
-    } else if error.is_connect() && has_tls_cause(error) {
+    } else if error.is_connect() && is_tls(error) {
         TransportError::Untrusted(words)
     } else if error.is_connect() {
         TransportError::NotSent(words)
@@ -159,20 +159,12 @@ fn classify(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Looks for a TLS error among the causes; it often hides inside an `io::Error`.
-fn has_tls_cause(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// Looks for a TLS error among the causes; an `io::Error` hides one inside rather than behind it.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
 }
 
 /// The chain of causes in one line, without the URL: a query can name a patient.
