@@ -9,7 +9,9 @@
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
 use crate::door::{self, content_type, not_offered};
-use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
+use crate::limits::{
+    BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_ROOM_WAIT, FORM_BYTES_MAX, PATH_ID_MAX,
+};
 use crate::media::{self, Media};
 use crate::refusal::Answer;
 use crate::transport::BoxFuture;
@@ -20,9 +22,10 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What an implementer answers, or why not.
 pub type Outcome<'a> = BoxFuture<'a, Result<Answer, Issue>>;
@@ -72,7 +75,8 @@ pub trait Rest: Send + Sync + 'static {
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    let base = Base { rest, gate };
+    let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX));
+    let base = Base { rest, gate, room };
     Router::new().fallback(move |request: Request| {
         let base = base.clone();
         door::answer(request, move |request| async move {
@@ -90,10 +94,28 @@ pub fn mount(base_path: &str, router: Router) -> Router {
     }
 }
 
+/// Mounts several routers side by side; what lies outside all of them is refused in the same words.
+pub fn mount_all<'a>(rooms: impl IntoIterator<Item = (&'a str, Router)>) -> Router {
+    let mut at_root = false;
+    let mut all = Router::new();
+    for (path, router) in rooms {
+        at_root |= path.trim_matches('/').is_empty();
+        all = all.merge(mount(path, router));
+    }
+    // A router at the root refuses in its own way.
+    if at_root { all } else { all.fallback(outside) }
+}
+
+async fn outside(request: Request) -> axum::response::Response {
+    door::answer(request, |_| async { Answer::from(unknown()) }).await
+}
+
 #[derive(Clone)]
 struct Base {
     rest: Arc<dyn Rest>,
     gate: Arc<Gate>,
+    /// One permit per byte of a body in memory.
+    room: Arc<Semaphore>,
 }
 
 /// The parts of a request that handlers ask for again and again.
@@ -167,6 +189,7 @@ impl Base {
             [""] if asked.method == Method::POST => {
                 let media = asked.choose(media::FHIR)?;
                 media::check_sent(content_type(&asked.headers))?;
+                let _room = self.room_for(&asked.headers).await?;
                 let body = door::read_body(request, BODY_BYTES_MAX).await?;
                 typed(media, rest.transaction(caller, body).await?)
             }
@@ -203,6 +226,19 @@ impl Base {
                 typed(media, unless_known(&asked, rest.vread(caller, kind, id, version).await?))
             }
             _ => refuse(segments),
+        }
+    }
+
+    /// Keeps room for a body until it has been worked on; one of unknown length counts in full.
+    ///
+    /// Errors: `HouseBusy` when there is none for a while.
+    async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Issue> {
+        let told = door::text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let bytes = told.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+        let room = self.room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
+        match tokio::time::timeout(BODY_ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Issue::new(Code::HouseBusy, "too many large requests are in work")),
         }
     }
 

@@ -9,7 +9,7 @@
 //! each leads to another next step. What never left may go again anywhere; what was sent without
 //! an answer may have been filed; an untrusted certificate is a person's work.
 
-use crate::limits::{CONNECT_MAX, IDLE_CONNECTIONS_MAX};
+use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
@@ -83,6 +83,7 @@ impl HttpTransport {
             .timeout(timeout)
             .connect_timeout(CONNECT_MAX.min(timeout / 2))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_KEEP)
             .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| {

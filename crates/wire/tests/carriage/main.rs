@@ -8,6 +8,7 @@
 
 mod files;
 mod network;
+mod partner;
 mod router;
 mod sign_in;
 mod town;

@@ -219,6 +219,30 @@ async fn nothing_below_tls_1_2_is_spoken() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_requests_in_flight_but_not_for_ever() {
+    for drained in [true, false] {
+        let drain = Duration::from_millis(if drained { 20_000 } else { 50 });
+        let mut house = House::open(Bounds { drain, ..Bounds::default() }).await;
+        let client = house.client(SCOPES);
+        let reading = tokio::spawn(async move { client.get("Patient/slow").await });
+        house.records.begun.notified().await;
+        house.stop.take().unwrap().send(()).unwrap();
+        if drained {
+            house.records.go_on.notify_one();
+        }
+        (&mut house.served).await.unwrap().unwrap();
+        let answer = reading.await.unwrap();
+        if drained {
+            assert_eq!(answer.unwrap().body(), PATIENT, "it was let finish");
+        } else {
+            let error = answer.unwrap_err();
+            let unknown = matches!(error, ClientError::Transport(TransportError::Unknown(_)));
+            assert!(unknown, "cut at the end of the drain: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn too_large_a_push_is_told_so_over_the_network() {
     let house = House::open(Bounds::default()).await;
     let client = house.client(SCOPES);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tower::ServiceExt;
 use wire::api::Api;
 use wire::limits::BODY_BYTES_MAX;
-use wire::rest::mount;
+use wire::rest::{mount, mount_all};
 use wire::{BoxFuture, Caller, Gate, SigningKey};
 
 const BASE: &str = "https://plan.example/fhir";
@@ -382,6 +382,29 @@ async fn a_panic_is_an_answer_and_the_next_request_is_served() {
     let answer = desk.ask(request("GET", "/fhir/Patient/1", &headers, "")).await;
     assert_eq!(answer.body(), PATIENT);
     assert_ne!(answer.headers()["x-request-id"], "a b", "an id that could spoil a log is replaced");
+}
+
+#[tokio::test]
+async fn a_house_refuses_in_its_own_words_outside_its_rooms_too() {
+    let desk = Desk::open();
+    let fhir = wire::rest::router(desk.records.clone(), desk.gate.clone());
+    let api = wire::api::router(Arc::new(Commands), desk.gate.clone());
+    let table = [
+        ("/fhir", "/elsewhere", 404),
+        ("/fhir", "/", 404),
+        ("/fhir", "/fhirs/metadata", 404),
+        ("/fhir", "/fhir/metadata", 200),
+        ("/fhir", "/api/push", 401),
+        ("/", "/metadata", 200),
+        ("/", "/elsewhere", 401),
+        ("", "/api/push", 401),
+    ];
+    for (base, path, status) in table {
+        let router = mount_all([(base, fhir.clone()), ("/api", api.clone())]);
+        let answer = router.oneshot(request("GET", path, &[], "")).await.unwrap();
+        assert_eq!(answer.status(), status, "{base} {path}");
+        assert!(answer.headers().contains_key("x-request-id"), "{base} {path}");
+    }
 }
 
 struct Commands;

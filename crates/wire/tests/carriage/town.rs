@@ -79,6 +79,9 @@ pub(crate) async fn token(gate: &Gate, client_id: &str, key: &SigningKey, scope:
 #[derive(Default)]
 pub(crate) struct Records {
     pub(crate) calls: Mutex<Vec<String>>,
+    /// Told when a slow reading has begun, and awaited before it ends.
+    pub(crate) begun: tokio::sync::Notify,
+    pub(crate) go_on: tokio::sync::Notify,
 }
 
 impl Records {
@@ -112,6 +115,11 @@ impl Rest for Records {
                 "1" => Ok(Answer::new(200, PATIENT).with(http::header::ETAG, "W/\"1\"")),
                 "large" => Ok(Answer::new(200, vec![b' '; 100_000])),
                 "moved" => Ok(Answer::new(302, "").with(http::header::LOCATION, "/fhir/Patient/1")),
+                "slow" => {
+                    self.begun.notify_one();
+                    self.go_on.notified().await;
+                    Ok(Answer::new(200, PATIENT))
+                }
                 "panics" => panic!("planted"),
                 _ => Err(Issue::new(Code::ResourceUnknown, "no such record")),
             }
