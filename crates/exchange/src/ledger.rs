@@ -200,6 +200,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// The trigger an event of the house's chain is about.
+    pub fn trigger(&self) -> Option<&TriggerId> {
+        match self {
+            Event::Triggered { trigger, .. }
+            | Event::Scoped { trigger, .. }
+            | Event::TriggerHeld { trigger, .. }
+            | Event::TriggerDelayed { trigger, .. }
+            | Event::TriggerReleased { trigger, .. } => Some(trigger),
+            _ => None,
+        }
+    }
+
     /// Canonical JSON: no white space, members in declaration order.
     pub fn to_body(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| {

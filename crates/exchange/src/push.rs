@@ -54,6 +54,17 @@ pub enum Level {
     Filed,
 }
 
+impl Level {
+    /// As lists show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Taken => "taken",
+            Level::Accepted => "accepted",
+            Level::Filed => "filed",
+        }
+    }
+}
+
 /// How many resources or elements one rule withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withholding {
@@ -155,6 +166,8 @@ pub struct Push {
     pub state: State,
     /// Since it was assembled: its id, number, digests.
     pub assembled: Option<Assembled>,
+    /// The stored decisions of a walk that ended withheld.
+    pub disclosure: Option<Digest>,
     /// The door, since *route*.
     pub endpoint: Option<String>,
     /// How often its present stop was tried since a person last let it go.
@@ -209,6 +222,7 @@ impl Push {
             deadline,
             state: State::Due { next: Stop::Route, at },
             assembled: None,
+            disclosure: None,
             endpoint: None,
             attempt: 0,
             sent: false,
@@ -255,7 +269,8 @@ impl Push {
                 self.go_on(Stop::Deliver, at);
             }
             Event::Unchanged { push } => self.end(State::Unchanged { push }),
-            Event::Withheld { issue, .. } => {
+            Event::Withheld { issue, disclosure, .. } => {
+                self.disclosure = Some(disclosure);
                 self.end(State::Withheld);
                 self.issues = vec![issue];
             }

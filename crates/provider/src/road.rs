@@ -25,12 +25,13 @@ use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, View};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Event, Issue, PartnerId, Push, Purpose, State, Stop,
+    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Push, Purpose, State, Stop,
     Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use std::sync::Arc;
 use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
+use tokio::sync::Notify;
 use wire::Clock;
 
 /// A sending house at work.
@@ -47,6 +48,8 @@ pub struct Road {
     pub doors: Doors,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Rouses whoever waits for a walk to end.
+    pub changed: Arc<Notify>,
 }
 
 /// What *shape* and *assemble* make of one dossier, before it has a number.
@@ -97,7 +100,8 @@ impl Road {
     /// The walk of one dossier, stop by stop.
     async fn push(&self, lease: &Lease) -> Result<(), Fault> {
         let (house, clock) = (self.house.clone(), Arc::clone(&self.clock));
-        let mut turn = Turn::new(house, clock, self.setup.passed, lease)?;
+        let (passed, changed) = (self.setup.passed, Arc::clone(&self.changed));
+        let mut turn = Turn::new(house, clock, passed, changed, lease)?;
         while let Some(stop) = turn.stop() {
             match stop {
                 Stop::Route => self.prepare(&mut turn).await?,
@@ -125,7 +129,7 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let chart = self.charts.open(&turn.push.trigger, turn::now(&*self.clock));
-        match self.disclose(&*chart, &turn.push.clone(), payer).await {
+        match self.disclose(&*chart, &turn.push.dossier.clone(), turn.push.purpose, payer).await {
             Ok(prepared) => self.assemble(turn, &trigger, prepared).await,
             Err(issue) => {
                 self.charts.close(&turn.push.trigger);
@@ -144,19 +148,20 @@ impl Road {
     pub async fn disclose(
         &self,
         chart: &dyn Source,
-        push: &Push,
+        dossier: &Dossier,
+        purpose: Purpose,
         payer: &Payer,
     ) -> Result<Prepared, Issue> {
-        let encounter = self.encounter(chart, &push.dossier.subject).await?;
-        let (coverages, scope) = self.scope(chart, &encounter, Some(push.purpose)).await?;
-        let own = scope.payers.iter().find(|scoped| scoped.partner == push.dossier.payer);
+        let encounter = self.encounter(chart, &dossier.subject).await?;
+        let (coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
+        let own = scope.payers.iter().find(|scoped| scoped.partner == dossier.payer);
         let own = own.map(|scoped| scoped.coverages.clone()).unwrap_or_default();
         let restrictions = self.restrictions()?;
         let view = View {
             restrictions: &restrictions,
             terms: &payer.terms,
-            purpose: push.purpose,
-            payer: &push.dossier.payer,
+            purpose,
+            payer: &dossier.payer,
             own_coverages: &own,
             source_base: chart.base_url(),
         };
@@ -164,11 +169,11 @@ impl Road {
             .into_iter()
             .filter(|coverage| own.contains(&coverage.local_reference()))
             .collect();
-        let patient = push.dossier.patient.as_str();
+        let patient = dossier.patient.as_str();
         let collected = collect(chart, &encounter, patient, &own_coverages, &view).await?;
         let disclosure = shape::shape(&collected.resources, &collected.missing, &view);
         let subject_travels = disclosure.decisions.iter().any(|decision| {
-            DecisionRow::from(decision).included && decision.reference() == push.dossier.subject
+            DecisionRow::from(decision).included && decision.reference() == dossier.subject
         });
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, chart.base_url())?;
         Ok(Prepared { disclosure, shaped, subject_travels })
@@ -359,7 +364,7 @@ impl Road {
         turn.commit("acknowledged").await
     }
 
-    fn restrictions(&self) -> Result<Restrictions, Issue> {
+    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
         let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
             Issue::new(Code::RestrictionsUnreadable, "the table of restrictions cannot be read")
                 .at("restrictions")
@@ -417,7 +422,7 @@ fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fa
 
 /// The dossier's latest revision, where it stands and holds the same. One that was refused or
 /// taken back does not stand: the same content may go again.
-fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<exchange::PushId> {
+pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<exchange::PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
     let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();

@@ -29,7 +29,10 @@ impl Road {
             serde_json::from_slice(&lease.work.work.body).map_err(|_| Fault::Unreadable)?;
         let found = match trigger.subject.strip_prefix(WITHDRAW) {
             Some(walk) => self.concerned_by_withdrawal(walk).await?,
-            None => self.concerned(&trigger).await,
+            None => {
+                let chart = self.charts.open(&trigger.id, turn::now(&*self.clock));
+                self.concerned(&*chart, &trigger.subject, trigger.purpose).await
+            }
         };
         let at = turn::now(&*self.clock);
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
@@ -71,6 +74,7 @@ impl Road {
         unit.works.push(turn::trigger_row(&trigger));
         match self.house.commit(unit).await? {
             Commit::Done { .. } => {
+                self.changed.notify_waiters();
                 (self.setup.passed)("scoped");
                 Ok(())
             }
@@ -80,16 +84,20 @@ impl Road {
     }
 
     /// The dossiers an encounter concerns; coverages that lead nowhere are work for a person.
-    async fn concerned(&self, trigger: &Trigger) -> Concerned {
-        let chart = self.charts.open(&trigger.id, turn::now(&*self.clock));
-        let encounter = self.encounter(&*chart, &trigger.subject).await?;
+    pub(crate) async fn concerned(
+        &self,
+        chart: &dyn Source,
+        subject: &str,
+        purpose: Option<Purpose>,
+    ) -> Concerned {
+        let encounter = self.encounter(chart, subject).await?;
         let patient = scope::patient(&encounter, chart.base_url())?;
-        let (_, scope) = self.scope(&*chart, &encounter, trigger.purpose).await?;
+        let (_, scope) = self.scope(chart, &encounter, purpose).await?;
         let dossier = |payer: PartnerId| Dossier {
             patient: patient.clone(),
             payer,
             kind: "encounter".into(),
-            subject: trigger.subject.clone(),
+            subject: subject.to_owned(),
         };
         let walks = scope.payers.into_iter().map(|one| (dossier(one.partner), one.purpose));
         Ok((walks.collect(), scope.issues))

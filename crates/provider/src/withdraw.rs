@@ -11,7 +11,7 @@ use crate::road::Road;
 use crate::scope::{Concerned, WITHDRAW};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Envelope, Payload};
-use exchange::{Code, Issue, Push, Trigger};
+use exchange::{Code, Dossier, Issue, Push, Trigger};
 use fhir::bundle::{Bundle, Method};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
@@ -81,19 +81,27 @@ impl Road {
         Ok(content.map(|(kind, id)| (kind.to_owned(), id.to_owned())).collect())
     }
 
-    /// All revisions of a dossier, this walk's own row aside.
+    /// All other revisions of a walk's dossier.
     pub(crate) async fn revisions(&self, push: &Push) -> Result<Vec<(StoredWork, Push)>, Fault> {
+        let mut all = self.revisions_of(&push.dossier).await?;
+        all.retain(|(row, _)| row.work.id != push.walk.as_str());
+        Ok(all)
+    }
+
+    /// All revisions of a dossier.
+    pub(crate) async fn revisions_of(
+        &self,
+        dossier: &Dossier,
+    ) -> Result<Vec<(StoredWork, Push)>, store::Error> {
         let query = WorkQuery {
             kind: Some(WorkKind::Push),
-            dossier: Some(push.dossier.key()),
+            dossier: Some(dossier.key()),
             limit: REVISIONS_MAX,
             ..WorkQuery::default()
         };
+        let damaged = || store::Error::Damaged("a row of work cannot be read".into());
         let rows = self.house.works(query).await?.into_iter();
-        let others = rows.filter(|row| row.work.id != push.walk.as_str());
-        others
-            .map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or(Fault::Unreadable))
-            .collect()
+        rows.map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or_else(damaged)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ mod desk;
 mod keys;
 mod kinds;
 pub mod limits;
+pub mod lookup;
 mod load;
 mod plan;
 mod read;
