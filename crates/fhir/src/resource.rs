@@ -8,6 +8,7 @@
 //! bytes, and the digest of what was read is the digest of what was sent.
 
 use crate::json::{Doc, Kind, Node, ParseError, Reason, unescape};
+use crate::read::wanted;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -127,7 +128,7 @@ impl Resource {
 
 impl Index {
     fn read(root: Node<'_, '_>) -> Result<Index, ParseError> {
-        wanted(root, Kind::Object, "an object")?;
+        wanted(root, Kind::Object)?;
         let kind =
             root.get("resourceType").ok_or_else(|| root.error(Reason::Missing("resourceType")))?;
         check_kind(kind)?;
@@ -162,12 +163,8 @@ fn content(node: Node<'_, '_>) -> Range<usize> {
     span.start + 1..span.end - 1
 }
 
-fn wanted(node: Node<'_, '_>, kind: Kind, name: &'static str) -> Result<(), ParseError> {
-    if node.kind() == kind { Ok(()) } else { Err(node.error(Reason::WrongType(name))) }
-}
-
 fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
-    wanted(node, Kind::String, "a string")?;
+    wanted(node, Kind::String)?;
     let raw = &node.raw()[1..node.raw().len() - 1];
     let good = raw.starts_with(|c: char| c.is_ascii_uppercase())
         && raw.len() <= 64
@@ -180,8 +177,8 @@ fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
 }
 
 /// R4 §2.24.0.1: ids are 1 to 64 characters of `A-Z a-z 0-9 - .`
-fn check_id(node: Node<'_, '_>) -> Result<(), ParseError> {
-    wanted(node, Kind::String, "a string")?;
+pub(crate) fn check_id(node: Node<'_, '_>) -> Result<(), ParseError> {
+    wanted(node, Kind::String)?;
     let raw = &node.raw()[1..node.raw().len() - 1];
     if is_id(raw) {
         return Ok(());
@@ -196,20 +193,18 @@ pub fn is_id(text: &str) -> bool {
 }
 
 fn read_meta(meta: Node<'_, '_>) -> Result<Option<Range<usize>>, ParseError> {
-    wanted(meta, Kind::Object, "an object")?;
+    wanted(meta, Kind::Object)?;
     for name in ["versionId", "lastUpdated", "source"] {
         if let Some(member) = meta.get(name) {
-            wanted(member, Kind::String, "a string")?;
+            wanted(member, Kind::String)?;
         }
     }
-    for (name, kind, word) in [
-        ("profile", Kind::String, "a string"),
-        ("security", Kind::Object, "an object"),
-        ("tag", Kind::Object, "an object"),
-    ] {
+    for (name, kind) in
+        [("profile", Kind::String), ("security", Kind::Object), ("tag", Kind::Object)]
+    {
         if let Some(list) = meta.get(name) {
-            wanted(list, Kind::Array, "an array")?;
-            list.items().try_for_each(|item| wanted(item, kind, word))?;
+            wanted(list, Kind::Array)?;
+            list.items().try_for_each(|item| wanted(item, kind))?;
         }
     }
     Ok(meta.get("source").map(content))
@@ -219,8 +214,8 @@ fn read_meta(meta: Node<'_, '_>) -> Result<Option<Range<usize>>, ParseError> {
 fn check_common(node: Node<'_, '_>) -> Result<(), ParseError> {
     match node.name() {
         "extension" | "modifierExtension" | "contained" | "coding" => {
-            wanted(node, Kind::Array, "an array")?;
-            node.items().try_for_each(|item| wanted(item, Kind::Object, "an object"))?;
+            wanted(node, Kind::Array)?;
+            node.items().try_for_each(|item| wanted(item, Kind::Object))?;
             if node.name() == "contained" {
                 for item in node.items() {
                     let kind = item.get("resourceType");
@@ -229,7 +224,7 @@ fn check_common(node: Node<'_, '_>) -> Result<(), ParseError> {
             }
             Ok(())
         }
-        "system" | "display" | "unit" => wanted(node, Kind::String, "a string"),
+        "system" | "display" | "unit" => wanted(node, Kind::String),
         _ => Ok(()),
     }
 }
