@@ -25,8 +25,8 @@ use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, View};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Push, Purpose, State, Stop,
-    Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Purpose, Push, State,
+    Stop, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -422,7 +422,10 @@ fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fa
 
 /// The dossier's latest revision, where it stands and holds the same. One that was refused or
 /// taken back does not stand: the same content may go again.
-pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<exchange::PushId> {
+pub(crate) fn same_as_latest(
+    revisions: &[(StoredWork, Push)],
+    shaped: &Shaped,
+) -> Option<exchange::PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
     let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();

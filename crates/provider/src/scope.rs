@@ -119,8 +119,7 @@ impl Road {
             }
         }
         let terms: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
-        let scope =
-            scope::scope(encounter, &coverages, &payors, &terms, purpose, chart.base_url());
+        let scope = scope::scope(encounter, &coverages, &payors, &terms, purpose, chart.base_url());
         Ok((coverages, scope))
     }
 

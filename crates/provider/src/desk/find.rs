@@ -31,7 +31,9 @@ impl Desk {
                     patients.insert(id, patient);
                 }
             }
-            (None, Some(date)) => encounters = source.search("Encounter", &[("date", date)]).await?,
+            (None, Some(date)) => {
+                encounters = source.search("Encounter", &[("date", date)]).await?
+            }
             (None, None) => {
                 let detail = "find needs a record number or a date";
                 return Err(Issue::new(Code::CommandInvalid, detail).at("record_number"));
@@ -59,9 +61,11 @@ fn row(encounter: &Resource, patient: String, person: Option<&Resource>) -> Foun
     let birth_date = person.as_ref().and_then(|doc| text(doc.root(), &["birthDate"]));
     let kind = root.get("type").and_then(|kinds| kinds.items().next());
     let what = kind
-        .and_then(|kind| text(kind, &["text"]).or_else(|| {
-            kind.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
-        }))
+        .and_then(|kind| {
+            text(kind, &["text"]).or_else(|| {
+                kind.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
+            })
+        })
         .or_else(|| text(root, &["class", "display"]))
         .or_else(|| text(root, &["class", "code"]));
     FoundEncounter {
