@@ -44,7 +44,7 @@ impl Register {
         }
         let text = fs::read_to_string(&self.path)
             .map_err(|_| unreadable("the member file cannot be read"))?;
-        let members = Arc::new(Members::parse(&text)?);
+        let members = Arc::new(Members::read(&text)?);
         *read = Some((stamp, Arc::clone(&members)));
         Ok(members)
     }

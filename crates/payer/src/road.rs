@@ -366,7 +366,8 @@ fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming
 }
 
 fn terms(sender: &Sender) -> SenderTerms {
-    SenderTerms::of(&sender.terms.agreement, Some(sender.public.namespace.clone()))
+    let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
+    SenderTerms::of(&sender.terms.agreement, namespace)
 }
 
 /// Whom the push is about: its Patient, or the one its Provenance names where records are only

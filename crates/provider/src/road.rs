@@ -19,6 +19,7 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
 use crate::withdraw::withdrawn_walk;
+use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::restriction::Restrictions;
@@ -28,9 +29,11 @@ use exchange::{
     Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Purpose, Push, State,
     Stop, Trigger, TriggerId, Who,
 };
+use bytes::Bytes;
 use jiff::Timestamp;
+use repository::store_issue;
 use std::sync::Arc;
-use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
+use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -82,7 +85,7 @@ impl Road {
             works: vec![turn::trigger_row(&trigger)],
             ..Unit::default()
         };
-        self.house.commit(unit).await.map_err(|error| store_issue(&error))?;
+        self.house.commit(unit).await.map_err(store_issue)?;
         (self.setup.passed)("triggered");
         Ok(trigger)
     }
@@ -350,18 +353,39 @@ impl Road {
     /// *Acknowledge*: whoever triggered it is told, and what they were told is kept.
     async fn acknowledge(&self, turn: &mut Turn) -> Result<(), Fault> {
         let trigger = self.trigger_of(&turn.push).await?;
-        let at = turn.now();
-        let told = match &turn.push.state {
-            State::Unchanged { push } => self.acknowledgement_of(push.as_str()).await?,
+        let earlier = match &turn.push.state {
+            State::Unchanged { push } => self.acknowledgement_of(push).await?,
             _ => None,
         };
-        let told = match told {
+        let told = match earlier {
             Some(earlier) => earlier,
-            None => self.word(&turn.push, at).await?,
+            None => {
+                let at = turn.now();
+                let contents = self.contents(&turn.push).await?;
+                let answer = match turn.push.answer {
+                    Some(digest) => self.house.blob(&digest).await?,
+                    None => None,
+                };
+                let push = &turn.push;
+                Acknowledgement::of(push, &contents, answer.as_ref(), trigger.at, at)
+                    .to_json()
+                    .into()
+            }
         };
         let acknowledgement = turn.keep(told);
         turn.say(Event::Acknowledged { to: trigger.who.name, acknowledgement });
         turn.commit("acknowledged").await
+    }
+
+    /// What was told when the push with this id ended.
+    async fn acknowledgement_of(&self, push: &PushId) -> Result<Option<Bytes>, Fault> {
+        let prefix = Some(push.to_string());
+        let query = WorkQuery { prefix, limit: 1, ..WorkQuery::default() };
+        let row = self.house.works(query).await?.into_iter().next();
+        match row.and_then(|row| turn::read(&row.work)?.acknowledgement) {
+            Some(digest) => Ok(self.house.blob(&digest).await?),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
