@@ -11,7 +11,14 @@ pub mod disclosure;
 pub mod id;
 pub mod issue;
 pub mod ledger;
+pub mod limits;
+pub mod path;
 pub mod push;
+pub mod restriction;
+pub mod scope;
+pub mod shape;
+pub mod tomlfile;
+pub mod valueset;
 
 pub use agreement::Agreement;
 pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};
