@@ -21,8 +21,8 @@ use crate::push::{Purpose, Withholding};
 use bytes::Bytes;
 use fhir::edit::quoted;
 use fhir::{
-    BundleType, BundleWriter, Doc, Edits, EntryToWrite, Kind, Method, Node, ReferenceElement,
-    Resource,
+    Bundle, BundleType, BundleWriter, Doc, Edits, EntryToWrite, Kind, Method, Node,
+    ReferenceElement, Resource,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -226,9 +226,30 @@ pub fn bundle(shaped: &Shaped, envelope: &Envelope<'_>) -> Payload {
     Payload { edits, withheld, ..form.finish(shaped.digest, &deed) }
 }
 
+/// The contents of a stored payload, as `bundle` or `withdrawal` made them.
+///
+/// Errors: `InternalError` when it is no such Bundle.
+pub fn contents(payload: Bytes, namespace: &str) -> Result<Vec<Content>, Issue> {
+    let unreadable = || Issue::new(Code::InternalError, "a stored payload cannot be read");
+    let bundle = Bundle::parse(payload).map_err(|_| unreadable())?;
+    let content = |entry: &fhir::Entry| {
+        let (kind, id) = entry.request.as_ref()?.url.split_once('/')?;
+        let source_id = entry.resource.as_ref().and_then(|resource| {
+            let source = resource.source()?;
+            let source = source.strip_prefix(namespace)?.strip_prefix('/')?.to_owned();
+            Some(source.strip_prefix(kind)?.strip_prefix('/')?.to_owned())
+        });
+        let digest = entry.resource.as_ref().map(|resource| Digest(resource.digest()));
+        Some(Content { kind: kind.to_owned(), id: id.to_owned(), source_id, digest })
+    };
+    bundle.entries.iter().map(|entry| content(entry).ok_or_else(unreadable)).collect()
+}
+
 /// Takes records back: deletes each and says in a Provenance which push is withdrawn and why.
-/// Records are (type, id at the payer); the reason is a person's, and never names a patient.
+/// Records are (type, id at the payer); the Provenance names the patient (id at the payer) also
+/// where the Patient itself stays. The reason never names a patient.
 pub fn withdrawal(
+    patient: &str,
     records: &[(String, String)],
     withdraws: &PushId,
     reason: &str,
@@ -242,7 +263,7 @@ pub fn withdrawal(
     let digest = Digest::of_pieces(head.into_iter().chain(pieces));
     let mut form = Form::new(envelope, PushId::new(envelope.number, &digest));
     records.iter().for_each(|(_, kind, id)| form.delete(kind, id));
-    form.finish(digest, &Deed::Withdrawn { push: withdraws, reason })
+    form.finish(digest, &Deed::Withdrawn { patient, push: withdraws, reason })
 }
 
 /// A transaction Bundle being written.
@@ -288,7 +309,12 @@ impl<'a> Form<'a> {
 
     fn finish(mut self, digest: Digest, deed: &Deed<'_>) -> Payload {
         let reference = |content: &Content| format!("{}/{}", content.kind, content.id);
-        let targets: Vec<String> = self.contents.iter().map(reference).collect();
+        let mut targets: Vec<String> = self.contents.iter().map(reference).collect();
+        if let Deed::Withdrawn { patient, .. } = deed {
+            let patient = format!("Patient/{patient}");
+            targets.retain(|target| *target != patient);
+            targets.insert(0, patient);
+        }
         let (id, bytes) = provenance(self.envelope, &self.push, &targets, deed);
         let source_id = self.push.to_string();
         self.put("Provenance", &id, &source_id, &bytes);

@@ -150,8 +150,31 @@ impl Members {
             let detail = "several members fit, and the given name does not tell which";
             return Err(Issue::new(Code::MemberMismatch, detail));
         };
-        let person = Phi(format!("{}\n{}\n{}", row.birth_date.0, row.family.0, row.given.0));
-        Ok(MemberKey { member_id: (*member_id).clone(), person })
+        Ok(row.key(member_id))
+    }
+
+    /// The member a person has named by id. Errors: `MemberUnknown`; `MemberMismatch` where several
+    /// members share the id, so that it names none of them.
+    pub fn by_id(&self, id: &str) -> Result<MemberKey, Issue> {
+        let id = Phi(folded_id(id));
+        match self.rows.get(&id).map(Vec::as_slice) {
+            None | Some([]) => {
+                let detail = "the member id given is not one of this plan's";
+                Err(Issue::new(Code::MemberUnknown, detail).at("member"))
+            }
+            Some([one]) => Ok(one.key(&id)),
+            Some(_) => {
+                let detail = "several members share this id";
+                Err(Issue::new(Code::MemberMismatch, detail).at("member"))
+            }
+        }
+    }
+}
+
+impl Member {
+    fn key(&self, member_id: &Phi<String>) -> MemberKey {
+        let person = Phi(format!("{}\n{}\n{}", self.birth_date.0, self.family.0, self.given.0));
+        MemberKey { member_id: member_id.clone(), person }
     }
 }
 

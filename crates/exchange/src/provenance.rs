@@ -22,6 +22,8 @@ pub(crate) enum Deed<'a> {
     },
     /// Records of an earlier push were taken back.
     Withdrawn {
+        /// The patient, by id at the payer.
+        patient: &'a str,
         /// The earlier push.
         push: &'a PushId,
         /// Why, in a person's words.

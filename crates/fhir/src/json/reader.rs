@@ -2,11 +2,11 @@
 //!
 //! Comes in   valid UTF-8.
 //! Goes out   the list of values, and the first fault if there is one.
-//! Never      accepts what RFC 8259 does not, nor the same member twice, nor a lone surrogate.
+//! Never      accepts what RFC 8259 does not, nor the same member twice, nor a lone surrogate, nor
+//!            escapes in member names (`\u0069d`): one reader would see another name than the next.
 
-use super::{Kind, Reason, Token, unescape};
+use super::{Kind, Reason, Token};
 use crate::limits::DEPTH_MAX;
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The first thing that is wrong.
@@ -25,13 +25,14 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     tokens: Vec<Token>,
+    values_max: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads a whole text. With a fault, the values open at it are left open in the list.
-    pub(super) fn read(text: &'a str) -> (Vec<Token>, Option<Fault>) {
-        let tokens = Vec::with_capacity(text.len() / BYTES_PER_VALUE + 4);
-        let mut reader = Reader { text, at: 0, tokens };
+    pub(super) fn read(text: &'a str, values_max: usize) -> (Vec<Token>, Option<Fault>) {
+        let tokens = Vec::with_capacity((text.len() / BYTES_PER_VALUE).min(values_max) + 4);
+        let mut reader = Reader { text, at: 0, tokens, values_max };
         let fault = reader.document().err();
         (reader.tokens, fault)
     }
@@ -77,6 +78,9 @@ impl<'a> Reader<'a> {
         if depth >= DEPTH_MAX {
             return Err(self.fault(Reason::TooDeep));
         }
+        if index >= self.values_max {
+            return Err(self.fault(Reason::TooMany("values")));
+        }
         let kind = match self.peek() {
             Some(b'"') => self.string().map(|_| Kind::String),
             Some(b'{') => {
@@ -115,7 +119,10 @@ impl<'a> Reader<'a> {
             }
             let quote = self.at;
             let (name, escaped) = self.string()?;
-            if !names.insert(self.text, name, escaped) {
+            if escaped {
+                return Err(Fault { offset: quote, reason: Reason::EscapedName });
+            }
+            if !names.insert(self.text, name) {
                 return Err(Fault { offset: quote, reason: Reason::DuplicateMember });
             }
             self.space();
@@ -297,28 +304,62 @@ const NAMES_FEW: usize = 16;
 struct Names<'a> {
     few: [Key; NAMES_FEW],
     count: usize,
-    escaped: bool,
-    many: HashSet<Cow<'a, str>>,
+    many: Option<HashSet<&'a str>>,
 }
 
 impl<'a> Names<'a> {
-    /// Takes a name; `false` when it was there, however it was spelt.
-    fn insert(&mut self, text: &'a str, name: Key, escaped: bool) -> bool {
-        let raw = |key: Key| &text[key.0 as usize..key.1 as usize];
-        self.escaped |= escaped;
-        if self.count == NAMES_FEW {
-            if self.many.is_empty() {
-                self.many.extend(self.few.iter().map(|&seen| unescape(raw(seen))));
-            }
-            return self.many.insert(unescape(raw(name)));
-        }
+    /// Takes a name; `false` when it was there.
+    fn insert(&mut self, text: &'a str, name: Key) -> bool {
+        let read = |key: Key| &text[key.0 as usize..key.1 as usize];
         let mut seen = self.few[..self.count].iter();
-        let twice = match self.escaped {
-            false => seen.any(|&seen| raw(seen) == raw(name)),
-            true => seen.any(|&seen| unescape(raw(seen)) == unescape(raw(name))),
-        };
-        self.few[self.count] = name;
-        self.count += 1;
-        !twice
+        if self.count < NAMES_FEW {
+            let new = !seen.any(|&seen| read(seen) == read(name));
+            self.few[self.count] = name;
+            self.count += 1;
+            return new;
+        }
+        self.many.get_or_insert_with(|| seen.map(|&seen| read(seen)).collect()).insert(read(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_a_limited_number_of_values() {
+        let (tokens, fault) = Reader::read("[1,[2,3]]", 5);
+        assert!(fault.is_none() && tokens.len() == 5);
+        let (_, fault) = Reader::read("[1,[2,3]]", 4);
+        let fault = fault.map(|fault| (fault.offset, fault.reason));
+        assert_eq!(fault, Some((6, Reason::TooMany("values"))));
+    }
+
+    #[test]
+    fn plain_text_ends_at_the_first_sign_wherever_it_stands() {
+        for length in 0..40 {
+            for sign in [b'"', b'\\', 0x1f, 0, b'\n'] {
+                for filler in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    assert_eq!(plain(&bytes), length);
+                    bytes.push(sign);
+                    bytes.extend([b'"'; 9]);
+                    assert_eq!(plain(&bytes), length, "{sign:#x} after {length} of {filler:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_is_found_twice_in_short_and_in_long_objects() {
+        for length in [1, 2, 15, 16, 17, 18, 100] {
+            for twice in 0..length {
+                let names = (0..length).chain([twice]).map(|n| format!("\"n{n}\":0"));
+                let text = format!("{{{}}}", names.collect::<Vec<_>>().join(","));
+                let (_, fault) = Reader::read(&text, 1000);
+                let reason = fault.map(|fault| fault.reason);
+                assert_eq!(reason, Some(Reason::DuplicateMember), "{twice} of {length}");
+            }
+        }
     }
 }

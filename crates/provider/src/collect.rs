@@ -1,0 +1,92 @@
+//! Collect: what does the chart hold that this payer may see?
+//!
+//! Comes in   the encounter, the patient, the agreement.
+//! Goes out   resources as read, byte for byte: the encounter, what belongs to it, and what those
+//!            refer to, forward, as far as *shape* permits.
+//! Never      a search that is not scoped to one patient; never a read of a type that the
+//!            agreement does not know.
+
+use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
+use crate::source::Source;
+use exchange::shape::{self, Audience, Collected};
+use exchange::{Code, Issue};
+use fhir::Resource;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::collections::BTreeSet;
+
+/// Types whose R4 search knows no `encounter` parameter: asked by patient, told apart by link.
+const BY_PATIENT: [&str; 2] = ["AllergyIntolerance", "Immunization"];
+
+/// Collects for one encounter and one payer.
+pub async fn collect(
+    source: &dyn Source,
+    encounter: &Resource,
+    coverages: &[Resource],
+    audience: &Audience<'_>,
+) -> Result<Collected, Issue> {
+    let id = encounter.id().unwrap_or_default();
+    let types = &audience.terms.agreement.encounter.types;
+    let asked = stream::iter(types)
+        .map(|kind| belonging(source, kind, audience.patient, id))
+        .buffered(SOURCE_REQUESTS_MAX);
+    let mut found: Vec<Resource> = asked.try_concat().await?;
+    found.push(encounter.clone());
+    found.extend(coverages.iter().cloned());
+    let mut collected = Collected { found, ..Collected::default() };
+
+    let mut seen: BTreeSet<String> =
+        collected.found.iter().map(|resource| resource.local_reference()).collect();
+    let mut fresh = collected.found.clone();
+    while !fresh.is_empty() {
+        let mut wanted = Vec::new();
+        for resource in fresh.drain(..) {
+            if shape::judge(&resource, audience).is_err() {
+                continue;
+            }
+            for (kind, id) in shape::references_to_follow(&resource, source.base_url()) {
+                let reference = format!("{kind}/{id}");
+                if audience.could_travel(&reference).is_ok() && seen.insert(reference) {
+                    wanted.push((kind, id));
+                }
+            }
+        }
+        let read: Vec<_> = stream::iter(wanted)
+            .map(|(kind, id)| async move {
+                let found = source.read(&kind, &id).await?;
+                Ok::<_, Issue>((format!("{kind}/{id}"), found))
+            })
+            .buffered(SOURCE_REQUESTS_MAX)
+            .try_collect()
+            .await?;
+        for (reference, found) in read {
+            match found {
+                Some(resource) => fresh.push(resource),
+                None => drop(collected.missing.insert(reference)),
+            }
+        }
+        collected.followed.extend(fresh.iter().cloned());
+        if seen.len() > CHART_RESOURCES_MAX {
+            let detail = "an encounter's data are more than a push can hold";
+            return Err(Issue::new(Code::SourceUnreadable, detail));
+        }
+    }
+    Ok(collected)
+}
+
+/// All of one type that belongs to the encounter, by a patient-scoped search.
+async fn belonging(
+    source: &dyn Source,
+    kind: &str,
+    patient: &str,
+    encounter: &str,
+) -> Result<Vec<Resource>, Issue> {
+    if !BY_PATIENT.contains(&kind) {
+        return source.search(kind, &[("patient", patient), ("encounter", encounter)]).await;
+    }
+    let mut all = source.search(kind, &[("patient", patient)]).await?;
+    let wanted = ("Encounter".to_owned(), encounter.to_owned());
+    all.retain(|resource| {
+        shape::references_to_follow(resource, source.base_url()).contains(&wanted)
+    });
+    Ok(all)
+}
