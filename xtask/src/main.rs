@@ -1,1 +1,32 @@
-fn main() {}
+//! The command line of `xtask`: `cargo xtask test` and `cargo xtask tidy`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask test     everything: tidy, format, lints, all tests; installs what it can
+cargo xtask tidy     only the rules of the repository, in seconds
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => xtask::steps::test(&root()),
+        ["tidy"] => xtask::steps::tidy(&root()),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("unknown command: {}\n\n{HELP}", words.join(" "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The root of the repository: the parent of this crate's folder.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}

@@ -6,17 +6,30 @@
 //!
 //! Why pure: what may leave a house, and what it says about it, must be testable as a table.
 
+pub mod acknowledgement;
 pub mod agreement;
+pub mod answer;
+pub mod assemble;
+pub mod desk;
 pub mod disclosure;
 pub mod id;
 pub mod issue;
 pub mod ledger;
 pub mod limits;
+pub mod member;
+pub mod partner;
 pub mod path;
+mod place;
+pub mod provenance;
 pub mod push;
+pub mod read;
+mod resource_types;
 pub mod restriction;
 pub mod scope;
+pub mod sentence;
+pub mod settle;
 pub mod shape;
+pub mod submission;
 pub mod tomlfile;
 pub mod valueset;
 

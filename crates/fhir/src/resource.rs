@@ -8,6 +8,8 @@
 //! bytes, and the digest of what was read is the digest of what was sent.
 
 use crate::json::{Doc, Kind, Node, ParseError, Reason, unescape};
+use crate::read::wanted;
+use crate::walk::{self, content};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -127,10 +129,10 @@ impl Resource {
 
 impl Index {
     fn read(root: Node<'_, '_>) -> Result<Index, ParseError> {
-        wanted(root, Kind::Object, "an object")?;
+        wanted(root, Kind::Object)?;
         let kind =
             root.get("resourceType").ok_or_else(|| root.error(Reason::Missing("resourceType")))?;
-        check_kind(kind)?;
+        walk::check_kind(kind)?;
         let mut index = Index { kind: content(kind), ..Index::default() };
         if let Some(id) = root.get("id") {
             check_id(id)?;
@@ -139,12 +141,7 @@ impl Index {
         if let Some(meta) = root.get("meta") {
             index.source = read_meta(meta)?;
         }
-        for node in root.descendants() {
-            check_common(node)?;
-            if let Some(element) = reference_element(node)? {
-                index.references.push(ReferenceSpan { span: content(node), element });
-            }
-        }
+        index.references = walk::references(root)?;
         Ok(index)
     }
 
@@ -157,31 +154,9 @@ impl Index {
     }
 }
 
-fn content(node: Node<'_, '_>) -> Range<usize> {
-    let span = node.span();
-    span.start + 1..span.end - 1
-}
-
-fn wanted(node: Node<'_, '_>, kind: Kind, name: &'static str) -> Result<(), ParseError> {
-    if node.kind() == kind { Ok(()) } else { Err(node.error(Reason::WrongType(name))) }
-}
-
-fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
-    wanted(node, Kind::String, "a string")?;
-    let raw = &node.raw()[1..node.raw().len() - 1];
-    let good = raw.starts_with(|c: char| c.is_ascii_uppercase())
-        && raw.len() <= 64
-        && raw.bytes().all(|b| b.is_ascii_alphabetic());
-    if good {
-        Ok(())
-    } else {
-        Err(node.error(Reason::Value("a resource type is a capitalised word")))
-    }
-}
-
 /// R4 §2.24.0.1: ids are 1 to 64 characters of `A-Z a-z 0-9 - .`
-fn check_id(node: Node<'_, '_>) -> Result<(), ParseError> {
-    wanted(node, Kind::String, "a string")?;
+pub(crate) fn check_id(node: Node<'_, '_>) -> Result<(), ParseError> {
+    wanted(node, Kind::String)?;
     let raw = &node.raw()[1..node.raw().len() - 1];
     if is_id(raw) {
         return Ok(());
@@ -196,57 +171,8 @@ pub fn is_id(text: &str) -> bool {
 }
 
 fn read_meta(meta: Node<'_, '_>) -> Result<Option<Range<usize>>, ParseError> {
-    wanted(meta, Kind::Object, "an object")?;
-    for name in ["versionId", "lastUpdated", "source"] {
-        if let Some(member) = meta.get(name) {
-            wanted(member, Kind::String, "a string")?;
-        }
-    }
-    for (name, kind, word) in [
-        ("profile", Kind::String, "a string"),
-        ("security", Kind::Object, "an object"),
-        ("tag", Kind::Object, "an object"),
-    ] {
-        if let Some(list) = meta.get(name) {
-            wanted(list, Kind::Array, "an array")?;
-            list.items().try_for_each(|item| wanted(item, kind, word))?;
-        }
-    }
-    Ok(meta.get("source").map(content))
-}
-
-/// Elements whose type is the same wherever they stand in R4.
-fn check_common(node: Node<'_, '_>) -> Result<(), ParseError> {
-    match node.name() {
-        "extension" | "modifierExtension" | "contained" | "coding" => {
-            wanted(node, Kind::Array, "an array")?;
-            node.items().try_for_each(|item| wanted(item, Kind::Object, "an object"))?;
-            if node.name() == "contained" {
-                for item in node.items() {
-                    let kind = item.get("resourceType");
-                    check_kind(kind.ok_or_else(|| item.error(Reason::Missing("resourceType")))?)?;
-                }
-            }
-            Ok(())
-        }
-        "system" | "display" | "unit" => wanted(node, Kind::String, "a string"),
-        _ => Ok(()),
-    }
-}
-
-fn reference_element(node: Node<'_, '_>) -> Result<Option<ReferenceElement>, ParseError> {
-    match (node.name(), node.kind()) {
-        ("reference", Kind::String) => Ok(Some(ReferenceElement::Reference)),
-        // Some elements are *named* reference and hold a Reference (or several).
-        ("reference", Kind::Object | Kind::Array) => Ok(None),
-        ("reference", _) => Err(node.error(Reason::WrongType("a string"))),
-        ("url", Kind::String) if names_binary(&node.text().unwrap_or_default()) => {
-            Ok(Some(ReferenceElement::AttachmentUrl))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn names_binary(url: &str) -> bool {
-    url.starts_with("Binary/") || url.contains("/Binary/")
+    wanted(meta, Kind::Object)?;
+    let Some(source) = meta.get("source") else { return Ok(None) };
+    wanted(source, Kind::String)?;
+    Ok(Some(content(source)))
 }

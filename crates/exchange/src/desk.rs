@@ -1,0 +1,321 @@
+//! Commands a person gives a house, and what the house answers: one set of words for the command
+//! line, the house's own API and the console.
+//!
+//! Comes in   JSON bodies of `POST /api/<command>`, or the same values from the command line.
+//! Goes out   replies that say what was done, what waits, who acts and what is next.
+//! Never      a patient's name, number or birth date, except in replies made for that purpose
+//!            (`find`, `show --page`), where they are `Phi`.
+
+use crate::disclosure::DecisionRow;
+use crate::id::{Digest, PartnerId, Phi};
+use crate::issue::Issue;
+use crate::ledger::Who;
+use crate::push::{Purpose, Withholding};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A command, as `{"command": "push", …}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Send an encounter (again): sending house. Answered when the trigger is durable, or, with
+    /// `wait`, when nothing more will happen by itself or the seconds are over.
+    Push {
+        /// `Encounter.id` in the source, or `Encounter/…`.
+        encounter: String,
+        /// What for; absent: each agreement's first.
+        #[serde(default)]
+        purpose: Option<Purpose>,
+        /// Who asks, in which role, why.
+        who: Who,
+        /// Seconds to wait for the end.
+        #[serde(default)]
+        wait: u32,
+    },
+    /// What would be sent, and why: sending house. Nothing is sent.
+    Explain {
+        /// `Encounter.id` in the source.
+        encounter: String,
+        /// What for.
+        #[serde(default)]
+        purpose: Option<Purpose>,
+        /// Who looks.
+        who: Who,
+    },
+    /// Encounters of the source: sending house.
+    Find {
+        /// Record number (an identifier's value, or `system|value`).
+        #[serde(default)]
+        record_number: Option<Phi<String>>,
+        /// Encounters of this date (`2026-01-03`, also `2026-01`).
+        #[serde(default)]
+        date: Option<String>,
+        /// Who looks.
+        who: Who,
+    },
+    /// Pushes or submissions, waiting ones first.
+    List {
+        /// Only in these states.
+        #[serde(default)]
+        states: Vec<String>,
+        /// At most so many.
+        #[serde(default)]
+        limit: Option<u32>,
+    },
+    /// One push, trigger or submission: timeline, answer, way forward.
+    Show {
+        /// Its id, or the start of it.
+        id: String,
+        /// Also what was sent, for a reader who does not know FHIR.
+        #[serde(default)]
+        page: bool,
+    },
+    /// Let something held go on.
+    Release {
+        /// Its id, or the start of it.
+        id: String,
+        /// Who lets it go, why.
+        who: Who,
+        /// Receiving: file it for this member, whom a person has identified.
+        #[serde(default)]
+        member: Option<Phi<String>>,
+    },
+    /// Take a push back (sending), or refuse a held submission (receiving).
+    Withdraw {
+        /// Its id, or the start of it.
+        id: String,
+        /// Who, why (a wrong patient, a wrong plan).
+        who: Who,
+        /// Seconds to wait for the end.
+        #[serde(default)]
+        wait: u32,
+    },
+    /// What would stop a push today.
+    Check {},
+    /// Prove the ledger.
+    Verify {},
+}
+
+impl Command {
+    /// The name, as in the path of the API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Push { .. } => "push",
+            Command::Explain { .. } => "explain",
+            Command::Find { .. } => "find",
+            Command::List { .. } => "list",
+            Command::Show { .. } => "show",
+            Command::Release { .. } => "release",
+            Command::Withdraw { .. } => "withdraw",
+            Command::Check {} => "check",
+            Command::Verify {} => "verify",
+        }
+    }
+}
+
+/// What a house answers to a command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// To `push`, `release`, `withdraw`: where it stands.
+    Pushed {
+        /// The trigger, for `push` and `withdraw`.
+        trigger: Option<String>,
+        /// One row per payer; empty while the trigger has not been scoped.
+        rows: Vec<Row>,
+        /// Why the trigger itself waits.
+        issues: Vec<IssueWords>,
+    },
+    /// To `explain`: one per payer.
+    Explained {
+        /// Per payer: door, decisions.
+        payers: Vec<Explained>,
+        /// Coverages that lead to no payer, and the like.
+        issues: Vec<IssueWords>,
+    },
+    /// To `find`.
+    Found {
+        /// Encounters, newest first.
+        encounters: Vec<FoundEncounter>,
+    },
+    /// To `list`: waiting ones first.
+    Listed {
+        /// The rows.
+        rows: Vec<Row>,
+        /// How many there are per state, shown or not.
+        counts: Vec<(String, u64)>,
+    },
+    /// To `show`.
+    Shown(Box<Shown>),
+    /// To `check`: one line each.
+    Checked {
+        /// What was looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `verify`.
+    Verified {
+        /// All entries up to this sequence are proved by signed checkpoints.
+        proved_to: u64,
+        /// The last entry there is; later ones than `proved_to` are not yet proved.
+        last: u64,
+        /// Checkpoints read.
+        checkpoints: u64,
+        /// The first bad sequence and why, when the ledger does not verify.
+        broken: Option<(u64, String)>,
+    },
+}
+
+/// One push, trigger or submission in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Its handle in this house: walk, trigger or submission id.
+    pub id: String,
+    /// `trigger`, `push` or `submission`.
+    pub kind: String,
+    /// The push's public id, or the submission's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The partner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<PartnerId>,
+    /// `Encounter/…` in the source, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `sync` or `async`, as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// `due`, `held`, `settled`, …
+    pub state: String,
+    /// The acknowledgement's level, once settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// When the next attempt is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// How many resources travel or were filed.
+    #[serde(default)]
+    pub resources: u64,
+    /// What was withheld, by rule.
+    #[serde(default)]
+    pub withheld: Vec<Withholding>,
+    /// Why it waits, was withheld or refused.
+    #[serde(default)]
+    pub issues: Vec<IssueWords>,
+    /// When it last changed.
+    pub changed: Timestamp,
+}
+
+impl Row {
+    /// Whether a person has work with it.
+    pub fn waits_for_person(&self) -> bool {
+        self.state == "held"
+    }
+}
+
+/// An issue with the fixed words of its code, so that every reader shows the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueWords {
+    /// The case.
+    #[serde(flatten)]
+    pub issue: Issue,
+    /// Who acts.
+    pub who_acts: String,
+    /// The next step.
+    pub next: String,
+}
+
+impl From<&Issue> for IssueWords {
+    fn from(issue: &Issue) -> IssueWords {
+        let row = issue.code.row();
+        let (who_acts, next) = (row.actor.to_string(), row.next.to_owned());
+        IssueWords { issue: issue.clone(), who_acts, next }
+    }
+}
+
+/// What would be sent to one payer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The payer.
+    pub payer: PartnerId,
+    /// The door, or why there is none.
+    pub door: Result<Door, IssueWords>,
+    /// What for.
+    pub purpose: Purpose,
+    /// Every resource, included or withheld, with rule.
+    pub decisions: Vec<DecisionRow>,
+    /// The content is the same as this push's: nothing would be sent.
+    pub unchanged: Option<String>,
+}
+
+/// A payer's door, as *route* found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// Base URL.
+    pub base_url: String,
+    /// `4.0`.
+    pub version: String,
+    /// `transaction`.
+    pub form: String,
+    /// `sync` or `async`.
+    pub mode: String,
+}
+
+/// An encounter of the source, for a person to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundEncounter {
+    /// `Encounter.id`.
+    pub encounter: String,
+    /// `Patient.id`.
+    pub patient: String,
+    /// The patient's name.
+    pub name: Phi<String>,
+    /// Birth date.
+    pub birth_date: Phi<String>,
+    /// `finished`, …
+    pub status: String,
+    /// Class or type in words.
+    pub what: String,
+    /// `period.start`.
+    pub start: String,
+}
+
+/// One push, trigger or submission in full.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shown {
+    /// As in the list.
+    pub row: Row,
+    /// Who asked, in which role, why.
+    pub who: Option<Who>,
+    /// What happened, oldest first.
+    pub timeline: Vec<TimelineRow>,
+    /// Every resource, included or withheld, with rule.
+    pub decisions: Vec<DecisionRow>,
+    /// The acknowledgement, as whoever triggered it got it.
+    pub acknowledgement: Option<serde_json::Value>,
+    /// Resources for the page, as sent or filed: JSON text.
+    pub page: Option<Phi<Vec<String>>>,
+}
+
+/// One ledger line for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineRow {
+    /// Sequence in the house's ledger.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// One sentence.
+    pub what: String,
+    /// Hash of the entry.
+    pub hash: Digest,
+}
+
+/// One thing `check` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckLine {
+    /// What was looked at, for example `partner sunrise: certificate`.
+    pub what: String,
+    /// What is wrong; `None`: nothing.
+    pub issue: Option<IssueWords>,
+    /// What was found.
+    pub found: String,
+}

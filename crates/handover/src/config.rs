@@ -1,0 +1,229 @@
+//! Configuration: one typed TOML file per house, and the files it names.
+//!
+//! Comes in   a folder with `house.toml`, keys, partners' public files and agreements.
+//! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
+//! Never      a default that is not written in the file `init` makes, and never a secret in words.
+
+use exchange::agreement::{self, Terms};
+use exchange::partner::{PublicFile, PublicIdentifier, Role};
+use exchange::{Code, HouseId, Issue, PartnerId};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The name of the configuration file in a house's folder.
+pub const FILE: &str = "house.toml";
+
+/// `house.toml`, as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HouseFile {
+    /// Short name: letters, digits, `-`.
+    pub name: String,
+    /// Name in words.
+    pub title: String,
+    /// Which road it walks.
+    pub role: Role,
+    /// The URI derived ids are made with; frozen at `init`.
+    pub namespace: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How partners reach it.
+    pub base_url: String,
+    /// Certificate of the server.
+    pub tls: Option<TlsFile>,
+    /// Keys and secrets.
+    pub keys: KeysFile,
+    /// Folder of the store.
+    pub store: PathBuf,
+    /// Folder of the partners' public files.
+    pub partners: PathBuf,
+    /// Folder of the agreements.
+    pub agreements: PathBuf,
+    /// Sending: where charts are read.
+    pub source: Option<SourceFile>,
+    /// Sending: the table of restrictions.
+    pub restrictions: Option<PathBuf>,
+    /// Receiving: the file of members.
+    pub members: Option<PathBuf>,
+    /// Receiving: identifiers a Coverage names this payer by.
+    #[serde(default)]
+    pub payer_identifiers: Vec<PublicIdentifier>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFile {
+    /// PEM chain.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+    /// PEM of the authority it comes from: partners trust this one.
+    pub authority: PathBuf,
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysFile {
+    /// ES384 key for this house's client assertions.
+    pub signing: PathBuf,
+    /// Ed25519 key for the ledger's checkpoints.
+    pub ledger: PathBuf,
+    /// 32 bytes in hex: the MAC key of access tokens this house issues.
+    pub tokens: PathBuf,
+    /// ES384 key the command line signs in with when the house runs.
+    pub operator: PathBuf,
+}
+
+/// `[source]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// FHIR base URL of the EHR.
+    pub base_url: String,
+    /// The gateway's client id there.
+    pub client_id: String,
+    /// ES384 key registered there.
+    pub key: PathBuf,
+    /// Scopes to ask for.
+    pub scope: String,
+    /// PEM of the authority the EHR's certificate comes from.
+    pub authority: PathBuf,
+    /// Token endpoint, where the EHR does not publish one.
+    pub token_endpoint: Option<String>,
+}
+
+/// A house's configuration, read and checked.
+#[derive(Debug, Clone)]
+pub struct House {
+    /// The folder `house.toml` lies in.
+    pub folder: PathBuf,
+    /// The file.
+    pub file: HouseFile,
+    /// Partners' public files by name.
+    pub partners: BTreeMap<PartnerId, PublicFile>,
+    /// Agreements by partner.
+    pub terms: BTreeMap<PartnerId, Terms>,
+}
+
+impl House {
+    /// Reads a house's folder.
+    ///
+    /// Errors: `ConfigInvalid`, `BindRefused`.
+    pub fn read(folder: &Path) -> Result<House, Issue> {
+        let text = read_text(&folder.join(FILE))?;
+        let file: HouseFile =
+            toml::from_str(&text).map_err(|error| agreement::toml_issue(&error, &text, FILE))?;
+        check_name(&file.name)?;
+        let partners = read_partners(&folder.join(&file.partners))?;
+        let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
+        let house = House { folder: folder.to_owned(), file, partners, terms };
+        house.check_bind()?;
+        Ok(house)
+    }
+
+    /// The house's id.
+    pub fn id(&self) -> HouseId {
+        self.file.name.as_str().into()
+    }
+
+    /// A path of the configuration, from the house's folder.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Reads a file the configuration names; errors name the file.
+    pub fn text(&self, path: &Path) -> Result<String, Issue> {
+        read_text(&self.path(path))
+    }
+
+    /// Design rule: beyond loopback only with TLS and sign-in.
+    fn check_bind(&self) -> Result<(), Issue> {
+        let HouseFile { listen, tls, base_url, .. } = &self.file;
+        if !listen.ip().is_loopback() && (tls.is_none() || self.partners.is_empty()) {
+            let detail = "this house listens beyond loopback without TLS, or without any partner";
+            return Err(Issue::new(Code::BindRefused, detail).at("house.toml: listen"));
+        }
+        let scheme = if tls.is_some() { "https://" } else { "http://" };
+        if !base_url.starts_with(scheme) {
+            let detail = format!("base_url must begin with {scheme} to fit [tls]");
+            return Err(Issue::new(Code::ConfigInvalid, detail).at("house.toml: base_url"));
+        }
+        Ok(())
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Issue> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=40).contains(&name.len()) && name.chars().all(good) {
+        return Ok(());
+    }
+    let detail = "a house's name is 1 to 40 lower-case letters, digits and hyphens";
+    Err(Issue::new(Code::ConfigInvalid, detail).at("house.toml: name"))
+}
+
+/// Reads a text file; errors name the file's last part.
+pub fn read_text(path: &Path) -> Result<String, Issue> {
+    fs::read_to_string(path).map_err(|error| {
+        tracing::debug!(%error, "file cannot be read");
+        Issue::new(Code::ConfigInvalid, "a file cannot be read").at(path.display().to_string())
+    })
+}
+
+/// Files of a folder with this ending, in the order of their names; none when it does not exist.
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Issue> {
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(_) => {
+            let issue = Issue::new(Code::ConfigInvalid, "a folder cannot be read");
+            return Err(issue.at(folder.display().to_string()));
+        }
+    };
+    let mut found: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| path.extension().is_some_and(|found| found == ending));
+    found.sort();
+    Ok(found)
+}
+
+fn read_partners(folder: &Path) -> Result<BTreeMap<PartnerId, PublicFile>, Issue> {
+    let mut partners = BTreeMap::new();
+    for path in files(folder, "json")? {
+        let public = PublicFile::parse(&read_text(&path)?, &path.display().to_string())?;
+        if let Some(twice) = partners.insert(public.name.clone(), public) {
+            let detail = format!("two files name the partner {}", twice.name);
+            return Err(Issue::new(Code::ConfigInvalid, detail).at(path.display().to_string()));
+        }
+    }
+    Ok(partners)
+}
+
+fn read_agreements(
+    folder: &Path,
+    partners: &BTreeMap<PartnerId, PublicFile>,
+) -> Result<BTreeMap<PartnerId, Terms>, Issue> {
+    let value_sets = |name: &str| {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let path = folder.join("valuesets").join(format!("{name}.txt"));
+        plain.then(|| fs::read_to_string(path).ok()).flatten()
+    };
+    let mut agreements = BTreeMap::new();
+    for path in files(folder, "toml")? {
+        let name = path.display().to_string();
+        let terms = Terms::parse(&read_text(&path)?, &name, &value_sets)?;
+        let partner = terms.agreement.partner.clone();
+        if !partners.contains_key(&partner) {
+            let detail = "the agreement names a partner whose public file is missing";
+            return Err(Issue::new(Code::PartnerUnknown, detail).at(format!("{name}: partner")));
+        }
+        if agreements.insert(partner, terms).is_some() {
+            let detail = "two agreements name the same partner";
+            return Err(Issue::new(Code::ConfigInvalid, detail).at(format!("{name}: partner")));
+        }
+    }
+    Ok(agreements)
+}

@@ -1,0 +1,228 @@
+//! `init`: a new house in a folder, ready to exchange public files.
+//!
+//! Comes in   role, name, where it listens.
+//! Goes out   a commented configuration, keys, a private authority with a server certificate, and
+//!            `public.json` for partners.
+//! Never      overwrites anything: a key that partners know must not be lost by a second `init`.
+
+use crate::config;
+use exchange::partner::{PublicFile, PublicIdentifier, Role};
+use exchange::{Code, Issue};
+use std::fs;
+use std::path::Path;
+use store::proof::LedgerKey;
+use wire::{SigningKey, keys, tls};
+
+/// What `init` needs to know.
+pub struct NewHouse {
+    /// Which road it walks.
+    pub role: Role,
+    /// Short name.
+    pub name: String,
+    /// Name in words.
+    pub title: String,
+    /// `host:port` to listen on.
+    pub listen: String,
+    /// Host names and addresses of the certificate.
+    pub hosts: Vec<String>,
+    /// Receiving: `system|value` identifiers a Coverage names it by.
+    pub payer_identifiers: Vec<PublicIdentifier>,
+    /// Sending: FHIR base URL of the EHR, when known.
+    pub source: Option<String>,
+}
+
+/// Makes the house; answers its public file.
+///
+/// Errors: `ConfigInvalid` when the folder holds a house already or cannot be written.
+pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
+    if folder.join(config::FILE).exists() {
+        let detail = "this folder holds a house already";
+        return Err(Issue::new(Code::ConfigInvalid, detail).at(folder.display().to_string()));
+    }
+    for part in ["keys", "tls", "partners", "agreements/valuesets", "store"] {
+        fs::create_dir_all(folder.join(part)).map_err(|_| unwritable(&folder.join(part)))?;
+    }
+    let signing = SigningKey::generate()?;
+    signing.write(&folder.join("keys/signing.pem"))?;
+    SigningKey::generate()?.write(&folder.join("keys/operator.pem"))?;
+    let (ledger, ledger_pem) = LedgerKey::generate().map_err(|_| {
+        Issue::new(Code::KeyUnusable, "a key for the ledger cannot be made").at("keys/ledger.pem")
+    })?;
+    keys::write_private(&folder.join("keys/ledger.pem"), ledger_pem.as_bytes())?;
+    let tokens = exchange::Digest::of(SigningKey::generate()?.to_pem().as_bytes());
+    keys::write_private(&folder.join("keys/tokens.hex"), tokens.to_string().as_bytes())?;
+
+    let (authority, authority_key) = tls::make_authority(&format!("{} authority", new.title))?;
+    let (certificate, key) = tls::issue_server_certificate(&authority, &authority_key, &new.hosts)?;
+    write(&folder.join("tls/authority.pem"), &authority)?;
+    keys::write_private(&folder.join("tls/authority-key.pem"), authority_key.as_bytes())?;
+    write(&folder.join("tls/server.pem"), &certificate)?;
+    keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
+
+    let public = PublicFile {
+        name: new.name.as_str().into(),
+        role: new.role,
+        title: new.title.clone(),
+        base_url: format!("https://{}/fhir", new.listen),
+        namespace: format!("https://{}.example/fhir", new.name),
+        client_id: new.name.clone(),
+        jwks: signing.jwks(),
+        authority,
+        payer_identifiers: new.payer_identifiers.clone(),
+        ledger_key: ledger.public_hex(),
+    };
+    write_public(folder, &public)?;
+    match new.role {
+        Role::Provider => write(&folder.join("restrictions.toml"), RESTRICTIONS)?,
+        Role::Payer => write(&folder.join("members.csv"), MEMBERS)?,
+    }
+    for (name, text) in exchange::agreement::DEFAULT_VALUE_SETS {
+        write(&folder.join(format!("agreements/valuesets/{name}.txt")), text)?;
+    }
+    // Last, so that a half-made house is not taken for a whole one.
+    write(&folder.join(config::FILE), &house_toml(new, &public))?;
+    config::House::read(folder)?;
+    Ok(public)
+}
+
+fn write_public(folder: &Path, public: &PublicFile) -> Result<(), Issue> {
+    let text = serde_json::to_string_pretty(public).unwrap_or_default();
+    write(&folder.join("public.json"), &(text + "\n"))
+}
+
+/// Adds a partner: its public file, and a default agreement to be read and narrowed by people.
+/// Answers the agreement's path.
+///
+/// Errors: `ConfigInvalid` when the file cannot be read or the partner is there already.
+pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Issue> {
+    let house = config::House::read(folder)?;
+    let text = config::read_text(file)?;
+    let public = PublicFile::parse(&text, &file.display().to_string())?;
+    if public.role == house.file.role {
+        let detail = "a partner walks the other road: a provider's partners are payers";
+        return Err(Issue::new(Code::ConfigInvalid, detail).at(file.display().to_string()));
+    }
+    let place = house.path(&house.file.partners).join(format!("{}.json", public.name));
+    if place.exists() {
+        let detail = format!("the partner {} is there already", public.name);
+        return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
+    }
+    let agreement =
+        house.path(&house.file.agreements).join(format!("{}.toml", public.name));
+    if !agreement.exists() {
+        write(&agreement, &exchange::agreement::default_text(&public))?;
+    }
+    write(&place, &text)?;
+    Ok(agreement)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Issue> {
+    fs::write(path, text).map_err(|_| unwritable(path))
+}
+
+fn unwritable(path: &Path) -> Issue {
+    Issue::new(Code::ConfigInvalid, "a file cannot be written").at(path.display().to_string())
+}
+
+const RESTRICTIONS: &str = "\
+# Restrictions of this house: what must not travel whatever an agreement says.
+# Read anew before every push; when this file cannot be read, nothing is sent.
+#
+# [[restriction]]
+# subject = \"Encounter/123\"   # or Patient/…, Observation/…: ids of the EHR
+# reason = \"self-pay\"         # for people: self-pay, patient's wish, consent, part-2 programme
+# payers = []                 # partner names; empty: nobody may have it
+";
+
+const MEMBERS: &str = "member_id,family,given,birth_date,gender\n";
+
+fn house_toml(new: &NewHouse, public: &PublicFile) -> String {
+    let role = match new.role {
+        Role::Provider => "provider",
+        Role::Payer => "payer",
+    };
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut text = format!(
+        "\
+# A house of Handover. Every key is written here; an unknown key is an error.
+# Paths are relative to this file's folder.
+
+name = {name}
+title = {title}
+role = \"{role}\"
+
+# The URI this house's derived ids are made with. Partners have registered it: never change it.
+namespace = {namespace}
+
+# Where it listens, and how partners reach it. Beyond loopback only with [tls] and a partner.
+listen = {listen}
+base_url = {base_url}
+
+# One public file per partner; `handover partner add FILE` puts it there.
+partners = \"partners\"
+# One agreement per partner, and value sets in its folder valuesets/.
+agreements = \"agreements\"
+# Database and large contents.
+store = \"store\"
+",
+        name = quoted(&new.name),
+        title = quoted(&new.title),
+        namespace = quoted(&public.namespace),
+        listen = quoted(&new.listen),
+        base_url = quoted(&public.base_url),
+    );
+    match new.role {
+        Role::Provider => text.push_str(
+            "# What must not travel, whatever an agreement says.\nrestrictions = \"restrictions.toml\"\n",
+        ),
+        Role::Payer => {
+            text.push_str("# The plan's members: member_id,family,given,birth_date,gender.\n");
+            text.push_str("members = \"members.csv\"\n");
+            for identifier in &new.payer_identifiers {
+                text.push_str(&format!(
+                    "\n# By this a Coverage's payor names the plan.\n[[payer_identifiers]]\nsystem = {}\nvalue = {}\n",
+                    quoted(&identifier.system),
+                    quoted(&identifier.value),
+                ));
+            }
+        }
+    }
+    text.push_str(
+        "
+[tls]
+certificate = \"tls/server.pem\"
+key = \"tls/server-key.pem\"
+authority = \"tls/authority.pem\"
+
+[keys]
+# Signs this house's client assertions (ES384); partners know its public half.
+signing = \"keys/signing.pem\"
+# Signs the ledger's checkpoints (Ed25519).
+ledger = \"keys/ledger.pem\"
+# MAC key of the access tokens this house issues.
+tokens = \"keys/tokens.hex\"
+# The command line signs in to the running house with it.
+operator = \"keys/operator.pem\"
+",
+    );
+    if new.role == Role::Provider {
+        let base_url = new.source.as_deref().unwrap_or("https://127.0.0.1:9443/fhir");
+        text.push_str(&format!(
+            "
+# The EHR: a FHIR R4 server with SMART Backend Services. Register `client_id` with this house's
+# public keys (jwks in public.json) there, with read and search scopes only.
+[source]
+base_url = {base_url}
+client_id = {client_id}
+key = \"keys/signing.pem\"
+scope = \"system/*.rs\"
+# The authority the EHR's certificate comes from.
+authority = \"tls/ehr-authority.pem\"
+# token_endpoint = \"https://…\"   # only where the EHR does not publish .well-known/smart-configuration
+",
+            base_url = quoted(base_url),
+            client_id = quoted(&new.name),
+        ));
+    }
+    text
+}

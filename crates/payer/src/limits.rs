@@ -1,0 +1,25 @@
+//! Every limit of this room, with its reason.
+
+use std::time::Duration;
+
+/// Rounds of reading again when another push filed the same record between reading and writing.
+/// Each round loses to a commit that succeeded, so sixteen in a row means something is wrong.
+pub const STALE_ROUNDS_MAX: u32 = 16;
+
+/// How long a repeat waits for the first with the same key, before it is told to come again.
+pub const KEY_WAIT: Duration = Duration::from_secs(10);
+
+/// Seconds a poller of a held submission is asked to wait: a person has the work.
+pub const POLL_SECONDS: u32 = 15;
+
+/// Rows a list shows when no number is asked for.
+pub const LIST_ROWS: u32 = 50;
+
+/// Rows a list shows at most.
+pub const LIST_ROWS_MAX: u32 = 100_000;
+
+/// Bytes of the member file: some ten million members.
+pub const MEMBER_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// When the capability statement last changed: with a release, never with the day.
+pub const STATEMENT_DATE: &str = "2026-11-22";

@@ -1,0 +1,52 @@
+//! Every limit of this room, with its reason.
+
+use std::time::Duration;
+
+/// How long a claimed walk is ours. Longer than the longest stop (a delivery that times out),
+/// shorter than anyone would wait for a dead worker's work.
+pub const LEASE: Duration = Duration::from_secs(120);
+
+/// Walks taken at once by one process: each may hold one chart in memory.
+pub const WALKS_MAX: usize = 8;
+
+/// Requests to the EHR at the same time for one walk. EHRs throttle; a handful keeps them calm.
+pub const SOURCE_REQUESTS_MAX: usize = 4;
+
+/// Resources of one chart: an inpatient stay of months has a few thousand.
+pub const CHART_RESOURCES_MAX: usize = 20_000;
+
+/// Pages of one search followed before the EHR is thought to go round in circles.
+pub const SEARCH_PAGES_MAX: usize = 2_000;
+
+/// Charts remembered, so that one trigger's walks to several payers read the EHR once.
+pub const CHARTS_MAX: usize = 32;
+
+/// How long a chart is remembered: the walks of one trigger are claimed within seconds.
+pub const CHART_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a door that was found open is taken to be open still.
+pub const DOOR_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// How long the worker waits when nothing is due; new work wakes it at once.
+pub const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// Rows a list shows when no number is asked for.
+pub const LIST_ROWS: u32 = 50;
+
+/// Rows a list shows at most.
+pub const LIST_ROWS_MAX: u32 = 100_000;
+
+/// Dossiers of one lane looked through by a withdrawal.
+pub const LANE_ROWS_MAX: u32 = 100_000;
+
+/// Rounds of reading again when the store was changed under our feet.
+pub const STALE_ROUNDS_MAX: u32 = 16;
+
+/// Seconds a caller may wait for a push to end.
+pub const WAIT_SECONDS_MAX: u32 = 600;
+
+/// How long *scope* is tried when the EHR does not answer, before a person is asked.
+pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
+
+/// Revisions of one dossier that are looked at.
+pub const REVISIONS_MAX: u32 = 10_000;

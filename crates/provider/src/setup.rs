@@ -1,0 +1,43 @@
+//! Setup: what a sending house is told before it starts.
+//!
+//! Comes in   the configuration, read and checked by the front door.
+//! Goes out   plain values.
+//! Never      reads a file itself, but for the table of restrictions, which people change while
+//!            the house runs.
+
+use exchange::agreement::Terms;
+use exchange::partner::PublicFile;
+use exchange::{HouseId, PartnerId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use wire::FhirClient;
+
+/// Everything about one sending house.
+pub struct Setup {
+    /// The house.
+    pub house: HouseId,
+    /// Its name in words, as Provenance gives it.
+    pub title: String,
+    /// The URI derived ids are made with, frozen at `init`.
+    pub namespace: String,
+    /// The gateway's version.
+    pub version: &'static str,
+    /// Payers, by name.
+    pub payers: BTreeMap<PartnerId, Payer>,
+    /// The table of restrictions (TOML); read before every *shape*.
+    pub restrictions: PathBuf,
+    /// Called with the name of each durable point when it has been passed; does nothing but in
+    /// the test that stops a house there.
+    pub passed: fn(&'static str),
+}
+
+/// One payer this house pushes to.
+pub struct Payer {
+    /// Its public file.
+    pub public: PublicFile,
+    /// What was agreed.
+    pub terms: Terms,
+    /// A client for its door, signed in by this house's credential there.
+    pub client: Arc<FhirClient>,
+}

@@ -1,0 +1,174 @@
+//! Turn: one leased walk, and the only place where it is written down.
+//!
+//! Comes in   events, as the stops of the road say them.
+//! Goes out   units of work: lines, the row they add up to, content.
+//! Never      a row that its lines do not add up to, and never a write without the lease's fence.
+
+use exchange::{Digest, Event, Push, State, Stop, WalkId};
+use jiff::Timestamp;
+use std::sync::Arc;
+use store::{AnyHouse, Commit, Expect, Fence, House, Lease, Unit, Work, WorkKind};
+use tokio::sync::Notify;
+use wire::Clock;
+
+/// Why a turn ends without having come to a rest.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The store did not take it; the lease runs out and somebody goes on.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The lease has passed to another worker: our turn is over.
+    #[error("the lease has passed to another worker")]
+    Overtaken,
+    /// Somebody changed what we relied on: the walk goes round again.
+    #[error("the walk was changed while it was worked on")]
+    Stale,
+    /// The row cannot be read.
+    #[error("a row of work cannot be read")]
+    Unreadable,
+}
+
+/// The present, to the microsecond: what the ledger keeps.
+pub fn now(clock: &dyn Clock) -> Timestamp {
+    let now = clock.now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
+/// One leased walk.
+pub struct Turn {
+    house: AnyHouse,
+    clock: Arc<dyn Clock>,
+    passed: fn(&'static str),
+    changed: Arc<Notify>,
+    fence: Fence,
+    /// The walk as its lines add up to, those not yet written included.
+    pub push: Push,
+    unit: Unit,
+}
+
+impl Turn {
+    /// Takes up a leased row.
+    pub fn new(
+        house: AnyHouse,
+        clock: Arc<dyn Clock>,
+        passed: fn(&'static str),
+        changed: Arc<Notify>,
+        lease: &Lease,
+    ) -> Result<Turn, Fault> {
+        let push = read(&lease.work.work).ok_or(Fault::Unreadable)?;
+        let fence = lease.fence.clone();
+        Ok(Turn { house, clock, passed, changed, fence, push, unit: Unit::default() })
+    }
+
+    /// The time of what is being said: fixed from the first event to the commit.
+    pub fn now(&mut self) -> Timestamp {
+        if self.unit.lines.is_empty() {
+            self.unit.at = now(&*self.clock);
+        }
+        self.unit.at
+    }
+
+    /// Says what happened; it counts at once, and is written by the next `commit`.
+    pub fn say(&mut self, event: Event) {
+        let at = self.now();
+        self.push.apply(at, &event);
+        self.unit.lines.push((self.push.chain(), event));
+    }
+
+    /// Keeps content under its digest.
+    pub fn keep(&mut self, content: impl Into<bytes::Bytes>) -> Digest {
+        let content = content.into();
+        let digest = Digest::of(&content);
+        self.unit.blobs.push((digest, content));
+        digest
+    }
+
+    /// Relies on something.
+    pub fn expect(&mut self, expect: Expect) {
+        self.unit.expects.push(expect);
+    }
+
+    /// Says that another walk of the same lane ended because this one went first.
+    pub fn supersede(&mut self, other: &store::StoredWork) -> Result<(), Fault> {
+        let mut push = read(&other.work).ok_or(Fault::Unreadable)?;
+        let event = Event::Superseded { by: self.push.walk.clone() };
+        push.apply(self.now(), &event);
+        self.expect(Expect::WorkRevision {
+            id: other.work.id.clone(),
+            revision: Some(other.revision),
+        });
+        self.unit.lines.push((push.chain(), event));
+        self.unit.works.push(row(&push, self.unit.at));
+        Ok(())
+    }
+
+    /// Writes what was said. `point` names the durable point that is then passed.
+    pub async fn commit(&mut self, point: &'static str) -> Result<(), Fault> {
+        let mut unit = std::mem::take(&mut self.unit);
+        unit.fence = Some(self.fence.clone());
+        unit.works.push(row(&self.push, unit.at));
+        match self.house.commit(unit).await? {
+            Commit::Done { .. } => {
+                self.changed.notify_waiters();
+                (self.passed)(point);
+                Ok(())
+            }
+            Commit::Overtaken => Err(Fault::Overtaken),
+            Commit::Stale | Commit::Conflict | Commit::Repeated(_) => Err(Fault::Stale),
+        }
+    }
+
+    /// The stop to be taken now; `None` when the walk waits or nothing is left to do.
+    pub fn stop(&self) -> Option<Stop> {
+        match self.push.state {
+            State::Due { next, at } => (at <= now(&*self.clock)).then_some(next),
+            State::Held => None,
+            _ => self.push.acknowledgement.is_none().then_some(Stop::Acknowledge),
+        }
+    }
+}
+
+/// The walk in a row of work.
+pub fn read(work: &Work) -> Option<Push> {
+    serde_json::from_slice(&work.body).ok()
+}
+
+/// The row of a walk, as of its last line.
+pub fn row(push: &Push, at: Timestamp) -> Work {
+    let assembled = push.assembled.as_ref();
+    Work {
+        id: push.walk.to_string(),
+        kind: WorkKind::Push,
+        lane: push.dossier.lane(),
+        partner: Some(push.dossier.payer.clone()),
+        dossier: Some(push.dossier.key()),
+        trigger: Some(push.trigger.to_string()),
+        label: assembled.map(|made| made.push.to_string()),
+        number: assembled.map(|made| made.number),
+        state: push.state_word().to_owned(),
+        due: push.due(at),
+        body: serde_json::to_vec(push).unwrap_or_default(),
+    }
+}
+
+/// The row of a trigger.
+pub fn trigger_row(trigger: &exchange::Trigger) -> Work {
+    Work {
+        id: trigger.id.to_string(),
+        kind: WorkKind::Trigger,
+        lane: format!("trigger|{}", trigger.id),
+        partner: None,
+        dossier: None,
+        trigger: Some(trigger.id.to_string()),
+        label: Some(trigger.subject.clone()),
+        number: None,
+        state: trigger.state_word().to_owned(),
+        due: trigger.due,
+        body: serde_json::to_vec(trigger).unwrap_or_default(),
+    }
+}
+
+/// The handle of a trigger's walk for one payer.
+pub fn walk_id(trigger: &exchange::TriggerId, payer: &exchange::PartnerId) -> WalkId {
+    WalkId(format!("{trigger}.{payer}"))
+}

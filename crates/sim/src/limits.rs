@@ -1,0 +1,41 @@
+//! Limits of the town: how much a chart may hold and how deep a resource may nest.
+//!
+//! Comes in   nothing.
+//! Goes out   named numbers, each with its reason.
+//! Never      a bound without a name: whoever meets one must be able to look it up.
+//!
+//! Why limits on test data: the loader reads folders that others wrote, and a demo must end with
+//! a sentence, not with a machine out of memory.
+
+/// Bytes of one file, once unpacked. The largest patient Bundle at hand is 7.8 MB; a year of Bulk
+/// export of one type fits well below this, and two such files still fit into a small machine.
+pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Files of one folder. One per patient: a town of twenty thousand is past what a demo needs.
+pub const FILES_MAX: usize = 20_000;
+
+/// Resources of one chart. A hundred patients hold about eighty thousand; the chart lies in memory.
+pub const RESOURCES_MAX: usize = 2_000_000;
+
+/// Levels of nesting in a resource. FHIR content rarely passes twenty; `serde_json` stops at 128
+/// only in the parts it looks into, so that parts which are skipped need this bound of their own.
+pub const DEPTH_MAX: usize = 100;
+
+/// Characters of a logical id (FHIR R4 §2.24.0.1 `id`).
+pub const ID_CHARS_MAX: usize = 64;
+
+/// Patients of one generated hospital: ids have five digits and member ids must stay distinct.
+pub const PATIENTS_MAX: usize = 10_000;
+
+/// Finished encounters of one generated patient: three months apart, this is about a lifetime.
+pub const ENCOUNTERS_MAX: u32 = 300;
+
+/// Records in a page of the simulated EHR, unless `_count` says otherwise: fewer than the usual
+/// chart of one patient holds, so that whoever reads must follow the `next` links.
+pub const EHR_PAGE_RECORDS: u32 = 50;
+
+/// Records in a page of the simulated EHR at most, as real EHRs bound them.
+pub const EHR_PAGE_RECORDS_MAX: u32 = 200;
+
+/// Resources of a chart that are read into memory at once while it is filed.
+pub const EHR_LOAD_MAX: usize = 2_000;

@@ -1,0 +1,179 @@
+//! FHIR client: requests below one partner's base URL, signed in.
+//!
+//! Comes in   a path or an absolute URL, a body as bytes.
+//! Goes out   the answer as it came, whatever its status; or why there is none.
+//! Never      sends a token to another origin, or a request more than twice (the second time with a
+//!            new token, after 401, when nothing can have been filed).
+
+use crate::refusal::FHIR_JSON;
+use crate::transport::{Transport, TransportError};
+use crate::trust::smart::client::{SignInError, SmartClient};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+
+/// Why there is no answer. `Display` is safe to show.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No token; nothing was sent but the sign-in.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// The request itself did not come through.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The URL is not below this partner's origin, or is none; nothing was sent.
+    #[error("the URL is not one of this partner's")]
+    ForeignUrl,
+}
+
+/// What a client answers.
+pub type Reply = Result<Response<Bytes>, ClientError>;
+
+/// A client for one base URL; open where no sign-in is given.
+pub struct FhirClient {
+    base_url: String,
+    transport: Arc<dyn Transport>,
+    sign_in: Option<SmartClient>,
+}
+
+impl FhirClient {
+    /// A client below a base URL (no trailing slash needed).
+    pub fn new(
+        base_url: &str,
+        transport: Arc<dyn Transport>,
+        sign_in: Option<SmartClient>,
+    ) -> FhirClient {
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        FhirClient { base_url, transport, sign_in }
+    }
+
+    /// The base URL, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// `GET` below the base, such as `Patient/1` or `Condition?patient=1`.
+    pub async fn get(&self, path_and_query: &str) -> Reply {
+        let url = self.below_base(path_and_query)?;
+        self.send(Method::GET, url, None, Bytes::new(), true).await
+    }
+
+    /// `GET` below the base without signing in: `/metadata` and `/$versions` are open.
+    pub async fn get_open(&self, path_and_query: &str) -> Reply {
+        let url = self.below_base(path_and_query)?;
+        self.send(Method::GET, url, None, Bytes::new(), false).await
+    }
+
+    /// `POST` below the base; an empty path is the base itself.
+    pub async fn post(&self, path: &str, content_type: &str, body: Bytes) -> Reply {
+        let url = self.below_base(path)?;
+        self.send(Method::POST, url, Some(content_type), body, true).await
+    }
+
+    /// `GET` of an absolute URL that the partner named, such as a `Content-Location` or the next
+    /// page. Only this partner's own origin is asked; a path alone is taken from that origin.
+    ///
+    /// Errors: `ForeignUrl`.
+    pub async fn get_absolute(&self, url: &str) -> Reply {
+        let url = self.own_url(url)?;
+        self.send(Method::GET, url, None, Bytes::new(), true).await
+    }
+
+    fn below_base(&self, path: &str) -> Result<Uri, ClientError> {
+        let path = path.trim_start_matches('/');
+        let url = match path {
+            "" => self.base_url.clone(),
+            path if path.starts_with('?') => format!("{}{path}", self.base_url),
+            path => format!("{}/{path}", self.base_url),
+        };
+        self.own_url(&url)
+    }
+
+    /// Parses a URL of this partner's origin: scheme, host and port, and no user in it.
+    fn own_url(&self, url: &str) -> Result<Uri, ClientError> {
+        let base: Uri = self.base_url.parse().map_err(|_| ClientError::ForeignUrl)?;
+        let absolute = match url.strip_prefix('/') {
+            Some(rest) if !rest.starts_with('/') => {
+                let origin = origin(&base).ok_or(ClientError::ForeignUrl)?;
+                format!("{}://{}:{}/{rest}", origin.0, origin.1, origin.2)
+            }
+            _ => url.to_owned(),
+        };
+        // What two parsers could read differently is no URL of a partner.
+        if absolute.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\') {
+            return Err(ClientError::ForeignUrl);
+        }
+        let uri: Uri = absolute.parse().map_err(|_| ClientError::ForeignUrl)?;
+        match (origin(&uri), origin(&base)) {
+            (Some(one), Some(other)) if one == other => Ok(uri),
+            _ => Err(ClientError::ForeignUrl),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Uri,
+        content_type: Option<&str>,
+        body: Bytes,
+        signed: bool,
+    ) -> Reply {
+        let build = |token: Option<&SecretString>| -> Result<Request<Bytes>, ClientError> {
+            let mut request = Request::builder().method(&method).uri(&url);
+            request = request.header(ACCEPT, accept(content_type));
+            if let Some(content_type) = content_type {
+                request = request.header(CONTENT_TYPE, content_type);
+            }
+            if let Some(token) = token {
+                request = request.header(AUTHORIZATION, bearer(token)?);
+            }
+            request.body(body.clone()).map_err(|_| ClientError::ForeignUrl)
+        };
+        let Some(sign_in) = self.sign_in.as_ref().filter(|_| signed) else {
+            return Ok(self.transport.send(build(None)?).await?);
+        };
+        let token = sign_in.token().await?;
+        let answer = self.transport.send(build(Some(&token))?).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        sign_in.forget_this(&token);
+        let token = sign_in.token().await?;
+        Ok(self.transport.send(build(Some(&token))?).await?)
+    }
+}
+
+/// FHIR for FHIR, JSON for the house's own API. Polls and files are JSON and NDJSON.
+fn accept(content_type: Option<&str>) -> &'static str {
+    match content_type {
+        Some("application/json") => "application/json, application/fhir+json;q=0.9",
+        Some(_) => FHIR_JSON,
+        None => {
+            "application/fhir+json; fhirVersion=4.0, application/json;q=0.9, \
+             application/fhir+ndjson;q=0.9"
+        }
+    }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, ClientError> {
+    let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+    let mut value = value
+        .map_err(|_| SignInError::Refused("its access token cannot be sent in a header".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Scheme, host and port; none for what has no place in a partner's URL.
+fn origin(uri: &Uri) -> Option<(String, String, u16)> {
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+    let port = match (uri.port_u16(), scheme.as_str()) {
+        (Some(port), _) => port,
+        (None, "https") => 443,
+        (None, "http") => 80,
+        _ => return None,
+    };
+    Some((scheme, authority.host().to_ascii_lowercase(), port))
+}

@@ -1,0 +1,120 @@
+//! Every limit of the carriage, with its reason.
+//!
+//! Comes in   nothing.
+//! Goes out   named constants.
+//! Never      a limit that stands only where it is used.
+
+use std::time::Duration;
+
+/// Largest body of a FHIR request. An encounter push of a long stay measures a few megabytes;
+/// what is larger belongs into a bulk submission.
+pub const BODY_BYTES_MAX: usize = 50 * 1024 * 1024;
+
+/// Largest body of a command to the house's own API: commands carry ids and reasons, no charts.
+pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest form a search or a token request may post. An assertion is below 2 KB.
+pub const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// Most parameters of one search: beyond it, someone probes.
+pub const PARAMETERS_MAX: usize = 100;
+
+/// Time for a request body to arrive whole: 50 MB at 4 Mbit/s, with a little air.
+pub const BODY_READ_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes of FHIR bodies in memory at once, those being read and those being worked on: ten of the
+/// largest, or some thousands of ordinary ones.
+pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// How long a request waits for room among them before it is told to come back.
+pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest request id a caller may choose; it is echoed and logged.
+pub const REQUEST_ID_MAX: usize = 64;
+
+/// Longest id in a path: FHIR ids have 64 characters, ids of submissions and files may be longer.
+pub const PATH_ID_MAX: usize = 128;
+
+/// Connections served at once. Each costs two file handles and some 50 KB; more wait in the
+/// kernel's queue until one is free.
+pub const CONNECTIONS_MAX: usize = 1_000;
+
+/// Time for a TLS handshake: two round trips on a poor line.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Time for the head of a request to arrive, counted from the end of the last one.
+pub const HEADER_READ_MAX: Duration = Duration::from_secs(30);
+
+/// A connection that carries nothing for so long is closed, so that silence cannot fill the door.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// No connection lives longer, whatever it carries: a peer that reads one byte a minute ends here.
+pub const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Time for requests in flight to end when the house stops.
+pub const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// Wait after `accept` itself has failed (no file handles left): not a busy loop, not an end.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Time for the last words on a connection that is being closed (HTTP/2 GOAWAY and its answer).
+pub const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+
+/// Requests on one HTTP/2 connection at once.
+pub const STREAMS_MAX: u32 = 100;
+
+/// Time to open a connection to a partner, TLS included.
+pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Idle connections kept to one partner: the pace of a lane is far below it.
+pub const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// How long an idle connection to a partner is kept: shorter than common doors keep theirs (30 to
+/// 60 s, ours included), so that no push is sent into a connection that is being closed.
+pub const IDLE_CONNECTION_KEEP: Duration = Duration::from_secs(20);
+
+/// Life of an access token (SMART Backend Services advises at most 300 s).
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(300);
+
+/// Longest access token read: client id, key id and a few hundred scopes.
+pub const ACCESS_TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// A client assertion may expire at most so far ahead (SMART Backend Services: five minutes).
+pub const ASSERTION_LIFE_MAX: Duration = Duration::from_secs(300);
+
+/// How far ahead our own assertions expire: inside five minutes even where a clock is off.
+pub const ASSERTION_LIFE: Duration = Duration::from_secs(240);
+
+/// Two houses' clocks may differ by so much.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+
+/// Longest `jti` kept for the replay check.
+pub const JTI_BYTES_MAX: usize = 256;
+
+/// Longest client assertion read.
+pub const ASSERTION_BYTES_MAX: usize = 16 * 1024;
+
+/// Scopes asked for in one token request.
+pub const SCOPES_MAX: usize = 300;
+
+/// Assertions remembered in memory where no store is behind the gate (simulated EHR, tests):
+/// 10 minutes at 160 sign-ins a second.
+pub const REPLAYS_REMEMBERED_MAX: usize = 100_000;
+
+/// Our client asks for a new token so long before the old one ends, so that none ends on the way.
+pub const TOKEN_REFRESH_AHEAD: Duration = Duration::from_secs(30);
+
+/// Life assumed of a token whose answer names none.
+pub const TOKEN_LIFE_ASSUMED: Duration = Duration::from_secs(60);
+
+/// Longest text of a partner's sign-in error that is repeated to a person.
+pub const PARTNER_WORDS_MAX: usize = 200;
+
+/// Longest wait a partner's `Retry-After` can impose; more is a person's matter.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Life of the certificate authority made by `init`.
+pub const AUTHORITY_YEARS: i16 = 10;
+
+/// Life of a server certificate: below the 398 days that platforms accept.
+pub const SERVER_CERTIFICATE_DAYS: i64 = 397;

@@ -1,0 +1,367 @@
+//! Rest: one FHIR REST router over a trait, for the payer's house and for the simulated EHR.
+//!
+//! Comes in   HTTP requests below a base URL.
+//! Goes out   calls of `Rest` with a caller whose scopes cover them; answers, or issues as
+//!            `OperationOutcome`.
+//! Never      knows what is filed; never calls the trait for somebody who has not signed in.
+//!
+//! Why one match and not a table of routes: every interaction, its method and its scope stand in
+//! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
+
+use crate::door::{self, content_type, not_offered};
+use crate::limits::{
+    BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_ROOM_WAIT, FORM_BYTES_MAX, PATH_ID_MAX,
+};
+use crate::media::{self, Media};
+use crate::refusal::Answer;
+use crate::transport::BoxFuture;
+use crate::trust::Caller;
+use crate::trust::smart::server::Gate;
+use crate::urlencoded;
+use axum::Router;
+use axum::extract::Request;
+use bytes::Bytes;
+use exchange::{Code, Issue};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, Method};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// What an implementer answers, or why not.
+pub type Outcome<'a> = BoxFuture<'a, Result<Answer, Issue>>;
+
+/// What stands behind a FHIR base URL. Every method but `capability` gets the caller that signed in.
+pub trait Rest: Send + Sync + 'static {
+    /// The CapabilityStatement, for `GET /metadata`: open to everybody.
+    fn capability(&self) -> Bytes;
+
+    /// `POST [base]`: a Bundle as it arrived. The implementer checks scopes entry by entry.
+    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a>;
+
+    /// `GET [type]/[id]`; the scope letter `r` has been checked.
+    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a>;
+
+    /// `GET [type]/[id]/_history/[version]`; the scope letter `r` has been checked.
+    fn vread<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        version: u64,
+    ) -> Outcome<'a>;
+
+    /// `GET [type]/[id]/_history`; the scope letter `r` has been checked.
+    fn history<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a>;
+
+    /// `GET [type]?...` and `POST [type]/_search`; the scope letter `s` has been checked. The
+    /// parameters are decoded and in their order, without `_format` and `_pretty`.
+    fn search<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        parameters: Vec<(String, String)>,
+    ) -> Outcome<'a>;
+
+    /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
+    /// manifest). The implementer answers only to the submission's own sender.
+    fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a>;
+
+    /// `GET /status/[id]/[name]`: a file of the manifest, NDJSON.
+    fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a>;
+}
+
+/// The router below a base URL; the caller mounts it at the base's path with [`mount`].
+///
+/// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
+/// Everything else needs an access token first, so that a stranger learns nothing from a 404.
+pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
+    let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX));
+    let base = Base { rest, gate, room };
+    Router::new().fallback(move |request: Request| {
+        let base = base.clone();
+        door::answer(request, move |request| async move {
+            base.handle(request).await.unwrap_or_else(Answer::from)
+        })
+    })
+}
+
+/// Mounts a router at the path of a base URL, with and without a trailing slash, which
+/// `Router::nest` does not do; a base without a path (`""` or `"/"`) is the router itself.
+pub fn mount(base_path: &str, router: Router) -> Router {
+    match base_path.trim_matches('/') {
+        "" => router,
+        path => Router::new().nest_service(&format!("/{path}"), router),
+    }
+}
+
+/// Mounts several routers side by side; what lies outside all of them is refused in the same words.
+pub fn mount_all<'a>(rooms: impl IntoIterator<Item = (&'a str, Router)>) -> Router {
+    let mut at_root = false;
+    let mut all = Router::new();
+    for (path, router) in rooms {
+        at_root |= path.trim_matches('/').is_empty();
+        all = all.merge(mount(path, router));
+    }
+    // A router at the root refuses in its own way.
+    if at_root { all } else { all.fallback(outside) }
+}
+
+async fn outside(request: Request) -> axum::response::Response {
+    door::answer(request, |_| async { Answer::from(unknown()) }).await
+}
+
+#[derive(Clone)]
+struct Base {
+    rest: Arc<dyn Rest>,
+    gate: Arc<Gate>,
+    /// One permit per byte of a body in memory.
+    room: Arc<Semaphore>,
+}
+
+/// The parts of a request that handlers ask for again and again.
+struct Asked {
+    method: Method,
+    accept: Option<String>,
+    format: Option<String>,
+    parameters: Vec<(String, String)>,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    fn read(request: &Request) -> Result<Asked, Issue> {
+        let query = request.uri().query().unwrap_or_default();
+        let mut parameters = urlencoded::decode(query.as_bytes())?;
+        let format = take_format(&mut parameters);
+        // HEAD is GET whose body stays behind (RFC 9110 §9.3.2).
+        let method = match *request.method() {
+            Method::HEAD => Method::GET,
+            ref method => method.clone(),
+        };
+        let headers = request.headers().clone();
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let accept = accept.collect::<Vec<_>>().join(",");
+        Ok(Asked { method, accept: Some(accept), format, parameters, headers })
+    }
+
+    fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    fn choose(&self, offered: &[Media]) -> Result<Media, Issue> {
+        media::choose(self.accept.as_deref(), self.format.as_deref(), offered)
+    }
+}
+
+impl Base {
+    async fn handle(&self, request: Request) -> Result<Answer, Issue> {
+        let path = request.uri().path().trim_matches('/').to_owned();
+        let segments: Vec<&str> = path.split('/').collect();
+        let asked = Asked::read(&request)?;
+        let get = asked.is_get();
+        match segments.as_slice() {
+            ["healthz"] if get => Ok(plain("text/plain", "ok")),
+            ["metadata"] if get => typed(asked.choose(media::FHIR)?, self.capability()),
+            ["$versions"] if get => Ok(versions(asked.choose(media::FHIR)?)),
+            [".well-known", "smart-configuration"] if get => {
+                Ok(plain("application/json", self.gate.smart_configuration().to_string()))
+            }
+            ["token"] if asked.method == Method::POST => self.token(request).await,
+            ["token"] => Ok(not_offered("POST")),
+            ["healthz" | "metadata" | "$versions"] | [".well-known", "smart-configuration"] => {
+                Ok(not_offered("GET, HEAD"))
+            }
+            segments => {
+                let caller = self.gate.caller(&asked.headers)?;
+                self.signed_in(&caller, segments, asked, request).await
+            }
+        }
+    }
+
+    async fn signed_in(
+        &self,
+        caller: &Caller,
+        segments: &[&str],
+        asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Issue> {
+        let (rest, get) = (&self.rest, asked.is_get());
+        match *segments {
+            [""] if asked.method == Method::POST => {
+                let media = asked.choose(media::FHIR)?;
+                media::check_sent(content_type(&asked.headers))?;
+                let _room = self.room_for(&asked.headers).await?;
+                let body = door::read_body(request, BODY_BYTES_MAX).await?;
+                typed(media, rest.transaction(caller, body).await?)
+            }
+            ["status", id] if get && is_token(id) => {
+                asked.choose(media::STATUS)?;
+                rest.status(caller, id).await
+            }
+            ["status", id, name] if get && is_token(id) && is_token(name) => {
+                asked.choose(media::STATUS)?;
+                rest.status_file(caller, id, name).await
+            }
+            [kind] if get && is_kind(kind) => {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 's')?;
+                typed(media, rest.search(caller, kind, asked.parameters).await?)
+            }
+            [kind, "_search"] if asked.method == Method::POST && is_kind(kind) => {
+                self.search_by_form(caller, kind, asked, request).await
+            }
+            [kind, id] if get && is_kind(kind) && is_id(id) => {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 'r')?;
+                typed(media, unless_known(&asked, rest.read(caller, kind, id).await?))
+            }
+            [kind, id, "_history"] if get && is_kind(kind) && is_id(id) => {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 'r')?;
+                typed(media, rest.history(caller, kind, id).await?)
+            }
+            [kind, id, "_history", version] if get && is_kind(kind) && is_id(id) => {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 'r')?;
+                let version = version.parse().map_err(|_| unknown())?;
+                typed(media, unless_known(&asked, rest.vread(caller, kind, id, version).await?))
+            }
+            _ => refuse(segments),
+        }
+    }
+
+    /// Keeps room for a body until it has been worked on; one of unknown length counts in full.
+    ///
+    /// Errors: `HouseBusy` when there is none for a while.
+    async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Issue> {
+        let told = door::text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let bytes = told.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+        let room = self.room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
+        match tokio::time::timeout(BODY_ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Issue::new(Code::HouseBusy, "too many large requests are in work")),
+        }
+    }
+
+    async fn search_by_form(
+        &self,
+        caller: &Caller,
+        kind: &str,
+        mut asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Issue> {
+        check_form(&asked.headers)?;
+        caller.require(kind, 's')?;
+        let body = door::read_body(request, FORM_BYTES_MAX).await?;
+        let mut posted = urlencoded::decode(&body)?;
+        asked.format = take_format(&mut posted).or(asked.format);
+        asked.parameters.append(&mut posted);
+        let media = asked.choose(media::FHIR)?;
+        typed(media, self.rest.search(caller, kind, asked.parameters).await?)
+    }
+
+    async fn token(&self, request: Request) -> Result<Answer, Issue> {
+        check_form(request.headers())?;
+        let form = door::read_body(request, FORM_BYTES_MAX).await?;
+        Ok(self.gate.token(&form).await)
+    }
+
+    fn capability(&self) -> Answer {
+        Answer::new(200, self.rest.capability())
+    }
+}
+
+/// What the paths that are left mean: a known place with another method, or no place at all.
+fn refuse(segments: &[&str]) -> Result<Answer, Issue> {
+    match *segments {
+        [""] => Ok(not_offered("POST")),
+        ["status", id] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
+        [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),
+        [kind] if is_kind(kind) => Ok(not_offered("GET, HEAD")),
+        [kind, id] | [kind, id, "_history"] | [kind, id, "_history", _]
+            if is_kind(kind) && is_id(id) =>
+        {
+            Ok(not_offered("GET, HEAD"))
+        }
+        [.., operation] if operation.starts_with('$') => {
+            Err(Issue::new(Code::InteractionUnsupported, "this door does not offer this operation"))
+        }
+        _ => Err(unknown()),
+    }
+}
+
+fn unknown() -> Issue {
+    Issue::new(Code::ResourceUnknown, "there is nothing at this path")
+}
+
+/// The version in the caller's hands is the current one: 304 (FHIR R4 §3.1.0.5.1 conditional read).
+fn unless_known(asked: &Asked, answer: Answer) -> Answer {
+    let known = door::text(&asked.headers, &IF_NONE_MATCH);
+    match (known, answer.header(&ETAG)) {
+        (Some(known), Some(tag)) if known.split(',').any(|known| known.trim() == tag) => {
+            Answer { status: 304, body: Bytes::new(), ..answer }
+        }
+        _ => answer,
+    }
+}
+
+/// Says `application/json` to those who asked for it, where the implementer left the type open.
+fn typed(media: Media, answer: Answer) -> Result<Answer, Issue> {
+    let open = answer.header(&CONTENT_TYPE).is_none() && !answer.body.is_empty();
+    Ok(if open && media == Media::Json {
+        answer.with(CONTENT_TYPE, "application/json")
+    } else {
+        answer
+    })
+}
+
+/// `$versions` (FHIR R4 CapabilityStatement operation): the only version, in either form.
+fn versions(media: Media) -> Answer {
+    match media {
+        Media::Json => plain("application/json", r#"{"versions":["4.0"],"default":"4.0"}"#),
+        _ => Answer::new(
+            200,
+            r#"{"resourceType":"Parameters","parameter":[{"name":"version","valueCode":"4.0"},{"name":"default","valueCode":"4.0"}]}"#,
+        ),
+    }
+}
+
+fn plain(content_type: &str, body: impl Into<Bytes>) -> Answer {
+    Answer::new(200, body).with(CONTENT_TYPE, content_type)
+}
+
+fn check_form(headers: &HeaderMap) -> Result<(), Issue> {
+    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let detail = "this request must be a form (application/x-www-form-urlencoded)";
+    Err(Issue::new(Code::MediaTypeUnsupported, detail).at("Content-Type"))
+}
+
+/// Takes `_format` out, and `_pretty`, which we do not honour.
+fn take_format(parameters: &mut Vec<(String, String)>) -> Option<String> {
+    let place = parameters.iter().position(|(name, _)| name == "_format");
+    let format = place.map(|place| parameters.remove(place).1);
+    parameters.retain(|(name, _)| name != "_pretty" && name != "_format");
+    format
+}
+
+/// A resource type's form; whether it exists, the implementer knows.
+fn is_kind(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// A FHIR id (FHIR R4 §2.24.0.1 id).
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+}
+
+/// An id of ours in a path, or a file's name: never a dot alone, never a slash.
+fn is_token(text: &str) -> bool {
+    (1..=PATH_ID_MAX).contains(&text.len())
+        && !text.starts_with('.')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}

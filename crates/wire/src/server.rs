@@ -1,0 +1,262 @@
+//! Server: accepts connections and hands their requests to a router, until told to stop.
+//!
+//! Comes in   a listener, TLS or none, a router, and the future that says when to stop.
+//! Goes out   answers. Returns when the last connection has ended, or the time to drain is over.
+//! Never      lets one connection hurt another: a bad handshake, silence or garbage ends with its
+//!            own connection, and the number of connections is bounded.
+//!
+//! Why not the protocol guess of the connection builder: it waits without bound for the first bytes.
+//! ALPN has said already what follows; without TLS it is HTTP/1.1.
+
+use crate::limits::{
+    ACCEPT_RETRY, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX,
+    HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, STREAMS_MAX,
+};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use http::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+/// The bounds of one listener; `limits.rs` says why they are what they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections served at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Time for the head of a request.
+    pub header: Duration,
+    /// A connection without a request for so long is closed.
+    pub idle: Duration,
+    /// No connection lives longer.
+    pub life: Duration,
+    /// Time for requests in flight after the stop.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections: CONNECTIONS_MAX,
+            handshake: HANDSHAKE_MAX,
+            header: HEADER_READ_MAX,
+            idle: CONNECTION_IDLE_MAX,
+            life: CONNECTION_LIFE_MAX,
+            drain: DRAIN_MAX,
+        }
+    }
+}
+
+/// What the listener says to its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// No new requests; those in flight may end.
+    Closing,
+    /// The time to drain is over.
+    Closed,
+}
+
+/// Serves a router on a listener until `shutdown` ends, then lets requests in flight finish.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    serve_within(Bounds::default(), listener, tls, router, shutdown).await
+}
+
+/// [`serve`] within bounds of one's own.
+pub async fn serve_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let (stop, stopped) = watch::channel(Stage::Open);
+    let acceptor = tls.map(TlsAcceptor::from);
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut shutdown => break,
+            next = next => next,
+        };
+        let Ok(place) = place else { break };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // No file handles left, or the peer was gone already: the next one may be well.
+                tracing::warn!(%error, "accept");
+                sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
+        tokio::spawn(async move {
+            greet(bounds, stream, acceptor, router, stopped).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    stop.send_replace(Stage::Closing);
+    // All places free means that all connections have ended.
+    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
+    if timeout(bounds.drain, places.acquire_many(all)).await.is_err() {
+        tracing::warn!("stopped with requests in flight");
+        stop.send_replace(Stage::Closed);
+    }
+    Ok(())
+}
+
+/// Shakes hands, learns the protocol, and serves the connection to its end.
+async fn greet(
+    bounds: Bounds,
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    mut stopped: watch::Receiver<Stage>,
+) {
+    // Small answers should not wait for more to come; a socket that cannot is served all the same.
+    stream.set_nodelay(true).ok();
+    let Some(acceptor) = acceptor else {
+        return converse(bounds, false, stream, router, stopped).await;
+    };
+    let handshake = tokio::select! {
+        handshake = timeout(bounds.handshake, acceptor.accept(stream)) => handshake,
+        _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            converse(bounds, http2, stream, router, stopped).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
+        Err(_) => tracing::debug!("TLS handshake timed out"),
+    }
+}
+
+/// Serves requests until the peer leaves, falls silent, has stayed too long, or the house stops.
+async fn converse<S>(
+    bounds: Bounds,
+    http2: bool,
+    stream: S,
+    router: Router,
+    mut stopped: watch::Receiver<Stage>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let builder = builder(bounds, http2);
+    let traffic = Traffic::default();
+    let service = {
+        let traffic = traffic.clone();
+        hyper::service::service_fn(move |request| respond(router.clone(), request, traffic.begin()))
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut end = pin!(sleep(bounds.life));
+    let mut aborted = stopped.clone();
+    let mut closing = false;
+    loop {
+        let quiet_since = traffic.quiet_since().unwrap_or_else(Instant::now);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection");
+                }
+                return;
+            }
+            () = &mut end => return,
+            _ = aborted.wait_for(|stage| *stage == Stage::Closed) => return,
+            _ = stopped.wait_for(|stage| *stage >= Stage::Closing), if !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(quiet_since + bounds.idle), if !closing => {
+                if traffic.quiet_since().is_some_and(|since| since.elapsed() >= bounds.idle) {
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                    end.as_mut().reset(Instant::now() + LAST_WORDS_MAX);
+                }
+            }
+        }
+    }
+}
+
+fn builder(bounds: Bounds, http2: bool) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    if http2 { builder.http2_only() } else { builder.http1_only() }
+}
+
+async fn respond(
+    router: Router,
+    request: Request<Incoming>,
+    visit: Visit,
+) -> Result<Response<Body>, Infallible> {
+    let response = router.oneshot(request.map(Body::new)).await?;
+    // The visit ends when the last byte has been handed over, or the peer has given up.
+    Ok(response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _visit = &visit;
+            frame
+        }))
+    }))
+}
+
+/// How many requests a connection carries now, and since when it has carried none.
+#[derive(Clone)]
+struct Traffic(Arc<Mutex<(usize, Instant)>>);
+
+/// One request, from its head to the end of its answer.
+struct Visit(Traffic);
+
+impl Default for Traffic {
+    fn default() -> Traffic {
+        Traffic(Arc::new(Mutex::new((0, Instant::now()))))
+    }
+}
+
+impl Traffic {
+    fn begin(&self) -> Visit {
+        self.change(|count| count + 1);
+        Visit(self.clone())
+    }
+
+    fn quiet_since(&self) -> Option<Instant> {
+        let (count, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (count == 0).then_some(since)
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (change(state.0), Instant::now());
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.change(|count| count - 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! Transport: one request to a partner, one answer, and what is known when there is none.
+//!
+//! Comes in   a request with an absolute URL and its whole body.
+//! Goes out   the answer with its whole body, or how far the request came.
+//! Never      follows a redirect (a token must not travel on), repeats a request, trusts a
+//!            certificate authority nobody named, or speaks plain HTTP beyond loopback.
+//!
+//! Why a trait: the simulated town runs on a network of its own. Why four errors and no more:
+//! each leads to another next step. What never left may go again anywhere; what was sent without
+//! an answer may have been filed; an untrusted certificate is a person's work.
+
+use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
+use bytes::{Bytes, BytesMut};
+use exchange::{Code, Issue};
+use futures_util::StreamExt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A future on the heap, as traits behind `dyn` need it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Carries one request and brings back one answer.
+pub trait Transport: Send + Sync {
+    /// Sends a request with an absolute URL; any HTTP status is an `Ok`.
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>>;
+}
+
+/// How far a request came. `Display` is safe to show; the causes inside are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// Never left: no connection came about.
+    #[error("no connection came about; nothing was sent")]
+    NotSent(String),
+    /// Never left: TLS failed, in most cases because the certificate is not trusted.
+    #[error("the certificate is not trusted or TLS failed; nothing was sent")]
+    Untrusted(String),
+    /// Sent, but no complete answer came: what became of it is unknown.
+    #[error("sent, but no complete answer came")]
+    Unknown(String),
+    /// Answered, but with more bytes than the limit.
+    #[error("the answer is larger than the limit")]
+    AnswerTooLarge,
+}
+
+/// The real network: reqwest over rustls, TLS 1.2 or newer, connections kept for reuse.
+#[derive(Debug, Clone)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+    answer_limit: usize,
+}
+
+impl HttpTransport {
+    /// A transport that trusts these authorities (PEM, each with one or more certificates) and no
+    /// others.
+    ///
+    /// `timeout` bounds a whole exchange, `answer_limit` the bytes of an answer's body.
+    /// Errors: `KeyUnusable` when a PEM holds no certificate.
+    pub fn new(
+        extra_roots_pem: &[Vec<u8>],
+        timeout: Duration,
+        answer_limit: usize,
+    ) -> Result<HttpTransport, Issue> {
+        let unusable = |what: &str| Issue::new(Code::KeyUnusable, what);
+        let mut roots = Vec::new();
+        for pem in extra_roots_pem {
+            let found = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|_| unusable("a file of trusted authorities is not readable PEM"))?;
+            if found.is_empty() {
+                return Err(unusable("a file of trusted authorities holds no certificate"));
+            }
+            roots.extend(found);
+        }
+        let client = reqwest::Client::builder()
+            .tls_certs_only(roots)
+            .tls_version_min(reqwest::tls::Version::TLS_1_2)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .timeout(timeout)
+            .connect_timeout(CONNECT_MAX.min(timeout / 2))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_KEEP)
+            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| {
+                tracing::error!(%error, "TLS client cannot be set up");
+                unusable("the trusted authorities cannot be used")
+            })?;
+        Ok(HttpTransport { client, answer_limit })
+    }
+
+    async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        check_scheme(request.uri())?;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|_| TransportError::NotSent("the URL cannot be used".into()))?;
+        let answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        if answer.content_length().is_some_and(|length| length > self.answer_limit as u64) {
+            return Err(TransportError::AnswerTooLarge);
+        }
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut body = BytesMut::new();
+        let mut chunks = answer.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| TransportError::Unknown(causes(&error)))?;
+            if body.len() + chunk.len() > self.answer_limit {
+                return Err(TransportError::AnswerTooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = http::Response::new(body.freeze());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+/// Plain HTTP is for loopback only: a token or a chart beyond it needs TLS.
+fn check_scheme(uri: &http::Uri) -> Result<(), TransportError> {
+    let plain = TransportError::NotSent("plain HTTP is for loopback only".into());
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if uri.host().is_some_and(is_loopback) => Ok(()),
+        _ => Err(plain),
+    }
+}
+
+/// Whether a host, as it stands in a URL, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn classify(error: &reqwest::Error) -> TransportError {
+    let words = causes(error);
+    if error.is_builder() {
+        TransportError::NotSent(words)
+    } else if error.is_connect() && is_tls(error) {
+        TransportError::Untrusted(words)
+    } else if error.is_connect() {
+        TransportError::NotSent(words)
+    } else {
+        TransportError::Unknown(words)
+    }
+}
+
+/// Looks for a TLS error among the causes; an `io::Error` hides one inside rather than behind it.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
+}
+
+/// The chain of causes in one line, without the URL: a query can name a patient.
+fn causes(error: &reqwest::Error) -> String {
+    let mut words = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "timed out".to_owned(),
+        (_, true) => "connect".to_owned(),
+        _ => "request".to_owned(),
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}

@@ -1,0 +1,59 @@
+//! Trust: who is at the door, and what they may do.
+//!
+//! Comes in   registered credentials; scopes as text.
+//! Goes out   a `Caller` that every handler gets, and yes or no.
+//! Never      takes a caller's word for who it is: a `Caller` is made only by a gate.
+//!
+//! Why a folder: each way to sign in (SMART Backend Services today) is one folder below.
+
+pub mod scope;
+pub mod smart;
+
+use exchange::{Code, Issue};
+
+/// One partner's registration: exactly one house and partner per client id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The client id with which the partner signs in.
+    pub client_id: String,
+    /// The partner's name in this house.
+    pub partner: String,
+    /// The partner's public keys, a JWK Set (RFC 7517) with a `kid` on each key.
+    pub jwks: serde_json::Value,
+    /// The scopes the partner may ask for, each as in SMART v2, v1, or plain.
+    pub scopes: Vec<String>,
+}
+
+/// Who signed in, as a gate found it. Never who a body claims to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The client id of the credential.
+    pub client_id: String,
+    /// The partner's name in this house.
+    pub partner: String,
+    /// The scopes granted and still registered.
+    pub scopes: Vec<String>,
+}
+
+impl Caller {
+    /// Whether the granted scopes cover this one: `system/Type.cruds` (SMART v2), `.read`,
+    /// `.write`, `.*` (v1), or a plain one such as `system/bulk-submit` by equality.
+    pub fn may(&self, scope: &str) -> bool {
+        scope::covers(&self.scopes, scope)
+    }
+
+    /// Requires one of the letters `c r u d s` on a resource type.
+    ///
+    /// Errors: `ScopeMissing`, naming the scope.
+    pub fn require(&self, kind: &str, letter: char) -> Result<(), Issue> {
+        self.require_scope(&format!("system/{kind}.{letter}"))
+    }
+
+    /// Requires a scope as text. Errors: `ScopeMissing`, naming the scope.
+    pub fn require_scope(&self, scope: &str) -> Result<(), Issue> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(Issue::new(Code::ScopeMissing, format!("this request needs the scope {scope}")))
+    }
+}

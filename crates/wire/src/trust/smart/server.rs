@@ -1,0 +1,226 @@
+//! Gate: the token endpoint of a house, and the check of its tokens at every door.
+//!
+//! Comes in   token requests (a form), requests with an access token (headers).
+//! Goes out   tokens, OAuth errors (RFC 6749 §5.2), a `Caller`.
+//! Never      grants a scope that is not registered, takes an assertion twice, or honours a token
+//!            whose credential or key is no longer registered.
+
+use super::access_token::{Content, Mint};
+use super::assertion::{self, find_credential, has_key};
+use super::replay::Replay;
+use super::{CLIENT_CREDENTIALS, JWT_BEARER};
+use crate::clock::Clock;
+use crate::limits::{ACCESS_TOKEN_LIFE, SCOPES_MAX};
+use crate::refusal::Answer;
+use crate::trust::{Caller, Credential, scope};
+use crate::urlencoded;
+use exchange::{Code, Issue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Signs partners in and recognises them again.
+pub struct Gate {
+    base_url: String,
+    credentials: RwLock<Arc<Vec<Credential>>>,
+    mint: Mint,
+    replay: Arc<dyn Replay>,
+    clock: Arc<dyn Clock>,
+}
+
+/// An OAuth error with a description that is safe to show: its status, code and words.
+struct Refused {
+    status: u16,
+    error: &'static str,
+    words: String,
+}
+
+impl Refused {
+    fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
+        Refused { status, error, words: words.into() }
+    }
+}
+
+impl Gate {
+    /// A gate at this base URL (no trailing slash needed); `secret` is the MAC key of its tokens.
+    pub fn new(
+        base_url: &str,
+        credentials: Vec<Credential>,
+        secret: [u8; 32],
+        replay: Arc<dyn Replay>,
+        clock: Arc<dyn Clock>,
+    ) -> Gate {
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let mint = Mint::new(&secret, &base_url);
+        Gate { base_url, credentials: RwLock::new(Arc::new(credentials)), mint, replay, clock }
+    }
+
+    /// Replaces all registrations; tokens of credentials or keys that are gone stop at once.
+    pub fn register(&self, credentials: Vec<Credential>) {
+        let mut current = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(credentials);
+    }
+
+    /// The URL partners send assertions to, which is also their audience.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/token", self.base_url)
+    }
+
+    /// Answers a token request: the body of a form, as posted.
+    ///
+    /// 200 with a token; 400 or 401 with an OAuth error; 503 when the replay memory cannot be asked.
+    pub async fn token(&self, form: &[u8]) -> Answer {
+        match self.grant(form).await {
+            Ok(answer) => json_answer(200, &answer),
+            Err(refused) => {
+                tracing::warn!(error = refused.error, reason = %refused.words, "sign-in refused");
+                refused.into_answer()
+            }
+        }
+    }
+
+    async fn grant(&self, form: &[u8]) -> Result<Value, Refused> {
+        let form = Form::read(form)?;
+        let now = self.clock.now();
+        let credentials = self.credentials();
+        let verified =
+            assertion::verify(&form.assertion, &credentials, &self.token_endpoint(), now)
+                .map_err(|refused| Refused::new(401, "invalid_client", refused.0))?;
+        let client_id = &verified.credential.client_id;
+        if form.client_id.is_some_and(|id| id != *client_id) {
+            return Err(Refused::new(401, "invalid_client", "client_id is not the assertion's"));
+        }
+        let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
+        let first = first.map_err(|issue| {
+            tracing::error!(%issue, "replay check");
+            Refused::new(503, "temporarily_unavailable", "the sign-in cannot be checked now")
+        })?;
+        if !first {
+            return Err(Refused::new(401, "invalid_client", "this jti was used before"));
+        }
+
+        let asked: Vec<&str> = form.scope.split_whitespace().take(SCOPES_MAX).collect();
+        let granted = scope::grant(&asked, &verified.credential.scopes);
+        if granted.is_empty() {
+            let words = "none of the scopes asked for is registered for this client";
+            return Err(Refused::new(400, "invalid_scope", words));
+        }
+        let scope = granted.join(" ");
+        let life = ACCESS_TOKEN_LIFE.as_secs();
+        let content = Content {
+            client_id: client_id.clone(),
+            kid: verified.kid.clone(),
+            scope: scope.clone(),
+            expiry: now.as_second() + life as i64,
+        };
+        Ok(json!({
+            "access_token": self.mint.issue(&content),
+            "token_type": "bearer",
+            "expires_in": life,
+            "scope": scope,
+        }))
+    }
+
+    /// Says who sent a request, by its access token.
+    ///
+    /// Errors: `SignInRequired`, for every reason alike.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
+        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail);
+        let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
+        let invalid = "the access token is not valid, or no longer";
+        let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
+        let credentials = self.credentials();
+        let credential = find_credential(&credentials, &content.client_id)
+            .filter(|credential| has_key(&credential.jwks, &content.kid))
+            .ok_or_else(|| refused(invalid))?;
+        let held: Vec<&str> = content.scope.split(' ').collect();
+        Ok(Caller {
+            client_id: content.client_id.clone(),
+            partner: credential.partner.clone(),
+            scopes: scope::grant(&held, &credential.scopes),
+        })
+    }
+
+    /// The document at `.well-known/smart-configuration` (SMART App Launch 2.2, conformance).
+    pub fn smart_configuration(&self) -> Value {
+        json!({
+            "token_endpoint": self.token_endpoint(),
+            "grant_types_supported": [CLIENT_CREDENTIALS],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
+            "scopes_supported": ["system/*.cruds", "system/*.read", "system/*.write"],
+            "code_challenge_methods_supported": ["S256"],
+            "capabilities":
+                ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
+        })
+    }
+
+    fn credentials(&self) -> Arc<Vec<Credential>> {
+        self.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A token request that has what it needs.
+struct Form {
+    assertion: String,
+    scope: String,
+    client_id: Option<String>,
+}
+
+impl Form {
+    fn read(body: &[u8]) -> Result<Form, Refused> {
+        let invalid = |words: &str| Refused::new(400, "invalid_request", words);
+        let pairs = urlencoded::decode(body).map_err(|_| invalid("the form cannot be read"))?;
+        let take = |name: &str| {
+            let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+            match (values.next(), values.next()) {
+                (_, Some(_)) => Err(invalid("a parameter is repeated")),
+                (value, None) => Ok(value.filter(|value| !value.is_empty()).cloned()),
+            }
+        };
+        let grant_type = take("grant_type")?.ok_or_else(|| invalid("grant_type is missing"))?;
+        if grant_type != CLIENT_CREDENTIALS {
+            let words = "grant_type must be client_credentials";
+            return Err(Refused::new(400, "unsupported_grant_type", words));
+        }
+        let kind = take("client_assertion_type")?;
+        if kind.as_deref() != Some(JWT_BEARER) {
+            return Err(invalid("client_assertion_type must be the jwt-bearer one of RFC 7523"));
+        }
+        Ok(Form {
+            assertion: take("client_assertion")?
+                .ok_or_else(|| invalid("client_assertion is missing"))?,
+            scope: take("scope")?.ok_or_else(|| invalid("scope is missing"))?,
+            client_id: take("client_id")?,
+        })
+    }
+}
+
+impl Refused {
+    fn into_answer(self) -> Answer {
+        let body = json!({ "error": self.error, "error_description": self.words });
+        let answer = json_answer(self.status, &body);
+        match self.status {
+            401 => answer.with(WWW_AUTHENTICATE, "Bearer"),
+            503 => answer.with(RETRY_AFTER, "2"),
+            _ => answer,
+        }
+    }
+}
+
+/// JSON that no cache may keep (RFC 6749 §5.1).
+fn json_answer(status: u16, body: &Value) -> Answer {
+    Answer::new(status, body.to_string())
+        .with(CONTENT_TYPE, "application/json")
+        .with(CACHE_CONTROL, "no-store")
+        .with(PRAGMA, "no-cache")
+}
+
+/// The bearer token of a request with exactly one `Authorization` header (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

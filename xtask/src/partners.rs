@@ -1,0 +1,50 @@
+//! Partners: programs we did not write, installed for the tests that talk to them.
+//!
+//! Comes in   the build folder, and whatever Python the machine has.
+//! Goes out   the folder of a Python environment, or one sentence on why there is none.
+//! Never      installs outside the build folder, and never fails a test run by itself.
+//!
+//! Why: an implementation that only talks to itself proves little. Tests find the folder in
+//! the environment variable `HANDOVER_PARTNERS` and run `bin/python` in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The variable through which tests learn where the partners are.
+pub const VARIABLE: &str = "HANDOVER_PARTNERS";
+
+/// What is installed: a FHIR client by another hand (MIT), at the version the test was written for.
+const PACKAGES: &[&str] = &["fhirpy==2.3.1"];
+/// Seconds until an unreachable package index is given up on.
+const INDEX_PATIENCE: &str = "15";
+
+/// The environment in `target`, made when it is not there. The error is one sentence.
+pub fn prepare(target: &Path) -> Result<PathBuf, String> {
+    let folder = target.join("partners");
+    let mark = folder.join("installed");
+    let wanted = PACKAGES.join("\n");
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).map_err(|why| {
+        format!("no Python environment ({why}); on Debian: apt-get install python3-venv")
+    })?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let patience = ["--timeout", INDEX_PATIENCE, "--retries", "1"];
+    run(Command::new(folder.join("bin/python")).args(pip).args(patience).args(PACKAGES))
+        .map_err(|why| format!("pip cannot install {} ({why})", PACKAGES.join(", ")))?;
+    std::fs::write(&mark, wanted).map_err(|error| error.to_string())?;
+    Ok(folder)
+}
+
+/// Runs silently; the error is the program's last line.
+fn run(command: &mut Command) -> Result<(), String> {
+    let done = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let told = [done.stderr, done.stdout].concat();
+    let told = String::from_utf8_lossy(&told);
+    let last = told.lines().rev().find(|line| !line.trim().is_empty());
+    Err(last.unwrap_or("no reason given").trim().to_owned())
+}
