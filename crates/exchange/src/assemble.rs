@@ -20,9 +20,9 @@ use crate::provenance::{Deed, provenance};
 use crate::push::{Purpose, Withholding};
 use bytes::Bytes;
 use fhir::edit::quoted;
-use fhir::{Bundle, 
-    BundleType, BundleWriter, Doc, Edits, EntryToWrite, Kind, Method, Node, ReferenceElement,
-    Resource,
+use fhir::{
+    Bundle, BundleType, BundleWriter, Doc, Edits, EntryToWrite, Kind, Method, Node,
+    ReferenceElement, Resource,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

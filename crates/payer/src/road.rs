@@ -23,7 +23,9 @@ use http::header::{CONTENT_LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, plan_transaction, store_issue};
 use std::sync::{Arc, PoisonError, RwLock};
-use store::{AnyHouse, Commit, Expect, FirstAnswer, House, Record, StoredWork, Unit, Work, WorkKind};
+use store::{
+    AnyHouse, Commit, Expect, FirstAnswer, House, Record, StoredWork, Unit, Work, WorkKind,
+};
 use wire::{Answer, Caller, Clock};
 
 /// A receiving house at work.
@@ -70,7 +72,7 @@ impl Road {
         let incoming = read(body, sender, caller)?;
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
-        let _turn = self.keys.turn(&sender.public.name, key).await?;
+        let _turn = self.keys.turn(&sender.public.name, key).await.map_err(|issue| vec![issue])?;
         if let Some(first) = self.repeated(sender, &incoming).await? {
             return Ok(first);
         }
@@ -225,8 +227,7 @@ impl Road {
             .iter()
             .filter(|reference| speaks(reference.entry) != Some("Provenance"))
             .collect();
-        let pairs: Vec<_> =
-            outside.iter().map(|one| (one.kind.clone(), one.id.clone())).collect();
+        let pairs: Vec<_> = outside.iter().map(|one| (one.kind.clone(), one.id.clone())).collect();
         let heads = self.house.heads(&pairs).await.map_err(store_issues)?;
         let name = &arrival.sender.public.name;
         let there = |head: &Option<Record>| {
@@ -266,7 +267,7 @@ impl Road {
         let terms = terms(sender);
         let incoming = read::read(body, &terms)?;
         let found = match member {
-            Some(id) => self.register.members()?.by_id(id).map(Some),
+            Some(id) => self.register.members().and_then(|all| all.by_id(id)).map(Some),
             None => self.match_member(&incoming),
         };
         let member = found.map_err(|issue| vec![issue])?;
@@ -358,9 +359,9 @@ fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming
     let incoming = read::read(body, &terms(sender))?;
     for entry in &incoming.entries {
         let letter = if matches!(entry.action, Action::Delete) { 'd' } else { 'u' };
-        caller.require(&entry.kind, letter).map_err(|issue| {
-            vec![issue.at(format!("Bundle.entry[{}].request", entry.index))]
-        })?;
+        caller
+            .require(&entry.kind, letter)
+            .map_err(|issue| vec![issue.at(format!("Bundle.entry[{}].request", entry.index))])?;
     }
     Ok(incoming)
 }

@@ -19,17 +19,17 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
 use crate::withdraw::withdrawn_walk;
+use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
-use exchange::shape::{self, View};
+use exchange::shape::{self, Audience};
 use exchange::{
     Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Purpose, Push, State,
     Stop, Trigger, TriggerId, Who,
 };
-use bytes::Bytes;
 use jiff::Timestamp;
 use repository::store_issue;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ pub struct Prepared {
     pub disclosure: Disclosure,
     /// What would be sent.
     pub shaped: Shaped,
-    /// Whether the subject itself may travel.
-    pub subject_travels: bool,
+    /// Why nothing of it travels, when nothing does.
+    pub nothing: Option<Issue>,
 }
 
 impl Road {
@@ -156,30 +156,23 @@ impl Road {
         payer: &Payer,
     ) -> Result<Prepared, Issue> {
         let encounter = self.encounter(chart, &dossier.subject).await?;
-        let (coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
-        let own = scope.payers.iter().find(|scoped| scoped.partner == dossier.payer);
-        let own = own.map(|scoped| scoped.coverages.clone()).unwrap_or_default();
-        let restrictions = self.restrictions()?;
-        let view = View {
-            restrictions: &restrictions,
+        let (mut coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
+        let own = scope.dossiers.into_iter().find(|scoped| scoped.partner == dossier.payer);
+        let own = own.map(|scoped| scoped.coverages).unwrap_or_default();
+        coverages.retain(|coverage| own.contains(&coverage.local_reference()));
+        let audience = Audience {
             terms: &payer.terms,
             purpose,
-            payer: &dossier.payer,
+            restrictions: &self.restrictions()?,
+            patient: &dossier.patient,
             own_coverages: &own,
             source_base: chart.base_url(),
         };
-        let own_coverages: Vec<_> = coverages
-            .into_iter()
-            .filter(|coverage| own.contains(&coverage.local_reference()))
-            .collect();
-        let patient = dossier.patient.as_str();
-        let collected = collect(chart, &encounter, patient, &own_coverages, &view).await?;
-        let disclosure = shape::shape(&collected.resources, &collected.missing, &view);
-        let subject_travels = disclosure.decisions.iter().any(|decision| {
-            DecisionRow::from(decision).included && decision.reference() == dossier.subject
-        });
+        let collected = collect(chart, &encounter, &coverages, &audience).await?;
+        let disclosure = shape::shape(&collected, &audience);
+        let nothing = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject);
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, chart.base_url())?;
-        Ok(Prepared { disclosure, shaped, subject_travels })
+        Ok(Prepared { disclosure, shaped, nothing })
     }
 
     /// The second half of *assemble*: the comparison with the last revision, number and Bundle.
@@ -189,11 +182,10 @@ impl Road {
         trigger: &Trigger,
         prepared: Prepared,
     ) -> Result<(), Fault> {
-        let Prepared { disclosure, shaped, subject_travels } = prepared;
+        let Prepared { disclosure, shaped, nothing } = prepared;
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
         let decisions = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
-        if !subject_travels {
-            let issue = Issue::new(Code::AllWithheld, "the encounter itself may not travel");
+        if let Some(issue) = nothing {
             let withheld = shaped.withheld;
             turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
             return turn.commit("withheld").await;
@@ -393,7 +385,8 @@ impl Road {
             Issue::new(Code::RestrictionsUnreadable, "the table of restrictions cannot be read")
                 .at("restrictions")
         })?;
-        Restrictions::parse(&text, "restrictions")
+        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
+        Restrictions::parse(&text, "restrictions", &partners)
     }
 
     /// The payer of a dossier, as configured.
