@@ -1,4 +1,8 @@
-//! The resource types of R4, so that a record of no type is refused at the door.
+//! Resource types: the names R4 has, so that a record of no type is refused at the door.
+//!
+//! Comes in   a name.
+//! Goes out   whether R4 4.0.1 has a resource type of it.
+//! Never      takes the abstract types, or names of other versions.
 
 /// R4 4.0.1, code system `resource-types`, without its two abstract types.
 const RESOURCE_TYPES: &[&str] = &[
