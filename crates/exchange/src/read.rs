@@ -77,7 +77,8 @@ pub enum Action {
     Delete,
 }
 
-/// The first reference to a record that is not in the Bundle.
+/// The first reference to a record that is not in the Bundle; a Provenance's only where no other
+/// resource refers to it, since a Provenance may speak of what is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutsideReference {
     /// Position of the entry that refers.
@@ -483,11 +484,16 @@ impl<'r> Reading<'r> {
                     self.refuse(Code::ReferenceUnresolved, node, detail);
                 }
                 if let Some(target) = target.filter(|target| !self.records.contains_key(target)) {
-                    outside.entry(target).or_insert((entry.index, content));
+                    let rank = (entry.kind == "Provenance", entry.index, content.start);
+                    let first = outside.entry(target).or_insert((rank, content.clone()));
+                    if rank < first.0 {
+                        *first = (rank, content);
+                    }
                 }
             }
         }
-        let row = |((kind, id), (entry, content))| OutsideReference { entry, content, kind, id };
+        let row =
+            |((kind, id), ((_, entry, _), content))| OutsideReference { entry, content, kind, id };
         let mut outside: Vec<_> = outside.into_iter().map(row).collect();
         outside.sort_by_key(|reference| reference.content.start);
         outside

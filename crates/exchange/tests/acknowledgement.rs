@@ -42,7 +42,6 @@ fn assembled() -> Event {
         disclosure: digest,
         resources: 2,
         withheld: vec![Withholding { rule: "psych".into(), resources: 3, elements: 1 }],
-        usability: 0,
     }
 }
 

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use exchange::assemble::{
-    EditKind, Envelope, Payload, Shaped, bundle, edit, push_system, withdrawal,
+    EditKind, Envelope, Payload, Shaped, bundle, contents, edit, push_system, withdrawal,
 };
 use exchange::id::derived_id;
 use exchange::{Code, Cut, Decision, Disclosure, Purpose, PushId};
@@ -328,14 +328,22 @@ fn what_cannot_be_assembled_is_refused_and_never_sent_whole() {
 }
 
 #[test]
+fn a_stored_payload_gives_back_its_contents() {
+    let payload = bundle(&shaped(chart()), &envelope(3));
+    assert_eq!(contents(payload.bytes.clone(), NAMESPACE).unwrap(), payload.contents);
+    let issue = contents(payload.bytes.slice(..99), NAMESPACE).unwrap_err();
+    assert_eq!(issue.code, Code::InternalError);
+}
+
+#[test]
 fn a_withdrawal_deletes_and_says_why() {
     let records = [("Patient", "a"), ("Observation", "c"), ("Observation", "b")];
     let records = records.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
     let withdrawn = PushId::from("3-0123456789abcdef0123456789abcdef");
-    let payload = withdrawal(&records, &withdrawn, "sent to the wrong plan", &envelope(4));
+    let payload = withdrawal("a", &records, &withdrawn, "sent to the wrong plan", &envelope(4));
     let mut shuffled = records.clone();
     shuffled.reverse();
-    let again = withdrawal(&shuffled, &withdrawn, "sent to the wrong plan", &envelope(4));
+    let again = withdrawal("a", &shuffled, &withdrawn, "sent to the wrong plan", &envelope(4));
     assert_eq!(payload, again);
     assert_eq!(payload.push.number(), Some(4));
     let bundle = Bundle::parse(payload.bytes).unwrap();
@@ -352,6 +360,13 @@ fn a_withdrawal_deletes_and_says_why() {
             (Method::Delete, "Patient/a")
         ]
     );
+    let stays = withdrawal("a", &records[1..], &withdrawn, "", &envelope(5));
+    let text = String::from_utf8(stays.bytes.to_vec()).unwrap();
+    assert!(
+        text.contains(r#""target":[{"reference":"Patient/a"},"#),
+        "a Patient that stays is named"
+    );
+    assert!(!text.contains(r#""url":"Patient/a""#), "and not deleted");
     let provenance = bundle.entries[3].resource.as_ref().unwrap();
     let json: serde_json::Value = serde_json::from_slice(provenance.bytes()).unwrap();
     assert_eq!(json["activity"]["coding"][0]["code"], "NULLIFY");

@@ -121,6 +121,21 @@ fn members_of_one_family_have_digests_of_their_own_that_only_the_house_can_make(
 }
 
 #[test]
+fn a_person_may_name_a_member_by_an_id_that_only_one_has() {
+    let members = Members::read(FILE).unwrap();
+    let table = [
+        ("one member", "w200", Ok("W200")),
+        ("a family", "W100", Err(Code::MemberMismatch)),
+        ("nobody", "W999", Err(Code::MemberUnknown)),
+        ("nothing", "", Err(Code::MemberUnknown)),
+    ];
+    for (case, id, wanted) in table {
+        let found = members.by_id(id).map(|key| key.member_id.0).map_err(|issue| issue.code);
+        assert_eq!(found, wanted.map(str::to_owned), "{case}");
+    }
+}
+
+#[test]
 fn a_bad_member_file_names_the_line_and_never_the_values() {
     let header = "member_id,family,given,birth_date,gender\n";
     let good = "W1,Plantagenet,Ann,1980-02-03,female\n";

@@ -443,6 +443,17 @@ fn what_is_not_in_the_bundle_is_for_the_caller_to_find() {
     assert_eq!(issues[0].offset, Some(text.find(r#""Encounter/e/_h"#).unwrap() as u64));
 }
 
+/// Callers let a Provenance speak of what is gone; that must not cover for anybody else.
+#[test]
+fn a_provenance_never_stands_in_front_of_another_reference() {
+    let provenance = r#"{"resource":{"resourceType":"Provenance","id":"v","target":[{"reference":"Encounter/e"},{"reference":"Condition/c"}]},"request":{"method":"PUT","url":"Provenance/v"}}"#;
+    let observation = OBSERVATION.replace("Patient/p", "Encounter/e");
+    let text = transaction(&format!("{provenance},{PATIENT},{observation}"));
+    let incoming = try_read(&text, &stranger()).unwrap();
+    let outside: Vec<_> = incoming.outside.iter().map(|it| (it.entry, it.kind.as_str())).collect();
+    assert_eq!(outside, [(0, "Condition"), (2, "Encounter")]);
+}
+
 #[test]
 fn types_beyond_the_agreement_are_refused_but_provenance_is_always_taken() {
     let terms = |types: &[&str]| SenderTerms {
@@ -501,7 +512,7 @@ fn a_withdrawal_needs_no_patient_and_refers_to_what_it_deletes() {
     let payload = pushed();
     let records: Vec<_> =
         payload.contents.iter().map(|it| (it.kind.clone(), it.id.clone())).collect();
-    let withdrawal = withdrawal(&records, &payload.push, "wrong plan", &envelope(7));
+    let withdrawal = withdrawal(&records[0].1, &records, &payload.push, "wrong plan", &envelope(7));
     let incoming = read(withdrawal.bytes, &house()).unwrap();
     assert!(incoming.outside.is_empty() && incoming.patient().is_none());
     assert_eq!(incoming.entries.iter().filter(|it| it.action == Action::Delete).count(), 3);
