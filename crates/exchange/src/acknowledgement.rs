@@ -147,7 +147,7 @@ impl Acknowledgement {
             attempts: push.attempt,
             endpoint: push.endpoint.clone(),
             resources: contents.iter().map(outcome).collect(),
-            withheld: push.assembled.iter().flat_map(|it| it.withheld.clone()).collect(),
+            withheld: push.withheld.clone(),
             issues: push.issues.iter().map(WayForward::from).collect(),
             payer_ledger: answer.as_ref().and_then(LedgerRoot::of),
         }

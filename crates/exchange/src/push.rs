@@ -168,6 +168,8 @@ pub struct Push {
     pub assembled: Option<Assembled>,
     /// The stored decisions of a walk that ended withheld.
     pub disclosure: Option<Digest>,
+    /// What stays behind, by rule.
+    pub withheld: Vec<Withholding>,
     /// The door, since *route*.
     pub endpoint: Option<String>,
     /// How often its present stop was tried since a person last let it go.
@@ -201,8 +203,6 @@ pub struct Assembled {
     pub disclosure: Digest,
     /// How many resources travel.
     pub resources: u64,
-    /// What was withheld, by rule.
-    pub withheld: Vec<Withholding>,
 }
 
 impl Push {
@@ -223,6 +223,7 @@ impl Push {
             state: State::Due { next: Stop::Route, at },
             assembled: None,
             disclosure: None,
+            withheld: Vec::new(),
             endpoint: None,
             attempt: 0,
             sent: false,
@@ -247,30 +248,15 @@ impl Push {
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::Routed { endpoint, .. } => self.endpoint = Some(endpoint),
-            Event::Assembled {
-                push,
-                number,
-                digest,
-                payload,
-                disclosure,
-                resources,
-                withheld,
-                ..
-            } => {
-                self.assembled = Some(Assembled {
-                    push,
-                    number,
-                    digest,
-                    payload,
-                    disclosure,
-                    resources,
-                    withheld,
-                });
+            Event::Assembled { push, number, digest, payload, disclosure, resources, withheld } => {
+                self.withheld = withheld;
+                self.assembled =
+                    Some(Assembled { push, number, digest, payload, disclosure, resources });
                 self.go_on(Stop::Deliver, at);
             }
             Event::Unchanged { push } => self.end(State::Unchanged { push }),
-            Event::Withheld { issue, disclosure, .. } => {
-                self.disclosure = Some(disclosure);
+            Event::Withheld { issue, disclosure, withheld } => {
+                (self.disclosure, self.withheld) = (Some(disclosure), withheld);
                 self.end(State::Withheld);
                 self.issues = vec![issue];
             }
@@ -304,7 +290,8 @@ impl Push {
                 self.acknowledgement = Some(acknowledgement);
             }
             Event::Released { .. } => {
-                self.attempt = 0;
+                // Not where it was polled: the same bytes go again, and the payer repeats itself.
+                (self.attempt, self.poll) = (0, None);
                 self.go_on(self.next_stop(), at);
             }
             Event::WithdrawalAsked { by, .. } => self.withdrawn_by = Some(by),

@@ -322,6 +322,7 @@ impl Road {
     fn write(&self, unit: &mut Unit, plan: Plan, answer: &Answer) {
         unit.expects.extend(plan.expects);
         unit.records = plan.records;
+        unit.raises = plan.raises;
         unit.blobs.push((Digest::of(&answer.body), answer.body.clone()));
     }
 

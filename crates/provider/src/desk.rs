@@ -335,7 +335,7 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
             _ => None,
         },
         resources: made.map_or(0, |made| made.resources),
-        withheld: made.map(|made| made.withheld.clone()).unwrap_or_default(),
+        withheld: push.withheld.clone(),
         issues: push.issues.iter().map(IssueWords::from).collect(),
         changed: stored.changed,
     }

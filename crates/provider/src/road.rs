@@ -195,6 +195,11 @@ impl Road {
             turn.say(Event::Unchanged { push });
             return turn.commit("unchanged").await;
         }
+        if let Some(outside) = shaped.outside.first() {
+            let detail = "a reference to something that does not travel was left standing";
+            let issue = Issue::new(Code::InternalError, detail).at(&outside.expression);
+            return self.hold(turn, issue).await;
+        }
         let number = self.next_number(turn).await?;
         let payload = assemble::bundle(&shaped, &self.envelope(&turn.push, number, trigger.at));
         self.store_push(turn, &revisions, payload, decisions).await

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use std::collections::HashSet;
-use store::{Expect, NewVersion, Record, RecordKeys};
+use store::{Expect, NewVersion, Raise, Record, RecordKeys};
 
 /// One entry to file.
 #[derive(Debug, Clone)]
@@ -108,6 +108,8 @@ pub struct EntryOutcome {
 pub struct Plan {
     /// Versions to write, for `Unit.records`.
     pub records: Vec<NewVersion>,
+    /// Numbers to raise, for `Unit.raises`.
+    pub raises: Vec<Raise>,
     /// What the plan relies on, for `Unit.expects`: one per entry, unchanged ones included.
     pub expects: Vec<Expect>,
     /// One per entry, in their order.
@@ -169,6 +171,12 @@ impl Plan {
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
             last_updated: head.filter(|_| !writes).map(|head| head.last_updated),
         });
+        let raised = (change == Change::Unchanged).then(|| raised(filing, head)).flatten();
+        self.raises.extend(raised.map(|number| Raise {
+            kind: item.kind.clone(),
+            id: item.id.clone(),
+            number,
+        }));
         if writes {
             self.records.push(NewVersion {
                 kind: item.kind,
@@ -189,7 +197,13 @@ impl Plan {
 /// whether it is late.
 fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Change, Issue> {
     let Some(head) = head else {
-        return Ok(if item.content.is_some() { Change::Created } else { Change::AlreadyAbsent });
+        // A numbered deletion of what is not there yet is written down: an older push that is still
+        // held must not bring it back.
+        return Ok(match (&item.content, filing.number) {
+            (Some(_), _) => Change::Created,
+            (None, Some(_)) => Change::Deleted,
+            (None, None) => Change::AlreadyAbsent,
+        });
     };
     if head.owner != filing.owner {
         let detail = "this record belongs to another sender";
@@ -212,6 +226,12 @@ fn is_older(filing: &Filing, head: &Record) -> bool {
         (Some(number), Some(filed)) => same_lane && number < filed,
         _ => false,
     }
+}
+
+/// The number that a repeat of the same content raises.
+fn raised(filing: &Filing, head: Option<&Record>) -> Option<u64> {
+    let head = head.filter(|head| filing.lane.is_some() && filing.lane == head.lane)?;
+    filing.number.filter(|number| head.number.is_some_and(|filed| filed < *number))
 }
 
 fn place(item: &Incoming) -> String {

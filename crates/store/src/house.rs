@@ -35,6 +35,9 @@ pub struct Unit {
     pub works: Vec<Work>,
     /// Record versions to file. The store numbers them.
     pub records: Vec<NewVersion>,
+    /// Records whose newest version holds what came again under a higher number: the number is
+    /// raised, so that a late push in between cannot replace it; no version is made.
+    pub raises: Vec<Raise>,
     /// Content to keep under its digest (payloads, answers, submissions, disclosures).
     pub blobs: Vec<(Digest, Bytes)>,
 }
@@ -153,6 +156,17 @@ pub struct RecordKeys {
     /// Identifiers as `system|value`, categories as `category:system|code`, codes as
     /// `code:system|code`: elements that repeat, in a side table.
     pub tokens: Vec<String>,
+}
+
+/// Raises the number of a record's newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raise {
+    /// Resource type.
+    pub kind: String,
+    /// Logical id.
+    pub id: String,
+    /// The number of the push that brought the same content again.
+    pub number: u64,
 }
 
 /// A stored version of a record.

@@ -93,6 +93,7 @@ impl SqliteHouse {
         prepare(&db)?;
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
+        work::end_leases(&db)?;
         let blobs = Folder::new(folder.join(BLOBS));
         blobs.create()?;
         blobs.sweep(&db)?;

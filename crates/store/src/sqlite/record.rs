@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row, named_params, params, params_from_iter};
 
 use super::content::Kept;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
-use crate::house::{Error, NewVersion, Record, RecordQuery};
+use crate::house::{Error, NewVersion, Raise, Record, RecordQuery};
 
 /// The columns of a head; `content` and `file` come on top.
 const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
@@ -50,6 +50,16 @@ fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
         }
     }
     Ok(record)
+}
+
+/// Raises the number of a record's newest version.
+pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Error> {
+    let update = "UPDATE versions SET number = max(coalesce(number, 0), ?4)
+        FROM records r WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3
+            AND versions.house = r.house AND versions.record = r.record
+            AND versions.version = r.newest";
+    run(db, update, params![house, raise.kind, raise.id, int(raise.number)])?;
+    Ok(())
 }
 
 /// Files a version as the newest of its record; its number.

@@ -116,6 +116,9 @@ pub(super) fn apply(
     for (version, content) in unit.records.iter().zip(&contents) {
         versions.push(record::file(db, house, unit.at, version, content.as_ref())?);
     }
+    for raise in &unit.raises {
+        record::raise(db, house, raise)?;
+    }
     for kept in &blobs {
         write_blob(db, house, kept)?;
     }

@@ -284,6 +284,15 @@ pub(super) fn release(db: &Connection, house: i64, fence: &Fence) -> Result<(), 
     }
 }
 
+/// Ends every lease: whoever opens the folder is alone with it, so the holders are gone, and their
+/// work need not wait until their time is over.
+pub(super) fn end_leases(db: &Connection) -> Result<(), Error> {
+    let update = "UPDATE works SET leased_until = NULL, fence = fence + 1
+        WHERE leased_until IS NOT NULL RETURNING house, lane";
+    let lanes = all(db, update, [], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    lanes.into_iter().try_for_each(|(house, lane)| look_again(db, house, &lane, 0))
+}
+
 /// When `claim` may next find something.
 pub(super) fn next_due(db: &Connection, house: i64) -> Result<Option<Timestamp>, Error> {
     let select = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
