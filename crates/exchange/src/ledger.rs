@@ -130,7 +130,7 @@ pub enum Event {
     /// Somebody looked without sending (`explain`, `find`).
     Looked { who: Who, subject: String },
     /// Sending: something asked for a push, durable before anything is done.
-    Triggered { trigger: TriggerId, subject: String, purpose: Purpose, who: Who },
+    Triggered { trigger: TriggerId, subject: String, purpose: Option<Purpose>, who: Who },
     /// Sending: the trigger concerns these walks (one per payer).
     Scoped { trigger: TriggerId, walks: Vec<WalkId> },
     /// Sending: the trigger concerns nobody yet; a person has work.
@@ -162,7 +162,6 @@ pub enum Event {
         disclosure: Digest,
         resources: u64,
         withheld: Vec<Withholding>,
-        usability: u64,
     },
     /// Sending: the same content as the dossier's latest revision; nothing is sent.
     Unchanged { push: PushId },
@@ -201,6 +200,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// The trigger an event of the house's chain is about.
+    pub fn trigger(&self) -> Option<&TriggerId> {
+        match self {
+            Event::Triggered { trigger, .. }
+            | Event::Scoped { trigger, .. }
+            | Event::TriggerHeld { trigger, .. }
+            | Event::TriggerDelayed { trigger, .. }
+            | Event::TriggerReleased { trigger, .. } => Some(trigger),
+            _ => None,
+        }
+    }
+
     /// Canonical JSON: no white space, members in declaration order.
     pub fn to_body(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| {

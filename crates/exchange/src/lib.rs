@@ -15,6 +15,8 @@ pub mod ledger;
 pub mod partner;
 pub mod push;
 
+pub mod sentence;
+
 pub use agreement::Agreement;
 pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};
 pub use id::{Digest, HouseId, PartnerId, Phi, PushId, SubmissionId, TriggerId, WalkId};

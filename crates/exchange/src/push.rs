@@ -54,6 +54,17 @@ pub enum Level {
     Filed,
 }
 
+impl Level {
+    /// As lists show it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Level::Taken => "taken",
+            Level::Accepted => "accepted",
+            Level::Filed => "filed",
+        }
+    }
+}
+
 /// How many resources or elements one rule withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withholding {
@@ -155,10 +166,14 @@ pub struct Push {
     pub state: State,
     /// Since it was assembled: its id, number, digests.
     pub assembled: Option<Assembled>,
+    /// The stored decisions of a walk that ended withheld.
+    pub disclosure: Option<Digest>,
     /// The door, since *route*.
     pub endpoint: Option<String>,
-    /// How often it was tried since a person last let it go.
+    /// How often its present stop was tried since a person last let it go.
     pub attempt: u32,
+    /// Something of it may have left this house.
+    pub sent: bool,
     /// Where to ask for the payer's word.
     pub poll: Option<String>,
     /// Digest of the last answer's stored body.
@@ -207,8 +222,10 @@ impl Push {
             deadline,
             state: State::Due { next: Stop::Route, at },
             assembled: None,
+            disclosure: None,
             endpoint: None,
             attempt: 0,
+            sent: false,
             poll: None,
             answer: None,
             issues: Vec::new(),
@@ -252,21 +269,23 @@ impl Push {
                 self.go_on(Stop::Deliver, at);
             }
             Event::Unchanged { push } => self.end(State::Unchanged { push }),
-            Event::Withheld { issue, .. } => {
+            Event::Withheld { issue, disclosure, .. } => {
+                self.disclosure = Some(disclosure);
                 self.end(State::Withheld);
                 self.issues = vec![issue];
             }
-            Event::Intended { attempt, .. } => self.attempt = attempt,
+            Event::Intended { attempt, .. } => (self.attempt, self.sent) = (attempt, true),
             Event::Answered { answer, .. } => self.answer = Some(answer),
             Event::Delayed { until, issue } => {
                 let next = self.next_stop();
                 self.state = State::Due { next, at: until };
-                if self.assembled.is_none() {
-                    self.attempt += 1;
+                if next != Stop::Deliver {
+                    self.attempt += 1; // a delivery counts when it is intended
                 }
                 self.issues = vec![issue];
             }
             Event::Polling { place, until } => {
+                self.attempt = if self.poll.is_some() { self.attempt + 1 } else { 1 };
                 self.poll = Some(place);
                 self.issues.clear();
                 self.state = State::Due { next: Stop::Poll, at: until };
@@ -353,8 +372,8 @@ pub struct Trigger {
     pub id: TriggerId,
     /// `Encounter/…` in the source; `withdraw:<walk>` for a withdrawal.
     pub subject: String,
-    /// What for.
-    pub purpose: Purpose,
+    /// What for; `None`: each agreement's first purpose.
+    pub purpose: Option<Purpose>,
     /// Who asked.
     pub who: Who,
     /// When it was recorded.

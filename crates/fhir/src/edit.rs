@@ -6,6 +6,7 @@
 //!            behind (R4 §2.6.2: properties are never empty).
 
 use crate::json::{Doc, Kind, Node};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -39,12 +40,44 @@ impl<'d, 'a> Edits<'d, 'a> {
         self.replace(node.span(), quoted(text));
     }
 
-    /// Removes an element: a member with its name, or an item of an array.
+    /// Removes a value: a member with its name, or an item of an array.
     pub fn remove(&mut self, node: Node<'_, '_>) {
         self.removed.insert(node.member_span().start);
     }
 
-    /// Adds a member at the front of an object; `value` is JSON text.
+    /// Removes a FHIR element with its companion (R4 §2.6.2.3): `_birthDate` goes with
+    /// `birthDate`, and `_given[1]` with `given[1]`, so that no extension survives its value or
+    /// moves to the next one.
+    pub fn remove_element(&mut self, node: Node<'_, '_>) {
+        self.remove(node);
+        let Some(node) = self.doc.node_at(&node.span()) else { return };
+        let Some(parent) = self.doc.parent(node) else { return };
+        let companion = |member: Node<'d, 'a>| {
+            let object = self.doc.parent(member)?;
+            object.members().find(|other| other.name().strip_prefix('_') == Some(member.name()))
+        };
+        if parent.kind() == Kind::Object {
+            companion(node).into_iter().for_each(|other| self.remove(other));
+        } else if let Some(other) = companion(parent) {
+            let position = parent.items().position(|item| item == node);
+            let (gone, rest): (Vec<_>, Vec<_>) = other
+                .items()
+                .enumerate()
+                .partition(|(at, item)| Some(*at) == position || self.is_removed(*item));
+            if rest.iter().all(|(_, item)| item.kind() == Kind::Null) {
+                self.remove(other);
+            } else {
+                gone.into_iter().for_each(|(_, item)| self.remove(item));
+            }
+        }
+    }
+
+    fn is_removed(&self, node: Node<'_, '_>) -> bool {
+        self.removed.contains(&node.member_span().start)
+    }
+
+    /// Adds a member at the front of an object; `value` is JSON text. The object must not have a
+    /// member of this name, unless that is removed as well.
     pub fn insert(&mut self, object: Node<'_, '_>, name: &str, value: &str) {
         let member = format!("{}:{value}", quoted(name));
         self.inserted.entry(object.span().start).or_default().push(member);
@@ -55,20 +88,21 @@ impl<'d, 'a> Edits<'d, 'a> {
         self.splices.is_empty() && self.removed.is_empty() && self.inserted.is_empty()
     }
 
-    /// The new bytes. Removing the last child of an element removes the element.
+    /// The new bytes. Removing the last child of an element removes the element; the root stays.
+    /// Of changes that overlap, the wider one counts, and of two of the same place the first.
     pub fn apply(mut self) -> Vec<u8> {
         let mut cuts = Vec::new();
         self.cut(self.doc.root(), &mut cuts);
-        let gone = |span: &Range<usize>| {
-            cuts.iter().any(|(cut, text)| text.is_empty() && covers(cut, span))
-        };
-        self.splices.retain(|(span, _)| !gone(span));
-        self.splices.extend(cuts);
-        self.splices.sort_by_key(|(span, _)| (span.start, span.end));
+        // Removals go first: a stable sort then lets them win over a change of the same bytes.
+        cuts.append(&mut self.splices);
+        cuts.sort_by_key(|(span, _)| (span.start, !span.is_empty(), Reverse(span.end)));
         let text = self.doc.text();
         let mut out = String::with_capacity(text.len() + 256);
         let mut at = 0;
-        for (span, replacement) in &self.splices {
+        for (span, replacement) in &cuts {
+            if span.start < at {
+                continue; // within what has gone already
+            }
             out.push_str(&text[at..span.start]);
             out.push_str(replacement);
             at = span.end;
@@ -77,15 +111,22 @@ impl<'d, 'a> Edits<'d, 'a> {
         out.into_bytes()
     }
 
+    /// Whether anything is removed from or inserted in `node`.
+    fn touches(&self, node: Node<'_, '_>) -> bool {
+        let span = node.span();
+        self.inserted.range(span.clone()).next().is_some()
+            || self.removed.range(span.start + 1..span.end).next().is_some()
+    }
+
     /// Collects the cuts and insertions below `node`; answers whether all of it is gone.
     fn cut(&self, node: Node<'_, '_>, cuts: &mut Vec<Splice>) -> bool {
+        if !self.touches(node) {
+            return false;
+        }
         let children: Vec<_> = node.children().collect();
-        let mut below = Vec::new();
         let gone: Vec<bool> = children
             .iter()
-            .map(|child| {
-                self.removed.contains(&child.member_span().start) || self.cut(*child, &mut below)
-            })
+            .map(|child| self.is_removed(*child) || self.cut(*child, cuts))
             .collect();
         let emptied = gone.iter().all(|&gone| gone);
         let inserted =
@@ -97,16 +138,9 @@ impl<'d, 'a> Edits<'d, 'a> {
         } else if emptied && !children.is_empty() && node != self.doc.root() {
             return true;
         }
-        let whole = runs(&children, &gone);
-        below.retain(|(cut, _)| !whole.iter().any(|run| covers(run, cut)));
-        cuts.append(&mut below);
-        cuts.extend(whole.into_iter().map(|run| (run, String::new())));
+        cuts.extend(runs(&children, &gone).into_iter().map(|run| (run, String::new())));
         false
     }
-}
-
-fn covers(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end && outer != inner
 }
 
 /// The bytes to take away for each run of removed children, with one comma.
@@ -178,5 +212,73 @@ mod tests {
             edits.insert(meta, "source", r#""t""#);
         });
         assert_eq!(out, r#"{"id":"x","meta":{"source":"t"}}"#);
+    }
+
+    #[test]
+    fn an_element_goes_with_its_companion() {
+        let table = [
+            (r#"{"a":1,"b":"x","_b":{"id":"1"}}"#, "b", None, r#"{"a":1}"#),
+            (
+                r#"{"g":["x","y"],"_g":[null,{"id":"1"}]}"#,
+                "g",
+                Some(0),
+                r#"{"g":["y"],"_g":[{"id":"1"}]}"#,
+            ),
+            (r#"{"g":["x","y"],"_g":[null,{"id":"1"}]}"#, "g", Some(1), r#"{"g":["x"]}"#),
+            (r#"{"g":["x"],"_g":[{"id":"1"}],"h":1}"#, "g", Some(0), r#"{"h":1}"#),
+            (r#"{"g":["x","y"]}"#, "g", Some(1), r#"{"g":["x"]}"#),
+        ];
+        for (text, name, position, expected) in table {
+            let out = edited(text, |doc, edits| {
+                let member = doc.root().get(name).unwrap();
+                let item = position.map(|at| member.items().nth(at).unwrap());
+                edits.remove_element(item.unwrap_or(member));
+            });
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn overlapping_changes_leave_a_document() {
+        type Change = fn(&Doc<'_>, &mut Edits<'_, '_>);
+        let table: [(&str, Change, &str); 4] = [
+            (
+                "twice the same place",
+                |doc, edits| {
+                    edits.set_text(doc.root().get("a").unwrap(), "1");
+                    edits.set_text(doc.root().get("a").unwrap(), "2");
+                },
+                r#"{"a":"1","b":{"c":[3]}}"#,
+            ),
+            (
+                "changed and removed",
+                |doc, edits| {
+                    edits.set_text(doc.root().get("a").unwrap(), "1");
+                    edits.remove(doc.root().get("a").unwrap());
+                },
+                r#"{"b":{"c":[3]}}"#,
+            ),
+            (
+                "a part of what is replaced",
+                |doc, edits| {
+                    let inner =
+                        doc.root().get("b").unwrap().get("c").unwrap().items().next().unwrap();
+                    edits.set_text(inner, "1");
+                    edits.set_text(doc.root().get("b").unwrap(), "2");
+                },
+                r#"{"a":0,"b":"2"}"#,
+            ),
+            (
+                "added to what is removed",
+                |doc, edits| {
+                    edits.insert(doc.root().get("b").unwrap(), "d", "1");
+                    edits.remove(doc.root().get("b").unwrap());
+                },
+                r#"{"a":0}"#,
+            ),
+        ];
+        for (case, change, expected) in table {
+            assert_eq!(edited(r#"{"a":0,"b":{"c":[3]}}"#, change), expected, "{case}");
+        }
     }
 }

@@ -12,9 +12,11 @@ pub mod limits;
 pub mod ndjson;
 mod outcome;
 mod parameters;
+mod r4;
 mod read;
 mod resource;
 mod versions;
+mod walk;
 
 pub use bundle::{Bundle, BundleType, Entry, EntryRequest, EntryResponse, Method};
 pub use bundle_writer::{BundleWriter, EntryToWrite, ResponseToWrite};

@@ -9,6 +9,7 @@
 
 use crate::json::{Doc, Kind, Node, ParseError, Reason, unescape};
 use crate::read::wanted;
+use crate::walk::{self, content};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -131,7 +132,7 @@ impl Index {
         wanted(root, Kind::Object)?;
         let kind =
             root.get("resourceType").ok_or_else(|| root.error(Reason::Missing("resourceType")))?;
-        check_kind(kind)?;
+        walk::check_kind(kind)?;
         let mut index = Index { kind: content(kind), ..Index::default() };
         if let Some(id) = root.get("id") {
             check_id(id)?;
@@ -140,12 +141,7 @@ impl Index {
         if let Some(meta) = root.get("meta") {
             index.source = read_meta(meta)?;
         }
-        for node in root.descendants() {
-            check_common(node)?;
-            if let Some(element) = reference_element(node)? {
-                index.references.push(ReferenceSpan { span: content(node), element });
-            }
-        }
+        index.references = walk::references(root)?;
         Ok(index)
     }
 
@@ -155,24 +151,6 @@ impl Index {
         self.id.iter_mut().for_each(move_back);
         self.source.iter_mut().for_each(move_back);
         self.references.iter_mut().for_each(|reference| move_back(&mut reference.span));
-    }
-}
-
-fn content(node: Node<'_, '_>) -> Range<usize> {
-    let span = node.span();
-    span.start + 1..span.end - 1
-}
-
-fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
-    wanted(node, Kind::String)?;
-    let raw = &node.raw()[1..node.raw().len() - 1];
-    let good = raw.starts_with(|c: char| c.is_ascii_uppercase())
-        && raw.len() <= 64
-        && raw.bytes().all(|b| b.is_ascii_alphabetic());
-    if good {
-        Ok(())
-    } else {
-        Err(node.error(Reason::Value("a resource type is a capitalised word")))
     }
 }
 
@@ -194,54 +172,7 @@ pub fn is_id(text: &str) -> bool {
 
 fn read_meta(meta: Node<'_, '_>) -> Result<Option<Range<usize>>, ParseError> {
     wanted(meta, Kind::Object)?;
-    for name in ["versionId", "lastUpdated", "source"] {
-        if let Some(member) = meta.get(name) {
-            wanted(member, Kind::String)?;
-        }
-    }
-    for (name, kind) in
-        [("profile", Kind::String), ("security", Kind::Object), ("tag", Kind::Object)]
-    {
-        if let Some(list) = meta.get(name) {
-            wanted(list, Kind::Array)?;
-            list.items().try_for_each(|item| wanted(item, kind))?;
-        }
-    }
-    Ok(meta.get("source").map(content))
-}
-
-/// Elements whose type is the same wherever they stand in R4.
-fn check_common(node: Node<'_, '_>) -> Result<(), ParseError> {
-    match node.name() {
-        "extension" | "modifierExtension" | "contained" | "coding" => {
-            wanted(node, Kind::Array)?;
-            node.items().try_for_each(|item| wanted(item, Kind::Object))?;
-            if node.name() == "contained" {
-                for item in node.items() {
-                    let kind = item.get("resourceType");
-                    check_kind(kind.ok_or_else(|| item.error(Reason::Missing("resourceType")))?)?;
-                }
-            }
-            Ok(())
-        }
-        "system" | "display" | "unit" => wanted(node, Kind::String),
-        _ => Ok(()),
-    }
-}
-
-fn reference_element(node: Node<'_, '_>) -> Result<Option<ReferenceElement>, ParseError> {
-    match (node.name(), node.kind()) {
-        ("reference", Kind::String) => Ok(Some(ReferenceElement::Reference)),
-        // Some elements are *named* reference and hold a Reference (or several).
-        ("reference", Kind::Object | Kind::Array) => Ok(None),
-        ("reference", _) => Err(node.error(Reason::WrongType("a string"))),
-        ("url", Kind::String) if names_binary(&node.text().unwrap_or_default()) => {
-            Ok(Some(ReferenceElement::AttachmentUrl))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn names_binary(url: &str) -> bool {
-    url.starts_with("Binary/") || url.contains("/Binary/")
+    let Some(source) = meta.get("source") else { return Ok(None) };
+    wanted(source, Kind::String)?;
+    Ok(Some(content(source)))
 }

@@ -1,1 +1,25 @@
-//! provider
+//! The sending house: triggers, sources, directories, the road from a chart to a payer's door.
+//!
+//! Comes in   triggers from people and systems; charts from the source; answers from payers.
+//! Goes out   pushes, and acknowledgements for whoever asked.
+//! Never      sends what the agreement does not permit, or anything it cannot prove afterwards.
+//!
+//! Read `road.rs` first.
+
+pub mod collect;
+pub mod deliver;
+pub mod desk;
+pub mod directory;
+pub mod limits;
+pub mod road;
+pub mod route;
+pub mod scope;
+pub mod setup;
+pub mod source;
+pub mod turn;
+pub mod withdraw;
+pub mod worker;
+
+pub use desk::Desk;
+pub use road::Road;
+pub use setup::{Payer, Setup};

@@ -44,3 +44,9 @@ pub const STALE_ROUNDS_MAX: u32 = 16;
 
 /// Seconds a caller may wait for a push to end.
 pub const WAIT_SECONDS_MAX: u32 = 600;
+
+/// How long *scope* is tried when the EHR does not answer, before a person is asked.
+pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
+
+/// Revisions of one dossier that are looked at.
+pub const REVISIONS_MAX: u32 = 10_000;

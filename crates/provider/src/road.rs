@@ -11,27 +11,27 @@
 //! still read once, because walks of one trigger share what was read (`source::chart`).
 
 use crate::collect::collect;
+use crate::deliver;
 use crate::directory::Directory;
-use crate::limits::STALE_ROUNDS_MAX;
-use crate::route::{self, Doors};
+use crate::route::Doors;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
-use exchange::acknowledgement::Acknowledgement;
-use exchange::assemble::{self, Shaped};
+use crate::withdraw::withdrawn_walk;
+use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::restriction::Restrictions;
-use exchange::scope::{self, Scope};
-use exchange::settle::{self, Answered, Next};
+use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, View};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Event, Issue, PartnerId, Push, Purpose, State, Stop,
+    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Push, Purpose, State, Stop,
     Trigger, TriggerId, Who,
 };
-use fhir::Resource;
+use jiff::Timestamp;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, Expect, House, Lease, Unit, WorkKind, WorkQuery};
+use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
+use tokio::sync::Notify;
 use wire::Clock;
 
 /// A sending house at work.
@@ -48,6 +48,8 @@ pub struct Road {
     pub doors: Doors,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Rouses whoever waits for a walk to end.
+    pub changed: Arc<Notify>,
 }
 
 /// What *shape* and *assemble* make of one dossier, before it has a number.
@@ -66,7 +68,7 @@ impl Road {
         &self,
         id: TriggerId,
         subject: String,
-        purpose: Purpose,
+        purpose: Option<Purpose>,
         who: Who,
     ) -> Result<Trigger, Issue> {
         let at = turn::now(&*self.clock);
@@ -98,10 +100,11 @@ impl Road {
     /// The walk of one dossier, stop by stop.
     async fn push(&self, lease: &Lease) -> Result<(), Fault> {
         let (house, clock) = (self.house.clone(), Arc::clone(&self.clock));
-        let mut turn = Turn::new(house, clock, self.setup.passed, lease)?;
+        let (passed, changed) = (self.setup.passed, Arc::clone(&self.changed));
+        let mut turn = Turn::new(house, clock, passed, changed, lease)?;
         while let Some(stop) = turn.stop() {
             match stop {
-                Stop::Route => self.prepare_push(&mut turn).await?,
+                Stop::Route => self.prepare(&mut turn).await?,
                 Stop::Deliver => self.deliver(&mut turn).await?,
                 Stop::Poll => self.poll(&mut turn).await?,
                 Stop::Acknowledge => self.acknowledge(&mut turn).await?,
@@ -111,31 +114,28 @@ impl Road {
     }
 
     /// *Route, collect, shape, assemble*: from a dossier to a stored payload with a number.
-    async fn prepare_push(&self, turn: &mut Turn) -> Result<(), Fault> {
-        let prepared = match self.prepare(&turn.push.clone()).await {
-            Ok((door, prepared)) => {
-                turn.say(routed(&door));
-                prepared
-            }
+    async fn prepare(&self, turn: &mut Turn) -> Result<(), Fault> {
+        let trigger = self.trigger_of(&turn.push).await?;
+        let door = match self.payer(&turn.push.dossier.payer) {
+            Ok(payer) => self.route(payer).await.map(|door| (payer, door)),
+            Err(issue) => Err(issue),
+        };
+        let (payer, door) = match door {
+            Ok(found) => found,
+            Err(issue) => return self.wait_or_hold(turn, issue).await,
+        };
+        turn.say(routed(door));
+        if withdrawn_walk(&trigger).is_some() {
+            return self.assemble_withdrawal(turn, &trigger).await;
+        }
+        let chart = self.charts.open(&turn.push.trigger, turn::now(&*self.clock));
+        match self.disclose(&*chart, &turn.push.dossier.clone(), turn.push.purpose, payer).await {
+            Ok(prepared) => self.assemble(turn, &trigger, prepared).await,
             Err(issue) => {
                 self.charts.close(&turn.push.trigger);
-                self.wait_or_hold(turn, issue);
-                return turn.commit("waiting").await;
+                self.wait_or_hold(turn, issue).await
             }
-        };
-        self.assemble(turn, prepared).await
-    }
-
-    /// The same stops without a trace: what `explain` shows and what `prepare_push` goes on with.
-    async fn prepare(&self, push: &Push) -> Result<(Door, Prepared), Issue> {
-        let payer = self.payer(&push.dossier.payer)?;
-        let door = self.route(payer).await?;
-        if let Some(withdrawn) = withdrawn_walk(push) {
-            return Ok((door, self.withdrawal(push, withdrawn).await?));
         }
-        let chart = self.charts.open(&push.trigger, turn::now(&*self.clock));
-        let prepared = self.disclose(&*chart, push, payer).await?;
-        Ok((door, prepared))
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -148,19 +148,20 @@ impl Road {
     pub async fn disclose(
         &self,
         chart: &dyn Source,
-        push: &Push,
+        dossier: &Dossier,
+        purpose: Purpose,
         payer: &Payer,
     ) -> Result<Prepared, Issue> {
-        let encounter = self.encounter(chart, &push.dossier.subject).await?;
-        let (coverages, scope) = self.scope(chart, &encounter, Some(push.purpose)).await?;
-        let own = scope.payers.iter().find(|scoped| scoped.partner == push.dossier.payer);
+        let encounter = self.encounter(chart, &dossier.subject).await?;
+        let (coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
+        let own = scope.payers.iter().find(|scoped| scoped.partner == dossier.payer);
         let own = own.map(|scoped| scoped.coverages.clone()).unwrap_or_default();
         let restrictions = self.restrictions()?;
         let view = View {
             restrictions: &restrictions,
             terms: &payer.terms,
-            purpose: push.purpose,
-            payer: &push.dossier.payer,
+            purpose,
+            payer: &dossier.payer,
             own_coverages: &own,
             source_base: chart.base_url(),
         };
@@ -168,71 +169,100 @@ impl Road {
             .into_iter()
             .filter(|coverage| own.contains(&coverage.local_reference()))
             .collect();
-        let patient = push.dossier.patient.as_str();
+        let patient = dossier.patient.as_str();
         let collected = collect(chart, &encounter, patient, &own_coverages, &view).await?;
         let disclosure = shape::shape(&collected.resources, &collected.missing, &view);
         let subject_travels = disclosure.decisions.iter().any(|decision| {
-            DecisionRow::from(decision).included && decision.reference() == push.dossier.subject
+            DecisionRow::from(decision).included && decision.reference() == dossier.subject
         });
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, chart.base_url())?;
         Ok(Prepared { disclosure, shaped, subject_travels })
     }
 
-    /// The second half of *assemble*: number, Bundle, and the comparison with the last revision.
-    async fn assemble(&self, turn: &mut Turn, prepared: Prepared) -> Result<(), Fault> {
+    /// The second half of *assemble*: the comparison with the last revision, number and Bundle.
+    async fn assemble(
+        &self,
+        turn: &mut Turn,
+        trigger: &Trigger,
+        prepared: Prepared,
+    ) -> Result<(), Fault> {
         let Prepared { disclosure, shaped, subject_travels } = prepared;
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
-        let kept = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
+        let decisions = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
         if !subject_travels {
             let issue = Issue::new(Code::AllWithheld, "the encounter itself may not travel");
-            let withheld = assemble::withheld(&disclosure);
-            turn.say(Event::Withheld { withheld, disclosure: kept, issue });
+            let withheld = shaped.withheld;
+            turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
             return turn.commit("withheld").await;
         }
         let revisions = self.revisions(&turn.push).await?;
-        let latest = revisions.iter().filter(|(_, push)| push.assembled.is_some()).max_by_key(
-            |(_, push)| push.assembled.as_ref().map(|made| made.number),
-        );
-        if let Some((_, latest)) = latest
-            && still_stands(latest)
-            && let Some(made) = &latest.assembled
-            && made.digest == shaped.digest
-        {
-            turn.say(Event::Unchanged { push: made.push.clone() });
+        if let Some(push) = same_as_latest(&revisions, &shaped) {
+            turn.say(Event::Unchanged { push });
             return turn.commit("unchanged").await;
         }
+        let number = self.next_number(turn).await?;
+        let payload = assemble::bundle(&shaped, &self.envelope(&turn.push, number, trigger.at));
+        self.store_push(turn, &revisions, payload, decisions).await
+    }
+
+    /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
+    /// back, or there is not.
+    async fn assemble_withdrawal(&self, turn: &mut Turn, trigger: &Trigger) -> Result<(), Fault> {
+        let decisions = turn.keep("[]");
+        let number = self.next_number(turn).await?;
+        let push = turn.push.clone();
+        let envelope = self.envelope(&push, number, trigger.at);
+        let revisions = self.revisions(&push).await?;
+        match self.withdrawal(&push, &envelope).await? {
+            Some(payload) => self.store_push(turn, &revisions, payload, decisions).await,
+            None => {
+                supersede(turn, &revisions)?;
+                let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
+                turn.say(Event::Withheld { withheld: Vec::new(), disclosure: decisions, issue });
+                turn.commit("withheld").await
+            }
+        }
+    }
+
+    /// The payload becomes durable, and older revisions that still waited give way.
+    async fn store_push(
+        &self,
+        turn: &mut Turn,
+        revisions: &[(StoredWork, Push)],
+        payload: Payload,
+        disclosure: exchange::Digest,
+    ) -> Result<(), Fault> {
+        supersede(turn, revisions)?;
+        let kept = turn.keep(payload.bytes);
+        turn.say(Event::Assembled {
+            push: payload.push,
+            number: payload.number,
+            digest: payload.digest,
+            payload: kept,
+            disclosure,
+            resources: payload.contents.len() as u64,
+            withheld: payload.withheld,
+        });
+        turn.commit("assembled").await
+    }
+
+    /// The next number of the lane; the unit is stale when somebody else takes it first.
+    async fn next_number(&self, turn: &mut Turn) -> Result<u64, Fault> {
         let lane = turn.push.dossier.lane();
         let number = self.house.lane_number(&lane).await?;
         turn.expect(Expect::LaneNumber { lane, number });
-        let trigger = self.trigger_of(&turn.push).await?;
-        let payload = assemble::bundle(
-            &shaped,
-            &assemble::Sender {
-                namespace: &self.setup.namespace,
-                title: &self.setup.title,
-                version: self.setup.version,
-            },
-            turn.push.purpose,
-            number + 1,
-            trigger.at,
-        );
-        for (row, other) in &revisions {
-            if !other.ended() && other.assembled.is_some() {
-                turn.supersede(row)?;
-            }
+        Ok(number + 1)
+    }
+
+    fn envelope(&self, push: &Push, number: u64, recorded: Timestamp) -> Envelope<'_> {
+        Envelope {
+            namespace: &self.setup.namespace,
+            number,
+            purpose: push.purpose,
+            recorded,
+            sender_name: &self.setup.title,
+            software_version: self.setup.version,
         }
-        let kept_payload = turn.keep(payload.bytes.clone());
-        turn.say(Event::Assembled {
-            push: payload.push,
-            number: number + 1,
-            digest: shaped.digest,
-            payload: kept_payload,
-            disclosure: kept,
-            resources: payload.contents.len() as u64,
-            withheld: assemble::withheld(&disclosure),
-            usability: 0,
-        });
-        turn.commit("assembled").await
     }
 
     /// *Deliver* and *settle*: the intent is durable before, the answer after.
@@ -252,21 +282,149 @@ impl Road {
             key: made.push.to_string(),
         });
         turn.commit("intended").await?;
-        let sent = wire::form::transaction::deliver(&payer.client, payload, turn.now()).await;
+        let answered = deliver::send(&payer.client, payload, turn.now()).await;
         (self.setup.passed)("sent");
-        let answered = Answered::from_delivery(sent);
-        self.settle(turn, payer, answered, made.resources).await
+        self.settle(turn, payer, &answered, settle::settle).await
     }
 
-    /// The payer's later word, in Bulk Data's form.
+    /// The payer's later word, in Bulk Data's form: the poll, then the file it names.
     async fn poll(&self, turn: &mut Turn) -> Result<(), Fault> {
         let payer = match self.payer(&turn.push.dossier.payer) {
             Ok(payer) => payer,
             Err(issue) => return self.hold(turn, issue).await,
         };
-        let place = turn.push.poll.clone().unwrap_or_default();
-        let expected = turn.push.assembled.as_ref().map_or(0, |made| made.resources);
-        let answered = crate::deliver::poll(&payer.client, &place, turn.now()).await;
-        self.settle(turn, payer, answered, expected).await
+        let asked = turn.push.poll.clone().unwrap_or_default();
+        let word = deliver::ask(&payer.client, &asked, turn.now()).await;
+        let level = payer.terms.agreement.settled_by;
+        let push = turn.push.clone();
+        let Some(attempt) = attempt(&push, level) else { return Err(Fault::Unreadable) };
+        match settle::settle_poll(&word, &asked, &attempt, turn.now()) {
+            Next::Fetch { place, refusal, .. } => {
+                let file = deliver::ask(&payer.client, &place, turn.now()).await;
+                let read = |answer: &Answered, attempt: &Attempt<'_>, now| {
+                    settle::settle_file(answer, refusal, attempt, now)
+                };
+                self.settle(turn, payer, &file, read).await
+            }
+            _ => {
+                let read = |answer: &Answered, attempt: &Attempt<'_>, now| {
+                    settle::settle_poll(answer, &asked, attempt, now)
+                };
+                self.settle(turn, payer, &word, read).await
+            }
+        }
     }
+
+    /// *Settle*: each answer leads to exactly one next step.
+    async fn settle(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        answered: &Answered,
+        read: impl Fn(&Answered, &Attempt<'_>, Timestamp) -> Next,
+    ) -> Result<(), Fault> {
+        let push = turn.push.clone();
+        let now = turn.now();
+        let level = payer.terms.agreement.settled_by;
+        let Some(attempt) = attempt(&push, level) else { return Err(Fault::Unreadable) };
+        let next = read(answered, &attempt, now);
+        if let Answered::Reply(reply) = answered {
+            let answer = turn.keep(reply.body.clone());
+            turn.say(Event::Answered { status: reply.status, answer });
+        }
+        match next {
+            Next::Settled(level) => turn.say(Event::Settled { level }),
+            Next::Poll { place, at } => turn.say(Event::Polling { place, until: at }),
+            Next::Retry { at, issue } => turn.say(Event::Delayed { until: at, issue }),
+            Next::Hold(issues) => turn.say(Event::Held { issues }),
+            Next::Refused(issues) => turn.say(Event::Refused { issues }),
+            // `poll` follows a file before it settles; no other answer names one.
+            Next::Fetch { .. } => return Err(Fault::Unreadable),
+        }
+        if matches!(turn.push.state, State::Held) {
+            self.doors.forget(&turn.push.dossier.payer);
+        }
+        turn.commit("answered").await
+    }
+
+    /// *Acknowledge*: whoever triggered it is told, and what they were told is kept.
+    async fn acknowledge(&self, turn: &mut Turn) -> Result<(), Fault> {
+        let trigger = self.trigger_of(&turn.push).await?;
+        let at = turn.now();
+        let told = match &turn.push.state {
+            State::Unchanged { push } => self.acknowledgement_of(push.as_str()).await?,
+            _ => None,
+        };
+        let told = match told {
+            Some(earlier) => earlier,
+            None => self.word(&turn.push, at).await?,
+        };
+        let acknowledgement = turn.keep(told);
+        turn.say(Event::Acknowledged { to: trigger.who.name, acknowledgement });
+        turn.commit("acknowledged").await
+    }
+
+    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
+        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
+            Issue::new(Code::RestrictionsUnreadable, "the table of restrictions cannot be read")
+                .at("restrictions")
+        })?;
+        Restrictions::parse(&text, "restrictions")
+    }
+
+    /// The payer of a dossier, as configured.
+    pub fn payer(&self, name: &PartnerId) -> Result<&Payer, Issue> {
+        let missing = || Issue::new(Code::PartnerUnknown, format!("no partner is named {name}"));
+        self.setup.payers.get(name).ok_or_else(missing)
+    }
+
+    /// A transient issue waits for the clock, until the deadline; any other for a person.
+    async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
+        let now = turn.now();
+        let seed = turn.push.walk.to_string();
+        match settle::wait(&issue, &seed, turn.push.attempt + 1, now) {
+            None => turn.say(Event::Held { issues: vec![issue] }),
+            Some(until) if until < turn.push.deadline => turn.say(Event::Delayed { until, issue }),
+            Some(_) => {
+                let late = Issue::new(Code::DeadlinePassed, "the push was not ready in time");
+                turn.say(Event::Held { issues: vec![late, issue] });
+            }
+        }
+        turn.commit("waiting").await
+    }
+
+    async fn hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
+        turn.say(Event::Held { issues: vec![issue] });
+        turn.commit("waiting").await
+    }
+
+    pub(crate) async fn trigger_of(&self, push: &Push) -> Result<Trigger, Fault> {
+        let row = self.house.work(push.trigger.as_str()).await?.ok_or(Fault::Unreadable)?;
+        serde_json::from_slice(&row.work.body).map_err(|_| Fault::Unreadable)
+    }
+}
+
+fn routed(door: Door) -> Event {
+    let Door { base_url: endpoint, version, form, mode } = door;
+    Event::Routed { endpoint, version, mode, form }
+}
+
+fn attempt(push: &Push, level: exchange::Level) -> Option<Attempt<'_>> {
+    let entries = push.assembled.as_ref()?.resources;
+    Attempt::of(push, level, usize::try_from(entries).ok()?)
+}
+
+/// Older revisions that still wait give way to the one being assembled.
+fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
+    let waiting = revisions.iter().filter(|(_, other)| !other.ended() && other.assembled.is_some());
+    waiting.into_iter().try_for_each(|(row, _)| turn.supersede(row))
+}
+
+/// The dossier's latest revision, where it stands and holds the same. One that was refused or
+/// taken back does not stand: the same content may go again.
+pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<exchange::PushId> {
+    let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
+    let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
+    let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();
+    (stands && made.digest == shaped.digest).then(|| made.push.clone())
 }

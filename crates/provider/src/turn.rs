@@ -8,6 +8,7 @@ use exchange::{Digest, Event, Push, State, Stop, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
 use store::{AnyHouse, Commit, Expect, Fence, House, Lease, Unit, Work, WorkKind};
+use tokio::sync::Notify;
 use wire::Clock;
 
 /// Why a turn ends without having come to a rest.
@@ -38,6 +39,7 @@ pub struct Turn {
     house: AnyHouse,
     clock: Arc<dyn Clock>,
     passed: fn(&'static str),
+    changed: Arc<Notify>,
     fence: Fence,
     /// The walk as its lines add up to, those not yet written included.
     pub push: Push,
@@ -50,10 +52,12 @@ impl Turn {
         house: AnyHouse,
         clock: Arc<dyn Clock>,
         passed: fn(&'static str),
+        changed: Arc<Notify>,
         lease: &Lease,
     ) -> Result<Turn, Fault> {
         let push = read(&lease.work.work).ok_or(Fault::Unreadable)?;
-        Ok(Turn { house, clock, passed, fence: lease.fence.clone(), push, unit: Unit::default() })
+        let fence = lease.fence.clone();
+        Ok(Turn { house, clock, passed, changed, fence, push, unit: Unit::default() })
     }
 
     /// The time of what is being said: fixed from the first event to the commit.
@@ -105,6 +109,7 @@ impl Turn {
         unit.works.push(row(&self.push, unit.at));
         match self.house.commit(unit).await? {
             Commit::Done { .. } => {
+                self.changed.notify_waiters();
                 (self.passed)(point);
                 Ok(())
             }

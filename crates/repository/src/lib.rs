@@ -1,1 +1,33 @@
-//! repository
+//! The library desk: FHIR search, read, history and transaction semantics over a house's records.
+//!
+//! Comes in   a house's memory, who asks, and what is asked, already parted from HTTP.
+//! Goes out   bytes of resources and Bundles, or an `exchange::Issue`.
+//! Never      opens a socket, reads a clock, or shows a record to a partner who does not own it.
+//!
+//! Why apart from the doors: the receiving house and the simulated EHR answer alike, because they
+//! ask the same desk.
+
+mod answer;
+mod capability;
+mod desk;
+mod keys;
+mod kinds;
+pub mod limits;
+pub mod lookup;
+mod load;
+mod plan;
+mod read;
+mod search;
+mod serve;
+mod when;
+
+pub use answer::transaction_response;
+pub use capability::{Description, capability};
+pub use desk::{Desk, store_issue};
+pub use keys::{keys, token};
+pub use kinds::{is_known, known};
+pub use load::{Loaded, Loader};
+pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, plan_put, plan_transaction};
+pub use read::Served;
+pub use search::{Handling, Search};
+pub use serve::serve;

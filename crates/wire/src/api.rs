@@ -33,7 +33,7 @@ pub trait Api: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Bytes, Issue>>;
 }
 
-/// The router of the house's own API; the caller mounts it (`Router::nest`).
+/// The router of the house's own API; the caller mounts it with `rest::mount`.
 pub fn router(api: Arc<dyn Api>, gate: Arc<Gate>) -> Router {
     Router::new().fallback(move |request: Request| {
         let (api, gate) = (api.clone(), gate.clone());

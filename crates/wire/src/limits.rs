@@ -22,6 +22,13 @@ pub const PARAMETERS_MAX: usize = 100;
 /// Time for a request body to arrive whole: 50 MB at 4 Mbit/s, with a little air.
 pub const BODY_READ_MAX: Duration = Duration::from_secs(120);
 
+/// Bytes of FHIR bodies in memory at once, those being read and those being worked on: ten of the
+/// largest, or some thousands of ordinary ones.
+pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// How long a request waits for room among them before it is told to come back.
+pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(5);
+
 /// Longest request id a caller may choose; it is echoed and logged.
 pub const REQUEST_ID_MAX: usize = 64;
 
@@ -50,6 +57,9 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// Wait after `accept` itself has failed (no file handles left): not a busy loop, not an end.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Time for the last words on a connection that is being closed (HTTP/2 GOAWAY and its answer).
+pub const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+
 /// Requests on one HTTP/2 connection at once.
 pub const STREAMS_MAX: u32 = 100;
 
@@ -58,6 +68,10 @@ pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Idle connections kept to one partner: the pace of a lane is far below it.
 pub const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// How long an idle connection to a partner is kept: shorter than common doors keep theirs (30 to
+/// 60 s, ours included), so that no push is sent into a connection that is being closed.
+pub const IDLE_CONNECTION_KEEP: Duration = Duration::from_secs(20);
 
 /// Life of an access token (SMART Backend Services advises at most 300 s).
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(300);

@@ -9,7 +9,9 @@
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
 use crate::door::{self, content_type, not_offered};
-use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
+use crate::limits::{
+    BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_ROOM_WAIT, FORM_BYTES_MAX, PATH_ID_MAX,
+};
 use crate::media::{self, Media};
 use crate::refusal::Answer;
 use crate::transport::BoxFuture;
@@ -20,9 +22,10 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What an implementer answers, or why not.
 pub type Outcome<'a> = BoxFuture<'a, Result<Answer, Issue>>;
@@ -67,13 +70,13 @@ pub trait Rest: Send + Sync + 'static {
     fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a>;
 }
 
-/// The router below a base URL; the caller mounts it at the base's path (`Router::nest`, or as it is
-/// where the base has no path).
+/// The router below a base URL; the caller mounts it at the base's path with [`mount`].
 ///
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    let base = Base { rest, gate };
+    let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX));
+    let base = Base { rest, gate, room };
     Router::new().fallback(move |request: Request| {
         let base = base.clone();
         door::answer(request, move |request| async move {
@@ -82,10 +85,37 @@ pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
     })
 }
 
+/// Mounts a router at the path of a base URL, with and without a trailing slash, which
+/// `Router::nest` does not do; a base without a path (`""` or `"/"`) is the router itself.
+pub fn mount(base_path: &str, router: Router) -> Router {
+    match base_path.trim_matches('/') {
+        "" => router,
+        path => Router::new().nest_service(&format!("/{path}"), router),
+    }
+}
+
+/// Mounts several routers side by side; what lies outside all of them is refused in the same words.
+pub fn mount_all<'a>(rooms: impl IntoIterator<Item = (&'a str, Router)>) -> Router {
+    let mut at_root = false;
+    let mut all = Router::new();
+    for (path, router) in rooms {
+        at_root |= path.trim_matches('/').is_empty();
+        all = all.merge(mount(path, router));
+    }
+    // A router at the root refuses in its own way.
+    if at_root { all } else { all.fallback(outside) }
+}
+
+async fn outside(request: Request) -> axum::response::Response {
+    door::answer(request, |_| async { Answer::from(unknown()) }).await
+}
+
 #[derive(Clone)]
 struct Base {
     rest: Arc<dyn Rest>,
     gate: Arc<Gate>,
+    /// One permit per byte of a body in memory.
+    room: Arc<Semaphore>,
 }
 
 /// The parts of a request that handlers ask for again and again.
@@ -159,6 +189,7 @@ impl Base {
             [""] if asked.method == Method::POST => {
                 let media = asked.choose(media::FHIR)?;
                 media::check_sent(content_type(&asked.headers))?;
+                let _room = self.room_for(&asked.headers).await?;
                 let body = door::read_body(request, BODY_BYTES_MAX).await?;
                 typed(media, rest.transaction(caller, body).await?)
             }
@@ -198,6 +229,19 @@ impl Base {
         }
     }
 
+    /// Keeps room for a body until it has been worked on; one of unknown length counts in full.
+    ///
+    /// Errors: `HouseBusy` when there is none for a while.
+    async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Issue> {
+        let told = door::text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let bytes = told.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
+        let room = self.room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
+        match tokio::time::timeout(BODY_ROOM_WAIT, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Issue::new(Code::HouseBusy, "too many large requests are in work")),
+        }
+    }
+
     async fn search_by_form(
         &self,
         caller: &Caller,
@@ -230,7 +274,8 @@ impl Base {
 fn refuse(segments: &[&str]) -> Result<Answer, Issue> {
     match *segments {
         [""] => Ok(not_offered("POST")),
-        ["status", id] | ["status", id, _] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
         [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),
         [kind] if is_kind(kind) => Ok(not_offered("GET, HEAD")),
         [kind, id] | [kind, id, "_history"] | [kind, id, "_history", _]

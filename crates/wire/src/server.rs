@@ -10,7 +10,7 @@
 
 use crate::limits::{
     ACCEPT_RETRY, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX,
-    HANDSHAKE_MAX, HEADER_READ_MAX, STREAMS_MAX,
+    HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, STREAMS_MAX,
 };
 use axum::Router;
 use axum::body::Body;
@@ -62,6 +62,16 @@ impl Default for Bounds {
     }
 }
 
+/// What the listener says to its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// No new requests; those in flight may end.
+    Closing,
+    /// The time to drain is over.
+    Closed,
+}
+
 /// Serves a router on a listener until `shutdown` ends, then lets requests in flight finish.
 pub async fn serve(
     listener: TcpListener,
@@ -81,7 +91,7 @@ pub async fn serve_within(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(Stage::Open);
     let acceptor = tls.map(TlsAcceptor::from);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -110,11 +120,12 @@ pub async fn serve_within(
         });
     }
     drop(listener);
-    stop.send_replace(true);
+    stop.send_replace(Stage::Closing);
     // All places free means that all connections have ended.
     let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
     if timeout(bounds.drain, places.acquire_many(all)).await.is_err() {
         tracing::warn!("stopped with requests in flight");
+        stop.send_replace(Stage::Closed);
     }
     Ok(())
 }
@@ -125,7 +136,7 @@ async fn greet(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     router: Router,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Stage>,
 ) {
     // Small answers should not wait for more to come; a socket that cannot is served all the same.
     stream.set_nodelay(true).ok();
@@ -134,7 +145,7 @@ async fn greet(
     };
     let handshake = tokio::select! {
         handshake = timeout(bounds.handshake, acceptor.accept(stream)) => handshake,
-        _ = stopped.wait_for(|stop| *stop) => return,
+        _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => return,
     };
     match handshake {
         Ok(Ok(stream)) => {
@@ -152,7 +163,7 @@ async fn converse<S>(
     http2: bool,
     stream: S,
     router: Router,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<Stage>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -164,10 +175,10 @@ async fn converse<S>(
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut end = pin!(sleep(bounds.life));
+    let mut aborted = stopped.clone();
     let mut closing = false;
     loop {
-        let quiet = traffic.quiet_since().map(|since| since + bounds.idle);
-        let wake = quiet.unwrap_or_else(|| Instant::now() + bounds.idle);
+        let quiet_since = traffic.quiet_since().unwrap_or_else(Instant::now);
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -176,13 +187,16 @@ async fn converse<S>(
                 return;
             }
             () = &mut end => return,
-            _ = stopped.wait_for(|stop| *stop), if !closing => {
+            _ = aborted.wait_for(|stage| *stage == Stage::Closed) => return,
+            _ = stopped.wait_for(|stage| *stage >= Stage::Closing), if !closing => {
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = sleep_until(wake) => {
+            () = sleep_until(quiet_since + bounds.idle), if !closing => {
                 if traffic.quiet_since().is_some_and(|since| since.elapsed() >= bounds.idle) {
-                    return;
+                    closing = true;
+                    connection.as_mut().graceful_shutdown();
+                    end.as_mut().reset(Instant::now() + LAST_WORDS_MAX);
                 }
             }
         }

@@ -9,7 +9,7 @@
 //! each leads to another next step. What never left may go again anywhere; what was sent without
 //! an answer may have been filed; an untrusted certificate is a person's work.
 
-use crate::limits::{CONNECT_MAX, IDLE_CONNECTIONS_MAX};
+use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
@@ -83,6 +83,7 @@ impl HttpTransport {
             .timeout(timeout)
             .connect_timeout(CONNECT_MAX.min(timeout / 2))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_KEEP)
             .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| {
@@ -150,7 +151,7 @@ fn classify(error: &reqwest::Error) -> TransportError {
     let words = causes(error);
     if error.is_builder() {
         TransportError::NotSent(words)
-    } else if error.is_connect() && has_tls_cause(error) {
+    } else if error.is_connect() && is_tls(error) {
         TransportError::Untrusted(words)
     } else if error.is_connect() {
         TransportError::NotSent(words)
@@ -159,20 +160,12 @@ fn classify(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Looks for a TLS error among the causes; it often hides inside an `io::Error`.
-fn has_tls_cause(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// Looks for a TLS error among the causes; an `io::Error` hides one inside rather than behind it.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || inner.is_some_and(|inner| is_tls(inner))
+        || error.source().is_some_and(is_tls)
 }
 
 /// The chain of causes in one line, without the URL: a query can name a patient.

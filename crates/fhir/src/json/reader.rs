@@ -2,11 +2,11 @@
 //!
 //! Comes in   valid UTF-8.
 //! Goes out   the list of values, and the first fault if there is one.
-//! Never      accepts what RFC 8259 does not, nor the same member twice, nor a lone surrogate.
+//! Never      accepts what RFC 8259 does not, nor the same member twice, nor a lone surrogate, nor
+//!            escapes in member names (`\u0069d`): one reader would see another name than the next.
 
-use super::{Kind, Reason, Token, unescape};
+use super::{Kind, Reason, Token};
 use crate::limits::DEPTH_MAX;
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The first thing that is wrong.
@@ -115,7 +115,10 @@ impl<'a> Reader<'a> {
             }
             let quote = self.at;
             let (name, escaped) = self.string()?;
-            if !names.insert(self.text, name, escaped) {
+            if escaped {
+                return Err(Fault { offset: quote, reason: Reason::EscapedName });
+            }
+            if !names.insert(self.text, name) {
                 return Err(Fault { offset: quote, reason: Reason::DuplicateMember });
             }
             self.space();
@@ -297,28 +300,23 @@ const NAMES_FEW: usize = 16;
 struct Names<'a> {
     few: [Key; NAMES_FEW],
     count: usize,
-    escaped: bool,
-    many: HashSet<Cow<'a, str>>,
+    many: HashSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
-    /// Takes a name; `false` when it was there, however it was spelt.
-    fn insert(&mut self, text: &'a str, name: Key, escaped: bool) -> bool {
-        let raw = |key: Key| &text[key.0 as usize..key.1 as usize];
-        self.escaped |= escaped;
-        if self.count == NAMES_FEW {
-            if self.many.is_empty() {
-                self.many.extend(self.few.iter().map(|&seen| unescape(raw(seen))));
-            }
-            return self.many.insert(unescape(raw(name)));
-        }
+    /// Takes a name; `false` when it was there.
+    fn insert(&mut self, text: &'a str, name: Key) -> bool {
+        let read = |key: Key| &text[key.0 as usize..key.1 as usize];
         let mut seen = self.few[..self.count].iter();
-        let twice = match self.escaped {
-            false => seen.any(|&seen| raw(seen) == raw(name)),
-            true => seen.any(|&seen| unescape(raw(seen)) == unescape(raw(name))),
-        };
-        self.few[self.count] = name;
-        self.count += 1;
-        !twice
+        if self.count < NAMES_FEW {
+            let new = !seen.any(|&seen| read(seen) == read(name));
+            self.few[self.count] = name;
+            self.count += 1;
+            return new;
+        }
+        if self.many.is_empty() {
+            self.many.extend(seen.map(|&seen| read(seen)));
+        }
+        self.many.insert(read(name))
     }
 }

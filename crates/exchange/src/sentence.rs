@@ -1,0 +1,74 @@
+//! Sentence: a ledger line in words, the same for the command line, the console and the page.
+//!
+//! Comes in   an event.
+//! Goes out   one sentence for a person who knows the work and not the program.
+//! Never      a patient: events hold none.
+
+use crate::ledger::{Event, Who};
+use crate::push::Level;
+
+/// The event in one sentence.
+pub fn sentence(event: &Event) -> String {
+    match event {
+        Event::Opened { version } => format!("house opened by version {version}"),
+        Event::Looked { who, subject } => format!("{subject} looked at by {}", person(who)),
+        Event::Triggered { subject, who, .. } => {
+            format!("{subject} triggered by {}", person(who))
+        }
+        Event::Scoped { walks, .. } => match walks.len() {
+            1 => "concerns one payer".to_owned(),
+            count => format!("concerns {count} payers"),
+        },
+        Event::TriggerHeld { issues, .. } | Event::Held { issues } => {
+            format!("waits for a person: {}", codes(issues))
+        }
+        Event::TriggerDelayed { until, issue, .. } | Event::Delayed { until, issue } => {
+            format!("next attempt at {until}: {}", issue.code.row().title)
+        }
+        Event::TriggerReleased { who, .. } | Event::Released { who } => {
+            format!("released by {}", person(who))
+        }
+        Event::Began { payer, kind, subject, purpose, mode, deadline, .. } => format!(
+            "{kind} push of {subject} to {payer} began, for {purpose}, {mode}, until {deadline}"
+        ),
+        Event::Routed { endpoint, version, mode, form } => {
+            format!("door found: {endpoint}, FHIR {version}, {form}, {mode}")
+        }
+        Event::Assembled { push, resources, withheld, .. } => {
+            let kept: u64 = withheld.iter().map(|row| row.resources).sum();
+            format!("assembled as {push}: {resources} entries, {kept} resources withheld")
+        }
+        Event::Unchanged { push } => format!("same content as {push}; nothing is sent"),
+        Event::Withheld { issue, .. } => format!("nothing may travel: {}", issue.detail),
+        Event::Intended { attempt, endpoint, .. } => {
+            format!("about to be sent to {endpoint}, attempt {attempt}")
+        }
+        Event::Answered { status, .. } => format!("the payer answered {status}"),
+        Event::Polling { until, .. } => format!("taken by the payer; its word is asked for at {until}"),
+        Event::Settled { level: Level::Taken } => "settled: taken by the payer".to_owned(),
+        Event::Settled { level: Level::Accepted } => "settled: accepted by the payer".to_owned(),
+        Event::Settled { level: Level::Filed } => "settled: filed by the payer".to_owned(),
+        Event::Refused { issues } => format!("refused by the payer: {}", codes(issues)),
+        Event::Superseded { by } => format!("gave way to a newer revision, {by}"),
+        Event::Acknowledged { to, .. } => format!("acknowledged to {to}"),
+        Event::WithdrawalAsked { who, by } => format!("withdrawn by {} with {by}", person(who)),
+        Event::Received { sender, bytes, entries, .. } => {
+            format!("received from {sender}: {entries} entries, {bytes} bytes")
+        }
+        Event::Matched { .. } => "the member was found".to_owned(),
+        Event::Filed { created, updated, unchanged, deleted, .. } => format!(
+            "filed: {created} created, {updated} updated, {unchanged} unchanged, {deleted} deleted"
+        ),
+        Event::NotFiled { issues } => format!("not filed: {}", codes(issues)),
+    }
+}
+
+fn person(who: &Who) -> String {
+    format!("{} ({}): {}", who.name, who.role, who.why)
+}
+
+fn codes(issues: &[crate::Issue]) -> String {
+    let mut codes: Vec<_> = issues.iter().map(|issue| issue.code.row().slug).collect();
+    codes.dedup();
+    codes.join(", ")
+}

@@ -1,0 +1,40 @@
+//! Deliver: what came back from a door, as *settle* reads it.
+//!
+//! Comes in   a signed-in client, the stored payload or the place to poll.
+//! Goes out   the answer as a value, and its body to be kept.
+//! Never      decides what it means: that is *settle*'s.
+
+use bytes::Bytes;
+use exchange::settle::{Answered, Reply};
+use jiff::Timestamp;
+use wire::form::transaction;
+use wire::{ClientError, FhirClient, TransportError};
+
+/// Sends the payload.
+pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answered {
+    answered(transaction::deliver(client, payload, now).await)
+}
+
+/// Asks a place the payer named: the poll of a push, or a file with its answer.
+pub async fn ask(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
+    let answer = client.get_absolute(place).await;
+    answered(answer.map(|answer| transaction::Reply::read(answer, now)))
+}
+
+fn answered(answer: Result<transaction::Reply, ClientError>) -> Answered {
+    match answer {
+        Ok(transaction::Reply { status, retry_after, content_location, body }) => {
+            Answered::Reply(Reply { status, retry_after, content_location, body })
+        }
+        Err(ClientError::SignIn(error)) if error.is_passing() => {
+            Answered::SignInUnreachable { retry_after: None }
+        }
+        Err(ClientError::SignIn(_)) => Answered::SignInRefused,
+        Err(ClientError::Transport(TransportError::NotSent(_))) => Answered::NotSent,
+        Err(ClientError::Transport(TransportError::Untrusted(_))) => Answered::Untrusted,
+        Err(ClientError::Transport(TransportError::Unknown(_))) => Answered::Unknown,
+        Err(ClientError::Transport(TransportError::AnswerTooLarge)) => Answered::TooLarge,
+        // `settle` hands out places of the payer's own origin only.
+        Err(ClientError::ForeignUrl) => Answered::NotSent,
+    }
+}

@@ -1,0 +1,363 @@
+//! Desk: what a person can ask of a sending house.
+//!
+//! Comes in   commands, from the house's own API or the command line.
+//! Goes out   replies in the same words as everywhere.
+//! Never      does a walk's work itself: it records what is asked, and wakes the worker.
+
+use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
+use crate::road::Road;
+use crate::scope::WITHDRAW;
+use crate::source::chart::Chart;
+use crate::turn;
+use exchange::desk::{
+    CheckLine, Command, Explained, FoundEncounter, IssueWords, Reply, Row, Shown,
+};
+use exchange::{
+    Chain, Code, DecisionRow, Digest, Event, Issue, Phi, Push, Purpose, State, Trigger, TriggerId,
+    Who,
+};
+use repository::{lookup, store_issue};
+use std::sync::Arc;
+use std::time::Duration;
+use store::proof::PublicKey;
+use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use tokio::sync::Notify;
+
+mod find;
+mod show;
+
+/// The desk of a sending house.
+pub struct Desk {
+    road: Arc<Road>,
+    wake: Arc<Notify>,
+    ledger_keys: Vec<PublicKey>,
+}
+
+impl Desk {
+    /// A desk; `wake` rouses the worker, `ledger_keys` are those checkpoints may be signed with.
+    pub fn new(road: Arc<Road>, wake: Arc<Notify>, ledger_keys: Vec<PublicKey>) -> Desk {
+        Desk { road, wake, ledger_keys }
+    }
+
+    /// Carries a command out.
+    pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        match command {
+            Command::Push { encounter, purpose, who, wait } => {
+                self.push(encounter, purpose, who, wait).await
+            }
+            Command::Explain { encounter, purpose, who } => {
+                self.explain(encounter, purpose, who).await
+            }
+            Command::Find { record_number, date, who } => {
+                self.find(record_number, date, who).await
+            }
+            Command::List { states, limit } => self.list(states, limit).await,
+            Command::Show { id, page } => self.show(&id, page).await,
+            Command::Release { id, who, member: None } => self.release(&id, who).await,
+            Command::Release { member: Some(_), .. } => {
+                let detail = "a member is named at the receiving house only";
+                Err(Issue::new(Code::CommandInvalid, detail).at("member"))
+            }
+            Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
+            Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
+            Command::Verify {} => lookup::verify(&self.road.house, &self.ledger_keys).await,
+        }
+    }
+
+    async fn push(
+        &self,
+        encounter: String,
+        purpose: Option<Purpose>,
+        who: Who,
+        wait: u32,
+    ) -> Result<Reply, Issue> {
+        let subject = subject(&encounter)?;
+        let trigger = self.road.trigger(new_trigger(), subject, purpose, who).await?;
+        self.wake.notify_one();
+        self.await_end(&trigger.id, wait).await
+    }
+
+    /// Waits until nothing of the trigger will happen by itself, or the seconds are over.
+    async fn await_end(&self, trigger: &TriggerId, wait: u32) -> Result<Reply, Issue> {
+        let over = tokio::time::sleep(Duration::from_secs(wait.min(WAIT_SECONDS_MAX).into()));
+        tokio::pin!(over);
+        loop {
+            let changed = self.road.changed.notified();
+            let (reply, rests) = self.standing(trigger).await?;
+            if rests {
+                return Ok(reply);
+            }
+            tokio::select! {
+                () = &mut over => return Ok(reply),
+                () = changed => {}
+            }
+        }
+    }
+
+    /// Where a trigger's walks stand, and whether they all rest.
+    async fn standing(&self, id: &TriggerId) -> Result<(Reply, bool), Issue> {
+        let row = self.road.house.work(id.as_str()).await.map_err(store_issue)?;
+        let row = row.ok_or_else(|| Issue::new(Code::PushUnknown, "no trigger has this id"))?;
+        let trigger = read_trigger(&row)?;
+        let query = WorkQuery {
+            kind: Some(WorkKind::Push),
+            trigger: Some(id.to_string()),
+            limit: LIST_ROWS_MAX,
+            ..WorkQuery::default()
+        };
+        let walks = self.road.house.works(query).await.map_err(store_issue)?;
+        let mut rests = trigger.due.is_none();
+        let mut rows = Vec::new();
+        for stored in &walks {
+            let push = read_push(stored)?;
+            let waits = matches!(push.state, State::Due { at, .. } if at > turn::now(&*self.road.clock));
+            rests &= stored.work.due.is_none() || waits;
+            rows.push(row_of_push(stored, &push));
+        }
+        let issues = trigger.issues.iter().map(IssueWords::from).collect();
+        Ok((Reply::Pushed { trigger: Some(id.to_string()), rows, issues }, rests))
+    }
+
+    /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
+    async fn explain(
+        &self,
+        encounter: String,
+        purpose: Option<Purpose>,
+        who: Who,
+    ) -> Result<Reply, Issue> {
+        let subject = subject(&encounter)?;
+        self.looked(who, subject.clone()).await?;
+        let chart = Chart::new(Arc::clone(self.road.charts.source()));
+        let (dossiers, issues) = self.road.concerned(&chart, &subject, purpose).await?;
+        let mut payers = Vec::new();
+        for (dossier, purpose) in dossiers {
+            let payer = self.road.payer(&dossier.payer)?;
+            let door = self.road.route(payer).await;
+            let prepared = self.road.disclose(&chart, &dossier, purpose, payer).await?;
+            let revisions = self.road.revisions_of(&dossier).await.map_err(store_issue)?;
+            let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
+            payers.push(Explained {
+                payer: dossier.payer,
+                door: door.map_err(|issue| IssueWords::from(&issue)),
+                purpose,
+                decisions: prepared.disclosure.decisions.iter().map(DecisionRow::from).collect(),
+                unchanged: unchanged.map(|push| push.to_string()),
+            });
+        }
+        Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
+    }
+
+    /// Who looked, at what: the one line a look leaves.
+    async fn looked(&self, who: Who, subject: String) -> Result<(), Issue> {
+        let lines = vec![(Chain::House, Event::Looked { who, subject })];
+        let unit = Unit { at: turn::now(&*self.road.clock), lines, ..Unit::default() };
+        self.road.house.commit(unit).await.map(drop).map_err(store_issue)
+    }
+
+    async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
+        let query = WorkQuery { states, limit: LIST_ROWS_MAX, ..WorkQuery::default() };
+        let mut rows = Vec::new();
+        for stored in self.road.house.works(query).await.map_err(store_issue)? {
+            match stored.work.kind {
+                WorkKind::Push => rows.push(row_of_push(&stored, &read_push(&stored)?)),
+                // A trigger that has been scoped shows as its pushes.
+                WorkKind::Trigger if stored.work.state != "scoped" => {
+                    rows.push(row_of_trigger(&stored, &read_trigger(&stored)?));
+                }
+                _ => {}
+            }
+        }
+        Ok(lookup::listed(rows, limit.unwrap_or(LIST_ROWS)))
+    }
+
+    /// A person lets something held go on: with the stop it waited at.
+    async fn release(&self, id: &str, who: Who) -> Result<Reply, Issue> {
+        let stored = lookup::find_work(&self.road.house, id).await?;
+        if stored.work.state != "held" {
+            return Err(Issue::new(Code::NotWaiting, "it does not wait for a person").at("id"));
+        }
+        let at = turn::now(&*self.road.clock);
+        let (trigger, chain, event, work) = match stored.work.kind {
+            WorkKind::Push => {
+                let mut push = read_push(&stored)?;
+                let event = Event::Released { who };
+                push.apply(at, &event);
+                (push.trigger.clone(), push.chain(), event, turn::row(&push, at))
+            }
+            _ => {
+                let mut trigger = read_trigger(&stored)?;
+                let event = Event::TriggerReleased { trigger: trigger.id.clone(), who };
+                trigger.apply(at, &event);
+                (trigger.id.clone(), Chain::House, event, turn::trigger_row(&trigger))
+            }
+        };
+        self.change(&stored, at, vec![(chain, event)], work).await?;
+        self.wake.notify_one();
+        Ok(self.standing(&trigger).await?.0)
+    }
+
+    /// A person takes a push back: a push of deletions goes after it.
+    async fn withdraw(&self, id: &str, who: Who, wait: u32) -> Result<Reply, Issue> {
+        let stored = lookup::find_work(&self.road.house, id).await?;
+        if stored.work.kind != WorkKind::Push {
+            let detail = "only a push can be withdrawn; name one of the trigger's";
+            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        }
+        let mut push = read_push(&stored)?;
+        if push.withdrawn_by.is_some() {
+            return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
+        }
+        let trigger = new_trigger();
+        let at = turn::now(&*self.road.clock);
+        let by = turn::walk_id(&trigger, &push.dossier.payer);
+        let event = Event::WithdrawalAsked { who: who.clone(), by };
+        push.apply(at, &event);
+        let row = turn::row(&push, at);
+        let triggered = Event::Triggered {
+            trigger: trigger.clone(),
+            subject: format!("{WITHDRAW}{}", push.walk),
+            purpose: Some(push.purpose),
+            who,
+        };
+        let begun = Trigger::begin(at, &triggered);
+        let mut unit = Unit {
+            at,
+            expects: vec![unchanged(&stored)],
+            lines: vec![(push.chain(), event), (Chain::House, triggered)],
+            works: vec![row],
+            ..Unit::default()
+        };
+        unit.works.extend(begun.as_ref().map(turn::trigger_row));
+        self.commit(unit).await?;
+        self.wake.notify_one();
+        self.await_end(&trigger, wait).await
+    }
+
+    async fn change(
+        &self,
+        stored: &StoredWork,
+        at: jiff::Timestamp,
+        lines: Vec<(Chain, Event)>,
+        work: store::Work,
+    ) -> Result<(), Issue> {
+        let expects = vec![unchanged(stored)];
+        self.commit(Unit { at, expects, lines, works: vec![work], ..Unit::default() }).await
+    }
+
+    async fn commit(&self, unit: Unit) -> Result<(), Issue> {
+        match self.road.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => Ok(()),
+            _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
+        }
+    }
+
+    /// What would stop a push today: the EHR, and each payer's door.
+    async fn check(&self) -> Vec<CheckLine> {
+        let mut lines = vec![self.check_source().await];
+        for (name, payer) in &self.road.setup.payers {
+            self.road.doors.forget(name);
+            let door = self.road.route(payer).await;
+            let found = door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
+            lines.push(line(format!("payer {name}: door"), found));
+            let signed = payer.client.get("Patient?_count=1&_id=none").await;
+            let signed = match signed {
+                Ok(answer) if answer.status() == 401 => Err(Issue::new(
+                    Code::SignInRefused,
+                    "the payer does not accept the token it gave",
+                )),
+                Ok(_) => Ok("a token was given and accepted".to_owned()),
+                Err(error) => Err(crate::route::away(&error)),
+            };
+            lines.push(line(format!("payer {name}: sign-in"), signed.as_ref().cloned()));
+        }
+        lines.push(line("restrictions".into(), self.road.restrictions().map(|_| "read".into())));
+        lines
+    }
+
+    async fn check_source(&self) -> CheckLine {
+        let source = self.road.charts.source();
+        let found = source.search("Encounter", &[("_id", "none")]).await;
+        line("source: sign-in and search".into(), found.map(|_| source.base_url().to_owned()))
+    }
+}
+
+fn line<E: std::borrow::Borrow<Issue>>(what: String, found: Result<String, E>) -> CheckLine {
+    match found {
+        Ok(found) => CheckLine { what, issue: None, found },
+        Err(issue) => {
+            CheckLine { what, issue: Some(IssueWords::from(issue.borrow())), found: String::new() }
+        }
+    }
+}
+
+fn unchanged(stored: &StoredWork) -> Expect {
+    Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
+}
+
+/// A fresh trigger id: drawn here, at the edge.
+fn new_trigger() -> TriggerId {
+    TriggerId(uuid::Uuid::now_v7().simple().to_string())
+}
+
+/// `Encounter/<id>`, from what a person types.
+fn subject(encounter: &str) -> Result<String, Issue> {
+    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
+    if fhir::is_id(id) {
+        return Ok(format!("Encounter/{id}"));
+    }
+    let detail = "an encounter is named by its id in the EHR";
+    Err(Issue::new(Code::CommandInvalid, detail).at("encounter"))
+}
+
+fn read_push(stored: &StoredWork) -> Result<Push, Issue> {
+    let unreadable = || Issue::new(Code::InternalError, "a row of work cannot be read");
+    turn::read(&stored.work).ok_or_else(unreadable)
+}
+
+fn read_trigger(stored: &StoredWork) -> Result<Trigger, Issue> {
+    serde_json::from_slice(&stored.work.body)
+        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+}
+
+fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
+    let made = push.assembled.as_ref();
+    Row {
+        id: push.walk.to_string(),
+        kind: "push".into(),
+        label: stored.work.label.clone(),
+        partner: Some(push.dossier.payer.clone()),
+        subject: Some(push.dossier.subject.clone()),
+        mode: Some(push.mode.clone()),
+        state: push.state_word().to_owned(),
+        level: match &push.state {
+            State::Settled { level } => Some(level.word().to_owned()),
+            _ => None,
+        },
+        next_at: match push.state {
+            State::Due { at, .. } => Some(at),
+            _ => None,
+        },
+        resources: made.map_or(0, |made| made.resources),
+        withheld: made.map(|made| made.withheld.clone()).unwrap_or_default(),
+        issues: push.issues.iter().map(IssueWords::from).collect(),
+        changed: stored.changed,
+    }
+}
+
+fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
+    Row {
+        id: trigger.id.to_string(),
+        kind: "trigger".into(),
+        label: None,
+        partner: None,
+        subject: Some(trigger.subject.clone()),
+        mode: None,
+        state: trigger.state_word().to_owned(),
+        level: None,
+        next_at: trigger.due,
+        resources: 0,
+        withheld: Vec::new(),
+        issues: trigger.issues.iter().map(IssueWords::from).collect(),
+        changed: stored.changed,
+    }
+}

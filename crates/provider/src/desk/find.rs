@@ -1,0 +1,90 @@
+//! Find: encounters of the source, for a person to choose from.
+//!
+//! Comes in   a record number, a date, or both.
+//! Goes out   encounters with just enough of the patient to tell them apart; newest first.
+//! Never      keeps or logs what was typed or found; that somebody looked is a line in the ledger.
+
+use super::Desk;
+use exchange::desk::{FoundEncounter, Reply};
+use exchange::{Code, Issue, Phi, Who, scope};
+use fhir::{Node, Resource};
+use std::collections::BTreeMap;
+
+impl Desk {
+    pub(super) async fn find(
+        &self,
+        record_number: Option<Phi<String>>,
+        date: Option<String>,
+        who: Who,
+    ) -> Result<Reply, Issue> {
+        self.looked(who, "Encounter".into()).await?;
+        let source = self.road.charts.source();
+        let mut patients = BTreeMap::new();
+        let mut encounters = Vec::new();
+        match (&record_number, &date) {
+            (Some(Phi(number)), _) => {
+                for patient in source.search("Patient", &[("identifier", number)]).await? {
+                    let id = patient.id().unwrap_or_default().to_owned();
+                    let mut asked = vec![("patient", id.as_str())];
+                    asked.extend(date.as_deref().map(|date| ("date", date)));
+                    encounters.extend(source.search("Encounter", &asked).await?);
+                    patients.insert(id, patient);
+                }
+            }
+            (None, Some(date)) => encounters = source.search("Encounter", &[("date", date)]).await?,
+            (None, None) => {
+                let detail = "find needs a record number or a date";
+                return Err(Issue::new(Code::CommandInvalid, detail).at("record_number"));
+            }
+        }
+        let mut found = Vec::new();
+        for encounter in &encounters {
+            let id = scope::patient(encounter, source.base_url())?;
+            if !patients.contains_key(&id) {
+                let patient = source.read("Patient", &id).await?;
+                patients.extend(patient.map(|patient| (id.clone(), patient)));
+            }
+            found.push(row(encounter, id.clone(), patients.get(&id)));
+        }
+        found.sort_by(|one, other| other.start.cmp(&one.start));
+        Ok(Reply::Found { encounters: found })
+    }
+}
+
+fn row(encounter: &Resource, patient: String, person: Option<&Resource>) -> FoundEncounter {
+    let doc = encounter.doc();
+    let root = doc.root();
+    let person = person.map(|person| person.doc());
+    let name = person.as_ref().and_then(|doc| doc.root().get("name")).map(spoken_name);
+    let birth_date = person.as_ref().and_then(|doc| text(doc.root(), &["birthDate"]));
+    let kind = root.get("type").and_then(|kinds| kinds.items().next());
+    let what = kind
+        .and_then(|kind| text(kind, &["text"]).or_else(|| {
+            kind.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
+        }))
+        .or_else(|| text(root, &["class", "display"]))
+        .or_else(|| text(root, &["class", "code"]));
+    FoundEncounter {
+        encounter: encounter.id().unwrap_or_default().to_owned(),
+        patient,
+        name: Phi(name.unwrap_or_default()),
+        birth_date: Phi(birth_date.unwrap_or_default()),
+        status: text(root, &["status"]).unwrap_or_default(),
+        what: what.unwrap_or_default(),
+        start: text(root, &["period", "start"]).unwrap_or_default(),
+    }
+}
+
+fn text(node: Node<'_, '_>, way: &[&str]) -> Option<String> {
+    let found = way.iter().try_fold(node, |node, step| node.get(step))?;
+    found.text().map(|text| text.into_owned())
+}
+
+/// `Family, Given Given` of the first name.
+fn spoken_name(names: Node<'_, '_>) -> String {
+    let Some(name) = names.items().next() else { return String::new() };
+    let given = name.get("given").into_iter().flat_map(|given| given.items());
+    let given: Vec<_> = given.filter_map(|name| name.text()).collect();
+    let family = text(name, &["family"]).unwrap_or_default();
+    format!("{family}, {}", given.join(" "))
+}

@@ -1,0 +1,164 @@
+//! Scope: whom does a trigger concern, under which agreement?
+//!
+//! Comes in   a durable trigger; the patient's Coverages, the one thing read here.
+//! Goes out   one walk per payer, in one unit with the trigger's own line; or work for a person.
+//! Never      drops a coverage in silence: one that leads nowhere holds the trigger, while the
+//!            other payers' walks go on.
+
+use crate::limits::TRIGGER_PATIENCE;
+use crate::road::Road;
+use crate::source::Source;
+use crate::turn::{self, Fault};
+use exchange::scope::{self, Scope};
+use exchange::settle;
+use exchange::{Chain, Code, Dossier, Event, Issue, PartnerId, Purpose, Push, Trigger, WalkId};
+use fhir::Resource;
+use jiff::SignedDuration;
+use store::{Commit, House, Lease, Unit};
+
+/// Subjects of triggers that withdraw begin with this; the walk's id follows.
+pub const WITHDRAW: &str = "withdraw:";
+
+/// Dossiers with their purposes, and coverages that lead nowhere.
+pub type Concerned = Result<(Vec<(Dossier, Purpose)>, Vec<Issue>), Issue>;
+
+impl Road {
+    /// *Scope*: whom does a trigger concern, under which agreement?
+    pub(crate) async fn concern(&self, lease: &Lease) -> Result<(), Fault> {
+        let mut trigger: Trigger =
+            serde_json::from_slice(&lease.work.work.body).map_err(|_| Fault::Unreadable)?;
+        let found = match trigger.subject.strip_prefix(WITHDRAW) {
+            Some(walk) => self.concerned_by_withdrawal(walk).await?,
+            None => {
+                let chart = self.charts.open(&trigger.id, turn::now(&*self.clock));
+                self.concerned(&*chart, &trigger.subject, trigger.purpose).await
+            }
+        };
+        let at = turn::now(&*self.clock);
+        let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
+        let id = trigger.id.clone();
+        match found {
+            Ok((walks, issues)) => {
+                let fresh: Vec<_> = walks
+                    .into_iter()
+                    .filter(|(dossier, ..)| {
+                        !trigger.walks.contains(&turn::walk_id(&id, &dossier.payer))
+                    })
+                    .collect();
+                let mut all = trigger.walks.clone();
+                for (dossier, purpose) in fresh {
+                    let walk = turn::walk_id(&id, &dossier.payer);
+                    let event = self.began(&trigger, walk.clone(), dossier, purpose);
+                    if let Some(push) = Push::begin(at, &event) {
+                        unit.lines.push((push.chain(), event));
+                        unit.works.push(turn::row(&push, at));
+                        all.push(walk);
+                    }
+                }
+                say(&mut unit, &mut trigger, Event::Scoped { trigger: id.clone(), walks: all });
+                if !issues.is_empty() {
+                    say(&mut unit, &mut trigger, Event::TriggerHeld { trigger: id, issues });
+                }
+            }
+            Err(issue) => {
+                self.charts.close(&id);
+                let event = match settle::wait(&issue, id.as_str(), trigger.attempt + 1, at) {
+                    Some(until) if until < trigger.at + TRIGGER_PATIENCE => {
+                        Event::TriggerDelayed { trigger: id, until, issue }
+                    }
+                    _ => Event::TriggerHeld { trigger: id, issues: vec![issue] },
+                };
+                say(&mut unit, &mut trigger, event);
+            }
+        }
+        unit.works.push(turn::trigger_row(&trigger));
+        match self.house.commit(unit).await? {
+            Commit::Done { .. } => {
+                self.changed.notify_waiters();
+                (self.setup.passed)("scoped");
+                Ok(())
+            }
+            Commit::Overtaken => Err(Fault::Overtaken),
+            _ => Err(Fault::Stale),
+        }
+    }
+
+    /// The dossiers an encounter concerns; coverages that lead nowhere are work for a person.
+    pub(crate) async fn concerned(
+        &self,
+        chart: &dyn Source,
+        subject: &str,
+        purpose: Option<Purpose>,
+    ) -> Concerned {
+        let encounter = self.encounter(chart, subject).await?;
+        let patient = scope::patient(&encounter, chart.base_url())?;
+        let (_, scope) = self.scope(chart, &encounter, purpose).await?;
+        let dossier = |payer: PartnerId| Dossier {
+            patient: patient.clone(),
+            payer,
+            kind: "encounter".into(),
+            subject: subject.to_owned(),
+        };
+        let walks = scope.payers.into_iter().map(|one| (dossier(one.partner), one.purpose));
+        Ok((walks.collect(), scope.issues))
+    }
+
+    /// The patient's Coverages (the one thing read here), and whom they lead to.
+    pub async fn scope(
+        &self,
+        chart: &dyn Source,
+        encounter: &Resource,
+        purpose: Option<Purpose>,
+    ) -> Result<(Vec<Resource>, Scope), Issue> {
+        let patient = scope::patient(encounter, chart.base_url())?;
+        let coverages = chart.search("Coverage", &[("patient", &patient)]).await?;
+        let mut payors = Vec::new();
+        for coverage in &coverages {
+            for (kind, id) in scope::payors(coverage, chart.base_url()) {
+                payors.extend(chart.read(&kind, &id).await?);
+            }
+        }
+        let terms: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
+        let scope =
+            scope::scope(encounter, &coverages, &payors, &terms, purpose, chart.base_url());
+        Ok((coverages, scope))
+    }
+
+    /// The encounter of a subject.
+    pub async fn encounter(&self, chart: &dyn Source, subject: &str) -> Result<Resource, Issue> {
+        let id = subject.strip_prefix("Encounter/").unwrap_or(subject);
+        let unknown = || Issue::new(Code::EncounterUnknown, "the EHR holds no such encounter");
+        if !fhir::is_id(id) {
+            return Err(unknown().at("encounter"));
+        }
+        chart.read("Encounter", id).await?.ok_or_else(unknown)
+    }
+
+    fn began(
+        &self,
+        trigger: &Trigger,
+        walk: exchange::WalkId,
+        dossier: Dossier,
+        purpose: Purpose,
+    ) -> Event {
+        let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
+        let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
+        Event::Began {
+            walk,
+            trigger: trigger.id.clone(),
+            patient: dossier.patient,
+            payer: dossier.payer,
+            kind: dossier.kind,
+            subject: dossier.subject,
+            purpose,
+            mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
+            deadline: trigger.at + SignedDuration::from_hours(hours.into()),
+        }
+    }
+}
+
+/// Says something about the trigger: the line in the house's chain, and what it adds up to.
+fn say(unit: &mut Unit, trigger: &mut Trigger, event: Event) {
+    trigger.apply(unit.at, &event);
+    unit.lines.push((Chain::House, event));
+}

@@ -1,0 +1,110 @@
+//! Withdraw: take back what a dossier has sent (a wrong patient, a wrong plan).
+//!
+//! Comes in   a push that a person takes back.
+//! Goes out   a push of deletions, a revision of the same dossier with a number of its own.
+//! Never      deletes what another dossier of the same patient and payer has sent as well.
+//!
+//! Why a push and not a message: it needs the same order, retries, proof and acknowledgement.
+
+use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
+use crate::road::Road;
+use crate::scope::{Concerned, WITHDRAW};
+use crate::turn::{self, Fault};
+use exchange::assemble::{self, Envelope, Payload};
+use exchange::{Code, Dossier, Issue, Push, Trigger};
+use fhir::bundle::{Bundle, Method};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{House, StoredWork, WorkKind, WorkQuery};
+
+type Records = BTreeSet<(String, String)>;
+
+/// The walk that this trigger's walk takes back, for withdrawals.
+pub fn withdrawn_walk(trigger: &Trigger) -> Option<&str> {
+    trigger.subject.strip_prefix(WITHDRAW)
+}
+
+impl Road {
+    /// The dossier of the push that is taken back.
+    pub(crate) async fn concerned_by_withdrawal(&self, walk: &str) -> Result<Concerned, Fault> {
+        let unknown = || Issue::new(Code::PushUnknown, "the push to withdraw is not known");
+        let row = self.house.work(walk).await?;
+        let push = row.and_then(|row| turn::read(&row.work));
+        Ok(push.map(|push| (vec![(push.dossier, push.purpose)], Vec::new())).ok_or_else(unknown))
+    }
+
+    /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
+    pub(crate) async fn withdrawal(
+        &self,
+        push: &Push,
+        envelope: &Envelope<'_>,
+    ) -> Result<Option<Payload>, Fault> {
+        let query = WorkQuery {
+            kind: Some(WorkKind::Push),
+            lane: Some(push.dossier.lane()),
+            limit: LANE_ROWS_MAX,
+            ..WorkQuery::default()
+        };
+        let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
+        for row in self.house.works(query).await? {
+            let other = turn::read(&row.work).ok_or(Fault::Unreadable)?;
+            if other.sent {
+                by_dossier.entry(other.dossier.key()).or_default().push(other);
+            }
+        }
+        let own = by_dossier.remove(&push.dossier.key()).unwrap_or_default();
+        let Some(last) = own.iter().max_by_key(|push| number(push)) else { return Ok(None) };
+        let Some(made) = &last.assembled else { return Ok(None) };
+        let mut records = Records::new();
+        for sent in &own {
+            records.extend(self.contents(sent).await?);
+        }
+        for others in by_dossier.values() {
+            if let Some(latest) = others.iter().max_by_key(|push| number(push)) {
+                let kept = self.contents(latest).await?;
+                records.retain(|record| !kept.contains(record));
+            }
+        }
+        let records: Vec<_> = records.into_iter().collect();
+        let reason = "withdrawn by the sending house";
+        Ok(Some(assemble::withdrawal(&records, &made.push, reason, envelope)))
+    }
+
+    /// The records a push put at the payer, its own Provenance aside.
+    async fn contents(&self, push: &Push) -> Result<Records, Fault> {
+        let Some(made) = &push.assembled else { return Ok(Records::new()) };
+        let payload = self.house.blob(&made.payload).await?.ok_or(Fault::Unreadable)?;
+        let bundle = Bundle::parse(payload).map_err(|_| Fault::Unreadable)?;
+        let puts = bundle.entries.iter().filter_map(|entry| entry.request.as_ref());
+        let puts = puts.filter(|request| request.method == Method::Put);
+        let records = puts.filter_map(|request| request.url.split_once('/'));
+        let content = records.filter(|(kind, _)| *kind != "Provenance");
+        Ok(content.map(|(kind, id)| (kind.to_owned(), id.to_owned())).collect())
+    }
+
+    /// All other revisions of a walk's dossier.
+    pub(crate) async fn revisions(&self, push: &Push) -> Result<Vec<(StoredWork, Push)>, Fault> {
+        let mut all = self.revisions_of(&push.dossier).await?;
+        all.retain(|(row, _)| row.work.id != push.walk.as_str());
+        Ok(all)
+    }
+
+    /// All revisions of a dossier.
+    pub(crate) async fn revisions_of(
+        &self,
+        dossier: &Dossier,
+    ) -> Result<Vec<(StoredWork, Push)>, store::Error> {
+        let query = WorkQuery {
+            kind: Some(WorkKind::Push),
+            dossier: Some(dossier.key()),
+            limit: REVISIONS_MAX,
+            ..WorkQuery::default()
+        };
+        let damaged = || store::Error::Damaged("a row of work cannot be read".into());
+        let rows = self.house.works(query).await?.into_iter();
+        rows.map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or_else(damaged)).collect()
+    }
+}
+
+fn number(push: &Push) -> u64 {
+    push.assembled.as_ref().map_or(0, |made| made.number)
+}

@@ -1,0 +1,268 @@
+//! Kinds: which resource types are held here, and by what each of them is found.
+//!
+//! Comes in   nothing: a table.
+//! Goes out   for each type its search parameters, and the elements that they ask about.
+//! Never      names a parameter that R4 does not define for the type.
+//!
+//! Why one table: what is indexed (`keys`), what is understood (`search`) and what is promised
+//! (`capability`) cannot differ, because they are readings of the same row. Parameters and their
+//! elements are those of R4's search parameter registry (hl7.org/fhir/R4/searchparameter-registry).
+
+/// Names of parameters, and the element paths they ask about, first found first taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct By(pub &'static [&'static str], pub &'static [&'static str]);
+
+/// A token parameter and the paths of the elements it asks about, all of them taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token(pub &'static str, pub &'static [&'static str]);
+
+/// One resource type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KindRow {
+    /// The type.
+    pub(crate) kind: &'static str,
+    /// How the patient is asked for, and where it stands.
+    pub(crate) patient: By,
+    /// How the encounter is asked for, and where it stands.
+    pub(crate) encounter: By,
+    /// How the date is asked for, and where it stands.
+    pub(crate) date: By,
+    /// Whether R4 has a parameter `status` for the type.
+    pub(crate) status: bool,
+    /// Coded elements and identifiers.
+    pub(crate) tokens: &'static [Token],
+}
+
+/// What a parameter of a type finds records by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finds {
+    /// The logical id.
+    Id,
+    /// When the current version was filed.
+    LastUpdated,
+    /// The patient the record is about.
+    Patient,
+    /// The encounter the record belongs to.
+    Encounter,
+    /// The date of the row.
+    Date,
+    /// The code of `status`.
+    Status,
+    /// A token of this name.
+    Token(&'static str),
+}
+
+impl Finds {
+    /// R4 `search-param-type`.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Finds::Id | Finds::Status | Finds::Token(_) => "token",
+            Finds::LastUpdated | Finds::Date => "date",
+            Finds::Patient | Finds::Encounter => "reference",
+        }
+    }
+}
+
+impl KindRow {
+    /// Every parameter of the type, in the order of print.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&'static str, Finds)> {
+        let named = |by: By, finds| by.0.iter().map(move |name| (*name, finds));
+        [("_id", Finds::Id), ("_lastUpdated", Finds::LastUpdated)]
+            .into_iter()
+            .chain(named(self.patient, Finds::Patient))
+            .chain(named(self.encounter, Finds::Encounter))
+            .chain(named(self.date, Finds::Date))
+            .chain(self.status.then_some(("status", Finds::Status)))
+            .chain(self.tokens.iter().map(|token| (token.0, Finds::Token(token.0))))
+    }
+
+    /// What the parameter of this name finds by, if the type has it.
+    pub(crate) fn parameter(&self, name: &str) -> Option<Finds> {
+        self.parameters().find(|(known, _)| *known == name).map(|(_, finds)| finds)
+    }
+}
+
+/// The row of a type.
+pub(crate) fn row(kind: &str) -> Option<&'static KindRow> {
+    KINDS.iter().find(|row| row.kind == kind)
+}
+
+/// Whether resources of this type can be searched and are promised in the capability statement.
+pub fn is_known(kind: &str) -> bool {
+    row(kind).is_some()
+}
+
+/// The types that can be searched, in the order of print.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|row| row.kind)
+}
+
+/// Every row, in the order of print.
+pub(crate) fn all() -> impl Iterator<Item = &'static KindRow> {
+    KINDS.iter()
+}
+
+/// For types outside the table: they are kept and read, and never searched.
+pub(crate) const OTHER: KindRow = KindRow {
+    kind: "",
+    patient: By(&[], &["subject", "patient", "beneficiary"]),
+    encounter: By(&[], &["encounter"]),
+    date: NONE,
+    status: false,
+    tokens: &[IDENTIFIER],
+};
+
+const NONE: By = By(&[], &[]);
+const SUBJECT: By = By(&["patient", "subject"], &["subject"]);
+const PATIENT: By = By(&["patient"], &["patient"]);
+const ENCOUNTER: By = By(&["encounter"], &["encounter"]);
+/// R4 calls it `context` where it may be an EpisodeOfCare too.
+const CONTEXT: By = By(&["context"], &["context"]);
+const PERIOD: By = By(&["date"], &["period.start"]);
+const DATE: By = By(&["date"], &["date"]);
+const STATUS: bool = true;
+const NO_STATUS: bool = false;
+const IDENTIFIER: Token = Token("identifier", &["identifier"]);
+const CATEGORY: Token = Token("category", &["category"]);
+const CODE: Token = Token("code", &["code"]);
+const TYPE: Token = Token("type", &["type"]);
+const CLINICAL_STATUS: Token = Token("clinical-status", &["clinicalStatus"]);
+const INTENT: Token = Token("intent", &["intent"]);
+const MEDICATION: Token = Token("code", &["medicationCodeableConcept"]);
+
+const fn kind(
+    kind: &'static str,
+    patient: By,
+    encounter: By,
+    date: By,
+    status: bool,
+    tokens: &'static [Token],
+) -> KindRow {
+    KindRow { kind, patient, encounter, date, status, tokens }
+}
+
+#[rustfmt::skip] // a table: one type a row
+const KINDS: &[KindRow] = &[
+    kind("Account", SUBJECT, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
+    kind("AllergyIntolerance", PATIENT, NONE, By(&["date"], &["recordedDate"]), NO_STATUS,
+        &[IDENTIFIER, CATEGORY, CLINICAL_STATUS, Token("code", &["code", "reaction.substance"])]),
+    kind("Binary", NONE, NONE, NONE, NO_STATUS, &[]),
+    kind("BodyStructure", PATIENT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("CarePlan", SUBJECT, ENCOUNTER, PERIOD, STATUS, &[IDENTIFIER, CATEGORY, INTENT]),
+    kind("CareTeam", SUBJECT, ENCOUNTER, PERIOD, STATUS, &[IDENTIFIER, CATEGORY]),
+    kind("Claim", PATIENT, By(&["encounter"], &["item.encounter"]), By(&["created"], &["created"]),
+        STATUS, &[IDENTIFIER]),
+    kind("ClinicalImpression", SUBJECT, ENCOUNTER, DATE, STATUS, &[IDENTIFIER]),
+    kind("Communication", SUBJECT, ENCOUNTER, By(&["sent"], &["sent"]), STATUS,
+        &[IDENTIFIER, CATEGORY]),
+    kind("Composition", SUBJECT, ENCOUNTER, DATE, STATUS, &[IDENTIFIER, CATEGORY, TYPE]),
+    kind("Condition", SUBJECT, ENCOUNTER, By(&["recorded-date"], &["recordedDate"]), NO_STATUS,
+        &[IDENTIFIER, CATEGORY, CLINICAL_STATUS, CODE]),
+    kind("Consent", PATIENT, NONE, By(&["date"], &["dateTime"]), STATUS, &[IDENTIFIER, CATEGORY]),
+    kind("Coverage", By(&["patient", "beneficiary"], &["beneficiary"]), NONE, NONE, STATUS,
+        &[IDENTIFIER, TYPE]),
+    kind("DetectedIssue", PATIENT, NONE,
+        By(&["identified"], &["identifiedDateTime", "identifiedPeriod.start"]), NO_STATUS,
+        &[IDENTIFIER, CODE]),
+    kind("Device", PATIENT, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
+    kind("DeviceRequest", SUBJECT, ENCOUNTER, By(&["authored-on"], &["authoredOn"]), STATUS,
+        &[IDENTIFIER, INTENT, Token("code", &["codeCodeableConcept"])]),
+    kind("DeviceUseStatement", SUBJECT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("DiagnosticReport", SUBJECT, ENCOUNTER,
+        By(&["date"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        &[IDENTIFIER, CATEGORY, CODE]),
+    kind("DocumentReference", SUBJECT, By(&["encounter"], &["context.encounter"]), DATE, STATUS,
+        &[IDENTIFIER, CATEGORY, TYPE]),
+    kind("Encounter", SUBJECT, By(&[], &[]), PERIOD, STATUS,
+        &[IDENTIFIER, Token("class", &["class"]), TYPE]),
+    kind("Endpoint", NONE, NONE, NONE, STATUS, &[IDENTIFIER]),
+    kind("EpisodeOfCare", PATIENT, NONE, PERIOD, STATUS, &[IDENTIFIER, TYPE]),
+    kind("ExplanationOfBenefit", PATIENT, By(&["encounter"], &["item.encounter"]),
+        By(&["created"], &["created"]), STATUS, &[IDENTIFIER]),
+    kind("FamilyMemberHistory", PATIENT, NONE, DATE, STATUS, &[IDENTIFIER]),
+    kind("Flag", SUBJECT, ENCOUNTER, PERIOD, NO_STATUS, &[IDENTIFIER]),
+    kind("Goal", SUBJECT, NONE, By(&["start-date"], &["startDate"]), NO_STATUS,
+        &[IDENTIFIER, CATEGORY, Token("lifecycle-status", &["lifecycleStatus"])]),
+    kind("HealthcareService", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("ImagingStudy", SUBJECT, ENCOUNTER, By(&["started"], &["started"]), STATUS,
+        &[IDENTIFIER]),
+    kind("Immunization", PATIENT, NONE, By(&["date"], &["occurrenceDateTime"]), STATUS,
+        &[IDENTIFIER, Token("vaccine-code", &["vaccineCode"])]),
+    kind("List", SUBJECT, ENCOUNTER, DATE, STATUS, &[IDENTIFIER, CODE]),
+    kind("Location", NONE, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
+    kind("MeasureReport", SUBJECT, NONE, DATE, STATUS, &[IDENTIFIER]),
+    kind("Media", SUBJECT, ENCOUNTER,
+        By(&["created"], &["createdDateTime", "createdPeriod.start"]), STATUS,
+        &[IDENTIFIER, TYPE]),
+    kind("Medication", NONE, NONE, NONE, STATUS, &[IDENTIFIER, CODE]),
+    kind("MedicationAdministration", SUBJECT, CONTEXT,
+        By(&["effective-time"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        &[IDENTIFIER, MEDICATION]),
+    kind("MedicationDispense", SUBJECT, CONTEXT, By(&["whenhandedover"], &["whenHandedOver"]),
+        STATUS, &[IDENTIFIER, MEDICATION]),
+    kind("MedicationRequest", SUBJECT, ENCOUNTER, By(&["authoredon"], &["authoredOn"]), STATUS,
+        &[IDENTIFIER, CATEGORY, INTENT, MEDICATION]),
+    kind("MedicationStatement", SUBJECT, CONTEXT,
+        By(&["effective"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        &[IDENTIFIER, CATEGORY, MEDICATION]),
+    kind("Observation", SUBJECT, ENCOUNTER,
+        By(&["date"], &["effectiveDateTime", "effectivePeriod.start", "effectiveInstant"]),
+        STATUS, &[IDENTIFIER, CATEGORY, CODE]),
+    kind("Organization", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER, TYPE]),
+    kind("Patient", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("Practitioner", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("PractitionerRole", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("Procedure", SUBJECT, ENCOUNTER,
+        By(&["date"], &["performedDateTime", "performedPeriod.start"]), STATUS,
+        &[IDENTIFIER, CATEGORY, CODE]),
+    kind("Provenance", By(&["patient"], &["target"]), NONE, By(&["recorded"], &["recorded"]),
+        NO_STATUS, &[]),
+    kind("QuestionnaireResponse", SUBJECT, ENCOUNTER, By(&["authored"], &["authored"]), STATUS,
+        &[IDENTIFIER]),
+    kind("RelatedPerson", PATIENT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("RiskAssessment", SUBJECT, ENCOUNTER, By(&["date"], &["occurrenceDateTime"]), NO_STATUS,
+        &[IDENTIFIER]),
+    kind("ServiceRequest", SUBJECT, ENCOUNTER, By(&["authored"], &["authoredOn"]), STATUS,
+        &[IDENTIFIER, CATEGORY, CODE, INTENT]),
+    kind("Specimen", SUBJECT, NONE,
+        By(&["collected"], &["collection.collectedDateTime", "collection.collectedPeriod.start"]),
+        STATUS, &[IDENTIFIER, TYPE]),
+    kind("SupplyDelivery", PATIENT, NONE, NONE, STATUS, &[IDENTIFIER]),
+    kind("Task", By(&["patient", "subject"], &["for"]), ENCOUNTER,
+        By(&["authored-on"], &["authoredOn"]), STATUS, &[IDENTIFIER, CODE, INTENT]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_type_and_every_parameter_of_a_type_stands_once() {
+        let kinds: Vec<_> = known().collect();
+        assert!(kinds.is_sorted(), "the table is in order");
+        assert_eq!(kinds.iter().collect::<BTreeSet<_>>().len(), kinds.len());
+        for row in KINDS {
+            let names: Vec<_> = row.parameters().map(|(name, _)| name).collect();
+            let different: BTreeSet<_> = names.iter().collect();
+            assert_eq!(different.len(), names.len(), "{}", row.kind);
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_r4_does_not_define_for_a_type_is_not_offered() {
+        for (kind, name) in [
+            ("Immunization", "encounter"),
+            ("AllergyIntolerance", "encounter"),
+            ("AllergyIntolerance", "subject"),
+            ("Condition", "status"),
+            ("Condition", "date"),
+            ("Encounter", "encounter"),
+            ("Coverage", "subject"),
+            ("Patient", "patient"),
+            ("MedicationAdministration", "encounter"),
+        ] {
+            assert!(row(kind).is_some_and(|row| row.parameter(name).is_none()), "{kind} {name}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every limit of this room, with its reason.
+
+/// Records in a page when the caller names no `_count`: a page of laboratory results stays near
+/// 100 KB, and a chart of some hundreds of records comes in a few requests.
+pub const PAGE_RECORDS: u32 = 100;
+
+/// Records in a page at most, whatever `_count` says: the page is built in memory.
+pub const PAGE_RECORDS_MAX: u32 = 500;
+
+/// Bytes of content in a page: notes and images are large, and a page is built in memory. A page
+/// that reaches it ends early and has a `next` link; one record always fits.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Parameters of one search: no type has a tenth of it.
+pub const PARAMETERS_MAX: usize = 64;
+
+/// Alternatives of one parameter (`_id=a,b,c`): a page's worth of ids, within the database's
+/// bound on the values of one statement.
+pub const ALTERNATIVES_MAX: usize = 500;
+
+/// Versions of which a history shows the content; older ones are listed, and can be read one by
+/// one. The answer is built in memory.
+pub const HISTORY_CONTENTS_MAX: usize = 100;
+
+/// Bytes of content in a history; versions beyond it are listed without content.
+pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Records that the loader files in one unit: one commit to the disk is shared by so many, and
+/// other writers wait no longer than it takes.
+pub const LOAD_RECORDS_MAX: usize = 500;
+
+/// Bytes of content that the loader files in one unit: the unit is held in memory.
+pub const LOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How often the loader reads again when somebody else wrote in between. Each round is lost only
+/// to a writer who went forward.
+pub const LOAD_ROUNDS_MAX: u32 = 10;
+
+/// Characters of a parameter's name that are quoted in an answer. Names of R4 are shorter.
+pub const QUOTED_NAME_MAX: usize = 40;

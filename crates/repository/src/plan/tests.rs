@@ -1,0 +1,123 @@
+//! Goal: every entry meets exactly one outcome, by what stands there, who owns it, and which push
+//! came first.
+//!
+//! How: one row per case; `head` says what stands in the store.
+
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+const OLD: &[u8] = b"{\"resourceType\":\"Observation\",\"id\":\"o\",\"status\":\"preliminary\"}";
+const NEW: &[u8] = b"{\"resourceType\":\"Observation\",\"id\":\"o\",\"status\":\"final\"}";
+
+fn head(content: Option<&'static [u8]>, number: Option<u64>) -> Record {
+    Record {
+        kind: "Observation".into(),
+        id: "o".into(),
+        version: 4,
+        last_updated: Timestamp::UNIX_EPOCH,
+        owner: "mercy".into(),
+        receipt: "s-1".into(),
+        lane: number.map(|_| "lane".into()),
+        number,
+        digest: Digest::of(content.unwrap_or_default()),
+        content: None,
+        deleted: content.is_none(),
+    }
+}
+
+fn filing(number: Option<u64>) -> Filing {
+    let lane = number.map(|_| "lane".to_owned());
+    Filing { owner: "mercy".into(), receipt: "s-2".into(), lane, number }
+}
+
+fn put(content: &'static [u8]) -> Incoming {
+    Incoming {
+        entry: 7,
+        kind: "Observation".into(),
+        id: "o".into(),
+        content: Some(Bytes::from_static(content)),
+        keys: RecordKeys::default(),
+    }
+}
+
+fn delete() -> Incoming {
+    Incoming::delete(7, "Observation", "o")
+}
+
+#[test]
+fn every_entry_has_one_outcome() {
+    use Change::*;
+    let (none, one, two) = (None, Some(1), Some(2));
+    let table = [
+        ("nothing there", put(NEW), none, None, Created, Some(1)),
+        ("other content", put(NEW), none, Some(head(Some(OLD), none)), Updated, Some(5)),
+        ("the same content", put(NEW), none, Some(head(Some(NEW), none)), Unchanged, Some(4)),
+        ("a deleted one", put(NEW), none, Some(head(None, none)), Created, Some(5)),
+        ("delete nothing", delete(), none, None, AlreadyAbsent, None),
+        ("delete", delete(), none, Some(head(Some(OLD), none)), Deleted, Some(5)),
+        ("delete again", delete(), none, Some(head(None, none)), AlreadyAbsent, Some(4)),
+        ("a later push", put(NEW), two, Some(head(Some(OLD), one)), Updated, Some(5)),
+        ("the same push", put(NEW), two, Some(head(Some(OLD), two)), Updated, Some(5)),
+        ("an older push", put(NEW), one, Some(head(Some(OLD), two)), Older, Some(4)),
+        ("older, the same content", put(NEW), one, Some(head(Some(NEW), two)), Unchanged, Some(4)),
+        ("an older push deletes", delete(), one, Some(head(Some(OLD), two)), Older, Some(4)),
+        ("older than a withdrawal", put(NEW), one, Some(head(None, two)), Older, Some(4)),
+        ("no number against one", put(NEW), none, Some(head(Some(OLD), two)), Updated, Some(5)),
+        ("a number against none", put(NEW), one, Some(head(Some(OLD), none)), Updated, Some(5)),
+    ];
+    for (case, item, number, head, change, version) in table {
+        let content = item.content.clone();
+        let plan = plan_put(item, &filing(number), head.as_ref()).unwrap();
+        assert_eq!(
+            (plan.outcomes[0].change, plan.outcomes[0].version),
+            (change, version),
+            "{case}"
+        );
+        let writes = matches!(change, Created | Updated | Deleted);
+        assert_eq!(plan.records.len(), usize::from(writes), "{case}");
+        assert!(plan.records.iter().all(|record| record.content == content), "{case}");
+        let expected = Expect::Version {
+            kind: "Observation".into(),
+            id: "o".into(),
+            version: head.map(|head| head.version),
+        };
+        assert_eq!(plan.expects, [expected], "{case}");
+    }
+}
+
+#[test]
+fn numbers_of_another_lane_do_not_compare() {
+    let mut standing = head(Some(OLD), Some(9));
+    standing.lane = Some("another".into());
+    let plan = plan_put(put(NEW), &filing(Some(1)), Some(&standing)).unwrap();
+    assert_eq!(plan.outcomes[0].change, Change::Updated);
+}
+
+#[test]
+fn another_senders_record_is_never_touched_not_even_a_deleted_one() {
+    for (case, item) in [("put", put(NEW)), ("the same content", put(OLD)), ("delete", delete())] {
+        for standing in [head(Some(OLD), None), head(None, None)] {
+            let stranger = Filing { owner: "lakeside".into(), ..filing(None) };
+            let issue = plan_put(item.clone(), &stranger, Some(&standing)).unwrap_err();
+            assert_eq!(issue.code, Code::RecordOwnedByAnother, "{case}");
+            assert!(issue.expression.unwrap().starts_with("Bundle.entry[7]."), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_record_named_twice_refuses_the_whole_with_every_other_fault() {
+    let stranger = Record { owner: "lakeside".into(), id: "p".into(), ..head(Some(OLD), None) };
+    let other = Incoming { entry: 2, id: "p".into(), ..put(NEW) };
+    let items = vec![put(OLD), delete(), other];
+    let issues = plan_transaction(items, &filing(None), &[None, None, Some(stranger)]).unwrap_err();
+    let found: Vec<_> =
+        issues.iter().map(|issue| (issue.code, issue.expression.as_deref().unwrap())).collect();
+    assert_eq!(
+        found,
+        [
+            (Code::EntryInvalid, "Bundle.entry[7].request.url"),
+            (Code::RecordOwnedByAnother, "Bundle.entry[2].resource"),
+        ]
+    );
+}

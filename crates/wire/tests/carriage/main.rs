@@ -1,0 +1,14 @@
+//! The carriage as a whole: sign-in, the router, and the network, against real TLS on loopback.
+//!
+//! Comes in   invented partners, hostile tokens, broken connections.
+//! Goes out   what each of them gets, and that everybody else is served on.
+//! Never      a sleep, a fixed port, a network beyond loopback, or a person's data.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod files;
+mod network;
+mod partner;
+mod router;
+mod sign_in;
+mod town;

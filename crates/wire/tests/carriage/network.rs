@@ -1,0 +1,253 @@
+//! Goal: two houses talk over real TLS, and nothing a peer does or leaves undone stops the others.
+//!
+//! How: a house on a port of its own, a client that trusts its authority, and raw connections.
+
+use crate::town::{House, PATIENT, SCOPES};
+use bytes::Bytes;
+use http::Request;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wire::form::transaction::deliver;
+use wire::server::Bounds;
+use wire::{
+    ClientError, Clock, FhirClient, HttpTransport, SignInError, SmartClient, Transport,
+    TransportError,
+};
+
+fn get(url: &str) -> Request<Bytes> {
+    Request::get(url).body(Bytes::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_partner_signs_in_and_reads_over_tls() {
+    let mut house = House::open(Bounds::default()).await;
+    let client = house.client("system/Patient.rs");
+    for _ in 0..3 {
+        let answer = client.get("Patient/1").await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, PATIENT.as_bytes()));
+    }
+    assert_eq!(client.get("Encounter/1").await.unwrap().status(), 403, "not in its token");
+    assert_eq!(client.get_open("metadata").await.unwrap().status(), 200);
+
+    house.stop.take().unwrap().send(()).unwrap();
+    (&mut house.served).await.unwrap().unwrap();
+    let gone = house.transport().send(get(&house.base)).await.unwrap_err();
+    assert!(matches!(gone, TransportError::NotSent(_)), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_comes_back_with_its_place_to_poll() {
+    let house = House::open(Bounds::default()).await;
+    let client = house.client(SCOPES);
+    let reply = deliver(&client, Bytes::from_static(b"{}"), house.clock.now()).await.unwrap();
+    assert_eq!((reply.status, reply.content_location.as_deref()), (202, Some("/fhir/status/s-1")));
+    let polled = client.get_absolute(&reply.content_location.unwrap()).await.unwrap();
+    assert_eq!(
+        (polled.status().as_u16(), &polled.headers()["retry-after"]),
+        (202, &"5".parse().unwrap())
+    );
+    let calls = house.records.calls();
+    assert_eq!(calls, ["transaction by partner of clinic of 2 bytes", "status s-1"]);
+}
+
+#[tokio::test]
+async fn a_token_that_ran_out_is_renewed_once() {
+    let house = House::open(Bounds::default()).await;
+    let client = house.client(SCOPES);
+    assert_eq!(client.get("Patient/1").await.unwrap().status(), 200);
+    house.clock.advance(600);
+    assert_eq!(client.get("Patient/1").await.unwrap().status(), 200, "the client's clock says so");
+    house.gate.register(Vec::new());
+    let refused = client.get("Patient/1").await.unwrap_err();
+    assert!(matches!(refused, ClientError::SignIn(SignInError::Refused(_))), "{refused:?}");
+    assert_eq!(house.records.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_goes_to_its_own_origin_only() {
+    let house = House::open(Bounds::default()).await;
+    let client = house.client(SCOPES);
+    let port = house.address.port();
+    let foreign = [
+        "https://127.0.0.1:1/fhir/Patient/1".to_owned(),
+        format!("http://127.0.0.1:{port}/fhir/Patient/1"),
+        format!("https://localhost:{port}/fhir/Patient/1"),
+        format!("https://x@127.0.0.1:{port}/fhir/Patient/1"),
+        format!("https://127.0.0.1:{port}@else.example/fhir"),
+        format!("https://127.0.0.1:{port}\\@else.example/fhir"),
+        "//else.example/fhir".to_owned(),
+        "https://127.0.0.1.else.example/fhir".to_owned(),
+        "Patient/1".to_owned(),
+        String::new(),
+    ];
+    for url in foreign {
+        let refused = client.get_absolute(&url).await;
+        assert_eq!(refused.unwrap_err(), ClientError::ForeignUrl, "{url}");
+    }
+    assert!(house.records.calls().is_empty());
+    let own = format!("{}/Patient/1", house.base);
+    assert_eq!(client.get_absolute(&own).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_not_followed() {
+    let house = House::open(Bounds::default()).await;
+    let answer = house.client(SCOPES).get("Patient/moved").await.unwrap();
+    assert_eq!(answer.status(), 302);
+    assert_eq!(house.records.calls(), ["read Patient/moved"]);
+}
+
+#[tokio::test]
+async fn an_authority_nobody_named_is_not_trusted() {
+    let house = House::open(Bounds::default()).await;
+    let (other, _) = wire::tls::make_authority("plan of invention").unwrap();
+    let url = format!("{}/metadata", house.base);
+    for roots in [vec![other.into_bytes()], Vec::new()] {
+        let stranger = HttpTransport::new(&roots, Duration::from_secs(30), 1_000).unwrap();
+        let refused = stranger.send(get(&url)).await.unwrap_err();
+        assert!(matches!(refused, TransportError::Untrusted(_)), "{refused:?}");
+        let stranger = Arc::new(stranger);
+        let clock = house.clock.clone();
+        let pem = house.key.to_pem();
+        let smart = SmartClient::new(stranger, &house.base, "clinic", &pem, SCOPES.into(), clock);
+        let refused = smart.unwrap().token().await.unwrap_err();
+        assert!(matches!(refused, SignInError::Untrusted(_)), "{refused:?}");
+    }
+    assert!(HttpTransport::new(&[b"no PEM".to_vec()], Duration::from_secs(1), 1).is_err());
+    // The right authority, another name: the certificate is for 127.0.0.1 and localhost.
+    let by_other_name = url.replace("127.0.0.1", "127.0.0.2");
+    let refused = house.transport().send(get(&by_other_name)).await.unwrap_err();
+    assert!(!matches!(refused, TransportError::Unknown(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_known_without_an_answer_is_said() {
+    let house = House::open(Bounds::default()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let transport = house.transport();
+    let cut = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 64];
+        assert!(stream.read(&mut head).await.unwrap() > 0, "the request came");
+        // Dropped with the listener: no answer.
+    });
+    let url = format!("http://127.0.0.1:{port}/");
+    let error = transport.send(get(&url)).await.unwrap_err();
+    assert!(matches!(error, TransportError::Unknown(_)), "sent, no answer: {error:?}");
+    cut.await.unwrap();
+    let error = transport.send(get(&url)).await.unwrap_err();
+    assert!(matches!(error, TransportError::NotSent(_)), "nobody listens: {error:?}");
+    let error = transport.send(get("http://else.example/fhir")).await.unwrap_err();
+    assert!(matches!(error, TransportError::NotSent(_)), "plain HTTP abroad: {error:?}");
+
+    let roots = [house.ca.clone().into_bytes()];
+    let small = Arc::new(HttpTransport::new(&roots, Duration::from_secs(30), 50_000).unwrap());
+    let client = FhirClient::new(&house.base, small, Some(house.smart(SCOPES)));
+    let error = client.get("Patient/large").await.unwrap_err();
+    assert_eq!(error, ClientError::Transport(TransportError::AnswerTooLarge));
+}
+
+/// One place only, so that who blocks it blocks all: silence and garbage must give it back.
+#[tokio::test]
+async fn silence_and_garbage_stop_nobody() {
+    let short = Duration::from_millis(200);
+    let bounds = Bounds {
+        connections: 1,
+        handshake: short,
+        header: short,
+        idle: short,
+        ..Bounds::default()
+    };
+    let house = House::open(bounds).await;
+    let mut garbage = TcpStream::connect(house.address).await.unwrap();
+    garbage.write_all(b"GET / HTTP/1.1\r\n\r\n\0\xff\x16\x03").await.unwrap();
+    let _silent = TcpStream::connect(house.address).await.unwrap();
+    let mut half = TcpStream::connect(house.address).await.unwrap();
+    half.write_all(&hello(0x0303)[..20]).await.unwrap();
+    let client = house.client(SCOPES);
+    assert_eq!(client.get("Patient/1").await.unwrap().status(), 200);
+    let mut rest = Vec::new();
+    let ended = garbage.read_to_end(&mut rest).await;
+    assert!(ended.is_err() || !rest.starts_with(b"HTTP"), "garbage gets no answer");
+    // The client's own idle connection is closed as well, so the next one finds a place.
+    let second = house.client(SCOPES);
+    assert_eq!(second.get("Patient/1").await.unwrap().status(), 200);
+}
+
+/// A ClientHello that offers one version and no `supported_versions` (RFC 5246 §7.4.1.2).
+fn hello(version: u16) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    body.extend([0x11; 32]); // random
+    body.push(0); // no session
+    body.extend([0, 4, 0xc0, 0x2c, 0xc0, 0x0a]); // ECDHE-ECDSA with GCM, with CBC
+    body.extend([1, 0]); // no compression
+    let groups = [0, 10, 0, 4, 0, 2, 0, 24]; // secp384r1
+    let schemes = [0, 13, 0, 6, 0, 4, 5, 3, 4, 3]; // ecdsa_secp384r1_sha384 and p256
+    body.extend([0, 18]);
+    body.extend(groups);
+    body.extend(schemes);
+    let mut message = vec![1, 0, 0, body.len() as u8];
+    message.extend(body);
+    let mut record = vec![0x16, 3, 1, 0, message.len() as u8];
+    record.extend(message);
+    record
+}
+
+#[tokio::test]
+async fn nothing_below_tls_1_2_is_spoken() {
+    let house = House::open(Bounds::default()).await;
+    let (handshake, alert) = (0x16, 0x15);
+    let table = [
+        ("TLS 1.2", 0x0303, handshake),
+        ("TLS 1.1", 0x0302, alert),
+        ("TLS 1.0", 0x0301, alert),
+        ("SSL 3", 0x0300, alert),
+    ];
+    for (case, version, answer) in table {
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        stream.write_all(&hello(version)).await.unwrap();
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[0], answer, "{case}");
+        if answer == alert {
+            assert_eq!(head[5..], [2, 70], "{case}: fatal, protocol_version");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_requests_in_flight_but_not_for_ever() {
+    for drained in [true, false] {
+        let drain = Duration::from_millis(if drained { 20_000 } else { 50 });
+        let mut house = House::open(Bounds { drain, ..Bounds::default() }).await;
+        let client = house.client(SCOPES);
+        let reading = tokio::spawn(async move { client.get("Patient/slow").await });
+        house.records.begun.notified().await;
+        house.stop.take().unwrap().send(()).unwrap();
+        if drained {
+            house.records.go_on.notify_one();
+        }
+        (&mut house.served).await.unwrap().unwrap();
+        let answer = reading.await.unwrap();
+        if drained {
+            assert_eq!(answer.unwrap().body(), PATIENT, "it was let finish");
+        } else {
+            let error = answer.unwrap_err();
+            let unknown = matches!(error, ClientError::Transport(TransportError::Unknown(_)));
+            assert!(unknown, "cut at the end of the drain: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn too_large_a_push_is_told_so_over_the_network() {
+    let house = House::open(Bounds::default()).await;
+    let client = house.client(SCOPES);
+    let body = Bytes::from(vec![b' '; wire::limits::BODY_BYTES_MAX + 1]);
+    let reply = deliver(&client, body, house.clock.now()).await.unwrap();
+    assert_eq!(reply.status, 413);
+    assert_eq!(client.get("Patient/1").await.unwrap().status(), 200, "and is served on");
+}
