@@ -3,8 +3,18 @@
 //! Comes in   units of work, each complete in itself.
 //! Goes out   entries, rows, records and blobs, as they were written.
 //! Never      reads a clock or a network service, and knows no rule.
+//!
+//! Why one trait and several files under it: a house of one machine needs nothing but a folder,
+//! a house of many machines needs a database server; the rooms above cannot tell them apart.
 
+mod any;
+pub mod contract;
 mod house;
+pub mod limits;
 pub mod proof;
+mod sqlite;
 
+pub use any::AnyHouse;
 pub use house::*;
+pub use proof::LedgerKey;
+pub use sqlite::SqliteHouse;

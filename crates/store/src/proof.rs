@@ -1,2 +1,438 @@
-//! proof placeholder
-pub struct LedgerKey;
+//! Proof: signed checkpoints over the ledger, and the walk that checks a ledger against them.
+//!
+//! Comes in   a house to read, and the public keys that may have signed.
+//! Goes out   up to which line everything is proved, or the first line that is not as it was.
+//! Never      holds more than a page of entries and one digest per chain.
+//!
+//! Why both chains and checkpoints: hashes find whoever changes a line, but whoever can write to
+//! the database can hash again. A checkpoint cannot be made again without the key, and its root
+//! travels to partners, so that not even the holder of the key can tell two stories.
+//!
+//! What it cannot know by itself: that the newest checkpoint was removed together with the lines
+//! under it by somebody who also corrected the house's count of lines. The partner who was given
+//! that root can.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use exchange::ledger::entry_hash;
+use exchange::{Digest, Entry};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::house::{Checkpoint, Error, House};
+use crate::limits::{SHIFT_MAX, VERIFY_PAGE};
+
+const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const PEM_END: &str = "-----END PRIVATE KEY-----";
+
+/// The key that signs a house's checkpoints (Ed25519, RFC 8032). Prints as its id.
+#[derive(Clone)]
+pub struct LedgerKey {
+    pair: Arc<Ed25519KeyPair>,
+    public: [u8; 32],
+}
+
+/// What was given is not a private Ed25519 key in PKCS#8 (RFC 5958), or none could be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a private Ed25519 key in PKCS#8 form")]
+pub struct NotAKey;
+
+impl LedgerKey {
+    /// A new key, and its PKCS#8 PEM to be kept.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn generate() -> Result<(LedgerKey, String), NotAKey> {
+        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NotAKey)?;
+        let text = STANDARD.encode(made.as_ref());
+        let mut pem = format!("{PEM_BEGIN}\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.extend(line.iter().map(|byte| char::from(*byte)));
+            pem.push('\n');
+        }
+        pem.push_str(PEM_END);
+        pem.push('\n');
+        Ok((LedgerKey::from_pkcs8(made.as_ref())?, pem))
+    }
+
+    /// The key in a PEM file (`PRIVATE KEY`), as `generate` or `openssl genpkey` wrote it.
+    ///
+    /// # Errors
+    /// When the text is not such a file.
+    pub fn from_pem(pem: &str) -> Result<LedgerKey, NotAKey> {
+        let (_, rest) = pem.split_once(PEM_BEGIN).ok_or(NotAKey)?;
+        let (text, _) = rest.split_once(PEM_END).ok_or(NotAKey)?;
+        let text: String = text.split_ascii_whitespace().collect();
+        LedgerKey::from_pkcs8(&STANDARD.decode(text).map_err(|_| NotAKey)?)
+    }
+
+    /// The key in PKCS#8 DER.
+    ///
+    /// # Errors
+    /// When the bytes are not such a key.
+    pub fn from_pkcs8(der: &[u8]) -> Result<LedgerKey, NotAKey> {
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| NotAKey)?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| NotAKey)?;
+        Ok(LedgerKey { pair: Arc::new(pair), public })
+    }
+
+    /// The key's id: hex of the first 16 bytes of the SHA-256 of the public key.
+    pub fn key_id(&self) -> String {
+        key_id(&self.public)
+    }
+
+    /// The public key, raw (RFC 8032).
+    pub fn public(&self) -> [u8; 32] {
+        self.public
+    }
+
+    /// Signs a statement.
+    pub fn sign(&self, statement: &[u8]) -> Vec<u8> {
+        self.pair.sign(statement).as_ref().to_vec()
+    }
+}
+
+impl fmt::Debug for LedgerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LedgerKey({})", self.key_id())
+    }
+}
+
+/// Hex of the first 16 bytes of the SHA-256 of a public key.
+pub fn key_id(public: &[u8; 32]) -> String {
+    Digest::of(public).to_string()[..32].to_owned()
+}
+
+/// A key that may have signed checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// `key_id` of the bytes.
+    pub id: String,
+    /// Raw Ed25519 public key.
+    pub bytes: [u8; 32],
+    /// Whether it signs no more: its checkpoints hold as long as no later key's precede them.
+    pub retired: bool,
+}
+
+impl PublicKey {
+    /// A public key with its id.
+    pub fn new(bytes: [u8; 32], retired: bool) -> PublicKey {
+        PublicKey { id: key_id(&bytes), bytes, retired }
+    }
+}
+
+impl Checkpoint {
+    /// The bytes that are signed: one value a line, numbers in decimal, time in microseconds.
+    pub fn statement(&self) -> Vec<u8> {
+        let Checkpoint { number, seq, at, root, prev, key_id, signature: _ } = self;
+        let at = at.as_microsecond();
+        format!("handover ledger checkpoint 1\n{number}\n{seq}\n{at}\n{root}\n{prev}\n{key_id}\n")
+            .into_bytes()
+    }
+
+    /// What the next checkpoint names as `prev`.
+    pub fn statement_hash(&self) -> Digest {
+        Digest::of(&self.statement())
+    }
+}
+
+/// Merkle tree hash of RFC 6962, one leaf after the other: equal to
+/// `exchange::ledger::merkle_root` over all of them, in memory of the tree's height.
+#[derive(Debug, Default, Clone)]
+pub struct Tree {
+    /// Full subtrees from left to right, as (leaves, hash): sizes are falling powers of two.
+    full: Vec<(u64, Digest)>,
+}
+
+impl Tree {
+    /// Adds a leaf.
+    pub fn push(&mut self, hash: &Digest) {
+        let mut size = 1;
+        let mut node = Digest::of(&[&[0u8][..], &hash.0].concat());
+        while let Some((left_size, left)) = self.full.pop_if(|(left, _)| *left == size) {
+            node = join(&left, &node);
+            size += left_size;
+        }
+        self.full.push((size, node));
+    }
+
+    /// The root over all leaves so far.
+    pub fn root(&self) -> Digest {
+        let mut nodes = self.full.iter().rev().map(|(_, node)| *node);
+        let Some(last) = nodes.next() else { return Digest::of(b"") };
+        nodes.fold(last, |right, left| join(&left, &right))
+    }
+}
+
+fn join(left: &Digest, right: &Digest) -> Digest {
+    Digest::of(&[&[1u8][..], &left.0, &right.0].concat())
+}
+
+/// How far a ledger is proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Everything up to this line is as it was signed; 0: nothing is signed yet.
+    pub proved_to: u64,
+    /// The last line there is: later ones than `proved_to` fit together, but are not yet proved.
+    pub last: u64,
+    /// Checkpoints checked.
+    pub checkpoints: u64,
+}
+
+/// A ledger that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger is broken at line {first_bad_seq}: {reason}")]
+pub struct Broken {
+    /// The first line that is not as it was, as far as it can be told; for `Reason::Root` and
+    /// `Reason::Checkpoint` the first line that the checkpoint would have proved.
+    pub first_bad_seq: u64,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What is wrong with a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The line's content does not have the line's hash.
+    #[error("the line was changed")]
+    Changed,
+    /// The line is not there, though later ones or a checkpoint over it are.
+    #[error("the line is missing")]
+    Missing,
+    /// The lines behind it were written one place further up.
+    #[error("the line was inserted")]
+    Inserted,
+    /// The chain does not go on from here: this line or its successor was hashed again.
+    #[error("the next line of its chain does not follow from it")]
+    Unchained,
+    /// The lines fit together, but are not those that were signed.
+    #[error("lines up to {to} are not those that were signed")]
+    Root {
+        /// Last line under the checkpoint.
+        to: u64,
+    },
+    /// The checkpoint is not in its place, or not signed by a key that may sign.
+    #[error("checkpoint {number} {fault}")]
+    Checkpoint {
+        /// Its place in the sequence.
+        number: u64,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The store could not give the lines.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Walks a ledger from its first line and proves it by its checkpoints. Lines may be written
+/// meanwhile; works on a copy opened for reading.
+///
+/// # Errors
+/// The first line that is not as it was; also when the store cannot be read.
+pub async fn verify(house: &impl House, keys: &[PublicKey]) -> Result<Verified, Broken> {
+    let checkpoints = house.checkpoints().await.map_err(|error| unreadable(1, &error))?;
+    let mut walk = Walk::default();
+    let mut trust = Trust { keys, active: false };
+    let mut prev = Digest([0; 32]);
+    for (number, checkpoint) in (1..).zip(&checkpoints) {
+        let from = walk.next();
+        trust.check(checkpoint, number, &prev, from)?;
+        prev = checkpoint.statement_hash();
+        walk.window(house, from, Some(checkpoint.seq)).await?;
+        if walk.tree.root() != checkpoint.root {
+            let reason = Reason::Root { to: checkpoint.seq };
+            return Err(Broken { first_bad_seq: from, reason });
+        }
+    }
+    let proved_to = walk.last;
+    walk.window(house, walk.next(), None).await?;
+    Ok(Verified { proved_to, last: walk.last, checkpoints: checkpoints.len() as u64 })
+}
+
+fn unreadable(seq: u64, error: &Error) -> Broken {
+    Broken { first_bad_seq: seq, reason: Reason::Unreadable(error.to_string()) }
+}
+
+/// Who may sign, in the order of the checkpoints: a retired key never again after its successor.
+struct Trust<'a> {
+    keys: &'a [PublicKey],
+    active: bool,
+}
+
+impl Trust<'_> {
+    fn check(
+        &mut self,
+        found: &Checkpoint,
+        number: u64,
+        prev: &Digest,
+        from: u64,
+    ) -> Result<(), Broken> {
+        let key = self.keys.iter().find(|key| key_id(&key.bytes) == found.key_id);
+        let signed = key.is_some_and(|key| {
+            let public = UnparsedPublicKey::new(&ED25519, &key.bytes);
+            public.verify(&found.statement(), &found.signature).is_ok()
+        });
+        let fault = match key {
+            _ if found.number != number => "is missing",
+            None => "is signed by a key that is not known",
+            _ if !signed => "does not have its signature",
+            _ if found.prev != *prev => "does not follow the one before",
+            _ if found.seq < from => "covers no line",
+            Some(key) if key.retired && self.active => "is signed by a key that was retired",
+            Some(key) => {
+                self.active |= !key.retired;
+                return Ok(());
+            }
+        };
+        Err(Broken { first_bad_seq: from, reason: Reason::Checkpoint { number, fault } })
+    }
+}
+
+/// The walk: where it is, and each chain's last line so far.
+#[derive(Default)]
+struct Walk {
+    last: u64,
+    tree: Tree,
+    heads: HashMap<[u8; 16], (u64, Digest)>,
+    first_bad: Option<Broken>,
+}
+
+impl Walk {
+    fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// Reads the lines of one checkpoint, or (`to` is `None`) all that follow.
+    ///
+    /// A line can betray an earlier one (its chain's previous), so the window is read to its end
+    /// and the earliest finding is reported.
+    async fn window(
+        &mut self,
+        house: &impl House,
+        from: u64,
+        to: Option<u64>,
+    ) -> Result<(), Broken> {
+        self.tree = Tree::default();
+        while to.is_none_or(|to| self.last < to) && !self.hopeless() {
+            let left = to.map_or(u64::MAX, |to| to - self.last);
+            let limit = VERIFY_PAGE.min(u32::try_from(left).unwrap_or(VERIFY_PAGE));
+            let page = self.page(house, limit).await;
+            if page.is_empty() {
+                break;
+            }
+            page.iter().for_each(|entry| self.take(entry, from));
+        }
+        if to.is_some_and(|to| self.last < to) {
+            self.note(self.next(), Reason::Missing);
+        }
+        self.first_bad.take().map_or(Ok(()), Err)
+    }
+
+    /// A gap moves all later lines: nothing behind it can be compared.
+    fn hopeless(&self) -> bool {
+        self.first_bad
+            .as_ref()
+            .is_some_and(|broken| matches!(broken.reason, Reason::Missing | Reason::Unreadable(_)))
+    }
+
+    /// The next lines. Where a page cannot be read, line by line up to the one that cannot.
+    async fn page(&mut self, house: &impl House, limit: u32) -> Vec<Entry> {
+        let limits = if limit > 1 { &[limit, 1][..] } else { &[1] };
+        let mut failed = None;
+        for limit in limits {
+            match house.entries(self.next(), *limit).await {
+                Ok(page) => return page,
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            self.note(self.next(), Reason::Unreadable(error.to_string()));
+        }
+        Vec::new()
+    }
+
+    fn take(&mut self, entry: &Entry, from: u64) {
+        if self.hopeless() {
+            return;
+        }
+        if entry.seq != self.next() {
+            self.note(self.next(), Reason::Missing);
+            return;
+        }
+        self.last = entry.seq;
+        self.tree.push(&entry.hash);
+        let mut name = [0; 16];
+        name.copy_from_slice(&Digest::of(entry.chain.to_string().as_bytes()).0[..16]);
+        let head = self.heads.insert(name, (entry.seq, entry.hash));
+        if !fits(entry, entry.seq) {
+            let (seq, reason) = moved(entry);
+            self.note(seq.max(from), reason);
+        } else if entry.prev != head.map_or(Digest([0; 32]), |(_, hash)| hash) {
+            // The line is whole in itself. Its predecessor was hashed again, unless that one is
+            // proved already: then it is this line that was.
+            let culprit = head.map(|(seq, _)| seq).filter(|seq| *seq >= from);
+            self.note(culprit.unwrap_or(entry.seq), Reason::Unchained);
+        }
+    }
+
+    fn note(&mut self, seq: u64, reason: Reason) {
+        if self.first_bad.as_ref().is_none_or(|broken| seq < broken.first_bad_seq) {
+            self.first_bad = Some(Broken { first_bad_seq: seq, reason });
+        }
+    }
+}
+
+fn fits(entry: &Entry, seq: u64) -> bool {
+    entry_hash(seq, entry.at, &entry.chain, &entry.body, &entry.prev) == entry.hash
+}
+
+/// A line whose hash fits another place was moved there by lines inserted or removed before it.
+fn moved(entry: &Entry) -> (u64, Reason) {
+    for shift in 1..=SHIFT_MAX {
+        if entry.seq > shift && fits(entry, entry.seq - shift) {
+            return (entry.seq - shift, Reason::Inserted);
+        }
+        if fits(entry, entry.seq + shift) {
+            return (entry.seq, Reason::Missing);
+        }
+    }
+    (entry.seq, Reason::Changed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use exchange::ledger::merkle_root;
+
+    #[test]
+    fn a_tree_grown_leaf_by_leaf_has_the_root_of_the_whole() {
+        let leaves: Vec<Digest> = (0..70u8).map(|n| Digest::of(&[n])).collect();
+        let mut tree = Tree::default();
+        for (count, leaf) in leaves.iter().enumerate() {
+            assert_eq!(tree.root(), merkle_root(&leaves[..count]), "{count} leaves");
+            tree.push(leaf);
+        }
+        assert_eq!(tree.root(), merkle_root(&leaves));
+    }
+
+    #[test]
+    fn a_key_survives_its_file() {
+        let (key, pem) = LedgerKey::generate().unwrap();
+        let again = LedgerKey::from_pem(&pem).unwrap();
+        assert_eq!(again.public(), key.public());
+        assert_eq!(again.key_id().len(), 32);
+        assert_eq!(again.sign(b"x"), key.sign(b"x"));
+        for bad in [
+            "",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----",
+        ] {
+            assert!(LedgerKey::from_pem(bad).is_err());
+        }
+        assert!(!format!("{key:?}").contains(&pem[30..60]), "a key never prints");
+    }
+}

@@ -1,0 +1,65 @@
+//! AnyHouse: the house the other rooms hold, whichever database it lives in.
+//!
+//! Comes in   calls of `House`.
+//! Goes out   the same calls, to the database that was opened.
+//! Never      does anything of its own.
+//!
+//! Why an enum: `House` has async methods, so it cannot be a trait object; and there are two
+//! databases, not many.
+
+use bytes::Bytes;
+use exchange::{Chain, Digest, Entry, PartnerId};
+use jiff::Timestamp;
+use std::time::Duration;
+
+use crate::house::*;
+use crate::proof::LedgerKey;
+use crate::sqlite::SqliteHouse;
+
+/// A house in one of the databases. Clones are the same house.
+#[derive(Clone, Debug)]
+pub enum AnyHouse {
+    /// A file and a folder.
+    Sqlite(SqliteHouse),
+}
+
+impl From<SqliteHouse> for AnyHouse {
+    fn from(house: SqliteHouse) -> AnyHouse {
+        AnyHouse::Sqlite(house)
+    }
+}
+
+macro_rules! dispatch {
+    ($(async fn $name:ident(&self $(, $arg:ident: $kind:ty)*) -> $answer:ty;)*) => {
+        impl House for AnyHouse {
+            $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer, Error> {
+                match self {
+                    AnyHouse::Sqlite(house) => house.$name($($arg),*).await,
+                }
+            })*
+        }
+    };
+}
+
+dispatch! {
+    async fn commit(&self, unit: Unit) -> Commit;
+    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Vec<Lease>;
+    async fn release(&self, fence: Fence) -> ();
+    async fn next_due(&self) -> Option<Timestamp>;
+    async fn work(&self, id: &str) -> Option<StoredWork>;
+    async fn works(&self, query: WorkQuery) -> Vec<StoredWork>;
+    async fn lane_number(&self, lane: &str) -> u64;
+    async fn story(&self, chain: &Chain) -> Vec<Entry>;
+    async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
+    async fn checkpoints(&self) -> Vec<Checkpoint>;
+    async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
+    async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;
+    async fn record(&self, kind: &str, id: &str, version: Option<u64>) -> Option<Record>;
+    async fn history(&self, kind: &str, id: &str) -> Vec<Record>;
+    async fn search(&self, query: RecordQuery) -> Vec<Record>;
+    async fn count(&self, query: RecordQuery) -> u64;
+    async fn dump(&self) -> Vec<Record>;
+    async fn blob(&self, digest: &Digest) -> Option<Bytes>;
+    async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
+    async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;
+}

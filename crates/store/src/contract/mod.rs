@@ -1,0 +1,159 @@
+//! Contract: what every house promises, as code.
+//!
+//! Comes in   an empty house, and a way to close and open it again.
+//! Goes out   nothing; a promise that is not kept panics with the promise.
+//! Never      looks behind the trait: a second database passes the same or is not done.
+//!
+//! Why public: the second database calls it from its own test.
+
+#![allow(clippy::unwrap_used)] // it is a test, and a test stops where a promise is broken
+
+mod records;
+mod units;
+mod works;
+
+use bytes::Bytes;
+use exchange::{Chain, Event, PartnerId, SubmissionId, WalkId};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use crate::house::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Checks all promises. `reopen` closes the house without warning and opens the same one again.
+pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
+    units::an_empty_house_holds_nothing(&house).await;
+    units::a_unit_is_written_whole_or_not_at_all(&house).await;
+    units::a_key_is_answered_once(&house).await;
+    units::lines_are_chained(&house).await;
+    units::lines_are_signed(&house).await;
+    units::tokens_are_used_once(&house).await;
+    works::a_row_counts_its_writes(&house).await;
+    works::rows_are_listed(&house).await;
+    works::lanes_keep_their_order(&house).await;
+    works::a_lease_is_held_by_its_fence(&house).await;
+    works::a_person_goes_before_a_worker(&house).await;
+    records::versions_are_counted(&house).await;
+    records::searches_find_the_newest(&house).await;
+    records::pages_follow_each_other(&house).await;
+    records::contents_come_back_as_they_were(&house).await;
+    let before = Picture::of(&house).await;
+    let house = reopen(house).await;
+    assert_eq!(Picture::of(&house).await, before, "what was done survives");
+    records::contents_are_there(&house).await;
+    units::lines_go_on(&house).await;
+}
+
+/// Checks that two houses of one process share nothing. Both are empty.
+pub async fn check_tenants<H: House>(one: H, other: H) {
+    let unit = || Unit {
+        works: vec![work("tenant", "lane", Some(at(1)))],
+        lines: vec![(Chain::House, opened("1"))],
+        records: vec![version("Patient", "tenant", "{}")],
+        blobs: vec![blob(b"tenant")],
+        first_answer: Some(answer("tenant", b"tenant")),
+        ..unit(0)
+    };
+    assert_eq!(one.commit(unit()).await.unwrap(), done(&[1]));
+    units::an_empty_house_holds_nothing(&other).await;
+    assert!(one.first_use("scope", "token", at(9), at(0)).await.unwrap());
+    assert!(other.first_use("scope", "token", at(9), at(0)).await.unwrap());
+
+    let lease = one.claim(Clock::At(at(1)), MINUTE, 9).await.unwrap().remove(0);
+    let foreign = Unit { fence: Some(lease.fence.clone()), ..self::unit(2) };
+    assert_eq!(other.commit(foreign).await.unwrap(), Commit::Overtaken, "a fence of one house");
+    assert_eq!(other.commit(unit()).await.unwrap(), done(&[1]), "the same ids are free here");
+    assert_eq!(other.entries(1, 9).await.unwrap().len(), 1, "each house counts its own lines");
+    assert_eq!(other.claim(Clock::At(at(1)), MINUTE, 9).await.unwrap().len(), 1);
+}
+
+/// What a house holds, as far as its readings tell.
+#[derive(Debug, PartialEq)]
+struct Picture {
+    entries: Vec<exchange::Entry>,
+    checkpoints: Vec<Checkpoint>,
+    works: Vec<StoredWork>,
+    records: Vec<Record>,
+    next_due: Option<Timestamp>,
+}
+
+impl Picture {
+    async fn of(house: &impl House) -> Picture {
+        Picture {
+            entries: house.entries(1, 9_999).await.unwrap(),
+            checkpoints: house.checkpoints().await.unwrap(),
+            works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
+            records: house.dump().await.unwrap(),
+            next_due: house.next_due().await.unwrap(),
+        }
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + seconds)
+}
+
+fn unit(seconds: i64) -> Unit {
+    Unit { at: at(seconds), ..Unit::default() }
+}
+
+fn done(versions: &[u64]) -> Commit {
+    Commit::Done { versions: versions.to_vec() }
+}
+
+fn opened(version: &str) -> Event {
+    Event::Opened { version: version.to_owned() }
+}
+
+fn push(id: &str) -> Chain {
+    Chain::Push(WalkId::from(id))
+}
+
+fn submission(id: &str) -> Chain {
+    Chain::Submission(SubmissionId::from(id))
+}
+
+fn work(id: &str, lane: &str, due: Option<Timestamp>) -> Work {
+    Work {
+        id: id.to_owned(),
+        kind: WorkKind::Push,
+        lane: lane.to_owned(),
+        partner: None,
+        dossier: None,
+        trigger: None,
+        label: None,
+        number: None,
+        state: if due.is_some() { "due" } else { "held" }.to_owned(),
+        due,
+        body: b"{}".to_vec(),
+    }
+}
+
+fn version(kind: &str, id: &str, content: &str) -> NewVersion {
+    NewVersion {
+        kind: kind.to_owned(),
+        id: id.to_owned(),
+        owner: PartnerId::from("hospital"),
+        receipt: "submission-1".to_owned(),
+        lane: None,
+        number: None,
+        content: Some(Bytes::copy_from_slice(content.as_bytes())),
+        keys: RecordKeys::default(),
+    }
+}
+
+fn blob(bytes: &[u8]) -> (exchange::Digest, Bytes) {
+    (exchange::Digest::of(bytes), Bytes::copy_from_slice(bytes))
+}
+
+fn answer(key: &str, came: &[u8]) -> FirstAnswer {
+    FirstAnswer {
+        sender: PartnerId::from("hospital"),
+        key: key.to_owned(),
+        digest: exchange::Digest::of(came),
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/fhir+json".to_owned())],
+        body: Bytes::from_static(b"{\"resourceType\":\"Bundle\"}"),
+    }
+}

@@ -1,0 +1,274 @@
+//! Records and contents: the promises.
+//!
+//! Comes in   a house.
+//! Goes out   nothing, or a panic with the promise that was broken.
+//! Never      searches without a type.
+
+use exchange::{Digest, PartnerId};
+
+use super::*;
+use crate::limits::INLINE_BYTES_MAX;
+
+async fn file(house: &impl House, seconds: i64, records: Vec<NewVersion>) -> Vec<u64> {
+    match house.commit(Unit { records, ..unit(seconds) }).await.unwrap() {
+        Commit::Done { versions } => versions,
+        refused => panic!("a version was refused: {refused:?}"),
+    }
+}
+
+pub(super) async fn versions_are_counted(house: &impl House) {
+    let first = version("Goal", "counted", "first");
+    let gone = NewVersion { content: None, ..version("Goal", "counted", "") };
+    let third = NewVersion {
+        owner: PartnerId::from("clinic"),
+        receipt: "submission-2".to_owned(),
+        lane: Some("lane".to_owned()),
+        number: Some(u64::MAX),
+        ..version("Goal", "counted", "third")
+    };
+    assert_eq!(file(house, 1, vec![first]).await, [1]);
+    assert_eq!(file(house, 2, vec![gone.clone()]).await, [2], "a deletion is a version");
+    assert_eq!(file(house, 3, vec![third.clone(), third.clone()]).await, [3, 4], "in one unit");
+
+    let read = async |version| house.record("Goal", "counted", version).await.unwrap();
+    let newest = read(None).await.unwrap();
+    let expected = Record {
+        kind: "Goal".to_owned(),
+        id: "counted".to_owned(),
+        version: 4,
+        last_updated: at(3),
+        owner: PartnerId::from("clinic"),
+        receipt: "submission-2".to_owned(),
+        lane: Some("lane".to_owned()),
+        number: Some(u64::MAX),
+        digest: Digest::of(b"third"),
+        content: Some(Bytes::from_static(b"third")),
+        deleted: false,
+    };
+    assert_eq!(newest, expected, "a version is read as it was filed");
+    assert_eq!(read(Some(1)).await.unwrap().content.as_deref(), Some(&b"first"[..]));
+    let gone = read(Some(2)).await.unwrap();
+    assert_eq!((gone.deleted, gone.content, gone.digest), (true, None, Digest::of(b"")));
+    for none in [0, 5, u64::MAX] {
+        assert_eq!(read(Some(none)).await, None, "no such version");
+    }
+    let history = house.history("Goal", "counted").await.unwrap();
+    let versions: Vec<_> = history.iter().map(|record| record.version).collect();
+    assert_eq!(versions, [4, 3, 2, 1], "newest first");
+    assert!(history.iter().all(|record| record.content.is_none()), "without content");
+    assert_eq!(house.history("Goal", "nobody").await.unwrap(), []);
+
+    file(house, 4, vec![NewVersion { content: None, ..version("Goal", "deleted", "") }]).await;
+    let asked = [("Goal", "deleted"), ("Goal", "nobody"), ("Goal", "counted"), ("Plan", "counted")];
+    let asked = asked.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
+    let heads = house.heads(&asked).await.unwrap();
+    let found: Vec<_> = heads.iter().map(|head| head.as_ref().map(|head| head.version)).collect();
+    assert_eq!(found, [Some(1), None, Some(4), None], "in the order asked");
+    assert_eq!(heads[2], Some(Record { content: None, ..expected }));
+
+    let dump = house.dump().await.unwrap();
+    let order = |record: &Record| (record.kind.clone(), record.id.clone(), record.version);
+    assert!(dump.is_sorted_by_key(order), "the dump has one order");
+    assert_eq!(dump.iter().filter(|record| record.kind == "Goal").count(), 5, "every version");
+}
+
+fn keyed(id: &str, keys: RecordKeys) -> NewVersion {
+    NewVersion { keys, ..version("Observation", id, id) }
+}
+
+fn keys(patient: &str, encounter: &str, date: &str, status: &str, tokens: &[&str]) -> RecordKeys {
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    RecordKeys {
+        patient: some(patient),
+        encounter: some(encounter),
+        date: some(date),
+        status: some(status),
+        tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
+    }
+}
+
+fn query() -> RecordQuery {
+    RecordQuery { kind: "Observation".to_owned(), limit: 99, ..RecordQuery::default() }
+}
+
+async fn found(house: &impl House, query: &RecordQuery) -> String {
+    let found = house.search(query.clone()).await.unwrap();
+    for record in &found {
+        assert_eq!(record.content.as_deref(), Some(record.id.as_bytes()), "with content");
+    }
+    found.iter().map(|record| record.id.as_str()).collect()
+}
+
+pub(super) async fn searches_find_the_newest(house: &impl House) {
+    let lab = &["category:s|lab", "code:l|1"][..];
+    file(
+        house,
+        10,
+        vec![
+            keyed("a", keys("p1", "e1", "2026-01-01", "final", lab)),
+            keyed("b", keys("p1", "e2", "2026-01-02", "amended", &["category:s|lab", "code:l|2"])),
+            keyed("c", keys("p2", "e3", "2026-01-03", "final", &["category:s|vital"])),
+        ],
+    )
+    .await;
+    let clinic = PartnerId::from("clinic");
+    let other = keyed("d", keys("", "", "", "", &["same", "same"]));
+    file(house, 20, vec![NewVersion { owner: clinic.clone(), ..other }]).await;
+    // What was, and what is gone: only newest versions count.
+    file(house, 21, vec![keyed("e", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
+    file(
+        house,
+        22,
+        vec![NewVersion {
+            content: None,
+            ..keyed("e", keys("p1", "e1", "2026-01-01", "final", lab))
+        }],
+    )
+    .await;
+    file(house, 23, vec![keyed("f", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
+    file(house, 24, vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new"]))]).await;
+    file(
+        house,
+        25,
+        vec![NewVersion {
+            keys: keys("p1", "e1", "2026-01-01", "final", lab),
+            ..version("Condition", "a", "a")
+        }],
+    )
+    .await;
+
+    let list = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let text = |text: &str| Some(text.to_owned());
+    let patients = |of: &[&str]| RecordQuery { patients: list(of), ..query() };
+    let encounters = |of: &[&str]| RecordQuery { encounters: list(of), ..query() };
+    let ids = |of: &[&str]| RecordQuery { ids: list(of), ..query() };
+    let tokens = |of: &[&[&str]]| RecordQuery {
+        tokens: of.iter().map(|tokens| list(tokens)).collect(),
+        ..query()
+    };
+    let date = |from: Option<&str>, to: Option<&str>| RecordQuery {
+        date: (from.map(str::to_owned), to.map(str::to_owned)),
+        ..query()
+    };
+    let updated = |from: Option<i64>, to: Option<i64>| RecordQuery {
+        last_updated: (from.map(at), to.map(at)),
+        ..query()
+    };
+    let table = [
+        ("all of a type", query(), "abcdf"),
+        ("by id", ids(&["c", "a", "e", "zz"]), "ac"),
+        ("by patient", patients(&["p1"]), "ab"),
+        ("by one of two patients", patients(&["p1", "p2"]), "abc"),
+        ("by no patient there is", patients(&["nobody"]), ""),
+        ("an encounter is no patient", patients(&["e1"]), ""),
+        ("by encounter", encounters(&["e1"]), "a"),
+        ("by token", tokens(&[&["category:s|lab"]]), "ab"),
+        ("by either token", tokens(&[&["code:l|1", "category:s|vital"]]), "ac"),
+        ("by both tokens", tokens(&[&["category:s|lab"], &["code:l|2"]]), "b"),
+        ("a token given twice", tokens(&[&["same"]]), "d"),
+        ("tokens of the newest version", tokens(&[&["new"]]), "f"),
+        ("by none of no tokens", tokens(&[&[]]), ""),
+        ("by status", RecordQuery { statuses: list(&["final", "draft"]), ..query() }, "acf"),
+        ("dates from, inclusive", date(Some("2026-01-02"), None), "bcf"),
+        ("dates to, exclusive", date(None, Some("2026-01-02")), "a"),
+        ("dates between", date(Some("2026-01-02"), Some("2026-01-03")), "b"),
+        ("updated from, inclusive", updated(Some(20), None), "df"),
+        ("updated to, exclusive", updated(None, Some(20)), "abc"),
+        ("by owner", RecordQuery { owner: Some(clinic), ..query() }, "d"),
+        ("behind an id", RecordQuery { after: text("b"), ..query() }, "cdf"),
+        (
+            "everything at once",
+            RecordQuery {
+                ids: list(&["a", "b"]),
+                encounters: list(&["e1", "e2"]),
+                tokens: vec![list(&["category:s|lab"])],
+                statuses: list(&["final"]),
+                date: (text("2026"), text("2027")),
+                last_updated: (Some(at(0)), Some(at(99))),
+                owner: Some(PartnerId::from("hospital")),
+                ..patients(&["p1"])
+            },
+            "a",
+        ),
+        (
+            "patient and category",
+            RecordQuery {
+                patients: list(&["p1"]),
+                ..tokens(&[&["category:s|lab"], &["code:l|1"]])
+            },
+            "a",
+        ),
+        ("another type", RecordQuery { kind: "Condition".to_owned(), ..patients(&["p1"]) }, "a"),
+        ("a type nobody filed", RecordQuery { kind: "Device".to_owned(), ..query() }, ""),
+    ];
+    for (case, query, expected) in table {
+        assert_eq!(found(house, &query).await, expected, "{case}");
+        let aside = RecordQuery { after: None, limit: 99, ..query.clone() };
+        let count = house.search(aside).await.unwrap().len() as u64;
+        let unlimited = RecordQuery { limit: 1, ..query };
+        assert_eq!(house.count(unlimited).await.unwrap(), count, "counted: {case}");
+    }
+}
+
+pub(super) async fn pages_follow_each_other(house: &impl House) {
+    let many = (0..25).map(|number| NewVersion {
+        keys: keys("pages", "", "", "", &["pages"]),
+        ..version("Claim", &format!("{number:02}"), "{}")
+    });
+    file(house, 30, many.rev().collect()).await;
+    let whole = RecordQuery { kind: "Claim".to_owned(), limit: 10, ..RecordQuery::default() };
+    let by_patient = RecordQuery { patients: vec!["pages".to_owned()], ..whole.clone() };
+    let by_token = RecordQuery { tokens: vec![vec!["pages".to_owned()]], ..whole.clone() };
+    for (case, query) in [("type", whole), ("patient", by_patient), ("token", by_token)] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        for size in [10, 10, 5, 0] {
+            let page = house.search(RecordQuery { after, ..query.clone() }).await.unwrap();
+            assert_eq!(page.len(), size, "a page by {case}");
+            seen.extend(page.into_iter().map(|record| record.id));
+            after = seen.last().cloned();
+        }
+        assert!(seen.is_sorted(), "in the order of ids, by {case}");
+        assert_eq!(house.count(query).await.unwrap(), 25, "by {case}");
+    }
+}
+
+/// Sizes around the boundary between row and file, each with bytes of its own.
+fn sizes() -> impl Iterator<Item = (usize, Bytes)> {
+    let sizes = [0, 1, INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 1 << 20];
+    sizes.into_iter().map(|size| (size, Bytes::from(vec![b'x'; size])))
+}
+
+pub(super) async fn contents_come_back_as_they_were(house: &impl House) {
+    for (size, bytes) in sizes() {
+        let digest = Digest::of(&bytes);
+        let record =
+            NewVersion { content: Some(bytes.clone()), ..version("Binary", &size.to_string(), "") };
+        let first_answer =
+            FirstAnswer { body: bytes.clone(), ..answer(&format!("size {size}"), b"") };
+        let unit = Unit {
+            blobs: vec![(digest, bytes.clone()), (digest, bytes.clone())],
+            first_answer: Some(first_answer),
+            records: vec![record],
+            ..unit(40)
+        };
+        assert_eq!(house.commit(unit).await.unwrap(), done(&[1]), "{size} bytes");
+        let again = Unit { blobs: vec![(digest, bytes)], ..super::unit(41) };
+        assert_eq!(house.commit(again).await.unwrap(), done(&[]), "{size} bytes again");
+    }
+    let wrong = Unit { blobs: vec![(Digest::of(b"a"), Bytes::from_static(b"b"))], ..unit(42) };
+    assert!(house.commit(wrong).await.is_err(), "a blob has the digest it comes under");
+    assert_eq!(house.blob(&Digest::of(b"a")).await.unwrap(), None);
+    contents_are_there(house).await;
+}
+
+pub(super) async fn contents_are_there(house: &impl House) {
+    for (size, bytes) in sizes() {
+        let blob = house.blob(&Digest::of(&bytes)).await.unwrap();
+        assert_eq!(blob.as_ref(), Some(&bytes), "a blob of {size} bytes");
+        let record = house.record("Binary", &size.to_string(), None).await.unwrap().unwrap();
+        assert_eq!(record.content.as_ref(), Some(&bytes), "a record of {size} bytes");
+        let hospital = PartnerId::from("hospital");
+        let answer = house.first_answer(&hospital, &format!("size {size}")).await.unwrap();
+        assert_eq!(answer.unwrap().body, bytes, "an answer of {size} bytes");
+    }
+}

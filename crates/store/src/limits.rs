@@ -1,0 +1,56 @@
+//! Every limit of this room, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one content kept in its row; larger ones become files. Up to here a row is faster to
+/// read and write than a file of its own, and most resources are 1 to 4 KB.
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Units that may wait for the writer. At the few thousand units a second a disk takes, this is
+/// well under a second of waiting; whoever comes then is told `Busy` at once.
+pub const QUEUE_UNITS_MAX: usize = 1024;
+
+/// Bytes of content that may wait for the writer: large contents are in files before they queue,
+/// so that only very many rows at once come near it.
+pub const QUEUE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Units that share one database commit. Measured gains flatten here, and the first unit of a
+/// group waits for the last.
+pub const GROUP_UNITS_MAX: usize = 256;
+
+/// Connections that read at the same time. Readings are short, and a house runs beside others.
+pub const READERS_MAX: usize = 4;
+
+/// Readings that may wait for a connection; beyond it `Busy`.
+pub const READS_WAITING_MAX: usize = 4096;
+
+/// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
+/// async thread may do without starving its neighbours.
+pub const HASH_BYTES_INLINE_MAX: usize = 256 * 1024;
+
+/// How long a statement waits for a lock of SQLite: only a backup or a person with a shell can
+/// hold one, since the lock file keeps every other process of ours away.
+pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept per connection: somewhat more than this room has.
+pub const STATEMENTS_KEPT: usize = 128;
+
+/// Pages of the write-ahead log file that stay after its content went to the database (64 MB):
+/// without it one large unit would keep its log for ever.
+pub const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+/// Expired single-use tokens forgotten with each new one, so that no call pays for a long pause.
+pub const USES_FORGOTTEN_MAX: u32 = 64;
+
+/// A checkpoint is due once so many entries are not signed.
+pub const CHECKPOINT_ENTRIES: u64 = 10_000;
+
+/// A checkpoint is due once the oldest unsigned entry is so old.
+pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+
+/// Entries read at once while proving: some 500 KB of memory.
+pub const VERIFY_PAGE: u32 = 1_000;
+
+/// How many lines removed or inserted in one place are recognised as such, rather than as a
+/// change of the line behind them.
+pub const SHIFT_MAX: u64 = 16;

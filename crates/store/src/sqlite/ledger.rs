@@ -1,0 +1,173 @@
+//! Ledger: lines at the end of their chains, and checkpoints over them.
+//!
+//! Comes in   events with their chains; the key that signs.
+//! Goes out   entries and checkpoints as they were written.
+//! Never      changes or removes a line (triggers refuse it), and never signs one whose hash is
+//!            not its own.
+//!
+//! The house counts its lines in a place of their own. A tail cut off leaves the count behind, so
+//! that readings report it and the next line leaves a gap instead of taking the place.
+
+use exchange::ledger::entry_hash;
+use exchange::{Chain, Digest, Entry, Event};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::row::{all, digest, first, int, micros, number, run, time};
+use crate::house::{Checkpoint, Error};
+use crate::proof::{LedgerKey, Tree};
+
+const COLUMNS: &str = "seq, at, chain, body, prev, hash";
+
+fn read(row: &Row<'_>) -> Result<Entry, Error> {
+    let seq = number(row, "seq")?;
+    let chain: String = row.get("chain")?;
+    let chain = chain
+        .parse::<Chain>()
+        .map_err(|_| Error::Damaged(format!("ledger line {seq} names no known chain")))?;
+    Ok(Entry {
+        seq,
+        at: time(row.get("at")?)?,
+        chain,
+        body: row.get("body")?,
+        prev: digest(row, "prev")?,
+        hash: digest(row, "hash")?,
+    })
+}
+
+/// Writes lines behind the last.
+pub(super) fn write(
+    db: &Connection,
+    house: i64,
+    at: Timestamp,
+    lines: &[(Chain, Event)],
+) -> Result<(), Error> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut seq = count(db, house)?;
+    for (chain, event) in lines {
+        seq += 1;
+        let select = "SELECT hash FROM entries WHERE house = ?1 AND chain = ?2
+            ORDER BY seq DESC LIMIT 1";
+        let prev = first(db, select, params![house, chain.to_string()], |row| digest(row, "hash"))?;
+        let prev = prev.unwrap_or(Digest([0; 32]));
+        let entry = Entry::new(seq, at, chain.clone(), event, prev);
+        let insert = "INSERT INTO entries (house, seq, at, chain, body, prev, hash)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let chain = entry.chain.to_string();
+        let (at, prev, hash) = (micros(entry.at), entry.prev.0, entry.hash.0);
+        run(db, insert, params![house, int(entry.seq), at, chain, entry.body, prev, hash])?;
+    }
+    run(db, "UPDATE houses SET lines = ?2 WHERE house = ?1", params![house, int(seq)])?;
+    Ok(())
+}
+
+fn count(db: &Connection, house: i64) -> Result<u64, Error> {
+    let select = "SELECT lines FROM houses WHERE house = ?1";
+    Ok(first(db, select, [house], |row| number(row, "lines"))?.unwrap_or(0))
+}
+
+/// A chain's entries, oldest first.
+pub(super) fn story(db: &Connection, house: i64, chain: &Chain) -> Result<Vec<Entry>, Error> {
+    let select =
+        format!("SELECT {COLUMNS} FROM entries WHERE house = ?1 AND chain = ?2 ORDER BY seq");
+    all(db, &select, params![house, chain.to_string()], read)
+}
+
+/// Entries from `seq` on.
+pub(super) fn entries(
+    db: &Connection,
+    house: i64,
+    seq: u64,
+    limit: u32,
+) -> Result<Vec<Entry>, Error> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM entries WHERE house = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3"
+    );
+    let from = i64::try_from(seq).unwrap_or(i64::MAX);
+    let found = all(db, &select, params![house, from, limit], read)?;
+    let written = count(db, house)?;
+    if found.is_empty() && limit > 0 && seq <= written {
+        return Err(Error::Damaged(format!("the ledger's lines {seq} to {written} are missing")));
+    }
+    Ok(found)
+}
+
+/// All checkpoints, oldest first.
+pub(super) fn checkpoints(db: &Connection, house: i64) -> Result<Vec<Checkpoint>, Error> {
+    let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
+        WHERE house = ?1 ORDER BY number";
+    all(db, select, [house], read_checkpoint)
+}
+
+fn read_checkpoint(row: &Row<'_>) -> Result<Checkpoint, Error> {
+    Ok(Checkpoint {
+        number: number(row, "number")?,
+        seq: number(row, "seq")?,
+        at: time(row.get("at")?)?,
+        root: digest(row, "root")?,
+        prev: digest(row, "prev")?,
+        key_id: row.get("key_id")?,
+        signature: row.get("signature")?,
+    })
+}
+
+/// Signs what is not signed yet.
+pub(super) fn checkpoint(
+    db: &Connection,
+    house: i64,
+    at: Timestamp,
+    key: &LedgerKey,
+) -> Result<Option<Checkpoint>, Error> {
+    let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
+        WHERE house = ?1 ORDER BY number DESC LIMIT 1";
+    let last = first(db, select, [house], read_checkpoint)?;
+    let from = last.as_ref().map_or(1, |last| last.seq + 1);
+    let (seq, root) = window(db, house, from)?;
+    if seq < from {
+        return Ok(None);
+    }
+    let mut made = Checkpoint {
+        number: last.as_ref().map_or(1, |last| last.number + 1),
+        seq,
+        at: time(micros(at))?,
+        root,
+        prev: last.map_or(Digest([0; 32]), |last| last.statement_hash()),
+        key_id: key.key_id(),
+        signature: Vec::new(),
+    };
+    made.signature = key.sign(&made.statement());
+    let insert = "INSERT INTO checkpoints (house, number, seq, at, root, prev, key_id, signature)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let (number, seq, at) = (int(made.number), int(made.seq), micros(made.at));
+    let (root, prev) = (made.root.0, made.prev.0);
+    run(db, insert, params![house, number, seq, at, root, prev, made.key_id, made.signature])?;
+    Ok(Some(made))
+}
+
+/// The last line and the Merkle root over all lines from `from` on, each of which must be whole
+/// and in its place: a signature would turn a forgery into the truth.
+fn window(db: &Connection, house: i64, from: u64) -> Result<(u64, Digest), Error> {
+    let select =
+        format!("SELECT {COLUMNS} FROM entries WHERE house = ?1 AND seq >= ?2 ORDER BY seq");
+    let mut statement = db.prepare_cached(&select)?;
+    let mut rows = statement.query(params![house, int(from)])?;
+    let (mut last, mut tree) = (from - 1, Tree::default());
+    while let Some(row) = rows.next()? {
+        let entry = read(row)?;
+        let hash = entry_hash(entry.seq, entry.at, &entry.chain, &entry.body, &entry.prev);
+        if entry.seq != last + 1 || hash != entry.hash {
+            let seq = last + 1;
+            return Err(Error::Damaged(format!("ledger line {seq} is not as it was written")));
+        }
+        last = entry.seq;
+        tree.push(&entry.hash);
+    }
+    match count(db, house)? {
+        written if written == last => Ok((last, tree.root())),
+        written => Err(Error::Damaged(format!(
+            "the ledger ends at line {last}, but {written} were written"
+        ))),
+    }
+}

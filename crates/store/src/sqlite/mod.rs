@@ -1,0 +1,329 @@
+//! SQLite: a house in one file and one folder, for one process.
+//!
+//! Comes in   calls of `House`.
+//! Goes out   what the file holds, and nothing before the disk has it.
+//! Never      opens a house that another process holds, nor one that a newer version wrote.
+//!
+//! ```text
+//! FOLDER/house.lock      held while the house is open
+//! FOLDER/house.sqlite    everything (and its write-ahead log, -wal and -shm)
+//! FOLDER/blobs/          contents above 64 KB, named by a keyed hash
+//! ```
+//!
+//! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
+//! led by the house.
+
+mod content;
+mod ledger;
+mod reader;
+mod record;
+mod row;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod work;
+mod writer;
+
+use bytes::Bytes;
+use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::content::Folder;
+use self::reader::Readers;
+use self::writer::{Outcome, Writer};
+use crate::house::*;
+use crate::limits::{DATABASE_WAIT, HASH_BYTES_INLINE_MAX, LOG_BYTES_KEPT, STATEMENTS_KEPT};
+use crate::proof::LedgerKey;
+
+const DATABASE: &str = "house.sqlite";
+const LOCK: &str = "house.lock";
+const BLOBS: &str = "blobs";
+
+/// A house in a SQLite file. Clones are the same house; the file is given back when the last of
+/// them is dropped, after everything queued has been written.
+#[derive(Clone)]
+pub struct SqliteHouse {
+    shared: Arc<Shared>,
+    house: i64,
+    blob_key: [u8; 32],
+}
+
+/// What the houses of a file share. Fields are dropped in this order: the queue is emptied, the
+/// connections close, the lock goes last.
+struct Shared {
+    writer: Option<Writer>,
+    readers: Arc<Readers>,
+    folder: Arc<Folder>,
+    _lock: Option<File>,
+}
+
+impl fmt::Debug for SqliteHouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqliteHouse({})", self.shared.folder.path().display())
+    }
+}
+
+impl SqliteHouse {
+    /// Opens a house in a folder; creates folder, file and house where they do not exist yet.
+    ///
+    /// # Errors
+    /// `Locked` while another process (or another part of this one) holds the folder;
+    /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
+    /// file is not a whole database.
+    pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        std::fs::create_dir_all(folder)?;
+        let lock = private(&folder.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let file = folder.join(DATABASE);
+        // Created here, so that only its owner can read it; the log inherits that.
+        drop(private(&file)?);
+        let db = Connection::open(&file)?;
+        prepare(&db)?;
+        schema::bring_up(&db)?;
+        let (id, blob_key) = admit(&db, house)?;
+        let blobs = Folder::new(folder.join(BLOBS));
+        blobs.create()?;
+        blobs.sweep(&db)?;
+        File::open(folder)?.sync_all()?;
+        let shared = Shared {
+            writer: Some(Writer::start(db)?),
+            readers: Arc::new(Readers::new(file)),
+            folder: Arc::new(blobs),
+            _lock: Some(lock),
+        };
+        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
+    /// every writing method answers `Unavailable`.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
+    /// does not hold this house.
+    pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        let readers = Readers::new(folder.join(DATABASE));
+        let found = readers.read_now(|db| {
+            schema::check(db)?;
+            find(db, house)
+        })?;
+        let (id, blob_key) =
+            found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
+        let folder = Arc::new(Folder::new(folder.join(BLOBS)));
+        let shared = Shared { writer: None, readers: Arc::new(readers), folder, _lock: None };
+        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// Another house in the same file; created where it does not exist yet.
+    ///
+    /// # Errors
+    /// `Busy`, or `Unavailable` when it cannot be written.
+    pub async fn tenant(&self, house: &HouseId) -> Result<SqliteHouse, Error> {
+        let house = house.clone();
+        let found = self.write(0, move |db| Ok(Outcome::Keep(admit(db, &house)?))).await?;
+        Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
+    }
+
+    async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
+    where
+        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        match &self.shared.writer {
+            Some(writer) => writer.write(bytes, run).await,
+            None => Err(Error::Unavailable("the house is open for reading only".into())),
+        }
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        F: FnOnce(&Connection, i64) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let house = self.house;
+        self.shared.readers.read(move |db| read(db, house)).await
+    }
+
+    /// How contents are read, from rows or files.
+    fn contents(
+        &self,
+    ) -> impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> + Send + use<> {
+        let (folder, key) = (Arc::clone(&self.shared.folder), self.blob_key);
+        move |row, digest| folder.read(&key, row, digest)
+    }
+}
+
+impl House for SqliteHouse {
+    async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
+        let bytes = unit::bytes(&unit);
+        let (folder, key) = (Arc::clone(&self.shared.folder), self.blob_key);
+        let sealed = if bytes > HASH_BYTES_INLINE_MAX || unit::spills(&unit) {
+            let seal = move || unit::seal(&folder, &key, unit);
+            let sealed = tokio::task::spawn_blocking(seal).await;
+            sealed.map_err(|error| Error::Unavailable(Box::new(error)))??
+        } else {
+            unit::seal(&folder, &key, unit)?
+        };
+        let (house, read) = (self.house, self.contents());
+        self.write(sealed.bytes(), move |db| unit::apply(db, house, read, sealed)).await
+    }
+
+    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
+        let house = self.house;
+        self.write(0, move |db| Ok(Outcome::Keep(work::claim(db, house, clock, length, limit)?)))
+            .await
+    }
+
+    async fn release(&self, fence: Fence) -> Result<(), Error> {
+        let house = self.house;
+        self.write(0, move |db| Ok(Outcome::Keep(work::release(db, house, &fence)?))).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        self.read(work::next_due).await
+    }
+
+    async fn work(&self, id: &str) -> Result<Option<StoredWork>, Error> {
+        let id = id.to_owned();
+        self.read(move |db, house| work::one(db, house, &id)).await
+    }
+
+    async fn works(&self, query: WorkQuery) -> Result<Vec<StoredWork>, Error> {
+        self.read(move |db, house| work::some(db, house, &query)).await
+    }
+
+    async fn lane_number(&self, lane: &str) -> Result<u64, Error> {
+        let lane = lane.to_owned();
+        self.read(move |db, house| work::lane_number(db, house, &lane)).await
+    }
+
+    async fn story(&self, chain: &Chain) -> Result<Vec<Entry>, Error> {
+        let chain = chain.clone();
+        self.read(move |db, house| ledger::story(db, house, &chain)).await
+    }
+
+    async fn entries(&self, seq: u64, limit: u32) -> Result<Vec<Entry>, Error> {
+        self.read(move |db, house| ledger::entries(db, house, seq, limit)).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
+        self.read(ledger::checkpoints).await
+    }
+
+    async fn checkpoint(
+        &self,
+        at: Timestamp,
+        key: &LedgerKey,
+    ) -> Result<Option<Checkpoint>, Error> {
+        let (house, key) = (self.house, key.clone());
+        self.write(0, move |db| Ok(Outcome::Keep(ledger::checkpoint(db, house, at, &key)?))).await
+    }
+
+    async fn heads(&self, records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
+        let records = records.to_vec();
+        self.read(move |db, house| record::heads(db, house, &records)).await
+    }
+
+    async fn record(
+        &self,
+        kind: &str,
+        id: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Record>, Error> {
+        let (kind, id, read) = (kind.to_owned(), id.to_owned(), self.contents());
+        self.read(move |db, house| record::one(db, house, (&kind, &id), version, read)).await
+    }
+
+    async fn history(&self, kind: &str, id: &str) -> Result<Vec<Record>, Error> {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.read(move |db, house| record::history(db, house, &kind, &id)).await
+    }
+
+    async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
+        let read = self.contents();
+        self.read(move |db, house| record::search(db, house, &query, read)).await
+    }
+
+    async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
+        self.read(move |db, house| record::count(db, house, &query)).await
+    }
+
+    async fn dump(&self) -> Result<Vec<Record>, Error> {
+        self.read(record::dump).await
+    }
+
+    async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        let (digest, read) = (*digest, self.contents());
+        self.read(move |db, house| unit::blob(db, house, &digest, read)).await
+    }
+
+    async fn first_answer(
+        &self,
+        sender: &PartnerId,
+        key: &str,
+    ) -> Result<Option<FirstAnswer>, Error> {
+        let (sender, key, read) = (sender.clone(), key.to_owned(), self.contents());
+        self.read(move |db, house| unit::first_answer(db, house, &sender, &key, read)).await
+    }
+
+    async fn first_use(
+        &self,
+        scope: &str,
+        token: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let house = self.house;
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        let first = move |db: &Connection| unit::first_use(db, house, &mark, until, now);
+        self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
+    }
+}
+
+fn private(file: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(options.open(file)?)
+}
+
+/// Settings of the writing connection. FULL: a commit waits for the disk.
+fn prepare(db: &Connection) -> Result<(), Error> {
+    db.busy_timeout(DATABASE_WAIT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    Ok(())
+}
+
+fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, [u8; 32])>, Error> {
+    let select = "SELECT house, blob_key FROM houses WHERE name = ?1";
+    row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The house's number and the key of its contents; both are made with the house.
+fn admit(db: &Connection, house: &HouseId) -> Result<(i64, [u8; 32]), Error> {
+    if let Some(found) = find(db, house)? {
+        return Ok(found);
+    }
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key)
+        .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
+    let insert = "INSERT INTO houses (name, blob_key) VALUES (?1, ?2)";
+    row::run(db, insert, params![house.as_str(), key])?;
+    Ok((db.last_insert_rowid(), key))
+}

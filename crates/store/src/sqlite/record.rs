@@ -1,0 +1,347 @@
+//! Records: versions filed one behind the other, and searches over the newest.
+//!
+//! Comes in   versions with what they are found by; queries.
+//! Goes out   records, with content where it was asked for.
+//! Never      changes a version that is filed; never finds a deleted record by a search.
+//!
+//! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
+//! tempts it to walk through every record of a type. Who is named by patient is found by patient.
+
+use bytes::Bytes;
+use exchange::{Digest, PartnerId};
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+
+use super::content::Kept;
+use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
+use crate::house::{Error, NewVersion, Record, RecordQuery};
+
+/// The columns of a head; `content` and `file` come on top.
+const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
+    v.digest, v.deleted";
+
+fn read_head(row: &Row<'_>) -> Result<Record, Error> {
+    Ok(Record {
+        kind: row.get("kind")?,
+        id: row.get("id")?,
+        version: number(row, "version")?,
+        last_updated: time(row.get("updated")?)?,
+        owner: PartnerId(row.get("owner")?),
+        receipt: row.get("receipt")?,
+        lane: row.get("lane")?,
+        number: some_number(row, "number")?,
+        digest: digest(row, "digest")?,
+        content: None,
+        deleted: row.get("deleted")?,
+    })
+}
+
+/// How contents are read.
+pub(super) trait Read: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> {}
+impl<F: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>> Read for F {}
+
+fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
+    let mut record = read_head(row)?;
+    if !record.deleted {
+        record.content = read(row, &record.digest)?;
+        if record.content.is_none() {
+            return Err(Error::Damaged("a stored version has no content".to_owned()));
+        }
+    }
+    Ok(record)
+}
+
+/// Files a version as the newest of its record; its number.
+pub(super) fn file(
+    db: &Connection,
+    house: i64,
+    at: Timestamp,
+    version: &NewVersion,
+    content: Option<&Kept>,
+) -> Result<u64, Error> {
+    let (record, newest) = file_head(db, house, at, version, content.is_none())?;
+    let insert = "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
+            number, digest, deleted, file, content)
+        VALUES (:house, :record, :version, :updated, :owner, :receipt, :lane,
+            :number, :digest, :deleted, :file, :content)";
+    let columns = named_params! {
+        ":house": house,
+        ":record": record,
+        ":version": int(newest),
+        ":updated": micros(at),
+        ":owner": version.owner.as_str(),
+        ":receipt": version.receipt,
+        ":lane": version.lane,
+        ":number": version.number.map(int),
+        ":digest": content.map_or_else(|| Digest::of(b""), |kept| kept.digest).0,
+        ":deleted": content.is_none(),
+        ":file": content.and_then(|kept| kept.file),
+        ":content": content.and_then(Kept::inline),
+    };
+    run(db, insert, columns)?;
+    Ok(newest)
+}
+
+/// Brings the record's row and tokens to the new version.
+fn file_head(
+    db: &Connection,
+    house: i64,
+    at: Timestamp,
+    version: &NewVersion,
+    deleted: bool,
+) -> Result<(i64, u64), Error> {
+    let keys = &version.keys;
+    let upsert = "INSERT INTO records (house, kind, id, newest, deleted, updated, owner, patient,
+            encounter, date, status)
+        VALUES (:house, :kind, :id, 1, :deleted, :updated, :owner, :patient,
+            :encounter, :date, :status)
+        ON CONFLICT DO UPDATE SET newest = newest + 1, deleted = excluded.deleted,
+            updated = excluded.updated, owner = excluded.owner, patient = excluded.patient,
+            encounter = excluded.encounter, date = excluded.date, status = excluded.status
+        RETURNING record, newest";
+    let columns = named_params! {
+        ":house": house,
+        ":kind": version.kind,
+        ":id": version.id,
+        ":deleted": deleted,
+        ":updated": micros(at),
+        ":owner": version.owner.as_str(),
+        ":patient": subject(db, house, keys.patient.as_deref())?,
+        ":encounter": subject(db, house, keys.encounter.as_deref())?,
+        ":date": keys.date,
+        ":status": keys.status,
+    };
+    let head = first(db, upsert, columns, |row| Ok((row.get(0)?, number(row, "newest")?)))?;
+    let (record, newest) =
+        head.ok_or_else(|| Error::Unavailable("a record was not written".into()))?;
+    if newest > 1 {
+        let delete = "DELETE FROM tokens WHERE house = ?1 AND record = ?2";
+        run(db, delete, params![house, record])?;
+    }
+    for token in keys.tokens.iter().filter(|_| !deleted) {
+        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        run(db, insert, params![house, version.kind, token, record])?;
+    }
+    Ok((record, newest))
+}
+
+/// The integer that stands for a Patient's or Encounter's id.
+fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    let select = "SELECT subject FROM subjects WHERE house = ?1 AND id = ?2";
+    let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let insert = "INSERT INTO subjects (house, id) VALUES (?1, ?2) RETURNING subject";
+    first(db, insert, params![house, id], |row| Ok(row.get(0)?))
+}
+
+/// The newest versions of these records, without content.
+pub(super) fn heads(
+    db: &Connection,
+    house: i64,
+    records: &[(String, String)],
+) -> Result<Vec<Option<Record>>, Error> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM records r
+            JOIN versions v ON v.house = r.house AND v.record = r.record AND v.version = r.newest
+            WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
+    );
+    records
+        .iter()
+        .map(|(kind, id)| first(db, &select, params![house, kind, id], read_head))
+        .collect()
+}
+
+/// A record's newest version, or the one asked for.
+pub(super) fn one(
+    db: &Connection,
+    house: i64,
+    (kind, id): (&str, &str),
+    version: Option<u64>,
+    read: impl Read,
+) -> Result<Option<Record>, Error> {
+    let select = format!(
+        "SELECT {COLUMNS}, v.content, v.file FROM records r
+            JOIN versions v ON v.house = r.house AND v.record = r.record
+                AND v.version = coalesce(?4, r.newest)
+            WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
+    );
+    let params = params![house, kind, id, version.map(int)];
+    first(db, &select, params, |row| read_whole(row, &read))
+}
+
+/// A record's versions, newest first, without content.
+pub(super) fn history(
+    db: &Connection,
+    house: i64,
+    kind: &str,
+    id: &str,
+) -> Result<Vec<Record>, Error> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM records r
+            JOIN versions v ON v.house = r.house AND v.record = r.record
+            WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3 ORDER BY v.version DESC"
+    );
+    all(db, &select, params![house, kind, id], read_head)
+}
+
+/// Every version of every record, without content.
+pub(super) fn dump(db: &Connection, house: i64) -> Result<Vec<Record>, Error> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM records r
+            JOIN versions v ON v.house = r.house AND v.record = r.record
+            WHERE r.house = ?1 ORDER BY r.kind, r.id, v.version"
+    );
+    all(db, &select, [house], read_head)
+}
+
+/// Newest, undeleted versions that fit.
+pub(super) fn search(
+    db: &Connection,
+    house: i64,
+    query: &RecordQuery,
+    read: impl Read,
+) -> Result<Vec<Record>, Error> {
+    let mut sql = Sql::over(house, query);
+    if let Some(after) = &query.after {
+        sql.and("r.id > {}", after.clone().into());
+    }
+    sql.and("TRUE ORDER BY r.id LIMIT {}", i64::from(query.limit).into());
+    let select = format!(
+        "SELECT {COLUMNS}, v.content, v.file FROM ({}) f
+            CROSS JOIN records r ON r.record = f.record
+            CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
+                AND v.version = r.newest
+            ORDER BY r.id",
+        sql.text
+    );
+    all(db, &select, params_from_iter(sql.values), |row| read_whole(row, &read))
+}
+
+/// How many records fit.
+pub(super) fn count(db: &Connection, house: i64, query: &RecordQuery) -> Result<u64, Error> {
+    let sql = Sql::over(house, query);
+    let select = format!("SELECT count(*) AS number FROM ({})", sql.text);
+    let found = first(db, &select, params_from_iter(sql.values), |row| number(row, "number"))?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Which index leads to the fewest rows: ids, then patients, encounters, tokens, dates.
+enum Way {
+    /// One of the indexes over `records`.
+    Index(&'static str),
+    /// The rows that hold one of the first tokens.
+    Tokens,
+}
+
+impl Way {
+    fn of(query: &RecordQuery) -> Way {
+        let given = |bounds: (bool, bool)| bounds.0 || bounds.1;
+        let date = given((query.date.0.is_some(), query.date.1.is_some()));
+        let updated = given((query.last_updated.0.is_some(), query.last_updated.1.is_some()));
+        match () {
+            () if !query.ids.is_empty() => Way::Index("records_by_id"),
+            () if !query.patients.is_empty() => Way::Index("records_by_patient"),
+            () if !query.encounters.is_empty() => Way::Index("records_by_encounter"),
+            () if !query.tokens.is_empty() => Way::Tokens,
+            () if date => Way::Index("records_by_date"),
+            () if updated => Way::Index("records_by_update"),
+            () => Way::Index("records_by_id"),
+        }
+    }
+}
+
+/// A SELECT of record numbers that grows by conditions; `?1` is the house, `?2` the type, and
+/// `{}` in a condition its value.
+struct Sql {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Sql {
+    fn over(house: i64, query: &RecordQuery) -> Sql {
+        let way = Way::of(query);
+        let from = match way {
+            Way::Index(index) => format!("records r INDEXED BY {index}"),
+            Way::Tokens => "records r NOT INDEXED".to_owned(),
+        };
+        let text = format!(
+            "SELECT r.record FROM {from} WHERE r.house = ?1 AND r.kind = ?2 AND r.deleted = 0"
+        );
+        let values = vec![Value::from(house), Value::from(query.kind.clone())];
+        let mut sql = Sql { text, values };
+        sql.add_lists(query);
+        sql.add_tokens(query, matches!(way, Way::Tokens));
+        sql.add_bounds(query);
+        sql
+    }
+
+    fn and(&mut self, condition: &str, value: Value) {
+        self.values.push(value);
+        self.text.push_str(" AND ");
+        self.text.push_str(&condition.replace("{}", &format!("?{}", self.values.len())));
+    }
+
+    fn add_lists(&mut self, query: &RecordQuery) {
+        let conditions = [
+            ("r.id IN (SELECT value FROM json_each({}))", &query.ids),
+            ("r.status IN (SELECT value FROM json_each({}))", &query.statuses),
+            (
+                "r.patient IN (SELECT s.subject FROM subjects s
+                    WHERE s.house = ?1 AND s.id IN (SELECT value FROM json_each({})))",
+                &query.patients,
+            ),
+            (
+                "r.encounter IN (SELECT s.subject FROM subjects s
+                    WHERE s.house = ?1 AND s.id IN (SELECT value FROM json_each({})))",
+                &query.encounters,
+            ),
+        ];
+        for (condition, values) in conditions {
+            if !values.is_empty() {
+                self.and(condition, list(values).into());
+            }
+        }
+    }
+
+    /// The first tokens lead the way where nothing better does; all others are looked up row by
+    /// row, since a category has a million records where a patient has hundreds.
+    fn add_tokens(&mut self, query: &RecordQuery, lead: bool) {
+        for (position, tokens) in query.tokens.iter().enumerate() {
+            let condition = match lead && position == 0 {
+                true => {
+                    "r.record IN (SELECT t.record FROM tokens t WHERE t.house = ?1
+                        AND t.kind = ?2 AND t.token IN (SELECT value FROM json_each({})))"
+                }
+                false => {
+                    "EXISTS (SELECT 1 FROM tokens t WHERE t.house = ?1 AND t.kind = ?2
+                        AND t.record = r.record
+                        AND t.token IN (SELECT value FROM json_each({})))"
+                }
+            };
+            self.and(condition, list(tokens).into());
+        }
+    }
+
+    fn add_bounds(&mut self, query: &RecordQuery) {
+        let text = |value: &Option<String>| value.clone().map(Value::from);
+        let time = |value: Option<Timestamp>| value.map(|at| Value::from(micros(at)));
+        let owner = query.owner.as_ref().map(PartnerId::to_string);
+        let bounds = [
+            ("r.date >= {}", text(&query.date.0)),
+            ("r.date < {}", text(&query.date.1)),
+            ("r.updated >= {}", time(query.last_updated.0)),
+            ("r.updated < {}", time(query.last_updated.1)),
+            ("r.owner = {}", owner.map(Value::from)),
+        ];
+        for (condition, value) in bounds {
+            if let Some(value) = value {
+                self.and(condition, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Rows: between SQLite's columns and the house's types.
+//!
+//! Comes in   rows.
+//! Goes out   values, or `Damaged` where a column cannot be what was written.
+//! Never      quotes a value in an error.
+
+use exchange::Digest;
+use jiff::Timestamp;
+use rusqlite::{Connection, Params, Row};
+
+use crate::house::Error;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match &error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                Error::Damaged("a column holds what was never written there".to_owned())
+            }
+            rusqlite::Error::SqliteFailure(cause, _)
+                if matches!(cause.code, DatabaseCorrupt | NotADatabase) =>
+            {
+                Error::Damaged("the database file is not whole".to_owned())
+            }
+            _ => Error::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::Unavailable(Box::new(error))
+    }
+}
+
+/// All rows of a query.
+pub(super) fn all<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// The first row of a query.
+pub(super) fn first<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(read).transpose()
+}
+
+/// Runs a statement; how many rows it touched.
+pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> Result<usize, Error> {
+    Ok(db.prepare_cached(sql)?.execute(params)?)
+}
+
+/// A time as it is stored: microseconds.
+pub(super) fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// A stored time.
+pub(super) fn time(micros: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_microsecond(micros)
+        .map_err(|_| Error::Damaged("a time lies outside the calendar".to_owned()))
+}
+
+/// A stored digest.
+pub(super) fn digest(row: &Row<'_>, column: &str) -> Result<Digest, Error> {
+    Ok(Digest(row.get(column)?))
+}
+
+/// Numbers are stored as SQLite's signed integers, bit by bit.
+pub(super) fn int(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// A stored number.
+pub(super) fn number(row: &Row<'_>, column: &str) -> Result<u64, Error> {
+    Ok(row.get::<_, i64>(column)?.cast_unsigned())
+}
+
+/// A stored number that may be absent.
+pub(super) fn some_number(row: &Row<'_>, column: &str) -> Result<Option<u64>, Error> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(i64::cast_unsigned))
+}
+
+/// A list as one parameter, to be read by `json_each`: so a statement has one shape, however
+/// long the list is.
+pub(super) fn list(values: &[String]) -> String {
+    serde_json::Value::from(values).to_string()
+}

@@ -1,0 +1,227 @@
+//! Unit: one unit of work inside its savepoint.
+//!
+//! Comes in   a unit whose large contents are in files already.
+//! Goes out   `Done` with its rows, or the reason why none were written.
+//! Never      leaves half a unit: whoever calls takes back what an error leaves behind.
+//!
+//! The order of the questions is the order of their force: a repeated key is answered as before
+//! even by a worker that was overtaken, and a worker that was overtaken need not know what else
+//! has changed.
+
+use bytes::Bytes;
+use exchange::{Digest, PartnerId};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, named_params, params};
+
+use super::content::{Folder, Kept};
+use super::row::{digest, first, int, micros, run};
+use super::writer::Outcome;
+use super::{ledger, record, work};
+use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
+use crate::limits::INLINE_BYTES_MAX;
+
+/// A unit with its contents kept: hashed, and the large ones on the disk.
+pub(super) struct Sealed {
+    /// The unit without its contents.
+    pub(super) unit: Unit,
+    /// Contents of its records, in their order; `None` for deletions.
+    pub(super) contents: Vec<Option<Kept>>,
+    /// Its blobs.
+    pub(super) blobs: Vec<Kept>,
+    /// Body of its first answer.
+    pub(super) answer: Option<Kept>,
+}
+
+impl Sealed {
+    /// Bytes that wait in memory for the writer.
+    pub(super) fn bytes(&self) -> usize {
+        let contents = self.contents.iter().flatten().chain(&self.blobs).chain(&self.answer);
+        let bodies = self.unit.works.iter().map(|work| work.body.len());
+        contents.filter_map(|kept| kept.inline.as_ref()).map(Bytes::len).chain(bodies).sum()
+    }
+}
+
+fn contents(unit: &Unit) -> impl Iterator<Item = &Bytes> {
+    let records = unit.records.iter().filter_map(|version| version.content.as_ref());
+    let blobs = unit.blobs.iter().map(|(_, bytes)| bytes);
+    records.chain(blobs).chain(unit.first_answer.iter().map(|answer| &answer.body))
+}
+
+/// Bytes of content that a unit carries.
+pub(super) fn bytes(unit: &Unit) -> usize {
+    contents(unit).map(Bytes::len).sum()
+}
+
+/// Whether some content goes to a file.
+pub(super) fn spills(unit: &Unit) -> bool {
+    contents(unit).any(|bytes| bytes.len() > INLINE_BYTES_MAX)
+}
+
+/// Hashes and keeps a unit's contents.
+///
+/// # Errors
+/// When the disk takes no more, or when a blob is not what its digest says.
+pub(super) fn seal(folder: &Folder, key: &[u8; 32], mut unit: Unit) -> Result<Sealed, Error> {
+    // Times are kept in microseconds: what is read back equals what was hashed.
+    unit.at = super::row::time(micros(unit.at))?;
+    let keep_version = |version: &mut NewVersion| {
+        version.content.take().map(|bytes| folder.keep(key, &bytes)).transpose()
+    };
+    let contents: Vec<_> =
+        unit.records.iter_mut().map(keep_version).collect::<Result<_, Error>>()?;
+    let keep_blob = |(named, bytes): (Digest, Bytes)| match folder.keep(key, &bytes)? {
+        kept if kept.digest == named => Ok(kept),
+        _ => Err(Error::Damaged("a blob does not have the digest it comes under".to_owned())),
+    };
+    let blobs: Vec<_> =
+        std::mem::take(&mut unit.blobs).into_iter().map(keep_blob).collect::<Result<_, Error>>()?;
+    let body = unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body));
+    let answer = body.map(|body| folder.keep(key, &body)).transpose()?;
+    let mut kept = contents.iter().flatten().chain(&blobs).chain(&answer);
+    if kept.any(|kept| kept.file.is_some()) {
+        folder.settle()?;
+    }
+    Ok(Sealed { unit, contents, blobs, answer })
+}
+
+/// Runs a unit in its savepoint.
+pub(super) fn apply(
+    db: &Connection,
+    house: i64,
+    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
+    sealed: Sealed,
+) -> Result<Outcome<Commit>, Error> {
+    let Sealed { unit, contents, blobs, answer } = sealed;
+    if let Some(new) = &unit.first_answer
+        && let Some(before) = first_answer(db, house, &new.sender, &new.key, &read)?
+    {
+        let same = before.digest == new.digest;
+        return Ok(Outcome::Undo(if same { Commit::Repeated(before) } else { Commit::Conflict }));
+    }
+    if let Some(fence) = &unit.fence
+        && !work::holds(db, house, fence, unit.at)?
+    {
+        return Ok(Outcome::Undo(Commit::Overtaken));
+    }
+    for expect in &unit.expects {
+        if !meets(db, house, expect)? {
+            return Ok(Outcome::Undo(Commit::Stale));
+        }
+    }
+    ledger::write(db, house, unit.at, &unit.lines)?;
+    if !work::write(db, house, &unit)? {
+        return Ok(Outcome::Undo(Commit::Stale));
+    }
+    let mut versions = Vec::with_capacity(unit.records.len());
+    for (version, content) in unit.records.iter().zip(&contents) {
+        versions.push(record::file(db, house, unit.at, version, content.as_ref())?);
+    }
+    for kept in &blobs {
+        write_blob(db, house, kept)?;
+    }
+    if let (Some(new), Some(body)) = (&unit.first_answer, &answer) {
+        write_first_answer(db, house, new, body)?;
+    }
+    Ok(Outcome::Keep(Commit::Done { versions }))
+}
+
+fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {
+    Ok(match expect {
+        Expect::Version { kind, id, version } => {
+            let select = "SELECT newest FROM records WHERE house = ?1 AND kind = ?2 AND id = ?3";
+            let found = first(db, select, params![house, kind, id], |row| Ok(row.get(0)?))?;
+            found == version.map(int)
+        }
+        Expect::LaneNumber { lane, number } => work::lane_number(db, house, lane)? == *number,
+        Expect::WorkRevision { id, revision } => {
+            let select = "SELECT revision FROM works WHERE house = ?1 AND id = ?2";
+            let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
+            found == revision.map(int)
+        }
+    })
+}
+
+fn write_blob(db: &Connection, house: i64, kept: &Kept) -> Result<(), Error> {
+    let insert = "INSERT INTO blobs (house, digest, file, content) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO NOTHING";
+    run(db, insert, params![house, kept.digest.0, kept.file, kept.inline()])?;
+    Ok(())
+}
+
+fn write_first_answer(
+    db: &Connection,
+    house: i64,
+    answer: &FirstAnswer,
+    body: &Kept,
+) -> Result<(), Error> {
+    let insert = "INSERT INTO first_answers
+        (house, sender, key, digest, status, headers, body, file, content) VALUES
+        (:house, :sender, :key, :digest, :status, :headers, :body, :file, :content)";
+    let headers = serde_json::to_string(&answer.headers);
+    let headers = headers.map_err(|error| Error::Unavailable(Box::new(error)))?;
+    let columns = named_params! {
+        ":house": house,
+        ":sender": answer.sender.as_str(),
+        ":key": answer.key,
+        ":digest": answer.digest.0,
+        ":status": answer.status,
+        ":headers": headers,
+        ":body": body.digest.0,
+        ":file": body.file,
+        ":content": body.inline(),
+    };
+    run(db, insert, columns)?;
+    Ok(())
+}
+
+/// A stored content.
+pub(super) fn blob(
+    db: &Connection,
+    house: i64,
+    digest: &Digest,
+    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
+) -> Result<Option<Bytes>, Error> {
+    let select = "SELECT file, content FROM blobs WHERE house = ?1 AND digest = ?2";
+    Ok(first(db, select, params![house, digest.0], |row| read(row, digest))?.flatten())
+}
+
+/// The first answer to a key.
+pub(super) fn first_answer(
+    db: &Connection,
+    house: i64,
+    sender: &PartnerId,
+    key: &str,
+    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
+) -> Result<Option<FirstAnswer>, Error> {
+    let select = "SELECT digest, status, headers, body, file, content FROM first_answers
+        WHERE house = ?1 AND sender = ?2 AND key = ?3";
+    first(db, select, params![house, sender.as_str(), key], |row| {
+        let headers: String = row.get("headers")?;
+        let headers = serde_json::from_str(&headers)
+            .map_err(|_| Error::Damaged("the headers of an answer cannot be read".to_owned()))?;
+        Ok(FirstAnswer {
+            sender: sender.clone(),
+            key: key.to_owned(),
+            digest: digest(row, "digest")?,
+            status: row.get("status")?,
+            headers,
+            body: read(row, &digest(row, "body")?)?.unwrap_or_default(),
+        })
+    })
+}
+
+/// Whether a token is used for the first time before `until`.
+pub(super) fn first_use(
+    db: &Connection,
+    house: i64,
+    mark: &Digest,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let forget = "DELETE FROM uses WHERE house = ?1 AND mark IN
+        (SELECT mark FROM uses WHERE house = ?1 AND until <= ?2 ORDER BY until LIMIT ?3)";
+    run(db, forget, params![house, micros(now), crate::limits::USES_FORGOTTEN_MAX])?;
+    let insert = "INSERT INTO uses (house, mark, until) VALUES (?1, ?2, ?3)
+        ON CONFLICT DO UPDATE SET until = excluded.until WHERE until <= ?4";
+    Ok(run(db, insert, params![house, mark.0, micros(until), micros(now)])? == 1)
+}

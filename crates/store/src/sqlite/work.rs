@@ -1,0 +1,348 @@
+//! Work: rows of work, their lanes, and leases on them.
+//!
+//! Comes in   rows to write, claims and releases, always with the time.
+//! Goes out   leases with their fences; rows.
+//! Never      leases two rows of a lane, nor a later one while an earlier one still has a due.
+//!
+//! Who may write a row that is leased. The holder, by its fence, as often as it likes while the
+//! lease lasts; the lease ends when the row's `due` becomes `None`. Anybody else only by naming
+//! the revision it has read (`Expect::WorkRevision`), as `release` and `withdraw` of a person do;
+//! that ends the lease and raises the fence, so that the holder's next write is `Overtaken` and
+//! what the person decided stands. Without the revision it is `Stale`: a write that knows nothing
+//! of a worker's progress must not undo it. A lease that has run out binds nobody.
+
+use exchange::PartnerId;
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::row::{all, first, int, list, micros, number, run, some_number, time};
+use crate::house::*;
+
+const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
+    body, revision, created, changed, fence";
+
+fn kind_code(kind: WorkKind) -> i64 {
+    match kind {
+        WorkKind::Trigger => 1,
+        WorkKind::Push => 2,
+        WorkKind::Submission => 3,
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<StoredWork, Error> {
+    let kind = match row.get::<_, i64>("kind")? {
+        1 => WorkKind::Trigger,
+        2 => WorkKind::Push,
+        3 => WorkKind::Submission,
+        _ => return Err(Error::Damaged("a row of work is of no known kind".to_owned())),
+    };
+    let work = Work {
+        id: row.get("id")?,
+        kind,
+        lane: row.get("lane")?,
+        partner: row.get::<_, Option<String>>("partner")?.map(PartnerId),
+        dossier: row.get("dossier")?,
+        trigger: row.get("cause")?,
+        label: row.get("label")?,
+        number: some_number(row, "number")?,
+        state: row.get("state")?,
+        due: row.get::<_, Option<i64>>("due")?.map(time).transpose()?,
+        body: row.get("body")?,
+    };
+    Ok(StoredWork {
+        work,
+        revision: number(row, "revision")?,
+        created: time(row.get("created")?)?,
+        changed: time(row.get("changed")?)?,
+    })
+}
+
+/// Whether a fence still holds at this time.
+pub(super) fn holds(
+    db: &Connection,
+    house: i64,
+    fence: &Fence,
+    at: Timestamp,
+) -> Result<bool, Error> {
+    let select = "SELECT 1 FROM works
+        WHERE house = ?1 AND id = ?2 AND fence = ?3 AND leased_until > ?4";
+    let params = params![house, fence.work, int(fence.number), micros(at)];
+    Ok(first(db, select, params, |_| Ok(()))?.is_some())
+}
+
+/// What must be known of a row before it is replaced.
+struct Before {
+    row: i64,
+    lane: String,
+    steady: [Option<String>; 4],
+    kind: i64,
+    leased_until: Option<i64>,
+}
+
+fn before(db: &Connection, house: i64, id: &str) -> Result<Option<Before>, Error> {
+    let select = "SELECT work, lane, partner, dossier, cause, label, kind, leased_until
+        FROM works WHERE house = ?1 AND id = ?2";
+    first(db, select, params![house, id], |row| {
+        Ok(Before {
+            row: row.get(0)?,
+            lane: row.get(1)?,
+            steady: [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?],
+            kind: row.get(6)?,
+            leased_until: row.get(7)?,
+        })
+    })
+}
+
+/// Writes a unit's rows of work; `false`: one is leased to somebody else.
+pub(super) fn write(db: &Connection, house: i64, unit: &Unit) -> Result<bool, Error> {
+    let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
+    for work in &unit.works {
+        let highest = lanes.entry(work.lane.clone()).or_default();
+        *highest = work.number.unwrap_or(0).max(*highest);
+        match before(db, house, &work.id)? {
+            None => insert(db, house, unit.at, work)?,
+            Some(before) => {
+                let Some(after) = after(unit, work, &before) else { return Ok(false) };
+                replace(db, unit.at, work, &before, after)?;
+                if before.lane != work.lane {
+                    lanes.entry(before.lane).or_default();
+                }
+            }
+        }
+    }
+    for (lane, number) in &lanes {
+        look_again(db, house, lane, *number)?;
+    }
+    Ok(true)
+}
+
+/// What becomes of a row's lease when the row is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It goes on (or there is none).
+    Stays,
+    /// The holder has ended it.
+    Ends,
+    /// Somebody else has ended it: the holder is overtaken.
+    Broken,
+}
+
+/// `None`: the row may not be written.
+fn after(unit: &Unit, work: &Work, before: &Before) -> Option<After> {
+    let Some(until) = before.leased_until else { return Some(After::Stays) };
+    let held = unit.fence.as_ref().is_some_and(|fence| fence.work == work.id);
+    let named = unit
+        .expects
+        .iter()
+        .any(|expect| matches!(expect, Expect::WorkRevision { id, .. } if *id == work.id));
+    match work.due {
+        Some(_) if held => Some(After::Stays),
+        None if held => Some(After::Ends),
+        _ if named || until <= micros(unit.at) => Some(After::Broken),
+        _ => None,
+    }
+}
+
+fn insert(db: &Connection, house: i64, at: Timestamp, work: &Work) -> Result<(), Error> {
+    let insert = "INSERT INTO works (house, id, kind, lane, partner, dossier, cause, label,
+            number, state, due, body, revision, created, changed)
+        VALUES (:house, :id, :kind, :lane, :partner, :dossier, :cause, :label,
+            :number, :state, :due, :body, 1, :at, :at)";
+    let columns = named_params! {
+        ":house": house,
+        ":id": work.id,
+        ":kind": kind_code(work.kind),
+        ":lane": work.lane,
+        ":partner": work.partner.as_ref().map(PartnerId::as_str),
+        ":dossier": work.dossier,
+        ":cause": work.trigger,
+        ":label": work.label,
+        ":number": work.number.map(int),
+        ":state": work.state,
+        ":due": work.due.map(micros),
+        ":body": work.body,
+        ":at": micros(at),
+    };
+    run(db, insert, columns)?;
+    Ok(())
+}
+
+/// Replaces a row. SQLite rewrites every index over a column that an UPDATE names, so those that
+/// hardly ever change are named only when they do.
+fn replace(
+    db: &Connection,
+    at: Timestamp,
+    work: &Work,
+    before: &Before,
+    after: After,
+) -> Result<(), Error> {
+    let update = "UPDATE works SET number = :number, state = :state, due = :due, body = :body,
+            revision = revision + 1, changed = :at, fence = fence + :raise,
+            leased_until = CASE WHEN :ends THEN NULL ELSE leased_until END
+        WHERE work = :work";
+    let columns = named_params! {
+        ":work": before.row,
+        ":number": work.number.map(int),
+        ":state": work.state,
+        ":due": work.due.map(micros),
+        ":body": work.body,
+        ":at": micros(at),
+        ":raise": i64::from(after == After::Broken),
+        ":ends": after != After::Stays,
+    };
+    run(db, update, columns)?;
+    let partner = work.partner.as_ref().map(PartnerId::to_string);
+    let steady = [&partner, &work.dossier, &work.trigger, &work.label];
+    if steady.into_iter().eq(&before.steady)
+        && work.lane == before.lane
+        && kind_code(work.kind) == before.kind
+    {
+        return Ok(());
+    }
+    let update = "UPDATE works SET partner = ?2, dossier = ?3, cause = ?4, label = ?5, lane = ?6,
+        kind = ?7 WHERE work = ?1";
+    let [partner, dossier, cause, label] = steady;
+    let kind = kind_code(work.kind);
+    run(db, update, params![before.row, partner, dossier, cause, label, work.lane, kind])?;
+    Ok(())
+}
+
+/// Brings a lane's row up to date with its rows of work.
+fn look_again(db: &Connection, house: i64, lane: &str, number: u64) -> Result<(), Error> {
+    let next = "SELECT work, due FROM works INDEXED BY works_waiting
+        WHERE house = ?1 AND lane = ?2 AND due IS NOT NULL ORDER BY work LIMIT 1";
+    let next = first(db, next, params![house, lane], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    let leased = "SELECT max(leased_until) FROM works INDEXED BY works_leased
+        WHERE house = ?1 AND lane = ?2 AND leased_until IS NOT NULL";
+    let leased = first(db, leased, params![house, lane], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+    let ready = next.map(|(_, due)| due.max(leased.flatten().unwrap_or(i64::MIN)));
+    let upsert = "INSERT INTO lanes (house, lane, number, next, ready) VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT DO UPDATE SET number = max(number, excluded.number), next = excluded.next,
+            ready = excluded.ready";
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    run(db, upsert, params![house, lane, number, next.map(|(row, _)| row), ready])?;
+    Ok(())
+}
+
+/// Leases rows; see `House::claim`.
+pub(super) fn claim(
+    db: &Connection,
+    house: i64,
+    clock: Clock,
+    length: Duration,
+    limit: u32,
+) -> Result<Vec<Lease>, Error> {
+    let now = match clock {
+        Clock::At(at) => micros(at),
+        Clock::Database => database_time(db)?,
+    };
+    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    let until = now.saturating_add(length).min(micros(Timestamp::MAX));
+    let select = "SELECT lane, next FROM lanes INDEXED BY lanes_by_ready
+        WHERE house = ?1 AND ready <= ?2 AND next IS NOT NULL ORDER BY ready, next LIMIT ?3";
+    let ready = all(db, select, params![house, now, limit], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    let mut leases = Vec::with_capacity(ready.len());
+    for (lane, row) in ready {
+        run(
+            db,
+            "UPDATE works SET fence = fence + 1, leased_until = ?2 WHERE work = ?1",
+            params![row, until],
+        )?;
+        let select = format!("SELECT {COLUMNS} FROM works WHERE work = ?1");
+        let lease = first(db, &select, params![row], |row| {
+            let work = read(row)?;
+            let fence = Fence { work: work.work.id.clone(), number: number(row, "fence")? };
+            Ok(Lease { work, fence, until: time(until)? })
+        })?;
+        leases.extend(lease);
+        look_again(db, house, &lane, 0)?;
+    }
+    Ok(leases)
+}
+
+fn database_time(db: &Connection) -> Result<i64, Error> {
+    let select = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
+    first(db, select, [], |row| Ok(row.get(0)?))?
+        .ok_or_else(|| Error::Unavailable("the database has no time".into()))
+}
+
+/// Gives a lease back; one that has passed on is left alone.
+pub(super) fn release(db: &Connection, house: i64, fence: &Fence) -> Result<(), Error> {
+    let update = "UPDATE works SET leased_until = NULL
+        WHERE house = ?1 AND id = ?2 AND fence = ?3 AND leased_until IS NOT NULL RETURNING lane";
+    let params = params![house, fence.work, int(fence.number)];
+    match first(db, update, params, |row| Ok(row.get::<_, String>(0)?))? {
+        Some(lane) => look_again(db, house, &lane, 0),
+        None => Ok(()),
+    }
+}
+
+/// When `claim` may next find something.
+pub(super) fn next_due(db: &Connection, house: i64) -> Result<Option<Timestamp>, Error> {
+    let select = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
+        WHERE house = ?1 AND ready IS NOT NULL";
+    let ready = first(db, select, [house], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+    ready.flatten().map(time).transpose()
+}
+
+/// One row of work.
+pub(super) fn one(db: &Connection, house: i64, id: &str) -> Result<Option<StoredWork>, Error> {
+    let select = format!("SELECT {COLUMNS} FROM works WHERE house = ?1 AND id = ?2");
+    first(db, &select, params![house, id], read)
+}
+
+/// The highest number used in a lane.
+pub(super) fn lane_number(db: &Connection, house: i64, lane: &str) -> Result<u64, Error> {
+    let select = "SELECT number FROM lanes WHERE house = ?1 AND lane = ?2";
+    Ok(first(db, select, params![house, lane], |row| number(row, "number"))?.unwrap_or(0))
+}
+
+/// Rows of work, newest first.
+pub(super) fn some(
+    db: &Connection,
+    house: i64,
+    query: &WorkQuery,
+) -> Result<Vec<StoredWork>, Error> {
+    let mut sql = format!("SELECT {COLUMNS} FROM works WHERE house = ?1");
+    let mut values = vec![Value::from(house)];
+    let mut and = |condition: &str, value: Value| {
+        values.push(value);
+        sql.push_str(" AND ");
+        sql.push_str(&condition.replace("{}", &format!("?{}", values.len())));
+    };
+    if let Some(kind) = query.kind {
+        and("kind = {}", kind_code(kind).into());
+    }
+    if !query.states.is_empty() {
+        and("state IN (SELECT value FROM json_each({}))", list(&query.states).into());
+    }
+    let partner = query.partner.as_ref().map(PartnerId::to_string);
+    let columns = [
+        ("partner = {}", &partner),
+        ("dossier = {}", &query.dossier),
+        ("lane = {}", &query.lane),
+        ("cause = {}", &query.trigger),
+    ];
+    for (condition, value) in columns {
+        if let Some(value) = value {
+            and(condition, value.clone().into());
+        }
+    }
+    if let Some(prefix) = &query.prefix {
+        // Up to the last character there is: a range, so that the indexes serve.
+        and(
+            "(id >= {} AND id < {} || char(1114111)
+                OR label >= {} AND label < {} || char(1114111))",
+            prefix.clone().into(),
+        );
+    }
+    and("TRUE ORDER BY work DESC LIMIT {}", i64::from(query.limit).into());
+    all(db, &sql, params_from_iter(values), read)
+}
