@@ -77,6 +77,9 @@ pub struct KeysFile {
     pub tokens: PathBuf,
     /// ES384 key the command line signs in with when the house runs.
     pub operator: PathBuf,
+    /// Public keys (hex) that signed the ledger before and sign no more.
+    #[serde(default)]
+    pub retired: Vec<String>,
 }
 
 /// `[source]`
@@ -113,7 +116,7 @@ pub struct House {
 impl House {
     /// Reads a house's folder.
     ///
-    /// Errors: `ConfigInvalid`, `BindRefused`.
+    /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
         let text = read_text(&folder.join(FILE))?;
         let file: HouseFile =
@@ -122,7 +125,7 @@ impl House {
         let partners = read_partners(&folder.join(&file.partners))?;
         let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
         let house = House { folder: folder.to_owned(), file, partners, terms };
-        house.check_bind()?;
+        house.check_scheme()?;
         Ok(house)
     }
 
@@ -141,13 +144,20 @@ impl House {
         read_text(&self.path(path))
     }
 
-    /// Design rule: beyond loopback only with TLS and sign-in.
-    fn check_bind(&self) -> Result<(), Issue> {
-        let HouseFile { listen, tls, base_url, .. } = &self.file;
+    /// Whether the house may listen where it is told to: beyond loopback only with TLS and sign-in.
+    ///
+    /// Errors: `BindRefused`.
+    pub fn check_bind(&self) -> Result<(), Issue> {
+        let HouseFile { listen, tls, .. } = &self.file;
         if !listen.ip().is_loopback() && (tls.is_none() || self.partners.is_empty()) {
             let detail = "this house listens beyond loopback without TLS, or without any partner";
             return Err(Issue::new(Code::BindRefused, detail).at("house.toml: listen"));
         }
+        Ok(())
+    }
+
+    fn check_scheme(&self) -> Result<(), Issue> {
+        let HouseFile { tls, base_url, .. } = &self.file;
         let scheme = if tls.is_some() { "https://" } else { "http://" };
         if !base_url.starts_with(scheme) {
             let detail = format!("base_url must begin with {scheme} to fit [tls]");
