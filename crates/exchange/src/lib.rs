@@ -6,16 +6,26 @@
 //!
 //! Why pure: what may leave a house, and what it says about it, must be testable as a table.
 
+pub mod acknowledgement;
 pub mod agreement;
+pub mod answer;
+pub mod assemble;
 pub mod desk;
 pub mod disclosure;
 pub mod id;
 pub mod issue;
 pub mod ledger;
+pub mod limits;
+pub mod member;
 pub mod partner;
+mod place;
+pub mod provenance;
 pub mod push;
-
+pub mod read;
+mod resource_types;
 pub mod sentence;
+pub mod settle;
+pub mod submission;
 
 pub use agreement::Agreement;
 pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};

@@ -44,7 +44,9 @@ pub fn sentence(event: &Event) -> String {
             format!("about to be sent to {endpoint}, attempt {attempt}")
         }
         Event::Answered { status, .. } => format!("the payer answered {status}"),
-        Event::Polling { until, .. } => format!("taken by the payer; its word is asked for at {until}"),
+        Event::Polling { until, .. } => {
+            format!("taken by the payer; its word is asked for at {until}")
+        }
         Event::Settled { level: Level::Taken } => "settled: taken by the payer".to_owned(),
         Event::Settled { level: Level::Accepted } => "settled: accepted by the payer".to_owned(),
         Event::Settled { level: Level::Filed } => "settled: filed by the payer".to_owned(),

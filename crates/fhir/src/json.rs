@@ -11,7 +11,7 @@
 mod place;
 mod reader;
 
-use crate::limits::DOCUMENT_BYTES_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, VALUES_MAX};
 use reader::{Fault, Reader};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -137,7 +137,7 @@ impl<'a> Doc<'a> {
                 (std::str::from_utf8(valid).unwrap_or_default(), Some(error.valid_up_to()))
             }
         };
-        let (tokens, fault) = Reader::read(text);
+        let (tokens, fault) = Reader::read(text, VALUES_MAX);
         let fault = match (fault, broken_at) {
             (None, None) => return Ok(Doc { text, tokens }),
             (None, Some(offset)) => Fault { offset, reason: Reason::Utf8 },

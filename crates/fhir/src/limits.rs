@@ -7,6 +7,13 @@ pub const DEPTH_MAX: usize = 64;
 /// Bytes of one resource or Bundle: positions are kept in 32 bits.
 pub const DOCUMENT_BYTES_MAX: usize = u32::MAX as usize - 1;
 
+/// Values of one document. The largest sample chart has under a million; the position of a value
+/// takes 24 bytes, so a body of nothing but `0,` cannot claim twelve times its own size for long.
+pub const VALUES_MAX: usize = 8_000_000;
+
+/// Characters of an element name or resource type worth reading. R4's longest has 33.
+pub const NAME_CHARS_MAX: usize = 64;
+
 /// Entries of one Bundle. The largest patient of the sample charts has about 9,000; the index of
 /// an entry takes up to a kilobyte, so a body cannot fill the memory with empty entries.
 pub const BUNDLE_ENTRIES_MAX: usize = 50_000;

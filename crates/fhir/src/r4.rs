@@ -35,40 +35,81 @@ pub(crate) enum ValueShape {
 
 struct Types {
     by_name: HashMap<&'static str, Type>,
-    /// Elements of each type, sorted by length and name.
-    elements: Vec<Vec<(&'static str, Shape)>>,
+    elements: Vec<Element>,
+    /// Positions in `elements`, plus one, by hash; 0 where nothing stands.
+    slots: Vec<u16>,
 }
+
+struct Element {
+    of: Type,
+    name: &'static str,
+    shape: Shape,
+}
+
+/// Twice the number of elements of R4 and more, so that a look-up rarely takes a second step.
+const SLOTS: usize = 1 << 15;
 
 static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let lines = || SHAPES.lines().filter(|line| !line.starts_with('#'));
-    let mut types = Types { by_name: HashMap::new(), elements: Vec::new() };
+    let mut types = Types { by_name: HashMap::new(), elements: Vec::new(), slots: vec![0; SLOTS] };
     for (position, line) in lines().enumerate() {
         let name = line.split(' ').next().unwrap_or_default();
         types.by_name.insert(name, Type(position as u16));
     }
-    for line in lines() {
-        let shapes = line.split(' ').skip(1).filter_map(|element| {
-            let (name, shape) = element.split_once('=')?;
-            let repeats = shape.starts_with('*');
-            let value = match shape.trim_start_matches('*') {
-                "string" => ValueShape::String,
-                "number" => ValueShape::Number,
-                "boolean" => ValueShape::Boolean,
-                "Resource" => ValueShape::Resource,
-                of => ValueShape::Object(*types.by_name.get(of)?),
-            };
-            Some((name, Shape { repeats, value }))
-        });
-        let mut shapes: Vec<_> = shapes.collect();
-        shapes.sort_unstable_by_key(|&(name, _)| order(name));
-        types.elements.push(shapes);
+    for (position, line) in lines().enumerate() {
+        for element in line.split(' ').skip(1) {
+            types.add(Type(position as u16), element);
+        }
     }
     types
 });
 
-/// Lengths first: most comparisons of a search then end without looking at the letters.
-fn order(name: &str) -> (usize, &str) {
-    (name.len(), name)
+impl Types {
+    /// Adds an element as the table writes it: `name=*HumanName`.
+    fn add(&mut self, of: Type, element: &'static str) {
+        let Some((name, shape)) = element.split_once('=') else { return };
+        let value = match shape.trim_start_matches('*') {
+            "string" => ValueShape::String,
+            "number" => ValueShape::Number,
+            "boolean" => ValueShape::Boolean,
+            "Resource" => ValueShape::Resource,
+            of => match self.by_name.get(of) {
+                Some(&of) => ValueShape::Object(of),
+                None => return,
+            },
+        };
+        let shape = Shape { repeats: shape.starts_with('*'), value };
+        self.elements.push(Element { of, name, shape });
+        let mut slot = hash(of, name);
+        while self.slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.slots[slot] = self.elements.len() as u16;
+    }
+
+    fn find(&self, of: Type, name: &str) -> Option<Shape> {
+        let mut slot = hash(of, name);
+        loop {
+            let position = usize::from(self.slots[slot]).checked_sub(1)?;
+            let element = &self.elements[position];
+            if element.of == of && element.name == name {
+                return Some(element.shape);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+}
+
+/// Spreads type and name over the slots. The table is fixed, so nobody can choose names that
+/// collide in it; a name that is not in it ends at the first empty slot.
+fn hash(of: Type, name: &str) -> usize {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut sum = u64::from(of.0) ^ (name.len() as u64) << 32;
+    for eight in name.as_bytes().chunks(8) {
+        let word = eight.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+        sum = (sum ^ word).wrapping_mul(ODD).rotate_left(29);
+    }
+    (sum.wrapping_mul(ODD) >> 49) as usize
 }
 
 impl Type {
@@ -79,9 +120,7 @@ impl Type {
 
     /// The shape of one of its elements.
     pub(crate) fn element(self, name: &str) -> Option<Shape> {
-        let elements = TYPES.elements.get(usize::from(self.0))?;
-        let found = elements.binary_search_by(|&(other, _)| order(other).cmp(&order(name)));
-        Some(elements[found.ok()?].1)
+        TYPES.find(self, name)
     }
 }
 
@@ -98,3 +137,23 @@ pub(crate) static KNOWN: LazyLock<Known> = LazyLock::new(|| Known {
     attachment: Type::named("Attachment"),
     element: Type::named("Element"),
 });
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_found_again() {
+        for line in SHAPES.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            let of = Type::named(words.next().unwrap()).unwrap();
+            for (name, shape) in words.map(|word| word.split_once('=').unwrap()) {
+                assert_eq!(of.element(name).unwrap().repeats, shape.starts_with('*'), "{name}");
+            }
+            assert_eq!(of.element("noSuchElement"), None);
+        }
+        assert!(TYPES.elements.len() * 2 < SLOTS);
+        assert!(TYPES.elements.len() < usize::from(u16::MAX));
+    }
+}

@@ -7,6 +7,7 @@
 //! Why an index of positions: rewriting every reference of a resource is then one pass over its
 //! bytes, and the digest of what was read is the digest of what was sent.
 
+use crate::edit::quoted;
 use crate::json::{Doc, Kind, Node, ParseError, Reason, unescape};
 use crate::read::wanted;
 use crate::walk::{self, content};
@@ -106,6 +107,50 @@ impl Resource {
     /// The text of a reference of this resource, escapes resolved.
     pub fn reference_text(&self, reference: &ReferenceSpan) -> Cow<'_, str> {
         unescape(self.slice(&reference.span))
+    }
+
+    /// The resource with other references, in one pass over the bytes and without reading it
+    /// again: `new` gets each reference in document order and answers the text that takes its
+    /// place, or `None` to let it stand. Everything else stays, byte for byte.
+    pub fn rewrite_references(
+        &self,
+        mut new: impl FnMut(ReferenceElement, &str) -> Option<String>,
+    ) -> Resource {
+        let old = &*self.index;
+        let mut out = Vec::with_capacity(self.bytes.len() + 64 * old.references.len());
+        let mut references = Vec::with_capacity(old.references.len());
+        let mut at = 0;
+        for reference in &old.references {
+            let span = &reference.span;
+            out.extend_from_slice(&self.bytes[at..span.start]);
+            let start = out.len();
+            match new(reference.element, &self.reference_text(reference)) {
+                Some(text) => {
+                    let literal = quoted(&text);
+                    out.extend_from_slice(&literal.as_bytes()[1..literal.len() - 1]);
+                }
+                None => out.extend_from_slice(&self.bytes[span.clone()]),
+            }
+            at = span.end;
+            references.push(ReferenceSpan { span: start..out.len(), element: reference.element });
+        }
+        out.extend_from_slice(&self.bytes[at..]);
+        // Whatever stands behind a reference keeps its distance to the end of that reference.
+        let moved = |span: &Range<usize>| {
+            let before = old.references.partition_point(|other| other.span.end <= span.start);
+            let (from, to) = match before.checked_sub(1) {
+                Some(last) => (old.references[last].span.end, references[last].span.end),
+                None => (0, 0),
+            };
+            span.start - from + to..span.end - from + to
+        };
+        let index = Index {
+            kind: moved(&old.kind),
+            id: old.id.as_ref().map(moved),
+            source: old.source.as_ref().map(moved),
+            references,
+        };
+        Resource { bytes: out.into(), index: Arc::new(index) }
     }
 
     /// SHA-256 of the bytes.

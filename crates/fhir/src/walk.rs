@@ -7,6 +7,7 @@
 //!            or cut and never slips through.
 
 use crate::json::{Kind, Node, ParseError, Reason};
+use crate::limits::NAME_CHARS_MAX;
 use crate::r4::{KNOWN, Shape, Type, ValueShape};
 use crate::read::wanted;
 use crate::resource::{ReferenceElement, ReferenceSpan};
@@ -24,7 +25,7 @@ pub(crate) fn check_kind(node: Node<'_, '_>) -> Result<(), ParseError> {
     wanted(node, Kind::String)?;
     let raw = &node.raw()[1..node.raw().len() - 1];
     let good = raw.starts_with(|c: char| c.is_ascii_uppercase())
-        && raw.len() <= 64
+        && raw.len() <= NAME_CHARS_MAX
         && raw.bytes().all(|b| b.is_ascii_alphabetic());
     if good {
         Ok(())

@@ -1,1 +1,20 @@
-//! payer
+//! The receiving house: doors, members, the road from a body at the door to filed records.
+//!
+//! Comes in   pushes of partners, and readers of what was filed.
+//! Goes out   answers after the disk has them; records; held work for a person.
+//! Never      shows one sender another's records, or files for a member nobody found.
+//!
+//! Read `road.rs` first.
+
+pub mod desk;
+pub mod doors;
+pub mod key;
+pub mod limits;
+pub mod register;
+pub mod road;
+pub mod setup;
+
+pub use desk::Desk;
+pub use doors::Doors;
+pub use road::Road;
+pub use setup::{Sender, Setup};

@@ -20,3 +20,6 @@ pub const LIST_ROWS_MAX: u32 = 100_000;
 
 /// Bytes of the member file: some ten million members.
 pub const MEMBER_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// When the capability statement last changed: with a release, never with the day.
+pub const STATEMENT_DATE: &str = "2026-11-22";

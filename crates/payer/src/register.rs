@@ -30,8 +30,8 @@ impl Register {
     /// The members as the file holds them now.
     pub fn members(&self) -> Result<Arc<Members>, Issue> {
         let unreadable = |detail: &str| Issue::new(Code::ConfigInvalid, detail).at("members");
-        let meta = fs::metadata(&self.path)
-            .map_err(|_| unreadable("the member file cannot be read"))?;
+        let meta =
+            fs::metadata(&self.path).map_err(|_| unreadable("the member file cannot be read"))?;
         if meta.len() > MEMBER_FILE_BYTES_MAX {
             return Err(unreadable("the member file is too large"));
         }
@@ -44,7 +44,7 @@ impl Register {
         }
         let text = fs::read_to_string(&self.path)
             .map_err(|_| unreadable("the member file cannot be read"))?;
-        let members = Arc::new(Members::parse(&text)?);
+        let members = Arc::new(Members::read(&text)?);
         *read = Some((stamp, Arc::clone(&members)));
         Ok(members)
     }

@@ -13,7 +13,7 @@ use exchange::desk::{
     CheckLine, Command, Explained, FoundEncounter, IssueWords, Reply, Row, Shown,
 };
 use exchange::{
-    Chain, Code, DecisionRow, Digest, Event, Issue, Phi, Push, Purpose, State, Trigger, TriggerId,
+    Chain, Code, DecisionRow, Digest, Event, Issue, Phi, Purpose, Push, State, Trigger, TriggerId,
     Who,
 };
 use repository::{lookup, store_issue};
@@ -48,9 +48,7 @@ impl Desk {
             Command::Explain { encounter, purpose, who } => {
                 self.explain(encounter, purpose, who).await
             }
-            Command::Find { record_number, date, who } => {
-                self.find(record_number, date, who).await
-            }
+            Command::Find { record_number, date, who } => self.find(record_number, date, who).await,
             Command::List { states, limit } => self.list(states, limit).await,
             Command::Show { id, page } => self.show(&id, page).await,
             Command::Release { id, who, member: None } => self.release(&id, who).await,
@@ -110,7 +108,8 @@ impl Desk {
         let mut rows = Vec::new();
         for stored in &walks {
             let push = read_push(stored)?;
-            let waits = matches!(push.state, State::Due { at, .. } if at > turn::now(&*self.road.clock));
+            let waits =
+                matches!(push.state, State::Due { at, .. } if at > turn::now(&*self.road.clock));
             rests &= stored.work.due.is_none() || waits;
             rows.push(row_of_push(stored, &push));
         }
@@ -257,7 +256,8 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
-            let found = door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
+            let found =
+                door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
             lines.push(line(format!("payer {name}: door"), found));
             let signed = payer.client.get("Patient?_count=1&_id=none").await;
             let signed = match signed {

@@ -19,18 +19,21 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
 use crate::withdraw::withdrawn_walk;
+use bytes::Bytes;
+use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
-use exchange::shape::{self, View};
+use exchange::shape::{self, Audience};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Push, Purpose, State, Stop,
-    Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Purpose, Push, State,
+    Stop, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
+use repository::store_issue;
 use std::sync::Arc;
-use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
+use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -58,8 +61,8 @@ pub struct Prepared {
     pub disclosure: Disclosure,
     /// What would be sent.
     pub shaped: Shaped,
-    /// Whether the subject itself may travel.
-    pub subject_travels: bool,
+    /// Why nothing of it travels, when nothing does.
+    pub nothing: Option<Issue>,
 }
 
 impl Road {
@@ -82,7 +85,7 @@ impl Road {
             works: vec![turn::trigger_row(&trigger)],
             ..Unit::default()
         };
-        self.house.commit(unit).await.map_err(|error| store_issue(&error))?;
+        self.house.commit(unit).await.map_err(store_issue)?;
         (self.setup.passed)("triggered");
         Ok(trigger)
     }
@@ -153,30 +156,23 @@ impl Road {
         payer: &Payer,
     ) -> Result<Prepared, Issue> {
         let encounter = self.encounter(chart, &dossier.subject).await?;
-        let (coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
-        let own = scope.payers.iter().find(|scoped| scoped.partner == dossier.payer);
-        let own = own.map(|scoped| scoped.coverages.clone()).unwrap_or_default();
-        let restrictions = self.restrictions()?;
-        let view = View {
-            restrictions: &restrictions,
+        let (mut coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
+        let own = scope.dossiers.into_iter().find(|scoped| scoped.partner == dossier.payer);
+        let own = own.map(|scoped| scoped.coverages).unwrap_or_default();
+        coverages.retain(|coverage| own.contains(&coverage.local_reference()));
+        let audience = Audience {
             terms: &payer.terms,
             purpose,
-            payer: &dossier.payer,
+            restrictions: &self.restrictions()?,
+            patient: &dossier.patient,
             own_coverages: &own,
             source_base: chart.base_url(),
         };
-        let own_coverages: Vec<_> = coverages
-            .into_iter()
-            .filter(|coverage| own.contains(&coverage.local_reference()))
-            .collect();
-        let patient = dossier.patient.as_str();
-        let collected = collect(chart, &encounter, patient, &own_coverages, &view).await?;
-        let disclosure = shape::shape(&collected.resources, &collected.missing, &view);
-        let subject_travels = disclosure.decisions.iter().any(|decision| {
-            DecisionRow::from(decision).included && decision.reference() == dossier.subject
-        });
+        let collected = collect(chart, &encounter, &coverages, &audience).await?;
+        let disclosure = shape::shape(&collected, &audience);
+        let nothing = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject);
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, chart.base_url())?;
-        Ok(Prepared { disclosure, shaped, subject_travels })
+        Ok(Prepared { disclosure, shaped, nothing })
     }
 
     /// The second half of *assemble*: the comparison with the last revision, number and Bundle.
@@ -186,11 +182,10 @@ impl Road {
         trigger: &Trigger,
         prepared: Prepared,
     ) -> Result<(), Fault> {
-        let Prepared { disclosure, shaped, subject_travels } = prepared;
+        let Prepared { disclosure, shaped, nothing } = prepared;
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
         let decisions = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
-        if !subject_travels {
-            let issue = Issue::new(Code::AllWithheld, "the encounter itself may not travel");
+        if let Some(issue) = nothing {
             let withheld = shaped.withheld;
             turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
             return turn.commit("withheld").await;
@@ -350,18 +345,39 @@ impl Road {
     /// *Acknowledge*: whoever triggered it is told, and what they were told is kept.
     async fn acknowledge(&self, turn: &mut Turn) -> Result<(), Fault> {
         let trigger = self.trigger_of(&turn.push).await?;
-        let at = turn.now();
-        let told = match &turn.push.state {
-            State::Unchanged { push } => self.acknowledgement_of(push.as_str()).await?,
+        let earlier = match &turn.push.state {
+            State::Unchanged { push } => self.acknowledgement_of(push).await?,
             _ => None,
         };
-        let told = match told {
+        let told = match earlier {
             Some(earlier) => earlier,
-            None => self.word(&turn.push, at).await?,
+            None => {
+                let at = turn.now();
+                let contents = self.contents(&turn.push).await?;
+                let answer = match turn.push.answer {
+                    Some(digest) => self.house.blob(&digest).await?,
+                    None => None,
+                };
+                let push = &turn.push;
+                Acknowledgement::of(push, &contents, answer.as_ref(), trigger.at, at)
+                    .to_json()
+                    .into()
+            }
         };
         let acknowledgement = turn.keep(told);
         turn.say(Event::Acknowledged { to: trigger.who.name, acknowledgement });
         turn.commit("acknowledged").await
+    }
+
+    /// What was told when the push with this id ended.
+    async fn acknowledgement_of(&self, push: &PushId) -> Result<Option<Bytes>, Fault> {
+        let prefix = Some(push.to_string());
+        let query = WorkQuery { prefix, limit: 1, ..WorkQuery::default() };
+        let row = self.house.works(query).await?.into_iter().next();
+        match row.and_then(|row| turn::read(&row.work)?.acknowledgement) {
+            Some(digest) => Ok(self.house.blob(&digest).await?),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
@@ -369,7 +385,8 @@ impl Road {
             Issue::new(Code::RestrictionsUnreadable, "the table of restrictions cannot be read")
                 .at("restrictions")
         })?;
-        Restrictions::parse(&text, "restrictions")
+        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
+        Restrictions::parse(&text, "restrictions", &partners)
     }
 
     /// The payer of a dossier, as configured.
@@ -422,7 +439,10 @@ fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fa
 
 /// The dossier's latest revision, where it stands and holds the same. One that was refused or
 /// taken back does not stand: the same content may go again.
-pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<exchange::PushId> {
+pub(crate) fn same_as_latest(
+    revisions: &[(StoredWork, Push)],
+    shaped: &Shaped,
+) -> Option<exchange::PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
     let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();

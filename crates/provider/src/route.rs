@@ -8,7 +8,7 @@ use crate::limits::DOOR_AGE_MAX;
 use crate::setup::Payer;
 use exchange::desk::Door;
 use exchange::{Agreement, Code, Issue, PartnerId};
-use fhir::{Doc, versions};
+use fhir::{Doc, Versions};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -53,9 +53,10 @@ async fn check(payer: &Payer, base_url: String) -> Result<Door, Issue> {
         return Err(Issue::new(Code::PayerUntrusted, detail).at("base_url"));
     }
     let answer = payer.client.get_open("$versions").await.map_err(|error| away(&error))?;
-    let versions = versions::read(answer.body())
+    let status = answer.status();
+    let versions = Versions::parse(answer.into_body())
         .map_err(|_| mismatch("the payer's $versions cannot be read", "$versions"))?;
-    if answer.status() != 200 || !versions.versions.iter().any(|v| v == "4.0" || v == "4.0.1") {
+    if status != 200 || !versions.speaks("4.0") {
         return Err(mismatch("the payer's $versions does not offer 4.0", "$versions"));
     }
     let answer = payer.client.get_open("metadata").await.map_err(|error| away(&error))?;

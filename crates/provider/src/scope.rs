@@ -9,7 +9,8 @@ use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
 use crate::turn::{self, Fault};
-use exchange::scope::{self, Scope};
+use exchange::scope::{self, Question, Scope};
+use exchange::shape;
 use exchange::settle;
 use exchange::{Chain, Code, Dossier, Event, Issue, PartnerId, Purpose, Push, Trigger, WalkId};
 use fhir::Resource;
@@ -91,7 +92,7 @@ impl Road {
         purpose: Option<Purpose>,
     ) -> Concerned {
         let encounter = self.encounter(chart, subject).await?;
-        let patient = scope::patient(&encounter, chart.base_url())?;
+        let patient = patient(&encounter, chart.base_url())?;
         let (_, scope) = self.scope(chart, &encounter, purpose).await?;
         let dossier = |payer: PartnerId| Dossier {
             patient: patient.clone(),
@@ -99,7 +100,7 @@ impl Road {
             kind: "encounter".into(),
             subject: subject.to_owned(),
         };
-        let walks = scope.payers.into_iter().map(|one| (dossier(one.partner), one.purpose));
+        let walks = scope.dossiers.into_iter().map(|one| (dossier(one.partner), one.purpose));
         Ok((walks.collect(), scope.issues))
     }
 
@@ -110,17 +111,26 @@ impl Road {
         encounter: &Resource,
         purpose: Option<Purpose>,
     ) -> Result<(Vec<Resource>, Scope), Issue> {
-        let patient = scope::patient(encounter, chart.base_url())?;
+        let patient = patient(encounter, chart.base_url())?;
         let coverages = chart.search("Coverage", &[("patient", &patient)]).await?;
-        let mut payors = Vec::new();
+        let mut organizations = Vec::new();
         for coverage in &coverages {
-            for (kind, id) in scope::payors(coverage, chart.base_url()) {
-                payors.extend(chart.read(&kind, &id).await?);
+            for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {
+                if kind == "Organization" {
+                    organizations.extend(chart.read(&kind, &id).await?);
+                }
             }
         }
-        let terms: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
-        let scope =
-            scope::scope(encounter, &coverages, &payors, &terms, purpose, chart.base_url());
+        let agreements: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
+        let scope = scope::scope(&Question {
+            patient: &patient,
+            encounter,
+            purpose,
+            coverages: &coverages,
+            organizations: &organizations,
+            agreements: &agreements,
+            source_base: chart.base_url(),
+        });
         Ok((coverages, scope))
     }
 
@@ -161,4 +171,16 @@ impl Road {
 fn say(unit: &mut Unit, trigger: &mut Trigger, event: Event) {
     trigger.apply(unit.at, &event);
     unit.lines.push((Chain::House, event));
+}
+
+/// `Patient.id` in the source, of an encounter's subject.
+pub fn patient(encounter: &Resource, source_base: &str) -> Result<String, Issue> {
+    let doc = encounter.doc();
+    let subject = doc.root().get("subject").and_then(|subject| subject.get("reference")?.text());
+    let target = subject.and_then(|text| shape::target(&text, source_base));
+    match target {
+        Some((kind, id)) if kind == "Patient" => Ok(id),
+        _ => Err(Issue::new(Code::SourceUnreadable, "the encounter does not say whose it is")
+            .at("Encounter.subject.reference")),
+    }
 }

@@ -10,9 +10,9 @@ use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
 use crate::scope::{Concerned, WITHDRAW};
 use crate::turn::{self, Fault};
-use exchange::assemble::{self, Envelope, Payload};
+use exchange::assemble::{self, Content, Envelope, Payload};
+use exchange::id::derived_id;
 use exchange::{Code, Dossier, Issue, Push, Trigger};
-use fhir::bundle::{Bundle, Method};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -56,29 +56,32 @@ impl Road {
         let Some(made) = &last.assembled else { return Ok(None) };
         let mut records = Records::new();
         for sent in &own {
-            records.extend(self.contents(sent).await?);
+            records.extend(self.records(sent).await?);
         }
         for others in by_dossier.values() {
             if let Some(latest) = others.iter().max_by_key(|push| number(push)) {
-                let kept = self.contents(latest).await?;
+                let kept = self.records(latest).await?;
                 records.retain(|record| !kept.contains(record));
             }
         }
         let records: Vec<_> = records.into_iter().collect();
         let reason = "withdrawn by the sending house";
-        Ok(Some(assemble::withdrawal(&records, &made.push, reason, envelope)))
+        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
+        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
 
     /// The records a push put at the payer, its own Provenance aside.
-    async fn contents(&self, push: &Push) -> Result<Records, Fault> {
-        let Some(made) = &push.assembled else { return Ok(Records::new()) };
+    async fn records(&self, push: &Push) -> Result<Records, Fault> {
+        let contents = self.contents(push).await?.into_iter();
+        let put = contents.filter(|one| one.digest.is_some() && one.kind != "Provenance");
+        Ok(put.map(|one| (one.kind, one.id)).collect())
+    }
+
+    /// What a push holds, in the order of its Bundle; nothing before *assemble*.
+    pub(crate) async fn contents(&self, push: &Push) -> Result<Vec<Content>, Fault> {
+        let Some(made) = &push.assembled else { return Ok(Vec::new()) };
         let payload = self.house.blob(&made.payload).await?.ok_or(Fault::Unreadable)?;
-        let bundle = Bundle::parse(payload).map_err(|_| Fault::Unreadable)?;
-        let puts = bundle.entries.iter().filter_map(|entry| entry.request.as_ref());
-        let puts = puts.filter(|request| request.method == Method::Put);
-        let records = puts.filter_map(|request| request.url.split_once('/'));
-        let content = records.filter(|(kind, _)| *kind != "Provenance");
-        Ok(content.map(|(kind, id)| (kind.to_owned(), id.to_owned())).collect())
+        assemble::contents(payload, &self.setup.namespace).map_err(|_| Fault::Unreadable)
     }
 
     /// All other revisions of a walk's dossier.

@@ -116,6 +116,8 @@ const NONE: By = By(&[], &[]);
 const SUBJECT: By = By(&["patient", "subject"], &["subject"]);
 const PATIENT: By = By(&["patient"], &["patient"]);
 const ENCOUNTER: By = By(&["encounter"], &["encounter"]);
+/// The element is there, but R4 has no parameter for it: filed as a key, not offered.
+const ENCOUNTER_UNASKED: By = By(&[], &["encounter"]);
 /// R4 calls it `context` where it may be an EpisodeOfCare too.
 const CONTEXT: By = By(&["context"], &["context"]);
 const PERIOD: By = By(&["date"], &["period.start"]);
@@ -144,7 +146,8 @@ const fn kind(
 #[rustfmt::skip] // a table: one type a row
 const KINDS: &[KindRow] = &[
     kind("Account", SUBJECT, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
-    kind("AllergyIntolerance", PATIENT, NONE, By(&["date"], &["recordedDate"]), NO_STATUS,
+    kind("AllergyIntolerance", PATIENT, ENCOUNTER_UNASKED, By(&["date"], &["recordedDate"]),
+        NO_STATUS,
         &[IDENTIFIER, CATEGORY, CLINICAL_STATUS, Token("code", &["code", "reaction.substance"])]),
     kind("Binary", NONE, NONE, NONE, NO_STATUS, &[]),
     kind("BodyStructure", PATIENT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
@@ -186,7 +189,7 @@ const KINDS: &[KindRow] = &[
     kind("HealthcareService", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("ImagingStudy", SUBJECT, ENCOUNTER, By(&["started"], &["started"]), STATUS,
         &[IDENTIFIER]),
-    kind("Immunization", PATIENT, NONE, By(&["date"], &["occurrenceDateTime"]), STATUS,
+    kind("Immunization", PATIENT, ENCOUNTER_UNASKED, By(&["date"], &["occurrenceDateTime"]), STATUS,
         &[IDENTIFIER, Token("vaccine-code", &["vaccineCode"])]),
     kind("List", SUBJECT, ENCOUNTER, DATE, STATUS, &[IDENTIFIER, CODE]),
     kind("Location", NONE, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),

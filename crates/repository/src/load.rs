@@ -35,6 +35,14 @@ pub struct Loaded {
     pub unchanged: u64,
 }
 
+impl std::ops::AddAssign for Loaded {
+    fn add_assign(&mut self, more: Loaded) {
+        self.created += more.created;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+    }
+}
+
 #[derive(Default)]
 struct Batch {
     items: Vec<Incoming>,
@@ -76,15 +84,15 @@ impl<H: House> Loader<'_, H> {
                 Issue::new(Code::EntryInvalid, detail)
             })?;
             if !batch.takes(&item) {
-                self.file(at, std::mem::take(&mut batch), &mut loaded).await?;
+                loaded += self.file(at, std::mem::take(&mut batch)).await?;
             }
             batch.add(item);
         }
-        self.file(at, batch, &mut loaded).await?;
+        loaded += self.file(at, batch).await?;
         Ok(loaded)
     }
 
-    async fn file(&self, at: Timestamp, batch: Batch, loaded: &mut Loaded) -> Result<(), Issue> {
+    async fn file(&self, at: Timestamp, batch: Batch) -> Result<Loaded, Issue> {
         let (owner, receipt) = (self.owner.clone(), self.receipt.clone());
         let filing = Filing { owner, receipt, lane: None, number: None };
         let names: Vec<_> =
@@ -95,6 +103,7 @@ impl<H: House> Loader<'_, H> {
             let plan = plan.map_err(first)?;
             let counts = [Change::Created, Change::Updated, Change::Unchanged];
             let [created, updated, unchanged] = counts.map(|change| plan.count(change));
+            let part = Loaded { created, updated, unchanged };
             let (expects, records) = (plan.expects, plan.records);
             if !records.is_empty() {
                 let unit = Unit { at, expects, records, ..Unit::default() };
@@ -107,10 +116,7 @@ impl<H: House> Loader<'_, H> {
                     }
                 }
             }
-            loaded.created += created;
-            loaded.updated += updated;
-            loaded.unchanged += unchanged;
-            return Ok(());
+            return Ok(part);
         }
         Err(Issue::new(Code::HouseBusy, "others write the same records all the time"))
     }

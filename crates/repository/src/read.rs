@@ -30,6 +30,11 @@ impl Served {
     pub fn etag(&self) -> String {
         format!("W/\"{}\"", self.version)
     }
+
+    /// `Last-Modified` (RFC 9110 §5.6.7), which knows whole seconds only.
+    pub fn last_modified(&self) -> String {
+        self.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 impl<H: House> Desk<'_, H> {

@@ -29,3 +29,13 @@ pub const PATIENTS_MAX: usize = 10_000;
 
 /// Finished encounters of one generated patient: three months apart, this is about a lifetime.
 pub const ENCOUNTERS_MAX: u32 = 300;
+
+/// Records in a page of the simulated EHR, unless `_count` says otherwise: fewer than the usual
+/// chart of one patient holds, so that whoever reads must follow the `next` links.
+pub const EHR_PAGE_RECORDS: u32 = 50;
+
+/// Records in a page of the simulated EHR at most, as real EHRs bound them.
+pub const EHR_PAGE_RECORDS_MAX: u32 = 200;
+
+/// Resources of a chart that are read into memory at once while it is filed.
+pub const EHR_LOAD_MAX: usize = 2_000;

@@ -6,10 +6,8 @@
 //!            anything may stand there.
 
 use super::{Kind, Token};
+use crate::limits::NAME_CHARS_MAX;
 use std::fmt::Write as _;
-
-/// Longest element name worth quoting. R4's longest has 39 characters.
-const NAME_MAX: usize = 64;
 
 /// The way to a value of a document that was read.
 pub(super) fn of_value(text: &str, tokens: &[Token], index: u32) -> String {
@@ -61,7 +59,7 @@ fn resource_type<'t>(text: &'t str, tokens: &[Token]) -> Option<&'t str> {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len())
+    (1..=NAME_CHARS_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 

@@ -25,13 +25,14 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     tokens: Vec<Token>,
+    values_max: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads a whole text. With a fault, the values open at it are left open in the list.
-    pub(super) fn read(text: &'a str) -> (Vec<Token>, Option<Fault>) {
-        let tokens = Vec::with_capacity(text.len() / BYTES_PER_VALUE + 4);
-        let mut reader = Reader { text, at: 0, tokens };
+    pub(super) fn read(text: &'a str, values_max: usize) -> (Vec<Token>, Option<Fault>) {
+        let tokens = Vec::with_capacity((text.len() / BYTES_PER_VALUE).min(values_max) + 4);
+        let mut reader = Reader { text, at: 0, tokens, values_max };
         let fault = reader.document().err();
         (reader.tokens, fault)
     }
@@ -76,6 +77,9 @@ impl<'a> Reader<'a> {
         self.tokens.push(Token::open(self.at, key));
         if depth >= DEPTH_MAX {
             return Err(self.fault(Reason::TooDeep));
+        }
+        if index >= self.values_max {
+            return Err(self.fault(Reason::TooMany("values")));
         }
         let kind = match self.peek() {
             Some(b'"') => self.string().map(|_| Kind::String),
@@ -300,7 +304,7 @@ const NAMES_FEW: usize = 16;
 struct Names<'a> {
     few: [Key; NAMES_FEW],
     count: usize,
-    many: HashSet<&'a str>,
+    many: Option<HashSet<&'a str>>,
 }
 
 impl<'a> Names<'a> {
@@ -314,9 +318,48 @@ impl<'a> Names<'a> {
             self.count += 1;
             return new;
         }
-        if self.many.is_empty() {
-            self.many.extend(seen.map(|&seen| read(seen)));
+        self.many.get_or_insert_with(|| seen.map(|&seen| read(seen)).collect()).insert(read(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_a_limited_number_of_values() {
+        let (tokens, fault) = Reader::read("[1,[2,3]]", 5);
+        assert!(fault.is_none() && tokens.len() == 5);
+        let (_, fault) = Reader::read("[1,[2,3]]", 4);
+        let fault = fault.map(|fault| (fault.offset, fault.reason));
+        assert_eq!(fault, Some((6, Reason::TooMany("values"))));
+    }
+
+    #[test]
+    fn plain_text_ends_at_the_first_sign_wherever_it_stands() {
+        for length in 0..40 {
+            for sign in [b'"', b'\\', 0x1f, 0, b'\n'] {
+                for filler in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    assert_eq!(plain(&bytes), length);
+                    bytes.push(sign);
+                    bytes.extend([b'"'; 9]);
+                    assert_eq!(plain(&bytes), length, "{sign:#x} after {length} of {filler:#x}");
+                }
+            }
         }
-        self.many.insert(read(name))
+    }
+
+    #[test]
+    fn a_member_is_found_twice_in_short_and_in_long_objects() {
+        for length in [1, 2, 15, 16, 17, 18, 100] {
+            for twice in 0..length {
+                let names = (0..length).chain([twice]).map(|n| format!("\"n{n}\":0"));
+                let text = format!("{{{}}}", names.collect::<Vec<_>>().join(","));
+                let (_, fault) = Reader::read(&text, 1000);
+                let reason = fault.map(|fault| fault.reason);
+                assert_eq!(reason, Some(Reason::DuplicateMember), "{twice} of {length}");
+            }
+        }
     }
 }

@@ -6,7 +6,8 @@
 
 use super::Desk;
 use exchange::desk::{FoundEncounter, Reply};
-use exchange::{Code, Issue, Phi, Who, scope};
+use crate::scope::patient;
+use exchange::{Code, Issue, Phi, Who};
 use fhir::{Node, Resource};
 use std::collections::BTreeMap;
 
@@ -23,15 +24,17 @@ impl Desk {
         let mut encounters = Vec::new();
         match (&record_number, &date) {
             (Some(Phi(number)), _) => {
-                for patient in source.search("Patient", &[("identifier", number)]).await? {
-                    let id = patient.id().unwrap_or_default().to_owned();
+                for person in source.search("Patient", &[("identifier", number)]).await? {
+                    let id = person.id().unwrap_or_default().to_owned();
                     let mut asked = vec![("patient", id.as_str())];
                     asked.extend(date.as_deref().map(|date| ("date", date)));
                     encounters.extend(source.search("Encounter", &asked).await?);
-                    patients.insert(id, patient);
+                    patients.insert(id, person);
                 }
             }
-            (None, Some(date)) => encounters = source.search("Encounter", &[("date", date)]).await?,
+            (None, Some(date)) => {
+                encounters = source.search("Encounter", &[("date", date)]).await?
+            }
             (None, None) => {
                 let detail = "find needs a record number or a date";
                 return Err(Issue::new(Code::CommandInvalid, detail).at("record_number"));
@@ -39,10 +42,10 @@ impl Desk {
         }
         let mut found = Vec::new();
         for encounter in &encounters {
-            let id = scope::patient(encounter, source.base_url())?;
+            let id = patient(encounter, source.base_url())?;
             if !patients.contains_key(&id) {
-                let patient = source.read("Patient", &id).await?;
-                patients.extend(patient.map(|patient| (id.clone(), patient)));
+                let person = source.read("Patient", &id).await?;
+                patients.extend(person.map(|person| (id.clone(), person)));
             }
             found.push(row(encounter, id.clone(), patients.get(&id)));
         }
@@ -59,9 +62,11 @@ fn row(encounter: &Resource, patient: String, person: Option<&Resource>) -> Foun
     let birth_date = person.as_ref().and_then(|doc| text(doc.root(), &["birthDate"]));
     let kind = root.get("type").and_then(|kinds| kinds.items().next());
     let what = kind
-        .and_then(|kind| text(kind, &["text"]).or_else(|| {
-            kind.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
-        }))
+        .and_then(|kind| {
+            text(kind, &["text"]).or_else(|| {
+                kind.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
+            })
+        })
         .or_else(|| text(root, &["class", "display"]))
         .or_else(|| text(root, &["class", "code"]));
     FoundEncounter {

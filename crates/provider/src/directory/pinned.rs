@@ -16,7 +16,8 @@ impl Directory for Pinned {
     fn find<'a>(&'a self, payer: &'a PartnerId) -> BoxFuture<'a, Result<String, Issue>> {
         let found = self.0.get(payer).cloned();
         Box::pin(async move {
-            let missing = || Issue::new(Code::PartnerUnknown, format!("no partner is named {payer}"));
+            let missing =
+                || Issue::new(Code::PartnerUnknown, format!("no partner is named {payer}"));
             found.ok_or_else(missing)
         })
     }

@@ -144,3 +144,19 @@ fn a_search_has_a_bound_in_parameters_and_alternatives() {
         assert_eq!(issue.code, Code::ParameterInvalid);
     }
 }
+
+proptest::proptest! {
+    /// Whatever a caller types is understood or refused.
+    #[test]
+    fn no_value_is_too_strange_to_answer(value in "\\PC{0,40}", date in "[0-9TZ:+.\\-a-z,]{0,30}") {
+        for name in ["_id", "_lastUpdated", "patient", "encounter", "identifier", "code", "status"] {
+            let parameters = [(name.to_owned(), value.clone())];
+            drop(Search::parse(BASE, "Observation", &parameters, Handling::Strict));
+        }
+        for name in ["date", "_lastUpdated"] {
+            let parameters = [(name.to_owned(), date.clone())];
+            drop(Search::parse(BASE, "Observation", &parameters, Handling::Strict));
+        }
+        drop(Search::parse(BASE, "Observation", &[(value, date)], Handling::Lenient));
+    }
+}

@@ -148,6 +148,18 @@ async fn what_is_known_without_an_answer_is_said() {
     let client = FhirClient::new(&house.base, small, Some(house.smart(SCOPES)));
     let error = client.get("Patient/large").await.unwrap_err();
     assert_eq!(error, ClientError::Transport(TransportError::AnswerTooLarge));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let endless = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b' '; 1_000]).await.is_ok() {}
+    });
+    let error = house.transport().send(get(&url)).await.unwrap_err();
+    assert_eq!(error, TransportError::AnswerTooLarge, "of no told length");
+    endless.await.unwrap();
 }
 
 /// One place only, so that who blocks it blocks all: silence and garbage must give it back.

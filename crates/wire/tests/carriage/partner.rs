@@ -135,6 +135,19 @@ async fn every_failure_says_what_helps() {
 }
 
 #[tokio::test]
+async fn a_house_on_loopback_may_be_plain_only_where_its_base_is() {
+    for (base, signed_in) in
+        [("http://127.0.0.1:1/fhir", true), ("https://127.0.0.1:1/fhir", false)]
+    {
+        let script = Script::new(vec![found("http://127.0.0.1:2/token"), granted("one")]);
+        let pem = SigningKey::generate().unwrap().to_pem();
+        let (transport, clock) = (script.clone(), SetClock::new());
+        let client = SmartClient::new(transport, base, "clinic", &pem, "a".into(), clock).unwrap();
+        assert_eq!(client.token().await.is_ok(), signed_in, "{base}");
+    }
+}
+
+#[tokio::test]
 async fn the_partners_words_are_bounded_and_plain() {
     let words = format!("line\nbreak \u{1b}[31m {}", "x".repeat(10_000));
     let body = json!({ "error": "invalid_client", "error_description": words });

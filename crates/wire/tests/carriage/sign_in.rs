@@ -145,6 +145,7 @@ async fn every_hostile_assertion_is_refused() {
         ("a jti that is a number", claimed("jti", json!(7))),
         ("claims changed after signing", swapped),
         ("signature cut", format!("{signed}.{}", &signature[..signature.len() - 4])),
+        ("signature not base64", format!("{signed}.!!!!")),
         ("two parts", signed.to_owned()),
         ("four parts", format!("{good}.x")),
         ("not base64", "a.b!.c".to_owned()),

@@ -1,0 +1,40 @@
+//! Every limit of this room, with its reason.
+
+use std::time::Duration;
+
+/// The first wait after a failure that passes by itself: long enough for a restart's last step,
+/// short enough that nobody notices.
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest wait between two attempts, also when a payer asks for more: an hour's outage must
+/// not become a day's.
+pub const RETRY_MAX: Duration = Duration::from_secs(3600);
+
+/// Attempts until a person looks. With waits that double up to `RETRY_MAX`, a deadline of 72 hours
+/// comes first; this bounds a payer that asks for a second's patience for ever.
+pub const ATTEMPTS_MAX: u32 = 500;
+
+/// The wait before a payer is asked again for its word when it names none: a person is at work
+/// there, or a queue.
+pub const POLL_WAIT: Duration = Duration::from_secs(5);
+
+/// Characters of a partner's code that are repeated in an issue: codes, never sentences.
+pub const PARTNER_CODE_CHARS_MAX: usize = 40;
+
+/// Characters of a partner's place (`Bundle.entry[3].resource…`) that are repeated in an issue.
+pub const PARTNER_PLACE_CHARS_MAX: usize = 200;
+
+/// Issues made of one answer, or of one Bundle that cannot be acted on. A person mends the first
+/// ones and sends again.
+pub const ISSUES_MAX: usize = 50;
+
+/// Entries of one transaction. An encounter's push measured 70 at most; a history of more goes by
+/// bulk submission, which does not hold one database transaction for all of it.
+pub const ENTRIES_MAX: usize = 5_000;
+
+/// Members of one member file: ten times a large plan of one state; the index takes about 300
+/// bytes for each.
+pub const MEMBERS_MAX: usize = 5_000_000;
+
+/// Bytes of one line of a member file: five short fields.
+pub const MEMBER_LINE_BYTES_MAX: usize = 2_000;

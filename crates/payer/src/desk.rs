@@ -1,0 +1,188 @@
+//! Desk: what a person can ask of a receiving house.
+//!
+//! Comes in   commands, from the house's own API or the command line.
+//! Goes out   replies in the same words as everywhere.
+//! Never      files or refuses without saying who decided it.
+
+use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
+use crate::road::{self, Road};
+use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Shown};
+use exchange::submission::{Submission, SubmissionState};
+use exchange::{Code, Event, Issue, Phi, Who};
+use fhir::Bundle;
+use repository::{lookup, store_issue};
+use std::sync::Arc;
+use store::proof::PublicKey;
+use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+
+/// The desk of a receiving house.
+pub struct Desk {
+    road: Arc<Road>,
+    ledger_keys: Vec<PublicKey>,
+}
+
+impl Desk {
+    /// A desk; `ledger_keys` are those checkpoints may be signed with.
+    pub fn new(road: Arc<Road>, ledger_keys: Vec<PublicKey>) -> Desk {
+        Desk { road, ledger_keys }
+    }
+
+    /// Carries a command out.
+    pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        match command {
+            Command::List { states, limit } => self.list(states, limit).await,
+            Command::Show { id, page } => self.show(&id, page).await,
+            Command::Release { id, who, member } => self.release(&id, who, member).await,
+            Command::Withdraw { id, who, .. } => self.refuse(&id, who).await,
+            Command::Check {} => Ok(Reply::Checked { lines: self.check() }),
+            Command::Verify {} => lookup::verify(&self.road.house, &self.ledger_keys).await,
+            Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
+                let detail = "this house receives; push, explain and find are a provider's";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
+        }
+    }
+
+    async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
+        let kind = Some(WorkKind::Submission);
+        let query = WorkQuery { kind, states, limit: LIST_ROWS_MAX, ..WorkQuery::default() };
+        let found = self.road.house.works(query).await.map_err(store_issue)?;
+        let rows: Result<Vec<_>, _> =
+            found.iter().map(|stored| read(stored).map(|one| row(stored, &one))).collect();
+        Ok(lookup::listed(rows?, limit.unwrap_or(LIST_ROWS)))
+    }
+
+    async fn find(&self, id: &str) -> Result<(StoredWork, Submission), Issue> {
+        let stored = lookup::find_work(&self.road.house, id).await?;
+        let submission = read(&stored)?;
+        Ok((stored, submission))
+    }
+
+    async fn show(&self, id: &str, page: bool) -> Result<Reply, Issue> {
+        let (stored, submission) = self.find(id).await?;
+        let content = |digest| async move {
+            self.road.house.blob(&digest).await.map_err(store_issue).map(Option::unwrap_or_default)
+        };
+        let acknowledgement = match submission.answer {
+            Some(digest) => serde_json::from_slice(&content(digest).await?).ok(),
+            None => None,
+        };
+        let page = match page {
+            true => Some(Phi(resources(content(submission.digest).await?))),
+            false => None,
+        };
+        Ok(Reply::Shown(Box::new(Shown {
+            row: row(&stored, &submission),
+            who: None,
+            timeline: lookup::timeline(&self.road.house, &submission.chain()).await?,
+            decisions: Vec::new(),
+            acknowledgement,
+            page,
+        })))
+    }
+
+    async fn release(
+        &self,
+        id: &str,
+        who: Who,
+        member: Option<Phi<String>>,
+    ) -> Result<Reply, Issue> {
+        let (stored, submission) = self.held(id).await?;
+        let member = member.as_ref().map(|Phi(member)| member.as_str());
+        let done = self.road.release(&stored, submission, who, member).await;
+        done.map_err(|issues| first(issues))?;
+        self.standing(&stored.work.id).await
+    }
+
+    /// A person decides that a held submission is not filed.
+    async fn refuse(&self, id: &str, who: Who) -> Result<Reply, Issue> {
+        let (stored, mut submission) = self.held(id).await?;
+        let at = self.road.now();
+        let issues = submission.issues.clone();
+        let events = [Event::Released { who }, Event::NotFiled { issues }];
+        let mut unit = Unit { at, ..Unit::default() };
+        unit.expects.push(Expect::WorkRevision {
+            id: stored.work.id.clone(),
+            revision: Some(stored.revision),
+        });
+        for event in events {
+            submission.apply(at, &event);
+            unit.lines.push((submission.chain(), event));
+        }
+        unit.works.push(road::row(&submission));
+        match self.road.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => self.standing(&stored.work.id).await,
+            _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
+        }
+    }
+
+    async fn held(&self, id: &str) -> Result<(StoredWork, Submission), Issue> {
+        let (stored, submission) = self.find(id).await?;
+        if submission.state == SubmissionState::Held {
+            return Ok((stored, submission));
+        }
+        Err(Issue::new(Code::NotWaiting, "it does not wait for a person").at("id"))
+    }
+
+    async fn standing(&self, id: &str) -> Result<Reply, Issue> {
+        let (stored, submission) = self.find(id).await?;
+        let rows = vec![row(&stored, &submission)];
+        Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new() })
+    }
+
+    fn check(&self) -> Vec<CheckLine> {
+        let members = self.road.register.members();
+        let line = match members {
+            Ok(members) if members.is_empty() => CheckLine {
+                what: "member file".into(),
+                issue: None,
+                found: "no member yet: every push will be held or refused".into(),
+            },
+            Ok(members) => CheckLine {
+                what: "member file".into(),
+                issue: None,
+                found: format!("{} members", members.len()),
+            },
+            Err(issue) => CheckLine {
+                what: "member file".into(),
+                issue: Some(IssueWords::from(&issue)),
+                found: String::new(),
+            },
+        };
+        vec![line]
+    }
+}
+
+fn first(issues: Vec<Issue>) -> Issue {
+    let none = || Issue::new(Code::InternalError, "refused without a reason");
+    issues.into_iter().next().unwrap_or_else(none)
+}
+
+fn read(stored: &StoredWork) -> Result<Submission, Issue> {
+    serde_json::from_slice(&stored.work.body)
+        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+}
+
+fn resources(body: bytes::Bytes) -> Vec<String> {
+    let Ok(bundle) = Bundle::parse(body) else { return Vec::new() };
+    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
+    resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect()
+}
+
+fn row(stored: &StoredWork, submission: &Submission) -> Row {
+    Row {
+        id: submission.id.to_string(),
+        kind: "submission".into(),
+        label: submission.key.clone(),
+        partner: Some(submission.sender.clone()),
+        subject: None,
+        mode: None,
+        state: submission.state_word().to_owned(),
+        level: None,
+        next_at: submission.due(),
+        resources: submission.entries,
+        withheld: Vec::new(),
+        issues: submission.issues.iter().map(IssueWords::from).collect(),
+        changed: stored.changed,
+    }
+}

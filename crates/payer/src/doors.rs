@@ -1,0 +1,156 @@
+//! Doors: the receiving house's FHIR surface.
+//!
+//! Comes in   requests that `wire::rest` has read and signed in.
+//! Goes out   answers of the road, of the library desk, or of a held submission's poll.
+//! Never      a rule about members or records: a door translates.
+
+use crate::limits::POLL_SECONDS;
+use crate::road::Road;
+use bytes::Bytes;
+use exchange::submission::{Submission, SubmissionState};
+use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
+use repository::{Description, Desk, Handling, Served, capability, store_issue};
+use std::sync::Arc;
+use store::{AnyHouse, House, WorkKind};
+use wire::rest::{Outcome, Rest};
+use wire::{Answer, Caller};
+
+/// The file of a manifest that holds the stored answer.
+const ANSWER_FILE: &str = "answer.ndjson";
+
+/// The doors of one receiving house.
+pub struct Doors {
+    road: Arc<Road>,
+    statement: Bytes,
+}
+
+impl Doors {
+    /// Doors before a road; `token_endpoint` is where partners sign in.
+    pub fn new(road: Arc<Road>, token_endpoint: &str) -> Doors {
+        let statement = capability(&Description {
+            name: "Handover, receiving house",
+            base: &road.setup.base_url,
+            version: road.setup.version,
+            date: crate::limits::STATEMENT_DATE,
+            transaction: true,
+            token_endpoint: Some(token_endpoint),
+            ..Description::default()
+        });
+        Doors { road, statement }
+    }
+
+    /// A partner sees its own records; the house's own operator sees all.
+    fn desk<'d>(&'d self, caller: &Caller) -> Desk<'d, AnyHouse> {
+        let partner = PartnerId::from(caller.partner.as_str());
+        let owner = (!caller.may(wire::api::OPERATE)).then_some(partner);
+        Desk::new(&self.road.house, &self.road.setup.base_url, owner)
+    }
+
+    /// The caller's own submission.
+    async fn submission(&self, caller: &Caller, id: &str) -> Result<Submission, Issue> {
+        let unknown = || Issue::new(Code::StatusUnknown, "no submission of this caller is here");
+        let row = self.road.house.work(id).await.map_err(store_issue)?.ok_or_else(unknown)?;
+        let own = row.work.partner.as_ref().is_some_and(|one| one.as_str() == caller.partner);
+        if row.work.kind != WorkKind::Submission || !own {
+            return Err(unknown());
+        }
+        serde_json::from_slice(&row.work.body).map_err(|_| unknown())
+    }
+
+    async fn poll(&self, caller: &Caller, id: &str) -> Result<Answer, Issue> {
+        let submission = self.submission(caller, id).await?;
+        let place = format!("{}/status/{id}", self.road.setup.base_url);
+        let refused = match submission.state {
+            SubmissionState::Held | SubmissionState::Due { .. } => {
+                let progress = HeaderName::from_static("x-progress");
+                return Ok(Answer::new(202, Bytes::new())
+                    .with(progress, "a person at the plan looks for the member")
+                    .with(RETRY_AFTER, POLL_SECONDS.to_string()));
+            }
+            SubmissionState::Filed { .. } => false,
+            SubmissionState::Refused => true,
+        };
+        let file = format!("{place}/{ANSWER_FILE}");
+        let at = submission.received;
+        let manifest = answer::manifest(at, &self.road.setup.base_url, &file, refused, 1);
+        Ok(Answer::new(200, manifest).with(CONTENT_TYPE, "application/json"))
+    }
+
+    async fn file(&self, caller: &Caller, id: &str, name: &str) -> Result<Answer, Issue> {
+        let submission = self.submission(caller, id).await?;
+        let unknown = || Issue::new(Code::StatusUnknown, "the submission has no such file");
+        if name != ANSWER_FILE || !submission.ended() {
+            return Err(unknown());
+        }
+        let mut lines = match (&submission.state, submission.answer) {
+            (SubmissionState::Refused, _) => Issue::outcome(&submission.issues),
+            (_, Some(digest)) => {
+                let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
+                kept.ok_or_else(unknown)?.to_vec()
+            }
+            (_, None) => return Err(unknown()),
+        };
+        lines.push(b'\n');
+        Ok(Answer::new(200, lines).with(CONTENT_TYPE, "application/fhir+ndjson"))
+    }
+}
+
+fn served(served: Served) -> Answer {
+    let etag = served.etag();
+    Answer::new(200, served.bytes)
+        .with(ETAG, etag)
+        .with(LAST_MODIFIED, served.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+}
+
+impl Rest for Doors {
+    fn capability(&self) -> Bytes {
+        self.statement.clone()
+    }
+
+    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a> {
+        let id = SubmissionId(uuid::Uuid::now_v7().simple().to_string());
+        Box::pin(async move { Ok(self.road.receive(caller, body, id).await) })
+    }
+
+    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).read(kind, id).await.map(served) })
+    }
+
+    fn vread<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        version: u64,
+    ) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(served) })
+    }
+
+    fn history<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move {
+            self.desk(caller).history(kind, id).await.map(|bundle| Answer::new(200, bundle))
+        })
+    }
+
+    fn search<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
+        Box::pin(async move {
+            let desk = self.desk(caller);
+            let found = desk.search(kind, &parameters, Handling::Strict).await?;
+            Ok(Answer::new(200, found))
+        })
+    }
+
+    fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {
+        Box::pin(self.poll(caller, id))
+    }
+
+    fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a> {
+        Box::pin(self.file(caller, id, name))
+    }
+}

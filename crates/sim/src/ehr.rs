@@ -1,0 +1,267 @@
+//! Ehr: a small electronic health record that answers FHIR searches and reads over HTTP.
+//!
+//! Comes in   a chart, credentials of those who may read it, a listener, TLS files, a clock.
+//! Goes out   a running server; the chart as anybody with a token reads it, page by page.
+//! Never      takes a write from a caller: the chart changes by `amend` alone, as in a hospital it
+//!            changes by care.
+//!
+//! Why over the same desk and router as the receiving house: what the gateway reads from here has
+//! gone through real sign-in, real paging and real TLS, and there is one reading of FHIR to mend.
+
+use crate::limits::{EHR_LOAD_MAX, EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX};
+use bytes::Bytes;
+use exchange::{Code, HouseId, Issue, PartnerId};
+use fhir::Resource;
+use http::header::{ETAG, LAST_MODIFIED};
+use jiff::Timestamp;
+use repository::{Description, Desk, Handling, Loaded, Loader, Served, capability, store_issue};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use store::{AnyHouse, House, SqliteHouse};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use wire::clock::Clock;
+use wire::refusal::Answer;
+use wire::rest::{Outcome, Rest};
+use wire::transport::BoxFuture;
+use wire::trust::smart::replay::Replay;
+use wire::trust::smart::server::Gate;
+use wire::trust::{Caller, Credential};
+use wire::{rest, server, tls};
+
+/// Where the FHIR base lies below the host.
+const BASE_PATH: &str = "/fhir";
+
+/// Whose records a chart's are: the hospital's own.
+const OWNER: &str = "ehr";
+
+/// What an EHR is started with.
+pub struct EhrPlan<'a> {
+    /// Where the chart is kept; the same folder again is the same EHR, amendments included.
+    pub folder: &'a Path,
+    /// The name of the hospital, for its capability statement.
+    pub name: &'a str,
+    /// Who may read, with which keys and scopes.
+    pub credentials: Vec<Credential>,
+    /// Key of the access tokens; drawn by the caller, since this room draws nothing.
+    pub secret: [u8; 32],
+    /// The host name in the base URL, as the certificate has it; `None`: the listener's address.
+    pub host: Option<&'a str>,
+    /// Certificate chain and key, both PEM; `None`: plain HTTP, for loopback only.
+    pub tls: Option<(&'a [u8], &'a [u8])>,
+    /// The time, for sign-in and for `meta.lastUpdated`.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A running EHR. Dropped, it stops taking connections.
+#[derive(Debug)]
+pub struct Ehr {
+    base_url: String,
+    house: AnyHouse,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Ehr {
+    /// Files the chart and serves it. Resources that stand in the folder with the same bytes gain
+    /// no version.
+    ///
+    /// Errors: `BindRefused` for plain HTTP beyond loopback, `KeyUnusable`, `HouseLocked`,
+    /// `EntryInvalid` for a resource that cannot be read or has no id, and those of the store.
+    pub async fn start(
+        plan: EhrPlan<'_>,
+        chart: impl IntoIterator<Item = Bytes>,
+        listener: TcpListener,
+    ) -> Result<Ehr, Issue> {
+        let address = address(&listener)?;
+        if plan.tls.is_none() && !address.ip().is_loopback() {
+            return Err(Issue::new(
+                Code::BindRefused,
+                "the EHR speaks plain HTTP on loopback only",
+            ));
+        }
+        let tls = plan.tls.map(|(chain, key)| tls::server_config(chain, key)).transpose()?;
+        let base_url = base_url(&plan, address);
+        let opened = SqliteHouse::open(plan.folder, &HouseId::from(OWNER)).map_err(store_issue)?;
+        let house = AnyHouse::from(opened);
+        load(&house, plan.clock.now(), chart).await?;
+
+        let replay = StoredReplay { house: house.clone(), clock: Arc::clone(&plan.clock) };
+        let gate =
+            Gate::new(&base_url, plan.credentials, plan.secret, Arc::new(replay), plan.clock);
+        let desk = Reading::new(house.clone(), &base_url, plan.name, &gate.token_endpoint());
+        let router = rest::mount(BASE_PATH, rest::router(Arc::new(desk), Arc::new(gate)));
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            // Both mean the end: it was said, or whoever could say it has gone.
+            stopped.await.ok();
+        };
+        let serving = tokio::spawn(server::serve(listener, tls, router, stopped));
+        Ok(Ehr { base_url, house, stop, serving })
+    }
+
+    /// The FHIR base URL, without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Puts a resource into the chart, at the time given: as a new one, or as the next version of
+    /// the one it amends.
+    ///
+    /// Errors: `EntryInvalid`, and those of the store.
+    pub async fn amend(&self, at: Timestamp, resource: Bytes) -> Result<Loaded, Issue> {
+        load(&self.house, at, [resource]).await
+    }
+
+    /// Stops, and returns when the requests in flight have been answered.
+    pub async fn stop(self) {
+        // Nobody listens any more when the server has ended by itself.
+        self.stop.send(()).ok();
+        self.serving.await.ok();
+    }
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Issue> {
+    let unknown = |_| Issue::new(Code::BindRefused, "the listener has no address");
+    listener.local_addr().map_err(unknown)
+}
+
+fn base_url(plan: &EhrPlan<'_>, address: SocketAddr) -> String {
+    let scheme = if plan.tls.is_some() { "https" } else { "http" };
+    match plan.host {
+        Some(host) => format!("{scheme}://{host}:{}{BASE_PATH}", address.port()),
+        None => format!("{scheme}://{address}{BASE_PATH}"),
+    }
+}
+
+async fn load(
+    house: &AnyHouse,
+    at: Timestamp,
+    chart: impl IntoIterator<Item = Bytes>,
+) -> Result<Loaded, Issue> {
+    let loader = Loader { house, owner: PartnerId::from(OWNER), receipt: "chart".to_owned() };
+    let mut chart = chart.into_iter().enumerate().map(read);
+    let mut loaded = Loaded::default();
+    loop {
+        let part: Vec<_> = chart.by_ref().take(EHR_LOAD_MAX).collect::<Result<_, _>>()?;
+        if part.is_empty() {
+            return Ok(loaded);
+        }
+        loaded += loader.load(at, part).await?;
+    }
+}
+
+fn read((place, bytes): (usize, Bytes)) -> Result<Resource, Issue> {
+    Resource::parse(bytes).map_err(|error| {
+        let detail = format!("resource {place} of the chart cannot be read: {}", error.reason);
+        Issue::new(Code::EntryInvalid, detail).at(error.expression)
+    })
+}
+
+/// What stands behind the EHR's base URL: reading, and nothing else.
+struct Reading {
+    house: AnyHouse,
+    base_url: String,
+    capability: Bytes,
+}
+
+impl Reading {
+    fn new(house: AnyHouse, base_url: &str, name: &str, token_endpoint: &str) -> Reading {
+        let capability = capability(&Description {
+            name,
+            base: base_url,
+            version: env!("CARGO_PKG_VERSION"),
+            date: "2026-01-01",
+            transaction: false,
+            token_endpoint: Some(token_endpoint),
+            page: (EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX),
+        });
+        Reading { house, base_url: base_url.to_owned(), capability }
+    }
+
+    fn desk(&self) -> Desk<'_, AnyHouse> {
+        let page = (EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX);
+        Desk { page, ..Desk::new(&self.house, &self.base_url, None) }
+    }
+}
+
+impl Rest for Reading {
+    fn capability(&self) -> Bytes {
+        self.capability.clone()
+    }
+
+    fn transaction<'a>(&'a self, _caller: &'a Caller, _body: Bytes) -> Outcome<'a> {
+        let detail = "this EHR is read, and takes no transactions";
+        Box::pin(async move { Err(Issue::new(Code::InteractionUnsupported, detail)) })
+    }
+
+    fn read<'a>(&'a self, _caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move { self.desk().read(kind, id).await.map(answer) })
+    }
+
+    fn vread<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        version: u64,
+    ) -> Outcome<'a> {
+        Box::pin(async move { self.desk().vread(kind, id, version).await.map(answer) })
+    }
+
+    fn history<'a>(&'a self, _caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move { Ok(Answer::new(200, self.desk().history(kind, id).await?)) })
+    }
+
+    fn search<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        kind: &'a str,
+        parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
+        Box::pin(async move {
+            let bundle = self.desk().search(kind, &parameters, Handling::Strict).await?;
+            Ok(Answer::new(200, bundle))
+        })
+    }
+
+    fn status<'a>(&'a self, _caller: &'a Caller, _id: &'a str) -> Outcome<'a> {
+        Box::pin(async { Err(no_submission()) })
+    }
+
+    fn status_file<'a>(&'a self, _caller: &'a Caller, _id: &'a str, _name: &'a str) -> Outcome<'a> {
+        Box::pin(async { Err(no_submission()) })
+    }
+}
+
+fn answer(served: Served) -> Answer {
+    Answer::new(200, served.bytes.clone())
+        .with(ETAG, served.etag())
+        .with(LAST_MODIFIED, served.last_modified())
+}
+
+fn no_submission() -> Issue {
+    Issue::new(Code::StatusUnknown, "nothing is submitted to an EHR that is only read")
+}
+
+/// Assertions are remembered in the EHR's store, so that a restart opens no door twice.
+struct StoredReplay {
+    house: AnyHouse,
+    clock: Arc<dyn Clock>,
+}
+
+impl Replay for StoredReplay {
+    fn first_use<'a>(
+        &'a self,
+        client_id: &'a str,
+        jti: &'a str,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, Issue>> {
+        Box::pin(async move {
+            let first = self.house.first_use(client_id, jti, until, self.clock.now());
+            first.await.map_err(store_issue)
+        })
+    }
+}
