@@ -7,6 +7,15 @@
 //! Why data and not code: a privacy officer must be able to read what may travel, and a change
 //! of a rule must not be a change of the program.
 
+mod shipped;
+mod terms;
+
+#[cfg(test)]
+mod tests;
+
+pub use shipped::{default_text, default_value_set, default_value_sets};
+pub use terms::{Condition, Terms};
+
 use crate::id::PartnerId;
 use crate::push::{Level, Purpose};
 use serde::Deserialize;

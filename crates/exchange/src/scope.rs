@@ -1,0 +1,337 @@
+//! Scope: whom an encounter concerns, by the patient's coverages and the agreements.
+//!
+//! Comes in   the encounter, the patient's Coverages, the Organizations they name as payors, the
+//!            terms with every partner.
+//! Goes out   one dossier per payer, and an issue for every coverage that leads to none.
+//! Never      quotes a coverage: member ids and payer numbers do not stand in issues.
+//!
+//! Dates are compared as they are written, by the day and without time zones: coverages begin and
+//! end on days. A partial date means its whole month or year (R4 §2.24.0.12 Period: the end is
+//! inclusive).
+
+use crate::agreement::Terms;
+use crate::id::{PartnerId, Phi};
+use crate::issue::{Code, Issue};
+use crate::push::Purpose;
+use crate::shape::target;
+use fhir::{Node, Resource};
+use std::collections::BTreeMap;
+
+/// What *scope* is asked with.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// `Patient.id` in the source.
+    pub patient: &'a str,
+    /// The encounter.
+    pub encounter: &'a Resource,
+    /// What for.
+    pub purpose: Purpose,
+    /// The patient's coverages, active or not.
+    pub coverages: &'a [Resource],
+    /// The Organizations that those name as payors, as far as the source holds them.
+    pub organizations: &'a [Resource],
+    /// The terms with every partner.
+    pub agreements: &'a [&'a Terms],
+    /// The base URL of the source.
+    pub source_base: &'a str,
+}
+
+/// Whom it concerns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// One per payer, by name.
+    pub dossiers: Vec<ScopedPayer>,
+    /// Why some or all coverages lead to no dossier.
+    pub issues: Vec<Issue>,
+}
+
+/// One payer the encounter concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopedPayer {
+    /// The payer.
+    pub partner: PartnerId,
+    /// `Coverage/id` of the patient's coverages with it, sorted.
+    pub coverages: Vec<String>,
+    /// The member ids on those, sorted.
+    pub member_ids: Vec<Phi<String>>,
+}
+
+/// Whom the encounter concerns.
+pub fn scope(question: &Question<'_>) -> Scope {
+    let mut payers: BTreeMap<&PartnerId, (&Terms, ScopedPayer)> = BTreeMap::new();
+    let mut issues = Vec::new();
+    let day = encounter_day(question.encounter);
+    let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
+    coverages.sort_by_key(|coverage| coverage.local_reference());
+    coverages.dedup_by_key(|coverage| coverage.local_reference());
+    for coverage in coverages {
+        match payers_of(coverage, day.as_deref(), question) {
+            Ok(found) => found.into_iter().for_each(|found| match found {
+                Ok(terms) => note(&mut payers, terms, coverage),
+                Err(issue) => add(&mut issues, issue),
+            }),
+            Err(issue) => add(&mut issues, issue),
+        }
+    }
+    let mut dossiers = Vec::new();
+    for (terms, payer) in payers.into_values() {
+        match allowed(terms, question) {
+            Ok(()) => dossiers.push(payer),
+            Err(issue) => add(&mut issues, issue),
+        }
+    }
+    if dossiers.is_empty() && issues.is_empty() {
+        let detail = match day {
+            Some(_) => "none of the patient's coverages is active on the encounter's date",
+            None => "the encounter has no date, and no coverage holds without one",
+        };
+        issues.push(Issue::new(Code::CoverageMissing, detail).at("Encounter.period"));
+    }
+    Scope { dossiers, issues }
+}
+
+/// What one agreement says to the push as a whole.
+fn allowed(terms: &Terms, question: &Question<'_>) -> Result<(), Issue> {
+    let agreement = &terms.agreement;
+    if !agreement.purposes.contains(&question.purpose) {
+        let detail = format!(
+            "the agreement with {} does not allow the purpose {}",
+            agreement.partner, question.purpose
+        );
+        return Err(Issue::new(Code::PurposeNotAgreed, detail));
+    }
+    agreement.encounter.allow(question.encounter)
+}
+
+fn add(issues: &mut Vec<Issue>, issue: Issue) {
+    if !issues.contains(&issue) {
+        issues.push(issue);
+    }
+}
+
+fn note<'a>(
+    payers: &mut BTreeMap<&'a PartnerId, (&'a Terms, ScopedPayer)>,
+    terms: &'a Terms,
+    coverage: &Resource,
+) {
+    let partner = &terms.agreement.partner;
+    let (_, payer) = payers.entry(partner).or_insert_with(|| {
+        let (coverages, member_ids) = (Vec::new(), Vec::new());
+        (terms, ScopedPayer { partner: partner.clone(), coverages, member_ids })
+    });
+    payer.coverages.push(coverage.local_reference());
+    payer.coverages.sort();
+    payer.coverages.dedup();
+    payer.member_ids.extend(member_ids(coverage).into_iter().map(Phi));
+    payer.member_ids.sort();
+    payer.member_ids.dedup();
+}
+
+/// The terms with each payer of a coverage that counts; nothing for one that does not.
+fn payers_of<'a>(
+    coverage: &Resource,
+    day: Option<&str>,
+    question: &Question<'a>,
+) -> Result<Vec<Result<&'a Terms, Issue>>, Issue> {
+    let doc = coverage.doc();
+    let root = doc.root();
+    let status = root.get("status").and_then(|status| status.text());
+    if status.as_deref() != Some("active") || is_self_pay(root) || !covers_day(root, day)? {
+        return Ok(Vec::new());
+    }
+    let unreadable = |place: &str| {
+        let detail = "a coverage does not say readably whose it is";
+        Issue::new(Code::SourceUnreadable, detail).at(place)
+    };
+    let beneficiary = root.get("beneficiary").and_then(|node| reference(node, question));
+    match beneficiary {
+        Some((kind, id)) if kind == "Patient" && id == question.patient => {}
+        Some(_) => return Ok(Vec::new()),
+        None => return Err(unreadable("Coverage.beneficiary")),
+    }
+    let payors = root.get("payor").into_iter().flat_map(|payor| payor.each());
+    let payors: Vec<_> = payors.filter(|payor| !is_person(*payor, root, question)).collect();
+    Ok(payors.into_iter().map(|payor| terms_with(payor, root, question)).collect())
+}
+
+/// `Coverage.type` is `pay` where nobody but the patient pays (R4 coverage-selfpay).
+fn is_self_pay(coverage: Node<'_, '_>) -> bool {
+    let codings = coverage.get("type").and_then(|kind| kind.get("coding"));
+    codings.into_iter().flat_map(|codings| codings.each()).any(|coding| {
+        let text = |name| coding.get(name).and_then(|node| node.text());
+        let system = text("system").unwrap_or_default();
+        system.ends_with("/coverage-selfpay") && text("code").as_deref() == Some("pay")
+    })
+}
+
+fn reference(node: Node<'_, '_>, question: &Question<'_>) -> Option<(String, String)> {
+    target(&node.get("reference")?.text()?, question.source_base)
+}
+
+/// A patient or relative who pays is no plan.
+fn is_person(payor: Node<'_, '_>, coverage: Node<'_, '_>, question: &Question<'_>) -> bool {
+    let person = |kind: &str| matches!(kind, "Patient" | "RelatedPerson");
+    let named = payor.get("type").and_then(|kind| kind.text());
+    let referred = reference(payor, question).map(|(kind, _)| kind);
+    let inner = contained(payor, coverage).and_then(|inner| inner.get("resourceType")?.text());
+    named.is_some_and(|kind| person(&kind))
+        || referred.is_some_and(|kind| person(&kind))
+        || inner.is_some_and(|kind| person(&kind))
+}
+
+fn contained<'d, 'a>(payor: Node<'d, 'a>, coverage: Node<'d, 'a>) -> Option<Node<'d, 'a>> {
+    let text = payor.get("reference")?.text()?;
+    let id = text.strip_prefix('#')?;
+    coverage
+        .get("contained")?
+        .items()
+        .find(|item| item.get("id").and_then(|found| found.text()).is_some_and(|found| found == id))
+}
+
+/// The one agreement whose payer identifiers hold one of the payor's.
+fn terms_with<'a>(
+    payor: Node<'_, '_>,
+    coverage: Node<'_, '_>,
+    question: &Question<'a>,
+) -> Result<&'a Terms, Issue> {
+    let mut identifiers: Vec<(Option<String>, String)> = Vec::new();
+    read_identifiers(payor, &mut identifiers);
+    if let Some(inner) = contained(payor, coverage) {
+        read_identifiers(inner, &mut identifiers);
+    }
+    if let Some((kind, id)) = reference(payor, question) {
+        let wanted = format!("{kind}/{id}");
+        let found = question.organizations.iter().find(|found| found.local_reference() == wanted);
+        if let Some(organization) = found {
+            read_identifiers(organization.doc().root(), &mut identifiers);
+        }
+    }
+    let names = |terms: &&&Terms| {
+        terms.agreement.payer_identifiers.iter().any(|ours| {
+            identifiers.iter().any(|(system, value)| {
+                ours.value.trim() == value
+                    && (ours.system.is_none() || ours.system.as_deref() == system.as_deref())
+            })
+        })
+    };
+    let mut found = question.agreements.iter().filter(names);
+    let place = payor.expression();
+    match (found.next(), found.next()) {
+        (Some(terms), None) => Ok(terms),
+        (Some(one), Some(other)) => {
+            let (one, other) = (&one.agreement.partner, &other.agreement.partner);
+            let detail =
+                format!("the agreements with {one} and {other} both name this payer's identifier");
+            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
+        }
+        (None, _) if identifiers.is_empty() => {
+            let detail = "a coverage names its payer without any identifier";
+            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
+        }
+        (None, _) => {
+            let detail = "no agreement names any of the identifiers of a coverage's payer";
+            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
+        }
+    }
+}
+
+fn read_identifiers(node: Node<'_, '_>, found: &mut Vec<(Option<String>, String)>) {
+    for identifier in node.get("identifier").into_iter().flat_map(|list| list.each()) {
+        let text = |name| identifier.get(name).and_then(|node| node.text());
+        if let Some(value) = text("value") {
+            let system = text("system").map(|system| system.trim().to_owned());
+            found.push((system, value.trim().to_owned()));
+        }
+    }
+}
+
+/// Member ids: `Coverage.subscriberId`, and identifiers of type MB (v2 table 0203).
+fn member_ids(coverage: &Resource) -> Vec<String> {
+    let doc = coverage.doc();
+    let root = doc.root();
+    let mut found: Vec<String> = Vec::new();
+    for identifier in root.get("identifier").into_iter().flat_map(|list| list.each()) {
+        let codings = identifier.get("type").and_then(|kind| kind.get("coding"));
+        let member = codings
+            .into_iter()
+            .flat_map(|codings| codings.each())
+            .any(|coding| coding.get("code").and_then(|code| code.text()).as_deref() == Some("MB"));
+        let value = identifier.get("value").and_then(|value| value.text());
+        found.extend(value.filter(|_| member).map(|value| value.trim().to_owned()));
+    }
+    let subscriber = root.get("subscriberId").and_then(|value| value.text());
+    found.extend(subscriber.map(|value| value.trim().to_owned()));
+    found.retain(|value| !value.is_empty());
+    found
+}
+
+/// The day an encounter is counted by: its start, else its end.
+fn encounter_day(encounter: &Resource) -> Option<String> {
+    let doc = encounter.doc();
+    let period = doc.root().get("period")?;
+    let date = |name| period.get(name).and_then(|node| node.text());
+    let written = date("start").or_else(|| date("end"))?;
+    Span::read(&written).map(|span| span.first)
+}
+
+/// Whether a coverage holds on the encounter's day. An encounter without one is only covered by a
+/// coverage without a period.
+fn covers_day(coverage: Node<'_, '_>, day: Option<&str>) -> Result<bool, Issue> {
+    let Some(period) = coverage.get("period") else { return Ok(true) };
+    let bound = |name: &str| {
+        let Some(node) = period.get(name) else { return Ok(None) };
+        let span = node.text().and_then(|text| Span::read(&text));
+        span.map(Some).ok_or_else(|| {
+            let detail = "a coverage's period cannot be read as dates";
+            Issue::new(Code::SourceUnreadable, detail).at(format!("Coverage.period.{name}"))
+        })
+    };
+    let (start, end) = (bound("start")?, bound("end")?);
+    let unbounded = start.is_none() && end.is_none();
+    Ok(match day {
+        None => unbounded,
+        Some(day) => {
+            start.is_none_or(|start| start.first.as_str() <= day)
+                && end.is_none_or(|end| day <= end.last.as_str())
+        }
+    })
+}
+
+/// The days that a FHIR date or dateTime may mean, as `YYYY-MM-DD`.
+struct Span {
+    first: String,
+    last: String,
+}
+
+impl Span {
+    /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or a dateTime of which the day is taken as written.
+    fn read(text: &str) -> Option<Span> {
+        let text = text.trim();
+        let date = text.split('T').next()?;
+        let digits =
+            |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
+        let parts: Vec<&str> = date.split('-').collect();
+        let lengths = parts.iter().zip([4, 2, 2]).all(|(part, length)| digits(part, length));
+        if !lengths || parts.len() > 3 || (text.len() > date.len() && parts.len() < 3) {
+            return None;
+        }
+        let number = |at: usize| parts.get(at).and_then(|part| part.parse::<i16>().ok());
+        let year = number(0)?;
+        let month = |month: i16| i8::try_from(month).ok();
+        let first = match (number(1), number(2)) {
+            (None, _) => jiff::civil::Date::new(year, 1, 1),
+            (Some(m), None) => jiff::civil::Date::new(year, month(m)?, 1),
+            (Some(m), Some(d)) => jiff::civil::Date::new(year, month(m)?, month(d)?),
+        };
+        let first = first.ok()?;
+        let last = match parts.len() {
+            1 => first.last_of_year(),
+            2 => first.last_of_month(),
+            _ => first,
+        };
+        Some(Span { first: first.to_string(), last: last.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Cuts: what stays behind of a resource that travels.
+//!
+//! Comes in   a permitted resource, the terms, and the fate of everything it refers to.
+//! Goes out   byte positions with their rule, sorted, none within another; the targets of the
+//!            references that are kept.
+//! Never      a cut inside another, or a reference to something the payer will not have.
+
+use super::{
+    Audience, Chart, NARRATIVE, ORPHANED, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED,
+    Withheld, judge_node, pointer,
+};
+use crate::disclosure::Cut;
+use fhir::{Kind, Node, Resource};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What becomes of one resource that travels.
+pub(super) struct Outcome {
+    /// Sorted by position.
+    pub(super) cuts: Vec<Cut>,
+    /// `Type/id` that kept references point to.
+    pub(super) kept: Vec<String>,
+    /// What was referred to and not collected, by reference, with the rule that names it.
+    pub(super) absent: BTreeMap<String, Withheld>,
+}
+
+pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>) -> Outcome {
+    let doc = resource.doc();
+    let mut cutting = Cutting { audience, chart, cuts: Vec::new(), absent: BTreeMap::new() };
+    cutting.by_rules(doc.root());
+    let contained = Contained::of(doc.root());
+    cutting.contained(doc.root(), &contained);
+    let references = references(doc.root());
+    let kept = cutting.references(&references);
+    cutting.orphans(&contained, &references);
+    cutting.narratives(doc.root());
+    // Another cut may have taken what held a reference, so what is kept is known only now.
+    let kept = kept.into_iter().filter(|(span, _)| !cutting.covers(span)).map(|(_, to)| to);
+    let kept = kept.collect();
+    Outcome { cuts: outermost(cutting.cuts), kept, absent: cutting.absent }
+}
+
+struct Cutting<'c> {
+    audience: &'c Audience<'c>,
+    chart: &'c Chart<'c>,
+    cuts: Vec<Cut>,
+    absent: BTreeMap<String, Withheld>,
+}
+
+/// An element that points elsewhere: a Reference, or an Attachment with the URL of a Binary.
+struct Pointing<'d, 'a> {
+    element: Node<'d, 'a>,
+    /// The string that holds the address.
+    address: Node<'d, 'a>,
+    is_attachment: bool,
+}
+
+struct Contained<'d, 'a> {
+    items: Vec<(String, Node<'d, 'a>)>,
+}
+
+impl<'d, 'a> Contained<'d, 'a> {
+    fn of(root: Node<'d, 'a>) -> Contained<'d, 'a> {
+        let list = root.get("contained").into_iter().flat_map(|list| list.items());
+        let named = |item: Node<'d, 'a>| {
+            let id = item.get("id").and_then(|id| id.text()).unwrap_or_default();
+            (id.into_owned(), item)
+        };
+        Contained { items: list.map(named).collect() }
+    }
+}
+
+fn references<'d, 'a>(root: Node<'d, 'a>) -> Vec<Pointing<'d, 'a>> {
+    let pointing = |element: Node<'d, 'a>| {
+        let text = |name| element.get(name).filter(|node| node.kind() == Kind::String);
+        let reference = text("reference").map(|address| (address, false));
+        let url = || {
+            let address = text("url")?;
+            address.text()?.contains("Binary/").then_some((address, true))
+        };
+        let (address, is_attachment) = reference.or_else(url)?;
+        Some(Pointing { element, address, is_attachment })
+    };
+    root.descendants().filter(|node| node.kind() == Kind::Object).filter_map(pointing).collect()
+}
+
+impl Cutting<'_> {
+    fn cut(&mut self, node: Node<'_, '_>, rule: &str) {
+        let (span, expression) = (node.span(), node.expression());
+        self.cuts.push(Cut { span, expression, rule: rule.to_owned() });
+    }
+
+    fn covers(&self, span: &Range<usize>) -> bool {
+        self.covering(span).is_some()
+    }
+
+    fn covering(&self, span: &Range<usize>) -> Option<&Cut> {
+        self.cuts.iter().find(|cut| within(span, &cut.span))
+    }
+
+    /// Elements that the agreement cuts, from the resource and from those contained.
+    fn by_rules(&mut self, root: Node<'_, '_>) {
+        let contained = root.get("contained").into_iter().flat_map(|list| list.items());
+        for resource in std::iter::once(root).chain(contained) {
+            for (node, rule) in self.audience.terms.cuts(resource, self.audience.purpose) {
+                self.cut(node, rule);
+            }
+        }
+    }
+
+    /// Contained resources that could not travel on their own.
+    fn contained(&mut self, root: Node<'_, '_>, contained: &Contained<'_, '_>) {
+        for (id, item) in &contained.items {
+            let kind = item.get("resourceType").and_then(|kind| kind.text()).unwrap_or_default();
+            // A contained resource has no identity of its own in the source (R4 §2.3.0.1).
+            let reference = match kind.as_ref() {
+                // The one the resource is about; who else would it be but another person?
+                "Patient" if is_owner(root, id) => format!("Patient/{}", self.audience.patient),
+                kind => format!("{kind}/#"),
+            };
+            if let Err(withheld) = judge_node(&kind, &reference, *item, self.audience) {
+                self.cut(*item, &withheld.rule);
+            }
+        }
+    }
+
+    /// References to what the payer will not have. Answers the others, with their positions.
+    fn references(&mut self, references: &[Pointing<'_, '_>]) -> Vec<(Range<usize>, String)> {
+        let mut kept = Vec::new();
+        for pointing in references {
+            let text = pointing.address.text().unwrap_or_default();
+            match pointer(&text, self.audience.source_base) {
+                Pointer::Source(kind, _) if pointing.is_attachment && kind != "Binary" => {}
+                Pointer::Source(kind, id) => {
+                    let to = format!("{kind}/{id}");
+                    let (fate, absent) = self.chart.fate(&to, self.audience);
+                    match fate {
+                        Ok(()) => kept.push((pointing.element.span(), to)),
+                        Err(withheld) => {
+                            self.cut_pointing(pointing, &withheld.rule);
+                            if absent && !self.cut_by_another(pointing) {
+                                self.absent.insert(to, withheld);
+                            }
+                        }
+                    }
+                }
+                Pointer::Unreadable => self.cut_pointing(pointing, REFERENCE_UNREADABLE),
+                Pointer::Inner(_) | Pointer::Foreign => {}
+            }
+        }
+        kept
+    }
+
+    /// Whether an element or contained resource around it goes by a rule of its own.
+    fn cut_by_another(&self, pointing: &Pointing<'_, '_>) -> bool {
+        let span = pointing.element.span();
+        self.cuts.iter().any(|cut| cut.span != span && within(&span, &cut.span))
+    }
+
+    fn cut_pointing(&mut self, pointing: &Pointing<'_, '_>, rule: &str) {
+        // An attachment that brings its data along loses only an address that leads nowhere.
+        let has_data = pointing.is_attachment && pointing.element.get("data").is_some();
+        let node = if has_data && rule == UNRESOLVED { pointing.address } else { pointing.element };
+        self.cut(node, rule);
+    }
+
+    /// References to contained resources that go, and contained resources that only what goes
+    /// referred to; again until nothing changes, since contained resources refer to each other.
+    fn orphans(&mut self, contained: &Contained<'_, '_>, references: &[Pointing<'_, '_>]) {
+        let inner: Vec<(String, Range<usize>, Node<'_, '_>)> = references
+            .iter()
+            .filter_map(|pointing| match pointing.address.text()?.strip_prefix('#') {
+                Some(id) if !id.is_empty() => {
+                    Some((id.to_owned(), pointing.element.span(), pointing.element))
+                }
+                _ => None,
+            })
+            .collect();
+        loop {
+            let before = self.cuts.len();
+            for (id, span, element) in &inner {
+                let item = contained.items.iter().find(|(known, _)| known == id);
+                let rule = match item {
+                    Some((_, item)) => self.covering(&item.span()).map(|cut| cut.rule.clone()),
+                    None => Some(UNRESOLVED.to_owned()),
+                };
+                if let Some(rule) = rule.filter(|_| !self.covers(span)) {
+                    self.cut(*element, &rule);
+                }
+            }
+            for (id, item) in contained.items.iter().filter(|(id, _)| !id.is_empty()) {
+                let place = item.span();
+                let from_outside =
+                    inner.iter().filter(|(to, span, _)| to == id && !within(span, &place));
+                let (gone, left): (Vec<_>, Vec<_>) =
+                    from_outside.partition(|(_, span, _)| self.covers(span));
+                if !gone.is_empty() && left.is_empty() && !self.covers(&place) {
+                    self.cut(*item, ORPHANED);
+                }
+            }
+            if self.cuts.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Every narrative of a resource that lost something.
+    fn narratives(&mut self, root: Node<'_, '_>) {
+        if self.cuts.is_empty() {
+            return;
+        }
+        for node in root.descendants().filter(|node| node.get("div").is_some()) {
+            self.cut(node, NARRATIVE);
+        }
+    }
+}
+
+/// Whether a contained Patient is the one the resource is about.
+fn is_owner(root: Node<'_, '_>, id: &str) -> bool {
+    OWNERS.iter().filter_map(|name| root.get(name)).flat_map(|owner| owner.each()).any(|owner| {
+        let text = owner.get("reference").and_then(|reference| reference.text());
+        text.is_some_and(|text| text.strip_prefix('#') == Some(id))
+    })
+}
+
+fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// Sorted by position, without what lies within another; of two for the same place the first.
+fn outermost(mut cuts: Vec<Cut>) -> Vec<Cut> {
+    cuts.sort_by_key(|cut| (cut.span.start, Reverse(cut.span.end)));
+    let mut kept: Vec<Cut> = Vec::with_capacity(cuts.len());
+    for cut in cuts {
+        if kept.last().is_none_or(|last| !within(&cut.span, &last.span)) {
+            kept.push(cut);
+        }
+    }
+    kept
+}
