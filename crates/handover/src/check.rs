@@ -6,7 +6,7 @@
 
 use crate::caller;
 use crate::config;
-use crate::house::{self, ledger_key, ledger_keys};
+use crate::house::{self, ledger_key, ledger_keys, token_secret};
 use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
 use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, IssueWords, Reply};
@@ -87,15 +87,8 @@ fn keys(config: &config::House, lines: &mut Vec<CheckLine>) {
     let kept = |path: &Path| only_owner(&config.path(path));
     let ledger = kept(&files.ledger).and_then(|()| ledger_key(config));
     put(lines, "key: ledger", ledger.map(|key| format!("id {}", key.key_id())));
-    let tokens = kept(&files.tokens).and_then(|()| config.text(&files.tokens));
-    let tokens = tokens.and_then(|text| match text.trim().parse::<exchange::Digest>() {
-        Ok(_) => Ok("readable".to_owned()),
-        Err(_) => {
-            let detail = "the key of access tokens is not 64 hexadecimal digits";
-            Err(Issue::new(Code::KeyUnusable, detail).at(files.tokens.display().to_string()))
-        }
-    });
-    put(lines, "key: access tokens", tokens);
+    let tokens = kept(&files.tokens).and_then(|()| token_secret(config));
+    put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
     if let Some(files) = &config.file.tls {
         let server = kept(&files.key).and_then(|()| {
             let (chain, key) = (config.text(&files.certificate)?, config.text(&files.key)?);

@@ -4,9 +4,9 @@
 //! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
-use exchange::agreement::{self, Terms};
+use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
-use exchange::{Code, HouseId, Issue, PartnerId};
+use exchange::{Code, HouseId, Issue, PartnerId, tomlfile};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -120,7 +120,9 @@ impl House {
     pub fn read(folder: &Path) -> Result<House, Issue> {
         let text = read_text(&folder.join(FILE))?;
         let file: HouseFile =
-            toml::from_str(&text).map_err(|error| agreement::toml_issue(&error, &text, FILE))?;
+            toml::from_str(&text).map_err(|error| {
+            tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error)
+        })?;
         check_name(&file.name)?;
         let partners = read_partners(&folder.join(&file.partners))?;
         let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
@@ -167,7 +169,8 @@ impl House {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Issue> {
+/// Whether a text can be the name of a house. Errors: `ConfigInvalid`.
+pub fn check_name(name: &str) -> Result<(), Issue> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (1..=40).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

@@ -10,6 +10,7 @@ use crate::config;
 use crate::halt;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
 use exchange::agreement::Terms;
+use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
 use exchange::partner::{PublicFile, Role};
 use exchange::{Code, Digest, Issue, PartnerId};
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::proof::PublicKey;
 use store::{AnyHouse, House as _, LedgerKey, SqliteHouse};
@@ -95,7 +96,7 @@ impl Opened {
         let keys = ledger_keys(&config, &ledger)?;
         let desk = match config.file.role {
             Role::Provider => open_provider(&config, &memory, &clock, keys)?,
-            Role::Payer => open_payer(&config, &memory, &clock, keys),
+            Role::Payer => open_payer(&config, &memory, &clock, keys)?,
         };
         Ok(Opened { config, memory, ledger, clock, desk })
     }
@@ -112,21 +113,44 @@ impl Opened {
             jwks: operator.jwks(),
             scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
         });
-        let place = &config.file.keys.tokens;
-        let secret: Digest = config.text(place)?.trim().parse().map_err(|_| {
-            let detail = "the key of access tokens is not 64 hexadecimal digits";
-            Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
-        })?;
+        let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
         let clock = Arc::clone(&self.clock);
         Ok(Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock))
     }
 
-    /// Signs what of the ledger is not signed yet.
+    /// Signs what of the ledger is not signed yet. A payer's answers carry the newest root, so
+    /// that the partner is its witness.
     pub async fn checkpoint(&self) -> Result<(), Issue> {
         let signed = self.memory.checkpoint(self.clock.now(), &self.ledger).await;
-        signed.map(drop).map_err(store_issue)
+        if let (Some(made), Desk::Payer { road, .. }) = (signed.map_err(store_issue)?, &self.desk) {
+            self.witness(road, &made);
+        }
+        Ok(())
     }
+
+    /// Takes up the newest root of an earlier run.
+    pub async fn recall_root(&self) -> Result<(), Issue> {
+        if let Desk::Payer { road, .. } = &self.desk {
+            let all = self.memory.checkpoints().await.map_err(store_issue)?;
+            all.last().into_iter().for_each(|last| self.witness(road, last));
+        }
+        Ok(())
+    }
+
+    fn witness(&self, road: &payer::road::Road, made: &store::Checkpoint) {
+        let root = LedgerRoot { root: made.root, sequence: made.seq, key: made.key_id.clone() };
+        *road.ledger_root.write().unwrap_or_else(PoisonError::into_inner) = Some(root);
+    }
+}
+
+/// The MAC key of access tokens.
+pub fn token_secret(config: &config::House) -> Result<Digest, Issue> {
+    let place = &config.file.keys.tokens;
+    config.text(place)?.trim().parse().map_err(|_| {
+        let detail = "the key of access tokens is not 64 hexadecimal digits";
+        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
+    })
 }
 
 /// The ledger's own key.
@@ -232,7 +256,7 @@ fn open_payer(
     memory: &AnyHouse,
     clock: &Arc<dyn Clock>,
     keys: Vec<PublicKey>,
-) -> Desk {
+) -> Result<Desk, Issue> {
     let mut senders = BTreeMap::new();
     for (name, terms) in &config.terms {
         let Some(public) = config.partners.get(name).cloned() else { continue };
@@ -252,10 +276,13 @@ fn open_payer(
         setup,
         house: memory.clone(),
         register: payer::register::Register::new(&members),
+        keys: payer::key::Keys::default(),
+        ledger_root: Arc::default(),
+        member_secret: Digest::of_pieces([b"members", &token_secret(config)?.0[..]]).0,
         clock: Arc::clone(clock),
     });
     let desk = payer::desk::Desk::new(Arc::clone(&road), keys);
-    Desk::Payer { road, desk }
+    Ok(Desk::Payer { road, desk })
 }
 
 /// A client for a partner's door, signed in with this house's key there.

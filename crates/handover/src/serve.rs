@@ -44,6 +44,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     })?;
     let opened = Arc::new(Opened::open(Arc::clone(&config))?);
     opened_line(&opened).await?;
+    opened.recall_root().await?;
     let router = router(&opened)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -76,7 +77,9 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
     let (_, path) = split_base(&opened.config.file.base_url)?;
     let doors: Arc<dyn Rest> = match &opened.desk {
         Desk::Provider { .. } => Arc::new(NoDoors::new(&opened.config)),
-        Desk::Payer { road, .. } => Arc::new(payer::doors::Doors::new(Arc::clone(road))),
+        Desk::Payer { road, .. } => {
+            Arc::new(payer::doors::Doors::new(Arc::clone(road), &gate.token_endpoint()))
+        },
     };
     let commands: Arc<dyn Api> = Arc::new(Commands { opened: Arc::clone(opened) });
     let doors = rest::router(doors, Arc::clone(&gate));
