@@ -38,7 +38,6 @@ pub const MEMBERS_MAX: usize = 5_000_000;
 
 /// Bytes of one line of a member file: five short fields.
 pub const MEMBER_LINE_BYTES_MAX: usize = 2_000;
-
 /// Bytes of one agreement. The shipped one has under 10 KB; rules that nobody can read are no
 /// agreement.
 pub const AGREEMENT_BYTES_MAX: usize = 256 * 1024;

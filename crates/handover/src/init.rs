@@ -155,7 +155,7 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
     let agreement =
         house.path(&house.file.agreements).join(format!("{}.toml", public.name));
     if !agreement.exists() {
-        write(&agreement, &exchange::Agreement::default_text(&public.name, &[exchange::Purpose::Payment], &[]))?;
+        write(&agreement, &exchange::agreement::default_text(&public))?;
     }
     write(&place, &text)?;
     Ok(agreement)
