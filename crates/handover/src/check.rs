@@ -213,7 +213,7 @@ async fn knock(base_url: &str) -> Result<String, Issue> {
 fn members(config: &config::House) -> Result<String, Issue> {
     let place = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
     let text = config.text(place)?;
-    exchange::member::Members::parse(&text)?;
+    exchange::member::Members::read(&text)?;
     match text.lines().count().saturating_sub(1) {
         0 => {
             let detail = "the member file names nobody, so every push would be held or refused";

@@ -18,7 +18,6 @@ use std::io::Write;
 use std::sync::Arc;
 use store::limits::CHECKPOINT_AGE;
 use store::{House as _, Unit};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
@@ -117,17 +116,26 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 /// Ends when somebody asks this process to stop.
 pub async fn asked_to_stop(tethered: bool) {
     let tether = async {
-        if !tethered {
-            return std::future::pending().await;
+        match tethered {
+            true => end_of_input().await,
+            false => std::future::pending().await,
         }
-        let mut byte = [0; 64];
-        let mut stdin = tokio::io::stdin();
-        while matches!(stdin.read(&mut byte).await, Ok(count) if count > 0) {}
     };
     tokio::select! {
         () = interrupted() => {}
         () = tether => {}
     }
+}
+
+/// Ends with the standard input. A thread of its own reads it: a read that blocks cannot be
+/// called off, and must not hold up the end of the others.
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        ended.send(()).ok();
+    });
+    end.await.ok();
 }
 
 /// Ends at SIGTERM or ctrl-c.
