@@ -13,7 +13,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use shipped::{default_text, default_value_set, default_value_sets};
+pub use crate::tomlfile::toml_issue;
+pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Condition, Terms};
 
 use crate::id::PartnerId;

@@ -38,6 +38,11 @@ pub fn issue(code: Code, file_name: &str, text: &str, error: &toml::de::Error) -
     at_line(code, file_name, line, told(error.message()))
 }
 
+/// The same for every file that configures a house: [`Code::ConfigInvalid`].
+pub fn toml_issue(error: &toml::de::Error, text: &str, file_name: &str) -> Issue {
+    issue(Code::ConfigInvalid, file_name, text, error)
+}
+
 /// An issue at a line of a file; without a line, at the file.
 pub fn at_line(
     code: Code,

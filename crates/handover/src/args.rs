@@ -186,8 +186,10 @@ pub enum PushAsked {
         /// What for; each agreement's first purpose when not given.
         #[arg(long)]
         purpose: Option<PurposeWord>,
+        /// Who asks.
         #[command(flatten)]
         who: WhoArgs,
+        /// How long to wait.
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -206,6 +208,7 @@ pub enum ExplainAsked {
         /// What for.
         #[arg(long)]
         purpose: Option<PurposeWord>,
+        /// Who asks.
         #[command(flatten)]
         who: WhoArgs,
     },
@@ -224,6 +227,7 @@ pub struct FindArgs {
     /// Why somebody looks.
     #[arg(long, default_value = "looking for an encounter to push")]
     pub why: String,
+    /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
 }
@@ -269,8 +273,10 @@ pub struct ReleaseArgs {
     /// Payer: file it for this member, whom a person has identified.
     #[arg(long, value_name = "MEMBER-ID")]
     pub member: Option<String>,
+    /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
+    /// How long to wait.
     #[command(flatten)]
     pub wait: WaitArgs,
 }
@@ -283,8 +289,10 @@ pub struct WithdrawArgs {
     /// Why: a wrong patient, a wrong plan.
     #[arg(long)]
     pub why: String,
+    /// Who asks.
     #[command(flatten)]
     pub who: WhoArgs,
+    /// How long to wait.
     #[command(flatten)]
     pub wait: WaitArgs,
 }

@@ -55,7 +55,8 @@ fn unanswered(error: &ClientError) -> Issue {
     tracing::debug!(%error, "the house's API");
     match error {
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
-            let detail = "the running house refuses the operator's key; was it started with another?";
+            let detail =
+                "the running house refuses the operator's key; was it started with another?";
             Issue::new(Code::CredentialRefused, detail).at("keys.operator")
         }
         ClientError::Transport(TransportError::Unknown(_)) => {

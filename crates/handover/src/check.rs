@@ -105,7 +105,8 @@ fn only_owner(path: &Path) -> Result<(), Issue> {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path).map(|it| it.permissions().mode()).unwrap_or_default();
         if mode & 0o007 != 0 {
-            let detail = "the key's file is open to every user of the machine; set its mode to 0600";
+            let detail =
+                "the key's file is open to every user of the machine; set its mode to 0600";
             return Err(Issue::new(Code::KeyUnusable, detail).at(path.display().to_string()));
         }
     }
@@ -131,7 +132,8 @@ async fn ledger(config: &config::House) -> Result<String, Issue> {
         return Ok("empty".to_owned());
     }
     let keys = ledger_keys(config, &ledger_key(config)?)?;
-    let house = SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
+    let house =
+        SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
     match proof::verify(&house, &keys).await {
         Ok(it) => Ok(format!("{} entries, proved to {}", it.last, it.proved_to)),
         Err(broken) => Err(Issue::new(Code::LedgerBroken, broken.to_string())),

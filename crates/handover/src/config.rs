@@ -119,10 +119,8 @@ impl House {
     /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
         let text = read_text(&folder.join(FILE))?;
-        let file: HouseFile =
-            toml::from_str(&text).map_err(|error| {
-            tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error)
-        })?;
+        let file: HouseFile = toml::from_str(&text)
+            .map_err(|error| tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error))?;
         check_name(&file.name)?;
         let partners = read_partners(&folder.join(&file.partners))?;
         let terms = read_agreements(&folder.join(&file.agreements), &partners)?;

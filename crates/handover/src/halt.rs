@@ -51,7 +51,8 @@ mod tests {
         ];
         for (text, expected) in table {
             let wanted = read(text);
-            let found = wanted.as_ref().map(|it| (it.point.as_str(), it.left.load(Ordering::SeqCst)));
+            let found =
+                wanted.as_ref().map(|it| (it.point.as_str(), it.left.load(Ordering::SeqCst)));
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -227,7 +227,8 @@ fn open_provider(
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
     let source = provider::source::ehr::Ehr::new(Arc::new(source_client(config, clock)?));
-    let restrictions = config.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"));
+    let restrictions =
+        config.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"));
     let setup = provider::setup::Setup {
         house: config.id(),
         title: config.file.title.clone(),

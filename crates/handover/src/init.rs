@@ -152,8 +152,7 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
         let detail = format!("the partner {} is there already", public.name);
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
-    let agreement =
-        house.path(&house.file.agreements).join(format!("{}.toml", public.name));
+    let agreement = house.path(&house.file.agreements).join(format!("{}.toml", public.name));
     if !agreement.exists() {
         write(&agreement, &exchange::agreement::default_text(&public))?;
     }

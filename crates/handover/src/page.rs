@@ -59,13 +59,8 @@ pub struct Note {
 
 /// The page of something shown; `None` when it holds no resources.
 pub fn page(shown: &Shown) -> Option<Page> {
-    let resources: Vec<Value> = shown
-        .page
-        .as_ref()?
-        .0
-        .iter()
-        .filter_map(|text| serde_json::from_str(text).ok())
-        .collect();
+    let resources: Vec<Value> =
+        shown.page.as_ref()?.0.iter().filter_map(|text| serde_json::from_str(text).ok()).collect();
     let partner = shown.row.partner.as_ref().map(ToString::to_string).unwrap_or_default();
     let title = match shown.row.kind.as_str() {
         "submission" => format!("Received from {partner}"),
@@ -86,11 +81,7 @@ fn withheld(rows: &[Withholding]) -> Option<Section> {
 }
 
 /// A table without the columns that are empty throughout; `None` without rows.
-fn table(
-    title: &'static str,
-    head: &[&'static str],
-    rows: Vec<Vec<String>>,
-) -> Option<Section> {
+fn table(title: &'static str, head: &[&'static str], rows: Vec<Vec<String>>) -> Option<Section> {
     let filled = |column: &usize| {
         rows.iter().any(|row| row.get(*column).is_some_and(|cell| !cell.is_empty()))
     };

@@ -177,7 +177,8 @@ fn listed(rows: &[Row], counts: &[(String, u64)]) -> String {
     if counts.is_empty() {
         let _ = writeln!(text, "Nothing yet.");
     } else {
-        let words: Vec<_> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let words: Vec<_> =
+            counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
         let _ = writeln!(text, "In all: {}.", words.join(", "));
     }
     text

@@ -78,7 +78,7 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
         Desk::Provider { .. } => Arc::new(NoDoors::new(&opened.config)),
         Desk::Payer { road, .. } => {
             Arc::new(payer::doors::Doors::new(Arc::clone(road), &gate.token_endpoint()))
-        },
+        }
     };
     let commands: Arc<dyn Api> = Arc::new(Commands { opened: Arc::clone(opened) });
     let doors = rest::router(doors, Arc::clone(&gate));

@@ -7,57 +7,58 @@
 use super::PayerIdentifier;
 use crate::agreement::Agreement;
 use crate::id::PartnerId;
+use crate::partner::{PublicFile, PublicIdentifier};
 use crate::push::Purpose;
 use std::fmt::Write as _;
 
 static TEXT: &str = include_str!("default.toml");
 
-const VALUE_SETS: [(&str, &str); 2] = [
+/// The shipped value sets: name and text, to be written beside the agreement as
+/// `valuesets/<name>.txt`.
+pub const DEFAULT_VALUE_SETS: [(&str, &str); 2] = [
     ("psychotherapy-notes", include_str!("valuesets/psychotherapy-notes.txt")),
     ("substance-use", include_str!("valuesets/substance-use.txt")),
 ];
 
+/// The shipped agreement for a partner, by its public file: for payment and operations.
+pub fn default_text(public: &PublicFile) -> String {
+    let identifier = |found: &PublicIdentifier| PayerIdentifier {
+        system: Some(found.system.clone()),
+        value: found.value.clone(),
+    };
+    let identifiers: Vec<_> = public.payer_identifiers.iter().map(identifier).collect();
+    let purposes = [Purpose::Payment, Purpose::Operations];
+    Agreement::default_text(&public.name, &purposes, &identifiers)
+}
+
 impl Agreement {
-    /// The agreement that `partner add` writes; see [`default_text`].
+    /// The shipped agreement for this partner. The value sets it names are
+    /// [`DEFAULT_VALUE_SETS`].
     pub fn default_text(
         partner: &PartnerId,
         purposes: &[Purpose],
         payer_identifiers: &[PayerIdentifier],
     ) -> String {
-        default_text(partner, purposes, payer_identifiers)
-    }
-}
-
-/// The shipped agreement for this partner. The value sets it names are [`default_value_sets`].
-pub fn default_text(
-    partner: &PartnerId,
-    purposes: &[Purpose],
-    payer_identifiers: &[PayerIdentifier],
-) -> String {
-    let purposes: Vec<String> = purposes.iter().map(|purpose| format!("\"{purpose}\"")).collect();
-    let mut identifiers = String::new();
-    for PayerIdentifier { system, value } in payer_identifiers {
-        identifiers.push_str("\n[[payer_identifiers]]\n");
-        if let Some(system) = system {
-            let _ = writeln!(identifiers, "system = {}", quoted(system));
+        let purposes: Vec<String> =
+            purposes.iter().map(|purpose| format!("\"{purpose}\"")).collect();
+        let mut identifiers = String::new();
+        for PayerIdentifier { system, value } in payer_identifiers {
+            identifiers.push_str("\n[[payer_identifiers]]\n");
+            if let Some(system) = system {
+                let _ = writeln!(identifiers, "system = {}", quoted(system));
+            }
+            let _ = writeln!(identifiers, "value = {}", quoted(value));
         }
-        let _ = writeln!(identifiers, "value = {}", quoted(value));
+        // Placeholders stand in values, so that the template is itself an agreement that can be read.
+        TEXT.replace("\"PARTNER\"", &quoted(partner.as_str()))
+            .replace("[\"HPAYMT\"] # PURPOSES", &format!("[{}]", purposes.join(", ")))
+            .replace("# PAYER IDENTIFIERS\n", identifiers.trim_start())
     }
-    // Placeholders stand in values, so that the template is itself an agreement that can be read.
-    TEXT.replace("\"PARTNER\"", &quoted(partner.as_str()))
-        .replace("[\"HPAYMT\"] # PURPOSES", &format!("[{}]", purposes.join(", ")))
-        .replace("# PAYER IDENTIFIERS\n", identifiers.trim_start())
 }
 
 /// The text of a shipped value set.
 pub fn default_value_set(name: &str) -> Option<String> {
-    VALUE_SETS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
-}
-
-/// The shipped value sets: name and text, to be written beside the agreement as
-/// `valuesets/<name>.txt`.
-pub fn default_value_sets() -> &'static [(&'static str, &'static str)] {
-    &VALUE_SETS
+    DEFAULT_VALUE_SETS.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
 }
 
 fn quoted(text: &str) -> String {

@@ -46,6 +46,25 @@ impl Condition {
 }
 
 impl Terms {
+    /// Reads an agreement. `file_name` is for messages; `value_sets` gives the text of
+    /// `valuesets/<name>.txt`. Any fault is [`Code::ConfigInvalid`] with `file:line` as its place.
+    pub fn parse(
+        text: &str,
+        file_name: &str,
+        value_sets: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Terms, Issue> {
+        if text.len() > AGREEMENT_BYTES_MAX {
+            let detail = format!("an agreement has at most {AGREEMENT_BYTES_MAX} bytes");
+            return Err(tomlfile::at_line(Code::ConfigInvalid, file_name, None, detail));
+        }
+        let agreement: Agreement = toml::from_str(text)
+            .map_err(|error| tomlfile::issue(Code::ConfigInvalid, file_name, text, &error))?;
+        let reading = Reading { text, file_name, value_sets };
+        reading.check_frame(&agreement)?;
+        reading.check_rules(&agreement)?;
+        reading.terms(agreement)
+    }
+
     /// The first permit that lets a resource travel. `resource` is its outermost value.
     pub fn permit(&self, kind: &str, resource: Node<'_, '_>, purpose: Purpose) -> Option<&str> {
         let mut rows = self.agreement.permit.iter().zip(&self.permits);
@@ -96,25 +115,6 @@ fn has(list: &[String], word: &str) -> bool {
 }
 
 impl Agreement {
-    /// Reads an agreement. `file_name` is for messages; `value_sets` gives the text of
-    /// `valuesets/<name>.txt`. Any fault is [`Code::ConfigInvalid`] with `file:line` as its place.
-    pub fn parse(
-        text: &str,
-        file_name: &str,
-        value_sets: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Terms, Issue> {
-        if text.len() > AGREEMENT_BYTES_MAX {
-            let detail = format!("an agreement has at most {AGREEMENT_BYTES_MAX} bytes");
-            return Err(tomlfile::at_line(Code::ConfigInvalid, file_name, None, detail));
-        }
-        let agreement: Agreement = toml::from_str(text)
-            .map_err(|error| tomlfile::issue(Code::ConfigInvalid, file_name, text, &error))?;
-        let reading = Reading { text, file_name, value_sets };
-        reading.check_frame(&agreement)?;
-        reading.check_rules(&agreement)?;
-        reading.terms(agreement)
-    }
-
     /// The purpose of a push that names none.
     pub fn default_purpose(&self) -> Option<Purpose> {
         self.purposes.first().copied()

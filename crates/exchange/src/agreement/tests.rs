@@ -44,7 +44,7 @@ fn value_sets(name: &str) -> Option<String> {
 }
 
 fn read(text: &str) -> Result<Terms, Issue> {
-    Agreement::parse(text, "agreements/blue.toml", &value_sets)
+    Terms::parse(text, "agreements/blue.toml", &value_sets)
 }
 
 #[test]
@@ -134,8 +134,7 @@ fn the_shipped_agreement_is_one_and_carries_what_it_is_given() {
     ];
     let purposes = [Purpose::Operations, Purpose::Treatment];
     let text = Agreement::default_text(&partner, &purposes, &identifiers);
-    let agreement =
-        Agreement::parse(&text, "blue.toml", &default_value_set).map_err(|e| e.to_string());
+    let agreement = Terms::parse(&text, "blue.toml", &default_value_set).map_err(|e| e.to_string());
     let agreement = agreement.unwrap().agreement;
     assert_eq!(agreement.partner, partner);
     assert_eq!(agreement.purposes, purposes);
@@ -146,13 +145,13 @@ fn the_shipped_agreement_is_one_and_carries_what_it_is_given() {
         assert!(agreement.cut.iter().any(|cut| cut.rule == rule), "{rule}");
     }
     let none = Agreement::default_text(&partner, &purposes, &[]);
-    assert!(Agreement::parse(&none, "blue.toml", &default_value_set).is_ok());
+    assert!(Terms::parse(&none, "blue.toml", &default_value_set).is_ok());
 }
 
 #[test]
 fn every_shipped_value_set_is_named_and_read() {
     let text = Agreement::default_text(&PartnerId::from("x"), &[Purpose::Payment], &[]);
-    for (name, codes) in default_value_sets() {
+    for (name, codes) in DEFAULT_VALUE_SETS {
         assert!(text.contains(&format!("value_set = \"{name}\"")), "{name}");
         assert!(!crate::valueset::CodeSet::read(codes).unwrap().is_empty(), "{name}");
     }

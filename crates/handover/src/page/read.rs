@@ -173,10 +173,12 @@ impl<'a> Chart<'a> {
         let kinds = ["MedicationRequest", "MedicationAdministration", "MedicationStatement"];
         let kinds = kinds.into_iter().chain(["MedicationDispense"]);
         let row = |it: &Value| {
-            let drug = [concept(&it["medicationCodeableConcept"]), self.named(&it["medicationReference"])];
+            let drug =
+                [concept(&it["medicationCodeableConcept"]), self.named(&it["medicationReference"])];
             let doses = each(&it["dosageInstruction"]).map(dosage);
             let given = quantity(&it["dosage"]["dose"]);
-            let times = ["authoredOn", "effectiveDateTime", "whenHandedOver"].map(|at| time(&it[at]));
+            let times =
+                ["authoredOn", "effectiveDateTime", "whenHandedOver"].map(|at| time(&it[at]));
             vec![
                 joined(drug, ", "),
                 joined(doses.chain([given]), "; "),
@@ -374,7 +376,8 @@ fn attachment(value: &Value) -> String {
         return format!("(a document of type {kind}, {} bytes)", data.len());
     }
     let whole = String::from_utf8_lossy(&data);
-    let whole = if kind.starts_with("text/html") { without_tags(&whole) } else { whole.into_owned() };
+    let whole =
+        if kind.starts_with("text/html") { without_tags(&whole) } else { whole.into_owned() };
     let mut end = whole.len().min(NOTE_BYTES_MAX);
     while !whole.is_char_boundary(end) {
         end -= 1;
