@@ -50,10 +50,13 @@ pub async fn check(folder: &Path) -> Checked {
     certificate(&config, &mut lines);
     partners(&config, &mut lines).await;
     if config.file.role == Role::Payer {
-        put(&mut lines, "members", members(&config));
+        put(&mut lines, "member file", members(&config));
     }
     if runs {
-        lines.extend(desk_lines(&config).await);
+        let theirs = desk_lines(&config).await.into_iter();
+        let fresh: Vec<CheckLine> =
+            theirs.filter(|line| lines.iter().all(|known| known.what != line.what)).collect();
+        lines.extend(fresh);
     }
     let code = match (runs, lines.iter().all(|line| line.issue.is_none())) {
         (false, _) => COULD_NOT,

@@ -90,7 +90,13 @@ impl Opened {
     pub fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
         let folder = config.path(&config.file.store);
-        let opened = SqliteHouse::open(&folder, &config.id()).map_err(store_issue)?;
+        let opened = SqliteHouse::open(&folder, &config.id()).map_err(|error| match error {
+            // Nothing is wrong: the caller asks whoever holds it.
+            store::Error::Locked => {
+                Issue::new(Code::HouseLocked, "another process holds this house")
+            }
+            error => store_issue(error),
+        })?;
         let memory = AnyHouse::from(opened);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = ledger_keys(&config, &ledger)?;
