@@ -4,9 +4,9 @@
 //! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
-use exchange::agreement::{self, Terms};
+use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
-use exchange::{Code, HouseId, Issue, PartnerId};
+use exchange::{Code, HouseId, Issue, PartnerId, tomlfile};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +77,9 @@ pub struct KeysFile {
     pub tokens: PathBuf,
     /// ES384 key the command line signs in with when the house runs.
     pub operator: PathBuf,
+    /// Public keys (hex) that signed the ledger before and sign no more.
+    #[serde(default)]
+    pub retired: Vec<String>,
 }
 
 /// `[source]`
@@ -113,16 +116,16 @@ pub struct House {
 impl House {
     /// Reads a house's folder.
     ///
-    /// Errors: `ConfigInvalid`, `BindRefused`.
+    /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
         let text = read_text(&folder.join(FILE))?;
-        let file: HouseFile =
-            toml::from_str(&text).map_err(|error| agreement::toml_issue(&error, &text, FILE))?;
+        let file: HouseFile = toml::from_str(&text)
+            .map_err(|error| tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error))?;
         check_name(&file.name)?;
         let partners = read_partners(&folder.join(&file.partners))?;
         let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
         let house = House { folder: folder.to_owned(), file, partners, terms };
-        house.check_bind()?;
+        house.check_scheme()?;
         Ok(house)
     }
 
@@ -141,13 +144,20 @@ impl House {
         read_text(&self.path(path))
     }
 
-    /// Design rule: beyond loopback only with TLS and sign-in.
-    fn check_bind(&self) -> Result<(), Issue> {
-        let HouseFile { listen, tls, base_url, .. } = &self.file;
+    /// Whether the house may listen where it is told to: beyond loopback only with TLS and sign-in.
+    ///
+    /// Errors: `BindRefused`.
+    pub fn check_bind(&self) -> Result<(), Issue> {
+        let HouseFile { listen, tls, .. } = &self.file;
         if !listen.ip().is_loopback() && (tls.is_none() || self.partners.is_empty()) {
             let detail = "this house listens beyond loopback without TLS, or without any partner";
             return Err(Issue::new(Code::BindRefused, detail).at("house.toml: listen"));
         }
+        Ok(())
+    }
+
+    fn check_scheme(&self) -> Result<(), Issue> {
+        let HouseFile { tls, base_url, .. } = &self.file;
         let scheme = if tls.is_some() { "https://" } else { "http://" };
         if !base_url.starts_with(scheme) {
             let detail = format!("base_url must begin with {scheme} to fit [tls]");
@@ -157,7 +167,8 @@ impl House {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Issue> {
+/// Whether a text can be the name of a house. Errors: `ConfigInvalid`.
+pub fn check_name(name: &str) -> Result<(), Issue> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (1..=40).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

@@ -5,12 +5,14 @@
 //!            `public.json` for partners.
 //! Never      overwrites anything: a key that partners know must not be lost by a second `init`.
 
+use crate::args::InitArgs;
 use crate::config;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, Issue};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
-use store::proof::LedgerKey;
+use store::LedgerKey;
 use wire::{SigningKey, keys, tls};
 
 /// What `init` needs to know.
@@ -21,14 +23,54 @@ pub struct NewHouse {
     pub name: String,
     /// Name in words.
     pub title: String,
-    /// `host:port` to listen on.
-    pub listen: String,
-    /// Host names and addresses of the certificate.
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Host names and addresses of the certificate; the first one stands in the base URL.
     pub hosts: Vec<String>,
+    /// The URI derived ids are made with; named after the house when not given.
+    pub namespace: Option<String>,
     /// Receiving: `system|value` identifiers a Coverage names it by.
     pub payer_identifiers: Vec<PublicIdentifier>,
     /// Sending: FHIR base URL of the EHR, when known.
     pub source: Option<String>,
+}
+
+impl NewHouse {
+    /// What a person gave, with what can be guessed from it.
+    ///
+    /// Errors: `ConfigInvalid` for a name that is none.
+    pub fn from_args(args: &InitArgs) -> Result<NewHouse, Issue> {
+        let folder = args.folder.file_name().map(|name| name.to_string_lossy().to_lowercase());
+        let name = args.name.clone().or(folder).unwrap_or_default();
+        config::check_name(&name).map_err(|issue| issue.at("--name"))?;
+        let role = Role::from(args.role);
+        let port = if role == Role::Provider { 8443 } else { 9443 };
+        let listen = args.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut hosts = args.hosts.clone();
+        if hosts.is_empty() && listen.ip().is_loopback() {
+            hosts = vec![listen.ip().to_string(), "localhost".to_owned()];
+        }
+        if hosts.is_empty() {
+            let detail = "say with --host by which name partners reach this house";
+            return Err(Issue::new(Code::ConfigInvalid, detail).at("--host"));
+        }
+        Ok(NewHouse {
+            role,
+            title: args.title.clone().unwrap_or_else(|| name.clone()),
+            name,
+            listen,
+            hosts,
+            namespace: args.namespace.clone(),
+            payer_identifiers: args.payer_ids.clone(),
+            source: args.source.clone(),
+        })
+    }
+
+    fn base_url(&self) -> String {
+        let host = self.hosts.first().cloned().unwrap_or_else(|| self.listen.ip().to_string());
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("https://{host}:{}/fhir", self.listen.port())
+    }
 }
 
 /// Makes the house; answers its public file.
@@ -63,13 +105,16 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         name: new.name.as_str().into(),
         role: new.role,
         title: new.title.clone(),
-        base_url: format!("https://{}/fhir", new.listen),
-        namespace: format!("https://{}.example/fhir", new.name),
+        base_url: new.base_url(),
+        namespace: new
+            .namespace
+            .clone()
+            .unwrap_or_else(|| format!("https://{}.example/fhir", new.name)),
         client_id: new.name.clone(),
         jwks: signing.jwks(),
         authority,
         payer_identifiers: new.payer_identifiers.clone(),
-        ledger_key: ledger.public_hex(),
+        ledger_key: exchange::Digest(ledger.public()).to_string(),
     };
     write_public(folder, &public)?;
     match new.role {
@@ -107,8 +152,7 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
         let detail = format!("the partner {} is there already", public.name);
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
-    let agreement =
-        house.path(&house.file.agreements).join(format!("{}.toml", public.name));
+    let agreement = house.path(&house.file.agreements).join(format!("{}.toml", public.name));
     if !agreement.exists() {
         write(&agreement, &exchange::agreement::default_text(&public))?;
     }
@@ -168,7 +212,7 @@ store = \"store\"
         name = quoted(&new.name),
         title = quoted(&new.title),
         namespace = quoted(&public.namespace),
-        listen = quoted(&new.listen),
+        listen = quoted(&new.listen.to_string()),
         base_url = quoted(&public.base_url),
     );
     match new.role {
@@ -203,6 +247,8 @@ ledger = \"keys/ledger.pem\"
 tokens = \"keys/tokens.hex\"
 # The command line signs in to the running house with it.
 operator = \"keys/operator.pem\"
+# Public keys (hex) that signed the ledger before this one, and sign no more.
+retired = []
 ",
     );
     if new.role == Role::Provider {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::agreement::Agreement;
 
 const BASE: &str = "https://ehr.test/fhir";
 
@@ -10,7 +11,7 @@ fn terms(partner: &str, identifier: &str) -> Terms {
     let text = format!(
         "partner = '{partner}'\npurposes = ['HPAYMT']\n[[payer_identifiers]]\n{identifier}\n"
     );
-    Terms::parse(&text, "a.toml", &|_| None).unwrap()
+    Agreement::parse(&text, "a.toml", &|_| None).unwrap()
 }
 
 fn resource(text: &str) -> Resource {
@@ -47,7 +48,7 @@ fn ask(coverages: &[Resource], encounter: &Resource, purpose: Purpose) -> Scope 
     scope(&Question {
         patient: "p1",
         encounter,
-        purpose: Some(purpose),
+        purpose,
         coverages,
         organizations: &organizations,
         agreements: &[&blue, &green, &twin, &other],

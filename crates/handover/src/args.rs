@@ -1,0 +1,418 @@
+//! Args: the words of the command line.
+//!
+//! Comes in   what a person typed.
+//! Goes out   one `Asked`, with the house's folder and the form of the answer.
+//! Never      carries anything out.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use exchange::Purpose;
+use exchange::partner::PublicIdentifier;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Pushes clinical data from a provider to a payer, with an acknowledgement.
+#[derive(Debug, Parser)]
+#[command(name = "handover", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct CommandLine {
+    /// Folder of the house; $HANDOVER_HOUSE or the current folder when not given.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub house: Option<PathBuf>,
+    /// Answer as JSON, failures as {"issue": …}.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub asked: Asked,
+}
+
+const AFTER_HELP: &str = "\
+Exit code: 0 done, 1 done but something waits for a person, 2 could not.
+HANDOVER_LOG=info (or debug) writes what happens to stderr; no patient is ever in it.
+First steps: `handover demo`.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Asked {
+    /// Two hospitals, two plans, invented patients: see it work.
+    Demo(DemoArgs),
+    /// Make a new house: commented configuration, keys, a private certificate authority.
+    Init(InitArgs),
+    /// Partners of this house.
+    #[command(subcommand)]
+    Partner(PartnerAsked),
+    /// What would stop a push today.
+    Check,
+    /// Open the doors and work until told to stop.
+    Serve(ServeArgs),
+    /// Send what belongs to something in the chart.
+    #[command(subcommand)]
+    Push(PushAsked),
+    /// Show what would be sent and why; nothing is sent.
+    #[command(subcommand)]
+    Explain(ExplainAsked),
+    /// Look encounters up in the source.
+    Find(FindArgs),
+    /// Pushes or submissions, waiting ones first.
+    List(ListArgs),
+    /// One push, trigger or submission: timeline, answer, way forward.
+    Show(ShowArgs),
+    /// Let something held go on.
+    Release(ReleaseArgs),
+    /// Take a push back, or refuse a held submission.
+    Withdraw(WithdrawArgs),
+    /// The record of what happened.
+    #[command(subcommand)]
+    Ledger(LedgerAsked),
+    /// Print a short-lived access token of the operator, for curl.
+    Token,
+    /// Invented systems to try things out with.
+    #[command(subcommand)]
+    Sim(SimAsked),
+}
+
+/// Who asks, and why: recorded in the ledger.
+#[derive(Debug, Clone, Args)]
+pub struct WhoArgs {
+    /// Who asks; the user of the operating system when not given.
+    #[arg(long)]
+    pub who: Option<String>,
+    /// In which role: clinician, staff, privacy-officer, …
+    #[arg(long, default_value = "staff")]
+    pub role: String,
+}
+
+/// How long to wait for the end.
+#[derive(Debug, Clone, Args)]
+pub struct WaitArgs {
+    /// Wait up to so many seconds for the payers' acknowledgements.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u32,
+    /// Answer as soon as it is recorded durably.
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+}
+
+impl WaitArgs {
+    /// Seconds.
+    pub fn seconds(&self) -> u32 {
+        if self.no_wait { 0 } else { self.wait }
+    }
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Real charts instead of invented ones: a folder of FHIR Bundles or NDJSON.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// How many patients: of each hospital, or of the folder.
+    #[arg(long, value_name = "N")]
+    pub patients: Option<usize>,
+    /// Where to keep the houses; a new folder for temporary files when not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+    /// With --data: restrict every so-many-eth encounter of each patient.
+    #[arg(long, value_name = "N", requires = "data")]
+    pub restrict_every: Option<usize>,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Which road the house walks.
+    pub role: RoleWord,
+    /// The new folder.
+    pub folder: PathBuf,
+    /// Short name: letters, digits, `-`; the folder's name when not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Name in words.
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Host names and addresses partners reach it by; the first one stands in its base URL.
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// The URI its derived ids are made with, once and for all.
+    #[arg(long, value_name = "URI")]
+    pub namespace: Option<String>,
+    /// Payer: an identifier by which Coverages name it.
+    #[arg(long = "payer-id", value_name = "SYSTEM|VALUE", value_parser = identifier)]
+    pub payer_ids: Vec<PublicIdentifier>,
+    /// Provider: FHIR base URL of the EHR.
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+}
+
+/// A role, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// The sending house.
+    Provider,
+    /// The receiving house.
+    Payer,
+}
+
+/// `partner`
+#[derive(Debug, Subcommand)]
+pub enum PartnerAsked {
+    /// Take a partner's public file in, and write a default agreement to be read and narrowed.
+    Add {
+        /// The partner's public.json.
+        file: PathBuf,
+    },
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Stop when the standard input ends, so that the process never outlives the one before it.
+    #[arg(long, hide = true)]
+    pub tethered: bool,
+}
+
+/// `push`
+#[derive(Debug, Subcommand)]
+pub enum PushAsked {
+    /// An encounter, to every payer of its patient.
+    Encounter {
+        /// `Encounter.id` in the source; `handover find` prints it.
+        id: String,
+        /// Why.
+        #[arg(long, default_value = "asked for by hand")]
+        why: String,
+        /// What for; each agreement's first purpose when not given.
+        #[arg(long)]
+        purpose: Option<PurposeWord>,
+        /// Who asks.
+        #[command(flatten)]
+        who: WhoArgs,
+        /// How long to wait.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+}
+
+/// `explain`
+#[derive(Debug, Subcommand)]
+pub enum ExplainAsked {
+    /// An encounter.
+    Encounter {
+        /// `Encounter.id` in the source.
+        id: String,
+        /// Why somebody looks.
+        #[arg(long, default_value = "looking before a push")]
+        why: String,
+        /// What for.
+        #[arg(long)]
+        purpose: Option<PurposeWord>,
+        /// Who asks.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
+}
+
+/// `find`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("by").required(true).args(["record_number", "date"])))]
+pub struct FindArgs {
+    /// Record number of the patient: an identifier's value, or SYSTEM|VALUE.
+    #[arg(long, value_name = "NUMBER")]
+    pub record_number: Option<String>,
+    /// Encounters of this day or month: 2026-01-03, 2026-01.
+    #[arg(long)]
+    pub date: Option<String>,
+    /// Why somebody looks.
+    #[arg(long, default_value = "looking for an encounter to push")]
+    pub why: String,
+    /// Who asks.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only these: due, held, settled, withheld, refused, superseded, unchanged.
+    #[arg(long = "state", value_name = "STATE")]
+    pub states: Vec<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The id from `handover list`, or the start of it.
+    pub id: String,
+    /// What was sent or filed, as one page for a reader who does not know FHIR.
+    #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "text")]
+    pub page: Option<PageForm>,
+}
+
+/// The form of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PageForm {
+    /// Plain text.
+    Text,
+    /// One self-contained HTML document.
+    Html,
+}
+
+/// `release`
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// The id, or the start of it.
+    pub id: String,
+    /// Why it may go on.
+    #[arg(long)]
+    pub why: String,
+    /// Payer: file it for this member, whom a person has identified.
+    #[arg(long, value_name = "MEMBER-ID")]
+    pub member: Option<String>,
+    /// Who asks.
+    #[command(flatten)]
+    pub who: WhoArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// `withdraw`
+#[derive(Debug, Args)]
+pub struct WithdrawArgs {
+    /// The id, or the start of it.
+    pub id: String,
+    /// Why: a wrong patient, a wrong plan.
+    #[arg(long)]
+    pub why: String,
+    /// Who asks.
+    #[command(flatten)]
+    pub who: WhoArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// `ledger`
+#[derive(Debug, Subcommand)]
+pub enum LedgerAsked {
+    /// Prove it by its signed checkpoints.
+    Verify,
+}
+
+/// `sim`
+#[derive(Debug, Subcommand)]
+pub enum SimAsked {
+    /// A small EHR with invented patients, or with charts of a folder.
+    Ehr(SimEhrArgs),
+}
+
+/// `sim ehr`
+#[derive(Debug, Args)]
+pub struct SimEhrArgs {
+    /// Where it writes its authority, the plans' member files and the restrictions.
+    pub folder: PathBuf,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9443")]
+    pub listen: SocketAddr,
+    /// Charts of a folder instead of invented ones.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "seed")]
+    pub data: Option<PathBuf>,
+    /// Which invented town.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many patients.
+    #[arg(long, value_name = "N")]
+    pub patients: Option<usize>,
+    /// How many health plans the patients are members of.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub plans: usize,
+    /// Public files of the gateways that may read.
+    #[arg(long = "client", value_name = "FILE", required = true)]
+    pub clients: Vec<PathBuf>,
+    /// Stop when the standard input ends.
+    #[arg(long, hide = true)]
+    pub tethered: bool,
+}
+
+/// A purpose, as typed: the code, or its everyday name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PurposeWord {
+    /// HPAYMT
+    #[value(alias = "HPAYMT")]
+    Payment,
+    /// HOPERAT
+    #[value(alias = "HOPERAT")]
+    Operations,
+    /// TREAT
+    #[value(alias = "TREAT")]
+    Treatment,
+    /// COVERAGE
+    #[value(alias = "COVERAGE")]
+    Coverage,
+    /// HQUALIMP
+    #[value(alias = "HQUALIMP")]
+    Quality,
+}
+
+impl From<PurposeWord> for Purpose {
+    fn from(word: PurposeWord) -> Purpose {
+        match word {
+            PurposeWord::Payment => Purpose::Payment,
+            PurposeWord::Operations => Purpose::Operations,
+            PurposeWord::Treatment => Purpose::Treatment,
+            PurposeWord::Coverage => Purpose::Coverage,
+            PurposeWord::Quality => Purpose::Quality,
+        }
+    }
+}
+
+fn identifier(text: &str) -> Result<PublicIdentifier, String> {
+    match text.split_once('|') {
+        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
+            Ok(PublicIdentifier { system: system.to_owned(), value: value.to_owned() })
+        }
+        _ => Err("write it as SYSTEM|VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the command line is consistent, and reads what people type.
+
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn what_people_type_is_understood_or_refused() {
+        let table: [(&str, bool); 14] = [
+            ("handover demo", true),
+            ("handover --json list", true),
+            ("handover list --json --house x", true),
+            ("handover push encounter e1", true),
+            ("handover push encounter e1 --purpose HPAYMT", true),
+            ("handover push encounter e1 --purpose quality --no-wait", true),
+            ("handover push encounter e1 --no-wait --wait 3", false),
+            ("handover find", false),
+            ("handover find --date 2026-01", true),
+            ("handover release r", false),
+            ("handover show x --page html", true),
+            ("handover init payer sun --payer-id urn:oid:1|99001", true),
+            ("handover init payer sun --payer-id 99001", false),
+            ("handover ledger forget", false),
+        ];
+        for (line, good) in table {
+            let read = CommandLine::try_parse_from(line.split(' '));
+            assert_eq!(read.is_ok(), good, "{line}");
+        }
+    }
+}

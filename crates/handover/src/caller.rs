@@ -1,0 +1,163 @@
+//! Caller: carries out a command, by the running house or on its store.
+//!
+//! Comes in   a configuration and a command.
+//! Goes out   the house's reply, the same either way.
+//! Never      works on a store that another process holds: it asks that process instead.
+
+use crate::config;
+use crate::house::{Desk, Opened, operator_client};
+use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
+use bytes::Bytes;
+use exchange::desk::{Command, Reply, Row};
+use exchange::{Code, Issue};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use wire::{ClientError, FhirClient, TransportError};
+
+/// Carries out a command where the house is: running, or only on its disk.
+///
+/// `wait` bounds how long a command that walks the road is walked; see `Command`.
+pub async fn carry_out(
+    config: &Arc<config::House>,
+    command: Command,
+    wait: Duration,
+) -> Result<Reply, Issue> {
+    match Opened::open(Arc::clone(config)) {
+        Ok(opened) => on_the_store(opened, command, wait).await,
+        Err(issue) if issue.code == Code::HouseLocked => {
+            let client = operator_client(config, COMMAND_TIMEOUT + wait)?;
+            ask(&client, &command).await
+        }
+        Err(issue) => Err(issue),
+    }
+}
+
+/// Asks a running house over its API.
+pub async fn ask(client: &FhirClient, command: &Command) -> Result<Reply, Issue> {
+    let body = serde_json::to_vec(command)
+        .map_err(|_| Issue::new(Code::InternalError, "a command cannot be written as JSON"))?;
+    let answer = client.post(command.name(), "application/json", Bytes::from(body)).await;
+    let answer = answer.map_err(|error| unanswered(&error))?;
+    if answer.status().is_success() {
+        return serde_json::from_slice(answer.body()).map_err(|_| unreadable());
+    }
+    Err(issue_of(answer.body()).unwrap_or_else(unreadable))
+}
+
+fn unreadable() -> Issue {
+    Issue::new(Code::AnswerUnreadable, "the running house answered what this version cannot read")
+}
+
+/// Why a house that is held by somebody does not answer.
+fn unanswered(error: &ClientError) -> Issue {
+    tracing::debug!(%error, "the house's API");
+    match error {
+        ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
+            let detail =
+                "the running house refuses the operator's key; was it started with another?";
+            Issue::new(Code::CredentialRefused, detail).at("keys.operator")
+        }
+        ClientError::Transport(TransportError::Unknown(_)) => {
+            let detail = "the running house took the command, but no answer came";
+            Issue::new(Code::HouseLocked, detail)
+        }
+        _ => {
+            let detail = "another process holds this house, and nothing answers at its address";
+            Issue::new(Code::HouseLocked, detail)
+        }
+    }
+}
+
+/// The first issue of an OperationOutcome of ours, in its own words.
+fn issue_of(body: &[u8]) -> Option<Issue> {
+    let outcome: Value = serde_json::from_slice(body).ok()?;
+    let told = &outcome["issue"][0];
+    let code = Code::from_slug(told["details"]["coding"][0]["code"].as_str()?)?;
+    let issue = Issue::new(code, told["details"]["text"].as_str()?);
+    Some(match told["expression"][0].as_str() {
+        Some(place) => issue.at(place),
+        None => issue,
+    })
+}
+
+/// Carries a command out on the store. Where it sets something going, the road is walked here
+/// until nothing is due or the wait is over.
+async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Result<Reply, Issue> {
+    let opened = Arc::new(opened);
+    let sets_going = matches!(
+        command,
+        Command::Push { .. } | Command::Release { .. } | Command::Withdraw { .. }
+    );
+    let writes = !matches!(
+        command,
+        Command::List { .. } | Command::Show { .. } | Command::Check {} | Command::Verify {}
+    );
+    let reply = match &opened.desk {
+        Desk::Provider { road, wake, .. } if sets_going && !wait.is_zero() => {
+            let (stop, mut stopped) = watch::channel(false);
+            let (road, wake) = (Arc::clone(road), Arc::clone(wake));
+            let worker = tokio::spawn(async move {
+                let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+                provider::worker::run(road, wake, stop).await;
+            });
+            let reply = until_rest(&opened, command, wait).await;
+            stop.send_replace(true);
+            worker.await.ok();
+            reply
+        }
+        _ => opened.desk.command(command).await,
+    };
+    if writes {
+        opened.checkpoint().await?;
+    }
+    reply
+}
+
+async fn until_rest(opened: &Opened, command: Command, wait: Duration) -> Result<Reply, Issue> {
+    let end = Instant::now() + wait;
+    let reply = opened.desk.command(command).await?;
+    // A release is answered at once; what it set going is looked at until it rests.
+    let Reply::Pushed { trigger, mut rows, issues } = reply else { return Ok(reply) };
+    while rows.iter().any(is_due_now) && Instant::now() < end {
+        tokio::time::sleep(WALK_LOOK).await;
+        for row in &mut rows {
+            let look = Command::Show { id: row.id.clone(), page: false };
+            if let Reply::Shown(shown) = opened.desk.command(look).await? {
+                *row = shown.row;
+            }
+        }
+    }
+    Ok(Reply::Pushed { trigger, rows, issues })
+}
+
+/// Due, and not waiting for a later attempt.
+fn is_due_now(row: &Row) -> bool {
+    row.state == "due" && row.issues.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: an issue that a running house answers reads here as it reads there.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_issue_comes_back_as_it_was_sent() {
+        for sent in [
+            Issue::new(Code::PushUnknown, "there is none"),
+            Issue::new(Code::CommandInvalid, "mend it").at("id"),
+        ] {
+            assert_eq!(issue_of(&Issue::outcome([&sent])).unwrap(), sent);
+        }
+    }
+
+    #[test]
+    fn what_is_no_outcome_of_ours_is_no_issue() {
+        for body in ["", "{}", r#"{"issue":[{"details":{"coding":[{"code":"strange"}]}}]}"#] {
+            assert_eq!(issue_of(body.as_bytes()), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Check: what would stop a push today, as far as it lies in the house's own folder.
+//!
+//! Comes in   a house's folder; the lines of its desk, which knocks at partners' doors.
+//! Goes out   one line for each thing that was looked at.
+//! Never      stops at the first fault: whoever mends one should not have to come back for each.
+
+use crate::caller;
+use crate::config;
+use crate::house::{self, ledger_key, ledger_keys, token_secret};
+use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
+use crate::render::{COULD_NOT, DONE, WAITS};
+use exchange::desk::{CheckLine, Command, IssueWords, Reply};
+use exchange::partner::Role;
+use exchange::{Code, Issue};
+use jiff::Timestamp;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{SqliteHouse, proof};
+use tokio::net::TcpStream;
+use wire::{SigningKey, tls};
+
+/// What was looked at, and how it ends.
+pub struct Checked {
+    /// One line each.
+    pub lines: Vec<CheckLine>,
+    /// Exit code: 0 nothing, 1 something waits for a person, 2 the house cannot run.
+    pub code: u8,
+}
+
+/// Looks at everything. The house may be running or not.
+pub async fn check(folder: &Path) -> Checked {
+    let mut lines = Vec::new();
+    let config = match config::House::read(folder) {
+        Ok(config) => Arc::new(config),
+        Err(issue) => {
+            put(&mut lines, "configuration", Err(issue));
+            return Checked { lines, code: COULD_NOT };
+        }
+    };
+    let name = &config.file.name;
+    put(&mut lines, "configuration", Ok(format!("house {name}, {}", role_words(&config))));
+    put(&mut lines, "listening", config.check_bind().map(|()| config.file.listen.to_string()));
+    keys(&config, &mut lines);
+    put(&mut lines, "store: disk", writable(&config.path(&config.file.store)));
+    put(&mut lines, "ledger", ledger(&config).await);
+    // From here on nothing stops the house itself.
+    let runs = lines.iter().all(|line| line.issue.is_none());
+    certificate(&config, &mut lines);
+    partners(&config, &mut lines).await;
+    if config.file.role == Role::Payer {
+        put(&mut lines, "member file", members(&config));
+    }
+    if runs {
+        let theirs = desk_lines(&config).await.into_iter();
+        let fresh: Vec<CheckLine> =
+            theirs.filter(|line| lines.iter().all(|known| known.what != line.what)).collect();
+        lines.extend(fresh);
+    }
+    let code = match (runs, lines.iter().all(|line| line.issue.is_none())) {
+        (false, _) => COULD_NOT,
+        (true, false) => WAITS,
+        (true, true) => DONE,
+    };
+    Checked { lines, code }
+}
+
+fn put(lines: &mut Vec<CheckLine>, what: impl Into<String>, found: Result<String, Issue>) {
+    let (found, issue) = match found {
+        Ok(found) => (found, None),
+        Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
+    };
+    lines.push(CheckLine { what: what.into(), issue, found });
+}
+
+fn role_words(config: &config::House) -> &'static str {
+    match config.file.role {
+        Role::Provider => "a sending house",
+        Role::Payer => "a receiving house",
+    }
+}
+
+fn keys(config: &config::House, lines: &mut Vec<CheckLine>) {
+    let files = &config.file.keys;
+    for (what, path) in [("key: signing", &files.signing), ("key: operator", &files.operator)] {
+        let key = SigningKey::read(&config.path(path));
+        put(lines, what, key.map(|key| format!("id {}", key.kid())));
+    }
+    let kept = |path: &Path| only_owner(&config.path(path));
+    let ledger = kept(&files.ledger).and_then(|()| ledger_key(config));
+    put(lines, "key: ledger", ledger.map(|key| format!("id {}", key.key_id())));
+    let tokens = kept(&files.tokens).and_then(|()| token_secret(config));
+    put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
+    if let Some(files) = &config.file.tls {
+        let server = kept(&files.key).and_then(|()| {
+            let (chain, key) = (config.text(&files.certificate)?, config.text(&files.key)?);
+            tls::server_config(chain.as_bytes(), key.as_bytes())
+        });
+        put(lines, "TLS", server.map(|_| "certificate and key belong together".to_owned()));
+    }
+}
+
+/// A secret that every user of the machine can read is none.
+fn only_owner(path: &Path) -> Result<(), Issue> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path).map(|it| it.permissions().mode()).unwrap_or_default();
+        if mode & 0o007 != 0 {
+            let detail =
+                "the key's file is open to every user of the machine; set its mode to 0600";
+            return Err(Issue::new(Code::KeyUnusable, detail).at(path.display().to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn writable(folder: &Path) -> Result<String, Issue> {
+    let probe = folder.join("check.tmp");
+    let tried = fs::create_dir_all(folder).and_then(|()| fs::write(&probe, b"check"));
+    fs::remove_file(&probe).ok();
+    tried.map(|()| "writable".to_owned()).map_err(|error| {
+        tracing::debug!(%error, "store folder");
+        let issue = Issue::new(Code::StoreUnavailable, "the store's folder cannot be written");
+        issue.at(folder.display().to_string())
+    })
+}
+
+/// Reads beside whoever runs the house.
+async fn ledger(config: &config::House) -> Result<String, Issue> {
+    let folder = config.path(&config.file.store);
+    // A house that was never opened has no ledger yet.
+    if !fs::read_dir(&folder).is_ok_and(|files| files.flatten().any(|it| it.path().is_file())) {
+        return Ok("empty".to_owned());
+    }
+    let keys = ledger_keys(config, &ledger_key(config)?)?;
+    let house =
+        SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
+    match proof::verify(&house, &keys).await {
+        Ok(it) => Ok(format!("{} entries, proved to {}", it.last, it.proved_to)),
+        Err(broken) => Err(Issue::new(Code::LedgerBroken, broken.to_string())),
+    }
+}
+
+fn certificate(config: &config::House, lines: &mut Vec<CheckLine>) {
+    let Some(files) = &config.file.tls else { return };
+    for (what, path) in [("certificate", &files.certificate), ("authority", &files.authority)] {
+        put(lines, what, config.text(path).and_then(|pem| days_left(pem.as_bytes())));
+    }
+}
+
+fn days_left(pem: &[u8]) -> Result<String, Issue> {
+    let days = tls::certificate_days_left(pem, Timestamp::now())?;
+    if days <= CERTIFICATE_DAYS_WARN {
+        let detail = format!("the certificate has {days} days left");
+        return Err(Issue::new(Code::KeyUnusable, detail));
+    }
+    Ok(format!("{days} days left"))
+}
+
+/// What is known of each partner, and whether its port answers.
+async fn partners(config: &config::House, lines: &mut Vec<CheckLine>) {
+    if config.partners.is_empty() {
+        let issue = Issue::new(Code::PartnerUnknown, "this house knows no partner yet");
+        put(lines, "partners", Err(issue));
+    }
+    for (name, public) in &config.partners {
+        let agreement = match config.terms.get(name) {
+            Some(terms) => Ok(counted_permits(terms)),
+            None => {
+                let detail = "there is no agreement with this partner, so nothing may travel";
+                let place = format!("{}/{name}.toml", config.file.agreements.display());
+                Err(Issue::new(Code::ConfigInvalid, detail).at(place))
+            }
+        };
+        put(lines, format!("partner {name}: agreement"), agreement);
+        let authority = days_left(public.authority.as_bytes());
+        put(lines, format!("partner {name}: authority"), authority);
+        if config.file.role == Role::Provider {
+            let port = knock(&public.base_url).await;
+            put(lines, format!("partner {name}: address"), port);
+        }
+    }
+}
+
+fn counted_permits(terms: &exchange::agreement::Terms) -> String {
+    let agreement = &terms.agreement;
+    let purposes: Vec<String> = agreement.purposes.iter().map(ToString::to_string).collect();
+    format!(
+        "{}, {} permits, {} withholding rules, {} cuts",
+        purposes.join(" "),
+        agreement.permit.len(),
+        agreement.withhold.len(),
+        agreement.cut.len()
+    )
+}
+
+/// DNS and TCP; TLS, versions and sign-in are the desk's.
+async fn knock(base_url: &str) -> Result<String, Issue> {
+    let (origin, _) = house::split_base(base_url)?;
+    let host = origin.split_once("://").map(|(_, host)| host).unwrap_or_default();
+    let address = match host.rsplit_once(':') {
+        Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.to_owned(),
+        _ => format!("{host}:443"),
+    };
+    let away = |detail: &str| Issue::new(Code::PayerUnreachable, detail).at(address.clone());
+    match tokio::time::timeout(KNOCK_MAX, TcpStream::connect(&address)).await {
+        Ok(Ok(_)) => Ok(address),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err(away("nothing listens at the partner's address"))
+        }
+        Ok(Err(_)) => Err(away("the partner's name or address cannot be reached")),
+        Err(_) => Err(away("the partner's address does not answer in time")),
+    }
+}
+
+fn members(config: &config::House) -> Result<String, Issue> {
+    let place = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
+    let text = config.text(place)?;
+    exchange::member::Members::read(&text)?;
+    match text.lines().count().saturating_sub(1) {
+        0 => {
+            let detail = "the member file names nobody, so every push would be held or refused";
+            Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()))
+        }
+        count => Ok(format!("{count} members")),
+    }
+}
+
+async fn desk_lines(config: &Arc<config::House>) -> Vec<CheckLine> {
+    match caller::carry_out(config, Command::Check {}, Duration::ZERO).await {
+        Ok(Reply::Checked { lines }) => lines,
+        Ok(_) => Vec::new(),
+        Err(issue) => {
+            let mut lines = Vec::new();
+            put(&mut lines, "house", Err(issue));
+            lines
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Command: from what was typed to an exit code.
+//!
+//! Comes in   the command line and the environment.
+//! Goes out   text or JSON on stdout, failures on stderr (or as JSON on stdout), an exit code.
+//! Never      prints a patient, except where a person asked for one (`find`, `show --page`).
+
+use crate::args::{
+    Asked, CommandLine, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked, PushAsked,
+    RoleWord, SimAsked, WhoArgs,
+};
+use crate::limits::{COMMAND_TIMEOUT, WORKER_THREADS};
+use crate::render::{self, COULD_NOT, DONE};
+use crate::{caller, check, config, demo, ehr, house, init, page, serve};
+use clap::Parser;
+use clap::error::ErrorKind;
+use exchange::desk::{Command, IssueWords, Reply};
+use exchange::partner::Role;
+use exchange::{Code, Issue, Phi, Who};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The program.
+pub fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return misread(&error),
+    };
+    start_logging();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build();
+    let json = line.json;
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(carry_out(line));
+            // A blocked reader of stdin must not keep a finished program alive.
+            runtime.shutdown_background();
+            result
+        }
+        Err(_) => Err(Issue::new(Code::InternalError, "the program cannot start its threads")),
+    };
+    ExitCode::from(result.unwrap_or_else(|issue| refuse(&issue, json)))
+}
+
+/// The log goes to stderr: `HANDOVER_LOG=info`, or as fine as `wire=debug,warn`.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HANDOVER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+/// What the command line could not make sense of. Asking for help is no failure.
+fn misread(error: &clap::Error) -> ExitCode {
+    let asked_for_json = std::env::args_os().any(|word| word == "--json");
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || !asked_for_json
+    {
+        error.print().ok();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(COULD_NOT));
+    }
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    ExitCode::from(refuse(&Issue::new(Code::CommandInvalid, first), true))
+}
+
+/// Shows a failure where it belongs.
+fn refuse(issue: &Issue, json: bool) -> u8 {
+    if json {
+        print(&format!("{}\n", json!({ "issue": IssueWords::from(issue) })));
+    } else {
+        eprint!("{}", render::issue(issue));
+    }
+    COULD_NOT
+}
+
+/// Prints; a reader who has gone away is no failure of ours.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
+    let CommandLine { house, json, asked } = line;
+    let folder = house
+        .or_else(|| std::env::var_os("HANDOVER_HOUSE").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("."));
+    match asked {
+        Asked::Demo(args) => demo::run(args, json).await,
+        Asked::Init(args) => make(&args, json),
+        Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
+        Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
+        Asked::Serve(args) => {
+            let config = Arc::new(config::House::read(&folder)?);
+            serve::serve(config, args.tethered).await.map(|()| DONE)
+        }
+        Asked::Token => token(&folder, json).await,
+        Asked::Check => {
+            let checked = check::check(&folder).await;
+            show(&Reply::Checked { lines: checked.lines }, json, None)?;
+            Ok(checked.code)
+        }
+        asked => house_command(&folder, asked, json).await,
+    }
+}
+
+/// The commands that are a house's own.
+async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Issue> {
+    let (command, wait, page) = command(asked)?;
+    let config = Arc::new(config::House::read(folder)?);
+    let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await?;
+    show(&reply, json, page)
+}
+
+/// The command of what was typed, how long it may take, and the form of its page.
+fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
+    Ok(match asked {
+        Asked::Push(PushAsked::Encounter { id, why, purpose, who, wait }) => {
+            let (who, wait) = (person(who, why), wait.seconds());
+            let purpose = purpose.map(Into::into);
+            (Command::Push { encounter: id, purpose, who, wait }, wait, None)
+        }
+        Asked::Explain(ExplainAsked::Encounter { id, why, purpose, who }) => {
+            let (who, purpose) = (person(who, why), purpose.map(Into::into));
+            (Command::Explain { encounter: id, purpose, who }, 0, None)
+        }
+        Asked::Find(args) => {
+            let who = person(args.who, args.why);
+            let record_number = args.record_number.map(Phi);
+            (Command::Find { record_number, date: args.date, who }, 0, None)
+        }
+        Asked::List(args) => (Command::List { states: args.states, limit: args.limit }, 0, None),
+        Asked::Show(args) => {
+            (Command::Show { id: args.id, page: args.page.is_some() }, 0, args.page)
+        }
+        Asked::Release(args) => {
+            let (who, wait) = (person(args.who, args.why), args.wait.seconds());
+            (Command::Release { id: args.id, who, member: args.member.map(Phi) }, wait, None)
+        }
+        Asked::Withdraw(args) => {
+            let (who, wait) = (person(args.who, args.why), args.wait.seconds());
+            (Command::Withdraw { id: args.id, who, wait }, wait, None)
+        }
+        Asked::Ledger(LedgerAsked::Verify) => (Command::Verify {}, 0, None),
+        _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
+    })
+}
+
+/// Who asks: as given, else the user of the operating system.
+fn person(args: WhoArgs, why: String) -> Who {
+    let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    let name = args.who.or_else(user).unwrap_or_else(|| "unknown".to_owned());
+    Who { name, role: args.role, why }
+}
+
+/// Prints a reply; answers the exit code.
+fn show(reply: &Reply, json: bool, form: Option<PageForm>) -> Result<u8, Issue> {
+    if json {
+        let text = serde_json::to_string_pretty(reply)
+            .map_err(|_| Issue::new(Code::InternalError, "a reply cannot be written as JSON"))?;
+        print(&format!("{text}\n"));
+    } else if let (Some(form), Reply::Shown(shown)) = (form, reply) {
+        let missing = "nothing was sent or filed under this id, so there is no page of it";
+        let made = page::page(shown).ok_or_else(|| Issue::new(Code::CommandInvalid, missing))?;
+        print(&match form {
+            PageForm::Text => page::text(&made),
+            PageForm::Html => page::html(&made),
+        });
+    } else {
+        print(&render::reply(reply));
+    }
+    Ok(render::exit_code(reply))
+}
+
+fn make(args: &InitArgs, json: bool) -> Result<u8, Issue> {
+    let new = init::NewHouse::from_args(args)?;
+    let public = init::init(&args.folder, &new)?;
+    if json {
+        print(&format!("{}\n", json!({ "folder": args.folder, "public": public })));
+        return Ok(DONE);
+    }
+    let folder = args.folder.display();
+    let mut text = format!("{} is ready in {folder}.\n\n", public.title);
+    text.push_str(&format!("  {folder}/house.toml    its configuration; every key is explained\n"));
+    text.push_str(&format!("  {folder}/public.json   give this file to your partners\n\nNext:\n"));
+    if args.role == RoleWord::Provider {
+        text.push_str(&format!(
+            "  name your EHR under [source] in {folder}/house.toml, and put the authority of its\n  \
+             certificate into {folder}/tls/ehr-authority.pem\n"
+        ));
+    } else {
+        text.push_str(&format!("  put your members into {folder}/members.csv\n"));
+    }
+    text.push_str(&format!(
+        "  handover --house {folder} partner add PARTNER/public.json\n  \
+         handover --house {folder} check\n  handover --house {folder} serve\n"
+    ));
+    print(&text);
+    Ok(DONE)
+}
+
+fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
+    let agreement = init::add_partner(folder, file)?;
+    if json {
+        print(&format!("{}\n", json!({ "agreement": agreement })));
+    } else {
+        print(&format!(
+            "The partner is known. What may travel is written in {}:\nread it, and narrow it where \
+             you agreed on less. A running house takes it up when it is started anew.\n",
+            agreement.display()
+        ));
+    }
+    Ok(DONE)
+}
+
+/// Prints an access token of the operator at the running house.
+async fn token(folder: &Path, json: bool) -> Result<u8, Issue> {
+    let config = config::House::read(folder)?;
+    if config.file.role == Role::Provider {
+        tracing::debug!("a sending house offers commands only");
+    }
+    let scope = format!("{} system/*.rs", wire::api::OPERATE);
+    let (_, sign_in) = house::operator_sign_in(&config, COMMAND_TIMEOUT, &scope)?;
+    let token = sign_in.token().await.map_err(|error| {
+        tracing::debug!(%error, "token");
+        let detail = "no token was given; is the house running? `handover serve` starts it";
+        Issue::new(Code::SignInRequired, detail)
+    })?;
+    if json {
+        print(&format!("{}\n", json!({ "access_token": token.expose_secret() })));
+    } else {
+        print(&format!("{}\n", token.expose_secret()));
+    }
+    Ok(DONE)
+}
+
+/// The role as the configuration has it.
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Role {
+        match word {
+            RoleWord::Provider => Role::Provider,
+            RoleWord::Payer => Role::Payer,
+        }
+    }
+}

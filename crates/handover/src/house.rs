@@ -1,0 +1,438 @@
+//! House: opens a house from its configuration and wires its rooms together.
+//!
+//! Comes in   a checked configuration; the files it names.
+//! Goes out   a house with its memory, keys, gate and desk, ready to serve or to carry out one
+//!            command.
+//! Never      trusts for one partner what was said by another: each has a transport of its own
+//!            that knows only its authority.
+
+use crate::config;
+use crate::halt;
+use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
+use exchange::agreement::Terms;
+use exchange::answer::LedgerRoot;
+use exchange::desk::{Command, Reply};
+use exchange::partner::{PublicFile, Role};
+use exchange::{Code, Digest, Issue, PartnerId};
+use jiff::Timestamp;
+use repository::store_issue;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use store::proof::PublicKey;
+use store::{AnyHouse, House as _, LedgerKey, SqliteHouse};
+use tokio::sync::Notify;
+use wire::api::OPERATE;
+use wire::{
+    BoxFuture, Clock, Credential, FhirClient, Gate, HttpTransport, Replay, SigningKey, SmartClient,
+    SystemClock,
+};
+
+/// The version of this program, as ledger, Provenance and CapabilityStatement give it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The client id of the house's own people at its own door.
+pub const OPERATOR: &str = "operator";
+
+/// What a provider asks of a payer's door; the payer narrows it to what was agreed.
+const PUSH_SCOPE: &str = "system/*.cruds";
+
+/// A house, opened: nobody else can while this is held.
+pub struct Opened {
+    /// Its configuration.
+    pub config: Arc<config::House>,
+    /// What it remembers.
+    pub memory: AnyHouse,
+    /// Signs its checkpoints.
+    pub ledger: LedgerKey,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Its road and desk.
+    pub desk: Desk,
+}
+
+/// The desk of either road.
+pub enum Desk {
+    /// A sending house.
+    Provider {
+        /// The road.
+        road: Arc<provider::road::Road>,
+        /// Where commands go.
+        desk: provider::desk::Desk,
+        /// Rouses the worker.
+        wake: Arc<Notify>,
+    },
+    /// A receiving house.
+    Payer {
+        /// The road.
+        road: Arc<payer::road::Road>,
+        /// Where commands go.
+        desk: payer::desk::Desk,
+    },
+}
+
+impl Desk {
+    /// Carries out a command.
+    pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        match self {
+            Desk::Provider { desk, .. } => desk.command(command).await,
+            Desk::Payer { desk, .. } => desk.command(command).await,
+        }
+    }
+}
+
+impl Opened {
+    /// Opens a house.
+    ///
+    /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `KeyUnusable`,
+    /// `ConfigInvalid`.
+    pub fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
+        let ledger = ledger_key(&config)?;
+        let folder = config.path(&config.file.store);
+        let opened = SqliteHouse::open(&folder, &config.id()).map_err(|error| match error {
+            // Nothing is wrong: the caller asks whoever holds it.
+            store::Error::Locked => {
+                Issue::new(Code::HouseLocked, "another process holds this house")
+            }
+            error => store_issue(error),
+        })?;
+        let memory = AnyHouse::from(opened);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = ledger_keys(&config, &ledger)?;
+        let desk = match config.file.role {
+            Role::Provider => open_provider(&config, &memory, &clock, keys)?,
+            Role::Payer => open_payer(&config, &memory, &clock, keys)?,
+        };
+        Ok(Opened { config, memory, ledger, clock, desk })
+    }
+
+    /// The gate of the house's doors: one credential per partner, and the operator's.
+    pub fn gate(&self) -> Result<Gate, Issue> {
+        let config = &self.config;
+        let operator = SigningKey::read(&config.path(&config.file.keys.operator))?;
+        let mut credentials: Vec<Credential> =
+            config.partners.values().map(|public| credential(config, public)).collect();
+        credentials.push(Credential {
+            client_id: OPERATOR.to_owned(),
+            partner: OPERATOR.to_owned(),
+            jwks: operator.jwks(),
+            scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
+        });
+        let secret = token_secret(config)?;
+        let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
+        let clock = Arc::clone(&self.clock);
+        Ok(Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock))
+    }
+
+    /// Signs what of the ledger is not signed yet. A payer's answers carry the newest root, so
+    /// that the partner is its witness.
+    pub async fn checkpoint(&self) -> Result<(), Issue> {
+        let signed = self.memory.checkpoint(self.clock.now(), &self.ledger).await;
+        if let (Some(made), Desk::Payer { road, .. }) = (signed.map_err(store_issue)?, &self.desk) {
+            self.witness(road, &made);
+        }
+        Ok(())
+    }
+
+    /// Takes up the newest root of an earlier run.
+    pub async fn recall_root(&self) -> Result<(), Issue> {
+        if let Desk::Payer { road, .. } = &self.desk {
+            let all = self.memory.checkpoints().await.map_err(store_issue)?;
+            all.last().into_iter().for_each(|last| self.witness(road, last));
+        }
+        Ok(())
+    }
+
+    fn witness(&self, road: &payer::road::Road, made: &store::Checkpoint) {
+        let root = LedgerRoot { root: made.root, sequence: made.seq, key: made.key_id.clone() };
+        *road.ledger_root.write().unwrap_or_else(PoisonError::into_inner) = Some(root);
+    }
+}
+
+/// The MAC key of access tokens.
+pub fn token_secret(config: &config::House) -> Result<Digest, Issue> {
+    let place = &config.file.keys.tokens;
+    config.text(place)?.trim().parse().map_err(|_| {
+        let detail = "the key of access tokens is not 64 hexadecimal digits";
+        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
+    })
+}
+
+/// The ledger's own key.
+pub fn ledger_key(config: &config::House) -> Result<LedgerKey, Issue> {
+    let place = &config.file.keys.ledger;
+    LedgerKey::from_pem(&config.text(place)?).map_err(|_| {
+        let detail = "the ledger's key is not an Ed25519 key in PKCS#8 PEM";
+        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
+    })
+}
+
+/// The keys that may have signed checkpoints of this house.
+pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<PublicKey>, Issue> {
+    let mut keys = vec![PublicKey::new(ledger.public(), false)];
+    for retired in &config.file.keys.retired {
+        let key: Digest = retired.parse().map_err(|_| {
+            let detail = "a retired key of the ledger is not 64 hexadecimal digits";
+            Issue::new(Code::KeyUnusable, detail).at("house.toml: keys.retired")
+        })?;
+        keys.push(PublicKey::new(key.0, true));
+    }
+    Ok(keys)
+}
+
+/// A partner's registration at this house's door.
+fn credential(config: &config::House, public: &PublicFile) -> Credential {
+    let scopes = match config.file.role {
+        Role::Payer => push_scopes(config.terms.get(&public.name)),
+        // A payer has nothing to fetch here yet.
+        Role::Provider => Vec::new(),
+    };
+    Credential {
+        client_id: public.client_id.clone(),
+        partner: public.name.to_string(),
+        jwks: public.jwks.clone(),
+        scopes,
+    }
+}
+
+/// What a sender may do: write the types of its agreement, and read what it has sent.
+fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
+    // Without an agreement a partner is known, and may do nothing.
+    let Some(terms) = terms else { return Vec::new() };
+    let types = terms.agreement.permit.iter().flat_map(|permit| &permit.types);
+    let mut scopes: Vec<String> = types.map(|kind| format!("system/{kind}.cruds")).collect();
+    if scopes.is_empty() {
+        return vec![PUSH_SCOPE.to_owned()];
+    }
+    // Every push brings its own record of where it came from.
+    scopes.push("system/Provenance.cruds".to_owned());
+    scopes.push("system/*.rs".to_owned());
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+fn open_provider(
+    config: &Arc<config::House>,
+    memory: &AnyHouse,
+    clock: &Arc<dyn Clock>,
+    keys: Vec<PublicKey>,
+) -> Result<Desk, Issue> {
+    let signing = signing_pem(config, &config.file.keys.signing)?;
+    let mut payers = BTreeMap::new();
+    for (name, terms) in &config.terms {
+        let Some(public) = config.partners.get(name).cloned() else { continue };
+        let client = Arc::new(partner_client(config, &public, &signing, clock)?);
+        let payer = provider::setup::Payer { public, terms: terms.clone(), client };
+        payers.insert(name.clone(), payer);
+    }
+    let endpoints: BTreeMap<PartnerId, String> = config
+        .partners
+        .iter()
+        .map(|(name, public)| (name.clone(), public.base_url.clone()))
+        .collect();
+    let source = provider::source::ehr::Ehr::new(Arc::new(source_client(config, clock)?));
+    let restrictions =
+        config.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"));
+    let setup = provider::setup::Setup {
+        house: config.id(),
+        title: config.file.title.clone(),
+        namespace: config.file.namespace.clone(),
+        version: VERSION,
+        payers,
+        restrictions: config.path(restrictions),
+        passed: halt::passed,
+    };
+    let road = Arc::new(provider::road::Road {
+        setup,
+        house: memory.clone(),
+        charts: provider::source::chart::Charts::new(Arc::new(source)),
+        directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
+        doors: provider::route::Doors::default(),
+        clock: Arc::clone(clock),
+        changed: Arc::new(Notify::new()),
+    });
+    let wake = Arc::new(Notify::new());
+    let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), keys);
+    Ok(Desk::Provider { road, desk, wake })
+}
+
+fn open_payer(
+    config: &Arc<config::House>,
+    memory: &AnyHouse,
+    clock: &Arc<dyn Clock>,
+    keys: Vec<PublicKey>,
+) -> Result<Desk, Issue> {
+    let mut senders = BTreeMap::new();
+    for (name, terms) in &config.terms {
+        let Some(public) = config.partners.get(name).cloned() else { continue };
+        senders.insert(name.clone(), payer::setup::Sender { public, terms: terms.clone() });
+    }
+    let members = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
+    let members = config.path(members);
+    let setup = payer::setup::Setup {
+        house: config.id(),
+        base_url: config.file.base_url.clone(),
+        version: VERSION,
+        senders,
+        members: members.clone(),
+        passed: halt::passed,
+    };
+    let road = Arc::new(payer::road::Road {
+        setup,
+        house: memory.clone(),
+        register: payer::register::Register::new(&members),
+        keys: payer::key::Keys::default(),
+        ledger_root: Arc::default(),
+        member_secret: Digest::of_pieces([b"members", &token_secret(config)?.0[..]]).0,
+        clock: Arc::clone(clock),
+    });
+    let desk = payer::desk::Desk::new(Arc::clone(&road), keys);
+    Ok(Desk::Payer { road, desk })
+}
+
+/// A client for a partner's door, signed in with this house's key there.
+pub fn partner_client(
+    config: &config::House,
+    public: &PublicFile,
+    signing_pem: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<FhirClient, Issue> {
+    let roots = [public.authority.clone().into_bytes()];
+    let transport = HttpTransport::new(&roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
+    let transport = Arc::new(transport);
+    let sign_in = SmartClient::new(
+        Arc::clone(&transport) as _,
+        &public.base_url,
+        &config.file.name,
+        signing_pem,
+        PUSH_SCOPE.to_owned(),
+        Arc::clone(clock),
+    )?;
+    Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
+}
+
+fn source_client(config: &config::House, clock: &Arc<dyn Clock>) -> Result<FhirClient, Issue> {
+    let missing = || {
+        let detail = "a provider's house needs a [source]: the EHR it reads charts from";
+        Issue::new(Code::ConfigInvalid, detail).at("house.toml: source")
+    };
+    let source = config.file.source.as_ref().ok_or_else(missing)?;
+    let roots = [config.text(&source.authority)?.into_bytes()];
+    let transport = HttpTransport::new(&roots, SOURCE_TIMEOUT, SOURCE_ANSWER_MAX)?;
+    let transport = Arc::new(transport);
+    let mut sign_in = SmartClient::new(
+        Arc::clone(&transport) as _,
+        &source.base_url,
+        &source.client_id,
+        &signing_pem(config, &source.key)?,
+        source.scope.clone(),
+        Arc::clone(clock),
+    )?;
+    if let Some(endpoint) = &source.token_endpoint {
+        sign_in = sign_in.with_token_endpoint(endpoint)?;
+    }
+    Ok(FhirClient::new(&source.base_url, transport, Some(sign_in)))
+}
+
+/// A client for the house's own API, signed in as its operator.
+///
+/// Errors: `KeyUnusable`, `ConfigInvalid`.
+pub fn operator_client(config: &config::House, timeout: Duration) -> Result<FhirClient, Issue> {
+    let (transport, sign_in) = operator_sign_in(config, timeout, OPERATE)?;
+    let api = format!("{}/api", origin(&config.file.base_url)?);
+    Ok(FhirClient::new(&api, transport, Some(sign_in)))
+}
+
+/// Signs in as the operator at the running house.
+pub fn operator_sign_in(
+    config: &config::House,
+    timeout: Duration,
+    scope: &str,
+) -> Result<(Arc<HttpTransport>, SmartClient), Issue> {
+    let mut roots = Vec::new();
+    if let Some(tls) = &config.file.tls {
+        roots.push(config.text(&tls.authority)?.into_bytes());
+    }
+    let limit = crate::limits::COMMAND_ANSWER_MAX;
+    let transport = Arc::new(HttpTransport::new(&roots, timeout, limit)?);
+    let sign_in = SmartClient::new(
+        Arc::clone(&transport) as _,
+        &config.file.base_url,
+        OPERATOR,
+        &signing_pem(config, &config.file.keys.operator)?,
+        scope.to_owned(),
+        Arc::new(SystemClock),
+    )?;
+    Ok((transport, sign_in))
+}
+
+fn signing_pem(config: &config::House, path: &Path) -> Result<String, Issue> {
+    // Read as a key, so that one that others may read is refused before it is used.
+    Ok(SigningKey::read(&config.path(path))?.to_pem())
+}
+
+/// Scheme, host and port of a base URL.
+pub fn origin(base_url: &str) -> Result<String, Issue> {
+    let (origin, _) = split_base(base_url)?;
+    Ok(origin)
+}
+
+/// A base URL's origin, and its path without slashes at its ends.
+pub fn split_base(base_url: &str) -> Result<(String, String), Issue> {
+    let wrong = || {
+        let detail = "base_url must be a URL such as https://gateway.example.org:8443/fhir";
+        Issue::new(Code::ConfigInvalid, detail).at("house.toml: base_url")
+    };
+    let (scheme, rest) = base_url.split_once("://").ok_or_else(wrong)?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.is_empty() || rest.contains(['?', '#', '@', ' ']) {
+        return Err(wrong());
+    }
+    Ok((format!("{scheme}://{host}"), path.trim_matches('/').to_owned()))
+}
+
+/// Assertions used at this house's door, kept in its store.
+struct StoredReplay {
+    house: AnyHouse,
+    clock: Arc<dyn Clock>,
+}
+
+impl Replay for StoredReplay {
+    fn first_use<'a>(
+        &'a self,
+        client_id: &'a str,
+        jti: &'a str,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, Issue>> {
+        Box::pin(async move {
+            let scope = format!("assertion/{client_id}");
+            let used = self.house.first_use(&scope, jti, until, self.clock.now()).await;
+            used.map_err(store_issue)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_taken_apart() {
+        let table = [
+            ("https://h:1/fhir", Some(("https://h:1", "fhir"))),
+            ("https://h/a/b/", Some(("https://h", "a/b"))),
+            ("https://h", Some(("https://h", ""))),
+            ("h/fhir", None),
+            ("https:///fhir", None),
+            ("https://u@h/fhir", None),
+        ];
+        for (text, expected) in table {
+            let found = split_base(text).ok();
+            let found = found.as_ref().map(|(origin, path)| (origin.as_str(), path.as_str()));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The front door: the one binary, its configuration, its command line and the demo.
+//!
+//! Comes in   the command line, a house's folder, requests at its doors.
+//! Goes out   answers for people, as text or JSON, with an exit code; a running house.
+//! Never      decides what may travel or what becomes of a push: it wires the rooms together and
+//!            shows what they say.
+//!
+//! Why a library under a thin binary: tests start houses and read their configuration with the
+//! same functions as the commands.
+
+pub mod args;
+pub mod caller;
+pub mod check;
+pub mod command;
+pub mod config;
+pub mod demo;
+pub mod ehr;
+pub mod halt;
+pub mod house;
+pub mod init;
+pub mod limits;
+pub mod page;
+pub mod render;
+pub mod serve;
+pub mod table;

@@ -1,0 +1,57 @@
+//! Every limit of the front door, with its reason.
+
+use std::time::Duration;
+
+/// Threads that run the house: its work waits for disk and network, not for processors, and each
+/// idle thread costs memory.
+pub const WORKER_THREADS: usize = 2;
+
+/// Time for one exchange with a partner. Shorter than a lease, so that a walk that waits for an
+/// answer is still its worker's own when the time is over.
+pub const PARTNER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of a partner's answer: a transaction's answer has some 500 bytes an entry.
+pub const PARTNER_ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// Time for one request to the EHR.
+pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of an EHR's answer: one page of a search, notes and images included.
+pub const SOURCE_ANSWER_MAX: usize = 128 * 1024 * 1024;
+
+/// Time for a command to a running house, beyond what it was asked to wait.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Bytes of a house's answer to a command: a list of 100,000 rows has some 50 MB.
+pub const COMMAND_ANSWER_MAX: usize = 256 * 1024 * 1024;
+
+/// How often a command that walks the road itself looks whether it has come to its end.
+pub const WALK_LOOK: Duration = Duration::from_millis(50);
+
+/// Time for a partner's port to answer at all, when `check` knocks.
+pub const KNOCK_MAX: Duration = Duration::from_secs(5);
+
+/// A certificate with fewer days left is a person's work.
+pub const CERTIFICATE_DAYS_WARN: i64 = 30;
+
+/// Bytes of a note that a page shows; the rest is counted.
+pub const NOTE_BYTES_MAX: usize = 200_000;
+
+/// Triggers on their way to one house at once, in the demo.
+pub const DEMO_TRIGGERS: usize = 16;
+
+/// Time for a house of the demo to open its doors.
+pub const DEMO_READY_MAX: Duration = Duration::from_secs(20);
+
+/// Time for all pushes of the demo to come to rest: ten thousand encounters at 30 a second.
+pub const DEMO_REST_MAX: Duration = Duration::from_secs(600);
+
+/// How often the demo looks how far the pushes are.
+pub const DEMO_LOOK: Duration = Duration::from_millis(150);
+
+/// Time for a house of the demo to stop by itself before it is ended.
+pub const DEMO_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Patients of each hospital in the demo, unless told otherwise: enough for a story, few enough
+/// to read.
+pub const DEMO_PATIENTS: usize = 4;

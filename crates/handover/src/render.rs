@@ -1,0 +1,511 @@
+//! Render: a house's replies in plain words.
+//!
+//! Comes in   replies and issues, as the API carries them.
+//! Goes out   text for people: what waits first, each with its way forward.
+//! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
+
+use crate::table;
+use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
+use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Columns a sentence is broken at.
+const WIDTH: usize = 88;
+
+/// Exit code: done.
+pub const DONE: u8 = 0;
+/// Exit code: done, but something waits for a person.
+pub const WAITS: u8 = 1;
+/// Exit code: could not.
+pub const COULD_NOT: u8 = 2;
+
+/// A reply as text, ended by a line feed.
+pub fn reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Pushed { trigger, rows, issues } => pushed(trigger.as_deref(), rows, issues),
+        Reply::Explained { payers, issues } => explained(payers, issues),
+        Reply::Found { encounters } => found(encounters),
+        Reply::Listed { rows, counts } => listed(rows, counts),
+        Reply::Shown(it) => shown(it),
+        Reply::Checked { lines } => checked(lines),
+        Reply::Verified { proved_to, last, checkpoints, broken } => {
+            verified(*proved_to, *last, *checkpoints, broken.as_ref())
+        }
+    }
+}
+
+/// The exit code of a reply.
+pub fn exit_code(reply: &Reply) -> u8 {
+    let waiting = match reply {
+        Reply::Pushed { rows, issues, .. } => {
+            rows.iter().any(needs_person) || issues.iter().any(names_somebody)
+        }
+        Reply::Explained { payers, issues } => {
+            let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
+            payers.iter().any(shut) || issues.iter().any(names_somebody)
+        }
+        Reply::Found { .. } => false,
+        Reply::Listed { counts, .. } => {
+            counts.iter().any(|(state, count)| state == "held" && *count > 0)
+        }
+        Reply::Shown(shown) => shown.row.waits_for_person(),
+        Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Verified { broken: Some(_), .. } => return COULD_NOT,
+        Reply::Verified { .. } => false,
+    };
+    if waiting { WAITS } else { DONE }
+}
+
+/// A refused push has ended, yet whoever asked has something to correct.
+fn needs_person(row: &Row) -> bool {
+    row.waits_for_person() || row.state == "refused"
+}
+
+fn names_somebody(words: &IssueWords) -> bool {
+    words.issue.code.row().actor != Actor::Nobody
+}
+
+/// An issue, as it stands alone on stderr.
+pub fn issue(issue: &Issue) -> String {
+    let mut text = String::new();
+    put_issue(&mut text, 0, &IssueWords::from(issue));
+    text
+}
+
+fn put_issue(text: &mut String, indent: usize, words: &IssueWords) {
+    let pad = " ".repeat(indent);
+    let first = format!("{}: {}", words.issue.code.row().slug, words.issue.detail);
+    put_sentence(text, indent, "", &first);
+    if let Some(place) = &words.issue.expression {
+        let _ = writeln!(text, "{pad}  place: {place}");
+    }
+    if let Some(offset) = words.issue.offset {
+        let _ = writeln!(text, "{pad}  byte: {offset}");
+    }
+    let _ = writeln!(text, "{pad}  who acts: {}", words.who_acts);
+    put_sentence(text, indent + 2, "next: ", &words.next);
+}
+
+fn put_sentence(text: &mut String, indent: usize, lead: &str, sentence: &str) {
+    let pad = " ".repeat(indent);
+    for (number, line) in table::wrapped(&format!("{lead}{sentence}"), WIDTH).iter().enumerate() {
+        let more = if number == 0 { "" } else { "  " };
+        let _ = writeln!(text, "{pad}{more}{line}");
+    }
+}
+
+fn put_lines(text: &mut String, lines: &[String]) {
+    lines.iter().for_each(|line| {
+        let _ = writeln!(text, "{line}");
+    });
+}
+
+fn pushed(trigger: Option<&str>, rows: &[Row], issues: &[IssueWords]) -> String {
+    let mut text = String::new();
+    if let Some(trigger) = trigger {
+        let _ = writeln!(text, "Recorded as {trigger}.");
+    }
+    issues.iter().for_each(|words| put_issue(&mut text, 2, words));
+    if rows.is_empty() && issues.is_empty() {
+        let _ = writeln!(text, "It goes on by itself; `handover list` shows where it stands.");
+    }
+    put_rows(&mut text, rows);
+    text
+}
+
+fn put_rows(text: &mut String, rows: &[Row]) {
+    let cells: Vec<Vec<String>> = rows.iter().map(row_cells).collect();
+    for (row, line) in rows.iter().zip(table::lines(0, &cells)) {
+        let _ = writeln!(text, "{line}");
+        put_withheld(text, 4, &row.withheld);
+        row.issues.iter().for_each(|words| put_issue(text, 4, words));
+    }
+}
+
+fn row_cells(row: &Row) -> Vec<String> {
+    let partner = row.partner.as_ref().map(ToString::to_string).unwrap_or_default();
+    let subject = row.subject.clone().unwrap_or_default();
+    let size = match row.resources {
+        0 => String::new(),
+        1 => "1 resource".to_owned(),
+        many => format!("{many} resources"),
+    };
+    vec![row.id.clone(), state_words(row), partner, subject, size, when(row.changed)]
+}
+
+fn state_words(row: &Row) -> String {
+    match (row.state.as_str(), &row.level, row.next_at) {
+        ("settled", Some(level), _) => format!("settled, {level}"),
+        ("due", _, Some(at)) if !row.issues.is_empty() => format!("due, again at {}", clock(at)),
+        (state, _, _) => state.to_owned(),
+    }
+}
+
+fn put_withheld(text: &mut String, indent: usize, withheld: &[Withholding]) {
+    if withheld.is_empty() {
+        return;
+    }
+    let words: Vec<String> = withheld.iter().map(withholding_words).collect();
+    put_sentence(text, indent, "stays here: ", &words.join("; "));
+}
+
+/// `2 resources and 1 element by rule X`.
+pub fn withholding_words(withholding: &Withholding) -> String {
+    let parts = [("resource", withholding.resources), ("element", withholding.elements)];
+    let parts = parts.iter().filter(|(_, count)| *count > 0);
+    let words: Vec<String> = parts.map(|(noun, count)| counted(*count, noun)).collect();
+    format!("{} by rule {}", words.join(" and "), withholding.rule)
+}
+
+/// `1 thing`, `2 things`.
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn listed(rows: &[Row], counts: &[(String, u64)]) -> String {
+    let mut text = String::new();
+    let (waiting, others): (Vec<Row>, Vec<Row>) =
+        rows.iter().cloned().partition(Row::waits_for_person);
+    if !waiting.is_empty() {
+        let _ = writeln!(text, "Waiting for a person:");
+        put_rows(&mut text, &waiting);
+        let _ = writeln!(text);
+    }
+    put_rows(&mut text, &others);
+    if counts.is_empty() {
+        let _ = writeln!(text, "Nothing yet.");
+    } else {
+        let words: Vec<_> =
+            counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let _ = writeln!(text, "In all: {}.", words.join(", "));
+    }
+    text
+}
+
+fn found(encounters: &[FoundEncounter]) -> String {
+    if encounters.is_empty() {
+        return "No encounter fits.\n".to_owned();
+    }
+    let head = ["encounter", "start", "status", "what", "patient", "born", "patient id"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(encounters.iter().map(|it| {
+        let cells = [&it.encounter, &it.start, &it.status, &it.what, &it.name.0];
+        let mut cells: Vec<String> = cells.map(Clone::clone).to_vec();
+        cells.extend([it.birth_date.0.clone(), it.patient.clone()]);
+        cells
+    }));
+    let mut text = String::new();
+    put_lines(&mut text, &table::lines(0, &rows));
+    text
+}
+
+fn shown(it: &Shown) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{} {}", it.row.kind, it.row.id);
+    let mut facts: Vec<Vec<String>> = Vec::new();
+    let mut fact = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            facts.push(vec![name.to_owned(), value]);
+        }
+    };
+    fact("state", Some(state_words(&it.row)));
+    fact("partner", it.row.partner.as_ref().map(ToString::to_string));
+    fact("about", it.row.subject.clone());
+    fact("known to the partner as", it.row.label.clone());
+    fact("declared", it.row.mode.clone());
+    fact("resources", (it.row.resources > 0).then(|| it.row.resources.to_string()));
+    fact("asked by", it.who.as_ref().map(|who| format!("{}, {}", who.name, who.role)));
+    fact("because", it.who.as_ref().map(|who| who.why.clone()));
+    fact("next attempt", it.row.next_at.map(when));
+    put_lines(&mut text, &table::lines(2, &facts));
+    put_withheld(&mut text, 2, &it.row.withheld);
+    if !it.row.issues.is_empty() {
+        let _ = writeln!(text, "\nWay forward:");
+        it.row.issues.iter().for_each(|words| put_issue(&mut text, 2, words));
+    }
+    if !it.timeline.is_empty() {
+        let _ = writeln!(text, "\nWhat happened:");
+        let row = |line: &exchange::desk::TimelineRow| {
+            vec![when(line.at), format!("#{}", line.seq), line.what.clone()]
+        };
+        put_lines(&mut text, &table::lines(2, &it.timeline.iter().map(row).collect::<Vec<_>>()));
+    }
+    if let Some(acknowledgement) = &it.acknowledgement {
+        let _ = writeln!(text, "\nAcknowledgement:");
+        put_value(&mut text, 2, acknowledgement);
+    }
+    if !it.decisions.is_empty() {
+        let _ = writeln!(text, "\nDecisions:");
+        put_decisions(&mut text, &it.decisions);
+    }
+    text
+}
+
+/// A small JSON value, a line per member.
+fn put_value(text: &mut String, indent: usize, value: &serde_json::Value) {
+    let pad = " ".repeat(indent);
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, member) in members.iter().filter(|(_, member)| !is_nothing(member)) {
+                match member {
+                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
+                        let _ = writeln!(text, "{pad}{name}:");
+                        put_value(text, indent + 2, member);
+                    }
+                    plain => {
+                        let _ = writeln!(text, "{pad}{name}: {}", plain_words(plain));
+                    }
+                }
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                match item {
+                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
+                        let mut inner = String::new();
+                        put_value(&mut inner, indent + 2, item);
+                        let _ = write!(text, "{pad}- {}", inner.trim_start());
+                    }
+                    plain => {
+                        let _ = writeln!(text, "{pad}- {}", plain_words(plain));
+                    }
+                }
+            }
+        }
+        plain => {
+            let _ = writeln!(text, "{pad}{}", plain_words(plain));
+        }
+    }
+}
+
+fn is_nothing(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => true,
+        serde_json::Value::Array(items) => items.is_empty(),
+        serde_json::Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
+fn plain_words(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn explained(payers: &[Explained], issues: &[IssueWords]) -> String {
+    let mut text = String::new();
+    issues.iter().for_each(|words| put_issue(&mut text, 0, words));
+    if payers.is_empty() {
+        let _ = writeln!(text, "Nothing would be sent to anybody.");
+    }
+    for (number, payer) in payers.iter().enumerate() {
+        if number > 0 || !issues.is_empty() {
+            let _ = writeln!(text);
+        }
+        put_explained(&mut text, payer);
+    }
+    if !payers.is_empty() {
+        let _ = writeln!(text, "\nNothing was sent.");
+    }
+    text
+}
+
+fn put_explained(text: &mut String, payer: &Explained) {
+    let purpose = purpose_words(payer.purpose);
+    let _ = writeln!(text, "To {}, for {purpose} ({}):", payer.payer, payer.purpose);
+    match &payer.door {
+        Ok(door) => {
+            let _ = writeln!(
+                text,
+                "  door: {} (FHIR {}, {}, {})",
+                door.base_url, door.version, door.form, door.mode
+            );
+        }
+        Err(words) => {
+            let _ = writeln!(text, "  the door is shut, so the chart was not opened:");
+            put_issue(text, 2, words);
+        }
+    }
+    if let Some(push) = &payer.unchanged {
+        let _ = writeln!(text, "  same content as push {push}: nothing would be sent again");
+    }
+    let mut by_rule: BTreeMap<(bool, &str), u64> = BTreeMap::new();
+    for decision in &payer.decisions {
+        *by_rule.entry((!decision.included, decision.rule.as_str())).or_default() += 1;
+    }
+    let counts = by_rule.iter().map(|((stays, rule), count)| {
+        let what = if *stays { "stays" } else { "travels" };
+        vec![what.to_owned(), counted(*count, "resource"), format!("by rule {rule}")]
+    });
+    put_lines(text, &table::lines(2, &counts.collect::<Vec<_>>()));
+    put_decisions(text, &payer.decisions);
+}
+
+fn put_decisions(text: &mut String, decisions: &[DecisionRow]) {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for decision in decisions {
+        let what = if decision.included { "travels" } else { "stays" };
+        let reason = decision.reason.clone().unwrap_or_default();
+        let line = [what, &decision.reference, &decision.rule, &reason];
+        rows.push(line.map(str::to_owned).to_vec());
+        for (element, rule) in &decision.cuts {
+            rows.push(["", &format!("  without {element}"), rule, ""].map(str::to_owned).to_vec());
+        }
+    }
+    put_lines(text, &table::lines(4, &rows));
+}
+
+/// A purpose in everyday words.
+pub fn purpose_words(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Payment => "payment",
+        Purpose::Operations => "operations",
+        Purpose::Treatment => "treatment",
+        Purpose::Coverage => "coverage",
+        Purpose::Quality => "quality improvement",
+    }
+}
+
+fn checked(lines: &[CheckLine]) -> String {
+    let mut text = String::new();
+    let cell = |line: &CheckLine| {
+        let mark = if line.issue.is_some() { "WAITS" } else { "ok" };
+        vec![mark.to_owned(), line.what.clone(), line.found.clone()]
+    };
+    let rows: Vec<Vec<String>> = lines.iter().map(cell).collect();
+    for (line, words) in lines.iter().zip(table::lines(0, &rows)) {
+        let _ = writeln!(text, "{words}");
+        if let Some(words) = &line.issue {
+            put_issue(&mut text, 7, words);
+        }
+    }
+    let wrong = lines.iter().filter(|line| line.issue.is_some()).count() as u64;
+    let _ = match wrong {
+        0 => writeln!(text, "\nNothing would stop a push."),
+        wrong => writeln!(text, "\n{} would stop a push.", counted(wrong, "thing")),
+    };
+    text
+}
+
+fn verified(proved_to: u64, last: u64, checkpoints: u64, broken: Option<&(u64, String)>) -> String {
+    let mut text = String::new();
+    if let Some((seq, why)) = broken {
+        let _ = writeln!(text, "The ledger does not verify: first bad entry {seq}: {why}.");
+        let issue = Issue::new(exchange::Code::LedgerBroken, format!("entry {seq}: {why}"));
+        put_issue(&mut text, 2, &IssueWords::from(&issue));
+        return text;
+    }
+    let _ = writeln!(
+        text,
+        "The ledger verifies: entries 1 to {proved_to} are proved by {}.",
+        counted(checkpoints, "signed checkpoint")
+    );
+    if last > proved_to {
+        let _ = writeln!(text, "Entries {} to {last} are not yet proved.", proved_to + 1);
+    }
+    text
+}
+
+/// A time in UTC, to the second.
+pub fn when(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: people see what waits first and how it goes on, and scripts see it in the exit code.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::Code;
+
+    fn row(id: &str, state: &str, code: Option<Code>) -> Row {
+        let issue = code.map(|code| IssueWords::from(&Issue::new(code, "the case at hand")));
+        Row {
+            id: id.into(),
+            kind: "push".into(),
+            label: None,
+            partner: Some("sunrise".into()),
+            subject: Some("Encounter/e1".into()),
+            mode: Some("sync".into()),
+            state: state.into(),
+            level: (state == "settled").then(|| "filed".into()),
+            next_at: None,
+            resources: 3,
+            withheld: vec![Withholding { rule: "self-pay".into(), resources: 1, elements: 2 }],
+            issues: issue.into_iter().collect(),
+            changed: "2026-01-03T10:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn pushed_reply(rows: Vec<Row>) -> Reply {
+        Reply::Pushed { trigger: Some("t1".into()), rows, issues: vec![] }
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_a_person_has_work() {
+        let table = [
+            ("settled", pushed_reply(vec![row("a", "settled", None)]), DONE),
+            ("held", pushed_reply(vec![row("a", "held", Some(Code::PayerRefused))]), WAITS),
+            ("refused", pushed_reply(vec![row("a", "refused", Some(Code::PayerRefused))]), WAITS),
+            ("due", pushed_reply(vec![row("a", "due", Some(Code::PayerUnreachable))]), DONE),
+            ("withheld", pushed_reply(vec![row("a", "withheld", Some(Code::AllWithheld))]), DONE),
+            (
+                "a trigger that waits for a person",
+                Reply::Pushed {
+                    trigger: None,
+                    rows: vec![],
+                    issues: vec![IssueWords::from(&Issue::new(Code::CoverageMissing, "none"))],
+                },
+                WAITS,
+            ),
+            (
+                "a held one somewhere",
+                Reply::Listed { rows: vec![], counts: vec![("held".into(), 1)] },
+                WAITS,
+            ),
+            (
+                "none held",
+                Reply::Listed { rows: vec![], counts: vec![("settled".into(), 1)] },
+                DONE,
+            ),
+            (
+                "a broken ledger",
+                Reply::Verified {
+                    proved_to: 0,
+                    last: 9,
+                    checkpoints: 1,
+                    broken: Some((4, "the line was changed".into())),
+                },
+                COULD_NOT,
+            ),
+        ];
+        for (case, reply, code) in table {
+            assert_eq!(exit_code(&reply), code, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_waits_comes_first_with_its_way_forward() {
+        let rows =
+            vec![row("later", "settled", None), row("first", "held", Some(Code::PayerRefused))];
+        let text = reply(&Reply::Listed { rows, counts: vec![("held".into(), 1)] });
+        let place = |word: &str| text.find(word).unwrap();
+        assert!(place("first") < place("later"), "{text}");
+        assert!(place("who acts: the provider") < place("later"), "{text}");
+        assert!(text.contains("stays here: 1 resource and 2 elements by rule self-pay"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_ledger_names_the_first_bad_entry() {
+        let broken = Some((4, "the line was changed".to_owned()));
+        let text = reply(&Reply::Verified { proved_to: 0, last: 9, checkpoints: 1, broken });
+        assert!(text.contains("first bad entry 4: the line was changed"), "{text}");
+        assert!(text.contains("ledger-broken"), "{text}");
+    }
+}

@@ -1,0 +1,308 @@
+//! Serve: a house with its doors open, until it is told to stop.
+//!
+//! Comes in   a checked configuration; signals.
+//! Goes out   one line when the doors are open (`ready https://…`); answers; a ledger whose end is
+//!            signed.
+//! Never      listens beyond loopback without TLS and a partner; never leaves work half-recorded
+//!            at a clean stop.
+
+use crate::config;
+use crate::house::{Desk, Opened, VERSION, split_base};
+use axum::Router;
+use bytes::Bytes;
+use exchange::desk::Command;
+use exchange::{Chain, Code, Event, Issue};
+use repository::store_issue;
+use std::future::Future;
+use std::io::Write;
+use std::sync::Arc;
+use store::limits::CHECKPOINT_AGE;
+use store::{House as _, Unit};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
+
+/// Serves a house until SIGTERM, ctrl-c, or (when tethered) the end of the standard input.
+///
+/// Errors: `BindRefused`, `HouseLocked`, `ConfigInvalid` when the address cannot be listened on,
+/// and whatever keeps the house from opening.
+pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Issue> {
+    config.check_bind()?;
+    let tls = match &config.file.tls {
+        Some(tls) => {
+            let (chain, key) = (config.text(&tls.certificate)?, config.text(&tls.key)?);
+            Some(tls::server_config(chain.as_bytes(), key.as_bytes())?)
+        }
+        None => None,
+    };
+    // The address before the store: whoever is refused here has not touched anything.
+    let listener = TcpListener::bind(config.file.listen).await.map_err(|error| {
+        tracing::error!(%error, "listen");
+        let detail = "the address cannot be listened on; another program may have it";
+        Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
+    })?;
+    let opened = Arc::new(Opened::open(Arc::clone(&config))?);
+    opened_line(&opened).await?;
+    opened.recall_root().await?;
+    let router = router(&opened)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let worker = tokio::spawn(work(Arc::clone(&opened), told(stopped.clone())));
+    let keeper = tokio::spawn(keep_signing(Arc::clone(&opened), told(stopped.clone())));
+    let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
+    println!("ready {}", config.file.base_url);
+    std::io::stdout().flush().ok();
+
+    asked_to_stop(tethered).await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    for part in [worker, keeper] {
+        part.await.ok();
+    }
+    doors.await.ok();
+    opened.checkpoint().await
+}
+
+/// The first line of every run.
+async fn opened_line(opened: &Opened) -> Result<(), Issue> {
+    let event = Event::Opened { version: VERSION.to_owned() };
+    let lines = vec![(Chain::House, event)];
+    let unit = Unit { at: opened.clock.now(), lines, ..Unit::default() };
+    opened.memory.commit(unit).await.map(drop).map_err(store_issue)
+}
+
+fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
+    let gate = Arc::new(opened.gate()?);
+    let (_, path) = split_base(&opened.config.file.base_url)?;
+    let doors: Arc<dyn Rest> = match &opened.desk {
+        Desk::Provider { .. } => Arc::new(NoDoors::new(&opened.config)),
+        Desk::Payer { road, .. } => {
+            Arc::new(payer::doors::Doors::new(Arc::clone(road), &gate.token_endpoint()))
+        }
+    };
+    let commands: Arc<dyn Api> = Arc::new(Commands { opened: Arc::clone(opened) });
+    let doors = rest::router(doors, Arc::clone(&gate));
+    Ok(rest::mount_all([(path.as_str(), doors), ("api", api::router(commands, gate))]))
+}
+
+async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
+    match &opened.desk {
+        Desk::Provider { road, wake, .. } => {
+            provider::worker::run(Arc::clone(road), Arc::clone(wake), stop).await;
+        }
+        Desk::Payer { .. } => stop.await,
+    }
+}
+
+/// Signs what is new, at intervals: a sudden end leaves at most so much unproved.
+async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(CHECKPOINT_AGE) => {}
+        }
+        if let Err(issue) = opened.checkpoint().await {
+            tracing::error!(%issue, "checkpoint");
+        }
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // The sender lives until all parts have ended; were it gone, that would mean stop as well.
+    stopped.wait_for(|stop| *stop).await.ok();
+}
+
+/// Ends when somebody asks this process to stop.
+pub async fn asked_to_stop(tethered: bool) {
+    let tether = async {
+        match tethered {
+            true => end_of_input().await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = interrupted() => {}
+        () = tether => {}
+    }
+}
+
+/// Ends with the standard input. A thread of its own reads it: a read that blocks cannot be
+/// called off, and must not hold up the end of the others.
+async fn end_of_input() {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        ended.send(()).ok();
+    });
+    end.await.ok();
+}
+
+/// Ends at SIGTERM or ctrl-c.
+#[cfg(unix)]
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        tokio::signal::ctrl_c().await.ok();
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Ends at ctrl-c.
+#[cfg(not(unix))]
+pub async fn interrupted() {
+    tokio::signal::ctrl_c().await.ok();
+}
+
+/// The house's own API: a command by name, with its JSON.
+struct Commands {
+    opened: Arc<Opened>,
+}
+
+impl Api for Commands {
+    fn command<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        name: &'a str,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Bytes, Issue>> {
+        Box::pin(async move {
+            let command = read_command(name, &body)?;
+            let reply = self.opened.desk.command(command).await?;
+            let text = serde_json::to_vec(&reply).map_err(|_| {
+                Issue::new(Code::InternalError, "a reply cannot be written as JSON")
+            })?;
+            Ok(text.into())
+        })
+    }
+}
+
+/// A command's JSON; the path names it, the body may.
+fn read_command(name: &str, body: &[u8]) -> Result<Command, Issue> {
+    let invalid = |detail: String| Issue::new(Code::CommandInvalid, detail);
+    let body = if body.is_empty() { b"{}" } else { body };
+    let mut value: serde_json::Value = serde_json::from_slice(body)
+        .map_err(|error| invalid(format!("the command is not JSON, line {}", error.line())))?;
+    let Some(members) = value.as_object_mut() else {
+        return Err(invalid("a command is a JSON object".into()));
+    };
+    let named = members.entry("command").or_insert_with(|| name.into());
+    if *named != name {
+        return Err(invalid("the body names another command than the path".into()).at("command"));
+    }
+    serde_json::from_value(value).map_err(|error| invalid(told_without_values(&error.to_string())))
+}
+
+/// What serde complains of, as far as it quotes names and not values.
+fn told_without_values(message: &str) -> String {
+    let safe = ["unknown field", "missing field", "unknown variant"];
+    if !safe.iter().any(|start| message.starts_with(start)) {
+        return "a member of the command has the wrong type".to_owned();
+    }
+    message.chars().take(200).collect()
+}
+
+/// The FHIR door of a sending house: it offers nothing yet, and says so.
+struct NoDoors {
+    capability: Bytes,
+}
+
+impl NoDoors {
+    fn new(config: &config::House) -> NoDoors {
+        let statement = serde_json::json!({
+            "resourceType": "CapabilityStatement",
+            "status": "active",
+            "date": "2026-01-01",
+            "kind": "instance",
+            "software": { "name": "Handover", "version": VERSION },
+            "implementation": {
+                "description": format!("{}: a sending house; it pushes, and offers nothing to fetch", config.file.title),
+                "url": config.file.base_url,
+            },
+            "fhirVersion": "4.0.1",
+            "format": ["application/fhir+json"],
+            "rest": [{ "mode": "server", "documentation": "no interactions" }],
+        });
+        NoDoors { capability: statement.to_string().into() }
+    }
+}
+
+fn nothing_here<'a>() -> rest::Outcome<'a> {
+    let detail = "this is a sending house; it offers nothing to fetch or to file";
+    Box::pin(async move { Err(Issue::new(Code::InteractionUnsupported, detail)) })
+}
+
+impl Rest for NoDoors {
+    fn capability(&self) -> Bytes {
+        self.capability.clone()
+    }
+
+    fn transaction<'a>(&'a self, _: &'a Caller, _: Bytes) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn read<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn vread<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str, _: u64) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn history<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn search<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: &'a str,
+        _: Vec<(String, String)>,
+    ) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn status<'a>(&'a self, _: &'a Caller, _: &'a str) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+
+    fn status_file<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
+        nothing_here()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the API reads commands generously in form and strictly in content.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_command_is_named_by_its_path() {
+        let table: [(&str, &str, &str, bool); 8] = [
+            ("no body", "check", "", true),
+            ("an empty object", "verify", "{}", true),
+            ("named twice alike", "check", r#"{"command":"check"}"#, true),
+            ("named twice otherwise", "check", r#"{"command":"verify"}"#, false),
+            ("with what it needs", "show", r#"{"id":"x"}"#, true),
+            ("without what it needs", "show", "{}", false),
+            ("an unknown member", "show", r#"{"id":"x","colour":1}"#, false),
+            ("no such command", "forget", "{}", false),
+        ];
+        for (case, name, body, good) in table {
+            assert_eq!(read_command(name, body.as_bytes()).is_ok(), good, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_refused_command_quotes_no_value() {
+        let body = r#"{"record_number":["R-12345"],"who":{"name":"a","role":"b","why":"c"}}"#;
+        let issue = read_command("find", body.as_bytes()).unwrap_err();
+        assert!(!issue.to_string().contains("R-12345"), "{issue}");
+    }
+}
