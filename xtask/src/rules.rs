@@ -131,7 +131,8 @@ fn check_header(source: &Source<'_>, findings: &mut Vec<Finding>) {
         ));
         return;
     }
-    if source.lines.len() <= HEADER_FROM_LINES {
+    // A table of limits takes nothing in and gives nothing out: its reasons stand at its rows.
+    if source.lines.len() <= HEADER_FROM_LINES || source.path.ends_with("/limits.rs") {
         return;
     }
     let words: Vec<&str> =

@@ -23,7 +23,6 @@ mod place;
 pub mod provenance;
 pub mod push;
 pub mod read;
-mod resource_types;
 pub mod restriction;
 pub mod scope;
 pub mod sentence;

@@ -363,13 +363,22 @@ fn bounded(wait: Duration) -> Duration {
     wait.clamp(RETRY_FIRST, RETRY_MAX)
 }
 
-/// Doubles with every attempt; between half and all of it, by the push and the attempt, so that
-/// pushes that failed together do not come back together.
+/// When a stop that met this issue is tried again; `None` where only a person helps.
+pub fn wait(issue: &Issue, seed: &str, attempt: u32, now: Timestamp) -> Option<Timestamp> {
+    issue.code.retry_after()?;
+    Some(after(now, doubled(seed, attempt), Timestamp::MAX))
+}
+
 fn back_off(attempt: &Attempt<'_>) -> Duration {
-    let doublings = attempt.attempt.saturating_sub(1).min(31);
+    doubled(attempt.push.as_str(), attempt.attempt)
+}
+
+/// Doubles with every attempt; between half and all of it, by the seed and the attempt, so that
+/// walks that failed together do not come back together.
+fn doubled(seed: &str, attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(31);
     let whole = RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX);
-    let seed =
-        Digest::of_pieces([attempt.push.as_str().as_bytes(), &attempt.attempt.to_be_bytes()]);
+    let seed = Digest::of_pieces([seed.as_bytes(), &attempt.to_be_bytes()]);
     let share = u32::from(seed.0[0]) + 1;
     whole / 2 + whole / 2 * share / 256
 }

@@ -90,7 +90,7 @@ impl Desk {
         let (stored, submission) = self.held(id).await?;
         let member = member.as_ref().map(|Phi(member)| member.as_str());
         let done = self.road.release(&stored, submission, who, member).await;
-        done.map_err(|issues| first(issues))?;
+        done.map_err(first)?;
         self.standing(&stored.work.id).await
     }
 

@@ -13,6 +13,7 @@ use exchange::{Code, Issue};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
+use wire::BoxFuture;
 
 /// Types whose R4 search knows no `encounter` parameter: asked by patient, told apart by link.
 const BY_PATIENT: [&str; 2] = ["AllergyIntolerance", "Immunization"];
@@ -26,9 +27,11 @@ pub async fn collect(
 ) -> Result<Collected, Issue> {
     let id = encounter.id().unwrap_or_default();
     let types = &audience.terms.agreement.encounter.types;
-    let asked = stream::iter(types)
-        .map(|kind| belonging(source, kind, audience.patient, id))
-        .buffered(SOURCE_REQUESTS_MAX);
+    let asked: Vec<BoxFuture<'_, _>> = types
+        .iter()
+        .map(|kind| Box::pin(belonging(source, kind, audience.patient, id)) as BoxFuture<'_, _>)
+        .collect();
+    let asked = stream::iter(asked).buffered(SOURCE_REQUESTS_MAX);
     let mut found: Vec<Resource> = asked.try_concat().await?;
     found.push(encounter.clone());
     found.extend(coverages.iter().cloned());
@@ -50,18 +53,13 @@ pub async fn collect(
                 }
             }
         }
-        let read: Vec<_> = stream::iter(wanted)
-            .map(|(kind, id)| async move {
-                let found = source.read(&kind, &id).await?;
-                Ok::<_, Issue>((format!("{kind}/{id}"), found))
-            })
-            .buffered(SOURCE_REQUESTS_MAX)
-            .try_collect()
-            .await?;
-        for (reference, found) in read {
+        let reads: Vec<BoxFuture<'_, _>> =
+            wanted.iter().map(|(kind, id)| source.read(kind, id)).collect();
+        let reads: Vec<_> = stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
+        for ((kind, id), found) in wanted.iter().zip(reads) {
             match found {
                 Some(resource) => fresh.push(resource),
-                None => drop(collected.missing.insert(reference)),
+                None => drop(collected.missing.insert(format!("{kind}/{id}"))),
             }
         }
         collected.followed.extend(fresh.iter().cloned());

@@ -9,12 +9,9 @@ use crate::road::Road;
 use crate::scope::WITHDRAW;
 use crate::source::chart::Chart;
 use crate::turn;
-use exchange::desk::{
-    CheckLine, Command, Explained, FoundEncounter, IssueWords, Reply, Row, Shown,
-};
+use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::{
-    Chain, Code, DecisionRow, Digest, Event, Issue, Phi, Purpose, Push, State, Trigger, TriggerId,
-    Who,
+    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
 };
 use repository::{lookup, store_issue};
 use std::sync::Arc;

@@ -27,8 +27,8 @@ use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, Audience};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, PartnerId, Purpose, Push, State,
-    Stop, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, Level, PartnerId, Purpose, Push,
+    PushId, State, Stop, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use repository::store_issue;
@@ -426,7 +426,7 @@ fn routed(door: Door) -> Event {
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt(push: &Push, level: exchange::Level) -> Option<Attempt<'_>> {
+fn attempt(push: &Push, level: Level) -> Option<Attempt<'_>> {
     let entries = push.assembled.as_ref()?.resources;
     Attempt::of(push, level, usize::try_from(entries).ok()?)
 }
@@ -439,10 +439,7 @@ fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fa
 
 /// The dossier's latest revision, where it stands and holds the same. One that was refused or
 /// taken back does not stand: the same content may go again.
-pub(crate) fn same_as_latest(
-    revisions: &[(StoredWork, Push)],
-    shaped: &Shaped,
-) -> Option<exchange::PushId> {
+pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
     let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();

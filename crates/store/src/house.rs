@@ -338,7 +338,12 @@ pub trait House: Send + Sync {
 
     /// Leases up to `limit` rows whose `due` has come, earliest first, never two of the same lane
     /// at once, and within a lane never a later one before an earlier one that is still due, now
-    /// or in future. A lease ends by itself after `length`.
+    /// or in future: earlier is what was written first. A lease ends by itself after `length`;
+    /// its row then stands in line as if it were due from that moment.
+    ///
+    /// The holder may write the row as often as it likes; the lease ends when it writes `due`
+    /// as `None`. Anybody else is `Stale` unless the unit names the row's revision
+    /// (`Expect::WorkRevision`); then the lease ends and the holder's next write is `Overtaken`.
     fn claim(
         &self,
         clock: Clock,
@@ -349,7 +354,9 @@ pub trait House: Send + Sync {
     /// Gives a lease back before its time, so that the row can be claimed again at once.
     fn release(&self, fence: Fence) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The earliest `due` of all rows, leased ones at the end of their lease.
+    /// When `claim` may next find something: the earliest `due` of the rows that are first in
+    /// their lanes, or the end of their lane's lease where that is later. Rows that wait for
+    /// others do not count, so that a clock set by this never rings in vain.
     fn next_due(&self) -> impl Future<Output = Result<Option<Timestamp>, Error>> + Send;
 
     /// One row of work.

@@ -54,3 +54,7 @@ pub const VERIFY_PAGE: u32 = 1_000;
 /// How many lines removed or inserted in one place are recognised as such, rather than as a
 /// change of the line behind them.
 pub const SHIFT_MAX: u64 = 16;
+
+/// Changed lines whose successors are recognised while proving: only the first is reported, the
+/// others must not put the blame on an earlier one. Somebody who changes more has no excuse.
+pub const DOUBTED_MAX: usize = 64;

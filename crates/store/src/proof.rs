@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::house::{Checkpoint, Error, House};
-use crate::limits::{SHIFT_MAX, VERIFY_PAGE};
+use crate::limits::{DOUBTED_MAX, SHIFT_MAX, VERIFY_PAGE};
 
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
@@ -297,6 +297,8 @@ struct Walk {
     last: u64,
     tree: Tree,
     heads: HashMap<[u8; 16], (u64, Digest)>,
+    /// Hashes of lines whose content is not theirs: what follows from them blames no other.
+    doubted: Vec<Digest>,
     first_bad: Option<Broken>,
 }
 
@@ -370,7 +372,11 @@ impl Walk {
         if !fits(entry, entry.seq) {
             let (seq, reason) = moved(entry);
             self.note(seq.max(from), reason);
-        } else if entry.prev != head.map_or(Digest([0; 32]), |(_, hash)| hash) {
+            self.doubted.push(entry.hash);
+            self.doubted.truncate(DOUBTED_MAX);
+        } else if entry.prev != head.map_or(Digest([0; 32]), |(_, hash)| hash)
+            && !self.doubted.contains(&entry.prev)
+        {
             // The line is whole in itself. Its predecessor was hashed again, unless that one is
             // proved already: then it is this line that was.
             let culprit = head.map(|(seq, _)| seq).filter(|seq| *seq >= from);

@@ -5,8 +5,8 @@
 //! Never      keeps or logs what was typed or found; that somebody looked is a line in the ledger.
 
 use super::Desk;
-use exchange::desk::{FoundEncounter, Reply};
 use crate::scope::patient;
+use exchange::desk::{FoundEncounter, Reply};
 use exchange::{Code, Issue, Phi, Who};
 use fhir::{Node, Resource};
 use std::collections::BTreeMap;

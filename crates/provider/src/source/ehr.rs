@@ -7,8 +7,7 @@
 use super::Source;
 use crate::limits::{CHART_RESOURCES_MAX, SEARCH_PAGES_MAX};
 use exchange::{Code, Issue};
-use fhir::bundle::{Bundle, BundleType};
-use fhir::{ParseError, Resource};
+use fhir::{Bundle, BundleType, ParseError, Resource};
 use std::sync::Arc;
 use wire::{BoxFuture, ClientError, FhirClient, TransportError};
 

@@ -160,17 +160,17 @@ pub(super) async fn lines_go_on(house: &impl House) {
 
 pub(super) async fn tokens_are_used_once(house: &impl House) {
     let table = [
-        ("the first time", "scope", "a", 0, true),
-        ("again", "scope", "a", 1, false),
-        ("another token", "scope", "b", 1, true),
-        ("another scope", "elsewhere", "a", 1, true),
-        ("the same letters, split otherwise", "scop", "ea", 1, true),
-        ("just before it is forgotten", "scope", "a", 59, false),
-        ("once it is forgotten", "scope", "a", 60, true),
-        ("and again", "scope", "a", 61, false),
+        ("the first time", "scope", "a", 0, 60, true),
+        ("again", "scope", "a", 1, 60, false),
+        ("another token", "scope", "b", 1, 60, true),
+        ("another scope", "elsewhere", "a", 1, 60, true),
+        ("the same letters, split otherwise", "scop", "ea", 1, 60, true),
+        ("just before it is forgotten", "scope", "a", 59, 999, false),
+        ("once it is forgotten", "scope", "a", 60, 120, true),
+        ("and again", "scope", "a", 61, 999, false),
     ];
-    for (case, scope, token, now, first) in table {
-        let found = house.first_use(scope, token, at(now.max(0) + 60 - now % 60), at(now)).await;
+    for (case, scope, token, now, until, first) in table {
+        let found = house.first_use(scope, token, at(until), at(now)).await;
         assert_eq!(found.unwrap(), first, "{case}");
     }
 }

@@ -38,13 +38,13 @@ pub(super) async fn a_row_counts_its_writes(house: &impl House) {
         body: vec![0, 255, 1],
         ..work("counted", "counted", None)
     };
-    write(house, 3, &[whole.clone()]).await;
+    write(house, 3, std::slice::from_ref(&whole)).await;
     let read = house.work("counted").await.unwrap().unwrap();
     let expected = StoredWork { work: whole, revision: 1, created: at(3), changed: at(3) };
     assert_eq!(read, expected, "a row is read as it was written");
 
     let second = Work { state: "settled".to_owned(), ..work("counted", "elsewhere", None) };
-    write(house, 4, &[second.clone()]).await;
+    write(house, 4, std::slice::from_ref(&second)).await;
     let read = house.work("counted").await.unwrap().unwrap();
     let expected = StoredWork { work: second, revision: 2, created: at(3), changed: at(4) };
     assert_eq!(read, expected, "a row is replaced whole");

@@ -10,17 +10,23 @@ use exchange::Digest;
 use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::{Connection, Row};
 use sha2::Sha256;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::row::all;
+use super::row::{all, first};
 use crate::house::Error;
 use crate::limits::INLINE_BYTES_MAX;
 
 const TEMPORARY: &str = "unfinished-";
+
+/// Whether a row names a file.
+const NAMED: &str = "SELECT 1 FROM versions WHERE file = ?1
+    UNION ALL SELECT 1 FROM blobs WHERE file = ?1
+    UNION ALL SELECT 1 FROM first_answers WHERE file = ?1";
 
 /// The name of a large content: HMAC-SHA-256 of its digest under the house's key.
 pub(super) type Address = [u8; 32];
@@ -48,12 +54,84 @@ impl Kept {
 pub(super) struct Folder {
     path: PathBuf,
     drawn: AtomicU64,
+    /// Files that units on their way to the writer are about to name, and how many do.
+    held: Mutex<HashMap<Address, usize>>,
+}
+
+/// Files that a unit is about to name: until it is dropped nobody removes them.
+#[derive(Debug)]
+pub(super) struct Hold {
+    folder: Arc<Folder>,
+    files: Vec<Address>,
+}
+
+impl Hold {
+    /// Holds nothing yet.
+    pub(super) fn new(folder: &Arc<Folder>) -> Hold {
+        Hold { folder: Arc::clone(folder), files: Vec::new() }
+    }
+
+    /// Keeps a content; a large one is written, synced and held. `settle` must follow before
+    /// the rows that name it.
+    pub(super) fn keep(&mut self, key: &[u8; 32], bytes: &Bytes) -> Result<Kept, Error> {
+        let digest = Digest::of(bytes);
+        if bytes.len() <= INLINE_BYTES_MAX {
+            return Ok(Kept { digest, inline: Some(bytes.clone()), file: None });
+        }
+        let address = address(key, &digest)?;
+        *self.folder.held().entry(address).or_default() += 1;
+        self.files.push(address);
+        self.folder.write(&address, bytes)?;
+        Ok(Kept { digest, inline: None, file: Some(address) })
+    }
+
+    /// Makes the names of written files durable.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        match self.files.is_empty() {
+            true => Ok(()),
+            false => Ok(File::open(&self.folder.path)?.sync_all()?),
+        }
+    }
+
+    /// Whether any content became a file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Removes those files that no row and no other unit needs: the unit was refused. Runs as a
+    /// job of the writer, so that no row comes up meanwhile.
+    pub(super) fn remove(&self, db: &Connection) -> Result<(), Error> {
+        let own = |file: &Address| self.files.iter().filter(|other| *other == file).count();
+        for file in &self.files {
+            let named = first(db, NAMED, [file], |_| Ok(()))?.is_some();
+            let held = self.folder.held();
+            if !named && held.get(file).is_none_or(|units| *units <= own(file)) {
+                match fs::remove_file(self.folder.place(file)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = self.folder.held();
+        for file in &self.files {
+            match held.get_mut(file) {
+                Some(units) if *units > 1 => *units -= 1,
+                _ => drop(held.remove(file)),
+            }
+        }
+    }
 }
 
 impl Folder {
     /// The folder, which need not exist yet.
     pub(super) fn new(path: PathBuf) -> Folder {
-        Folder { path, drawn: AtomicU64::new(0) }
+        Folder { path, drawn: AtomicU64::new(0), held: Mutex::default() }
     }
 
     /// Creates the folder, readable by its owner only.
@@ -65,21 +143,8 @@ impl Folder {
         Ok(builder.create(&self.path)?)
     }
 
-    /// Keeps a content: large ones are written and synced; `settle` must follow before the rows
-    /// that name them.
-    pub(super) fn keep(&self, key: &[u8; 32], bytes: &Bytes) -> Result<Kept, Error> {
-        let digest = Digest::of(bytes);
-        if bytes.len() <= INLINE_BYTES_MAX {
-            return Ok(Kept { digest, inline: Some(bytes.clone()), file: None });
-        }
-        let address = address(key, &digest)?;
-        self.write(&address, bytes)?;
-        Ok(Kept { digest, inline: None, file: Some(address) })
-    }
-
-    /// Makes the names of written files durable.
-    pub(super) fn settle(&self) -> Result<(), Error> {
-        Ok(File::open(&self.path)?.sync_all()?)
+    fn held(&self) -> MutexGuard<'_, HashMap<Address, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, address: &Address, bytes: &[u8]) -> Result<(), Error> {
@@ -133,7 +198,7 @@ impl Folder {
         }
     }
 
-    /// Removes files that no row names: left by units that were refused or never written. Only
+    /// Removes files that no row names: left by units that a crash kept from being written. Only
     /// while nobody writes, that is at open.
     pub(super) fn sweep(&self, db: &Connection) -> Result<(), Error> {
         let named = "SELECT file FROM versions WHERE file IS NOT NULL

@@ -35,8 +35,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::content::Folder;
+use self::content::{Folder, Hold};
 use self::reader::Readers;
+use self::unit::Sealed;
 use self::writer::{Outcome, Writer};
 use crate::house::*;
 use crate::limits::{DATABASE_WAIT, HASH_BYTES_INLINE_MAX, LOG_BYTES_KEPT, STATEMENTS_KEPT};
@@ -134,6 +135,21 @@ impl SqliteHouse {
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
     }
 
+    /// Hashes a unit's contents and writes the large ones, on a thread that may block when that
+    /// is much work. What is held stays held either way, so that files can be removed again.
+    async fn seal(&self, unit: Unit) -> Result<(Result<Sealed, Error>, Hold), Error> {
+        let much = unit::bytes(&unit) > HASH_BYTES_INLINE_MAX || unit::spills(&unit);
+        let (mut hold, key) = (Hold::new(&self.shared.folder), self.blob_key);
+        let seal = move || (unit::seal(&mut hold, &key, unit), hold);
+        match much {
+            true => {
+                let sealed = tokio::task::spawn_blocking(seal).await;
+                sealed.map_err(|error| Error::Unavailable(Box::new(error)))
+            }
+            false => Ok(seal()),
+        }
+    }
+
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
         F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
@@ -141,7 +157,7 @@ impl SqliteHouse {
     {
         match &self.shared.writer {
             Some(writer) => writer.write(bytes, run).await,
-            None => Err(Error::Unavailable("the house is open for reading only".into())),
+            None => Err(for_reading_only()),
         }
     }
 
@@ -165,17 +181,29 @@ impl SqliteHouse {
 
 impl House for SqliteHouse {
     async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
-        let bytes = unit::bytes(&unit);
-        let (folder, key) = (Arc::clone(&self.shared.folder), self.blob_key);
-        let sealed = if bytes > HASH_BYTES_INLINE_MAX || unit::spills(&unit) {
-            let seal = move || unit::seal(&folder, &key, unit);
-            let sealed = tokio::task::spawn_blocking(seal).await;
-            sealed.map_err(|error| Error::Unavailable(Box::new(error)))??
-        } else {
-            unit::seal(&folder, &key, unit)?
+        if self.shared.writer.is_none() {
+            return Err(for_reading_only());
+        }
+        let (sealed, hold) = self.seal(unit).await?;
+        let hold = Arc::new(hold);
+        let answer = match sealed {
+            Ok(sealed) => {
+                let bytes = sealed.bytes();
+                let (house, read, held) = (self.house, self.contents(), Arc::clone(&hold));
+                let run = move |db: &Connection| {
+                    let answer = unit::apply(db, house, read, sealed);
+                    drop(held);
+                    answer
+                };
+                self.write(bytes, run).await
+            }
+            Err(error) => Err(error),
         };
-        let (house, read) = (self.house, self.contents());
-        self.write(sealed.bytes(), move |db| unit::apply(db, house, read, sealed)).await
+        if !matches!(answer, Ok(Commit::Done { .. })) && !hold.is_empty() {
+            // What this leaves behind, the next open sweeps up.
+            let _ = self.write(0, move |db| Ok(Outcome::Undo(hold.remove(db)?))).await;
+        }
+        answer
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -288,6 +316,10 @@ impl House for SqliteHouse {
         let first = move |db: &Connection| unit::first_use(db, house, &mark, until, now);
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
     }
+}
+
+fn for_reading_only() -> Error {
+    Error::Unavailable("the house is open for reading only".into())
 }
 
 fn private(file: &Path) -> Result<File, Error> {

@@ -5,7 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use std::task::Poll;
+
 use crate::contract::{check_contract, check_tenants};
+use crate::limits::{GROUP_UNITS_MAX, INLINE_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_UNITS_MAX};
 
 fn house(name: &str) -> HouseId {
     HouseId::from(name)
@@ -35,4 +38,365 @@ async fn two_houses_in_two_folders_share_nothing() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let one = SqliteHouse::open(here.path(), &house("one")).unwrap();
     check_tenants(one, SqliteHouse::open(there.path(), &house("one")).unwrap()).await;
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds)
+}
+
+fn open_here() -> (tempfile::TempDir, SqliteHouse) {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
+    (folder, opened)
+}
+
+/// A unit of a line, a record and a blob, of this many bytes.
+fn full_unit(id: &str, bytes: usize) -> Unit {
+    let content = Bytes::from([id.as_bytes(), &vec![b'.'; bytes][..]].concat());
+    let record = NewVersion {
+        kind: "Binary".to_owned(),
+        id: id.to_owned(),
+        owner: PartnerId::from("hospital"),
+        receipt: "receipt".to_owned(),
+        lane: None,
+        number: None,
+        content: Some(content.clone()),
+        keys: crate::RecordKeys::default(),
+    };
+    Unit {
+        at: at(1),
+        lines: vec![(Chain::House, exchange::Event::Opened { version: id.to_owned() })],
+        records: vec![record],
+        blobs: vec![(Digest::of(&content), content)],
+        ..Unit::default()
+    }
+}
+
+const DONE: Commit = Commit::Done { versions: Vec::new() };
+
+fn files(folder: &tempfile::TempDir) -> usize {
+    std::fs::read_dir(folder.path().join(BLOBS)).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_house_is_held_by_one() {
+    let (folder, first) = open_here();
+    let second = SqliteHouse::open(folder.path(), &house("one"));
+    assert!(matches!(second, Err(Error::Locked)));
+    let other = SqliteHouse::open(folder.path(), &house("other"));
+    assert!(matches!(other, Err(Error::Locked)), "the file is held, not the name");
+    drop(first);
+    SqliteHouse::open(folder.path(), &house("one")).unwrap();
+}
+
+#[tokio::test]
+async fn a_house_opened_to_read_writes_nothing() {
+    let (folder, writing) = open_here();
+    writing.commit(full_unit("a", 99_999)).await.unwrap();
+    let reading = SqliteHouse::open_to_read(folder.path(), &house("one")).unwrap();
+    assert_eq!(reading.dump().await.unwrap(), writing.dump().await.unwrap());
+    let content = reading.record("Binary", "a", None).await.unwrap().unwrap().content.unwrap();
+    assert_eq!(content.len(), 100_000);
+    let refused = reading.commit(full_unit("b", 99_999)).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))));
+    assert_eq!(files(&folder), 1);
+    writing.commit(full_unit("c", 1)).await.unwrap();
+    assert_eq!(reading.entries(1, 9).await.unwrap().len(), 2, "it sees what is written meanwhile");
+    let unknown = SqliteHouse::open_to_read(folder.path(), &house("other"));
+    assert!(matches!(unknown, Err(Error::Damaged(_))));
+    let nothing = SqliteHouse::open_to_read(&folder.path().join("none"), &house("one"));
+    assert!(matches!(nothing, Err(Error::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_left_alone() {
+    let (folder, opened) = open_here();
+    drop(opened);
+    let db = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let newer = "INSERT INTO schema (version, step) VALUES (99, x'00')";
+    db.execute(newer, []).unwrap();
+    drop(db);
+    for opened in [
+        SqliteHouse::open(folder.path(), &house("one")),
+        SqliteHouse::open_to_read(folder.path(), &house("one")),
+    ] {
+        let Err(Error::Unavailable(cause)) = opened else { panic!("it was opened") };
+        assert!(cause.to_string().contains("newer version"), "{cause}");
+    }
+    let db = Connection::open(folder.path().join(DATABASE)).unwrap();
+    db.execute_batch("DELETE FROM schema WHERE version = 99; UPDATE schema SET step = x'01'")
+        .unwrap();
+    drop(db);
+    let edited = SqliteHouse::open(folder.path(), &house("one"));
+    assert!(matches!(edited, Err(Error::Damaged(_))), "a step that is not ours");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(DATABASE), "no database".repeat(999)).unwrap();
+    let opened = SqliteHouse::open(folder.path(), &house("one"));
+    assert!(matches!(opened, Err(Error::Damaged(_))));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("a", 99_999)).await.unwrap();
+    let blobs = folder.path().join(BLOBS);
+    let found = std::fs::read_dir(folder.path()).unwrap().chain(std::fs::read_dir(&blobs).unwrap());
+    for file in found {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", file.file_name());
+    }
+}
+
+/// The writer is kept busy while units queue, so that they share one commit.
+#[tokio::test]
+async fn a_bad_unit_fails_alone_in_its_group() {
+    let (_folder, opened) = open_here();
+    let (free, held) = std::sync::mpsc::channel::<()>();
+    let blocker = opened.clone();
+    let blocker = tokio::spawn(async move {
+        let wait = move |_: &Connection| {
+            held.recv().ok();
+            Ok(Outcome::Keep(()))
+        };
+        blocker.write(0, wait).await
+    });
+    tokio::task::yield_now().await;
+    let good = |id: &str| {
+        tokio::spawn({
+            let (opened, unit) = (opened.clone(), full_unit(id, 1));
+            async move { opened.commit(unit).await }
+        })
+    };
+    let bad = |run: fn(&Connection) -> Result<Outcome<()>, Error>| {
+        tokio::spawn({
+            let opened = opened.clone();
+            async move { opened.write(0, run).await }
+        })
+    };
+    let wrong_sql = |db: &Connection| {
+        row::run(db, "INSERT INTO houses (name, blob_key) VALUES ('half', x'00')", [])?;
+        row::run(db, "INSERT INTO entries (house) VALUES (1)", [])?;
+        Ok(Outcome::Keep(()))
+    };
+    let panicking = |db: &Connection| -> Result<Outcome<()>, Error> {
+        row::run(db, "INSERT INTO houses (name, blob_key) VALUES ('half', x'00')", [])?;
+        panic!("a unit that ends in the middle");
+    };
+    let goods = [good("1"), good("2")];
+    let bads = [bad(wrong_sql), bad(panicking)];
+    let more = [good("3"), good("4")];
+    tokio::task::yield_now().await;
+    free.send(()).unwrap();
+    blocker.await.unwrap().unwrap();
+    for unit in goods.into_iter().chain(more) {
+        assert_eq!(unit.await.unwrap().unwrap(), Commit::Done { versions: vec![1] });
+    }
+    for unit in bads {
+        assert!(matches!(unit.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    let houses = opened.read(|db, _| row::all(db, "SELECT 1 FROM houses", [], |_| Ok(()))).await;
+    assert_eq!(houses.unwrap().len(), 1, "nothing of the bad units is left");
+    let lines = opened.entries(1, 99).await.unwrap();
+    assert_eq!(lines.iter().map(|line| line.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(opened.commit(Unit { at: at(2), ..Unit::default() }).await.unwrap(), DONE);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once() {
+    let (_folder, opened) = open_here();
+    let (free, held) = std::sync::mpsc::channel::<()>();
+    let wait = |held: std::sync::mpsc::Receiver<()>| {
+        let opened = opened.clone();
+        tokio::spawn(async move {
+            let wait = move |_: &Connection| {
+                held.recv().ok();
+                Ok(Outcome::Keep(()))
+            };
+            opened.write(QUEUE_BYTES_MAX * 2, wait).await
+        })
+    };
+    let blocker = wait(held);
+    tokio::task::yield_now().await;
+    let large = opened.write(1, |_| Ok(Outcome::Keep(()))).await;
+    assert!(matches!(large, Err(Error::Busy)), "too many bytes wait");
+    let mut queued: Vec<_> = (0..QUEUE_UNITS_MAX + 2 * GROUP_UNITS_MAX)
+        .map(|_| Box::pin(opened.write(0, |_| Ok(Outcome::Keep(())))))
+        .collect();
+    let mut busy = 0;
+    std::future::poll_fn(|context| {
+        queued.retain_mut(|unit| match unit.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(answer) => {
+                assert!(matches!(answer, Err(Error::Busy)), "nothing is written yet");
+                busy += 1;
+                false
+            }
+        });
+        Poll::Ready(())
+    })
+    .await;
+    assert!(busy >= GROUP_UNITS_MAX, "{busy} were refused");
+    free.send(()).unwrap();
+    blocker.await.unwrap().unwrap();
+    for unit in queued {
+        unit.await.unwrap();
+    }
+    assert_eq!(opened.commit(full_unit("a", 1)).await.unwrap(), Commit::Done { versions: vec![1] });
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_units_and_later_takes_them() {
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("before", 99_999)).await.unwrap();
+    let pages = |count: i64| {
+        let opened = opened.clone();
+        async move {
+            let set = move |db: &Connection| {
+                db.pragma_update(None, "max_page_count", count)?;
+                Ok(Outcome::Keep(()))
+            };
+            opened.write(0, set).await.unwrap();
+        }
+    };
+    pages(1).await; // SQLite takes it as: no more than there are
+    let before = (opened.dump().await.unwrap(), opened.entries(1, 99).await.unwrap());
+    let units = (0..20).map(|number| {
+        let bytes = if number % 2 == 0 { 50_000 } else { 70_000 };
+        let (opened, unit) = (opened.clone(), full_unit(&format!("u{number}"), bytes));
+        tokio::spawn(async move { opened.commit(unit).await })
+    });
+    let mut written = 0;
+    for unit in units.collect::<Vec<_>>() {
+        match unit.await.unwrap() {
+            Err(Error::Unavailable(_)) => {}
+            Ok(_) => written += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // Rows of units whose content is a file may fit into pages that are there already.
+    assert!(written < 20, "something was refused");
+    let after = (opened.dump().await.unwrap(), opened.entries(1, 99).await.unwrap());
+    assert_eq!(after.0.len(), before.0.len() + written, "what was refused is not there");
+    assert_eq!(after.1.len(), before.1.len() + written, "nor its lines");
+
+    pages(1 << 30).await;
+    let last = opened.commit(full_unit("after", 50_000)).await.unwrap();
+    assert_eq!(last, Commit::Done { versions: vec![1] }, "the house recovers");
+    assert_eq!(opened.entries(1, 99).await.unwrap().len(), after.1.len() + 1);
+    let named = opened.dump().await.unwrap();
+    let mut large = 0;
+    for record in named {
+        let content = opened.record("Binary", &record.id, None).await.unwrap().unwrap().content;
+        large += usize::from(content.unwrap().len() > INLINE_BYTES_MAX);
+    }
+    assert_eq!(files(&folder), large, "files of refused units are gone");
+}
+
+#[tokio::test]
+async fn files_of_refused_units_are_removed_unless_others_need_them() {
+    let (folder, opened) = open_here();
+    let stale = |id: &str| Unit {
+        expects: vec![crate::Expect::LaneNumber { lane: "lane".to_owned(), number: 9 }],
+        ..full_unit(id, 99_999)
+    };
+    assert_eq!(opened.commit(stale("a")).await.unwrap(), Commit::Stale);
+    assert_eq!(files(&folder), 0, "nobody needs it");
+    opened.commit(full_unit("a", 99_999)).await.unwrap();
+    assert_eq!(opened.commit(stale("a")).await.unwrap(), Commit::Stale);
+    assert_eq!(files(&folder), 1, "a row names it");
+    let racing: Vec<_> = (0..40)
+        .map(|number| {
+            let unit = if number % 2 == 0 { stale("b") } else { full_unit("b", 99_999) };
+            let opened = opened.clone();
+            tokio::spawn(async move { opened.commit(unit).await })
+        })
+        .collect();
+    for unit in racing {
+        unit.await.unwrap().unwrap();
+    }
+    assert_eq!(files(&folder), 2);
+    let content = opened.record("Binary", "b", None).await.unwrap().unwrap().content;
+    assert_eq!(content.unwrap().len(), 100_000, "the one that others named");
+}
+
+#[tokio::test]
+async fn files_that_a_crash_left_are_swept_up_and_no_others() {
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("a", 99_999)).await.unwrap();
+    drop(opened);
+    let blobs = folder.path().join(BLOBS);
+    std::fs::write(blobs.join("unfinished-7"), "half").unwrap();
+    std::fs::write(blobs.join(Digest::of(b"orphan").to_string()), "whole").unwrap();
+    std::fs::write(blobs.join("README"), "a person's").unwrap();
+    let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
+    assert_eq!(files(&folder), 2, "the one in use, and what is not ours");
+    assert!(opened.record("Binary", "a", None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_content_that_was_changed_is_not_given_out() {
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("small", 9)).await.unwrap();
+    opened.commit(full_unit("large", 99_999)).await.unwrap();
+    let file = std::fs::read_dir(folder.path().join(BLOBS)).unwrap().next().unwrap().unwrap();
+    std::fs::write(file.path(), "other").unwrap();
+    let change = |db: &Connection| {
+        row::run(db, "UPDATE versions SET content = x'00' WHERE content IS NOT NULL", [])?;
+        Ok(Outcome::Keep(()))
+    };
+    opened.write(0, change).await.unwrap();
+    for id in ["small", "large"] {
+        let read = opened.record("Binary", id, None).await;
+        assert!(matches!(read, Err(Error::Damaged(_))), "{id}");
+    }
+    std::fs::remove_file(file.path()).unwrap();
+    assert!(matches!(opened.record("Binary", "large", None).await, Err(Error::Damaged(_))));
+}
+
+/// The negative space of the ledger: not even this room can change what is written.
+#[tokio::test]
+async fn lines_cannot_be_changed_or_removed() {
+    let (_folder, opened) = open_here();
+    opened.commit(full_unit("a", 1)).await.unwrap();
+    for change in ["UPDATE entries SET at = 0", "DELETE FROM entries"] {
+        let change = move |db: &Connection| Ok(Outcome::Keep(row::run(db, change, [])?));
+        assert!(matches!(opened.write(0, change).await, Err(Error::Unavailable(_))));
+    }
+    assert_eq!(opened.entries(1, 9).await.unwrap().len(), 1);
+}
+
+/// Every way of asking goes by an index that leads with what was asked for.
+#[tokio::test]
+async fn readings_do_not_walk_through_the_house() {
+    let (_folder, opened) = open_here();
+    let plans = opened
+        .read(|db, _| {
+            let table = [
+                "SELECT * FROM works WHERE house = 1 AND dossier = 'a' AND TRUE ORDER BY work DESC",
+                "SELECT * FROM works WHERE house = 1 AND (id >= 'a' AND id < 'b'
+                    OR label >= 'a' AND label < 'b') ORDER BY work DESC",
+                "SELECT * FROM entries WHERE house = 1 AND chain = 'a' ORDER BY seq",
+                "SELECT hash FROM entries WHERE house = 1 AND chain = 'a' ORDER BY seq DESC LIMIT 1",
+                "SELECT min(ready) FROM lanes WHERE house = 1 AND ready IS NOT NULL",
+                "SELECT 1 FROM versions WHERE file = x'00' UNION ALL SELECT 1 FROM blobs WHERE file = x'00'",
+            ];
+            let mut plans = Vec::new();
+            for sql in table {
+                let explain = format!("EXPLAIN QUERY PLAN {sql}");
+                plans.extend(row::all(db, &explain, [], |row| Ok(row.get::<_, String>("detail")?))?);
+            }
+            Ok(plans)
+        })
+        .await
+        .unwrap();
+    for plan in plans {
+        assert!(!plan.contains("SCAN"), "{plan}");
+    }
 }

@@ -13,11 +13,11 @@ use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 
-use super::content::{Folder, Kept};
-use super::row::{digest, first, int, micros, run};
+use super::content::{Hold, Kept};
+use super::row::{digest, first, int, micros, run, time};
 use super::writer::Outcome;
 use super::{ledger, record, work};
-use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
+use crate::house::{Commit, Error, Expect, FirstAnswer, Unit};
 use crate::limits::INLINE_BYTES_MAX;
 
 /// A unit with its contents kept: hashed, and the large ones on the disk.
@@ -61,26 +61,26 @@ pub(super) fn spills(unit: &Unit) -> bool {
 ///
 /// # Errors
 /// When the disk takes no more, or when a blob is not what its digest says.
-pub(super) fn seal(folder: &Folder, key: &[u8; 32], mut unit: Unit) -> Result<Sealed, Error> {
+pub(super) fn seal(hold: &mut Hold, key: &[u8; 32], mut unit: Unit) -> Result<Sealed, Error> {
     // Times are kept in microseconds: what is read back equals what was hashed.
-    unit.at = super::row::time(micros(unit.at))?;
-    let keep_version = |version: &mut NewVersion| {
-        version.content.take().map(|bytes| folder.keep(key, &bytes)).transpose()
-    };
-    let contents: Vec<_> =
-        unit.records.iter_mut().map(keep_version).collect::<Result<_, Error>>()?;
-    let keep_blob = |(named, bytes): (Digest, Bytes)| match folder.keep(key, &bytes)? {
-        kept if kept.digest == named => Ok(kept),
-        _ => Err(Error::Damaged("a blob does not have the digest it comes under".to_owned())),
-    };
-    let blobs: Vec<_> =
-        std::mem::take(&mut unit.blobs).into_iter().map(keep_blob).collect::<Result<_, Error>>()?;
-    let body = unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body));
-    let answer = body.map(|body| folder.keep(key, &body)).transpose()?;
-    let mut kept = contents.iter().flatten().chain(&blobs).chain(&answer);
-    if kept.any(|kept| kept.file.is_some()) {
-        folder.settle()?;
+    unit.at = time(micros(unit.at))?;
+    let mut contents = Vec::with_capacity(unit.records.len());
+    for version in &mut unit.records {
+        let content = version.content.take();
+        contents.push(content.map(|bytes| hold.keep(key, &bytes)).transpose()?);
     }
+    let mut blobs = Vec::with_capacity(unit.blobs.len());
+    for (named, bytes) in std::mem::take(&mut unit.blobs) {
+        let kept = hold.keep(key, &bytes)?;
+        if kept.digest != named {
+            let what = "a blob does not have the digest it comes under";
+            return Err(Error::Damaged(what.to_owned()));
+        }
+        blobs.push(kept);
+    }
+    let body = unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body));
+    let answer = body.map(|body| hold.keep(key, &body)).transpose()?;
+    hold.settle()?;
     Ok(Sealed { unit, contents, blobs, answer })
 }
 

@@ -101,7 +101,8 @@ impl Writer {
             mpsc::error::TrySendError::Closed(()) => unavailable("the writer has ended"),
         })?;
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        if before > 0 && before.saturating_add(bytes) > QUEUE_BYTES_MAX {
+        // One that is too large alone has its turn when nothing else waits.
+        if bytes > 0 && before > 0 && before.saturating_add(bytes) > QUEUE_BYTES_MAX {
             self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             return Err(Error::Busy);
         }

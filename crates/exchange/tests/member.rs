@@ -1,0 +1,159 @@
+//! Goal: a push finds its member by member id, birth date and family name together, or says why not.
+//!
+//! How: one small member file of invented people; one row per Patient and Coverage.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use exchange::Code;
+use exchange::member::Members;
+use fhir::Resource;
+
+const FILE: &str = "\u{feff}member_id,family,given,birth_date,gender\r
+W100,Example,Ada,1980-02-03,female\r
+W100,Example,Ben,2010-05-06,male\r
+W200,\"O'Neil, Jr\",Cy,1970-01-01,\r
+W300,Zwilling,Dora,2015-07-08,female\r
+W300,Zwilling,Emil,2015-07-08,male\r
+\r
+W-400 1,Müller,Fritz,1960-12-31,male,a column more\r
+";
+
+fn resource(text: &str) -> Resource {
+    Resource::parse(text.as_bytes().to_vec()).unwrap()
+}
+
+/// A Patient with a member number (none when empty).
+fn patient(number: &str, family: &str, given: &str, birth_date: &str) -> Resource {
+    let coding = r#"{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}"#;
+    let identifier = match number {
+        "" => r#"{"type":{"coding":[{"code":"MR"}]},"value":"W100"}"#.to_owned(),
+        number => format!(r#"{{"type":{{"coding":[{coding}]}},"value":"{number}"}}"#),
+    };
+    resource(&format!(
+        r#"{{"resourceType":"Patient","id":"p","identifier":[{identifier}],"name":[{{"family":"{family}","given":["{given}"]}}],"birthDate":"{birth_date}"}}"#
+    ))
+}
+
+fn coverage(members: &str) -> Resource {
+    resource(&format!(r#"{{"resourceType":"Coverage","id":"c"{members}}}"#))
+}
+
+#[test]
+fn a_member_is_found_by_id_and_demographics_together() {
+    use Code::{MemberMismatch, MemberNotNamed, MemberUnknown};
+    let members = Members::read(FILE).unwrap();
+    let none: &[&str] = &[];
+    let subscriber = [r#","subscriberId":"w100""#];
+    let mb = [r#","identifier":[{"type":{"coding":[{"code":"MB"}]},"value":"W100"}]"#];
+    let theirs = [r#","subscriberId":"W100","beneficiary":{"reference":"Patient/other"}"#];
+    let ours = [r#","subscriberId":"W100","beneficiary":{"reference":"Patient/p"}"#];
+    let stale = [r#","subscriberId":"W999""#, r#","subscriberId":"W100""#];
+    let ada = ("Example", "Ada", "1980-02-03");
+    let table = [
+        ("by the Patient's member number", "W100", ada, none, Ok("W100")),
+        ("by the Coverage's subscriber id", "", ada, &subscriber[..], Ok("W100")),
+        ("by the Coverage's member number", "", ada, &mb, Ok("W100")),
+        ("by the Coverage of this beneficiary", "", ada, &ours, Ok("W100")),
+        ("by whichever id is known", "", ada, &stale, Ok("W100")),
+        (
+            "a dependent under the subscriber's id",
+            "W100",
+            ("Example", "Ben", "2010-05-06"),
+            none,
+            Ok("W100"),
+        ),
+        ("in capitals", "w100", ("EXAMPLE", "ADA", "1980-02-03"), none, Ok("W100")),
+        (
+            "with another given name",
+            "W100",
+            ("Example", "Adelaide", "1980-02-03"),
+            none,
+            Ok("W100"),
+        ),
+        ("a name in quotes", "W200", ("O'Neil Jr", "Cy", "1970-01-01"), none, Ok("W200")),
+        (
+            "an id printed with spaces, a name without its accent",
+            "W 4001",
+            ("Muller", "F", "1960-12-31"),
+            none,
+            Ok("W4001"),
+        ),
+        ("one twin", "W300", ("Zwilling", "Emil", "2015-07-08"), none, Ok("W300")),
+        ("a third twin", "W300", ("Zwilling", "Fred", "2015-07-08"), none, Err(MemberMismatch)),
+        (
+            "another's birth date",
+            "W100",
+            ("Example", "Ada", "1980-02-04"),
+            none,
+            Err(MemberMismatch),
+        ),
+        (
+            "another's family name",
+            "W100",
+            ("Sample", "Ada", "1980-02-03"),
+            none,
+            Err(MemberMismatch),
+        ),
+        ("a year for a birth date", "W100", ("Example", "Ada", "1980"), none, Err(MemberMismatch)),
+        ("an id nobody has", "W999", ada, none, Err(MemberUnknown)),
+        ("demographics alone", "", ada, none, Err(MemberNotNamed)),
+        ("the Coverage of another beneficiary", "", ada, &theirs, Err(MemberNotNamed)),
+        ("an empty id", " - ", ada, none, Err(MemberNotNamed)),
+    ];
+    for (case, number, (family, given, birth_date), coverages, wanted) in table {
+        let coverages: Vec<_> = coverages.iter().map(|it| coverage(it)).collect();
+        let found = members.match_member(&patient(number, family, given, birth_date), &coverages);
+        let found = found.map(|key| key.member_id.0).map_err(|issue| issue.code);
+        assert_eq!(found, wanted.map(str::to_owned), "{case}");
+    }
+}
+
+#[test]
+fn members_of_one_family_have_digests_of_their_own_that_only_the_house_can_make() {
+    let members = Members::read(FILE).unwrap();
+    let key = |given: &str, birth_date: &str| {
+        members.match_member(&patient("W100", "Example", given, birth_date), &[]).unwrap()
+    };
+    let (ada, ben) = (key("Ada", "1980-02-03"), key("Ben", "2010-05-06"));
+    assert_ne!(ada.digest(b"secret"), ben.digest(b"secret"));
+    assert_eq!(ada.digest(b"secret"), key("Adelaide", "1980-02-03").digest(b"secret"));
+    assert_ne!(ada.digest(b"secret"), ada.digest(b"other"));
+}
+
+#[test]
+fn a_bad_member_file_names_the_line_and_never_the_values() {
+    let header = "member_id,family,given,birth_date,gender\n";
+    let good = "W1,Plantagenet,Ann,1980-02-03,female\n";
+    let row = |text: &str| format!("{header}{good}{text}");
+    let table = [
+        ("nothing", String::new(), 1),
+        ("another header", "id,name\nW1,Plantagenet\n".into(), 1),
+        ("a field too few", row("W2,Plantagenet,Ann,1980-02-03"), 3),
+        ("a quote left open", row("W2,\"Plantagenet,Ann,1980-02-03,"), 3),
+        ("a quote within", row("W2,Planta\"genet\",Ann,1980-02-03,"), 3),
+        ("no member id", row(" ,Plantagenet,Ann,1980-02-03,"), 3),
+        ("no family name", row("W2,'-',Ann,1980-02-03,"), 3),
+        ("a date of another form", row("W2,Plantagenet,Ann,02/03/1980,"), 3),
+        ("a date that never was", row("W2,Plantagenet,Ann,1980-02-30,"), 3),
+        ("the same person twice", row(good), 3),
+        ("a line without end", row(&"x".repeat(3_000)), 3),
+    ];
+    for (case, text, line) in table {
+        let issue = Members::read(&text).unwrap_err();
+        assert_eq!(issue.code, Code::ConfigInvalid, "{case}");
+        assert!(issue.detail.starts_with(&format!("line {line} ")), "{case}: {}", issue.detail);
+        let said = format!("{issue} {issue:?}");
+        assert!(!said.contains("Planta") && !said.contains("1980"), "{case}: {said}");
+    }
+}
+
+#[test]
+fn members_print_nothing_of_themselves() {
+    let members = Members::read(FILE).unwrap();
+    let key = members.match_member(&patient("W100", "Example", "Ada", "1980-02-03"), &[]).unwrap();
+    let said = format!("{members:?} {key:?}");
+    for word in ["example", "Example", "ada", "W100", "1980"] {
+        assert!(!said.contains(word), "{word} in {said}");
+    }
+    assert_eq!(members.len(), 6);
+}

@@ -1,0 +1,578 @@
+//! Goal: a Bundle is acted on only when every entry can be, and whoever sent a bad one learns
+//! every fault at once: code, place, byte.
+//!
+//! How: one good Bundle, one row per way to spoil it. A row names the words at which the issue must
+//! stand; the byte offset is where those words are.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use exchange::assemble::{Envelope, bundle, edit, withdrawal};
+use exchange::limits::{ENTRIES_MAX, ISSUES_MAX};
+use exchange::read::{Action, Incoming, SenderTerms, read};
+use exchange::{Code, Decision, Disclosure, Issue, Purpose};
+use fhir::Resource;
+
+const NAMESPACE: &str = "https://clinic.example/handover";
+
+fn stranger() -> SenderTerms {
+    SenderTerms { partner: "lab".into(), namespace: None, types: Vec::new() }
+}
+
+fn house() -> SenderTerms {
+    let namespace = Some(NAMESPACE.to_owned());
+    SenderTerms { partner: "clinic".into(), namespace, types: Vec::new() }
+}
+
+fn try_read(text: &str, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> {
+    read(text.as_bytes().to_vec().into(), sender)
+}
+
+const PATIENT: &str = r#"{"fullUrl":"https://lab.example/fhir/Patient/p","resource":{"resourceType":"Patient","id":"p","birthDate":"1970-01-01"},"request":{"method":"PUT","url":"Patient/p"}}"#;
+const OBSERVATION: &str = r#"{"resource":{"resourceType":"Observation","id":"o","subject":{"reference":"Patient/p"},"valueQuantity":{"value":1.0}},"request":{"method":"PUT","url":"Observation/o"}}"#;
+
+fn transaction(entries: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Bundle","identifier":{{"system":"urn:lab","value":"17"}},"type":"transaction","entry":[{entries}]}}"#
+    )
+}
+
+fn good() -> String {
+    transaction(&format!("{PATIENT},{OBSERVATION}"))
+}
+
+/// The good Bundle with one text in place of another.
+fn spoilt(from: &str, to: &str) -> String {
+    let text = good();
+    assert!(text.contains(from), "the good Bundle holds {from}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn a_good_bundle_is_read() {
+    let incoming = try_read(&good(), &stranger()).unwrap();
+    assert_eq!(incoming.key.as_deref(), Some("urn:lab|17"));
+    assert_eq!((incoming.push, incoming.number), (None, None));
+    let asked: Vec<_> =
+        incoming.entries.iter().map(|entry| (entry.kind.as_str(), entry.id.as_str())).collect();
+    assert_eq!(asked, [("Patient", "p"), ("Observation", "o")]);
+    let Action::Put(observation) = &incoming.entries[1].action else { panic!("a PUT") };
+    assert!(OBSERVATION.contains(std::str::from_utf8(observation.bytes()).unwrap()));
+    assert!(incoming.outside.is_empty());
+}
+
+/// Every way a Bundle can be bad that a sender has shown us, or will.
+#[test]
+fn every_bad_bundle_is_refused_at_its_place() {
+    use Code::*;
+    let put_o = r#""request":{"method":"PUT","url":"Observation/o"}"#;
+    let two_patients = OBSERVATION
+        .replace("Observation", "Patient")
+        .replace(r#""subject":{"reference":"Patient/p"},"#, "");
+    let bare = |of: &str| transaction(of);
+    let table: Vec<(&str, String, Code, &str, &str)> = vec![
+        ("nothing", String::new(), BodyMalformed, "$this", ""),
+        ("no JSON", "<Bundle/>".into(), BodyMalformed, "$this", "<Bundle/>"),
+        ("cut short", good()[..60].into(), BodyMalformed, "Bundle.identifier", ""),
+        (
+            "a member twice",
+            spoilt(r#""id":"o""#, r#""id":"o","id":"o""#),
+            BodyMalformed,
+            "Bundle.entry[1].resource",
+            r#""id":"o","subject"#,
+        ),
+        (
+            "another resource",
+            r#"{"resourceType":"Patient"}"#.into(),
+            BundleInvalid,
+            "Patient.resourceType",
+            r#""Patient""#,
+        ),
+        ("no resource", r#"{"a":1}"#.into(), BundleInvalid, "$this", r#"{"a""#),
+        ("a list", "[]".into(), BundleInvalid, "$this", "[]"),
+        (
+            "a batch",
+            spoilt(r#""transaction""#, r#""batch""#),
+            BundleInvalid,
+            "Bundle.type",
+            r#""batch""#,
+        ),
+        (
+            "no type",
+            spoilt(r#","type":"transaction""#, ""),
+            BundleInvalid,
+            "Bundle",
+            r#"{"resourceType":"Bundle""#,
+        ),
+        ("no entries", bare(""), BundleInvalid, "Bundle.entry", "[]"),
+        (
+            "entries of another shape",
+            r#"{"resourceType":"Bundle","type":"transaction","entry":{}}"#.into(),
+            BundleInvalid,
+            "Bundle.entry",
+            "{}",
+        ),
+        (
+            "identifiers as a list",
+            spoilt(r#"{"system":"urn:lab","value":"17"}"#, "[]"),
+            BundleInvalid,
+            "Bundle.identifier",
+            "[]",
+        ),
+        (
+            "an identifier of a number",
+            spoilt(r#""17""#, "17"),
+            BundleInvalid,
+            "Bundle.identifier.value",
+            "17}",
+        ),
+        (
+            "an entry that is a text",
+            bare(&format!(r#"{PATIENT},"x""#)),
+            EntryInvalid,
+            "Bundle.entry[1]",
+            r#""x""#,
+        ),
+        (
+            "no request",
+            spoilt(&format!(",{put_o}"), ""),
+            EntryInvalid,
+            "Bundle.entry[1]",
+            r#"{"resource":{"resourceType":"Obs"#,
+        ),
+        (
+            "a request of another shape",
+            spoilt(put_o, r#""request":"PUT""#),
+            EntryInvalid,
+            "Bundle.entry[1].request",
+            r#""PUT"}]"#,
+        ),
+        (
+            "no method",
+            spoilt(put_o, r#""request":{"url":"Observation/o"}"#),
+            EntryInvalid,
+            "Bundle.entry[1].request",
+            r#"{"url":"Obs"#,
+        ),
+        (
+            "a POST",
+            spoilt(put_o, r#""request":{"method":"POST","url":"Observation/o"}"#),
+            EntryInvalid,
+            "Bundle.entry[1].request.method",
+            r#""POST""#,
+        ),
+        (
+            "a method in small letters",
+            spoilt(put_o, r#""request":{"method":"put","url":"Observation/o"}"#),
+            EntryInvalid,
+            "Bundle.entry[1].request.method",
+            r#""put""#,
+        ),
+        (
+            "no url",
+            spoilt(put_o, r#""request":{"method":"PUT"}"#),
+            EntryInvalid,
+            "Bundle.entry[1].request",
+            r#"{"method":"PUT"}"#,
+        ),
+        (
+            "a url of a type",
+            spoilt(r#""Observation/o""#, r#""Observation""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observation"}"#,
+        ),
+        (
+            "a url with a version",
+            spoilt(r#""Observation/o""#, r#""Observation/o/_history/1""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observation/o/_h"#,
+        ),
+        (
+            "an absolute url",
+            spoilt(r#""Observation/o""#, r#""https://x/Observation/o""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""https://x"#,
+        ),
+        (
+            "a conditional url",
+            spoilt(r#""Observation/o""#, r#""Observation?code=1""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observation?"#,
+        ),
+        (
+            "a url of no type of R4",
+            spoilt(r#""Observation/o""#, r#""Observable/o""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observable/o""#,
+        ),
+        (
+            "a condition",
+            spoilt(
+                put_o,
+                r#""request":{"method":"PUT","url":"Observation/o","ifMatch":"W/\"1\""}"#,
+            ),
+            EntryInvalid,
+            "Bundle.entry[1].request.ifMatch",
+            r#""W/"#,
+        ),
+        (
+            "a conditional create",
+            spoilt(
+                put_o,
+                r#""request":{"method":"PUT","url":"Observation/o","ifNoneExist":"code=1"}"#,
+            ),
+            EntryInvalid,
+            "Bundle.entry[1].request.ifNoneExist",
+            r#""code=1""#,
+        ),
+        (
+            "a PUT without its resource",
+            bare(&format!(r#"{PATIENT},{{{put_o}}}"#)),
+            EntryInvalid,
+            "Bundle.entry[1]",
+            r#"{"request":{"method":"PUT","url":"Obs"#,
+        ),
+        (
+            "a DELETE with a resource",
+            spoilt(
+                r#"{"method":"PUT","url":"Observation/o"}"#,
+                r#"{"method":"DELETE","url":"Observation/o"}"#,
+            ),
+            EntryInvalid,
+            "Bundle.entry[1].resource",
+            r#"{"resourceType":"Obs"#,
+        ),
+        (
+            "a resource of another type",
+            spoilt(r#""resourceType":"Observation""#, r#""resourceType":"Condition""#),
+            EntryInvalid,
+            "Bundle.entry[1].resource.resourceType",
+            r#""Condition""#,
+        ),
+        (
+            "a resource without a type",
+            spoilt(r#""resourceType":"Observation","#, ""),
+            EntryInvalid,
+            "Bundle.entry[1].resource",
+            r#"{"id":"o""#,
+        ),
+        (
+            "another id",
+            spoilt(r#""id":"o""#, r#""id":"q""#),
+            EntryInvalid,
+            "Bundle.entry[1].resource.id",
+            r#""q""#,
+        ),
+        (
+            "no id",
+            spoilt(r#""id":"o","#, ""),
+            EntryInvalid,
+            "Bundle.entry[1].resource",
+            r#"{"resourceType":"Observation""#,
+        ),
+        (
+            "an id that is none",
+            spoilt(r#""id":"o""#, r#""id":"o_o""#),
+            EntryInvalid,
+            "Bundle.entry[1].resource.id",
+            r#""o_o""#,
+        ),
+        (
+            "a wrong type deep within",
+            spoilt(r#"{"reference":"Patient/p"}"#, r#"{"reference":7}"#),
+            EntryInvalid,
+            "Bundle.entry[1].resource.subject.reference",
+            "7}",
+        ),
+        (
+            "a fullUrl at odds",
+            spoilt("fhir/Patient/p", "fhir/Patient/q"),
+            EntryInvalid,
+            "Bundle.entry[0].fullUrl",
+            r#""https://lab.example/fhir/Patient/q""#,
+        ),
+        (
+            "a fullUrl that is relative",
+            spoilt("https://lab.example/fhir/Patient/p", "Patient/p"),
+            EntryInvalid,
+            "Bundle.entry[0].fullUrl",
+            r#""Patient/p","res"#,
+        ),
+        (
+            "a record twice",
+            bare(&format!("{PATIENT},{OBSERVATION},{OBSERVATION}")),
+            EntryInvalid,
+            "Bundle.entry[2].request.url",
+            "LAST\"Observation/o\"",
+        ),
+        (
+            "a fullUrl twice",
+            bare(&format!(
+                "{PATIENT},{}",
+                OBSERVATION.replacen('{', r#"{"fullUrl":"https://lab.example/fhir/Patient/p","#, 1)
+            )),
+            EntryInvalid,
+            "Bundle.entry[1].fullUrl",
+            "LAST\"https://lab.example/fhir/Patient/p\"",
+        ),
+        (
+            "a urn for a reference",
+            spoilt(r#""reference":"Patient/p""#, r#""reference":"urn:uuid:1""#),
+            ReferenceUnresolved,
+            "Bundle.entry[1].resource.subject.reference",
+            r#""urn:uuid:1""#,
+        ),
+        (
+            "a search for a reference",
+            spoilt(r#""reference":"Patient/p""#, r#""reference":"Patient?x=1""#),
+            ReferenceUnresolved,
+            "Bundle.entry[1].resource.subject.reference",
+            r#""Patient?x=1""#,
+        ),
+        (
+            "a word for a reference",
+            spoilt(r#""reference":"Patient/p""#, r#""reference":"him""#),
+            ReferenceUnresolved,
+            "Bundle.entry[1].resource.subject.reference",
+            r#""him""#,
+        ),
+        (
+            "no Patient",
+            bare(&OBSERVATION.replace("Patient/p", "Patient/x")),
+            MemberNotNamed,
+            "Bundle.entry",
+            r#"[{"resource""#,
+        ),
+        (
+            "two Patients",
+            bare(&format!("{PATIENT},{two_patients}")),
+            MemberNotNamed,
+            "Bundle.entry",
+            r#"[{"fullUrl""#,
+        ),
+    ];
+    assert!(table.len() >= 20);
+    for (case, text, code, place, words) in table {
+        let issues = try_read(&text, &stranger()).map(|_| ()).unwrap_err();
+        let issue = issues
+            .iter()
+            .find(|issue| issue.code == code && issue.expression.as_deref() == Some(place));
+        let issue = issue.unwrap_or_else(|| panic!("{case}: {issues:?}"));
+        let offset = match words.strip_prefix("LAST") {
+            Some(last) => text.rfind(last).unwrap(),
+            None if words.is_empty() => text.len(),
+            None => text.find(words).unwrap_or_else(|| panic!("{case}: {text}")),
+        };
+        assert_eq!(issue.offset, Some(offset as u64), "{case}");
+    }
+}
+
+#[test]
+fn every_bad_entry_is_reported_at_once_in_the_order_of_the_body() {
+    let entries = [
+        PATIENT.replace("fhir/Patient/p", "fhir/Patient/q"),
+        OBSERVATION.replace("PUT", "PATCH"),
+        r#"{"request":{"method":"PUT","url":"Condition/c"}}"#.to_owned(),
+        "7".to_owned(),
+    ];
+    let issues = try_read(&transaction(&entries.join(",")), &stranger()).unwrap_err();
+    let places: Vec<_> = issues.iter().map(|issue| issue.expression.clone().unwrap()).collect();
+    assert_eq!(
+        places,
+        [
+            "Bundle.entry[0].fullUrl",
+            "Bundle.entry[1].request.method",
+            "Bundle.entry[2]",
+            "Bundle.entry[3]"
+        ]
+    );
+}
+
+#[test]
+fn a_bundle_is_bounded_and_so_is_what_is_said_of_it() {
+    let delete = |n: usize| format!(r#"{{"request":{{"method":"DELETE","url":"Condition/{n}"}}}}"#);
+    let many = |count: usize| transaction(&(0..count).map(delete).collect::<Vec<_>>().join(","));
+    assert!(try_read(&many(ENTRIES_MAX), &stranger()).is_ok());
+    let issues = try_read(&many(ENTRIES_MAX + 1), &stranger()).unwrap_err();
+    assert_eq!((issues.len(), issues[0].code), (1, Code::TooManyEntries));
+    let bad = transaction(&vec!["7"; ENTRIES_MAX].join(","));
+    assert_eq!(try_read(&bad, &stranger()).unwrap_err().len(), ISSUES_MAX);
+}
+
+#[test]
+fn keys_come_from_the_identifier() {
+    let identifier = r#"{"system":"urn:lab","value":"17"}"#;
+    let table = [
+        ("system and value", identifier, Some("urn:lab|17")),
+        ("a value alone", r#"{"value":"17"}"#, Some("|17")),
+        ("a system alone", r#"{"system":"urn:lab"}"#, None),
+        ("an empty value", r#"{"system":"urn:lab","value":""}"#, None),
+    ];
+    for (case, with, key) in table {
+        let incoming = try_read(&spoilt(identifier, with), &stranger()).unwrap();
+        assert_eq!(incoming.key.as_deref(), key, "{case}");
+    }
+    let without = spoilt(&format!(r#""identifier":{identifier},"#), "");
+    assert_eq!(try_read(&without, &stranger()).unwrap().key, None);
+}
+
+#[test]
+fn what_is_not_in_the_bundle_is_for_the_caller_to_find() {
+    let text = spoilt(
+        r#""subject":{"reference":"Patient/p"}"#,
+        r##""subject":{"reference":"Patient/p"},"encounter":{"reference":"Encounter/e/_history/3"},"focus":[{"reference":"Encounter/e"},{"reference":"#x"},{"reference":"https://other.example/fhir/Condition/9"}],"contained":[{"resourceType":"Device","id":"x"}]"##,
+    );
+    let incoming = try_read(&text, &stranger()).unwrap();
+    let outside: Vec<_> =
+        incoming.outside.iter().map(|it| (it.entry, it.kind.as_str(), it.id.as_str())).collect();
+    assert_eq!(
+        outside,
+        [(1, "Encounter", "e")],
+        "each record once; fragments and foreign URLs stay"
+    );
+    let issues = incoming.unresolved(&incoming.outside);
+    assert_eq!(issues[0].code, Code::ReferenceUnresolved);
+    assert_eq!(
+        issues[0].expression.as_deref(),
+        Some("Bundle.entry[1].resource.encounter.reference")
+    );
+    assert_eq!(issues[0].offset, Some(text.find(r#""Encounter/e/_h"#).unwrap() as u64));
+}
+
+#[test]
+fn types_beyond_the_agreement_are_refused_but_provenance_is_always_taken() {
+    let terms = |types: &[&str]| SenderTerms {
+        types: types.iter().map(|kind| kind.to_string()).collect(),
+        ..stranger()
+    };
+    assert!(try_read(&good(), &terms(&["Patient", "Observation"])).is_ok());
+    let issues = try_read(&good(), &terms(&["Patient"])).unwrap_err();
+    assert_eq!(issues[0].code, Code::KindNotAgreed);
+    assert_eq!(issues[0].expression.as_deref(), Some("Bundle.entry[1].resource.resourceType"));
+    let provenance = r#"{"resource":{"resourceType":"Provenance","id":"v","target":[{"reference":"Patient/p"}]},"request":{"method":"PUT","url":"Provenance/v"}}"#;
+    assert!(
+        try_read(&transaction(&format!("{PATIENT},{provenance}")), &terms(&["Patient"])).is_ok()
+    );
+}
+
+fn envelope(number: u64) -> Envelope<'static> {
+    Envelope {
+        namespace: NAMESPACE,
+        number,
+        purpose: Purpose::Payment,
+        recorded: "2026-03-01T10:00:00Z".parse().unwrap(),
+        sender_name: "Clinic",
+        software_version: "0.1.0",
+    }
+}
+
+fn pushed() -> exchange::assemble::Payload {
+    let chart = [
+        r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Example"}]}"#,
+        r#"{"resourceType":"Encounter","id":"e1","subject":{"reference":"Patient/p1"}}"#,
+    ];
+    let decision = |text: &&str| Decision::Included {
+        resource: Resource::parse(text.as_bytes().to_vec()).unwrap(),
+        rule: "all".into(),
+        cuts: Vec::new(),
+    };
+    let disclosure = Disclosure { decisions: chart.iter().map(decision).collect() };
+    bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &envelope(6))
+}
+
+#[test]
+fn what_a_house_assembles_another_reads() {
+    let payload = pushed();
+    let incoming = read(payload.bytes.clone(), &house()).unwrap();
+    assert_eq!(incoming.number, Some(6));
+    assert_eq!(incoming.push.as_ref(), Some(&payload.push));
+    assert_eq!(incoming.key, Some(format!("{NAMESPACE}/push|{}", payload.push)));
+    assert!(incoming.outside.is_empty());
+    assert_eq!(incoming.entries[1].source_id.as_deref(), Some("e1"));
+    assert_eq!(incoming.patient().unwrap().kind(), "Patient");
+}
+
+#[test]
+fn a_withdrawal_needs_no_patient_and_refers_to_what_it_deletes() {
+    let payload = pushed();
+    let records: Vec<_> =
+        payload.contents.iter().map(|it| (it.kind.clone(), it.id.clone())).collect();
+    let withdrawal = withdrawal(&records, &payload.push, "wrong plan", &envelope(7));
+    let incoming = read(withdrawal.bytes, &house()).unwrap();
+    assert!(incoming.outside.is_empty() && incoming.patient().is_none());
+    assert_eq!(incoming.entries.iter().filter(|it| it.action == Action::Delete).count(), 3);
+
+    let other = r#"{"request":{"method":"DELETE","url":"Patient/p2"}}"#;
+    let refers = OBSERVATION.replace("Patient/p", "Patient/p2");
+    let issues = try_read(&transaction(&format!("{PATIENT},{refers},{other}")), &stranger());
+    assert_eq!(issues.unwrap_err()[0].code, Code::ReferenceUnresolved);
+}
+
+#[test]
+fn nobody_occupies_ids_of_another() {
+    let payload = pushed();
+    let text = String::from_utf8(payload.bytes.to_vec()).unwrap();
+    let patient = payload.contents[0].id.clone();
+    let provenance = payload.contents[2].id.clone();
+    let other = "0".repeat(64);
+    let table = [
+        ("an id of its own choice", text.replace(&patient, &other), "Bundle.entry[0].resource.id"),
+        (
+            "a Provenance of its own choice",
+            text.replace(&provenance, &other),
+            "Bundle.entry[2].resource.id",
+        ),
+        (
+            "another house's namespace",
+            text.replace(
+                &format!("{NAMESPACE}/Patient/p1"),
+                "https://other.example/handover/Patient/p1",
+            ),
+            "Bundle.entry[0].resource.meta.source",
+        ),
+        (
+            "another type in the source",
+            text.replace(&format!("{NAMESPACE}/Patient/p1"), &format!("{NAMESPACE}/Person/p1")),
+            "Bundle.entry[0].resource.meta.source",
+        ),
+        (
+            "no source",
+            text.replace(&format!(r#""meta":{{"source":"{NAMESPACE}/Patient/p1"}},"#), ""),
+            "Bundle.entry[0].resource",
+        ),
+        (
+            "a source id with a way in it",
+            text.replace(&format!("{NAMESPACE}/Patient/p1"), &format!("{NAMESPACE}/Patient/p1/x")),
+            "Bundle.entry[0].resource.meta.source",
+        ),
+    ];
+    for (case, text, place) in table {
+        let issues = try_read(&text, &house()).map(|_| ()).unwrap_err();
+        assert_eq!(issues[0].code, Code::IdentityMismatch, "{case}");
+        assert_eq!(issues[0].expression.as_deref(), Some(place), "{case}");
+    }
+    let unnumbered = text.replace(&format!(r#""value":"{}""#, payload.push), r#""value":"first""#);
+    assert_eq!(try_read(&unnumbered, &house()).unwrap_err()[0].code, Code::BundleInvalid);
+}
+
+/// What the issues say must not be what the resources say.
+#[test]
+fn issues_never_quote_a_resource() {
+    let planted = ["Plantagenet", "MRN-55172", "1970-01-01", "555-0100"];
+    let patient = r#"{"fullUrl":"Plantagenet","resource":{"resourceType":"Patient","id":"MRN-55172","birthDate":"1970-01-01","name":[{"family":"Plantagenet"}],"telecom":[{"value":"555-0100"}],"generalPractitioner":[{"reference":"Plantagenet"},{"reference":"Doc?tel=555-0100"}]},"request":{"method":"Plantagenet","url":"Patient?name=Plantagenet","ifNoneExist":"identifier=MRN-55172"}}"#;
+    let text = transaction(&format!("{patient},{patient}"));
+    for cut in 0..text.len() {
+        let spoilt = [&text[..cut], "\u{1}", &text[cut..]].concat();
+        for text in [&text[..cut], spoilt.as_str(), text.as_str()] {
+            for issue in try_read(text, &house()).unwrap_err() {
+                let said = format!("{issue} {issue:?} {}", issue.to_json());
+                let quoted = planted.iter().find(|word| said.contains(*word));
+                assert_eq!(quoted, None, "cut at {cut}: {said}");
+            }
+        }
+    }
+}
