@@ -55,7 +55,7 @@ struct Table {
 
 impl Restrictions {
     /// Reads the table. `partners` are the names that `payers` may hold: a mistyped one would
-    /// restrict nobody. Any fault is [`Code::RestrictionsUnreadable`] with `file:line`.
+    /// restrict nobody. Any fault is [`Code::RestrictionsUnreadable`] with file and line.
     pub fn parse(
         text: &str,
         file_name: &str,

@@ -1,7 +1,7 @@
 //! The faults of a TOML file, told so that a person can mend them.
 //!
 //! Comes in   the text of a file, its name, and what a reading of it complained of.
-//! Goes out   an `Issue` whose place is `file:line` and whose sentence says what to write instead.
+//! Goes out   an `Issue` whose place is the file and whose sentence says the line and what to write.
 //! Never      a value of the file: it may be a secret or somebody's record number. Names of keys
 //!            are quoted, values are only compared with the words that were possible.
 //!
@@ -43,18 +43,19 @@ pub fn toml_issue(error: &toml::de::Error, text: &str, file_name: &str) -> Issue
     issue(Code::ConfigInvalid, file_name, text, error)
 }
 
-/// An issue at a line of a file; without a line, at the file.
+/// An issue at a file, whose sentence begins with the line when it is known.
 pub fn at_line(
     code: Code,
     file_name: &str,
     line: Option<usize>,
     detail: impl Into<String>,
 ) -> Issue {
-    let place = match line {
-        Some(line) => format!("{file_name}:{line}"),
-        None => file_name.to_owned(),
+    let detail = detail.into();
+    let detail = match line {
+        Some(line) => format!("line {line}: {detail}"),
+        None => detail,
     };
-    Issue::new(code, detail).at(place)
+    Issue::new(code, detail).at(file_name)
 }
 
 /// The line, counted from 1, that the byte at `offset` stands in.
@@ -208,8 +209,8 @@ mod tests {
         for (case, text, line, words) in table {
             let error = toml::from_str::<House>(text).unwrap_err();
             let issue = issue(Code::ConfigInvalid, "house.toml", text, &error);
-            let place = issue.expression.clone().unwrap();
-            assert_eq!(place, format!("house.toml:{line}"), "{case}: {issue}");
+            assert_eq!(issue.expression.as_deref(), Some("house.toml"), "{case}: {issue}");
+            assert!(issue.detail.starts_with(&format!("line {line}: ")), "{case}: {issue}");
             assert!(issue.detail.contains(words), "{case}: {}", issue.detail);
             let told = issue.to_string();
             assert!(!told.contains("SECRET") && !told.contains("9999999"), "{case}: {told}");

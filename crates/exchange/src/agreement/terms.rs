@@ -47,7 +47,7 @@ impl Condition {
 
 impl Terms {
     /// Reads an agreement. `file_name` is for messages; `value_sets` gives the text of
-    /// `valuesets/<name>.txt`. Any fault is [`Code::ConfigInvalid`] with `file:line` as its place.
+    /// `valuesets/<name>.txt`. Any fault is [`Code::ConfigInvalid`] with file and line.
     pub fn parse(
         text: &str,
         file_name: &str,
