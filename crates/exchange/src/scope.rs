@@ -15,7 +15,7 @@ use crate::issue::{Code, Issue};
 use crate::push::Purpose;
 use crate::shape::target;
 use fhir::{Node, Resource};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What *scope* is asked with.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Question<'a> {
     pub patient: &'a str,
     /// The encounter.
     pub encounter: &'a Resource,
-    /// What for; `None`: each agreement's first.
+    /// What for; `None`: each agreement's first purpose.
     pub purpose: Option<Purpose>,
     /// The patient's coverages, active or not.
     pub coverages: &'a [Resource],
@@ -50,17 +50,17 @@ pub struct Scope {
 pub struct ScopedPayer {
     /// The payer.
     pub partner: PartnerId,
+    /// What for.
+    pub purpose: Purpose,
     /// `Coverage/id` of the patient's coverages with it, sorted.
     pub coverages: Vec<String>,
     /// The member ids on those, sorted.
     pub member_ids: Vec<Phi<String>>,
-    /// What for.
-    pub purpose: Purpose,
 }
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
-    let mut payers: BTreeMap<&PartnerId, (&Terms, ScopedPayer)> = BTreeMap::new();
+    let mut payers: BTreeMap<&PartnerId, (&Terms, Found)> = BTreeMap::new();
     let mut issues = Vec::new();
     let day = encounter_day(question.encounter);
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
@@ -69,16 +69,19 @@ pub fn scope(question: &Question<'_>) -> Scope {
     for coverage in coverages {
         match payers_of(coverage, day.as_deref(), question) {
             Ok(found) => found.into_iter().for_each(|found| match found {
-                Ok(terms) => note(&mut payers, terms, coverage),
+                Ok(terms) => {
+                    let new = || (terms, Found::default());
+                    payers.entry(&terms.agreement.partner).or_insert_with(new).1.note(coverage);
+                }
                 Err(issue) => add(&mut issues, issue),
             }),
             Err(issue) => add(&mut issues, issue),
         }
     }
     let mut dossiers = Vec::new();
-    for (terms, payer) in payers.into_values() {
+    for (terms, found) in payers.into_values() {
         match allowed(terms, question) {
-            Ok(purpose) => dossiers.push(ScopedPayer { purpose, ..payer }),
+            Ok(purpose) => dossiers.push(found.scoped(terms, purpose)),
             Err(issue) => add(&mut issues, issue),
         }
     }
@@ -92,18 +95,14 @@ pub fn scope(question: &Question<'_>) -> Scope {
     Scope { dossiers, issues }
 }
 
-/// What one agreement says to the push as a whole.
+/// The purpose, when one agreement allows the push as a whole.
 fn allowed(terms: &Terms, question: &Question<'_>) -> Result<Purpose, Issue> {
     let agreement = &terms.agreement;
     let purpose = question.purpose.or(agreement.default_purpose());
     let Some(purpose) = purpose.filter(|purpose| agreement.purposes.contains(purpose)) else {
-        let detail = match purpose {
-            Some(purpose) => format!(
-                "the agreement with {} does not allow the purpose {purpose}",
-                agreement.partner
-            ),
-            None => format!("the agreement with {} names no purpose", agreement.partner),
-        };
+        let asked = question.purpose.map(|purpose| format!(" {purpose}")).unwrap_or_default();
+        let detail =
+            format!("the agreement with {} does not allow the purpose{asked}", agreement.partner);
         return Err(Issue::new(Code::PurposeNotAgreed, detail));
     };
     agreement.encounter.allow(question.encounter)?;
@@ -116,30 +115,27 @@ fn add(issues: &mut Vec<Issue>, issue: Issue) {
     }
 }
 
-fn note<'a>(
-    payers: &mut BTreeMap<&'a PartnerId, (&'a Terms, ScopedPayer)>,
-    terms: &'a Terms,
-    coverage: &Resource,
-) {
-    let partner = &terms.agreement.partner;
-    let (_, payer) = payers.entry(partner).or_insert_with(|| {
-        let (coverages, member_ids) = (Vec::new(), Vec::new());
-        (
-            terms,
-            ScopedPayer {
-                partner: partner.clone(),
-                coverages,
-                member_ids,
-                purpose: Purpose::Payment,
-            },
-        )
-    });
-    payer.coverages.push(coverage.local_reference());
-    payer.coverages.sort();
-    payer.coverages.dedup();
-    payer.member_ids.extend(member_ids(coverage).into_iter().map(Phi));
-    payer.member_ids.sort();
-    payer.member_ids.dedup();
+/// What a payer's coverages say.
+#[derive(Default)]
+struct Found {
+    coverages: BTreeSet<String>,
+    member_ids: BTreeSet<String>,
+}
+
+impl Found {
+    fn note(&mut self, coverage: &Resource) {
+        self.coverages.insert(coverage.local_reference());
+        self.member_ids.extend(member_ids(coverage));
+    }
+
+    fn scoped(self, terms: &Terms, purpose: Purpose) -> ScopedPayer {
+        ScopedPayer {
+            partner: terms.agreement.partner.clone(),
+            purpose,
+            coverages: self.coverages.into_iter().collect(),
+            member_ids: self.member_ids.into_iter().map(Phi).collect(),
+        }
+    }
 }
 
 /// The terms with each payer of a coverage that counts; nothing for one that does not.

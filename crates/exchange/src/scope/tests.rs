@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::agreement::Agreement;
 
 const BASE: &str = "https://ehr.test/fhir";
 
@@ -11,7 +10,7 @@ fn terms(partner: &str, identifier: &str) -> Terms {
     let text = format!(
         "partner = '{partner}'\npurposes = ['HPAYMT']\n[[payer_identifiers]]\n{identifier}\n"
     );
-    Agreement::parse(&text, "a.toml", &|_| None).unwrap()
+    Terms::parse(&text, "a.toml", &|_| None).unwrap()
 }
 
 fn resource(text: &str) -> Resource {
@@ -48,7 +47,7 @@ fn ask(coverages: &[Resource], encounter: &Resource, purpose: Purpose) -> Scope 
     scope(&Question {
         patient: "p1",
         encounter,
-        purpose,
+        purpose: Some(purpose),
         coverages,
         organizations: &organizations,
         agreements: &[&blue, &green, &twin, &other],
