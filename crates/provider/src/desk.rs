@@ -291,9 +291,11 @@ fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
 }
 
-/// A fresh trigger id: drawn here, at the edge.
+/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
+/// first few digits.
 fn new_trigger() -> TriggerId {
-    TriggerId(uuid::Uuid::now_v7().simple().to_string())
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    TriggerId(drawn[16..].to_owned())
 }
 
 /// `Encounter/<id>`, from what a person types.
