@@ -51,6 +51,7 @@ dispatch! {
     async fn lane_number(&self, lane: &str) -> u64;
     async fn story(&self, chain: &Chain) -> Vec<Entry>;
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
+    async fn unsigned(&self) -> u64;
     async fn checkpoints(&self) -> Vec<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;

@@ -395,6 +395,9 @@ pub trait House: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Entry>, Error>> + Send;
 
+    /// How many entries no checkpoint covers yet.
+    fn unsigned(&self) -> impl Future<Output = Result<u64, Error>> + Send;
+
     /// All checkpoints, oldest first.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
 

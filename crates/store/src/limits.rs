@@ -48,6 +48,9 @@ pub const CHECKPOINT_ENTRIES: u64 = 10_000;
 /// A checkpoint is due once the oldest unsigned entry is so old.
 pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether there are so many entries already.
+pub const CHECKPOINT_LOOK: Duration = Duration::from_secs(2);
+
 /// Entries read at once while proving: some 500 KB of memory.
 pub const VERIFY_PAGE: u32 = 1_000;
 

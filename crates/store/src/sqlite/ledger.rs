@@ -94,6 +94,14 @@ pub(super) fn entries(
     Ok(found)
 }
 
+/// How many entries no checkpoint covers yet.
+pub(super) fn unsigned(db: &Connection, house: i64) -> Result<u64, Error> {
+    let select = "SELECT coalesce((SELECT max(seq) FROM entries WHERE house = ?1), 0)
+        - coalesce((SELECT max(seq) FROM checkpoints WHERE house = ?1), 0) AS number";
+    let found = first(db, select, [house], |row| number(row, "number"))?;
+    Ok(found.unwrap_or(0))
+}
+
 /// All checkpoints, oldest first.
 pub(super) fn checkpoints(db: &Connection, house: i64) -> Result<Vec<Checkpoint>, Error> {
     let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints

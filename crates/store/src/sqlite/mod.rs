@@ -245,6 +245,10 @@ impl House for SqliteHouse {
         self.read(move |db, house| ledger::entries(db, house, seq, limit)).await
     }
 
+    async fn unsigned(&self) -> Result<u64, Error> {
+        self.read(ledger::unsigned).await
+    }
+
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
         self.read(ledger::checkpoints).await
     }
