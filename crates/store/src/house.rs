@@ -382,7 +382,8 @@ pub trait House: Send + Sync {
         query: WorkQuery,
     ) -> impl Future<Output = Result<Vec<StoredWork>, Error>> + Send;
 
-    /// The highest number used in a lane; 0 when none is.
+    /// The highest number that a row of work of this lane ever had; 0 when none had. It never
+    /// falls. Numbers of record versions do not count here.
     fn lane_number(&self, lane: &str) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// A chain's entries, oldest first; empty when there is none.
