@@ -43,6 +43,35 @@ async fn two_houses_in_two_folders_share_nothing() {
     check_tenants(one, SqliteHouse::open(there.path(), &house("one")).unwrap()).await;
 }
 
+/// A process that died with leased work must not keep it from whoever opens the house next.
+#[tokio::test]
+async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
+    let (folder, opened) = open_here();
+    let row = crate::Work {
+        id: "w".to_owned(),
+        kind: crate::WorkKind::Push,
+        lane: "lane".to_owned(),
+        partner: None,
+        dossier: None,
+        trigger: None,
+        label: None,
+        number: None,
+        state: "due".to_owned(),
+        due: Some(at(1)),
+        body: Vec::new(),
+    };
+    opened.commit(Unit { at: at(1), works: vec![row.clone()], ..Unit::default() }).await.unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let dead = opened.claim(Clock::At(at(2)), hour, 1).await.unwrap();
+    drop(opened);
+    let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
+    let alive = opened.claim(Clock::At(at(3)), hour, 1).await.unwrap();
+    assert_eq!(alive.len(), 1, "it is claimed at once");
+    let late =
+        Unit { at: at(4), fence: Some(dead[0].fence.clone()), works: vec![row], ..Unit::default() };
+    assert_eq!(opened.commit(late).await.unwrap(), Commit::Overtaken, "the dead do not write");
+}
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds)
 }
