@@ -8,7 +8,6 @@ use crate::{limits, store_issue};
 use exchange::desk::{Reply, Row, TimelineRow};
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
-use std::collections::BTreeMap;
 use store::proof::{self, PublicKey};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -59,18 +58,35 @@ pub async fn timeline_of(
     Ok(rows)
 }
 
-/// A list for people: what waits for a person first, then what waits for a clock, then the newest.
-pub fn listed(mut rows: Vec<Row>, limit: u32) -> Reply {
-    let mut counts = BTreeMap::<String, u64>::new();
-    rows.iter().for_each(|row| *counts.entry(row.state.clone()).or_default() += 1);
-    let rank = |row: &Row| match row.state.as_str() {
-        "held" => 0,
-        "due" => 1,
-        _ => 2,
+/// A list for people: what waits for a person first, then what waits for a clock, then the newest
+/// of `kind`. `row` leaves out what is not shown.
+pub async fn list(
+    house: &impl House,
+    kind: WorkKind,
+    states: Vec<String>,
+    limit: u32,
+    row: impl Fn(&StoredWork) -> Result<Option<Row>, Issue>,
+) -> Result<Reply, Issue> {
+    let waiting = |state: &str| (None, vec![state.to_owned()]);
+    let queries = match states.is_empty() {
+        true => vec![waiting("held"), waiting("due"), (Some(kind), Vec::new())],
+        false => vec![(None, states)],
     };
-    rows.sort_by(|one, other| (rank(one), other.changed).cmp(&(rank(other), one.changed)));
+    let mut rows: Vec<Row> = Vec::new();
+    for (kind, states) in queries {
+        let query = WorkQuery { kind, states, limit, ..WorkQuery::default() };
+        for stored in house.works(query).await.map_err(store_issue)? {
+            if let Some(row) = row(&stored)?
+                && rows.iter().all(|shown| shown.id != row.id)
+            {
+                rows.push(row);
+            }
+        }
+    }
     rows.truncate(limit as usize);
-    Reply::Listed { rows, counts: counts.into_iter().collect() }
+    let mut counts = house.work_counts().await.map_err(store_issue)?;
+    counts.retain(|(state, _)| state != "scoped");
+    Ok(Reply::Listed { rows, counts })
 }
 
 /// Proves the ledger as far as its checkpoints reach.

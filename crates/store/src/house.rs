@@ -382,6 +382,9 @@ pub trait House: Send + Sync {
         query: WorkQuery,
     ) -> impl Future<Output = Result<Vec<StoredWork>, Error>> + Send;
 
+    /// How many rows of work there are in each state, ordered by state.
+    fn work_counts(&self) -> impl Future<Output = Result<Vec<(String, u64)>, Error>> + Send;
+
     /// The highest number that a row of work of this lane ever had; 0 when none had. It never
     /// falls. Numbers of record versions do not count here.
     fn lane_number(&self, lane: &str) -> impl Future<Output = Result<u64, Error>> + Send;

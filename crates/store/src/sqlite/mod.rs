@@ -231,6 +231,10 @@ impl House for SqliteHouse {
         self.read(move |db, house| work::some(db, house, &query)).await
     }
 
+    async fn work_counts(&self) -> Result<Vec<(String, u64)>, Error> {
+        self.read(work::counts).await
+    }
+
     async fn lane_number(&self, lane: &str) -> Result<u64, Error> {
         let lane = lane.to_owned();
         self.read(move |db, house| work::lane_number(db, house, &lane)).await

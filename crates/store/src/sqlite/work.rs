@@ -309,6 +309,13 @@ pub(super) fn next_due(db: &Connection, house: i64) -> Result<Option<Timestamp>,
     ready.flatten().map(time).transpose()
 }
 
+/// How many rows there are in each state.
+pub(super) fn counts(db: &Connection, house: i64) -> Result<Vec<(String, u64)>, Error> {
+    let select = "SELECT state, count(*) AS number FROM works INDEXED BY works_by_state
+        WHERE house = ?1 GROUP BY state ORDER BY state";
+    all(db, select, [house], |row| Ok((row.get(0)?, number(row, "number")?)))
+}
+
 /// One row of work.
 pub(super) fn one(db: &Connection, house: i64, id: &str) -> Result<Option<StoredWork>, Error> {
     let select = format!("SELECT {COLUMNS} FROM works WHERE house = ?1 AND id = ?2");
