@@ -64,7 +64,7 @@ async fn play(args: &DemoArgs, json: bool) -> Result<u8, Issue> {
         }
         None => {
             story::restriction(&mut teller, &scene, &houses, &pushed);
-            story::unknown_member(&mut teller, &scene, &houses, &pushed).await?;
+            story::unknown_member(&mut teller, &scene, &houses, &pushed, began).await?;
         }
     }
     let places = houses.places();
@@ -100,8 +100,7 @@ async fn ledgers(teller: &mut Teller, places: &[houses::Place]) -> Result<bool, 
     let mut whole = true;
     let mut entries = 0;
     for place in places {
-        let reply =
-            caller::carry_out(&place.config, Command::Verify {}, Duration::ZERO).await?;
+        let reply = caller::carry_out(&place.config, Command::Verify {}, Duration::ZERO).await?;
         if let Reply::Verified { proved_to, last, broken, .. } = reply {
             entries += last;
             if broken.is_some() || proved_to < last {

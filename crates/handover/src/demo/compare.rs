@@ -71,7 +71,9 @@ pub(super) async fn compare(
     }
     teller.say(match equal {
         true => "Equal, line by line.",
-        false => "There are differences. One of the two is wrong, and it should be found out which.",
+        false => {
+            "There are differences. One of the two is wrong, and it should be found out which."
+        }
     });
     teller.fact("comparison", facts);
     teller.fact("equal", equal);
@@ -105,11 +107,8 @@ fn lines(
     became: &Became,
     records: usize,
 ) -> Vec<Line> {
-    let line = |what: &str, expected: usize, found: usize| Line {
-        what: what.to_owned(),
-        expected,
-        found,
-    };
+    let line =
+        |what: &str, expected: usize, found: usize| Line { what: what.to_owned(), expected, found };
     let withheld = |reason: Reason| {
         let fits = |rule: &&String| category(rule) == Some(reason);
         became.withheld.values().filter(fits).count()
@@ -128,7 +127,11 @@ fn lines(
         lines.push(line(&what, expected.withheld_for(reason), withheld(reason)));
     }
     lines.push(line("withheld by other rules", 0, others));
-    lines.push(line("referred to, not in the chart", expected.unresolved.len(), became.unresolved.len()));
+    lines.push(line(
+        "referred to, not in the chart",
+        expected.unresolved.len(),
+        became.unresolved.len(),
+    ));
     let not_asked = charts.resources.saturating_sub(near);
     lines.push(line("not asked for", expected.not_asked, not_asked));
     lines

@@ -62,16 +62,19 @@ impl Houses {
             let listener = ehr::listen(loopback()).await?;
             let address = listener.local_addr().map_err(|_| no_port())?;
             let house = folder.join(&hospital.name);
-            let public = init(&house, &NewHouse {
-                role: Role::Provider,
-                name: hospital.name.clone(),
-                title: hospital.title.clone(),
-                listen: free_address().await?,
-                hosts: vec!["127.0.0.1".to_owned()],
-                namespace: Some(hospital.namespace.clone()),
-                payer_identifiers: Vec::new(),
-                source: Some(format!("https://{address}/fhir")),
-            })?;
+            let public = init(
+                &house,
+                &NewHouse {
+                    role: Role::Provider,
+                    name: hospital.name.clone(),
+                    title: hospital.title.clone(),
+                    listen: free_address().await?,
+                    hosts: vec!["127.0.0.1".to_owned()],
+                    namespace: Some(hospital.namespace.clone()),
+                    payer_identifiers: Vec::new(),
+                    source: Some(format!("https://{address}/fhir")),
+                },
+            )?;
             let restrictions = ehr::restrictions_toml(&hospital.restrictions);
             ehr::write(&house.join("restrictions.toml"), &restrictions)?;
             let place = folder.join(format!("{}-ehr", hospital.name));
@@ -85,16 +88,19 @@ impl Houses {
         let mut plan_folders = Vec::new();
         for payer in &scene.plans {
             let house = folder.join(&payer.name);
-            init(&house, &NewHouse {
-                role: Role::Payer,
-                name: payer.name.clone(),
-                title: payer.plan.name.clone(),
-                listen: free_address().await?,
-                hosts: vec!["127.0.0.1".to_owned()],
-                namespace: None,
-                payer_identifiers: Scene::identifiers(&payer.plan),
-                source: None,
-            })?;
+            init(
+                &house,
+                &NewHouse {
+                    role: Role::Payer,
+                    name: payer.name.clone(),
+                    title: payer.plan.name.clone(),
+                    listen: free_address().await?,
+                    hosts: vec!["127.0.0.1".to_owned()],
+                    namespace: None,
+                    payer_identifiers: Scene::identifiers(&payer.plan),
+                    source: None,
+                },
+            )?;
             ehr::write(&house.join("members.csv"), &payer.plan.member_file())?;
             plan_folders.push((house, payer.plan.name.clone()));
         }

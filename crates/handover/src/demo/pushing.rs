@@ -8,11 +8,11 @@ use super::houses::{Houses, Running};
 use super::scene::Scene;
 use super::teller::Teller;
 use crate::caller::ask;
-use crate::limits::{DEMO_LOOK, DEMO_REST_MAX, DEMO_TRIGGERS};
+use crate::limits::{DEMO_LOOK, DEMO_QUIET, DEMO_REST_MAX, DEMO_TRIGGERS};
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Code, Issue, Who};
 use indicatif::ProgressBar;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::JoinSet;
@@ -32,16 +32,23 @@ impl Pushed {
     }
 }
 
-/// A push that nothing more happens to by itself for a while.
-fn rests(row: &Row) -> bool {
-    let soon = Timestamp::now() + SignedDuration::from_secs(1);
-    row.state != "due"
-        || (row.kind == "push" && row.issues.is_empty() && row.next_at.is_some_and(|at| at > soon))
+/// Whether all that is still due waits for a plan's person: either taken there, or behind such a
+/// push of the same patient, and nothing has changed for a while.
+fn rests(due: &[Row]) -> bool {
+    let now = Timestamp::now();
+    let quiet = |row: &Row| now.duration_since(row.changed).unsigned_abs() > DEMO_QUIET;
+    let behind = |row: &Row| {
+        let taken = due.iter().any(|other| is_taken(other) && other.partner == row.partner);
+        row.kind == "push" && row.issues.is_empty() && taken
+    };
+    due.iter().all(|row| is_taken(row) || (behind(row) && quiet(row)))
+        && (due.is_empty() || due.iter().all(quiet))
 }
 
 /// Taken by the plan, whose word is to come.
 pub(super) fn is_taken(row: &Row) -> bool {
-    row.state == "due" && row.kind == "push" && row.resources > 0 && row.issues.is_empty()
+    let later = row.next_at.is_some_and(|at| at > row.changed);
+    later && row.state == "due" && row.kind == "push" && row.resources > 0 && row.issues.is_empty()
 }
 
 /// Pushes everything.
@@ -113,7 +120,22 @@ fn check_joined(
 }
 
 async fn all_rest(house: &Running) -> Result<bool, Issue> {
-    Ok(list(house, &["due"]).await?.iter().all(rests))
+    Ok(rests(&list(house, &["due"]).await?))
+}
+
+/// Waits for a plan's late word, until nothing of the house is due or the time is over.
+pub(super) async fn await_word(house: &Running, until: Instant) -> Result<Vec<Row>, Issue> {
+    loop {
+        let due = list(house, &["due"]).await?;
+        let next = due.iter().filter(|row| is_taken(row)).filter_map(|row| row.next_at).min();
+        let wait = next.map(|at| at.duration_since(Timestamp::now()));
+        let late = wait
+            .is_some_and(|wait| wait.is_positive() && Instant::now() + wait.unsigned_abs() > until);
+        if due.is_empty() || late || Instant::now() > until {
+            return Ok(due);
+        }
+        sleep(DEMO_LOOK).await;
+    }
 }
 
 /// The rows of a house.

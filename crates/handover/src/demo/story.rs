@@ -5,18 +5,19 @@
 //! Never      a patient's name: the story knows encounters by their ids.
 
 use super::houses::{Houses, Place, Running};
-use super::pushing::{Pushed, is_taken, list};
+use super::pushing::{Pushed, await_word, is_taken, list};
 use super::scene::{Scene, role_word};
 use super::teller::Teller;
 use crate::caller::ask;
 use crate::ehr;
+use crate::limits::DEMO_STORY_MAX;
 use crate::render::{self, counted, withholding_words};
 use crate::table;
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Issue, Who, Withholding};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Introduces the houses.
 pub(super) fn cast(teller: &mut Teller, scene: &Scene, houses: &Houses, took: Duration) {
@@ -65,7 +66,8 @@ pub(super) fn pushed(teller: &mut Teller, houses: &Houses, pushed: &Pushed, took
     }
     if !rules.is_empty() {
         teller.put(&["  Of the pushes that travelled, this stayed at home:".to_owned()]);
-        let lines: Vec<_> = rules.values().map(|it| format!("    {}", withholding_words(it))).collect();
+        let lines: Vec<_> =
+            rules.values().map(|it| format!("    {}", withholding_words(it))).collect();
         teller.put(&lines);
     }
     let settled = pushed.all().filter(|row| row.state == "settled").count();
@@ -89,7 +91,7 @@ fn outcome_words(rows: &[&Row]) -> String {
         (&is_taken, "held by the plan for a person there"),
         (&|row| row.state == "held", "waiting for a person here"),
         (&|row| row.state == "refused", "refused"),
-        (&|row| row.state == "due" && !is_taken(row), "to be tried again"),
+        (&|row| row.state == "due" && !is_taken(row), "waiting behind it, in their order"),
     ];
     for (wanted, what) in others {
         let (count, _) = of(wanted);
@@ -128,6 +130,7 @@ pub(super) async fn unknown_member(
     scene: &Scene,
     houses: &Houses,
     pushed: &Pushed,
+    began: Instant,
 ) -> Result<(), Issue> {
     let Some(planted) = &scene.unknown else { return Ok(()) };
     let (Some(house), Some(plan)) =
@@ -135,7 +138,9 @@ pub(super) async fn unknown_member(
     else {
         return Ok(());
     };
-    let taken: Vec<&Row> = pushed.rows[planted.hospital].iter().filter(|row| is_taken(row)).collect();
+    let waits = |row: &&Row| row.state == "due" && !is_taken(row);
+    let waited =
+        pushed.rows.get(planted.hospital).map_or(0, |rows| rows.iter().filter(waits).count());
     let held = list(plan, &["held"]).await?;
     teller.heading("A member the plan does not know");
     teller.say(&format!(
@@ -157,19 +162,39 @@ pub(super) async fn unknown_member(
         };
         let command = Command::Release { id: row.id.clone(), who, member: None };
         if let Reply::Pushed { rows, .. } = ask(&plan.client, &command).await? {
-            filed += rows.iter().filter(|row| row.state == "filed").map(|row| row.resources).sum::<u64>();
+            filed += rows
+                .iter()
+                .filter(|row| row.state == "filed")
+                .map(|row| row.resources)
+                .sum::<u64>();
         }
     }
     teller.fact("held", held.len());
     teller.fact("filed_after_release", filed);
     teller.say(&format!(
         "Somebody at {} finds that the person joined this week, brings the member file up to date \
-         and releases what was held: {} filed. {} asks for that word at the time it was given ({}).",
+         and releases what was held: {} filed.",
         plan.title,
         counted(filed, "resource"),
-        house.title,
-        taken.iter().filter_map(|row| row.next_at).min().map(render::when).unwrap_or_default(),
     ));
+    let waiting = await_word(house, began + DEMO_STORY_MAX).await?;
+    let taken = waiting.iter().filter(|row| is_taken(row));
+    let next = taken.filter_map(|row| row.next_at).min().map(render::when);
+    teller.fact("still_due", waiting.len());
+    match (waiting.len() as u64, next) {
+        (0, _) => teller.say(&format!(
+            "{} asks for the plan's word by itself, settles that push, and sends what had waited \
+             behind it for the same patient: {}.",
+            house.title,
+            counted(waited as u64, "push").replace("pushs", "pushes"),
+        )),
+        (count, next) => teller.say(&format!(
+            "{} will ask for that word by itself at {}; {count} of its pushes wait for that, in \
+             their order.",
+            house.title,
+            next.unwrap_or_default(),
+        )),
+    }
     Ok(())
 }
 
