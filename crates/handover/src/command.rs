@@ -115,9 +115,16 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
 /// The commands that are a house's own.
 async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Issue> {
     let (command, wait, page) = command(asked)?;
+    let explained = match &command {
+        Command::Explain { encounter, .. } if !json => Some(encounter.clone()),
+        _ => None,
+    };
     let config = Arc::new(config::House::read(folder)?);
     let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await?;
-    show(&reply, json, page)
+    let code = show(&reply, json, page)?;
+    let stays = explained.and_then(|encounter| render::stays_whole(&reply, &encounter));
+    stays.iter().for_each(|line| print(line));
+    Ok(code)
 }
 
 /// The command of what was typed, how long it may take, and the form of its page.

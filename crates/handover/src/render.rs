@@ -5,9 +5,11 @@
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
 use crate::table;
+use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
 use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
 use jiff::Timestamp;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -20,6 +22,21 @@ pub const DONE: u8 = 0;
 pub const WAITS: u8 = 1;
 /// Exit code: could not.
 pub const COULD_NOT: u8 = 2;
+
+/// `explain` of an encounter that may not travel itself: then nothing of the push does.
+pub fn stays_whole(reply: &Reply, encounter: &str) -> Option<String> {
+    let Reply::Explained { payers, .. } = reply else { return None };
+    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
+    let subject = format!("Encounter/{id}");
+    let stays =
+        |row: &DecisionRow| (!row.included && row.reference == subject).then_some(&row.rule);
+    let lines = payers.iter().filter_map(|payer| {
+        let rule = payer.decisions.iter().find_map(stays)?;
+        let payer = &payer.payer;
+        Some(format!("{subject} itself stays by rule {rule}, so {payer} would be sent nothing.\n"))
+    });
+    Some(lines.collect::<String>()).filter(|text| !text.is_empty())
+}
 
 /// A reply as text, ended by a line feed.
 pub fn reply(reply: &Reply) -> String {
@@ -234,7 +251,9 @@ fn shown(it: &Shown) -> String {
     }
     if let Some(acknowledgement) = &it.acknowledgement {
         let _ = writeln!(text, "\nAcknowledgement:");
-        put_value(&mut text, 2, acknowledgement);
+        for line in acknowledgement_lines(acknowledgement) {
+            let _ = writeln!(text, "  {line}");
+        }
     }
     if !it.decisions.is_empty() {
         let _ = writeln!(text, "\nDecisions:");
@@ -243,54 +262,24 @@ fn shown(it: &Shown) -> String {
     text
 }
 
-/// A small JSON value, a line per member.
-fn put_value(text: &mut String, indent: usize, value: &serde_json::Value) {
-    let pad = " ".repeat(indent);
-    match value {
-        serde_json::Value::Object(members) => {
-            for (name, member) in members.iter().filter(|(_, member)| !is_nothing(member)) {
-                match member {
-                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                        let _ = writeln!(text, "{pad}{name}:");
-                        put_value(text, indent + 2, member);
-                    }
-                    plain => {
-                        let _ = writeln!(text, "{pad}{name}: {}", plain_words(plain));
-                    }
-                }
-            }
-        }
-        serde_json::Value::Array(items) => {
-            for item in items {
-                match item {
-                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                        let mut inner = String::new();
-                        put_value(&mut inner, indent + 2, item);
-                        let _ = write!(text, "{pad}- {}", inner.trim_start());
-                    }
-                    plain => {
-                        let _ = writeln!(text, "{pad}- {}", plain_words(plain));
-                    }
-                }
-            }
-        }
-        plain => {
-            let _ = writeln!(text, "{pad}{}", plain_words(plain));
-        }
+/// An acknowledgement in a few lines; `--json` has all of it.
+fn acknowledgement_lines(document: &Value) -> Vec<String> {
+    if let Ok(own) = serde_json::from_value::<Acknowledgement>(document.clone()) {
+        return own.lines();
     }
-}
-
-fn is_nothing(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => true,
-        serde_json::Value::Array(items) => items.is_empty(),
-        serde_json::Value::Object(members) => members.is_empty(),
-        _ => false,
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for entry in document["entry"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let status = entry["response"]["status"].as_str().unwrap_or("without a status");
+        *counts.entry(status.to_owned()).or_default() += 1;
     }
-}
-
-fn plain_words(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let told = document["issue"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = told.iter().filter_map(|issue| issue["details"]["text"].as_str());
+    let counts = counts.iter().map(|(status, count)| {
+        let entries = if *count == 1 { "1 entry" } else { &format!("{count} entries") };
+        format!("{entries}: {status}")
+    });
+    let kind = document["resourceType"].as_str().unwrap_or("document").to_owned();
+    std::iter::once(kind).chain(counts).chain(told.map(str::to_owned)).collect()
 }
 
 fn explained(payers: &[Explained], issues: &[IssueWords]) -> String {
