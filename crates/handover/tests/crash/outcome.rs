@@ -12,6 +12,7 @@
 use crate::common::{House, RUNTIME, Stage};
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Digest, Push, Trigger};
+use fhir::Resource;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use store::{House as _, Record, SqliteHouse, StoredWork, WorkKind, WorkQuery};
@@ -50,6 +51,20 @@ impl Outcome {
                 expected.get(at),
                 "{case}: {what} differ from those of an undisturbed day in line {at}"
             );
+        }
+    }
+}
+
+/// Fails unless every reference of what is filed leads to what is filed. A Provenance may speak of
+/// records that are gone.
+pub(crate) fn assert_references_resolve(payer: &House) {
+    let records = payer.records();
+    for (name, record) in records.iter().filter(|(_, record)| record.kind != "Provenance") {
+        let resource = Resource::parse(record.content.clone().unwrap()).unwrap();
+        for reference in resource.references() {
+            let target = resource.reference_text(reference);
+            let here = target.starts_with('#') || target.contains(':');
+            assert!(here || records.contains_key(&*target), "{name} refers to {target}: gone");
         }
     }
 }
