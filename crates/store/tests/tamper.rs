@@ -230,11 +230,14 @@ fn faulty(from: u64, number: u64, fault: &'static str) -> (u64, Reason) {
     (from, Reason::Checkpoint { number, fault })
 }
 
+type Tampering = fn(&Connection, &Shape);
+type LateTampering = fn(&Connection);
+
 /// Where nothing but a checkpoint tells, the finding is the first line that it would have proved.
 #[tokio::test]
 async fn whoever_hashes_again_is_found_by_the_checkpoints() {
     let window = |shape: &Shape| shape.checkpoints[0];
-    let table: &[(&str, fn(&Connection, &Shape), Finding)] = &[
+    let table: &[(&str, Tampering, Finding)] = &[
         (
             "tail cut",
             |db, shape| {
@@ -386,7 +389,7 @@ fn sign_again(db: &Connection, shape: &Shape) {
 #[tokio::test]
 async fn later_windows_are_named_by_their_own_first_line() {
     let [_, shape] = SHAPES;
-    let table: &[(&str, fn(&Connection), (u64, Reason))] = &[
+    let table: &[(&str, LateTampering, (u64, Reason))] = &[
         (
             "a later line changed, all behind it hashed again",
             |db| {
