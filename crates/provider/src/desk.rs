@@ -7,11 +7,12 @@
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
 use crate::scope::WITHDRAW;
+use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Dossier, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
 };
 use repository::{lookup, store_issue};
 use std::sync::Arc;
@@ -129,18 +130,35 @@ impl Desk {
         for (dossier, purpose) in dossiers {
             let payer = self.road.payer(&dossier.payer)?;
             let door = self.road.route(payer).await;
-            let prepared = self.road.disclose(&chart, &dossier, purpose, payer).await?;
-            let revisions = self.road.revisions_of(&dossier).await.map_err(store_issue)?;
-            let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
+            // No chart is opened before the door is known; explain walks the same road.
+            let (decisions, unchanged) = match &door {
+                Ok(_) => self.disclosed(&chart, &dossier, purpose, payer).await?,
+                Err(_) => (Vec::new(), None),
+            };
             payers.push(Explained {
                 payer: dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
                 purpose,
-                decisions: prepared.disclosure.decisions.iter().map(DecisionRow::from).collect(),
-                unchanged: unchanged.map(|push| push.to_string()),
+                decisions,
+                unchanged,
             });
         }
         Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
+    }
+
+    /// What would travel, and the push that said the same already.
+    async fn disclosed(
+        &self,
+        chart: &Chart,
+        dossier: &Dossier,
+        purpose: Purpose,
+        payer: &Payer,
+    ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
+        let prepared = self.road.disclose(chart, dossier, purpose, payer).await?;
+        let revisions = self.road.revisions_of(dossier).await.map_err(store_issue)?;
+        let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
+        let decisions = prepared.disclosure.decisions.iter().map(DecisionRow::from).collect();
+        Ok((decisions, unchanged.map(|push| push.to_string())))
     }
 
     /// Who looked, at what: the one line a look leaves.
