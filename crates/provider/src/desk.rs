@@ -224,8 +224,14 @@ impl Desk {
         let trigger = new_trigger();
         let at = turn::now(&*self.road.clock);
         let by = turn::walk_id(&trigger, &push.dossier.payer);
-        let event = Event::WithdrawalAsked { who: who.clone(), by };
-        push.apply(at, &event);
+        let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
+        if !push.sent && !push.ended() {
+            // Nothing of it has left, and nothing will.
+            events.push(Event::Superseded { by });
+        }
+        events.iter().for_each(|event| push.apply(at, event));
+        let chain = push.chain();
+        let mut lines: Vec<_> = events.into_iter().map(|event| (chain.clone(), event)).collect();
         let row = turn::row(&push, at);
         let triggered = Event::Triggered {
             trigger: trigger.clone(),
@@ -234,10 +240,11 @@ impl Desk {
             who,
         };
         let begun = Trigger::begin(at, &triggered);
+        lines.push((Chain::House, triggered));
         let mut unit = Unit {
             at,
             expects: vec![unchanged(&stored)],
-            lines: vec![(push.chain(), event), (Chain::House, triggered)],
+            lines,
             works: vec![row],
             ..Unit::default()
         };

@@ -1,6 +1,6 @@
 //! Goal: the hospital's people are told what can be done, and why not.
 
-use crate::hospital::{Hospital, PLAN, not_sent, who};
+use crate::hospital::{Fault, Hospital, PLAN, not_sent, untrusted, who};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 
@@ -39,6 +39,33 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     hospital.command(withdraw(&id)).await.unwrap();
     let again = hospital.command(withdraw(&id)).await.unwrap_err();
     assert_eq!(again.code, Code::NotWaiting, "withdrawn already");
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_before_it_was_sent_is_never_sent() {
+    let table: [(&str, &str, Fault); 2] = [
+        ("while it waits for a clock", "due", not_sent),
+        ("while it waits for a person", "held", untrusted),
+    ];
+    for (case, state, told) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&format!("GET {PLAN}/$versions"), told);
+        let row = hospital.push().await.remove(0);
+        assert_eq!(row.state, state, "{case}");
+        hospital.network.mend();
+        let withdraw = Command::Withdraw { id: row.id.clone(), who: who(), wait: 0 };
+        hospital.command(withdraw).await.unwrap();
+        hospital.clock.advance(2);
+        let rows = hospital.work().await;
+        let (taken_back, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|one| one.id == row.id);
+        assert_eq!(taken_back[0].state, "superseded", "{case}");
+        assert_eq!(others[0].state, "withheld", "{case}: there is nothing to take back");
+        assert_eq!(others[0].issues[0].issue.code, Code::AllWithheld, "{case}");
+        let released = hospital.command(release(&row.id)).await;
+        assert_eq!(released.unwrap_err().code, Code::NotWaiting, "{case}");
+        assert!(hospital.network.sent_nothing(), "{case}");
+    }
 }
 
 #[tokio::test]
