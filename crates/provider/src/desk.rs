@@ -169,19 +169,16 @@ impl Desk {
     }
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
-        let query = WorkQuery { states, limit: LIST_ROWS_MAX, ..WorkQuery::default() };
-        let mut rows = Vec::new();
-        for stored in self.road.house.works(query).await.map_err(store_issue)? {
-            match stored.work.kind {
-                WorkKind::Push => rows.push(row_of_push(&stored, &read_push(&stored)?)),
-                // A trigger that has been scoped shows as its pushes.
-                WorkKind::Trigger if stored.work.state != "scoped" => {
-                    rows.push(row_of_trigger(&stored, &read_trigger(&stored)?));
-                }
-                _ => {}
+        let limit = limit.unwrap_or(LIST_ROWS).min(LIST_ROWS_MAX);
+        let row = |stored: &StoredWork| match stored.work.kind {
+            WorkKind::Push => Ok(Some(row_of_push(stored, &read_push(stored)?))),
+            // A trigger that has been scoped shows as its pushes.
+            WorkKind::Trigger if stored.work.state != "scoped" => {
+                Ok(Some(row_of_trigger(stored, &read_trigger(stored)?)))
             }
-        }
-        Ok(lookup::listed(rows, limit.unwrap_or(LIST_ROWS)))
+            _ => Ok(None),
+        };
+        lookup::list(&self.road.house, WorkKind::Push, states, limit, row).await
     }
 
     /// A person lets something held go on: with the stop it waited at.
@@ -316,9 +313,11 @@ fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
 }
 
-/// A fresh trigger id: drawn here, at the edge.
+/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
+/// first few digits.
 fn new_trigger() -> TriggerId {
-    TriggerId(uuid::Uuid::now_v7().simple().to_string())
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    TriggerId(drawn[16..].to_owned())
 }
 
 /// `Encounter/<id>`, from what a person types.

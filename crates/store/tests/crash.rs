@@ -181,7 +181,8 @@ async fn what_was_acknowledged_survives_and_nothing_is_half() {
     }
     assert!(proved_to > 0, "checkpoints were made");
     let house = open(folder.path());
-    assert!(house.checkpoint(at(3), &key).await.unwrap().is_some());
+    // Nothing is new where the last kill came right behind a checkpoint.
+    house.checkpoint(at(3), &key).await.unwrap();
     let verified = verify(&house, &keys).await.unwrap();
     assert_eq!(verified.proved_to, verified.last);
 }

@@ -223,21 +223,18 @@ async fn whatever_is_changed_the_first_bad_line_is_named() {
     }
 }
 
-/// A way of tampering behind line `k`, and what is found where.
-type Finding = fn(&Shape) -> (u64, Reason);
+/// A case, a way of tampering with a ledger of this shape, and what is found where.
+type Forgery = (&'static str, fn(&Connection, &Shape), fn(&Shape) -> (u64, Reason));
 
 fn faulty(from: u64, number: u64, fault: &'static str) -> (u64, Reason) {
     (from, Reason::Checkpoint { number, fault })
 }
 
-type Tampering = fn(&Connection, &Shape);
-type LateTampering = fn(&Connection);
-
 /// Where nothing but a checkpoint tells, the finding is the first line that it would have proved.
 #[tokio::test]
 async fn whoever_hashes_again_is_found_by_the_checkpoints() {
     let window = |shape: &Shape| shape.checkpoints[0];
-    let table: &[(&str, Tampering, Finding)] = &[
+    let table: &[Forgery] = &[
         (
             "tail cut",
             |db, shape| {
@@ -389,7 +386,8 @@ fn sign_again(db: &Connection, shape: &Shape) {
 #[tokio::test]
 async fn later_windows_are_named_by_their_own_first_line() {
     let [_, shape] = SHAPES;
-    let table: &[(&str, LateTampering, (u64, Reason))] = &[
+    type Later = (&'static str, fn(&Connection), (u64, Reason));
+    let table: &[Later] = &[
         (
             "a later line changed, all behind it hashed again",
             |db| {
