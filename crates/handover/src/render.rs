@@ -28,10 +28,9 @@ pub fn stays_whole(reply: &Reply, encounter: &str) -> Option<String> {
     let Reply::Explained { payers, .. } = reply else { return None };
     let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
     let subject = format!("Encounter/{id}");
-    let stays =
-        |row: &DecisionRow| (!row.included && row.reference == subject).then_some(&row.rule);
     let lines = payers.iter().filter_map(|payer| {
-        let rule = payer.decisions.iter().find_map(stays)?;
+        let stays = |row: &&DecisionRow| !row.included && row.reference == subject;
+        let rule = &payer.decisions.iter().find(stays)?.rule;
         let payer = &payer.payer;
         Some(format!("{subject} itself stays by rule {rule}, so {payer} would be sent nothing.\n"))
     });
