@@ -177,7 +177,12 @@ pub fn withholding_words(withholding: &Withholding) -> String {
 
 /// `1 thing`, `2 things`.
 pub fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (count, Some(stem)) => format!("{count} {stem}ies"),
+        (count, None) if noun.ends_with("sh") => format!("{count} {noun}es"),
+        (count, None) => format!("{count} {noun}s"),
+    }
 }
 
 fn listed(rows: &[Row], counts: &[(String, u64)]) -> String {
@@ -384,13 +389,21 @@ fn verified(proved_to: u64, last: u64, checkpoints: u64, broken: Option<&(u64, S
         put_issue(&mut text, 2, &IssueWords::from(&issue));
         return text;
     }
-    let _ = writeln!(
-        text,
-        "The ledger verifies: entries 1 to {proved_to} are proved by {}.",
-        counted(checkpoints, "signed checkpoint")
-    );
+    let _ = match proved_to {
+        0 => writeln!(text, "The ledger's {} fit together.", counted(last, "entry")),
+        _ => writeln!(
+            text,
+            "The ledger verifies: entries 1 to {proved_to} are proved by {}.",
+            counted(checkpoints, "signed checkpoint")
+        ),
+    };
     if last > proved_to {
-        let _ = writeln!(text, "Entries {} to {last} are not yet proved.", proved_to + 1);
+        let first = proved_to + 1;
+        let _ = writeln!(
+            text,
+            "Entries {first} to {last} are not yet proved: a running house signs every minute, \
+             and when it stops."
+        );
     }
     text
 }

@@ -8,7 +8,7 @@ use super::houses::{Houses, Running};
 use super::scene::Scene;
 use super::teller::Teller;
 use crate::caller::ask;
-use crate::limits::{DEMO_LOOK, DEMO_QUIET, DEMO_REST_MAX, DEMO_TRIGGERS};
+use crate::limits::{DEMO_LOOK, DEMO_QUIET, DEMO_REST_MAX, DEMO_TRIGGERS, LIST_ROWS_MAX};
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Code, Issue, Who};
 use indicatif::ProgressBar;
@@ -141,7 +141,7 @@ pub(super) async fn await_word(house: &Running, until: Instant) -> Result<Vec<Ro
 /// The rows of a house.
 pub(super) async fn list(house: &Running, states: &[&str]) -> Result<Vec<Row>, Issue> {
     let states = states.iter().map(|state| (*state).to_owned()).collect();
-    match ask(&house.client, &Command::List { states, limit: Some(100_000) }).await? {
+    match ask(&house.client, &Command::List { states, limit: Some(LIST_ROWS_MAX) }).await? {
         Reply::Listed { rows, .. } => Ok(rows),
         _ => Err(Issue::new(Code::AnswerUnreadable, "a house answered a list with something else")),
     }

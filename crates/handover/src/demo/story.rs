@@ -188,7 +188,7 @@ pub(super) async fn unknown_member(
             "{} asks for the plan's word by itself, settles that push, and sends what had waited \
              behind it for the same patient: {}.",
             house.title,
-            counted(waited as u64, "push").replace("pushs", "pushes"),
+            counted(waited as u64, "push"),
         )),
         (count, next) => teller.say(&format!(
             "{} will ask for that word by itself at {}; {count} of its pushes wait for that, in \
