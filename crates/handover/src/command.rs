@@ -16,6 +16,7 @@ use clap::error::ErrorKind;
 use exchange::desk::{Command, IssueWords, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue, Phi, Who};
+use indicatif::ProgressBar;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -121,11 +122,21 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
     };
     let config = Arc::new(config::House::read(folder)?);
     let command = by_id(&config, command).await?;
-    let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await?;
+    let spinner = (wait > 0 && !json && std::io::stderr().is_terminal()).then(waiting);
+    let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await;
+    spinner.iter().for_each(ProgressBar::finish_and_clear);
+    let reply = reply?;
     let code = show(&reply, json, page)?;
     let stays = explained.and_then(|encounter| render::stays_whole(&reply, &encounter));
     stays.iter().for_each(|line| print(line));
     Ok(code)
+}
+
+/// Something that moves while a person waits.
+fn waiting() -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message("on its way; waiting for the payers' words");
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 /// `show`, `release` and `withdraw` of `Encounter/…`: the newest push about it, when only one payer

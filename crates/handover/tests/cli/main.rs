@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod demo;
 mod errors;
 mod readme;
 mod shapes;
