@@ -154,7 +154,7 @@ fn row_cells(row: &Row) -> Vec<String> {
 fn state_words(row: &Row) -> String {
     match (row.state.as_str(), &row.level, row.next_at) {
         ("settled", Some(level), _) => format!("settled, {level}"),
-        ("due", _, Some(at)) if !row.issues.is_empty() => format!("due, again at {}", clock(at)),
+        ("due", _, Some(at)) if at > row.changed => format!("due, again at {}", clock(at)),
         (state, _, _) => state.to_owned(),
     }
 }
