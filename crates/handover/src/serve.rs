@@ -16,7 +16,8 @@ use repository::store_issue;
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
-use store::limits::CHECKPOINT_AGE;
+use std::time::Duration;
+use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
 use store::{House as _, Unit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -94,14 +95,21 @@ async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Signs what is new, at intervals: a sudden end leaves at most so much unproved.
+/// Signs what is new, every minute or every so many entries: a sudden end leaves at most so much
+/// unproved.
 async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
+    let mut age = Duration::ZERO;
     loop {
         tokio::select! {
             () = &mut stop => return,
-            () = tokio::time::sleep(CHECKPOINT_AGE) => {}
+            () = tokio::time::sleep(CHECKPOINT_LOOK) => age += CHECKPOINT_LOOK,
         }
+        let many = opened.memory.unsigned().await.is_ok_and(|count| count >= CHECKPOINT_ENTRIES);
+        if !many && age < CHECKPOINT_AGE {
+            continue;
+        }
+        age = Duration::ZERO;
         if let Err(issue) = opened.checkpoint().await {
             tracing::error!(%issue, "checkpoint");
         }

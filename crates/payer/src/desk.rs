@@ -13,7 +13,7 @@ use fhir::Bundle;
 use repository::{lookup, store_issue};
 use std::sync::Arc;
 use store::proof::PublicKey;
-use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{Commit, Expect, House, StoredWork, Unit, WorkKind};
 
 /// The desk of a receiving house.
 pub struct Desk {
@@ -44,12 +44,9 @@ impl Desk {
     }
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
-        let kind = Some(WorkKind::Submission);
-        let query = WorkQuery { kind, states, limit: LIST_ROWS_MAX, ..WorkQuery::default() };
-        let found = self.road.house.works(query).await.map_err(store_issue)?;
-        let rows: Result<Vec<_>, _> =
-            found.iter().map(|stored| read(stored).map(|one| row(stored, &one))).collect();
-        Ok(lookup::listed(rows?, limit.unwrap_or(LIST_ROWS)))
+        let limit = limit.unwrap_or(LIST_ROWS).min(LIST_ROWS_MAX);
+        let row = |stored: &StoredWork| read(stored).map(|one| Some(row(stored, &one)));
+        lookup::list(&self.road.house, WorkKind::Submission, states, limit, row).await
     }
 
     async fn find(&self, id: &str) -> Result<(StoredWork, Submission), Issue> {

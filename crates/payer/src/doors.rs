@@ -109,7 +109,9 @@ impl Rest for Doors {
     }
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a> {
-        let id = SubmissionId(uuid::Uuid::now_v7().simple().to_string());
+        // Not guessable, and told apart by its first few digits.
+        let drawn = uuid::Uuid::new_v4().simple().to_string();
+        let id = SubmissionId(drawn[16..].to_owned());
         Box::pin(async move { Ok(self.road.receive(caller, body, id).await) })
     }
 

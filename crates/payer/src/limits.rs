@@ -16,7 +16,7 @@ pub const POLL_SECONDS: u32 = 15;
 pub const LIST_ROWS: u32 = 50;
 
 /// Rows a list shows at most.
-pub const LIST_ROWS_MAX: u32 = 100_000;
+pub const LIST_ROWS_MAX: u32 = 10_000;
 
 /// Bytes of the member file: some ten million members.
 pub const MEMBER_FILE_BYTES_MAX: u64 = 1 << 30;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use exchange::settle::{Answered, Reply};
 use jiff::Timestamp;
 use wire::form::transaction;
-use wire::{ClientError, FhirClient, TransportError};
+use wire::{ClientError, FhirClient, SignInError, TransportError};
 
 /// Sends the payload.
 pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answered {
@@ -29,6 +29,7 @@ fn answered(answer: Result<transaction::Reply, ClientError>) -> Answered {
         Err(ClientError::SignIn(error)) if error.is_passing() => {
             Answered::SignInUnreachable { retry_after: None }
         }
+        Err(ClientError::SignIn(SignInError::Untrusted(_))) => Answered::Untrusted,
         Err(ClientError::SignIn(_)) => Answered::SignInRefused,
         Err(ClientError::Transport(TransportError::NotSent(_))) => Answered::NotSent,
         Err(ClientError::Transport(TransportError::Untrusted(_))) => Answered::Untrusted,

@@ -7,11 +7,12 @@
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
 use crate::scope::WITHDRAW;
+use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Dossier, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
 };
 use repository::{lookup, store_issue};
 use std::sync::Arc;
@@ -129,18 +130,35 @@ impl Desk {
         for (dossier, purpose) in dossiers {
             let payer = self.road.payer(&dossier.payer)?;
             let door = self.road.route(payer).await;
-            let prepared = self.road.disclose(&chart, &dossier, purpose, payer).await?;
-            let revisions = self.road.revisions_of(&dossier).await.map_err(store_issue)?;
-            let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
+            // No chart is opened before the door is known; explain walks the same road.
+            let (decisions, unchanged) = match &door {
+                Ok(_) => self.disclosed(&chart, &dossier, purpose, payer).await?,
+                Err(_) => (Vec::new(), None),
+            };
             payers.push(Explained {
                 payer: dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
                 purpose,
-                decisions: prepared.disclosure.decisions.iter().map(DecisionRow::from).collect(),
-                unchanged: unchanged.map(|push| push.to_string()),
+                decisions,
+                unchanged,
             });
         }
         Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
+    }
+
+    /// What would travel, and the push that said the same already.
+    async fn disclosed(
+        &self,
+        chart: &Chart,
+        dossier: &Dossier,
+        purpose: Purpose,
+        payer: &Payer,
+    ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
+        let prepared = self.road.disclose(chart, dossier, purpose, payer).await?;
+        let revisions = self.road.revisions_of(dossier).await.map_err(store_issue)?;
+        let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
+        let decisions = prepared.disclosure.decisions.iter().map(DecisionRow::from).collect();
+        Ok((decisions, unchanged.map(|push| push.to_string())))
     }
 
     /// Who looked, at what: the one line a look leaves.
@@ -151,19 +169,16 @@ impl Desk {
     }
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
-        let query = WorkQuery { states, limit: LIST_ROWS_MAX, ..WorkQuery::default() };
-        let mut rows = Vec::new();
-        for stored in self.road.house.works(query).await.map_err(store_issue)? {
-            match stored.work.kind {
-                WorkKind::Push => rows.push(row_of_push(&stored, &read_push(&stored)?)),
-                // A trigger that has been scoped shows as its pushes.
-                WorkKind::Trigger if stored.work.state != "scoped" => {
-                    rows.push(row_of_trigger(&stored, &read_trigger(&stored)?));
-                }
-                _ => {}
+        let limit = limit.unwrap_or(LIST_ROWS).min(LIST_ROWS_MAX);
+        let row = |stored: &StoredWork| match stored.work.kind {
+            WorkKind::Push => Ok(Some(row_of_push(stored, &read_push(stored)?))),
+            // A trigger that has been scoped shows as its pushes.
+            WorkKind::Trigger if stored.work.state != "scoped" => {
+                Ok(Some(row_of_trigger(stored, &read_trigger(stored)?)))
             }
-        }
-        Ok(lookup::listed(rows, limit.unwrap_or(LIST_ROWS)))
+            _ => Ok(None),
+        };
+        lookup::list(&self.road.house, WorkKind::Push, states, limit, row).await
     }
 
     /// A person lets something held go on: with the stop it waited at.
@@ -206,8 +221,14 @@ impl Desk {
         let trigger = new_trigger();
         let at = turn::now(&*self.road.clock);
         let by = turn::walk_id(&trigger, &push.dossier.payer);
-        let event = Event::WithdrawalAsked { who: who.clone(), by };
-        push.apply(at, &event);
+        let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
+        if !push.sent && !push.ended() {
+            // Nothing of it has left, and nothing will.
+            events.push(Event::Superseded { by });
+        }
+        events.iter().for_each(|event| push.apply(at, event));
+        let chain = push.chain();
+        let mut lines: Vec<_> = events.into_iter().map(|event| (chain.clone(), event)).collect();
         let row = turn::row(&push, at);
         let triggered = Event::Triggered {
             trigger: trigger.clone(),
@@ -216,10 +237,11 @@ impl Desk {
             who,
         };
         let begun = Trigger::begin(at, &triggered);
+        lines.push((Chain::House, triggered));
         let mut unit = Unit {
             at,
             expects: vec![unchanged(&stored)],
-            lines: vec![(push.chain(), event), (Chain::House, triggered)],
+            lines,
             works: vec![row],
             ..Unit::default()
         };
@@ -291,9 +313,11 @@ fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
 }
 
-/// A fresh trigger id: drawn here, at the edge.
+/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
+/// first few digits.
 fn new_trigger() -> TriggerId {
-    TriggerId(uuid::Uuid::now_v7().simple().to_string())
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    TriggerId(drawn[16..].to_owned())
 }
 
 /// `Encounter/<id>`, from what a person types.

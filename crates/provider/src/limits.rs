@@ -34,7 +34,7 @@ pub const IDLE_MAX: Duration = Duration::from_secs(5);
 pub const LIST_ROWS: u32 = 50;
 
 /// Rows a list shows at most.
-pub const LIST_ROWS_MAX: u32 = 100_000;
+pub const LIST_ROWS_MAX: u32 = 10_000;
 
 /// Dossiers of one lane looked through by a withdrawal.
 pub const LANE_ROWS_MAX: u32 = 100_000;

@@ -12,7 +12,7 @@ use fhir::{Doc, Versions};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use wire::{ClientError, TransportError};
+use wire::{ClientError, SignInError, TransportError};
 
 /// Doors that were found open, with the time they were checked.
 #[derive(Default)]
@@ -98,7 +98,8 @@ fn mismatch(detail: &str, place: &str) -> Issue {
 /// Why a door did not answer.
 pub fn away(error: &ClientError) -> Issue {
     match error {
-        ClientError::Transport(TransportError::Untrusted(_)) => {
+        ClientError::Transport(TransportError::Untrusted(_))
+        | ClientError::SignIn(SignInError::Untrusted(_)) => {
             Issue::new(Code::PayerUntrusted, "the payer's certificate is not trusted here")
         }
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
@@ -106,6 +107,9 @@ pub fn away(error: &ClientError) -> Issue {
         }
         ClientError::SignIn(_) => {
             Issue::new(Code::PayerUnreachable, "the payer's sign-in does not answer")
+        }
+        ClientError::Transport(TransportError::AnswerTooLarge) => {
+            Issue::new(Code::AnswerUnreadable, "the payer's answer is larger than this house reads")
         }
         ClientError::Transport(_) => {
             Issue::new(Code::PayerUnreachable, "the payer's door does not answer")

@@ -38,3 +38,6 @@ pub const LOAD_ROUNDS_MAX: u32 = 10;
 
 /// Characters of a parameter's name that are quoted in an answer. Names of R4 are shorter.
 pub const QUOTED_NAME_MAX: usize = 40;
+
+/// Rows looked at to tell what an abbreviated id means: a trigger and its walks.
+pub const ROWS_LOOKED_AT: u32 = 64;

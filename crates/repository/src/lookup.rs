@@ -4,32 +4,36 @@
 //! Goes out   rows of work, timelines, the state of the ledger's proof.
 //! Never      decides what a state means: that is each road's.
 
-use crate::store_issue;
+use crate::{limits, store_issue};
 use exchange::desk::{Reply, Row, TimelineRow};
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
-use std::collections::BTreeMap;
 use store::proof::{self, PublicKey};
-use store::{House, StoredWork, WorkQuery};
+use store::{House, StoredWork, WorkKind, WorkQuery};
 
-/// The one row of work whose id or label is this, or begins so.
+/// The one row of work whose id or label is this, or begins so. Where a trigger and its walks
+/// begin so: its only walk, or the trigger when it has several (or none).
 ///
-/// Errors: `PushUnknown`; `CommandInvalid` when several begin so.
+/// Errors: `PushUnknown`; `CommandInvalid` when several things begin so.
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
-    let query = WorkQuery { prefix: Some(id.to_owned()), limit: 2, ..WorkQuery::default() };
-    let exact = house.work(id).await.map_err(store_issue)?;
-    if let Some(row) = exact {
+    if let Some(row) = house.work(id).await.map_err(store_issue)? {
         return Ok(row);
     }
+    let prefix = Some(id.to_owned());
+    let query = WorkQuery { prefix, limit: limits::ROWS_LOOKED_AT, ..WorkQuery::default() };
     let mut rows = house.works(query).await.map_err(store_issue)?;
-    match (rows.pop(), rows.pop()) {
-        (Some(row), None) if !id.is_empty() => Ok(row),
-        (Some(_), Some(_)) => {
-            let detail = "several ids begin like this; give more of it";
-            Err(Issue::new(Code::CommandInvalid, detail).at("id"))
-        }
-        _ => Err(Issue::new(Code::PushUnknown, "nothing has this id").at("id")),
+    if id.is_empty() || rows.is_empty() {
+        return Err(Issue::new(Code::PushUnknown, "nothing has this id").at("id"));
     }
+    let cause = rows[0].work.trigger.clone();
+    if rows.len() > 1 && (cause.is_none() || rows.iter().any(|row| row.work.trigger != cause)) {
+        let detail = "several ids begin like this; give more of it";
+        return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+    }
+    let walks = rows.iter().filter(|row| row.work.kind == WorkKind::Push).count();
+    let wanted = if walks == 1 { WorkKind::Push } else { WorkKind::Trigger };
+    let chosen = rows.iter().position(|row| row.work.kind == wanted).unwrap_or(0);
+    Ok(rows.swap_remove(chosen))
 }
 
 /// A chain's entries in words, oldest first.
@@ -54,18 +58,35 @@ pub async fn timeline_of(
     Ok(rows)
 }
 
-/// A list for people: what waits for a person first, then what waits for a clock, then the newest.
-pub fn listed(mut rows: Vec<Row>, limit: u32) -> Reply {
-    let mut counts = BTreeMap::<String, u64>::new();
-    rows.iter().for_each(|row| *counts.entry(row.state.clone()).or_default() += 1);
-    let rank = |row: &Row| match row.state.as_str() {
-        "held" => 0,
-        "due" => 1,
-        _ => 2,
+/// A list for people: what waits for a person first, then what waits for a clock, then the newest
+/// of `kind`. `row` leaves out what is not shown.
+pub async fn list(
+    house: &impl House,
+    kind: WorkKind,
+    states: Vec<String>,
+    limit: u32,
+    row: impl Fn(&StoredWork) -> Result<Option<Row>, Issue>,
+) -> Result<Reply, Issue> {
+    let waiting = |state: &str| (None, vec![state.to_owned()]);
+    let queries = match states.is_empty() {
+        true => vec![waiting("held"), waiting("due"), (Some(kind), Vec::new())],
+        false => vec![(None, states)],
     };
-    rows.sort_by(|one, other| (rank(one), other.changed).cmp(&(rank(other), one.changed)));
+    let mut rows: Vec<Row> = Vec::new();
+    for (kind, states) in queries {
+        let query = WorkQuery { kind, states, limit, ..WorkQuery::default() };
+        for stored in house.works(query).await.map_err(store_issue)? {
+            if let Some(row) = row(&stored)?
+                && rows.iter().all(|shown| shown.id != row.id)
+            {
+                rows.push(row);
+            }
+        }
+    }
     rows.truncate(limit as usize);
-    Reply::Listed { rows, counts: counts.into_iter().collect() }
+    let mut counts = house.work_counts().await.map_err(store_issue)?;
+    counts.retain(|(state, _)| state != "scoped");
+    Ok(Reply::Listed { rows, counts })
 }
 
 /// Proves the ledger as far as its checkpoints reach.

@@ -48,9 +48,11 @@ dispatch! {
     async fn next_due(&self) -> Option<Timestamp>;
     async fn work(&self, id: &str) -> Option<StoredWork>;
     async fn works(&self, query: WorkQuery) -> Vec<StoredWork>;
+    async fn work_counts(&self) -> Vec<(String, u64)>;
     async fn lane_number(&self, lane: &str) -> u64;
     async fn story(&self, chain: &Chain) -> Vec<Entry>;
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
+    async fn unsigned(&self) -> u64;
     async fn checkpoints(&self) -> Vec<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;

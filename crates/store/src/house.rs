@@ -382,7 +382,11 @@ pub trait House: Send + Sync {
         query: WorkQuery,
     ) -> impl Future<Output = Result<Vec<StoredWork>, Error>> + Send;
 
-    /// The highest number used in a lane; 0 when none is.
+    /// How many rows of work there are in each state, ordered by state.
+    fn work_counts(&self) -> impl Future<Output = Result<Vec<(String, u64)>, Error>> + Send;
+
+    /// The highest number that a row of work of this lane ever had; 0 when none had. It never
+    /// falls. Numbers of record versions do not count here.
     fn lane_number(&self, lane: &str) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// A chain's entries, oldest first; empty when there is none.
@@ -394,6 +398,9 @@ pub trait House: Send + Sync {
         seq: u64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Entry>, Error>> + Send;
+
+    /// How many entries no checkpoint covers yet.
+    fn unsigned(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// All checkpoints, oldest first.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;

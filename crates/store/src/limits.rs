@@ -35,7 +35,15 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages of the write-ahead log file that stay after its content went to the database (64 MB):
+/// Pages (4 KB) in the write-ahead log before they are brought into the database. A group of
+/// units fills a thousand, and bringing them in costs two waits for the disk: not after each.
+pub const LOG_PAGES: u32 = 8_192;
+
+/// Memory of the writing connection for pages, in KB: the inner pages of all indexes of a house
+/// of some million records.
+pub const WRITER_CACHE_KB: i64 = 32 * 1024;
+
+/// Bytes of the write-ahead log file that stay after its content went to the database (64 MB):
 /// without it one large unit would keep its log for ever.
 pub const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 
@@ -48,6 +56,9 @@ pub const CHECKPOINT_ENTRIES: u64 = 10_000;
 /// A checkpoint is due once the oldest unsigned entry is so old.
 pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether there are so many entries already.
+pub const CHECKPOINT_LOOK: Duration = Duration::from_secs(2);
+
 /// Entries read at once while proving: some 500 KB of memory.
 pub const VERIFY_PAGE: u32 = 1_000;
 
@@ -55,6 +66,6 @@ pub const VERIFY_PAGE: u32 = 1_000;
 /// change of the line behind them.
 pub const SHIFT_MAX: u64 = 16;
 
-/// Changed lines whose successors are recognised while proving: only the first is reported, the
-/// others must not put the blame on an earlier one. Somebody who changes more has no excuse.
+/// Changed lines whose successors are recognised while proving, so that they put no blame on an
+/// earlier line. Beyond it the line named may be an earlier one than the first that was changed.
 pub const DOUBTED_MAX: usize = 64;

@@ -88,9 +88,8 @@ fn unit(id: &str, number: usize) -> Unit {
     }
 }
 
-/// Not a test of its own: what the child does.
+/// What the child does; not a test of its own, so that it passes where nobody started it as one.
 #[test]
-#[ignore = "started by the crash test"]
 fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let seed = std::env::var(SEED).unwrap();
@@ -124,7 +123,7 @@ fn child() {
 /// acknowledged, the last ones before it died included.
 fn run_and_kill(folder: &Path, seed: u64, patience: usize) -> BTreeSet<(String, usize)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(SEED, seed.to_string())
         .stdout(Stdio::piped())
@@ -182,7 +181,8 @@ async fn what_was_acknowledged_survives_and_nothing_is_half() {
     }
     assert!(proved_to > 0, "checkpoints were made");
     let house = open(folder.path());
-    assert!(house.checkpoint(at(3), &key).await.unwrap().is_some());
+    // Nothing is new where the last kill came right behind a checkpoint.
+    house.checkpoint(at(3), &key).await.unwrap();
     let verified = verify(&house, &keys).await.unwrap();
     assert_eq!(verified.proved_to, verified.last);
 }

@@ -233,8 +233,8 @@ async fn whatever_is_changed_the_first_bad_line_is_named() {
     }
 }
 
-/// A way of tampering behind line `k`, and what is found where.
-type Finding = fn(&Shape) -> (u64, Reason);
+/// A case, a way of tampering with a ledger of this shape, and what is found where.
+type Forgery = (&'static str, fn(&Connection, &Shape), fn(&Shape) -> (u64, Reason));
 
 fn faulty(from: u64, number: u64, fault: &'static str) -> (u64, Reason) {
     (from, Reason::Checkpoint { number, fault })
@@ -244,7 +244,7 @@ fn faulty(from: u64, number: u64, fault: &'static str) -> (u64, Reason) {
 #[tokio::test]
 async fn whoever_hashes_again_is_found_by_the_checkpoints() {
     let window = |shape: &Shape| shape.checkpoints[0];
-    let table: &[(&str, fn(&Connection, &Shape), Finding)] = &[
+    let table: &[Forgery] = &[
         (
             "tail cut",
             |db, shape| {
@@ -396,7 +396,8 @@ fn sign_again(db: &Connection, shape: &Shape) {
 #[tokio::test]
 async fn later_windows_are_named_by_their_own_first_line() {
     let [_, shape] = SHAPES;
-    let table: &[(&str, fn(&Connection), (u64, Reason))] = &[
+    type Later = (&'static str, fn(&Connection), (u64, Reason));
+    let table: &[Later] = &[
         (
             "a later line changed, all behind it hashed again",
             |db| {

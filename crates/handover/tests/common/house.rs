@@ -4,11 +4,14 @@
 
 use super::process::{Process, Said, run};
 use super::{RUNTIME, free_address};
+use bytes::Bytes;
 use exchange::desk::{Command, Reply, Row, Shown};
 use exchange::partner::PublicFile;
 use exchange::{HouseId, Issue, Who};
 use handover::{caller, config, house};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sim::town::Plan;
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +30,27 @@ pub type Records = BTreeMap<String, Record>;
 /// Somebody who asks.
 pub fn who(why: &str) -> Who {
     Who { name: "test".to_owned(), role: "staff".to_owned(), why: why.to_owned() }
+}
+
+/// A page of a search.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    link: Vec<Link>,
+    #[serde(borrow, default)]
+    entry: Vec<Found<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    relation: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Found<'a> {
+    #[serde(borrow)]
+    resource: &'a RawValue,
 }
 
 /// A house in its folder.
@@ -225,6 +249,22 @@ impl House {
         let answer = RUNTIME.block_on(client.get(path)).unwrap();
         let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         (answer.status().as_u16(), body)
+    }
+
+    /// Everything of a type behind the FHIR door, page by page, each resource as it was served.
+    pub fn search_all(&self, kind: &str) -> Vec<Bytes> {
+        let client = self.doors.get_or_init(|| self.operator_at_the_door());
+        let mut found = Vec::new();
+        let mut page = RUNTIME.block_on(client.get(kind)).unwrap();
+        loop {
+            assert_eq!(page.status().as_u16(), 200, "a search of {kind}");
+            let read: Page<'_> = serde_json::from_slice(page.body()).unwrap();
+            let resources = read.entry.iter().map(|entry| entry.resource.get());
+            found.extend(resources.map(|text| Bytes::copy_from_slice(text.as_bytes())));
+            let next = read.link.iter().find(|link| link.relation == "next");
+            let Some(next) = next.map(|link| link.url.clone()) else { return found };
+            page = RUNTIME.block_on(client.get_absolute(&next)).unwrap();
+        }
     }
 
     fn operator_at_the_door(&self) -> FhirClient {

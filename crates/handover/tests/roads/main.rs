@@ -9,3 +9,5 @@
 mod common;
 
 mod first;
+mod same_bytes;
+mod synthea;

@@ -9,7 +9,7 @@ use crate::limits::{CHART_RESOURCES_MAX, SEARCH_PAGES_MAX};
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, ParseError, Resource};
 use std::sync::Arc;
-use wire::{BoxFuture, ClientError, FhirClient, TransportError};
+use wire::{BoxFuture, ClientError, FhirClient, SignInError, TransportError};
 
 /// A FHIR server with charts.
 pub struct Ehr {
@@ -120,11 +120,12 @@ fn unreachable(error: ClientError) -> Issue {
         ClientError::SignIn(sign_in) if sign_in.is_passing() => {
             Issue::new(Code::SourceUnreachable, "the EHR's sign-in does not answer")
         }
+        ClientError::Transport(TransportError::Untrusted(_))
+        | ClientError::SignIn(SignInError::Untrusted(_)) => {
+            Issue::new(Code::SourceRefused, "the EHR's certificate is not one this house trusts")
+        }
         ClientError::SignIn(_) => {
             Issue::new(Code::SourceRefused, "the EHR refused the gateway's credential")
-        }
-        ClientError::Transport(TransportError::Untrusted(_)) => {
-            Issue::new(Code::SourceRefused, "the EHR's certificate is not one this house trusts")
         }
         ClientError::Transport(TransportError::AnswerTooLarge) => {
             Issue::new(Code::SourceUnreadable, "an answer of the EHR is too large")

@@ -35,6 +35,7 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     works::a_lease_is_held_by_its_fence(&house).await;
     works::a_person_goes_before_a_worker(&house).await;
     records::versions_are_counted(&house).await;
+    records::numbers_are_raised_without_a_version(&house).await;
     records::searches_find_the_newest(&house).await;
     records::pages_follow_each_other(&house).await;
     records::contents_come_back_as_they_were(&house).await;

@@ -72,6 +72,22 @@ pub(super) async fn versions_are_counted(house: &impl House) {
     assert_eq!(dump.iter().filter(|record| record.kind == "Goal").count(), 5, "every version");
 }
 
+pub(super) async fn numbers_are_raised_without_a_version(house: &impl House) {
+    let numbered = NewVersion {
+        number: Some(3),
+        lane: Some("l".to_owned()),
+        ..version("Goal", "raised", "x")
+    };
+    file(house, 1, vec![numbered]).await;
+    let raise = |number| Raise { kind: "Goal".to_owned(), id: "raised".to_owned(), number };
+    for (number, expected) in [(5, 5), (4, 5)] {
+        let unit = Unit { raises: vec![raise(number)], ..unit(2) };
+        assert_eq!(house.commit(unit).await.unwrap(), done(&[]));
+        let read = house.record("Goal", "raised", None).await.unwrap().unwrap();
+        assert_eq!((read.version, read.number), (1, Some(expected)), "raised, never lowered");
+    }
+}
+
 fn keyed(id: &str, keys: RecordKeys) -> NewVersion {
     NewVersion { keys, ..version("Observation", id, id) }
 }

@@ -19,6 +19,10 @@ use crate::proof::{LedgerKey, Tree};
 
 const COLUMNS: &str = "seq, at, chain, body, prev, hash";
 
+/// A chain's last hash. Left to itself SQLite would walk back through all lines of the house.
+pub(super) const HEAD: &str = "SELECT hash FROM entries INDEXED BY entries_by_chain
+    WHERE house = ?1 AND chain = ?2 ORDER BY seq DESC LIMIT 1";
+
 fn read(row: &Row<'_>) -> Result<Entry, Error> {
     let seq = number(row, "seq")?;
     let chain: String = row.get("chain")?;
@@ -48,9 +52,7 @@ pub(super) fn write(
     let mut seq = count(db, house)?;
     for (chain, event) in lines {
         seq += 1;
-        let select = "SELECT hash FROM entries WHERE house = ?1 AND chain = ?2
-            ORDER BY seq DESC LIMIT 1";
-        let prev = first(db, select, params![house, chain.to_string()], |row| digest(row, "hash"))?;
+        let prev = first(db, HEAD, params![house, chain.to_string()], |row| digest(row, "hash"))?;
         let prev = prev.unwrap_or(Digest([0; 32]));
         let entry = Entry::new(seq, at, chain.clone(), event, prev);
         let insert = "INSERT INTO entries (house, seq, at, chain, body, prev, hash)
@@ -70,8 +72,10 @@ fn count(db: &Connection, house: i64) -> Result<u64, Error> {
 
 /// A chain's entries, oldest first.
 pub(super) fn story(db: &Connection, house: i64, chain: &Chain) -> Result<Vec<Entry>, Error> {
-    let select =
-        format!("SELECT {COLUMNS} FROM entries WHERE house = ?1 AND chain = ?2 ORDER BY seq");
+    let select = format!(
+        "SELECT {COLUMNS} FROM entries INDEXED BY entries_by_chain
+            WHERE house = ?1 AND chain = ?2 ORDER BY seq"
+    );
     all(db, &select, params![house, chain.to_string()], read)
 }
 
@@ -92,6 +96,14 @@ pub(super) fn entries(
         return Err(Error::Damaged(format!("the ledger's lines {seq} to {written} are missing")));
     }
     Ok(found)
+}
+
+/// How many entries no checkpoint covers yet.
+pub(super) fn unsigned(db: &Connection, house: i64) -> Result<u64, Error> {
+    let select = "SELECT coalesce((SELECT max(seq) FROM entries WHERE house = ?1), 0)
+        - coalesce((SELECT max(seq) FROM checkpoints WHERE house = ?1), 0) AS number";
+    let found = first(db, select, [house], |row| number(row, "number"))?;
+    Ok(found.unwrap_or(0))
 }
 
 /// All checkpoints, oldest first.

@@ -40,7 +40,7 @@ use self::reader::Readers;
 use self::unit::Sealed;
 use self::writer::{Outcome, Writer};
 use crate::house::*;
-use crate::limits::{DATABASE_WAIT, HASH_BYTES_INLINE_MAX, LOG_BYTES_KEPT, STATEMENTS_KEPT};
+use crate::limits::*;
 use crate::proof::LedgerKey;
 
 const DATABASE: &str = "house.sqlite";
@@ -231,6 +231,10 @@ impl House for SqliteHouse {
         self.read(move |db, house| work::some(db, house, &query)).await
     }
 
+    async fn work_counts(&self) -> Result<Vec<(String, u64)>, Error> {
+        self.read(work::counts).await
+    }
+
     async fn lane_number(&self, lane: &str) -> Result<u64, Error> {
         let lane = lane.to_owned();
         self.read(move |db, house| work::lane_number(db, house, &lane)).await
@@ -243,6 +247,10 @@ impl House for SqliteHouse {
 
     async fn entries(&self, seq: u64, limit: u32) -> Result<Vec<Entry>, Error> {
         self.read(move |db, house| ledger::entries(db, house, seq, limit)).await
+    }
+
+    async fn unsigned(&self) -> Result<u64, Error> {
+        self.read(ledger::unsigned).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
@@ -339,6 +347,11 @@ fn prepare(db: &Connection) -> Result<(), Error> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
+    // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
+    // patient's data outside of the folder.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(())
 }

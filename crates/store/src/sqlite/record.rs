@@ -216,6 +216,11 @@ pub(super) fn search(
     query: &RecordQuery,
     read: impl Read,
 ) -> Result<Vec<Record>, Error> {
+    let (select, values) = search_sql(house, query);
+    all(db, &select, params_from_iter(values), |row| read_whole(row, &read))
+}
+
+pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>) {
     let mut sql = Sql::over(house, query);
     if let Some(after) = &query.after {
         sql.and("r.id > {}", after.clone().into());
@@ -229,7 +234,7 @@ pub(super) fn search(
             ORDER BY r.id",
         sql.text
     );
-    all(db, &select, params_from_iter(sql.values), |row| read_whole(row, &read))
+    (select, sql.values)
 }
 
 /// How many records fit.

@@ -84,7 +84,7 @@ CREATE TABLE lanes (
     PRIMARY KEY (house, lane)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX lanes_by_ready ON lanes (house, ready) WHERE ready IS NOT NULL;
+CREATE INDEX lanes_by_ready ON lanes (house, ready, next) WHERE ready IS NOT NULL;
 
 -- Records: one row per record with what searches read, one per version with the bytes.
 

@@ -24,6 +24,22 @@ use crate::house::*;
 const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
     body, revision, created, changed, fence";
 
+/// A lane's oldest row with a due.
+pub(super) const NEXT: &str = "SELECT work, due FROM works INDEXED BY works_waiting
+    WHERE house = ?1 AND lane = ?2 AND due IS NOT NULL ORDER BY work LIMIT 1";
+
+/// When a lane's last lease ends.
+pub(super) const LEASED: &str = "SELECT max(leased_until) FROM works INDEXED BY works_leased
+    WHERE house = ?1 AND lane = ?2 AND leased_until IS NOT NULL";
+
+/// Lanes whose next row can be claimed.
+pub(super) const READY: &str = "SELECT lane, next FROM lanes INDEXED BY lanes_by_ready
+    WHERE house = ?1 AND ready <= ?2 AND ready IS NOT NULL ORDER BY ready, next LIMIT ?3";
+
+/// When some lane's next row can be claimed.
+pub(super) const NEXT_READY: &str = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
+    WHERE house = ?1 AND ready IS NOT NULL";
+
 fn kind_code(kind: WorkKind) -> i64 {
     match kind {
         WorkKind::Trigger => 1,
@@ -212,14 +228,10 @@ fn replace(
 
 /// Brings a lane's row up to date with its rows of work.
 fn look_again(db: &Connection, house: i64, lane: &str, number: u64) -> Result<(), Error> {
-    let next = "SELECT work, due FROM works INDEXED BY works_waiting
-        WHERE house = ?1 AND lane = ?2 AND due IS NOT NULL ORDER BY work LIMIT 1";
-    let next = first(db, next, params![house, lane], |row| {
+    let next = first(db, NEXT, params![house, lane], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     })?;
-    let leased = "SELECT max(leased_until) FROM works INDEXED BY works_leased
-        WHERE house = ?1 AND lane = ?2 AND leased_until IS NOT NULL";
-    let leased = first(db, leased, params![house, lane], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+    let leased = first(db, LEASED, params![house, lane], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
     let ready = next.map(|(_, due)| due.max(leased.flatten().unwrap_or(i64::MIN)));
     let upsert = "INSERT INTO lanes (house, lane, number, next, ready) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET number = max(number, excluded.number), next = excluded.next,
@@ -243,9 +255,7 @@ pub(super) fn claim(
     };
     let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     let until = now.saturating_add(length).min(micros(Timestamp::MAX));
-    let select = "SELECT lane, next FROM lanes INDEXED BY lanes_by_ready
-        WHERE house = ?1 AND ready <= ?2 AND next IS NOT NULL ORDER BY ready, next LIMIT ?3";
-    let ready = all(db, select, params![house, now, limit], |row| {
+    let ready = all(db, READY, params![house, now, limit], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
     })?;
     let mut leases = Vec::with_capacity(ready.len());
@@ -295,10 +305,15 @@ pub(super) fn end_leases(db: &Connection) -> Result<(), Error> {
 
 /// When `claim` may next find something.
 pub(super) fn next_due(db: &Connection, house: i64) -> Result<Option<Timestamp>, Error> {
-    let select = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
-        WHERE house = ?1 AND ready IS NOT NULL";
-    let ready = first(db, select, [house], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
+    let ready = first(db, NEXT_READY, [house], |row| Ok(row.get::<_, Option<i64>>(0)?))?;
     ready.flatten().map(time).transpose()
+}
+
+/// How many rows there are in each state.
+pub(super) fn counts(db: &Connection, house: i64) -> Result<Vec<(String, u64)>, Error> {
+    let select = "SELECT state, count(*) AS number FROM works INDEXED BY works_by_state
+        WHERE house = ?1 GROUP BY state ORDER BY state";
+    all(db, select, [house], |row| Ok((row.get(0)?, number(row, "number")?)))
 }
 
 /// One row of work.
@@ -319,13 +334,40 @@ pub(super) fn some(
     house: i64,
     query: &WorkQuery,
 ) -> Result<Vec<StoredWork>, Error> {
-    let mut sql = format!("SELECT {COLUMNS} FROM works WHERE house = ?1");
+    let (sql, values) = some_sql(house, query);
+    all(db, &sql, params_from_iter(values), read)
+}
+
+/// The way that leads to the fewest rows, by name: SQLite has no counts to guess by. Where
+/// nothing leads, the newest rows are walked through until there are enough.
+fn way(query: &WorkQuery) -> &'static str {
+    match () {
+        () if query.prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) => "NOT INDEXED",
+        () if query.dossier.is_some() => "INDEXED BY works_by_dossier",
+        () if query.trigger.is_some() => "INDEXED BY works_by_cause",
+        () if query.lane.is_some() => "INDEXED BY works_by_lane",
+        () if !query.states.is_empty() => "INDEXED BY works_by_state",
+        () => "NOT INDEXED",
+    }
+}
+
+pub(super) fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value>) {
+    let mut sql = format!("SELECT {COLUMNS} FROM works {} WHERE house = ?1", way(query));
     let mut values = vec![Value::from(house)];
     let mut and = |condition: &str, value: Value| {
         values.push(value);
         sql.push_str(" AND ");
         sql.push_str(&condition.replace("{}", &format!("?{}", values.len())));
     };
+    if let Some(prefix) = query.prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
+        // Up to the last character there is: a range, so that the indexes serve.
+        let within = "work IN (
+            SELECT work FROM works INDEXED BY works_by_id
+                WHERE house = ?1 AND id >= {} AND id < {} || char(1114111)
+            UNION SELECT work FROM works INDEXED BY works_by_label
+                WHERE house = ?1 AND label >= {} AND label < {} || char(1114111))";
+        and(within, prefix.clone().into());
+    }
     if let Some(kind) = query.kind {
         and("kind = {}", kind_code(kind).into());
     }
@@ -344,14 +386,6 @@ pub(super) fn some(
             and(condition, value.clone().into());
         }
     }
-    if let Some(prefix) = &query.prefix {
-        // Up to the last character there is: a range, so that the indexes serve.
-        and(
-            "(id >= {} AND id < {} || char(1114111)
-                OR label >= {} AND label < {} || char(1114111))",
-            prefix.clone().into(),
-        );
-    }
     and("TRUE ORDER BY work DESC LIMIT {}", i64::from(query.limit).into());
-    all(db, &sql, params_from_iter(values), read)
+    (sql, values)
 }

@@ -1,0 +1,180 @@
+//! Goal: each Bundle is filed, kept or refused, and the sender, the ledger and the plan's people
+//! read the same about it.
+
+use crate::plan::{BASE, NAMESPACE, Plan, Push, says, who};
+use exchange::Code;
+use exchange::desk::Command;
+use fhir::Bundle;
+
+#[tokio::test]
+async fn the_first_answer_is_given_again_and_other_content_under_its_key_is_refused() {
+    let plan = Plan::open();
+    let first = plan.post("lab", Push::default().by_hand("17")).await;
+    assert_eq!(first.status(), 200, "{:?}", first.body());
+    let again = plan.post("lab", Push::default().by_hand("17")).await;
+    assert_eq!(again.body(), first.body());
+
+    let other = Push { status: "amended", ..Push::default() };
+    let refused = plan.post("lab", other.by_hand("17")).await;
+    let issue = says(&refused, Code::KeyConflict);
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.identifier"));
+    assert_eq!(plan.post("lab", other.by_hand("18")).await.status(), 200, "under a key of its own");
+    assert_eq!(plan.list().await.len(), 2, "a repeat and a conflict are no submissions");
+}
+
+#[tokio::test]
+async fn a_repeat_that_comes_too_soon_is_told_to_come_again() {
+    let plan = Plan::open();
+    let turn = plan.road.keys.turn(&"lab".into(), Some("urn:lab|17")).await.unwrap();
+    let busy = plan.post("lab", Push::default().by_hand("17")).await;
+    says(&busy, Code::KeyBusy);
+    assert_eq!(
+        plan.post("rival", Push::default().by_hand("17")).await.status(),
+        200,
+        "its own key"
+    );
+    drop(turn);
+    let free = plan.post("lab", Push::default().by_hand("17")).await;
+    says(&free, Code::RecordOwnedByAnother);
+}
+
+#[tokio::test]
+async fn a_record_belongs_to_whoever_brought_it_first() {
+    let plan = Plan::open();
+    assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
+    let refused = plan.post("rival", Push::default().by_hand("1")).await;
+    let at_the_door = says(&refused, Code::RecordOwnedByAnother);
+    assert_eq!(at_the_door.expression.as_deref(), Some("Bundle.entry[0].resource"));
+    let (kept, line) = plan.told().await;
+    assert_eq!((kept, line.as_str()), (at_the_door, "not filed: record-owned-by-another"));
+}
+
+#[tokio::test]
+async fn a_member_who_is_not_found_waits_for_a_person_or_is_refused_as_agreed() {
+    let table = [
+        ("an id nobody has", "W999", "Example", Code::MemberUnknown),
+        ("another person's id", "W100", "Someone", Code::MemberMismatch),
+    ];
+    for (case, member, family, code) in table {
+        let plan = Plan::open();
+        let push = Push { member, family, ..Push::default() };
+        let refused = plan.post("rival", push.by_hand("1")).await;
+        let at_the_door = says(&refused, code);
+        let (kept, line) = plan.told().await;
+        assert_eq!(kept, at_the_door, "{case}");
+        assert_eq!(line, format!("not filed: {}", code.row().slug), "{case}");
+
+        let plan = Plan::open();
+        let held = plan.post("lab", push.by_hand("1")).await;
+        let place = held.headers()["content-location"].to_str().unwrap().to_owned();
+        assert_eq!(held.headers()["retry-after"], "15", "{case}");
+        says(&held, Code::MemberHeld);
+        let (kept, line) = plan.told().await;
+        assert_eq!(kept.code, code, "{case}: the plan's people read what did not fit");
+        assert_eq!(line, format!("waits for a person: {}", code.row().slug), "{case}");
+        assert_eq!(plan.get("lab", &place).await.status(), 202, "{case}");
+        assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 404, "{case}: not filed");
+    }
+}
+
+#[tokio::test]
+async fn a_push_without_a_member_is_refused_whatever_was_agreed() {
+    let plan = Plan::open();
+    let nameless = Push { member: "", ..Push::default() };
+    let at_the_door = says(&plan.post("lab", nameless.by_hand("1")).await, Code::MemberNotNamed);
+    assert_eq!(plan.told().await, (at_the_door, "not filed: member-not-named".to_owned()));
+}
+
+#[tokio::test]
+async fn an_older_push_is_set_aside_record_by_record() {
+    let plan = Plan::open();
+    let push = |number, status| Push { number, status, ..Push::default() }.assembled().bytes;
+    assert_eq!(plan.post("clinic", push(2, "amended")).await.status(), 200);
+    let late = plan.post("clinic", push(1, "final")).await;
+    assert_eq!(late.status(), 200);
+    let answer = Bundle::parse(late.into_body()).unwrap();
+    let outcomes: Vec<_> = answer
+        .entries
+        .iter()
+        .map(|entry| entry.response.as_ref().unwrap().outcome.is_some())
+        .collect();
+    assert_eq!(outcomes, [false, true, false], "the observation alone is older: {answer:?}");
+    let text = String::from_utf8_lossy(
+        answer.entries[1].response.as_ref().unwrap().outcome.as_ref().unwrap().bytes(),
+    )
+    .into_owned();
+    assert!(text.contains(Code::OlderThanFiled.row().slug), "{text}");
+    assert!(text.contains(Code::OlderThanFiled.row().next), "{text}");
+}
+
+#[tokio::test]
+async fn references_lead_to_the_senders_own_records() {
+    let plan = Plan::open();
+    let lonely = Push::default().by_hand("1").replace(
+        r#""code":{"text":"weight"}"#,
+        r#""code":{"text":"weight"},"encounter":{"reference":"Encounter/e9"}"#,
+    );
+    let at_the_door = says(&plan.post("lab", lonely).await, Code::ReferenceUnresolved);
+    let place = "Bundle.entry[1].resource.encounter.reference";
+    assert_eq!(at_the_door.expression.as_deref(), Some(place));
+    assert_eq!(plan.told().await.1, "not filed: reference-unresolved");
+}
+
+#[tokio::test]
+async fn a_credential_may_do_what_was_agreed_with_its_holder_and_no_more() {
+    let plan = Plan::open();
+    let body = Push::default().by_hand("1");
+    says(&plan.post("nobody", body.clone()).await, Code::ScopeMissing);
+    let narrow = plan.post_with("lab", "system/Patient.cruds", body).await;
+    let issue = says(&narrow, Code::ScopeMissing);
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.entry[1].request"));
+    assert!(plan.list().await.is_empty(), "a stranger leaves no submission");
+}
+
+#[tokio::test]
+async fn ids_are_derived_where_a_namespace_was_registered() {
+    let plan = Plan::open();
+    says(&plan.post("clinic", Push::default().by_hand("1")).await, Code::IdentityMismatch);
+    let text = String::from_utf8(Push::default().assembled().bytes.to_vec()).unwrap();
+    let moved =
+        text.replace(&format!("{NAMESPACE}/Patient/p1"), &format!("{NAMESPACE}/Patient/p2"));
+    says(&plan.post("clinic", moved).await, Code::IdentityMismatch);
+}
+
+#[tokio::test]
+async fn a_poll_is_answered_to_whoever_sent_it_and_nobody_else() {
+    let plan = Plan::open();
+    let unknown = Push { member: "W999", ..Push::default() };
+    let held = plan.post("lab", unknown.by_hand("1")).await;
+    let place = held.headers()["content-location"].to_str().unwrap().to_owned();
+    let table = [
+        ("another sender's", "rival", place.clone()),
+        ("nobody's", "lab", format!("{BASE}/status/none")),
+        ("a file before the answer", "lab", format!("{place}/answer.ndjson")),
+        ("a file it has not", "lab", format!("{place}/other.ndjson")),
+    ];
+    for (case, client, place) in table {
+        let answer = plan.get(client, &place).await;
+        assert_eq!(answer.status(), 404, "{case}");
+        says(&answer, Code::StatusUnknown);
+    }
+
+    let id = plan.list().await[0].id.clone();
+    plan.desk.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+    let manifest = plan.get("lab", &place).await;
+    assert_eq!(manifest.status(), 200);
+    let manifest: serde_json::Value = serde_json::from_slice(manifest.body()).unwrap();
+    let file = plan.get("lab", manifest["error"][0]["url"].as_str().unwrap()).await;
+    assert_eq!(file.status(), 200, "{manifest}");
+    let text = String::from_utf8_lossy(file.body()).into_owned();
+    assert!(text.contains(Code::MemberUnknown.row().slug), "{text}");
+}
+
+#[tokio::test]
+async fn without_its_member_file_a_plan_files_nothing() {
+    let plan = Plan::open();
+    std::fs::remove_file(plan.folder.path().join("members.csv")).unwrap();
+    let refused = plan.post("lab", Push::default().by_hand("1")).await;
+    assert_eq!(says(&refused, Code::ConfigInvalid).expression.as_deref(), Some("members"));
+    assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 404);
+}

@@ -1,0 +1,10 @@
+//! Goal: what a receiving house refuses, keeps or sets aside it says in the same words at its door,
+//! in its ledger and to its own people.
+//!
+//! How: a plan on a file, its doors behind the real router and gate, partners that sign in.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod desk;
+mod filing;
+mod plan;

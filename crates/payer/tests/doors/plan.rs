@@ -1,0 +1,294 @@
+//! What the tests share: a plan of invention with one member, three senders, and a clock that
+//! stands still.
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use exchange::agreement::{Terms, default_value_set};
+use exchange::assemble::{Envelope, Payload, bundle, edit};
+use exchange::desk::{Command, Reply, Row, Shown};
+use exchange::partner::{PublicFile, Role};
+use exchange::{Agreement, Code, Decision, Disclosure, Issue, Purpose, Who};
+use fhir::Resource;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use payer::doors::Doors;
+use payer::key::Keys;
+use payer::register::Register;
+use payer::road::Road;
+use payer::setup::{Sender, Setup};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{AnyHouse, SqliteHouse};
+use tower::ServiceExt;
+use wire::{Clock, Credential, Gate, MemoryReplay, SigningKey};
+
+pub(crate) const BASE: &str = "https://plan.example/fhir";
+pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
+
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+}
+
+/// A plan with its doors open.
+pub(crate) struct Plan {
+    pub(crate) road: Arc<Road>,
+    pub(crate) desk: payer::desk::Desk,
+    pub(crate) folder: tempfile::TempDir,
+    router: Router,
+    gate: Arc<Gate>,
+    key: SigningKey,
+}
+
+/// What one Bundle is made of.
+pub(crate) struct Push {
+    /// The number of the push.
+    pub(crate) number: u64,
+    /// The member id on the Patient; empty for none.
+    pub(crate) member: &'static str,
+    /// The Patient's family name.
+    pub(crate) family: &'static str,
+    /// The status of its one observation.
+    pub(crate) status: &'static str,
+}
+
+impl Default for Push {
+    fn default() -> Push {
+        Push { number: 1, member: "W100", family: "Example", status: "final" }
+    }
+}
+
+impl Push {
+    /// As the house `clinic` assembles it.
+    pub(crate) fn assembled(&self) -> Payload {
+        let decision = |text: String| Decision::Included {
+            resource: Resource::parse(text.into_bytes()).unwrap(),
+            rule: "all".into(),
+            cuts: Vec::new(),
+        };
+        let chart = [self.patient("p1"), self.observation("o1", "p1")];
+        let disclosure = Disclosure { decisions: chart.into_iter().map(decision).collect() };
+        let envelope = Envelope {
+            namespace: NAMESPACE,
+            number: self.number,
+            purpose: Purpose::Payment,
+            recorded: "2026-11-22T10:00:00Z".parse().unwrap(),
+            sender_name: "Clinic",
+            software_version: "0.1.0",
+        };
+        bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &envelope)
+    }
+
+    /// As a stranger writes it, with ids of its own and this key.
+    pub(crate) fn by_hand(&self, key: &str) -> String {
+        let put = |kind: &str, id: &str, text: String| {
+            format!(r#"{{"resource":{text},"request":{{"method":"PUT","url":"{kind}/{id}"}}}}"#)
+        };
+        let patient = put("Patient", "p1", self.patient("p1"));
+        let observation = put("Observation", "o1", self.observation("o1", "p1"));
+        format!(
+            r#"{{"resourceType":"Bundle","identifier":{{"system":"urn:lab","value":"{key}"}},"type":"transaction","entry":[{patient},{observation}]}}"#
+        )
+    }
+
+    fn patient(&self, id: &str) -> String {
+        let coding = r#"{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}"#;
+        let identifier = match self.member {
+            "" => String::new(),
+            member => format!(
+                r#","identifier":[{{"type":{{"coding":[{coding}]}},"system":"urn:plan","value":"{member}"}}]"#
+            ),
+        };
+        format!(
+            r#"{{"resourceType":"Patient","id":"{id}"{identifier},"name":[{{"family":"{}","given":["Ada"]}}],"birthDate":"1980-02-03"}}"#,
+            self.family
+        )
+    }
+
+    fn observation(&self, id: &str, patient: &str) -> String {
+        format!(
+            r#"{{"resourceType":"Observation","id":"{id}","status":"{}","code":{{"text":"weight"}},"subject":{{"reference":"Patient/{patient}"}}}}"#,
+            self.status
+        )
+    }
+}
+
+fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
+    let partner = name.into();
+    let text = Agreement::default_text(&partner, &[Purpose::Payment], &[]);
+    let text = text.replace(r#"unmatched = "hold""#, &format!(r#"unmatched = "{unmatched}""#));
+    let public = PublicFile {
+        name: partner,
+        role: Role::Provider,
+        title: name.into(),
+        base_url: format!("https://{name}.example/fhir"),
+        namespace: namespace.into(),
+        client_id: name.into(),
+        jwks: Value::Null,
+        authority: String::new(),
+        payer_identifiers: Vec::new(),
+        ledger_key: String::new(),
+    };
+    Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
+}
+
+impl Plan {
+    /// The house `clinic` and the stranger `lab` are kept for a person when no member fits;
+    /// the stranger `rival` is refused then.
+    pub(crate) fn open() -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let members = folder.path().join("members.csv");
+        let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
+        std::fs::write(&members, text).unwrap();
+        let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        let senders = [
+            sender("clinic", NAMESPACE, "hold"),
+            sender("lab", "", "hold"),
+            sender("rival", "", "refuse"),
+        ];
+        let senders = senders.into_iter().map(|one| (one.public.name.clone(), one)).collect();
+        Plan::with(folder, house.into(), members, senders)
+    }
+
+    fn with(
+        folder: tempfile::TempDir,
+        house: AnyHouse,
+        members: PathBuf,
+        senders: std::collections::BTreeMap<exchange::PartnerId, Sender>,
+    ) -> Plan {
+        let clock: Arc<dyn Clock> = Arc::new(StandingClock);
+        let setup = Setup {
+            house: "plan".into(),
+            base_url: BASE.into(),
+            version: "0.1.0",
+            senders,
+            members: members.clone(),
+            passed: |_| {},
+        };
+        let road = Arc::new(Road {
+            setup,
+            house,
+            register: Register::new(&members),
+            keys: Keys::waiting(Duration::ZERO),
+            ledger_root: Arc::default(),
+            member_secret: [7; 32],
+            clock: Arc::clone(&clock),
+        });
+        let key = SigningKey::generate().unwrap();
+        let credential = |name: &str| Credential {
+            client_id: name.into(),
+            partner: name.into(),
+            jwks: key.jwks(),
+            scopes: vec!["system/*.cruds".into()],
+        };
+        let credentials = ["clinic", "lab", "rival", "nobody"].map(credential).to_vec();
+        let replay = Arc::new(MemoryReplay::new(Arc::clone(&clock)));
+        let gate = Arc::new(Gate::new(BASE, credentials, [9; 32], replay, clock));
+        let doors = Arc::new(Doors::new(Arc::clone(&road), &gate.token_endpoint()));
+        let router = wire::rest::mount("/fhir", wire::rest::router(doors, Arc::clone(&gate)));
+        let desk = payer::desk::Desk::new(Arc::clone(&road), Vec::new());
+        Plan { road, desk, folder, router, gate, key }
+    }
+
+    async fn token(&self, client: &str, scope: &str) -> String {
+        let now = StandingClock.now().as_second();
+        let claims = json!({
+            "iss": client, "sub": client, "aud": self.gate.token_endpoint(),
+            "iat": now, "exp": now + 240, "jti": uuid::Uuid::now_v7().to_string(),
+        });
+        let form = wire::urlencoded::encode([
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &self.key.sign(&claims).unwrap()),
+        ]);
+        let answer = self.gate.token(form.as_bytes()).await;
+        let told: Value = serde_json::from_slice(&answer.body).unwrap();
+        format!("Bearer {}", told["access_token"].as_str().unwrap())
+    }
+
+    /// Posts a body as this partner.
+    pub(crate) async fn post(&self, client: &str, body: impl Into<Bytes>) -> Response<Bytes> {
+        self.post_with(client, "system/*.cruds", body).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        client: &str,
+        scope: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        let request = Request::post("/fhir")
+            .header("authorization", self.token(client, scope).await)
+            .header("content-type", "application/fhir+json");
+        self.ask(request.body(Body::from(body.into())).unwrap()).await
+    }
+
+    /// Gets a path, or an absolute URL of the plan's, as this partner.
+    pub(crate) async fn get(&self, client: &str, path: &str) -> Response<Bytes> {
+        let path = path.strip_prefix("https://plan.example").unwrap_or(path);
+        let token = self.token(client, "system/*.cruds").await;
+        let request = Request::get(path).header("authorization", token);
+        self.ask(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Response<Bytes> {
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// The submissions, waiting ones first.
+    pub(crate) async fn list(&self) -> Vec<Row> {
+        let command = Command::List { states: Vec::new(), limit: None };
+        match self.desk.command(command).await.unwrap() {
+            Reply::Listed { rows, .. } => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One submission in full.
+    pub(crate) async fn show(&self, id: &str) -> Box<Shown> {
+        match self.desk.command(Command::Show { id: id.into(), page: false }).await.unwrap() {
+            Reply::Shown(shown) => shown,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The issue of the only submission that was not filed, and what the ledger says of it.
+    pub(crate) async fn told(&self) -> (Issue, String) {
+        let row = self.list().await.into_iter().find(|row| !row.issues.is_empty()).unwrap();
+        let shown = self.show(&row.id).await;
+        assert_eq!(shown.row.issues, row.issues, "list and show say the same");
+        (row.issues[0].issue.clone(), shown.timeline.last().unwrap().what.clone())
+    }
+}
+
+pub(crate) fn who() -> Who {
+    Who { name: "Robin".into(), role: "staff".into(), why: "the card was checked".into() }
+}
+
+/// Checks that an answer says an issue, in the words that `Issue::outcome` has for it, and gives it.
+pub(crate) fn says(answer: &Response<Bytes>, code: Code) -> Issue {
+    let row = code.row();
+    let outcome: Value = serde_json::from_slice(answer.body()).unwrap();
+    let told = &outcome["issue"][0];
+    assert_eq!(told["details"]["coding"][0]["code"], row.slug, "{outcome}");
+    assert_eq!(answer.status().as_u16(), row.status, "{}", row.slug);
+    let retry = answer.headers().get("retry-after").map(|it| it.to_str().unwrap().to_owned());
+    if let Some(seconds) = row.retry_after {
+        assert_eq!(retry, Some(seconds.to_string()), "{}", row.slug);
+    }
+    let mut issue = Issue::new(code, told["details"]["text"].as_str().unwrap());
+    issue.expression = told["expression"][0].as_str().map(str::to_owned);
+    let words = told["diagnostics"].as_str().unwrap();
+    let who_and_next = format!("Who acts: {}. Next: {}.", row.actor, row.next);
+    assert!(words.starts_with(&who_and_next), "{words}");
+    issue
+}

@@ -1,0 +1,138 @@
+//! Goal: what is wrong with a chart, or with the EHR it lies in, stops the push before its payer is
+//! asked for anything but its versions.
+
+use crate::hospital::{
+    COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, not_sent, searchset, status, untrusted,
+};
+use exchange::{Code, Purpose};
+
+fn in_progress() -> Told {
+    status(200, ENCOUNTER.replace("finished", "in-progress"))
+}
+
+fn anothers() -> Told {
+    status(200, searchset(&[&COVERAGE.replace("99001", "99002")]))
+}
+
+fn none() -> Told {
+    status(200, searchset(&[]))
+}
+
+fn fewer() -> Told {
+    status(200, searchset(&[]).replace(r#""total":0"#, r#""total":3"#))
+}
+
+fn circle() -> Told {
+    let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/Coverage?page=2"}}],"total""#);
+    status(200, searchset(&[]).replace(r#""total""#, &next))
+}
+
+fn elsewhere() -> Told {
+    let next = r#""link":[{"relation":"next","url":"https://other.example/"}],"total""#;
+    status(200, searchset(&[]).replace(r#""total""#, next))
+}
+
+#[tokio::test]
+async fn a_trigger_that_concerns_nobody_yet_says_why() {
+    let encounter = format!("GET {EHR}/Encounter/e1");
+    let coverage = format!("GET {EHR}/Coverage");
+    let (encounter, coverage) = (encounter.as_str(), coverage.as_str());
+    let token = format!("POST {EHR}/token");
+    let all = format!("GET {EHR}/");
+    let table: &[(&str, &str, Fault, &str, Code)] = &[
+        ("no such encounter", encounter, || status(404, ""), "held", Code::EncounterUnknown),
+        ("a visit that goes on", encounter, in_progress, "held", Code::EncounterUnfinished),
+        ("no coverage", coverage, none, "held", Code::CoverageMissing),
+        ("another plan's coverage", coverage, anothers, "held", Code::PayerUnmapped),
+        ("the EHR is away", encounter, not_sent, "due", Code::SourceUnreachable),
+        ("the EHR is overloaded", coverage, || status(429, ""), "due", Code::SourceUnreachable),
+        ("the EHR stumbles", coverage, || status(500, ""), "due", Code::SourceUnreachable),
+        ("its sign-in is away", &token, not_sent, "due", Code::SourceUnreachable),
+        ("its sign-in refuses", &token, || status(401, "{}"), "held", Code::SourceRefused),
+        ("its certificate is another's", &all, untrusted, "held", Code::SourceRefused),
+        ("not allowed", coverage, || status(403, ""), "held", Code::SourceRefused),
+        ("no JSON", coverage, || status(200, "<html>"), "held", Code::SourceUnreadable),
+        ("no searchset", coverage, || status(200, ENCOUNTER), "held", Code::SourceUnreadable),
+        ("an odd status", coverage, || status(302, ""), "held", Code::SourceUnreadable),
+        ("fewer than its total", coverage, fewer, "held", Code::SourceUnreadable),
+        ("pages without end", coverage, circle, "held", Code::SourceUnreadable),
+        ("a next page elsewhere", coverage, elsewhere, "held", Code::SourceUnreadable),
+        ("another resource", encounter, || status(200, COVERAGE), "held", Code::SourceUnreadable),
+    ];
+    for (case, place, told, state, code) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(place, *told);
+        hospital.push().await;
+        let issue = hospital.waits(case, state, *code).await;
+        let explained = match hospital.explain().await {
+            Ok((payers, issues)) => {
+                assert!(payers.is_empty(), "{case}");
+                issues.first().map(|words| words.issue.clone())
+            }
+            Err(issue) => Some(issue),
+        };
+        assert_eq!(explained, Some(issue), "{case}: explain says the same");
+        let asked = hospital.network.asked();
+        assert!(!asked.iter().any(|line| line.contains("plan.example")), "{case}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_purpose_that_was_not_agreed_stops_the_push() {
+    let hospital = Hospital::open();
+    hospital.push_for("e1", Some(Purpose::Treatment)).await;
+    let issue = hospital.waits("treatment", "held", Code::PurposeNotAgreed).await;
+    assert!(issue.detail.contains("TREAT"), "{}", issue.detail);
+}
+
+#[tokio::test]
+async fn a_chart_that_breaks_off_behind_the_door_stops_the_push_of_that_payer() {
+    let table: [(&str, Fault, &str, Code); 3] = [
+        ("away", not_sent, "due", Code::SourceUnreachable),
+        ("not allowed", || status(403, ""), "held", Code::SourceRefused),
+        ("cut short", || status(200, "{"), "held", Code::SourceUnreadable),
+    ];
+    for (case, told, state, code) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&format!("GET {EHR}/Observation"), told);
+        hospital.push().await;
+        hospital.waits(case, state, code).await;
+        hospital.network.mend();
+        hospital.clock.advance(1);
+        if state == "held" {
+            let id = hospital.work().await[0].id.clone();
+            let release = crate::desk::release(&id);
+            hospital.command(release).await.unwrap();
+        }
+        assert_eq!(hospital.work().await[0].state, "settled", "{case}: it goes on when mended");
+    }
+}
+
+#[tokio::test]
+async fn without_its_restrictions_a_house_sends_nothing() {
+    let hospital = Hospital::open();
+    std::fs::remove_file(hospital.folder.path().join("restrictions.toml")).unwrap();
+    hospital.push().await;
+    let missing = hospital.waits("no table", "held", Code::RestrictionsUnreadable).await;
+    assert_eq!(hospital.explain().await.unwrap_err(), missing);
+    hospital.restrict("[[restriction]]\nsubject = 7\n");
+    let id = hospital.work().await[0].id.clone();
+    hospital.command(crate::desk::release(&id)).await.unwrap();
+    hospital.waits("a damaged table", "held", Code::RestrictionsUnreadable).await;
+    assert!(hospital.network.sent_nothing());
+}
+
+#[tokio::test]
+async fn what_may_not_travel_at_all_ends_as_withheld() {
+    let hospital = Hospital::open();
+    hospital.restrict("[[restriction]]\nsubject = \"Patient/p1\"\nreason = \"self-pay\"\n");
+    hospital.push().await;
+    let rows = hospital.work().await;
+    assert_eq!((rows[0].state.as_str(), rows[0].resources), ("withheld", 0));
+    let told = &rows[0].issues[0].issue;
+    assert_eq!(told.code, Code::AllWithheld);
+    let shown = hospital.show(&rows[0].id).await;
+    let line = format!("nothing may travel: {}", told.detail);
+    assert!(shown.timeline.iter().any(|row| row.what == line), "{:?}", shown.timeline);
+    assert!(hospital.network.sent_nothing());
+}

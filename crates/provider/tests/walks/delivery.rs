@@ -1,0 +1,84 @@
+//! Goal: each answer to a push leads to one next step, which list, show and the ledger agree on.
+
+use crate::desk::release;
+use crate::hospital::{Fault, Hospital, PLAN, SENT, Told, not_sent, status, untrusted};
+use bytes::Bytes;
+use exchange::{Code, Issue};
+use http::Response;
+
+fn refuses() -> Told {
+    status(422, Issue::outcome([&Issue::new(Code::MemberUnknown, "no such member")]))
+}
+
+fn took() -> Told {
+    let answer = Response::builder().status(202).header("content-location", "/fhir/status/1");
+    Ok(answer.body(Bytes::new()).unwrap())
+}
+
+fn asks_elsewhere() -> Told {
+    let answer = Response::builder().status(202).header("content-location", "https://x.example/1");
+    Ok(answer.body(Bytes::new()).unwrap())
+}
+
+#[tokio::test]
+async fn each_answer_leads_to_its_next_step() {
+    let table: &[(&str, Fault, &str, Code)] = &[
+        ("too large", || status(413, ""), "held", Code::PayloadTooLarge),
+        ("malformed", || status(400, ""), "held", Code::PayerRefused),
+        ("no such door", || status(404, ""), "held", Code::CapabilityMissing),
+        ("another version", || status(415, ""), "held", Code::VersionMismatch),
+        ("a web page", || status(200, "<html>"), "held", Code::AnswerUnreadable),
+        ("taken, no place to ask", || status(202, ""), "held", Code::AnswerUnreadable),
+        ("taken, a place elsewhere", asks_elsewhere, "held", Code::AnswerUnreadable),
+        ("a new token is refused too", || status(401, ""), "held", Code::SignInRefused),
+        ("another's certificate", untrusted, "held", Code::PayerUntrusted),
+        ("down", || status(503, ""), "due", Code::PayerUnreachable),
+        ("no connection", not_sent, "due", Code::PayerUnreachable),
+    ];
+    for (case, told, state, code) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(SENT, *told);
+        hospital.push().await;
+        hospital.waits(case, state, *code).await;
+        hospital.network.mend();
+        hospital.clock.advance(2);
+        if *state == "held" {
+            let id = hospital.work().await[0].id.clone();
+            hospital.command(release(&id)).await.unwrap();
+        }
+        let rows = hospital.work().await;
+        assert_eq!(rows[0].state, "settled", "{case}: it goes on when mended: {:?}", rows[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_ends_the_push_in_the_payers_code() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT, refuses);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "refused");
+    assert_eq!(rows[0].issues[0].issue.code, Code::MemberUnknown);
+    let shown = hospital.show(&rows[0].id).await;
+    assert!(shown.timeline.iter().any(|row| row.what == "refused by the payer: member-unknown"));
+    let told = shown.acknowledgement.unwrap().to_string();
+    assert!(told.contains("member-unknown"), "{told}");
+    let issue = hospital.command(release(&rows[0].id)).await.unwrap_err();
+    assert_eq!(issue.code, Code::NotWaiting);
+}
+
+#[tokio::test]
+async fn what_is_not_settled_in_time_is_a_persons_work() {
+    let table: [(&str, String, Fault); 3] = [
+        ("the door stays shut", format!("GET {PLAN}/$versions"), not_sent),
+        ("no answer to the push", SENT.to_owned(), not_sent),
+        ("taken, and never settled", SENT.to_owned(), took),
+    ];
+    for (case, place, told) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&place, told);
+        hospital.network.spoil(&format!("GET {PLAN}/status/1"), || status(202, ""));
+        assert_eq!(hospital.push().await[0].state, "due", "{case}");
+        hospital.clock.advance(80);
+        hospital.waits(case, "held", Code::DeadlinePassed).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! Goal: the hospital's people are told what can be done, and why not.
+
+use crate::hospital::{Fault, Hospital, PLAN, not_sent, untrusted, who};
+use exchange::Code;
+use exchange::desk::{Command, Reply};
+
+pub(crate) fn release(id: &str) -> Command {
+    Command::Release { id: id.into(), who: who(), member: None }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_the_reason() {
+    let hospital = Hospital::open();
+    let rows = hospital.push().await;
+    let (id, state) = (rows[0].id.clone(), rows[0].state.as_str());
+    assert_eq!(state, "settled");
+    let trigger = id.split('.').next().unwrap().to_owned();
+    let withdraw = |id: &str| Command::Withdraw { id: id.into(), who: who(), wait: 0 };
+    let push = |encounter: &str| Command::Push {
+        encounter: encounter.into(),
+        purpose: None,
+        who: who(),
+        wait: 0,
+    };
+    let member = Some(exchange::Phi("W100".to_owned()));
+    let named = Command::Release { id: id.clone(), who: who(), member };
+    let nothing = Command::Find { record_number: None, date: None, who: who() };
+    let table = [
+        ("nothing has this id", release("none"), Code::PushUnknown),
+        ("it is settled", release(&id), Code::NotWaiting),
+        ("a trigger is no push", withdraw(&trigger), Code::CommandInvalid),
+        ("an id that is none", push("two words"), Code::CommandInvalid),
+        ("a payer's option", named, Code::CommandInvalid),
+        ("a search for nothing", nothing, Code::CommandInvalid),
+    ];
+    for (case, command, code) in table {
+        assert_eq!(hospital.command(command).await.unwrap_err().code, code, "{case}");
+    }
+    hospital.command(withdraw(&id)).await.unwrap();
+    let again = hospital.command(withdraw(&id)).await.unwrap_err();
+    assert_eq!(again.code, Code::NotWaiting, "withdrawn already");
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_before_it_was_sent_is_never_sent() {
+    let table: [(&str, &str, Fault); 2] = [
+        ("while it waits for a clock", "due", not_sent),
+        ("while it waits for a person", "held", untrusted),
+    ];
+    for (case, state, told) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&format!("GET {PLAN}/$versions"), told);
+        let row = hospital.push().await.remove(0);
+        assert_eq!(row.state, state, "{case}");
+        hospital.network.mend();
+        let withdraw = Command::Withdraw { id: row.id.clone(), who: who(), wait: 0 };
+        hospital.command(withdraw).await.unwrap();
+        hospital.clock.advance(2);
+        let rows = hospital.work().await;
+        let (taken_back, others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|one| one.id == row.id);
+        assert_eq!(taken_back[0].state, "superseded", "{case}");
+        assert_eq!(others[0].state, "withheld", "{case}: there is nothing to take back");
+        assert_eq!(others[0].issues[0].issue.code, Code::AllWithheld, "{case}");
+        let released = hospital.command(release(&row.id)).await;
+        assert_eq!(released.unwrap_err().code, Code::NotWaiting, "{case}");
+        assert!(hospital.network.sent_nothing(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_push_whose_payer_left_the_configuration_is_a_persons_work() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {PLAN}/$versions"), not_sent);
+    assert_eq!(hospital.push().await[0].state, "due");
+    hospital.clock.advance(1);
+    let hospital = hospital.without_payers();
+    let issue = hospital.waits("no such payer", "held", Code::PartnerUnknown).await;
+    assert!(issue.detail.contains("sunrise"), "{}", issue.detail);
+}
+
+#[tokio::test]
+async fn check_finds_nothing_where_nothing_would_stop_a_push() {
+    let hospital = Hospital::open();
+    let Reply::Checked { lines } = hospital.command(Command::Check {}).await.unwrap() else {
+        panic!("check is answered with lines")
+    };
+    let found: Vec<_> =
+        lines.iter().map(|line| (line.what.as_str(), line.issue.is_none())).collect();
+    assert_eq!(
+        found,
+        [
+            ("source: sign-in and search", true),
+            ("payer sunrise: door", true),
+            ("payer sunrise: sign-in", true),
+            ("restrictions", true),
+        ]
+    );
+}

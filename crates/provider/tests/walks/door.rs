@@ -1,0 +1,65 @@
+//! Goal: no chart is opened before the payer's door is known to be the right one.
+
+use crate::hospital::{EHR, Fault, Hospital, PLAN, Told, not_sent, statement, status, untrusted};
+use exchange::Code;
+use exchange::desk::{Command, Reply};
+
+fn r5() -> Told {
+    status(200, r#"{"versions":["5.0"],"default":"5.0"}"#)
+}
+
+fn r3() -> Told {
+    status(200, statement("transaction").replace("4.0.1", "3.0.2"))
+}
+
+#[tokio::test]
+async fn a_door_that_is_not_the_right_one_says_why() {
+    let versions = format!("GET {PLAN}/$versions");
+    let metadata = format!("GET {PLAN}/metadata");
+    let (versions, metadata) = (versions.as_str(), metadata.as_str());
+    let token = format!("POST {PLAN}/token");
+    let table: &[(&str, &str, Fault, &str, Code)] = &[
+        ("nobody there", versions, not_sent, "due", Code::PayerUnreachable),
+        ("another's certificate", versions, untrusted, "held", Code::PayerUntrusted),
+        ("another version", versions, r5, "held", Code::VersionMismatch),
+        ("no versions", versions, || status(404, ""), "held", Code::VersionMismatch),
+        ("another version's statement", metadata, r3, "held", Code::VersionMismatch),
+        ("a web page", metadata, || status(200, "<p>"), "held", Code::VersionMismatch),
+        (
+            "no transactions",
+            metadata,
+            || status(200, statement("batch")),
+            "held",
+            Code::CapabilityMissing,
+        ),
+    ];
+    for (case, place, told, state, code) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(place, *told);
+        hospital.push().await;
+        let issue = hospital.waits(case, state, *code).await;
+        let looked = hospital.network.asked();
+        assert!(
+            !looked.iter().any(|line| line.starts_with(&format!("GET {EHR}/Observation"))),
+            "{case}: the chart stays shut: {looked:?}"
+        );
+
+        let (payers, issues) = hospital.explain().await.unwrap();
+        assert!(issues.is_empty(), "{case}");
+        assert_eq!(payers[0].door.as_ref().unwrap_err().issue, issue, "{case}: explain");
+        assert!(payers[0].decisions.is_empty(), "{case}: nothing was looked at");
+        let opened = |line: &String| line.starts_with(&format!("GET {EHR}/Observation"));
+        assert!(!hospital.network.asked().iter().any(opened), "{case}: explain opens no chart");
+
+        let Reply::Checked { lines } = hospital.command(Command::Check {}).await.unwrap() else {
+            panic!("check is answered with lines")
+        };
+        let door = lines.iter().find(|line| line.what == "payer sunrise: door").unwrap();
+        assert_eq!(door.issue.as_ref().unwrap().issue, issue, "{case}: check");
+    }
+
+    let hospital = Hospital::open();
+    hospital.network.spoil(&token, || status(401, r#"{"error":"invalid_client"}"#));
+    hospital.push().await;
+    hospital.waits("a credential nobody knows", "held", Code::SignInRefused).await;
+}

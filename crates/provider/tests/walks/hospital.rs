@@ -1,0 +1,341 @@
+//! What the tests share: a hospital with one finished encounter of one patient, who is a member of
+//! one plan; a network in memory; a clock that moves when told.
+
+use bytes::Bytes;
+use exchange::agreement::{PayerIdentifier, Terms, default_value_set};
+use exchange::desk::{Command, Explained, IssueWords, Reply, Row, Shown};
+use exchange::partner::{PublicFile, Role};
+use exchange::{Agreement, Code, Issue, PartnerId, Purpose, Who};
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use provider::desk::Desk;
+use provider::directory::pinned::Pinned;
+use provider::road::Road;
+use provider::route::Doors;
+use provider::setup::{Payer, Setup};
+use provider::source::chart::Charts;
+use provider::source::ehr::Ehr;
+use provider::worker;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use store::{AnyHouse, SqliteHouse};
+use tokio::sync::Notify;
+use wire::{BoxFuture, Clock, FhirClient, SigningKey, SmartClient, Transport, TransportError};
+
+pub(crate) const EHR: &str = "https://ehr.example/fhir";
+pub(crate) const PLAN: &str = "https://plan.example/fhir";
+/// The request that carries a push.
+pub(crate) const SENT: &str = "POST https://plan.example/fhir ";
+
+/// What a place of the network answers.
+pub(crate) type Told = Result<Response<Bytes>, TransportError>;
+/// A way in which a place of the network goes wrong.
+pub(crate) type Fault = fn() -> Told;
+
+pub(crate) fn status(status: u16, body: impl Into<Bytes>) -> Told {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    Ok(answer)
+}
+
+pub(crate) fn not_sent() -> Told {
+    Err(TransportError::NotSent("planted".into()))
+}
+
+pub(crate) fn untrusted() -> Told {
+    Err(TransportError::Untrusted("planted".into()))
+}
+
+/// Answers of the places that a test has spoilt, by how their URL begins; all others are in order.
+type Spoilt = Vec<(String, Fault)>;
+
+pub(crate) struct Network {
+    spoilt: Mutex<Spoilt>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Network {
+    /// From now on, requests (`METHOD url `) that begin so are answered so.
+    pub(crate) fn spoil(&self, begins: &str, told: Fault) {
+        self.spoilt.lock().unwrap().push((begins.to_owned(), told));
+    }
+
+    /// Everything is in order again.
+    pub(crate) fn mend(&self) {
+        self.spoilt.lock().unwrap().clear();
+    }
+
+    /// `METHOD url` of every request so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// No push has reached the plan.
+    pub(crate) fn sent_nothing(&self) -> bool {
+        self.asked().iter().all(|line| line != SENT.trim_end())
+    }
+
+    fn answer(&self, request: &Request<Bytes>) -> Told {
+        let line = format!("{} {}", request.method(), request.uri());
+        self.asked.lock().unwrap().push(line.clone());
+        let spoilt = self.spoilt.lock().unwrap();
+        let ended = format!("{line} ");
+        if let Some((_, told)) = spoilt.iter().find(|(begins, _)| ended.starts_with(begins)) {
+            return told();
+        }
+        let (path, query) = match line.strip_prefix(&format!("GET {EHR}/")) {
+            Some(rest) => rest.split_once('?').unwrap_or((rest, "")),
+            None => return plan(&line, request.body()),
+        };
+        chart(path, query)
+    }
+}
+
+impl Transport for Network {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Told> {
+        Box::pin(async move { self.answer(&request) })
+    }
+}
+
+pub(crate) const ENCOUNTER: &str = r#"{"resourceType":"Encounter","id":"e1","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/p1"},"period":{"start":"2026-11-20T09:00:00Z","end":"2026-11-20T10:00:00Z"}}"#;
+pub(crate) const COVERAGE: &str = r#"{"resourceType":"Coverage","id":"c1","status":"active","subscriberId":"W100","beneficiary":{"reference":"Patient/p1"},"payor":[{"identifier":{"system":"urn:naic","value":"99001"}}]}"#;
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Example","given":["Ada"]}],"birthDate":"1980-02-03"}"#;
+const WEIGHT: &str = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"weight"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}"#;
+
+pub(crate) fn searchset(resources: &[&str]) -> String {
+    let entries: Vec<String> =
+        resources.iter().map(|text| format!(r#"{{"resource":{text}}}"#)).collect();
+    let total = resources.len();
+    let entries = entries.join(",");
+    format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"entry":[{entries}]}}"#)
+}
+
+/// The chart of a proper EHR.
+fn chart(path: &str, query: &str) -> Told {
+    match (path, query.contains("_id=none")) {
+        ("Encounter/e1", _) => status(200, ENCOUNTER),
+        ("Patient/p1", _) => status(200, PATIENT),
+        ("Coverage", _) => status(200, searchset(&[COVERAGE])),
+        ("Observation", _) => status(200, searchset(&[WEIGHT])),
+        (".well-known/smart-configuration", _) => {
+            status(200, json!({ "token_endpoint": format!("{EHR}/token") }).to_string())
+        }
+        (path, _) if path.contains('/') => status(404, ""),
+        _ => status(200, searchset(&[])),
+    }
+}
+
+/// The door of a proper plan: it files whatever it is given.
+fn plan(line: &str, body: &Bytes) -> Told {
+    if line.starts_with("POST") && line.ends_with("/token") {
+        let token = json!({ "access_token": "t", "token_type": "bearer", "expires_in": 300 });
+        return status(200, token.to_string());
+    }
+    match line.strip_prefix(&format!("GET {PLAN}")) {
+        Some("/metadata") => status(200, statement("transaction")),
+        Some("/$versions") => status(200, r#"{"versions":["4.0"],"default":"4.0"}"#),
+        Some("/.well-known/smart-configuration") => {
+            status(200, json!({ "token_endpoint": format!("{PLAN}/token") }).to_string())
+        }
+        Some(_) => status(200, searchset(&[])),
+        None => {
+            let sent: Value = serde_json::from_slice(body).unwrap();
+            let filed = json!({ "response": { "status": "201 Created" } });
+            let entries = vec![filed; sent["entry"].as_array().unwrap().len()];
+            let answer = json!({ "resourceType": "Bundle", "type": "transaction-response",
+                "entry": entries });
+            status(200, answer.to_string())
+        }
+    }
+}
+
+pub(crate) fn statement(interaction: &str) -> String {
+    json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "rest": [{ "interaction": [{ "code": interaction }] }] })
+    .to_string()
+}
+
+pub(crate) struct SetClock(Mutex<Timestamp>);
+
+impl SetClock {
+    pub(crate) fn advance(&self, hours: i64) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.checked_add(SignedDuration::from_hours(hours)).unwrap();
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A hospital at work.
+pub(crate) struct Hospital {
+    pub(crate) network: Arc<Network>,
+    pub(crate) clock: Arc<SetClock>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) desk: Desk,
+    house: AnyHouse,
+    road: Arc<Road>,
+}
+
+impl Hospital {
+    pub(crate) fn open() -> Hospital {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("restrictions.toml"), "").unwrap();
+        let house = SqliteHouse::open(&folder.path().join("store"), &"clinic".into()).unwrap();
+        let network = Arc::new(Network { spoilt: Mutex::default(), asked: Mutex::default() });
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let clock = Arc::new(SetClock(Mutex::new(now)));
+        let house = AnyHouse::from(house);
+        let (road, desk) = wire_up(&house, &network, &clock, folder.path(), &["sunrise"]);
+        Hospital { network, clock, folder, desk, house, road }
+    }
+
+    /// The same house, started anew without any payer in its configuration.
+    pub(crate) fn without_payers(self) -> Hospital {
+        let folder = self.folder.path();
+        let (road, desk) = wire_up(&self.house, &self.network, &self.clock, folder, &[]);
+        Hospital { road, desk, ..self }
+    }
+
+    /// Replaces the table of restrictions.
+    pub(crate) fn restrict(&self, text: &str) {
+        std::fs::write(self.folder.path().join("restrictions.toml"), text).unwrap();
+    }
+
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        self.desk.command(command).await
+    }
+
+    /// Pushes the encounter, walks until nothing is due, and gives the rows, waiting ones first.
+    pub(crate) async fn push(&self) -> Vec<Row> {
+        self.push_for("e1", None).await
+    }
+
+    pub(crate) async fn push_for(&self, encounter: &str, purpose: Option<Purpose>) -> Vec<Row> {
+        let encounter = encounter.to_owned();
+        let push = Command::Push { encounter, purpose, who: who(), wait: 0 };
+        self.command(push).await.unwrap();
+        self.work().await
+    }
+
+    /// Walks until nothing is due.
+    pub(crate) async fn work(&self) -> Vec<Row> {
+        worker::run_until_idle(&self.road).await;
+        match self.command(Command::List { states: vec![], limit: None }).await.unwrap() {
+            Reply::Listed { rows, .. } => rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn show(&self, id: &str) -> Box<Shown> {
+        match self.command(Command::Show { id: id.into(), page: false }).await.unwrap() {
+            Reply::Shown(shown) => shown,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What explain says of the encounter as a whole, and of each payer.
+    pub(crate) async fn explain(&self) -> Result<(Vec<Explained>, Vec<IssueWords>), Issue> {
+        let explain = Command::Explain { encounter: "e1".into(), purpose: None, who: who() };
+        match self.command(explain).await? {
+            Reply::Explained { payers, issues } => Ok((payers, issues)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Checks that exactly one row waits, as `state`, for this reason; that show and the ledger
+    /// say the same; and gives the issue.
+    pub(crate) async fn waits(&self, case: &str, state: &str, code: Code) -> Issue {
+        let rows = self.work().await;
+        let row = rows.first().unwrap_or_else(|| panic!("{case}: nothing is there"));
+        let told = row.issues.first().unwrap_or_else(|| panic!("{case}: {row:?}"));
+        assert_eq!((row.state.as_str(), told.issue.code), (state, code), "{case}: {row:?}");
+        assert_eq!((told.who_acts.as_str(), told.next.as_str()), words(code), "{case}");
+        let shown = self.show(&row.id).await;
+        assert_eq!(shown.row.issues, row.issues, "{case}: show");
+        let line = &shown.timeline.last().unwrap().what;
+        let row = code.row();
+        let said = line.contains(row.slug) || line.contains(row.title);
+        assert!(said, "{case}: the ledger says {line}");
+        told.issue.clone()
+    }
+}
+
+fn words(code: Code) -> (&'static str, &'static str) {
+    let actor = match code.row().actor {
+        exchange::Actor::Provider => "the provider",
+        exchange::Actor::Payer => "the payer",
+        exchange::Actor::Sender => "the sender of the request",
+        exchange::Actor::Operator => "whoever runs this house",
+        exchange::Actor::Nobody => "nobody",
+    };
+    (actor, code.row().next)
+}
+
+fn wire_up(
+    house: &AnyHouse,
+    network: &Arc<Network>,
+    clock: &Arc<SetClock>,
+    folder: &std::path::Path,
+    payers: &[&str],
+) -> (Arc<Road>, Desk) {
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let client = |base: &str| {
+        let transport: Arc<dyn Transport> = Arc::clone(network) as _;
+        let key = SigningKey::generate().unwrap().to_pem();
+        let scope = "system/*.cruds".to_owned();
+        let (at, clock) = (Arc::clone(&transport), Arc::clone(&clock));
+        let sign_in = SmartClient::new(at, base, "clinic", &key, scope, clock).unwrap();
+        Arc::new(FhirClient::new(base, transport, Some(sign_in)))
+    };
+    let payers: BTreeMap<PartnerId, Payer> =
+        payers.iter().map(|name| (PartnerId::from(*name), payer(name, client(PLAN)))).collect();
+    let endpoints = payers.keys().map(|name| (name.clone(), PLAN.to_owned())).collect();
+    let setup = Setup {
+        house: "clinic".into(),
+        title: "Clinic".into(),
+        namespace: "https://clinic.example/handover".into(),
+        version: "0.1.0",
+        payers,
+        restrictions: folder.join("restrictions.toml"),
+        passed: |_| {},
+    };
+    let road = Arc::new(Road {
+        setup,
+        house: house.clone(),
+        charts: Charts::new(Arc::new(Ehr::new(client(EHR)))),
+        directory: Arc::new(Pinned(endpoints)),
+        doors: Doors::default(),
+        clock,
+        changed: Arc::new(Notify::new()),
+    });
+    let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
+    (road, desk)
+}
+
+fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
+    let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: "99001".into() };
+    let text = Agreement::default_text(&name.into(), &[Purpose::Payment], &[identifier]);
+    let public = PublicFile {
+        name: name.into(),
+        role: Role::Payer,
+        title: name.into(),
+        base_url: PLAN.into(),
+        namespace: String::new(),
+        client_id: name.into(),
+        jwks: Value::Null,
+        authority: String::new(),
+        payer_identifiers: Vec::new(),
+        ledger_key: String::new(),
+    };
+    let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
+    Payer { public, terms, client }
+}
+
+pub(crate) fn who() -> Who {
+    Who { name: "Robin".into(), role: "staff".into(), why: "asked for by hand".into() }
+}

@@ -1,0 +1,13 @@
+//! Goal: whatever keeps a push from its payer is told in the same words by list, show, explain and
+//! the ledger, and waits for a person exactly when only a person helps.
+//!
+//! How: a hospital on a file; its EHR and its payer's door are a network in memory, spoilt in one
+//! place per row.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod chart;
+mod delivery;
+mod desk;
+mod door;
+mod hospital;
