@@ -55,3 +55,10 @@ pub const DEMO_STOP_MAX: Duration = Duration::from_secs(10);
 /// Patients of each hospital in the demo, unless told otherwise: enough for a story, few enough
 /// to read.
 pub const DEMO_PATIENTS: usize = 4;
+
+/// A list of due pushes that has not changed for so long rests: what is left waits for a plan's
+/// person, or behind such a push of the same patient.
+pub const DEMO_QUIET: Duration = Duration::from_millis(1_500);
+
+/// The demo waits for a plan's late word only when that comes this soon after the beginning.
+pub const DEMO_STORY_MAX: Duration = Duration::from_secs(12);

@@ -2,7 +2,8 @@
 //!
 //! Comes in   a push that a person takes back.
 //! Goes out   a push of deletions, a revision of the same dossier with a number of its own.
-//! Never      deletes what another dossier of the same patient and payer has sent as well.
+//! Never      deletes what another dossier of the same patient and payer has sent as well, or what
+//!            is no patient's: another patient's records at the payer may refer to it.
 //!
 //! Why a push and not a message: it needs the same order, retries, proof and acknowledgement.
 
@@ -15,6 +16,20 @@ use exchange::id::derived_id;
 use exchange::{Code, Dossier, Issue, Push, Trigger};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
+
+/// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
+/// and with what says nothing of a patient whose records are gone; and whether records of other
+/// patients refer to one could be seen here only until their next push.
+const NOBODYS: [&str; 8] = [
+    "Endpoint",
+    "HealthcareService",
+    "Location",
+    "Medication",
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+    "Substance",
+];
 
 type Records = BTreeSet<(String, String)>;
 
@@ -70,10 +85,11 @@ impl Road {
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
 
-    /// The records a push put at the payer, its own Provenance aside.
+    /// The patient's records a push put at the payer, its own Provenance aside.
     async fn records(&self, push: &Push) -> Result<Records, Fault> {
         let contents = self.contents(push).await?.into_iter();
         let put = contents.filter(|one| one.digest.is_some() && one.kind != "Provenance");
+        let put = put.filter(|one| !NOBODYS.contains(&one.kind.as_str()));
         Ok(put.map(|one| (one.kind, one.id)).collect())
     }
 

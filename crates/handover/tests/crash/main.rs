@@ -1,0 +1,14 @@
+//! Goal: whatever happens to a house, its records are those of a day on which nothing happened.
+//!
+//! How: both houses are real processes of the program, on loopback, over TLS. They are ended by
+//! SIGKILL, lied to by their partners, pushed by many at once, and their folders are tampered with.
+//! Then what lies in the folders is compared with what should.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod day;
+mod outcome;
+mod points;
