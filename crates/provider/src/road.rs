@@ -413,11 +413,12 @@ fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fa
     waiting.into_iter().try_for_each(|(row, _)| turn.supersede(row))
 }
 
-/// The dossier's latest revision, where it stands and holds the same. One that was refused or
-/// taken back does not stand: the same content may go again.
+/// The dossier's latest revision, where it stands and holds the same. One that was refused, taken
+/// back or overtaken does not stand: the same content may go again.
 pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
-    let stands = !matches!(push.state, State::Refused) && push.withdrawn_by.is_none();
+    let ended = matches!(push.state, State::Refused | State::Superseded);
+    let stands = !ended && push.withdrawn_by.is_none();
     (stands && made.digest == shaped.digest).then(|| made.push.clone())
 }

@@ -134,7 +134,7 @@ pub fn row(push: &Push, at: Timestamp) -> Work {
     Work {
         id: push.walk.to_string(),
         kind: WorkKind::Push,
-        lane: push.dossier.lane(),
+        lane: lane(push),
         partner: Some(push.dossier.payer.clone()),
         dossier: Some(push.dossier.key()),
         trigger: Some(push.trigger.to_string()),
@@ -143,6 +143,16 @@ pub fn row(push: &Push, at: Timestamp) -> Work {
         state: push.state_word().to_owned(),
         due: push.due(at),
         body: serde_json::to_vec(push).unwrap_or_default(),
+    }
+}
+
+/// What it may not overtake. A push that the payer has taken stands aside while it is asked for:
+/// its number is with the payer and decides there what is older, and the person whom it waits for
+/// may take days. What comes after it, a withdrawal above all, must not wait as long.
+fn lane(push: &Push) -> String {
+    match push.state {
+        State::Due { next: Stop::Poll, .. } => format!("{}|{}", push.dossier.lane(), push.walk),
+        _ => push.dossier.lane(),
     }
 }
 

@@ -12,3 +12,4 @@ mod common;
 mod day;
 mod outcome;
 mod points;
+mod tampered;
