@@ -10,6 +10,11 @@
 mod common;
 
 mod day;
+mod door;
+mod malformed;
 mod outcome;
 mod points;
+mod repeated;
+mod sender;
 mod tampered;
+mod uninvited;
