@@ -9,11 +9,11 @@
 
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
-use crate::scope::{Concerned, WITHDRAW};
+use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Issue, Push, Trigger};
+use exchange::{Code, Dossier, Issue, Push, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -33,18 +33,16 @@ const NOBODYS: [&str; 8] = [
 
 type Records = BTreeSet<(String, String)>;
 
-/// The walk that this trigger's walk takes back, for withdrawals.
-pub fn withdrawn_walk(trigger: &Trigger) -> Option<&str> {
-    trigger.subject.strip_prefix(WITHDRAW)
-}
-
 impl Road {
     /// The dossier of the push that is taken back.
-    pub(crate) async fn concerned_by_withdrawal(&self, walk: &str) -> Result<Concerned, Fault> {
+    pub(crate) async fn concerned_by_withdrawal(&self, walk: &WalkId) -> Result<Concerned, Fault> {
         let unknown = || Issue::new(Code::PushUnknown, "the push to withdraw is not known");
-        let row = self.house.work(walk).await?;
-        let push = row.and_then(|row| turn::read(&row.work));
-        Ok(push.map(|push| (vec![(push.dossier, push.purpose)], Vec::new())).ok_or_else(unknown))
+        let row = self.house.work(walk.as_str()).await?;
+        let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
+            return Ok(Err(unknown()));
+        };
+        let Push { dossier, purpose, coverages, .. } = push;
+        Ok(Ok((vec![Concern { dossier, purpose, coverages }], Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
@@ -53,18 +51,9 @@ impl Road {
         push: &Push,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
-        let query = WorkQuery {
-            kind: Some(WorkKind::Push),
-            lane: Some(push.dossier.lane()),
-            limit: LANE_ROWS_MAX,
-            ..WorkQuery::default()
-        };
         let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
-        for row in self.house.works(query).await? {
-            let other = turn::read(&row.work).ok_or(Fault::Unreadable)?;
-            if other.sent {
-                by_dossier.entry(other.dossier.key()).or_default().push(other);
-            }
+        for other in self.of_lane(push).await?.into_iter().filter(|other| other.sent) {
+            by_dossier.entry(other.dossier.key()).or_default().push(other);
         }
         let own = by_dossier.remove(&push.dossier.key()).unwrap_or_default();
         let Some(last) = own.iter().max_by_key(|push| number(push)) else { return Ok(None) };
@@ -83,6 +72,25 @@ impl Road {
         let reason = "withdrawn by the sending house";
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+    }
+
+    /// Every push of the same patient to the same payer: those in its lane, and those that stand
+    /// aside because the payer is being asked for its word. These first: one of them may come back
+    /// to its lane meanwhile, but none can leave it while this walk holds the lane's lease.
+    async fn of_lane(&self, push: &Push) -> Result<Vec<Push>, Fault> {
+        let all = || WorkQuery {
+            kind: Some(WorkKind::Push),
+            limit: LANE_ROWS_MAX,
+            ..WorkQuery::default()
+        };
+        let lane = push.dossier.lane();
+        let (partner, states) = (Some(push.dossier.payer.clone()), vec!["due".to_owned()]);
+        let mut rows = self.house.works(WorkQuery { partner, states, ..all() }).await?;
+        rows.retain(|row| row.work.lane != lane);
+        rows.extend(self.house.works(WorkQuery { lane: Some(lane.clone()), ..all() }).await?);
+        let pushes = rows.iter().map(|row| turn::read(&row.work).ok_or(Fault::Unreadable));
+        let pushes: Result<Vec<_>, Fault> = pushes.collect();
+        Ok(pushes?.into_iter().filter(|other| other.dossier.lane() == lane).collect())
     }
 
     /// The patient's records a push put at the payer, its own Provenance aside.

@@ -171,7 +171,9 @@ impl Plan {
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
             last_updated: head.filter(|_| !writes).map(|head| head.last_updated),
         });
-        let raised = (change == Change::Unchanged).then(|| raised(filing, head)).flatten();
+        // What stands, and what is gone, is so by the word of the later push from now on.
+        let confirms = matches!(change, Change::Unchanged | Change::AlreadyAbsent);
+        let raised = confirms.then(|| raised(filing, head)).flatten();
         self.raises.extend(raised.map(|number| Raise {
             kind: item.kind.clone(),
             id: item.id.clone(),
@@ -228,7 +230,7 @@ fn is_older(filing: &Filing, head: &Record) -> bool {
     }
 }
 
-/// The number that a repeat of the same content raises.
+/// The number that a repeat of the same content, or of the same deletion, raises.
 fn raised(filing: &Filing, head: Option<&Record>) -> Option<u64> {
     let head = head.filter(|head| filing.lane.is_some() && filing.lane == head.lane)?;
     filing.number.filter(|number| head.number.is_some_and(|filed| filed < *number))

@@ -7,7 +7,7 @@ use super::{RUNTIME, free_address};
 use bytes::Bytes;
 use exchange::desk::{Command, Reply, Row, Shown};
 use exchange::partner::PublicFile;
-use exchange::{HouseId, Issue, Who};
+use exchange::{HouseId, Issue, Push, Who};
 use handover::{caller, config, house};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use store::{House as _, Record, SqliteHouse};
+use store::{House as _, Record, SqliteHouse, StoredWork, WorkKind, WorkQuery};
 use wire::FhirClient;
 
 /// Time for one command of a test.
@@ -280,6 +280,19 @@ impl House {
     pub fn memory(&self) -> SqliteHouse {
         let id = HouseId::from(self.name.as_str());
         SqliteHouse::open_to_read(&self.folder.join("store"), &id).unwrap()
+    }
+
+    /// Every push of a sending house by its walk, from its rows.
+    pub fn pushes(&self) -> BTreeMap<String, Push> {
+        let rows = self.works(WorkKind::Push).into_iter();
+        rows.map(|row| (row.work.id.clone(), serde_json::from_slice(&row.work.body).unwrap()))
+            .collect()
+    }
+
+    /// Its rows of work of one kind.
+    pub fn works(&self, kind: WorkKind) -> Vec<StoredWork> {
+        let query = WorkQuery { kind: Some(kind), limit: 1_000_000, ..WorkQuery::default() };
+        RUNTIME.block_on(self.memory().works(query)).unwrap()
     }
 
     /// Every version of every record, without content, in a fixed order: type, id, version, digest.

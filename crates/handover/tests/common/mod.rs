@@ -27,7 +27,7 @@ mod house;
 mod process;
 
 pub use house::{House, Records, who};
-pub use process::{Process, Said};
+pub use process::{Process, Said, run};
 
 use exchange::partner::PublicFile;
 use sim::ehr::Ehr;
@@ -180,10 +180,19 @@ impl Stage {
 
     /// Ids of the finished encounters of the chart, in order.
     pub fn finished(&self) -> Vec<String> {
-        let finished = self.chart.of_kind("Encounter").iter().filter(|encounter| {
-            let value: serde_json::Value = serde_json::from_slice(&encounter.bytes).unwrap();
-            value["status"] == "finished"
-        });
-        finished.map(|encounter| encounter.id.clone()).collect()
+        self.encounters(|value| value["status"] == "finished")
+    }
+
+    /// Those of one patient (`Patient/<id>`).
+    pub fn finished_of(&self, patient: &str) -> Vec<String> {
+        self.encounters(|value| {
+            value["status"] == "finished" && value["subject"]["reference"] == patient
+        })
+    }
+
+    fn encounters(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> Vec<String> {
+        let all = self.chart.of_kind("Encounter").iter();
+        let found = all.filter(|one| wanted(&serde_json::from_slice(&one.bytes).unwrap()));
+        found.map(|encounter| encounter.id.clone()).collect()
     }
 }

@@ -11,3 +11,5 @@ mod common;
 mod first;
 mod same_bytes;
 mod synthea;
+mod unmatched;
+mod withdraw;

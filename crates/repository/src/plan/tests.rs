@@ -86,6 +86,24 @@ fn every_entry_has_one_outcome() {
 }
 
 #[test]
+fn what_a_later_push_confirms_is_so_by_its_number() {
+    let table = [
+        ("the same content", put(NEW), Some(NEW), Some(3), Some(3)),
+        ("the same deletion", delete(), None, Some(3), Some(3)),
+        ("an older repeat", put(NEW), Some(NEW), Some(1), None),
+        ("an older deletion", delete(), None, Some(1), None),
+        ("no number", delete(), None, None, None),
+        ("other content", put(NEW), Some(OLD), Some(3), None),
+    ];
+    for (case, item, standing, number, raised) in table {
+        let standing = head(standing, Some(2));
+        let plan = plan_put(item, &filing(number), Some(&standing)).unwrap();
+        let found: Vec<_> = plan.raises.iter().map(|raise| raise.number).collect();
+        assert_eq!(found, Vec::from_iter(raised), "{case}");
+    }
+}
+
+#[test]
 fn numbers_of_another_lane_do_not_compare() {
     let mut standing = head(Some(OLD), Some(9));
     standing.lane = Some("another".into());

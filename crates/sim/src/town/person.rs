@@ -98,7 +98,8 @@ impl Person {
         own.into_iter().chain(self.memberships.iter().map(|(_, id)| id)).cloned().collect()
     }
 
-    pub(super) fn member_row(&self, member_id: &str) -> MemberRow {
+    /// The line of a plan's member file that knows this person under a member id.
+    pub fn member_row(&self, member_id: &str) -> MemberRow {
         MemberRow {
             member_id: member_id.to_owned(),
             family: self.family.clone(),

@@ -12,10 +12,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 use wire::api::Api;
 use wire::limits::BODY_BYTES_MAX;
-use wire::rest::{mount, mount_all};
+use wire::rest::{Room, mount, mount_all};
 use wire::{BoxFuture, Caller, Gate, SigningKey};
 
 const BASE: &str = "https://plan.example/fhir";
@@ -367,6 +368,30 @@ async fn a_body_has_a_limit_told_or_not() {
     let answer = desk.ask(request("POST", "/fhir", &zipped, "{}")).await;
     assert_eq!((answer.status().as_u16(), code(&answer).as_str()), (415, "media-type-unsupported"));
     assert!(desk.records.calls().is_empty());
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_a_body_the_sender_comes_again() {
+    let desk = Desk::open();
+    let room = Room { bytes: 10, wait: Duration::ZERO };
+    let router = wire::rest::router_with(room, desk.records.clone(), desk.gate.clone());
+    let desk = Desk { router: mount("/fhir", router), ..desk };
+    let token = desk.token(SCOPES).await;
+    let post = |length: &str| {
+        let headers = [
+            ("authorization", token.as_str()),
+            ("content-type", "application/fhir+json"),
+            ("content-length", length),
+        ];
+        request("POST", "/fhir", &headers, "{}")
+    };
+    let busy = desk.ask(post("11")).await;
+    assert_eq!((busy.status().as_u16(), code(&busy).as_str()), (503, "house-busy"));
+    assert_eq!(busy.headers()["retry-after"], "1");
+    assert!(desk.records.calls().is_empty(), "its body was not read");
+    for _ in 0..3 {
+        assert_eq!(desk.ask(post("10")).await.status(), 202, "and room is given back");
+    }
 }
 
 #[tokio::test]
