@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
+mod crowd;
 mod day;
 mod door;
 mod malformed;
@@ -16,5 +18,6 @@ mod outcome;
 mod points;
 mod repeated;
 mod sender;
+mod standin;
 mod tampered;
 mod uninvited;
