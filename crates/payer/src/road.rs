@@ -86,7 +86,8 @@ impl Road {
     /// *Authenticate*: whose credential is it, and are we agreed with them?
     fn authenticate(&self, caller: &Caller) -> Result<&Sender, Vec<Issue>> {
         self.sender(&PartnerId::from(caller.partner.as_str())).ok_or_else(|| {
-            vec![Issue::new(Code::ScopeMissing, "this credential is not a sender's")]
+            let issue = Issue::new(Code::ScopeMissing, "this credential is not a sender's");
+            vec![issue.at("Authorization")]
         })
     }
 

@@ -133,7 +133,7 @@ impl Gate {
     ///
     /// Errors: `SignInRequired`, for every reason alike.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
-        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail);
+        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail).at("Authorization");
         let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
         let invalid = "the access token is not valid, or no longer";
         let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
