@@ -317,11 +317,16 @@ fn unknown() -> Issue {
     Issue::new(Code::ResourceUnknown, "there is nothing at this path")
 }
 
-/// The version in the caller's hands is the current one: 304 (FHIR R4 §3.1.0.5.1 conditional read).
+/// The version in the caller's hands is the current one: 304 (FHIR R4 §3.1.0.5.1 conditional
+/// read). Compared weakly (RFC 9110 §13.1.2); a bare version, as some clients send it, is read too.
 fn unless_known(asked: &Asked, answer: Answer) -> Answer {
+    fn version(tag: &str) -> &str {
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+    }
     let known = door::text(&asked.headers, &IF_NONE_MATCH);
     match (known, answer.header(&ETAG)) {
-        (Some(known), Some(tag)) if known.split(',').any(|known| known.trim() == tag) => {
+        (Some(known), Some(tag)) if known.split(',').any(|it| version(it) == version(tag)) => {
             Answer { status: 304, body: Bytes::new(), ..answer }
         }
         _ => answer,

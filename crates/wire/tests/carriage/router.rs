@@ -334,13 +334,24 @@ async fn accept_is_honoured() {
         assert_eq!(answer.status(), status, "{accept}");
         assert_eq!(answer.headers()["content-type"], kind, "{accept}");
     }
-    let headers = [("authorization", token.as_str()), ("if-none-match", "W/\"1\"")];
-    let answer = desk.ask(request("GET", "/fhir/Patient/1", &headers, "")).await;
-    assert_eq!(
-        (answer.status().as_u16(), answer.body().len()),
-        (304, 0),
-        "the caller has it already"
-    );
+    let table = [
+        ("W/\"1\"", 304),
+        ("\"1\"", 304),
+        ("1", 304),
+        ("W/\"7\", W/\"1\"", 304),
+        ("W/\"2\"", 200),
+        ("W/\"11\"", 200),
+        ("", 200),
+    ];
+    for (known, status) in table {
+        let headers = [("authorization", token.as_str()), ("if-none-match", known)];
+        let answer = desk.ask(request("GET", "/fhir/Patient/1", &headers, "")).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.body().is_empty()),
+            (status, status == 304),
+            "{known}"
+        );
+    }
 }
 
 #[tokio::test]
