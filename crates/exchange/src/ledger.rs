@@ -148,7 +148,7 @@ pub enum Event {
         kind: String,
         subject: String,
         purpose: Purpose,
-        coverages: Vec<String>,
+        withdraws: Option<WalkId>,
         mode: String,
         deadline: Timestamp,
     },

@@ -252,6 +252,7 @@ fn open_provider(
         doors: provider::route::Doors::default(),
         clock: Arc::clone(clock),
         changed: Arc::new(Notify::new()),
+        rooms: provider::Rooms::default(),
     });
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), keys);

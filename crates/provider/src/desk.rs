@@ -7,6 +7,7 @@
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
+use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
@@ -125,34 +126,22 @@ impl Desk {
         who: Who,
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
-        self.looked(who.clone(), subject.clone()).await?;
+        self.looked(who, subject.clone()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
         let (concerns, issues) = self.road.concerned(&chart, &subject, purpose).await?;
-        // A trigger that is never written: what the road asks of one is all that is needed.
-        let at = self.road.clock.now();
-        let asked = Event::Triggered {
-            trigger: new_trigger(),
-            subject: Subject::Record(subject),
-            purpose,
-            who,
-        };
         let mut payers = Vec::new();
         for concern in concerns {
-            let began = Trigger::begin(at, &asked).map(|one| self.road.began(&one, concern));
-            let push = began.and_then(|event| Push::begin(at, &event));
-            let push =
-                push.ok_or_else(|| Issue::new(Code::InternalError, "a walk did not begin"))?;
-            let payer = self.road.payer(&push.dossier.payer)?;
+            let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged) = match &door {
-                Ok(_) => self.disclosed(&chart, &push, payer).await?,
+                Ok(_) => self.disclosed(&chart, &concern, payer).await?,
                 Err(_) => (Vec::new(), None),
             };
             payers.push(Explained {
-                payer: push.dossier.payer,
+                payer: concern.dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
-                purpose: push.purpose,
+                purpose: concern.purpose,
                 decisions,
                 unchanged,
             });
@@ -164,15 +153,15 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
-        push: &Push,
+        concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
         let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, push, payer, &restrictions);
-        let collected = collect(chart, &push.dossier.subject, &audience).await?;
+        let audience = self.road.audience(chart, concern, payer, &restrictions);
+        let collected = collect(chart, &concern.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
-        let revisions = self.road.revisions_of(&push.dossier).await.map_err(store_issue)?;
+        let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
         let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
         Ok((decisions, unchanged.map(|push| push.to_string())))
@@ -232,6 +221,10 @@ impl Desk {
             return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
         }
         let mut push = read_push(&stored)?;
+        if push.withdraws.is_some() {
+            let detail = "it takes another push back; push the encounter again to undo that";
+            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        }
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }

@@ -312,6 +312,7 @@ fn wire_up(
         doors: Doors::default(),
         clock,
         changed: Arc::new(Notify::new()),
+        rooms: provider::Rooms::default(),
     });
     let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
     (road, desk)
