@@ -30,10 +30,7 @@ pub struct Agreement {
     pub partner: PartnerId,
     /// Purposes the partner may be sent data for; the first is the default.
     pub purposes: Vec<Purpose>,
-    /// Payload kinds; empty: `encounter`.
-    #[serde(default)]
-    pub kinds: Vec<String>,
-    /// `sync` or `async`: declared, and repeated on every push.
+    /// `sync`: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
     /// `transaction`.

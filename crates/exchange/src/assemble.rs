@@ -20,38 +20,11 @@ use crate::provenance::{Deed, provenance};
 use crate::push::{Purpose, Withholding};
 use bytes::Bytes;
 use fhir::edit::quoted;
-use fhir::{
-    Bundle, BundleType, BundleWriter, Doc, Edits, EntryToWrite, Kind, Method, Node,
-    ReferenceElement, Resource,
-};
+use fhir::{Bundle, BundleType, BundleWriter, Doc, Edits, EntryToWrite, Method, Node, Resource};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-
-/// Everything that is ever changed in a resource as it was read. All else stays, byte for byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EditKind {
-    /// `id` became the derived id.
-    IdDerived,
-    /// `meta` was added, because there was none to name the source in.
-    MetaAdded,
-    /// `meta.versionId` was removed: the payer serves its own.
-    VersionRemoved,
-    /// `meta.lastUpdated` was removed: the payer serves its own.
-    LastUpdatedRemoved,
-    /// `meta.source` was set.
-    SourceSet,
-    /// The original `meta.source` moved to the push's Provenance.
-    SourceMoved,
-    /// A reference into the source was rewritten.
-    ReferenceRewritten,
-    /// An attachment's URL of a Binary of the source was rewritten.
-    AttachmentRewritten,
-    /// An element was cut by a named rule.
-    ElementCut,
-}
 
 /// The disclosure carried out: edited resources, and the digest they are compared by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +33,6 @@ pub struct Shaped {
     pub resources: Vec<ShapedResource>,
     /// Over type, id and bytes of all of them: no Provenance, no wrapper.
     pub digest: Digest,
-    /// How often each kind of edit was made.
-    pub edits: Vec<(EditKind, u64)>,
     /// What stayed behind, by rule.
     pub withheld: Vec<Withholding>,
     /// References whose target does not travel in this push and was not cut.
@@ -124,8 +95,6 @@ pub struct Payload {
     pub bytes: Bytes,
     /// The entries in their order, the push's Provenance last.
     pub contents: Vec<Content>,
-    /// How often each kind of edit was made.
-    pub edits: Vec<(EditKind, u64)>,
     /// What stayed behind, by rule.
     pub withheld: Vec<Withholding>,
 }
@@ -151,13 +120,12 @@ pub fn push_system(namespace: &str) -> String {
 /// Carries a disclosure out. Errors: `SourceUnreadable` for a resource without an id or two
 /// different ones with the same, `ConfigInvalid` for a cut that no record can do without.
 pub fn edit(disclosure: &Disclosure, namespace: &str, source_base: &str) -> Result<Shaped, Issue> {
-    let mut tally = Tally::default();
     let travels: BTreeSet<String> = included(disclosure).map(|it| it.0.local_reference()).collect();
     let mut resources = BTreeMap::new();
     let mut outside = Vec::new();
     for (resource, cuts) in included(disclosure) {
         let pass = Pass::new(resource, cuts, namespace, source_base)?;
-        let shaped = pass.run(&travels, &mut outside, &mut tally)?;
+        let shaped = pass.run(&travels, &mut outside)?;
         let place = (shaped.kind != "Patient", shaped.kind.clone(), shaped.id.clone());
         if let Some(other) = resources.insert(place, shaped.clone())
             && other != shaped
@@ -172,7 +140,6 @@ pub fn edit(disclosure: &Disclosure, namespace: &str, source_base: &str) -> Resu
     Ok(Shaped {
         digest: content_digest(&resources),
         resources,
-        edits: tally.counts.into_iter().collect(),
         withheld: withheld(disclosure),
         outside,
     })
@@ -222,8 +189,7 @@ pub fn bundle(shaped: &Shaped, envelope: &Envelope<'_>) -> Payload {
         Some((format!("{}/{}", resource.kind, resource.id), original))
     });
     let deed = Deed::Sent { originals: originals.collect() };
-    let (edits, withheld) = (shaped.edits.clone(), shaped.withheld.clone());
-    Payload { edits, withheld, ..form.finish(shaped.digest, &deed) }
+    Payload { withheld: shaped.withheld.clone(), ..form.finish(shaped.digest, &deed) }
 }
 
 /// The contents of a stored payload, as `bundle` or `withdrawal` made them.
@@ -324,20 +290,8 @@ impl<'a> Form<'a> {
             digest,
             bytes: self.writer.finish().into(),
             contents: self.contents,
-            edits: Vec::new(),
             withheld: Vec::new(),
         }
-    }
-}
-
-#[derive(Default)]
-struct Tally {
-    counts: BTreeMap<EditKind, u64>,
-}
-
-impl Tally {
-    fn count(&mut self, kind: EditKind) {
-        *self.counts.entry(kind).or_default() += 1;
     }
 }
 
@@ -370,17 +324,15 @@ impl<'a> Pass<'a> {
         &self,
         travels: &BTreeSet<String>,
         outside: &mut Vec<Outside>,
-        tally: &mut Tally,
     ) -> Result<ShapedResource, Issue> {
         let doc = self.resource.doc();
         let mut edits = Edits::new(&doc);
         for cut in self.cuts {
             self.cut(&doc, cut, &mut edits)?;
-            tally.count(EditKind::ElementCut);
         }
         let id = derived_id(self.namespace, self.resource.kind(), self.id);
-        let original_source = self.identify(&doc, &id, &mut edits, tally);
-        let targets = self.rewrite(&mut edits, tally);
+        let original_source = self.identify(&doc, &id, &mut edits);
+        let targets = self.rewrite(&mut edits);
         outside.extend(targets.into_iter().filter(|(_, target)| !travels.contains(target)).map(
             |(literal, target)| Outside {
                 from: self.resource.local_reference(),
@@ -402,52 +354,30 @@ impl<'a> Pass<'a> {
         self.cuts.iter().any(|cut| cut.span.start <= span.start && span.end <= cut.span.end)
     }
 
-    /// Removes an element, and with it what FHIR keeps beside a primitive under `_name` (R4
-    /// §2.6.2.3): an extension there may repeat what was cut.
+    /// Removes an element; what else stands in a resource can go, but not what makes it a record.
     fn cut(&self, doc: &Doc<'_>, cut: &Cut, edits: &mut Edits<'_, '_>) -> Result<(), Issue> {
         let root = doc.root();
-        let needed = ["resourceType", "id"].iter().filter_map(|name| root.get(name));
-        let way = way_to(doc, &cut.span)
-            .filter(|_| !needed.into_iter().any(|node| self.is_cut(&node.span())));
-        let Some(way) = way else {
-            let detail = format!("rule {} cuts what no record can do without", cut.rule);
-            return Err(Issue::new(Code::ConfigInvalid, detail).at(&cut.expression));
-        };
-        let [.., parent, node] = way[..] else { return Ok(()) };
-        if root.get("meta") != Some(node) {
-            edits.remove(node);
-        }
-        let beside = match (parent.kind(), &way[..]) {
-            (Kind::Object, _) => parent.get(&format!("_{}", node.name())),
-            (_, [.., holder, _, _]) => {
-                let position = parent.items().position(|item| item == node).unwrap_or_default();
-                let list = holder.get(&format!("_{}", parent.name()));
-                list.and_then(|list| beside_item(list, position))
+        let mut needed = ["resourceType", "id"].iter().filter_map(|name| root.get(name));
+        let node = doc.node_at(&cut.span).filter(|node| *node != root);
+        match node.filter(|_| !needed.any(|node| self.is_cut(&node.span()))) {
+            // `identify` puts another in its place.
+            Some(node) if root.get("meta") == Some(node) => {}
+            Some(node) => edits.remove_element(node),
+            None => {
+                let detail = format!("rule {} cuts what no record can do without", cut.rule);
+                return Err(Issue::new(Code::ConfigInvalid, detail).at(&cut.expression));
             }
-            _ => None,
-        };
-        if let Some(beside) = beside {
-            edits.remove(beside);
         }
         Ok(())
     }
 
     /// Sets id and `meta.source`; gives back the original `meta.source`.
-    fn identify(
-        &self,
-        doc: &Doc<'_>,
-        id: &str,
-        edits: &mut Edits<'_, '_>,
-        tally: &mut Tally,
-    ) -> Option<String> {
+    fn identify(&self, doc: &Doc<'_>, id: &str, edits: &mut Edits<'_, '_>) -> Option<String> {
         let root = doc.root();
         let source = format!("{}/{}/{}", self.namespace, self.resource.kind(), self.id);
         let fresh = format!(r#"{{"source":{}}}"#, quoted(&source));
-        tally.count(EditKind::IdDerived);
-        tally.count(EditKind::SourceSet);
         let id_node = root.get("id")?;
         let Some(meta) = root.get("meta") else {
-            tally.count(EditKind::MetaAdded);
             edits.replace(id_node.span(), format!(r#"{},"meta":{fresh}"#, quoted(id)));
             return None;
         };
@@ -456,11 +386,10 @@ impl<'a> Pass<'a> {
             edits.replace(meta.span(), fresh);
             return None;
         }
-        self.remove_served(meta, edits, tally);
+        self.remove_served(meta, edits);
         match meta.get("source") {
             Some(original) if !self.is_cut(&original.span()) => {
                 edits.set_text(original, &source);
-                tally.count(EditKind::SourceMoved);
                 original.text().map(|text| text.into_owned())
             }
             _ => {
@@ -471,21 +400,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Removes what the payer serves of its own.
-    fn remove_served(&self, meta: Node<'_, '_>, edits: &mut Edits<'_, '_>, tally: &mut Tally) {
-        for (names, kind) in [
-            (["versionId", "_versionId"], EditKind::VersionRemoved),
-            (["lastUpdated", "_lastUpdated"], EditKind::LastUpdatedRemoved),
-        ] {
-            let found: Vec<_> = names.iter().filter_map(|name| meta.get(name)).collect();
-            if !found.is_empty() {
-                tally.count(kind);
-            }
-            found.into_iter().for_each(|node| edits.remove(node));
-        }
+    fn remove_served(&self, meta: Node<'_, '_>, edits: &mut Edits<'_, '_>) {
+        let served = ["versionId", "_versionId", "lastUpdated", "_lastUpdated"];
+        served.iter().filter_map(|name| meta.get(name)).for_each(|node| edits.remove(node));
     }
 
     /// Rewrites every reference into the source; gives back where each stands and points.
-    fn rewrite(&self, edits: &mut Edits<'_, '_>, tally: &mut Tally) -> Vec<(Range<usize>, String)> {
+    fn rewrite(&self, edits: &mut Edits<'_, '_>) -> Vec<(Range<usize>, String)> {
         let mut targets = Vec::new();
         for reference in self.resource.references() {
             let text = self.resource.reference_text(reference);
@@ -496,35 +417,8 @@ impl<'a> Pass<'a> {
             }
             let derived = derived_id(self.namespace, kind, id);
             edits.replace(reference.span.clone(), format!("{kind}/{derived}"));
-            tally.count(match reference.element {
-                ReferenceElement::Reference => EditKind::ReferenceRewritten,
-                ReferenceElement::AttachmentUrl => EditKind::AttachmentRewritten,
-            });
             targets.push((literal, format!("{kind}/{id}")));
         }
         targets
     }
-}
-
-/// The nodes from the root down to the one with this span.
-fn way_to<'d, 'a>(doc: &'d Doc<'a>, span: &Range<usize>) -> Option<Vec<Node<'d, 'a>>> {
-    let mut way = vec![doc.root()];
-    loop {
-        let node = *way.last()?;
-        if node.span() == *span {
-            return Some(way);
-        }
-        way.push(node.children().find(|child| {
-            let inner = child.span();
-            inner.start <= span.start && span.end <= inner.end
-        })?);
-    }
-}
-
-/// What of `_name` belongs to one item of `name`; all of it when nothing but nulls would be left.
-fn beside_item<'d, 'a>(list: Node<'d, 'a>, position: usize) -> Option<Node<'d, 'a>> {
-    let item = list.items().nth(position)?;
-    let rest = list.items().filter(|other| *other != item);
-    let bare = rest.into_iter().all(|other| other.kind() == Kind::Null);
-    Some(if bare { list } else { item })
 }

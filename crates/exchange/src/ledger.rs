@@ -10,7 +10,7 @@
 
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
-use crate::push::{Level, Purpose, Withholding};
+use crate::push::{Level, Purpose, Subject, Withholding};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -130,7 +130,7 @@ pub enum Event {
     /// Somebody looked without sending (`explain`, `find`).
     Looked { who: Who, subject: String },
     /// Sending: something asked for a push, durable before anything is done.
-    Triggered { trigger: TriggerId, subject: String, purpose: Option<Purpose>, who: Who },
+    Triggered { trigger: TriggerId, subject: Subject, purpose: Option<Purpose>, who: Who },
     /// Sending: the trigger concerns these walks (one per payer).
     Scoped { trigger: TriggerId, walks: Vec<WalkId> },
     /// Sending: the trigger concerns nobody yet; a person has work.
@@ -148,6 +148,7 @@ pub enum Event {
         kind: String,
         subject: String,
         purpose: Purpose,
+        coverages: Vec<String>,
         mode: String,
         deadline: Timestamp,
     },

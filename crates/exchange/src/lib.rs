@@ -37,4 +37,4 @@ pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};
 pub use id::{Digest, HouseId, PartnerId, Phi, PushId, SubmissionId, TriggerId, WalkId};
 pub use issue::{Actor, Code, Issue};
 pub use ledger::{Chain, Entry, Event, Who};
-pub use push::{Dossier, Level, Purpose, Push, State, Stop, Trigger, Withholding};
+pub use push::{Dossier, Level, Purpose, Push, State, Stop, Subject, Trigger, Withholding};

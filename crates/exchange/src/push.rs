@@ -9,6 +9,7 @@ use crate::issue::Issue;
 use crate::ledger::{Chain, Event, Who};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What the payer wants the data for: v3 PurposeOfUse codes the agreements allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,8 +31,8 @@ pub enum Purpose {
     Quality,
 }
 
-impl std::fmt::Display for Purpose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Purpose::Payment => "HPAYMT",
             Purpose::Operations => "HOPERAT",
@@ -157,6 +158,8 @@ pub struct Push {
     pub dossier: Dossier,
     /// What for.
     pub purpose: Purpose,
+    /// `Coverage/id` of the patient's coverages with this payer, as *scope* found them.
+    pub coverages: Vec<String>,
     /// `sync` or `async`, as agreed and declared.
     pub mode: String,
     /// When it must be settled.
@@ -208,8 +211,18 @@ pub struct Assembled {
 impl Push {
     /// The walk that a `Began` event starts.
     pub fn begin(at: Timestamp, event: &Event) -> Option<Push> {
-        let Event::Began { walk, trigger, patient, payer, kind, subject, purpose, mode, deadline } =
-            event.clone()
+        let Event::Began {
+            walk,
+            trigger,
+            patient,
+            payer,
+            kind,
+            subject,
+            purpose,
+            coverages,
+            mode,
+            deadline,
+        } = event.clone()
         else {
             return None;
         };
@@ -218,6 +231,7 @@ impl Push {
             trigger,
             dossier: Dossier { patient, payer, kind, subject },
             purpose,
+            coverages,
             mode,
             deadline,
             state: State::Due { next: Stop::Route, at },
@@ -352,13 +366,49 @@ impl Push {
     }
 }
 
+/// What a trigger is about. Serialized as text: `Encounter/<id>`, `withdraw:<walk>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Subject {
+    /// A record of the source: `Encounter/<id>`.
+    Record(String),
+    /// A push that a person takes back.
+    Withdrawal(WalkId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Record(reference) => f.write_str(reference),
+            Subject::Withdrawal(walk) => write!(f, "{WITHDRAW}{walk}"),
+        }
+    }
+}
+
+const WITHDRAW: &str = "withdraw:";
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> String {
+        subject.to_string()
+    }
+}
+
+impl From<String> for Subject {
+    fn from(text: String) -> Subject {
+        match text.strip_prefix(WITHDRAW) {
+            Some(walk) => Subject::Withdrawal(walk.into()),
+            None => Subject::Record(text),
+        }
+    }
+}
+
 /// What happened, who asks, in which role, why: a projection of its lines in the house chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
     /// Its id.
     pub id: TriggerId,
-    /// `Encounter/…` in the source; `withdraw:<walk>` for a withdrawal.
-    pub subject: String,
+    /// What it is about.
+    pub subject: Subject,
     /// What for; `None`: each agreement's first purpose.
     pub purpose: Option<Purpose>,
     /// Who asked.

@@ -10,7 +10,7 @@
 //! inclusive).
 
 use crate::agreement::Terms;
-use crate::id::{PartnerId, Phi};
+use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::push::Purpose;
 use crate::shape::target;
@@ -54,13 +54,11 @@ pub struct ScopedPayer {
     pub purpose: Purpose,
     /// `Coverage/id` of the patient's coverages with it, sorted.
     pub coverages: Vec<String>,
-    /// The member ids on those, sorted.
-    pub member_ids: Vec<Phi<String>>,
 }
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
-    let mut payers: BTreeMap<&PartnerId, (&Terms, Found)> = BTreeMap::new();
+    let mut payers: BTreeMap<&PartnerId, (&Terms, BTreeSet<String>)> = BTreeMap::new();
     let mut issues = Vec::new();
     let day = encounter_day(question.encounter);
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
@@ -70,8 +68,9 @@ pub fn scope(question: &Question<'_>) -> Scope {
         match payers_of(coverage, day.as_deref(), question) {
             Ok(found) => found.into_iter().for_each(|found| match found {
                 Ok(terms) => {
-                    let new = || (terms, Found::default());
-                    payers.entry(&terms.agreement.partner).or_insert_with(new).1.note(coverage);
+                    let new = || (terms, BTreeSet::new());
+                    let (_, own) = payers.entry(&terms.agreement.partner).or_insert_with(new);
+                    own.insert(coverage.local_reference());
                 }
                 Err(issue) => add(&mut issues, issue),
             }),
@@ -79,9 +78,13 @@ pub fn scope(question: &Question<'_>) -> Scope {
         }
     }
     let mut dossiers = Vec::new();
-    for (terms, found) in payers.into_values() {
+    for (terms, own) in payers.into_values() {
         match allowed(terms, question) {
-            Ok(purpose) => dossiers.push(found.scoped(terms, purpose)),
+            Ok(purpose) => dossiers.push(ScopedPayer {
+                partner: terms.agreement.partner.clone(),
+                purpose,
+                coverages: own.into_iter().collect(),
+            }),
             Err(issue) => add(&mut issues, issue),
         }
     }
@@ -112,29 +115,6 @@ fn allowed(terms: &Terms, question: &Question<'_>) -> Result<Purpose, Issue> {
 fn add(issues: &mut Vec<Issue>, issue: Issue) {
     if !issues.contains(&issue) {
         issues.push(issue);
-    }
-}
-
-/// What a payer's coverages say.
-#[derive(Default)]
-struct Found {
-    coverages: BTreeSet<String>,
-    member_ids: BTreeSet<String>,
-}
-
-impl Found {
-    fn note(&mut self, coverage: &Resource) {
-        self.coverages.insert(coverage.local_reference());
-        self.member_ids.extend(member_ids(coverage));
-    }
-
-    fn scoped(self, terms: &Terms, purpose: Purpose) -> ScopedPayer {
-        ScopedPayer {
-            partner: terms.agreement.partner.clone(),
-            purpose,
-            coverages: self.coverages.into_iter().collect(),
-            member_ids: self.member_ids.into_iter().map(Phi).collect(),
-        }
     }
 }
 
@@ -254,26 +234,6 @@ fn read_identifiers(node: Node<'_, '_>, found: &mut Vec<(Option<String>, String)
             found.push((system, value.trim().to_owned()));
         }
     }
-}
-
-/// Member ids: `Coverage.subscriberId`, and identifiers of type MB (v2 table 0203).
-fn member_ids(coverage: &Resource) -> Vec<String> {
-    let doc = coverage.doc();
-    let root = doc.root();
-    let mut found: Vec<String> = Vec::new();
-    for identifier in root.get("identifier").into_iter().flat_map(|list| list.each()) {
-        let codings = identifier.get("type").and_then(|kind| kind.get("coding"));
-        let member = codings
-            .into_iter()
-            .flat_map(|codings| codings.each())
-            .any(|coding| coding.get("code").and_then(|code| code.text()).as_deref() == Some("MB"));
-        let value = identifier.get("value").and_then(|value| value.text());
-        found.extend(value.filter(|_| member).map(|value| value.trim().to_owned()));
-    }
-    let subscriber = root.get("subscriberId").and_then(|value| value.text());
-    found.extend(subscriber.map(|value| value.trim().to_owned()));
-    found.retain(|value| !value.is_empty());
-    found
 }
 
 /// The day an encounter is counted by: its start, else its end.

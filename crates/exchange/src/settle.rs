@@ -98,8 +98,6 @@ pub enum Next {
         place: String,
         /// It holds OperationOutcomes and no answer Bundle.
         refusal: bool,
-        /// The file asks for the access token.
-        token: bool,
     },
     /// The same request again, later.
     Retry {
@@ -306,7 +304,6 @@ fn manifest(reply: &Reply, attempt: &Attempt<'_>) -> Next {
     if root.get("resourceType").is_some() {
         return filed(&reply.body, attempt);
     }
-    let token = root.get("requiresAccessToken").is_some_and(|flag| flag.raw() == "true");
     let output = file(root, "output", "Bundle").map(|place| (place, false));
     let refusals = ["error", "outcome"];
     let refusal = refusals.into_iter().find_map(|name| file(root, name, "OperationOutcome"));
@@ -314,7 +311,7 @@ fn manifest(reply: &Reply, attempt: &Attempt<'_>) -> Next {
         return unreadable("the payer's manifest names no file with its answer");
     };
     match place::same_origin(&place, attempt.endpoint) {
-        Some(place) => Next::Fetch { place, refusal, token },
+        Some(place) => Next::Fetch { place, refusal },
         None => unreadable("the file with the payer's answer is not one of the payer's own"),
     }
 }

@@ -246,7 +246,7 @@ pub struct ListArgs {
 /// `show`
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The id from `handover list`, or the start of it.
+    /// The id from `handover list`, or the start of it; or Encounter/ID, for its newest push.
     pub id: String,
     /// What was sent or filed, as one page for a reader who does not know FHIR.
     #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "text")]
@@ -265,7 +265,7 @@ pub enum PageForm {
 /// `release`
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
-    /// The id, or the start of it.
+    /// The id, or the start of it; or Encounter/ID, for its newest push.
     pub id: String,
     /// Why it may go on.
     #[arg(long)]
@@ -284,7 +284,7 @@ pub struct ReleaseArgs {
 /// `withdraw`
 #[derive(Debug, Args)]
 pub struct WithdrawArgs {
-    /// The id, or the start of it.
+    /// The id, or the start of it; or Encounter/ID, for its newest push.
     pub id: String,
     /// Why: a wrong patient, a wrong plan.
     #[arg(long)]

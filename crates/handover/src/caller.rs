@@ -10,6 +10,7 @@ use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
 use bytes::Bytes;
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Code, Issue};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,9 @@ pub async fn carry_out(
         Ok(opened) => on_the_store(opened, command, wait).await,
         Err(issue) if issue.code == Code::HouseLocked => {
             let client = operator_client(config, COMMAND_TIMEOUT + wait)?;
-            ask(&client, &command).await
+            let released = matches!(command, Command::Release { .. });
+            let reply = ask(&client, &command).await?;
+            until_rest(async |look| ask(&client, &look).await, reply, released, wait).await
         }
         Err(issue) => Err(issue),
     }
@@ -102,7 +105,13 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
                 let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
                 provider::worker::run(road, wake, stop).await;
             });
-            let reply = until_rest(&opened, command, wait).await;
+            let desk = &opened.desk;
+            let released = matches!(command, Command::Release { .. });
+            let look = async |look| desk.command(look).await;
+            let reply = match desk.command(command).await {
+                Ok(reply) => until_rest(look, reply, released, wait).await,
+                refused => refused,
+            };
             stop.send_replace(true);
             worker.await.ok();
             reply
@@ -115,16 +124,23 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
     reply
 }
 
-async fn until_rest(opened: &Opened, command: Command, wait: Duration) -> Result<Reply, Issue> {
-    let end = Instant::now() + wait;
-    let reply = opened.desk.command(command).await?;
-    // A release is answered at once; what it set going is looked at until it rests.
+/// A release is answered at once; what it set going is looked at until it rests or the wait is
+/// over. What has come to rest already is returned as it is.
+async fn until_rest(
+    ask: impl AsyncFn(Command) -> Result<Reply, Issue>,
+    reply: Reply,
+    released: bool,
+    wait: Duration,
+) -> Result<Reply, Issue> {
+    // A push and a withdrawal have been waited for where they were carried out.
+    let end = Instant::now() + if released { wait } else { Duration::ZERO };
     let Reply::Pushed { trigger, mut rows, issues } = reply else { return Ok(reply) };
     while rows.iter().any(is_due_now) && Instant::now() < end {
         tokio::time::sleep(WALK_LOOK).await;
         for row in &mut rows {
-            let look = Command::Show { id: row.id.clone(), page: false };
-            if let Reply::Shown(shown) = opened.desk.command(look).await? {
+            if let Reply::Shown(shown) =
+                ask(Command::Show { id: row.id.clone(), page: false }).await?
+            {
                 *row = shown.row;
             }
         }
@@ -132,9 +148,9 @@ async fn until_rest(opened: &Opened, command: Command, wait: Duration) -> Result
     Ok(Reply::Pushed { trigger, rows, issues })
 }
 
-/// Due, and not waiting for a later attempt.
+/// Due now, and not waiting for a later attempt or a partner's late word.
 fn is_due_now(row: &Row) -> bool {
-    row.state == "due" && row.issues.is_empty()
+    row.state == "due" && row.next_at.is_none_or(|at| at <= Timestamp::now())
 }
 
 #[cfg(test)]

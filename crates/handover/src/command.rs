@@ -8,7 +8,7 @@ use crate::args::{
     Asked, CommandLine, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked, PushAsked,
     RoleWord, SimAsked, WhoArgs,
 };
-use crate::limits::{COMMAND_TIMEOUT, WORKER_THREADS};
+use crate::limits::{COMMAND_TIMEOUT, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{caller, check, config, demo, ehr, house, init, page, serve};
 use clap::Parser;
@@ -16,6 +16,7 @@ use clap::error::ErrorKind;
 use exchange::desk::{Command, IssueWords, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue, Phi, Who};
+use indicatif::ProgressBar;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -115,9 +116,56 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
 /// The commands that are a house's own.
 async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Issue> {
     let (command, wait, page) = command(asked)?;
+    let explained = match &command {
+        Command::Explain { encounter, .. } if !json => Some(encounter.clone()),
+        _ => None,
+    };
     let config = Arc::new(config::House::read(folder)?);
-    let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await?;
-    show(&reply, json, page)
+    let command = by_id(&config, command).await?;
+    let spinner = (wait > 0 && !json && std::io::stderr().is_terminal()).then(waiting);
+    let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await;
+    spinner.iter().for_each(ProgressBar::finish_and_clear);
+    let reply = reply?;
+    let code = show(&reply, json, page)?;
+    let stays = explained.and_then(|encounter| render::stays_whole(&reply, &encounter));
+    stays.iter().for_each(|line| print(line));
+    Ok(code)
+}
+
+/// Something that moves while a person waits.
+fn waiting() -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message("on its way; waiting for the payers' words");
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// `show`, `release` and `withdraw` of `Encounter/…`: the newest push about it, when only one payer
+/// has one.
+async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Command, Issue> {
+    let (Command::Show { id, .. } | Command::Release { id, .. } | Command::Withdraw { id, .. }) =
+        &mut command
+    else {
+        return Ok(command);
+    };
+    if !id.starts_with("Encounter/") {
+        return Ok(command);
+    }
+    let list = Command::List { states: Vec::new(), limit: Some(LIST_ROWS_MAX) };
+    let Reply::Listed { rows, .. } = caller::carry_out(config, list, Duration::ZERO).await? else {
+        return Err(Issue::new(Code::AnswerUnreadable, "the house answered no list"));
+    };
+    let mut about: Vec<_> =
+        rows.into_iter().filter(|row| row.subject.as_deref() == Some(id.as_str())).collect();
+    about.sort_by_key(|row| row.changed);
+    let Some(newest) = about.last() else {
+        return Err(Issue::new(Code::PushUnknown, "nothing was pushed about this").at("id"));
+    };
+    if about.iter().any(|row| row.partner != newest.partner) {
+        let detail = "several payers have a push about it; name one by its id in `handover list`";
+        return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+    }
+    *id = newest.id.clone();
+    Ok(command)
 }
 
 /// The command of what was typed, how long it may take, and the form of its page.

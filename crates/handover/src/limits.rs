@@ -62,3 +62,10 @@ pub const DEMO_QUIET: Duration = Duration::from_millis(1_500);
 
 /// The demo waits for a plan's late word only when that comes this soon after the beginning.
 pub const DEMO_STORY_MAX: Duration = Duration::from_secs(12);
+
+/// Rows looked through for the push about an encounter.
+pub const LIST_ROWS_MAX: u32 = 100_000;
+
+/// Ports the demo's houses are given: below those that outgoing connections take by themselves, so
+/// that a port that was free stays free until its house has it.
+pub const DEMO_PORTS: std::ops::Range<u16> = 12_000..32_000;

@@ -5,9 +5,11 @@
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
 use crate::table;
+use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
 use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
 use jiff::Timestamp;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -20,6 +22,20 @@ pub const DONE: u8 = 0;
 pub const WAITS: u8 = 1;
 /// Exit code: could not.
 pub const COULD_NOT: u8 = 2;
+
+/// `explain` of an encounter that may not travel itself: then nothing of the push does.
+pub fn stays_whole(reply: &Reply, encounter: &str) -> Option<String> {
+    let Reply::Explained { payers, .. } = reply else { return None };
+    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
+    let subject = format!("Encounter/{id}");
+    let lines = payers.iter().filter_map(|payer| {
+        let stays = |row: &&DecisionRow| !row.included && row.reference == subject;
+        let rule = &payer.decisions.iter().find(stays)?.rule;
+        let payer = &payer.payer;
+        Some(format!("{subject} itself stays by rule {rule}, so {payer} would be sent nothing.\n"))
+    });
+    Some(lines.collect::<String>()).filter(|text| !text.is_empty())
+}
 
 /// A reply as text, ended by a line feed.
 pub fn reply(reply: &Reply) -> String {
@@ -138,7 +154,7 @@ fn row_cells(row: &Row) -> Vec<String> {
 fn state_words(row: &Row) -> String {
     match (row.state.as_str(), &row.level, row.next_at) {
         ("settled", Some(level), _) => format!("settled, {level}"),
-        ("due", _, Some(at)) if !row.issues.is_empty() => format!("due, again at {}", clock(at)),
+        ("due", _, Some(at)) if at > row.changed => format!("due, again at {}", clock(at)),
         (state, _, _) => state.to_owned(),
     }
 }
@@ -161,7 +177,12 @@ pub fn withholding_words(withholding: &Withholding) -> String {
 
 /// `1 thing`, `2 things`.
 pub fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (count, Some(stem)) => format!("{count} {stem}ies"),
+        (count, None) if noun.ends_with("sh") => format!("{count} {noun}es"),
+        (count, None) => format!("{count} {noun}s"),
+    }
 }
 
 fn listed(rows: &[Row], counts: &[(String, u64)]) -> String {
@@ -234,7 +255,9 @@ fn shown(it: &Shown) -> String {
     }
     if let Some(acknowledgement) = &it.acknowledgement {
         let _ = writeln!(text, "\nAcknowledgement:");
-        put_value(&mut text, 2, acknowledgement);
+        for line in acknowledgement_lines(acknowledgement) {
+            let _ = writeln!(text, "  {line}");
+        }
     }
     if !it.decisions.is_empty() {
         let _ = writeln!(text, "\nDecisions:");
@@ -243,54 +266,24 @@ fn shown(it: &Shown) -> String {
     text
 }
 
-/// A small JSON value, a line per member.
-fn put_value(text: &mut String, indent: usize, value: &serde_json::Value) {
-    let pad = " ".repeat(indent);
-    match value {
-        serde_json::Value::Object(members) => {
-            for (name, member) in members.iter().filter(|(_, member)| !is_nothing(member)) {
-                match member {
-                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                        let _ = writeln!(text, "{pad}{name}:");
-                        put_value(text, indent + 2, member);
-                    }
-                    plain => {
-                        let _ = writeln!(text, "{pad}{name}: {}", plain_words(plain));
-                    }
-                }
-            }
-        }
-        serde_json::Value::Array(items) => {
-            for item in items {
-                match item {
-                    serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                        let mut inner = String::new();
-                        put_value(&mut inner, indent + 2, item);
-                        let _ = write!(text, "{pad}- {}", inner.trim_start());
-                    }
-                    plain => {
-                        let _ = writeln!(text, "{pad}- {}", plain_words(plain));
-                    }
-                }
-            }
-        }
-        plain => {
-            let _ = writeln!(text, "{pad}{}", plain_words(plain));
-        }
+/// An acknowledgement in a few lines; `--json` has all of it.
+fn acknowledgement_lines(document: &Value) -> Vec<String> {
+    if let Ok(own) = serde_json::from_value::<Acknowledgement>(document.clone()) {
+        return own.lines();
     }
-}
-
-fn is_nothing(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => true,
-        serde_json::Value::Array(items) => items.is_empty(),
-        serde_json::Value::Object(members) => members.is_empty(),
-        _ => false,
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for entry in document["entry"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let status = entry["response"]["status"].as_str().unwrap_or("without a status");
+        *counts.entry(status.to_owned()).or_default() += 1;
     }
-}
-
-fn plain_words(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let told = document["issue"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = told.iter().filter_map(|issue| issue["details"]["text"].as_str());
+    let counts = counts.iter().map(|(status, count)| {
+        let entries = if *count == 1 { "1 entry" } else { &format!("{count} entries") };
+        format!("{entries}: {status}")
+    });
+    let kind = document["resourceType"].as_str().unwrap_or("document").to_owned();
+    std::iter::once(kind).chain(counts).chain(told.map(str::to_owned)).collect()
 }
 
 fn explained(payers: &[Explained], issues: &[IssueWords]) -> String {
@@ -396,13 +389,21 @@ fn verified(proved_to: u64, last: u64, checkpoints: u64, broken: Option<&(u64, S
         put_issue(&mut text, 2, &IssueWords::from(&issue));
         return text;
     }
-    let _ = writeln!(
-        text,
-        "The ledger verifies: entries 1 to {proved_to} are proved by {}.",
-        counted(checkpoints, "signed checkpoint")
-    );
+    let _ = match proved_to {
+        0 => writeln!(text, "The ledger's {} fit together.", counted(last, "entry")),
+        _ => writeln!(
+            text,
+            "The ledger verifies: entries 1 to {proved_to} are proved by {}.",
+            counted(checkpoints, "signed checkpoint")
+        ),
+    };
     if last > proved_to {
-        let _ = writeln!(text, "Entries {} to {last} are not yet proved.", proved_to + 1);
+        let first = proved_to + 1;
+        let _ = writeln!(
+            text,
+            "Entries {first} to {last} are not yet proved: a running house signs every minute, \
+             and when it stops."
+        );
     }
     text
 }

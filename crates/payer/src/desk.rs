@@ -94,7 +94,7 @@ impl Desk {
     /// A person decides that a held submission is not filed.
     async fn refuse(&self, id: &str, who: Who) -> Result<Reply, Issue> {
         let (stored, mut submission) = self.held(id).await?;
-        let at = self.road.now();
+        let at = self.road.clock.now();
         let issues = submission.issues.clone();
         let events = [Event::Released { who }, Event::NotFiled { issues }];
         let mut unit = Unit { at, ..Unit::default() };

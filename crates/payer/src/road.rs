@@ -86,7 +86,8 @@ impl Road {
     /// *Authenticate*: whose credential is it, and are we agreed with them?
     fn authenticate(&self, caller: &Caller) -> Result<&Sender, Vec<Issue>> {
         self.sender(&PartnerId::from(caller.partner.as_str())).ok_or_else(|| {
-            vec![Issue::new(Code::ScopeMissing, "this credential is not a sender's")]
+            let issue = Issue::new(Code::ScopeMissing, "this credential is not a sender's");
+            vec![issue.at("Authorization")]
         })
     }
 
@@ -124,7 +125,7 @@ impl Road {
         if !waits || agreed == Unmatched::Refuse {
             return self.refuse(arrival, vec![issue]).await;
         }
-        let at = self.now();
+        let at = self.clock.now();
         let told = Issue::new(Code::MemberHeld, "the member was not found; a person looks into it");
         let place = format!("{}/status/{}", self.setup.base_url, arrival.id);
         let answer = Answer::new(202, Issue::outcome([&told]))
@@ -149,7 +150,7 @@ impl Road {
         issues: Vec<Issue>,
     ) -> Result<Answer, Vec<Issue>> {
         let events = vec![received(arrival), Event::NotFiled { issues: issues.clone() }];
-        let mut unit = self.unit(self.now(), arrival, events);
+        let mut unit = self.unit(self.clock.now(), arrival, events);
         unit.blobs.clear();
         self.house.commit(unit).await.map_err(store_issues)?;
         Err(issues)
@@ -162,7 +163,7 @@ impl Road {
         member: Option<MemberKey>,
     ) -> Result<Answer, Vec<Issue>> {
         for _ in 0..STALE_ROUNDS_MAX {
-            let at = self.now();
+            let at = self.clock.now();
             let plan = match self.plan(arrival).await {
                 Ok(plan) => plan,
                 Err(issues) if issues.iter().any(|issue| issue.code.row().status >= 500) => {
@@ -273,7 +274,7 @@ impl Road {
         let member = found.map_err(|issue| vec![issue])?;
         let arrival = Arrival { id: submission.id.clone(), sender, incoming };
         for _ in 0..STALE_ROUNDS_MAX {
-            let at = self.now();
+            let at = self.clock.now();
             let plan = self.plan(&arrival).await?;
             let answer = Answer::new(200, self.response(&plan, at));
             let mut events = vec![Event::Released { who: who.clone() }];
@@ -346,12 +347,6 @@ impl Road {
             Commit::Conflict => Err(vec![conflict()]),
             _ => Err(vec![Issue::new(Code::HouseBusy, "the submission was changed meanwhile")]),
         }
-    }
-
-    /// The present, to the microsecond: what the ledger keeps.
-    pub fn now(&self) -> Timestamp {
-        let now = self.clock.now();
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }
 

@@ -7,6 +7,7 @@
 //!            agreement does not know.
 
 use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
+use crate::scope::encounter;
 use crate::source::Source;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Issue};
@@ -21,10 +22,10 @@ const BY_PATIENT: [&str; 2] = ["AllergyIntolerance", "Immunization"];
 /// Collects for one encounter and one payer.
 pub async fn collect(
     source: &dyn Source,
-    encounter: &Resource,
-    coverages: &[Resource],
+    subject: &str,
     audience: &Audience<'_>,
 ) -> Result<Collected, Issue> {
+    let encounter = encounter(source, subject).await?;
     let id = encounter.id().unwrap_or_default();
     let types = &audience.terms.agreement.encounter.types;
     let asked: Vec<BoxFuture<'_, _>> = types
@@ -34,12 +35,17 @@ pub async fn collect(
     let asked = stream::iter(asked).buffered(SOURCE_REQUESTS_MAX);
     let mut found: Vec<Resource> = asked.try_concat().await?;
     found.push(encounter.clone());
-    found.extend(coverages.iter().cloned());
-    let mut collected = Collected { found, ..Collected::default() };
-
-    let mut seen: BTreeSet<String> =
-        collected.found.iter().map(|resource| resource.local_reference()).collect();
-    let mut fresh = collected.found.clone();
+    let mut collected = Collected::default();
+    for coverage in audience.own_coverages {
+        let id = coverage.strip_prefix("Coverage/").unwrap_or(coverage);
+        match source.read("Coverage", id).await? {
+            Some(coverage) => found.push(coverage),
+            None => drop(collected.missing.insert(coverage.clone())),
+        }
+    }
+    let mut fresh = found.clone();
+    let mut seen: BTreeSet<String> = found.iter().map(Resource::local_reference).collect();
+    collected.found = found;
     while !fresh.is_empty() {
         let mut wanted = Vec::new();
         for resource in fresh.drain(..) {

@@ -4,15 +4,17 @@
 //! Goes out   replies in the same words as everywhere.
 //! Never      does a walk's work itself: it records what is asked, and wakes the worker.
 
+use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
-use crate::scope::WITHDRAW;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
+use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
+use exchange::shape;
 use exchange::{
-    Chain, Code, DecisionRow, Dossier, Event, Issue, Purpose, Push, State, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Subject, Trigger, TriggerId, Who,
 };
 use repository::{lookup, store_issue};
 use std::sync::Arc;
@@ -68,7 +70,8 @@ impl Desk {
         wait: u32,
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
-        let trigger = self.road.trigger(new_trigger(), subject, purpose, who).await?;
+        let trigger =
+            self.road.trigger(new_trigger(), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
         self.await_end(&trigger.id, wait).await
     }
@@ -102,7 +105,7 @@ impl Desk {
             ..WorkQuery::default()
         };
         let walks = self.road.house.works(query).await.map_err(store_issue)?;
-        let now = turn::now(&*self.road.clock);
+        let now = self.road.clock.now();
         let mut rests = trigger.due.is_none_or(|at| at > now);
         let mut rows = Vec::new();
         for stored in &walks {
@@ -123,22 +126,34 @@ impl Desk {
         who: Who,
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
-        self.looked(who, subject.clone()).await?;
+        self.looked(who.clone(), subject.clone()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (dossiers, issues) = self.road.concerned(&chart, &subject, purpose).await?;
+        let (concerns, issues) = self.road.concerned(&chart, &subject, purpose).await?;
+        // A trigger that is never written: what the road asks of one is all that is needed.
+        let at = self.road.clock.now();
+        let asked = Event::Triggered {
+            trigger: new_trigger(),
+            subject: Subject::Record(subject),
+            purpose,
+            who,
+        };
         let mut payers = Vec::new();
-        for (dossier, purpose) in dossiers {
-            let payer = self.road.payer(&dossier.payer)?;
+        for concern in concerns {
+            let began = Trigger::begin(at, &asked).map(|one| self.road.began(&one, concern));
+            let push = began.and_then(|event| Push::begin(at, &event));
+            let push =
+                push.ok_or_else(|| Issue::new(Code::InternalError, "a walk did not begin"))?;
+            let payer = self.road.payer(&push.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged) = match &door {
-                Ok(_) => self.disclosed(&chart, &dossier, purpose, payer).await?,
+                Ok(_) => self.disclosed(&chart, &push, payer).await?,
                 Err(_) => (Vec::new(), None),
             };
             payers.push(Explained {
-                payer: dossier.payer,
+                payer: push.dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
-                purpose,
+                purpose: push.purpose,
                 decisions,
                 unchanged,
             });
@@ -150,21 +165,24 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
-        dossier: &Dossier,
-        purpose: Purpose,
+        push: &Push,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
-        let prepared = self.road.disclose(chart, dossier, purpose, payer).await?;
-        let revisions = self.road.revisions_of(dossier).await.map_err(store_issue)?;
-        let unchanged = crate::road::same_as_latest(&revisions, &prepared.shaped);
-        let decisions = prepared.disclosure.decisions.iter().map(DecisionRow::from).collect();
+        let restrictions = self.road.restrictions()?;
+        let audience = self.road.audience(chart, push, payer, &restrictions);
+        let collected = collect(chart, &push.dossier.subject, &audience).await?;
+        let disclosure = shape::shape(&collected, &audience);
+        let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
+        let revisions = self.road.revisions_of(&push.dossier).await.map_err(store_issue)?;
+        let unchanged = crate::road::same_as_latest(&revisions, &shaped);
+        let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
         Ok((decisions, unchanged.map(|push| push.to_string())))
     }
 
     /// Who looked, at what: the one line a look leaves.
     async fn looked(&self, who: Who, subject: String) -> Result<(), Issue> {
         let lines = vec![(Chain::House, Event::Looked { who, subject })];
-        let unit = Unit { at: turn::now(&*self.road.clock), lines, ..Unit::default() };
+        let unit = Unit { at: self.road.clock.now(), lines, ..Unit::default() };
         self.road.house.commit(unit).await.map(drop).map_err(store_issue)
     }
 
@@ -187,7 +205,7 @@ impl Desk {
         if stored.work.state != "held" {
             return Err(Issue::new(Code::NotWaiting, "it does not wait for a person").at("id"));
         }
-        let at = turn::now(&*self.road.clock);
+        let at = self.road.clock.now();
         let (trigger, chain, event, work) = match stored.work.kind {
             WorkKind::Push => {
                 let mut push = read_push(&stored)?;
@@ -219,7 +237,7 @@ impl Desk {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
         let trigger = new_trigger();
-        let at = turn::now(&*self.road.clock);
+        let at = self.road.clock.now();
         let by = turn::walk_id(&trigger, &push.dossier.payer);
         let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
         if !push.sent && !push.ended() {
@@ -232,7 +250,7 @@ impl Desk {
         let row = turn::row(&push, at);
         let triggered = Event::Triggered {
             trigger: trigger.clone(),
-            subject: format!("{WITHDRAW}{}", push.walk),
+            subject: Subject::Withdrawal(push.walk.clone()),
             purpose: Some(push.purpose),
             who,
         };
@@ -371,7 +389,7 @@ fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
         kind: "trigger".into(),
         label: None,
         partner: None,
-        subject: Some(trigger.subject.clone()),
+        subject: Some(trigger.subject.to_string()),
         mode: None,
         state: trigger.state_word().to_owned(),
         level: None,

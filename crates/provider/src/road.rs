@@ -18,7 +18,6 @@ use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
-use crate::withdraw::withdrawn_walk;
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -27,13 +26,13 @@ use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, Audience};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Dossier, Event, Issue, Level, PartnerId, Purpose, Push,
-    PushId, State, Stop, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Disclosure, Event, Issue, PartnerId, Purpose, Push, PushId, State,
+    Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use repository::store_issue;
 use std::sync::Arc;
-use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -55,14 +54,24 @@ pub struct Road {
     pub changed: Arc<Notify>,
 }
 
-/// What *shape* and *assemble* make of one dossier, before it has a number.
-pub struct Prepared {
-    /// Every decision.
-    pub disclosure: Disclosure,
-    /// What would be sent.
-    pub shaped: Shaped,
-    /// Why nothing of it travels, when nothing does.
-    pub nothing: Option<Issue>,
+/// Why a stop did not come to its end.
+pub enum Halt {
+    /// A walk that cannot be written down; whoever claims it next goes on from the last commit.
+    Fault(Fault),
+    /// Something a clock or a person mends.
+    Issue(Issue),
+}
+
+impl<F: Into<Fault>> From<F> for Halt {
+    fn from(fault: F) -> Halt {
+        Halt::Fault(fault.into())
+    }
+}
+
+impl From<Issue> for Halt {
+    fn from(issue: Issue) -> Halt {
+        Halt::Issue(issue)
+    }
 }
 
 impl Road {
@@ -70,11 +79,11 @@ impl Road {
     pub async fn trigger(
         &self,
         id: TriggerId,
-        subject: String,
+        subject: Subject,
         purpose: Option<Purpose>,
         who: Who,
     ) -> Result<Trigger, Issue> {
-        let at = turn::now(&*self.clock);
+        let at = self.clock.now();
         let event = Event::Triggered { trigger: id, subject, purpose, who };
         let Some(trigger) = Trigger::begin(at, &event) else {
             return Err(Issue::new(Code::InternalError, "a trigger did not begin"));
@@ -94,7 +103,7 @@ impl Road {
     /// ends.
     pub async fn walk(&self, lease: &Lease) -> Result<(), Fault> {
         match lease.work.work.kind {
-            WorkKind::Trigger => self.concern(lease).await,
+            WorkKind::Trigger => self.scope(lease).await,
             WorkKind::Push => self.push(lease).await,
             WorkKind::Submission => Ok(()), // the other road's
         }
@@ -102,103 +111,91 @@ impl Road {
 
     /// The walk of one dossier, stop by stop.
     async fn push(&self, lease: &Lease) -> Result<(), Fault> {
-        let (house, clock) = (self.house.clone(), Arc::clone(&self.clock));
-        let (passed, changed) = (self.setup.passed, Arc::clone(&self.changed));
-        let mut turn = Turn::new(house, clock, passed, changed, lease)?;
+        let mut turn = Turn::new(self, lease)?;
         while let Some(stop) = turn.stop() {
-            match stop {
-                Stop::Route => self.prepare(&mut turn).await?,
-                Stop::Deliver => self.deliver(&mut turn).await?,
-                Stop::Poll => self.poll(&mut turn).await?,
-                Stop::Acknowledge => self.acknowledge(&mut turn).await?,
+            let walked = match stop {
+                Stop::Route => self.prepare(&mut turn).await,
+                Stop::Deliver => self.deliver(&mut turn).await,
+                Stop::Poll => self.poll(&mut turn).await,
+                Stop::Acknowledge => self.acknowledge(&mut turn).await,
+            };
+            match walked {
+                Ok(()) => {}
+                Err(Halt::Issue(issue)) => self.wait_or_hold(&mut turn, issue).await?,
+                Err(Halt::Fault(fault)) => return Err(fault),
             }
         }
         Ok(())
     }
 
     /// *Route, collect, shape, assemble*: from a dossier to a stored payload with a number.
-    async fn prepare(&self, turn: &mut Turn) -> Result<(), Fault> {
-        let trigger = self.trigger_of(&turn.push).await?;
-        let door = match self.payer(&turn.push.dossier.payer) {
-            Ok(payer) => self.route(payer).await.map(|door| (payer, door)),
-            Err(issue) => Err(issue),
-        };
-        let (payer, door) = match door {
-            Ok(found) => found,
-            Err(issue) => return self.wait_or_hold(turn, issue).await,
-        };
+    async fn prepare(&self, turn: &mut Turn) -> Result<(), Halt> {
+        let push = turn.push.clone();
+        let trigger = self.trigger_of(&push).await?;
+        let payer = self.payer(&push.dossier.payer)?;
+        let door = self.route(payer).await?;
         turn.say(routed(door));
-        if withdrawn_walk(&trigger).is_some() {
+        if matches!(trigger.subject, Subject::Withdrawal(_)) {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
-        let chart = self.charts.open(&turn.push.trigger, turn::now(&*self.clock));
-        match self.disclose(&*chart, &turn.push.dossier.clone(), turn.push.purpose, payer).await {
-            Ok(prepared) => self.assemble(turn, &trigger, prepared).await,
-            Err(issue) => {
-                self.charts.close(&turn.push.trigger);
-                self.wait_or_hold(turn, issue).await
-            }
-        }
+        let chart = self.charts.open(&trigger.id, self.clock.now());
+        let restrictions = self.restrictions()?;
+        let audience = self.audience(&*chart, &push, payer, &restrictions);
+        let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
+        let disclosure = shape::shape(&collected, &audience);
+        self.assemble(turn, &trigger, &audience, disclosure).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
     pub async fn route(&self, payer: &Payer) -> Result<Door, Issue> {
         let base_url = self.directory.find(&payer.public.name).await?;
-        self.doors.open(payer, base_url, turn::now(&*self.clock)).await
+        self.doors.open(payer, base_url, self.clock.now()).await
     }
 
-    /// *Collect, shape* and the first half of *assemble*, for one payer.
-    pub async fn disclose(
+    /// Who will read it, for what, under which rules.
+    pub fn audience<'a>(
         &self,
-        chart: &dyn Source,
-        dossier: &Dossier,
-        purpose: Purpose,
-        payer: &Payer,
-    ) -> Result<Prepared, Issue> {
-        let encounter = self.encounter(chart, &dossier.subject).await?;
-        let (mut coverages, scope) = self.scope(chart, &encounter, Some(purpose)).await?;
-        let own = scope.dossiers.into_iter().find(|scoped| scoped.partner == dossier.payer);
-        let own = own.map(|scoped| scoped.coverages).unwrap_or_default();
-        coverages.retain(|coverage| own.contains(&coverage.local_reference()));
-        let audience = Audience {
+        chart: &'a dyn Source,
+        push: &'a Push,
+        payer: &'a Payer,
+        restrictions: &'a Restrictions,
+    ) -> Audience<'a> {
+        Audience {
             terms: &payer.terms,
-            purpose,
-            restrictions: &self.restrictions()?,
-            patient: &dossier.patient,
-            own_coverages: &own,
+            purpose: push.purpose,
+            restrictions,
+            patient: &push.dossier.patient,
+            own_coverages: &push.coverages,
             source_base: chart.base_url(),
-        };
-        let collected = collect(chart, &encounter, &coverages, &audience).await?;
-        let disclosure = shape::shape(&collected, &audience);
-        let nothing = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject);
-        let shaped = assemble::edit(&disclosure, &self.setup.namespace, chart.base_url())?;
-        Ok(Prepared { disclosure, shaped, nothing })
+        }
     }
 
-    /// The second half of *assemble*: the comparison with the last revision, number and Bundle.
+    /// *Assemble*: edits, the comparison with the last revision, number and Bundle.
     async fn assemble(
         &self,
         turn: &mut Turn,
         trigger: &Trigger,
-        prepared: Prepared,
-    ) -> Result<(), Fault> {
-        let Prepared { disclosure, shaped, nothing } = prepared;
+        audience: &Audience<'_>,
+        disclosure: Disclosure,
+    ) -> Result<(), Halt> {
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
+        let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
+        if let Some(outside) = shaped.outside.first() {
+            let detail = "a reference to something that does not travel was left standing";
+            return Err(Issue::new(Code::InternalError, detail).at(&outside.expression).into());
+        }
         let decisions = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
-        if let Some(issue) = nothing {
+        let dossier = turn.push.dossier.clone();
+        if let Some(issue) = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject)
+        {
             let withheld = shaped.withheld;
             turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
-            return turn.commit("withheld").await;
+            return Ok(turn.commit("withheld").await?);
         }
         let revisions = self.revisions(&turn.push).await?;
         if let Some(push) = same_as_latest(&revisions, &shaped) {
             turn.say(Event::Unchanged { push });
-            return turn.commit("unchanged").await;
-        }
-        if let Some(outside) = shaped.outside.first() {
-            let detail = "a reference to something that does not travel was left standing";
-            let issue = Issue::new(Code::InternalError, detail).at(&outside.expression);
-            return self.hold(turn, issue).await;
+            return Ok(turn.commit("unchanged").await?);
         }
         let number = self.next_number(turn).await?;
         let payload = assemble::bundle(&shaped, &self.envelope(&turn.push, number, trigger.at));
@@ -207,7 +204,7 @@ impl Road {
 
     /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
     /// back, or there is not.
-    async fn assemble_withdrawal(&self, turn: &mut Turn, trigger: &Trigger) -> Result<(), Fault> {
+    async fn assemble_withdrawal(&self, turn: &mut Turn, trigger: &Trigger) -> Result<(), Halt> {
         let decisions = turn.keep("[]");
         let number = self.next_number(turn).await?;
         let push = turn.push.clone();
@@ -219,7 +216,7 @@ impl Road {
                 supersede(turn, &revisions)?;
                 let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
                 turn.say(Event::Withheld { withheld: Vec::new(), disclosure: decisions, issue });
-                turn.commit("withheld").await
+                Ok(turn.commit("withheld").await?)
             }
         }
     }
@@ -231,7 +228,7 @@ impl Road {
         revisions: &[(StoredWork, Push)],
         payload: Payload,
         disclosure: exchange::Digest,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Halt> {
         supersede(turn, revisions)?;
         let kept = turn.keep(payload.bytes);
         turn.say(Event::Assembled {
@@ -243,7 +240,7 @@ impl Road {
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
         });
-        turn.commit("assembled").await
+        Ok(turn.commit("assembled").await?)
     }
 
     /// The next number of the lane; the unit is stale when somebody else takes it first.
@@ -265,17 +262,13 @@ impl Road {
         }
     }
 
-    /// *Deliver* and *settle*: the intent is durable before, the answer after.
-    async fn deliver(&self, turn: &mut Turn) -> Result<(), Fault> {
-        let payer = match self.payer(&turn.push.dossier.payer) {
-            Ok(payer) => payer,
-            Err(issue) => return self.hold(turn, issue).await,
-        };
-        let Some(made) = turn.push.assembled.clone() else { return Err(Fault::Unreadable) };
-        let Some(payload) = self.house.blob(&made.payload).await? else {
-            let issue = Issue::new(Code::InternalError, "the stored payload is gone");
-            return self.hold(turn, issue).await;
-        };
+    /// *Deliver*: the intent is durable before, the answer after.
+    async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
+        let payer = self.payer(&turn.push.dossier.payer)?;
+        let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        let payload = self.house.blob(&made.payload).await?;
+        let gone = || Issue::new(Code::InternalError, "the stored payload is gone");
+        let payload = payload.ok_or_else(gone)?;
         turn.say(Event::Intended {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
@@ -284,50 +277,30 @@ impl Road {
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
         (self.setup.passed)("sent");
-        self.settle(turn, payer, &answered, settle::settle).await
+        let push = turn.push.clone();
+        let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
+        self.settle(turn, &answered, next).await
     }
 
     /// The payer's later word, in Bulk Data's form: the poll, then the file it names.
-    async fn poll(&self, turn: &mut Turn) -> Result<(), Fault> {
-        let payer = match self.payer(&turn.push.dossier.payer) {
-            Ok(payer) => payer,
-            Err(issue) => return self.hold(turn, issue).await,
-        };
-        let asked = turn.push.poll.clone().unwrap_or_default();
-        let word = deliver::ask(&payer.client, &asked, turn.now()).await;
-        let level = payer.terms.agreement.settled_by;
+    async fn poll(&self, turn: &mut Turn) -> Result<(), Halt> {
         let push = turn.push.clone();
-        let Some(attempt) = attempt(&push, level) else { return Err(Fault::Unreadable) };
-        match settle::settle_poll(&word, &asked, &attempt, turn.now()) {
-            Next::Fetch { place, refusal, .. } => {
+        let payer = self.payer(&push.dossier.payer)?;
+        let attempt = attempt(&push, payer)?;
+        let place = push.poll.as_deref().unwrap_or_default();
+        let word = deliver::ask(&payer.client, place, turn.now()).await;
+        match settle::settle_poll(&word, place, &attempt, turn.now()) {
+            Next::Fetch { place, refusal } => {
                 let file = deliver::ask(&payer.client, &place, turn.now()).await;
-                let read = |answer: &Answered, attempt: &Attempt<'_>, now| {
-                    settle::settle_file(answer, refusal, attempt, now)
-                };
-                self.settle(turn, payer, &file, read).await
+                let next = settle::settle_file(&file, refusal, &attempt, turn.now());
+                self.settle(turn, &file, next).await
             }
-            _ => {
-                let read = |answer: &Answered, attempt: &Attempt<'_>, now| {
-                    settle::settle_poll(answer, &asked, attempt, now)
-                };
-                self.settle(turn, payer, &word, read).await
-            }
+            next => self.settle(turn, &word, next).await,
         }
     }
 
     /// *Settle*: each answer leads to exactly one next step.
-    async fn settle(
-        &self,
-        turn: &mut Turn,
-        payer: &Payer,
-        answered: &Answered,
-        read: impl Fn(&Answered, &Attempt<'_>, Timestamp) -> Next,
-    ) -> Result<(), Fault> {
-        let push = turn.push.clone();
-        let now = turn.now();
-        let level = payer.terms.agreement.settled_by;
-        let Some(attempt) = attempt(&push, level) else { return Err(Fault::Unreadable) };
-        let next = read(answered, &attempt, now);
+    async fn settle(&self, turn: &mut Turn, answered: &Answered, next: Next) -> Result<(), Halt> {
         if let Answered::Reply(reply) = answered {
             let answer = turn.keep(reply.body.clone());
             turn.say(Event::Answered { status: reply.status, answer });
@@ -338,48 +311,48 @@ impl Road {
             Next::Retry { at, issue } => turn.say(Event::Delayed { until: at, issue }),
             Next::Hold(issues) => turn.say(Event::Held { issues }),
             Next::Refused(issues) => turn.say(Event::Refused { issues }),
-            // `poll` follows a file before it settles; no other answer names one.
-            Next::Fetch { .. } => return Err(Fault::Unreadable),
+            // Only a poll names a file, and `poll` has followed it.
+            Next::Fetch { .. } => return Err(Fault::Unreadable.into()),
         }
         if matches!(turn.push.state, State::Held) {
             self.doors.forget(&turn.push.dossier.payer);
         }
-        turn.commit("answered").await
+        Ok(turn.commit("answered").await?)
     }
 
     /// *Acknowledge*: whoever triggered it is told, and what they were told is kept.
-    async fn acknowledge(&self, turn: &mut Turn) -> Result<(), Fault> {
-        let trigger = self.trigger_of(&turn.push).await?;
-        let earlier = match &turn.push.state {
-            State::Unchanged { push } => self.acknowledgement_of(push).await?,
+    async fn acknowledge(&self, turn: &mut Turn) -> Result<(), Halt> {
+        let push = turn.push.clone();
+        let trigger = self.trigger_of(&push).await?;
+        let earlier = match &push.state {
+            State::Unchanged { push: same } => self.acknowledgement_of(&push, same).await?,
             _ => None,
         };
         let told = match earlier {
             Some(earlier) => earlier,
             None => {
-                let at = turn.now();
-                let contents = self.contents(&turn.push).await?;
-                let answer = match turn.push.answer {
+                let contents = self.contents(&push).await?;
+                let answer = match push.answer {
                     Some(digest) => self.house.blob(&digest).await?,
                     None => None,
                 };
-                let push = &turn.push;
-                Acknowledgement::of(push, &contents, answer.as_ref(), trigger.at, at)
+                let at = turn.now();
+                Acknowledgement::of(&push, &contents, answer.as_ref(), trigger.at, at)
                     .to_json()
                     .into()
             }
         };
         let acknowledgement = turn.keep(told);
         turn.say(Event::Acknowledged { to: trigger.who.name, acknowledgement });
-        turn.commit("acknowledged").await
+        Ok(turn.commit("acknowledged").await?)
     }
 
-    /// What was told when the push with this id ended.
-    async fn acknowledgement_of(&self, push: &PushId) -> Result<Option<Bytes>, Fault> {
-        let prefix = Some(push.to_string());
-        let query = WorkQuery { prefix, limit: 1, ..WorkQuery::default() };
-        let row = self.house.works(query).await?.into_iter().next();
-        match row.and_then(|row| turn::read(&row.work)?.acknowledgement) {
+    /// What was told when the same content had been pushed before.
+    async fn acknowledgement_of(&self, push: &Push, same: &PushId) -> Result<Option<Bytes>, Fault> {
+        let made = |other: &Push| other.assembled.as_ref().is_some_and(|made| made.push == *same);
+        let revisions = self.revisions(push).await?;
+        let earlier = revisions.iter().find(|(_, other)| made(other));
+        match earlier.and_then(|(_, other)| other.acknowledgement) {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
@@ -402,6 +375,7 @@ impl Road {
 
     /// A transient issue waits for the clock, until the deadline; any other for a person.
     async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
+        self.charts.close(&turn.push.trigger);
         let now = turn.now();
         let seed = turn.push.walk.to_string();
         match settle::wait(&issue, &seed, turn.push.attempt + 1, now) {
@@ -412,11 +386,6 @@ impl Road {
                 turn.say(Event::Held { issues: vec![late, issue] });
             }
         }
-        turn.commit("waiting").await
-    }
-
-    async fn hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
-        turn.say(Event::Held { issues: vec![issue] });
         turn.commit("waiting").await
     }
 
@@ -431,9 +400,11 @@ fn routed(door: Door) -> Event {
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt(push: &Push, level: Level) -> Option<Attempt<'_>> {
-    let entries = push.assembled.as_ref()?.resources;
-    Attempt::of(push, level, usize::try_from(entries).ok()?)
+fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+    let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
+    let level = payer.terms.agreement.settled_by;
+    let entries = usize::try_from(entries).unwrap_or(usize::MAX);
+    Attempt::of(push, level, entries).ok_or(Fault::Unreadable)
 }
 
 /// Older revisions that still wait give way to the one being assembled.

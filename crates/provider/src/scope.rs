@@ -9,51 +9,55 @@ use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
 use crate::turn::{self, Fault};
-use exchange::scope::{self, Question, Scope};
+use exchange::scope::{self, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
-use exchange::{Chain, Code, Dossier, Event, Issue, PartnerId, Purpose, Push, Trigger};
+use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
 use fhir::Resource;
 use jiff::SignedDuration;
 use store::{Commit, House, Lease, Unit};
 
-/// Subjects of triggers that withdraw begin with this; the walk's id follows.
-pub const WITHDRAW: &str = "withdraw:";
+/// A walk to begin: whom and what it is about, what for, and by which coverages.
+pub struct Concern {
+    /// Whom and what.
+    pub dossier: Dossier,
+    /// What for.
+    pub purpose: Purpose,
+    /// `Coverage/id` of the patient's coverages with the payer.
+    pub coverages: Vec<String>,
+}
 
-/// Dossiers with their purposes, and coverages that lead nowhere.
-pub type Concerned = Result<(Vec<(Dossier, Purpose)>, Vec<Issue>), Issue>;
+/// The walks to begin, and coverages that lead nowhere.
+pub type Concerned = Result<(Vec<Concern>, Vec<Issue>), Issue>;
 
 impl Road {
     /// *Scope*: whom does a trigger concern, under which agreement?
-    pub(crate) async fn concern(&self, lease: &Lease) -> Result<(), Fault> {
+    pub(crate) async fn scope(&self, lease: &Lease) -> Result<(), Fault> {
         let mut trigger: Trigger =
             serde_json::from_slice(&lease.work.work.body).map_err(|_| Fault::Unreadable)?;
-        let found = match trigger.subject.strip_prefix(WITHDRAW) {
-            Some(walk) => self.concerned_by_withdrawal(walk).await?,
-            None => {
-                let chart = self.charts.open(&trigger.id, turn::now(&*self.clock));
-                self.concerned(&*chart, &trigger.subject, trigger.purpose).await
+        let found = match &trigger.subject {
+            Subject::Withdrawal(walk) => self.concerned_by_withdrawal(walk).await?,
+            Subject::Record(record) => {
+                let chart = self.charts.open(&trigger.id, self.clock.now());
+                self.concerned(&*chart, record, trigger.purpose).await
             }
         };
-        let at = turn::now(&*self.clock);
+        let at = self.clock.now();
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
         let id = trigger.id.clone();
         match found {
-            Ok((walks, issues)) => {
-                let fresh: Vec<_> = walks
-                    .into_iter()
-                    .filter(|(dossier, ..)| {
-                        !trigger.walks.contains(&turn::walk_id(&id, &dossier.payer))
-                    })
-                    .collect();
+            Ok((concerns, issues)) => {
                 let mut all = trigger.walks.clone();
-                for (dossier, purpose) in fresh {
-                    let walk = turn::walk_id(&id, &dossier.payer);
-                    let event = self.began(&trigger, walk.clone(), dossier, purpose);
-                    if let Some(push) = Push::begin(at, &event) {
-                        unit.lines.push((push.chain(), event));
-                        unit.works.push(turn::row(&push, at));
-                        all.push(walk);
+                for concern in concerns {
+                    let event = self.began(&trigger, concern);
+                    match Push::begin(at, &event) {
+                        // A released trigger goes on with the payers it has not reached yet.
+                        Some(push) if !all.contains(&push.walk) => {
+                            unit.lines.push((push.chain(), event));
+                            unit.works.push(turn::row(&push, at));
+                            all.push(push.walk);
+                        }
+                        _ => {}
                     }
                 }
                 say(&mut unit, &mut trigger, Event::Scoped { trigger: id.clone(), walks: all });
@@ -91,28 +95,31 @@ impl Road {
         subject: &str,
         purpose: Option<Purpose>,
     ) -> Concerned {
-        let encounter = self.encounter(chart, subject).await?;
+        let encounter = encounter(chart, subject).await?;
         let patient = patient(&encounter, chart.base_url())?;
-        let (_, scope) = self.scope(chart, &encounter, purpose).await?;
-        let dossier = |payer: PartnerId| Dossier {
-            patient: patient.clone(),
-            payer,
-            kind: "encounter".into(),
-            subject: subject.to_owned(),
+        let scope = self.payers(chart, &encounter, &patient, purpose).await?;
+        let concern = |one: ScopedPayer| Concern {
+            dossier: Dossier {
+                patient: patient.clone(),
+                payer: one.partner,
+                kind: "encounter".into(),
+                subject: subject.to_owned(),
+            },
+            purpose: one.purpose,
+            coverages: one.coverages,
         };
-        let walks = scope.dossiers.into_iter().map(|one| (dossier(one.partner), one.purpose));
-        Ok((walks.collect(), scope.issues))
+        Ok((scope.dossiers.into_iter().map(concern).collect(), scope.issues))
     }
 
-    /// The patient's Coverages (the one thing read here), and whom they lead to.
-    pub async fn scope(
+    /// The payers an encounter's patient had coverage with.
+    async fn payers(
         &self,
         chart: &dyn Source,
         encounter: &Resource,
+        patient: &str,
         purpose: Option<Purpose>,
-    ) -> Result<(Vec<Resource>, Scope), Issue> {
-        let patient = patient(encounter, chart.base_url())?;
-        let coverages = chart.search("Coverage", &[("patient", &patient)]).await?;
+    ) -> Result<Scope, Issue> {
+        let coverages = chart.search("Coverage", &[("patient", patient)]).await?;
         let mut organizations = Vec::new();
         for coverage in &coverages {
             for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {
@@ -122,45 +129,31 @@ impl Road {
             }
         }
         let agreements: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
-        let scope = scope::scope(&Question {
-            patient: &patient,
+        Ok(scope::scope(&Question {
+            patient,
             encounter,
             purpose,
             coverages: &coverages,
             organizations: &organizations,
             agreements: &agreements,
             source_base: chart.base_url(),
-        });
-        Ok((coverages, scope))
+        }))
     }
 
-    /// The encounter of a subject.
-    pub async fn encounter(&self, chart: &dyn Source, subject: &str) -> Result<Resource, Issue> {
-        let id = subject.strip_prefix("Encounter/").unwrap_or(subject);
-        let unknown = || Issue::new(Code::EncounterUnknown, "the EHR holds no such encounter");
-        if !fhir::is_id(id) {
-            return Err(unknown().at("encounter"));
-        }
-        chart.read("Encounter", id).await?.ok_or_else(unknown)
-    }
-
-    fn began(
-        &self,
-        trigger: &Trigger,
-        walk: exchange::WalkId,
-        dossier: Dossier,
-        purpose: Purpose,
-    ) -> Event {
+    /// The first line of a walk.
+    pub(crate) fn began(&self, trigger: &Trigger, concern: Concern) -> Event {
+        let Concern { dossier, purpose, coverages } = concern;
         let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
         let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
         Event::Began {
-            walk,
+            walk: turn::walk_id(&trigger.id, &dossier.payer),
             trigger: trigger.id.clone(),
             patient: dossier.patient,
             payer: dossier.payer,
             kind: dossier.kind,
             subject: dossier.subject,
             purpose,
+            coverages,
             mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
         }
@@ -183,4 +176,14 @@ pub fn patient(encounter: &Resource, source_base: &str) -> Result<String, Issue>
         _ => Err(Issue::new(Code::SourceUnreadable, "the encounter does not say whose it is")
             .at("Encounter.subject.reference")),
     }
+}
+
+/// The encounter of a subject.
+pub async fn encounter(chart: &dyn Source, subject: &str) -> Result<Resource, Issue> {
+    let id = subject.strip_prefix("Encounter/").unwrap_or(subject);
+    let unknown = || Issue::new(Code::EncounterUnknown, "the EHR holds no such encounter");
+    if !fhir::is_id(id) {
+        return Err(unknown().at("encounter"));
+    }
+    chart.read("Encounter", id).await?.ok_or_else(unknown)
 }

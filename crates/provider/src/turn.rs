@@ -4,6 +4,7 @@
 //! Goes out   units of work: lines, the row they add up to, content.
 //! Never      a row that its lines do not add up to, and never a write without the lease's fence.
 
+use crate::road::Road;
 use exchange::{Digest, Event, Push, State, Stop, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -28,12 +29,6 @@ pub enum Fault {
     Unreadable,
 }
 
-/// The present, to the microsecond: what the ledger keeps.
-pub fn now(clock: &dyn Clock) -> Timestamp {
-    let now = clock.now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-}
-
 /// One leased walk.
 pub struct Turn {
     house: AnyHouse,
@@ -48,22 +43,22 @@ pub struct Turn {
 
 impl Turn {
     /// Takes up a leased row.
-    pub fn new(
-        house: AnyHouse,
-        clock: Arc<dyn Clock>,
-        passed: fn(&'static str),
-        changed: Arc<Notify>,
-        lease: &Lease,
-    ) -> Result<Turn, Fault> {
-        let push = read(&lease.work.work).ok_or(Fault::Unreadable)?;
-        let fence = lease.fence.clone();
-        Ok(Turn { house, clock, passed, changed, fence, push, unit: Unit::default() })
+    pub fn new(road: &Road, lease: &Lease) -> Result<Turn, Fault> {
+        Ok(Turn {
+            house: road.house.clone(),
+            clock: Arc::clone(&road.clock),
+            passed: road.setup.passed,
+            changed: Arc::clone(&road.changed),
+            fence: lease.fence.clone(),
+            push: read(&lease.work.work).ok_or(Fault::Unreadable)?,
+            unit: Unit::default(),
+        })
     }
 
     /// The time of what is being said: fixed from the first event to the commit.
     pub fn now(&mut self) -> Timestamp {
         if self.unit.lines.is_empty() {
-            self.unit.at = now(&*self.clock);
+            self.unit.at = self.clock.now();
         }
         self.unit.at
     }
@@ -121,7 +116,7 @@ impl Turn {
     /// The stop to be taken now; `None` when the walk waits or nothing is left to do.
     pub fn stop(&self) -> Option<Stop> {
         match self.push.state {
-            State::Due { next, at } => (at <= now(&*self.clock)).then_some(next),
+            State::Due { next, at } => (at <= self.clock.now()).then_some(next),
             State::Held => None,
             _ => self.push.acknowledgement.is_none().then_some(Stop::Acknowledge),
         }
@@ -170,7 +165,7 @@ pub fn trigger_row(trigger: &exchange::Trigger) -> Work {
         partner: None,
         dossier: None,
         trigger: Some(trigger.id.to_string()),
-        label: Some(trigger.subject.clone()),
+        label: Some(trigger.subject.to_string()),
         number: None,
         state: trigger.state_word().to_owned(),
         due: trigger.due,

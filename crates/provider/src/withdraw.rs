@@ -9,11 +9,11 @@
 
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
-use crate::scope::{Concerned, WITHDRAW};
+use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Issue, Push, Trigger};
+use exchange::{Code, Dossier, Issue, Push, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -33,18 +33,16 @@ const NOBODYS: [&str; 8] = [
 
 type Records = BTreeSet<(String, String)>;
 
-/// The walk that this trigger's walk takes back, for withdrawals.
-pub fn withdrawn_walk(trigger: &Trigger) -> Option<&str> {
-    trigger.subject.strip_prefix(WITHDRAW)
-}
-
 impl Road {
     /// The dossier of the push that is taken back.
-    pub(crate) async fn concerned_by_withdrawal(&self, walk: &str) -> Result<Concerned, Fault> {
+    pub(crate) async fn concerned_by_withdrawal(&self, walk: &WalkId) -> Result<Concerned, Fault> {
         let unknown = || Issue::new(Code::PushUnknown, "the push to withdraw is not known");
-        let row = self.house.work(walk).await?;
-        let push = row.and_then(|row| turn::read(&row.work));
-        Ok(push.map(|push| (vec![(push.dossier, push.purpose)], Vec::new())).ok_or_else(unknown))
+        let row = self.house.work(walk.as_str()).await?;
+        let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
+            return Ok(Err(unknown()));
+        };
+        let Push { dossier, purpose, coverages, .. } = push;
+        Ok(Ok((vec![Concern { dossier, purpose, coverages }], Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.

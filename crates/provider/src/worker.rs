@@ -6,7 +6,7 @@
 
 use crate::limits::{IDLE_MAX, LEASE, WALKS_MAX};
 use crate::road::Road;
-use crate::turn::{self, Fault};
+use crate::turn::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Clock, House, Lease};
@@ -56,7 +56,7 @@ pub async fn run_until_idle(road: &Arc<Road>) {
 }
 
 async fn claim(road: &Road, room: usize) -> Vec<Lease> {
-    let now = Clock::At(turn::now(&*road.clock));
+    let now = Clock::At(road.clock.now());
     match road.house.claim(now, LEASE, u32::try_from(room).unwrap_or(1)).await {
         Ok(claimed) => claimed,
         Err(error) => {
@@ -83,7 +83,7 @@ async fn take(road: &Road, lease: Lease) {
 
 /// How long nothing will be due.
 async fn pause(road: &Road) -> Duration {
-    let now = turn::now(&*road.clock);
+    let now = road.clock.now();
     match road.house.next_due().await {
         Ok(Some(at)) if at <= now => Duration::from_millis(20),
         Ok(Some(at)) => now.duration_until(at).unsigned_abs().min(IDLE_MAX),

@@ -111,6 +111,9 @@ impl Search {
                 "json" | "application/json" | "application/fhir+json" => {}
                 _ => return Err(Issue::new(Code::NotAcceptable, "only JSON is offered").at(name)),
             },
+            // The total is always exact, so whoever chooses how it is counted has what they want.
+            // The second name is a dialect: fhirpy's count, after Aidbox.
+            "_total" | "_totalMethod" => {}
             AFTER if is_id(value) => self.query.after = Some(value.to_owned()),
             AFTER => return Err(invalid(name, "use next links as they were given")),
             _ => return Ok(false),

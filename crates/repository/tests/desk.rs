@@ -107,6 +107,8 @@ async fn each_parameter_finds_what_r4_says() {
         ("_lastUpdated=ge2026-01-03T00:26:45Z", "d"),
         ("patient=p&patient=q", ""),
         ("subject=Group/p", ""),
+        ("patient=q&_total=accurate", "c"),
+        ("patient=q&_totalMethod=count", "c"),
     ];
     for (query, expected) in table {
         let (found, total, next) = shelf.find(None, query).await;

@@ -370,7 +370,13 @@ impl Walk {
         name.copy_from_slice(&Digest::of(entry.chain.to_string().as_bytes()).0[..16]);
         let head = self.heads.insert(name, (entry.seq, entry.hash));
         if !fits(entry, entry.seq) {
-            let (seq, reason) = moved(entry);
+            let (seq, reason) = match (moved(entry), head) {
+                // A copy of its chain's last line fits that one's place, where nothing is wrong.
+                ((_, Reason::Inserted), Some((_, hash))) if hash == entry.hash => {
+                    (entry.seq, Reason::Inserted)
+                }
+                (found, _) => found,
+            };
             self.note(seq.max(from), reason);
             self.doubted.push(entry.hash);
             self.doubted.truncate(DOUBTED_MAX);

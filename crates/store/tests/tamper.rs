@@ -176,6 +176,16 @@ async fn whatever_is_changed_the_first_bad_line_is_named() {
         ),
         ("inserted with a hash of elsewhere", |db, k| insert(db, k), Reason::Changed),
         (
+            "a copy of the line before inserted",
+            |db, k| {
+                renumber(db, k, 1);
+                let copy = "INSERT INTO entries
+                    SELECT house, ?1, at, chain, body, prev, hash FROM entries WHERE seq = ?1 - 1";
+                db.execute(copy, [k.cast_signed()]).unwrap();
+            },
+            Reason::Inserted,
+        ),
+        (
             "inserted with a hash that fits",
             |db, k| {
                 insert(db, k);

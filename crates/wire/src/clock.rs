@@ -6,9 +6,10 @@
 
 use jiff::Timestamp;
 
-/// What tells the time to sign-in: the system's clock in a house, a set one in tests and the town.
+/// What tells the time: the system's clock in a house, a set one in tests and the town.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The time now, to the microsecond: what a ledger keeps, so that what is read back equals what
+    /// was said.
     fn now(&self) -> Timestamp;
 }
 
@@ -18,6 +19,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }

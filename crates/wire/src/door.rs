@@ -64,7 +64,7 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, I
     }
     let too_large = || {
         let detail = format!("the body has more than the {limit} bytes this door takes");
-        Issue::new(Code::BodyTooLarge, detail)
+        Issue { offset: Some(limit as u64), ..Issue::new(Code::BodyTooLarge, detail) }
     };
     let told = text(&head.headers, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if told.is_some_and(|length| length > limit as u64) {

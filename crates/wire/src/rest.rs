@@ -25,6 +25,7 @@ use exchange::{Code, Issue};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What an implementer answers, or why not.
@@ -75,8 +76,29 @@ pub trait Rest: Send + Sync + 'static {
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    let room = Arc::new(Semaphore::new(BODIES_BYTES_MAX));
-    let base = Base { rest, gate, room };
+    router_with(Room::default(), rest, gate)
+}
+
+/// Room for bodies: how many bytes of them are in memory at once, and how long a request waits
+/// for its share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: usize,
+    /// The wait before a request is told to come back.
+    pub wait: Duration,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room { bytes: BODIES_BYTES_MAX, wait: BODY_ROOM_WAIT }
+    }
+}
+
+/// The same router, with room of its own size.
+pub fn router_with(room: Room, rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
+    let free = Arc::new(Semaphore::new(room.bytes));
+    let base = Base { rest, gate, free, room };
     Router::new().fallback(move |request: Request| {
         let base = base.clone();
         door::answer(request, move |request| async move {
@@ -114,8 +136,9 @@ async fn outside(request: Request) -> axum::response::Response {
 struct Base {
     rest: Arc<dyn Rest>,
     gate: Arc<Gate>,
-    /// One permit per byte of a body in memory.
-    room: Arc<Semaphore>,
+    /// One permit per byte of a body that may yet come into memory.
+    free: Arc<Semaphore>,
+    room: Room,
 }
 
 /// The parts of a request that handlers ask for again and again.
@@ -235,8 +258,8 @@ impl Base {
     async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Issue> {
         let told = door::text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let bytes = told.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
-        let room = self.room.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
-        match tokio::time::timeout(BODY_ROOM_WAIT, room).await {
+        let share = self.free.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
+        match tokio::time::timeout(self.room.wait, share).await {
             Ok(Ok(room)) => Ok(room),
             _ => Err(Issue::new(Code::HouseBusy, "too many large requests are in work")),
         }
@@ -294,11 +317,16 @@ fn unknown() -> Issue {
     Issue::new(Code::ResourceUnknown, "there is nothing at this path")
 }
 
-/// The version in the caller's hands is the current one: 304 (FHIR R4 §3.1.0.5.1 conditional read).
+/// The version in the caller's hands is the current one: 304 (FHIR R4 §3.1.0.5.1 conditional
+/// read). Compared weakly (RFC 9110 §13.1.2); a bare version, as some clients send it, is read too.
 fn unless_known(asked: &Asked, answer: Answer) -> Answer {
+    fn version(tag: &str) -> &str {
+        let tag = tag.trim();
+        tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')
+    }
     let known = door::text(&asked.headers, &IF_NONE_MATCH);
     match (known, answer.header(&ETAG)) {
-        (Some(known), Some(tag)) if known.split(',').any(|known| known.trim() == tag) => {
+        (Some(known), Some(tag)) if known.split(',').any(|it| version(it) == version(tag)) => {
             Answer { status: 304, body: Bytes::new(), ..answer }
         }
         _ => answer,

@@ -11,7 +11,7 @@ use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
 };
 use crate::path::{Path, is_resource_type, resource_types};
-use crate::push::Purpose;
+use crate::push::{Level, Purpose};
 use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
 use crate::valueset::{CodeSet, Doubt};
@@ -177,9 +177,12 @@ impl Reading<'_> {
             let detail = format!("`deadline_hours` is 1 to {DEADLINE_HOURS_MAX}");
             return Err(self.fault(&["deadline_hours"], detail));
         }
-        self.check_word(&["mode"], &agreement.mode, &["sync", "async"])?;
+        self.check_word(&["mode"], &agreement.mode, &["sync"])?;
+        if agreement.settled_by == Level::Accepted {
+            let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
+            return Err(self.fault(&["settled_by"], detail));
+        }
         self.check_word(&["form"], &agreement.form, &["transaction"])?;
-        self.check_words(&["kinds"], &agreement.kinds, &["encounter"])?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;
         for (at, identifier) in agreement.payer_identifiers.iter().enumerate() {

@@ -66,7 +66,8 @@ fn a_bad_agreement_is_refused_with_line_and_suggestion() {
         ("no purpose", "[\"HPAYMT\", \"TREAT\"]", "[]", 2, "name one at least"),
         ("a mode that is none", "mode = \"sync\"", "mode = \"synch\"", 3, "did you mean `sync`?"),
         ("a form that is none", "mode = \"sync\"", "form = \"batch\"", 3, "one of `transaction`"),
-        ("a kind that is none", "mode = \"sync\"", "kinds = [\"encouter\"]", 3, "did you mean `encounter`?"),
+        ("a mode that nothing carries out", "mode = \"sync\"", "mode = \"async\"", 3, "not one of `sync`"),
+        ("a word nobody gives", "mode = \"sync\"", "settled_by = \"accepted\"", 3, "`taken` or `filed`"),
         ("a deadline of nothing", "mode = \"sync\"", "deadline_hours = 0", 3, "1 to 744"),
         ("a deadline of words", "mode = \"sync\"", "deadline_hours = 'soon'", 3, "expected u32"),
         ("a partner that is a path", "\"blue\"", "\"../blue\"", 1, "a-z, 0-9"),
@@ -140,7 +141,6 @@ fn the_shipped_agreement_is_one_and_carries_what_it_is_given() {
     assert_eq!(agreement.purposes, purposes);
     assert_eq!(agreement.payer_identifiers, identifiers);
     assert_eq!(agreement.encounter, EncounterContent::default(), "what the comments promise");
-    assert_eq!(agreement.kinds, ["encounter"]);
     for rule in ["social-security-number", "drivers-licence", "passport", "photo", "contacts"] {
         assert!(agreement.cut.iter().any(|cut| cut.rule == rule), "{rule}");
     }

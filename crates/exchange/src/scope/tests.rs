@@ -138,9 +138,7 @@ fn two_coverages_with_one_payer_are_one_dossier_in_any_order() {
     let scope = ask(&coverages, &encounter(DAY), Purpose::Payment);
     let rows = vec!["blue: Coverage/c1 Coverage/c2".to_owned(), "green: Coverage/c3".to_owned()];
     assert_eq!(told(&scope), (rows, vec![Code::PayerUnmapped]), "one payor of c3 is unknown");
-    let ids: Vec<&str> = scope.dossiers[0].member_ids.iter().map(|id| id.0.as_str()).collect();
-    assert_eq!(ids, ["M-1", "M-2"]);
-    assert!(!format!("{scope:?}").contains("M-1"), "member ids do not print");
+    assert!(!format!("{scope:?}").contains("M-1"), "member ids are not taken along");
     coverages.reverse();
     assert_eq!(ask(&coverages, &encounter(DAY), Purpose::Payment), scope);
 }

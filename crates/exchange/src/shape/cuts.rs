@@ -10,7 +10,7 @@ use super::{
     Withheld, judge_node, pointer,
 };
 use crate::disclosure::Cut;
-use fhir::{Kind, Node, Resource};
+use fhir::{Doc, Node, ReferenceElement, ReferenceSpan, Resource};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>
     cutting.by_rules(doc.root());
     let contained = Contained::of(doc.root());
     cutting.contained(doc.root(), &contained);
-    let references = references(doc.root());
+    let references = references(resource, &doc);
     let kept = cutting.references(&references);
     cutting.orphans(&contained, &references);
     cutting.narratives(doc.root());
@@ -71,18 +71,14 @@ impl<'d, 'a> Contained<'d, 'a> {
     }
 }
 
-fn references<'d, 'a>(root: Node<'d, 'a>) -> Vec<Pointing<'d, 'a>> {
-    let pointing = |element: Node<'d, 'a>| {
-        let text = |name| element.get(name).filter(|node| node.kind() == Kind::String);
-        let reference = text("reference").map(|address| (address, false));
-        let url = || {
-            let address = text("url")?;
-            address.text()?.contains("Binary/").then_some((address, true))
-        };
-        let (address, is_attachment) = reference.or_else(url)?;
-        Some(Pointing { element, address, is_attachment })
+/// What points elsewhere: the same places that *collect* follows and *assemble* rewrites.
+fn references<'d, 'a>(resource: &Resource, doc: &'d Doc<'a>) -> Vec<Pointing<'d, 'a>> {
+    let pointing = |reference: &ReferenceSpan| {
+        let address = doc.node_at(&(reference.span.start - 1..reference.span.end + 1))?;
+        let is_attachment = reference.element == ReferenceElement::AttachmentUrl;
+        Some(Pointing { element: doc.parent(address)?, address, is_attachment })
     };
-    root.descendants().filter(|node| node.kind() == Kind::Object).filter_map(pointing).collect()
+    resource.references().iter().filter_map(pointing).collect()
 }
 
 impl Cutting<'_> {

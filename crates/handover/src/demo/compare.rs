@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use wire::FhirClient;
+use wire::api::OPERATE;
 
 /// What became of a chart for one payer. References are `Type/id` of the chart.
 #[derive(Default)]
@@ -215,7 +216,9 @@ async fn shown(house: &Running, rows: Vec<Row>) -> Result<Vec<(Row, Vec<Decision
 
 /// How many records of the filed types the plan's own door counts.
 async fn records(plan: &Running, filed: &BTreeSet<String>) -> Result<usize, Issue> {
-    let (transport, sign_in) = operator_sign_in(&plan.config, COMMAND_TIMEOUT, "system/*.rs")?;
+    // Without the operator's own scope a caller sees nothing but what it has sent itself.
+    let scope = format!("{OPERATE} system/*.rs");
+    let (transport, sign_in) = operator_sign_in(&plan.config, COMMAND_TIMEOUT, &scope)?;
     let client = FhirClient::new(&plan.config.file.base_url, transport, Some(sign_in));
     let kinds: BTreeSet<&str> =
         filed.iter().filter_map(|it| it.split_once('/')).map(|(kind, _)| kind).collect();

@@ -10,7 +10,7 @@ use crate::config;
 use crate::ehr;
 use crate::house::operator_client;
 use crate::init::{NewHouse, add_partner, init};
-use crate::limits::{COMMAND_TIMEOUT, DEMO_READY_MAX, DEMO_STOP_MAX};
+use crate::limits::{COMMAND_TIMEOUT, DEMO_PORTS, DEMO_READY_MAX, DEMO_STOP_MAX};
 use exchange::partner::{PublicFile, Role};
 use exchange::{Code, Issue};
 use sim::ehr::Ehr;
@@ -19,6 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -209,8 +210,19 @@ impl Running {
 /// An address nobody listens on now. Between here and the house's own bind another program could
 /// take it; the house then says so.
 async fn free_address() -> Result<SocketAddr, Issue> {
-    let listener = TcpListener::bind(loopback()).await.map_err(|_| no_port())?;
-    listener.local_addr().map_err(|_| no_port())
+    static STEP: AtomicU16 = AtomicU16::new(0);
+    let count = DEMO_PORTS.end - DEMO_PORTS.start;
+    // Two demos at once begin at different ports.
+    let start = u16::try_from(std::process::id() * 97 % u32::from(count)).unwrap_or_default();
+    for _ in DEMO_PORTS {
+        let step = STEP.fetch_add(1, Ordering::Relaxed);
+        let port = DEMO_PORTS.start + start.wrapping_add(step) % count;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).await.is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(no_port())
 }
 
 fn loopback() -> SocketAddr {

@@ -6,12 +6,11 @@
 
 use super::houses::{Houses, Running};
 use super::scene::Scene;
-use super::teller::Teller;
+use super::teller::{Progress, Teller};
 use crate::caller::ask;
-use crate::limits::{DEMO_LOOK, DEMO_QUIET, DEMO_REST_MAX, DEMO_TRIGGERS};
+use crate::limits::{DEMO_LOOK, DEMO_QUIET, DEMO_REST_MAX, DEMO_TRIGGERS, LIST_ROWS_MAX};
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Code, Issue, Who};
-use indicatif::ProgressBar;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,12 +56,12 @@ pub(super) async fn push_all(
     houses: &Houses,
     teller: &Teller,
 ) -> Result<Pushed, Issue> {
-    let bar = teller.bar(scene.encounters());
+    let progress = teller.progress(scene.encounters());
     let mut pushing = JoinSet::new();
     for (house, hospital) in houses.hospitals.iter().zip(&scene.hospitals) {
         let (client, encounters) = (Arc::clone(&house.client), hospital.encounters.clone());
-        let bar = bar.clone();
-        pushing.spawn(async move { trigger_all(&client, encounters, &bar).await });
+        let progress = progress.clone();
+        pushing.spawn(async move { trigger_all(&client, encounters, &progress).await });
     }
     while let Some(pushed) = pushing.join_next().await {
         pushed.map_err(|_| Issue::new(Code::InternalError, "pushing was broken off"))??;
@@ -73,7 +72,7 @@ pub(super) async fn push_all(
             sleep(DEMO_LOOK).await;
         }
     }
-    bar.finish_and_clear();
+    progress.end();
     let mut rows = Vec::new();
     for house in &houses.hospitals {
         rows.push(list(house, &[]).await?);
@@ -84,13 +83,13 @@ pub(super) async fn push_all(
 async fn trigger_all(
     client: &Arc<FhirClient>,
     encounters: Vec<String>,
-    bar: &ProgressBar,
+    progress: &Progress,
 ) -> Result<(), Issue> {
     let mut under_way: JoinSet<Result<Reply, Issue>> = JoinSet::new();
     for encounter in encounters {
         if under_way.len() >= DEMO_TRIGGERS {
             check_joined(under_way.join_next().await)?;
-            bar.inc(1);
+            progress.step();
         }
         let client = Arc::clone(client);
         under_way.spawn(async move {
@@ -104,7 +103,7 @@ async fn trigger_all(
     }
     while let Some(joined) = under_way.join_next().await {
         check_joined(Some(joined))?;
-        bar.inc(1);
+        progress.step();
     }
     Ok(())
 }
@@ -141,7 +140,7 @@ pub(super) async fn await_word(house: &Running, until: Instant) -> Result<Vec<Ro
 /// The rows of a house.
 pub(super) async fn list(house: &Running, states: &[&str]) -> Result<Vec<Row>, Issue> {
     let states = states.iter().map(|state| (*state).to_owned()).collect();
-    match ask(&house.client, &Command::List { states, limit: Some(100_000) }).await? {
+    match ask(&house.client, &Command::List { states, limit: Some(LIST_ROWS_MAX) }).await? {
         Reply::Listed { rows, .. } => Ok(rows),
         _ => Err(Issue::new(Code::AnswerUnreadable, "a house answered a list with something else")),
     }

@@ -65,7 +65,7 @@ pub(super) fn pushed(teller: &mut Teller, houses: &Houses, pushed: &Pushed, took
         sum.elements += withheld.elements;
     }
     if !rules.is_empty() {
-        teller.put(&["  Of the pushes that travelled, this stayed at home:".to_owned()]);
+        teller.put(&["  This stayed at home:".to_owned()]);
         let lines: Vec<_> =
             rules.values().map(|it| format!("    {}", withholding_words(it))).collect();
         teller.put(&lines);
@@ -77,21 +77,23 @@ pub(super) fn pushed(teller: &mut Teller, houses: &Houses, pushed: &Pushed, took
     teller.fact("push_seconds", took.as_secs_f64());
 }
 
+type Test = fn(&Row) -> bool;
+
 /// `7 filed with 190 resources, 1 withheld`.
 fn outcome_words(rows: &[&Row]) -> String {
     let mut words = Vec::new();
-    let of = |wanted: &dyn Fn(&Row) -> bool| -> (u64, u64) {
+    let of = |wanted: Test| -> (u64, u64) {
         let rows = rows.iter().filter(|row| wanted(row));
         rows.fold((0, 0), |(count, sum), row| (count + 1, sum + row.resources))
     };
-    let (filed, resources) = of(&|row| row.state == "settled");
+    let (filed, resources) = of(|row| row.state == "settled");
     words.push(format!("{filed} filed, with {}", counted(resources, "resource")));
-    let others: [(&dyn Fn(&Row) -> bool, &str); 5] = [
-        (&|row| row.state == "withheld", "withheld, as a rule says"),
-        (&is_taken, "held by the plan for a person there"),
-        (&|row| row.state == "held", "waiting for a person here"),
-        (&|row| row.state == "refused", "refused"),
-        (&|row| row.state == "due" && !is_taken(row), "waiting behind it, in their order"),
+    let others: [(Test, &str); 5] = [
+        (|row| row.state == "withheld", "withheld, as a rule says"),
+        (is_taken, "held by the plan for a person there"),
+        (|row| row.state == "held", "waiting for a person here"),
+        (|row| row.state == "refused", "refused"),
+        (|row| row.state == "due" && !is_taken(row), "waiting behind it, in their order"),
     ];
     for (wanted, what) in others {
         let (count, _) = of(wanted);
@@ -186,7 +188,7 @@ pub(super) async fn unknown_member(
             "{} asks for the plan's word by itself, settles that push, and sends what had waited \
              behind it for the same patient: {}.",
             house.title,
-            counted(waited as u64, "push").replace("pushs", "pushes"),
+            counted(waited as u64, "push"),
         )),
         (count, next) => teller.say(&format!(
             "{} will ask for that word by itself at {}; {count} of its pushes wait for that, in \
@@ -225,10 +227,13 @@ pub(super) fn end(
     let houses: Vec<String> = places.iter().map(|it| it.folder.display().to_string()).collect();
     teller.fact("houses", houses);
     teller.put(&[String::new()]);
+    let of = |state: &str| pushed.all().filter(|row| row.state == state).count();
+    let (settled, withheld) = (of("settled"), of("withheld"));
+    let waiting = pushed.all().count() - settled - withheld;
     teller.say(&format!(
-        "{} in, {} pushed to a plan, none lost, in {seconds_taken} from beginning to end.",
+        "{} in, one answer for each plan: {settled} filed at once, {withheld} withheld by a rule, \
+         {waiting} waiting for a person or behind one, 0 lost. {seconds_taken} from beginning to end.",
         counted(scene.encounters() as u64, "encounter"),
-        pushed.all().filter(|row| row.kind == "push").count(),
     ));
     let (Some(hospital), Some(plan)) = (places.first(), places.last()) else { return };
     let (hospital, plan) = (hospital.folder.display(), plan.folder.display());

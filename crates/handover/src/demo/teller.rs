@@ -12,6 +12,32 @@ use std::io::{IsTerminal, Write};
 /// Columns of the story.
 const WIDTH: usize = 96;
 
+/// Encounters from one plain line of progress to the next.
+const PLAIN_STEP: u64 = 100;
+
+/// How far it is.
+#[derive(Clone)]
+pub(super) struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+}
+
+impl Progress {
+    /// One more.
+    pub(super) fn step(&self) {
+        self.bar.inc(1);
+        let done = self.bar.position();
+        if self.lines && done.is_multiple_of(PLAIN_STEP) {
+            println!("  {done} of {} triggered", self.bar.length().unwrap_or_default());
+        }
+    }
+
+    /// No more.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Says the story.
 pub(super) struct Teller {
     facts: Option<Map<String, Value>>,
@@ -52,14 +78,15 @@ impl Teller {
         }
     }
 
-    /// A bar on a terminal; nothing elsewhere.
-    pub(super) fn bar(&self, length: usize) -> ProgressBar {
-        let shown = self.facts.is_none() && std::io::stderr().is_terminal();
-        let target =
-            if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    /// How far it is: a bar on a terminal, now and then a line elsewhere.
+    pub(super) fn progress(&self, length: usize) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let (bar, line) = (self.facts.is_none() && terminal, self.facts.is_none() && !terminal);
+        let target = if bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(length as u64), target);
         let style = ProgressStyle::with_template("  {pos}/{len} {bar:40} {elapsed}");
-        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Progress { bar, lines: line && length > PLAIN_STEP as usize }
     }
 
     /// The facts, where they were asked for.

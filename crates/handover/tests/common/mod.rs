@@ -27,7 +27,7 @@ mod house;
 mod process;
 
 pub use house::{House, Records, who};
-pub use process::{Process, Said};
+pub use process::{Process, Said, run};
 
 use exchange::partner::PublicFile;
 use sim::ehr::Ehr;

@@ -9,7 +9,7 @@ use crate::common::{House, RUNTIME, Stage, who};
 use crate::outcome::{all_pushes, all_submissions, works};
 use exchange::desk::{Command, Reply};
 use exchange::submission::SubmissionState;
-use exchange::{Issue, State};
+use exchange::{Issue, Push, State};
 use handover::{caller, house};
 use serde_json::Value;
 use sim::{Town, TownPlan};
@@ -39,26 +39,58 @@ pub(crate) struct Day {
     clients: [Arc<FhirClient>; 2],
     /// How often a house was found halted, ended and started again.
     pub(crate) halts: u32,
+    storm: Option<Storm>,
+}
+
+/// Ends houses at random moments.
+struct Storm {
+    state: u64,
+    left: u32,
+}
+
+impl Storm {
+    /// Which house is struck now, if any: about one look in ten.
+    fn strikes(&mut self) -> Option<Role> {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let drawn = self.state >> 33;
+        if self.left == 0 || !drawn.is_multiple_of(10) {
+            return None;
+        }
+        self.left -= 1;
+        Some(if drawn.is_multiple_of(20) { Role::Provider } else { Role::Payer })
+    }
 }
 
 impl Day {
     /// A day in a town of one hospital and one plan. `halt` names a house and the point it halts
     /// at, as `HANDOVER_HALT_AFTER` has it.
     pub(crate) fn begin(patients: usize, halt: Option<(Role, &str)>) -> Day {
+        let mut day = Day::dawn(patients, |_| ());
+        let halting = |role| halt.filter(|(halting, _)| *halting == role).map(|(_, point)| point);
+        serve(day.house(Role::Payer), halting(Role::Payer));
+        serve(day.house(Role::Provider), halting(Role::Provider));
+        day
+    }
+
+    /// The same before the houses are at work; the stage may still be changed.
+    pub(crate) fn dawn(patients: usize, change: impl FnOnce(&Stage)) -> Day {
         let plan = TownPlan {
             hospitals: 1,
             plans: 1,
             patients_per_hospital: patients,
             ..TownPlan::default()
         };
-        let (mut stage, town) = Stage::of_town(7, &plan);
-        let halting = |role| halt.filter(|(halting, _)| *halting == role).map(|(_, point)| point);
-        serve(&mut stage.payers[0], halting(Role::Payer));
-        serve(&mut stage.provider, halting(Role::Provider));
+        let (stage, town) = Stage::of_town(7, &plan);
+        change(&stage);
         let client =
             |house: &House| Arc::new(house::operator_client(&house.config(), PATIENCE).unwrap());
         let clients = [client(&stage.provider), client(&stage.payers[0])];
-        Day { stage, town, clients, halts: 0 }
+        Day { stage, town, clients, halts: 0, storm: None }
+    }
+
+    /// From now on houses are ended and started again at moments that nobody chose, so many times.
+    pub(crate) fn let_storm_rise(&mut self, seed: u64, times: u32) {
+        self.storm = Some(Storm { state: seed, left: times });
     }
 
     pub(crate) fn house(&mut self, role: Role) -> &mut House {
@@ -98,6 +130,25 @@ impl Day {
         pushes.retain(|push| push.dossier.subject == subject && push.sent);
         let id = pushes.last().unwrap().walk.to_string();
         self.trigger(&Command::Withdraw { id, who: who("a wrong patient"), wait: 0 });
+    }
+
+    /// Somebody pushes an encounter, and the provider halts over it.
+    pub(crate) fn push_until_halted(&mut self, encounter: &str) {
+        let command = Command::Push {
+            encounter: encounter.to_owned(),
+            purpose: None,
+            who: who("the encounter has ended"),
+            wait: 0,
+        };
+        let client = Arc::clone(&self.clients[Role::Provider as usize]);
+        let answer = RUNTIME.spawn(async move { caller::ask(&client, &command).await });
+        self.stage.provider.process().wait_halted();
+        answer.abort();
+    }
+
+    /// The n-th push of the provider, as it lies in its folder.
+    pub(crate) fn row(&self, number: usize) -> Option<Push> {
+        all_pushes(&self.stage.provider).into_iter().nth(number)
     }
 
     fn trigger(&mut self, command: &Command) {
@@ -156,9 +207,13 @@ impl Day {
     }
 
     fn restart_halted(&mut self) {
+        let struck = self.storm.as_mut().and_then(Storm::strikes);
         for role in [Role::Provider, Role::Payer] {
             let house = self.house(role);
-            if house.is_running() && house.process().stderr().contains("halted after ") {
+            if !house.is_running() {
+                continue;
+            }
+            if struck == Some(role) || house.process().stderr().contains("halted after ") {
                 house.kill();
                 house.serve();
                 self.halts += 1;

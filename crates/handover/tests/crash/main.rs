@@ -9,6 +9,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
+mod crowd;
 mod day;
+mod door;
+mod malformed;
 mod outcome;
 mod points;
+mod repeated;
+mod sender;
+mod standin;
+mod tampered;
+mod uninvited;

@@ -11,7 +11,7 @@
 
 use crate::common::{House, RUNTIME, Stage};
 use exchange::submission::{Submission, SubmissionState};
-use exchange::{Digest, Push, Trigger};
+use exchange::{Digest, Push, Subject, Trigger};
 use fhir::Resource;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -133,9 +133,12 @@ fn pushes(provider: &House) -> Vec<String> {
     let trigger = |row: &StoredWork| {
         let trigger: Trigger = body(row);
         // A withdrawal's subject is a walk, whose id was drawn.
-        let subject = trigger.subject.split("withdraw:").next().filter(|rest| !rest.is_empty());
+        let subject = match &trigger.subject {
+            Subject::Record(record) => record.as_str(),
+            Subject::Withdrawal(_) => "a withdrawal",
+        };
         let (walks, state) = (trigger.walks.len(), trigger.state_word());
-        format!("trigger of {}: {state}, {walks} walks", subject.unwrap_or("a withdrawal"))
+        format!("trigger of {}: {state}, {walks} walks", subject)
     };
     let mut lines: Vec<String> = all_pushes(provider).iter().map(push).collect();
     lines.extend(works(provider, WorkKind::Trigger).iter().map(trigger));

@@ -178,3 +178,17 @@ async fn without_its_member_file_a_plan_files_nothing() {
     assert_eq!(says(&refused, Code::ConfigInvalid).expression.as_deref(), Some("members"));
     assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 404);
 }
+
+#[tokio::test]
+async fn a_record_whose_content_is_lost_is_said_to_be_so() {
+    let plan = Plan::open();
+    let note =
+        format!(r#""code":{{"text":"weight"}},"note":[{{"text":"{}"}}]"#, "x".repeat(100_000));
+    let large = Push::default().by_hand("1").replace(r#""code":{"text":"weight"}"#, &note);
+    assert_eq!(plan.post("lab", large).await.status(), 200);
+    assert_eq!(plan.get("lab", "/fhir/Observation/o1").await.status(), 200);
+    let lost = plan.lose_large_contents();
+    assert!(lost > 0, "large contents lie in files");
+    says(&plan.get("lab", "/fhir/Observation/o1").await, Code::StoreUnavailable);
+    assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 200, "others are served");
+}

@@ -12,10 +12,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt;
 use wire::api::Api;
 use wire::limits::BODY_BYTES_MAX;
-use wire::rest::{mount, mount_all};
+use wire::rest::{Room, mount, mount_all};
 use wire::{BoxFuture, Caller, Gate, SigningKey};
 
 const BASE: &str = "https://plan.example/fhir";
@@ -333,13 +334,24 @@ async fn accept_is_honoured() {
         assert_eq!(answer.status(), status, "{accept}");
         assert_eq!(answer.headers()["content-type"], kind, "{accept}");
     }
-    let headers = [("authorization", token.as_str()), ("if-none-match", "W/\"1\"")];
-    let answer = desk.ask(request("GET", "/fhir/Patient/1", &headers, "")).await;
-    assert_eq!(
-        (answer.status().as_u16(), answer.body().len()),
-        (304, 0),
-        "the caller has it already"
-    );
+    let table = [
+        ("W/\"1\"", 304),
+        ("\"1\"", 304),
+        ("1", 304),
+        ("W/\"7\", W/\"1\"", 304),
+        ("W/\"2\"", 200),
+        ("W/\"11\"", 200),
+        ("", 200),
+    ];
+    for (known, status) in table {
+        let headers = [("authorization", token.as_str()), ("if-none-match", known)];
+        let answer = desk.ask(request("GET", "/fhir/Patient/1", &headers, "")).await;
+        assert_eq!(
+            (answer.status().as_u16(), answer.body().is_empty()),
+            (status, status == 304),
+            "{known}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -367,6 +379,30 @@ async fn a_body_has_a_limit_told_or_not() {
     let answer = desk.ask(request("POST", "/fhir", &zipped, "{}")).await;
     assert_eq!((answer.status().as_u16(), code(&answer).as_str()), (415, "media-type-unsupported"));
     assert!(desk.records.calls().is_empty());
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_a_body_the_sender_comes_again() {
+    let desk = Desk::open();
+    let room = Room { bytes: 10, wait: Duration::ZERO };
+    let router = wire::rest::router_with(room, desk.records.clone(), desk.gate.clone());
+    let desk = Desk { router: mount("/fhir", router), ..desk };
+    let token = desk.token(SCOPES).await;
+    let post = |length: &str| {
+        let headers = [
+            ("authorization", token.as_str()),
+            ("content-type", "application/fhir+json"),
+            ("content-length", length),
+        ];
+        request("POST", "/fhir", &headers, "{}")
+    };
+    let busy = desk.ask(post("11")).await;
+    assert_eq!((busy.status().as_u16(), code(&busy).as_str()), (503, "house-busy"));
+    assert_eq!(busy.headers()["retry-after"], "1");
+    assert!(desk.records.calls().is_empty(), "its body was not read");
+    for _ in 0..3 {
+        assert_eq!(desk.ask(post("10")).await.status(), 202, "and room is given back");
+    }
 }
 
 #[tokio::test]

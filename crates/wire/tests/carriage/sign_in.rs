@@ -9,7 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use exchange::Code;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
-use wire::{Answer, Gate, SigningKey};
+use std::sync::Arc;
+use wire::limits::REPLAYS_REMEMBERED_MAX;
+use wire::{Answer, Gate, MemoryReplay, Replay, SigningKey};
 
 const BASE: &str = "https://plan.example/fhir";
 const ENDPOINT: &str = "https://plan.example/fhir/token";
@@ -63,6 +65,28 @@ async fn a_proper_assertion_opens_the_door_once() {
 
     let again = gate.token(form.as_bytes()).await;
     assert_eq!((again.status, told(&again)["error"].as_str()), (401, Some("invalid_client")));
+    let words = told(&again)["error_description"].as_str().unwrap().to_owned();
+    assert!(words.starts_with("credential-refused: this jti was used before"), "{words}");
+}
+
+#[tokio::test]
+async fn a_gate_that_can_remember_no_more_assertions_asks_for_patience() {
+    let (clock, key) = (SetClock::new(), SigningKey::generate().unwrap());
+    let replay = Arc::new(MemoryReplay::new(clock.clone()));
+    let until = NOW.parse::<jiff::Timestamp>().unwrap();
+    for number in 0..REPLAYS_REMEMBERED_MAX {
+        assert!(replay.first_use("clinic", &number.to_string(), until).await.unwrap());
+    }
+    let full = replay.first_use("clinic", "one more", until).await.unwrap_err();
+    assert_eq!(full.code, Code::HouseBusy);
+    let credentials = vec![credential("clinic", &key, SCOPES)];
+    let gate = Gate::new(BASE, credentials, [7; 32], replay, clock.clone());
+    let form = token_form(&key.sign(&claims("clinic", ENDPOINT, "j")).unwrap(), SCOPES);
+    let busy = gate.token(form.as_bytes()).await;
+    let retry = busy.header(&http::header::RETRY_AFTER).map(str::to_owned);
+    assert_eq!((busy.status, retry), (503, Some("2".to_owned())));
+    clock.advance(1);
+    assert_eq!(gate.token(form.as_bytes()).await.status, 200, "what has expired is forgotten");
 }
 
 #[tokio::test]
@@ -159,6 +183,8 @@ async fn every_hostile_assertion_is_refused() {
         assert_eq!(told["error"], "invalid_client", "{case}");
         assert!(told.get("access_token").is_none(), "{case}");
         let words = told["error_description"].as_str().unwrap();
+        let row = Code::CredentialRefused.row();
+        assert!(words.starts_with(row.slug) && words.ends_with(row.next), "{case}: {words}");
         assert!(
             words.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\'),
             "{case}"

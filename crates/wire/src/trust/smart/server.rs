@@ -40,6 +40,13 @@ impl Refused {
     fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
         Refused { status, error, words: words.into() }
     }
+
+    /// `invalid_client`, in the words of the catalogue as far as OAuth has room for them.
+    fn client(detail: &str) -> Refused {
+        let row = Code::CredentialRefused.row();
+        let words = format!("{}: {detail}. Next: {}", row.slug, row.next);
+        Refused::new(row.status, "invalid_client", words)
+    }
 }
 
 impl Gate {
@@ -86,10 +93,10 @@ impl Gate {
         let credentials = self.credentials();
         let verified =
             assertion::verify(&form.assertion, &credentials, &self.token_endpoint(), now)
-                .map_err(|refused| Refused::new(401, "invalid_client", refused.0))?;
+                .map_err(|refused| Refused::client(refused.0))?;
         let client_id = &verified.credential.client_id;
         if form.client_id.is_some_and(|id| id != *client_id) {
-            return Err(Refused::new(401, "invalid_client", "client_id is not the assertion's"));
+            return Err(Refused::client("client_id is not the assertion's"));
         }
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
@@ -97,7 +104,7 @@ impl Gate {
             Refused::new(503, "temporarily_unavailable", "the sign-in cannot be checked now")
         })?;
         if !first {
-            return Err(Refused::new(401, "invalid_client", "this jti was used before"));
+            return Err(Refused::client("this jti was used before"));
         }
 
         let asked: Vec<&str> = form.scope.split_whitespace().take(SCOPES_MAX).collect();
@@ -126,7 +133,7 @@ impl Gate {
     ///
     /// Errors: `SignInRequired`, for every reason alike.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
-        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail);
+        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail).at("Authorization");
         let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
         let invalid = "the access token is not valid, or no longer";
         let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;

@@ -1,0 +1,56 @@
+//! Goal: the demo tells a true story and leaves nothing behind but folders.
+
+#![allow(clippy::unwrap_used)]
+
+use crate::common::run;
+use serde_json::Value;
+use std::path::Path;
+
+#[test]
+fn the_demo_keeps_its_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("demo");
+    let keep = keep.to_str().unwrap();
+    let said = run(&["--json", "demo", "--patients", "2", "--keep", keep], &[]);
+    assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+    let facts: Value = serde_json::from_str(&said.stdout).unwrap();
+    let facts = &facts["demo"];
+    assert_eq!(facts["restriction_kept"], true, "{facts}");
+    assert_eq!(facts["ledgers_verify"], true, "{facts}");
+    assert!(facts["held"].as_u64().unwrap() > 0, "the plan held somebody: {facts}");
+    assert!(facts["filed_after_release"].as_u64().unwrap() > 0, "{facts}");
+    assert_eq!(facts["triggered"], facts["pushes"], "one answer each: {facts}");
+    let houses = facts["houses"].as_array().unwrap();
+    assert_eq!(houses.len(), 4);
+    for house in houses {
+        // The store can be opened, so no process holds it any more.
+        let said = run(&["--house", house.as_str().unwrap(), "ledger", "verify"], &[]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_folder_that_is_in_use_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("letters.txt");
+    std::fs::write(&file, "dear plan").unwrap();
+    let said = run(&["demo", "--keep", folder.path().to_str().unwrap()], &[]);
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("not empty"), "{}", said.stderr);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A house that is tethered ends with the process that started it, however that one ends.
+#[test]
+fn a_tethered_house_ends_with_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mercy");
+    let words = ["init", "payer", place.to_str().unwrap(), "--listen"];
+    let address = crate::common::free_address().to_string();
+    assert_eq!(run(&[&words[..], &[&address]].concat(), &[]).code, 0);
+    let place: &Path = &place;
+    // No input at all: it opens, and stops in the orderly way at once.
+    let said = run(&["--house", place.to_str().unwrap(), "serve", "--tethered"], &[]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.starts_with("ready https://"), "{}", said.stdout);
+}

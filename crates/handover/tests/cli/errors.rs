@@ -1,0 +1,264 @@
+//! Goal: every fault of a configuration is told with file, line and suggestion, and every command
+//! that cannot be carried out says who acts; nothing is overwritten by a second `init`.
+
+#![allow(clippy::unwrap_used)]
+
+use crate::common::{House, free_address};
+use exchange::Digest;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A provider and a payer who know each other, in a folder of their own; neither runs.
+fn houses(folder: &Path) -> (House, House) {
+    let source = format!("https://{}/fhir", free_address());
+    let provider = House::provider(&folder.join("mercy"), &source);
+    let plan = sim::Town::generate(1, &sim::TownPlan::default()).plans.remove(0);
+    let payer = House::payer(&folder.join("sunrise"), &plan);
+    provider.add_partner(&payer);
+    payer.add_partner(&provider);
+    fs::write(provider.folder.join("tls/ehr-authority.pem"), provider.public().authority).unwrap();
+    (provider, payer)
+}
+
+/// One mistake in a file of the sending house, and the words that must be in the answer.
+struct Mistake {
+    case: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    told: &'static [&'static str],
+}
+
+const MISTAKES: [Mistake; 7] = [
+    Mistake {
+        case: "a key of the configuration is mistyped",
+        file: "house.toml",
+        from: "\nlisten = ",
+        to: "\nlisen = ",
+        told: &[
+            "config-invalid",
+            "place: house.toml",
+            "line ",
+            "unknown key `lisen`",
+            "did you mean `listen`?",
+        ],
+    },
+    Mistake {
+        case: "a key below a heading is mistyped",
+        file: "house.toml",
+        from: "\nsigning = ",
+        to: "\nsinging = ",
+        told: &[
+            "config-invalid",
+            "place: house.toml",
+            "line ",
+            "`singing`",
+            "did you mean `signing`?",
+        ],
+    },
+    Mistake {
+        case: "a key is missing",
+        file: "house.toml",
+        from: "\nnamespace = ",
+        to: "\n# namespace = ",
+        told: &["config-invalid", "`namespace`", "missing"],
+    },
+    Mistake {
+        case: "the base URL does not fit TLS",
+        file: "house.toml",
+        from: "\nbase_url = \"https://",
+        to: "\nbase_url = \"http://",
+        told: &["config-invalid", "base_url", "https://"],
+    },
+    Mistake {
+        case: "a key of an agreement is mistyped",
+        file: "agreements/sunrise.toml",
+        from: "\nsettled_by = ",
+        to: "\nsetled_by = ",
+        told: &["config-invalid", "sunrise.toml", "line ", "did you mean `settled_by`?"],
+    },
+    Mistake {
+        case: "an agreement names nobody",
+        file: "agreements/sunrise.toml",
+        from: "partner = \"sunrise\"",
+        to: "partner = \"sunset\"",
+        told: &["partner-unknown", "sunrise.toml: partner", "handover partner add"],
+    },
+    Mistake {
+        case: "a public file is not JSON",
+        file: "partners/sunrise.json",
+        from: "\"name\":",
+        to: "\"name\"",
+        told: &["config-invalid", "sunrise.json, line 2"],
+    },
+];
+
+#[test]
+fn a_mistake_in_a_file_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, _) = houses(folder.path());
+    for Mistake { case, file, from, to, told } in MISTAKES {
+        let before = provider.read(file);
+        provider.replace(file, from, to);
+        for command in [&["list"][..], &["serve"], &["check"]] {
+            let said = provider.run(command);
+            assert_eq!(said.code, 2, "{case}: {command:?} {}", said.stderr);
+            let words = said.stdout + &said.stderr;
+            for word in told {
+                assert!(words.contains(word), "{case}: {command:?} lacks {word:?}: {words}");
+            }
+            assert!(words.contains("who acts: "), "{case}: {words}");
+            assert!(words.contains("next: "), "{case}: {words}");
+        }
+        provider.write(file, &before);
+    }
+    assert_eq!(provider.run(&["list"]).code, 0, "all mistakes were mended");
+}
+
+#[test]
+fn the_line_of_a_mistake_is_the_line_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, _) = houses(folder.path());
+    let text = provider.read("house.toml");
+    let line = text.lines().position(|line| line.starts_with("store = ")).unwrap() + 1;
+    provider.replace("house.toml", "\nstore = ", "\nstor = ");
+    let said = provider.run(&["list"]);
+    assert!(said.stderr.contains(&format!("line {line}:")), "{}", said.stderr);
+}
+
+#[test]
+fn commands_that_cannot_be_carried_out_say_who_acts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, payer) = houses(folder.path());
+    let public = payer.folder.join("public.json");
+    let own = provider.folder.join("public.json");
+    let table: [(&str, &House, &[&str], &str); 8] = [
+        ("nothing to show", &provider, &["show", "ffff"], "push-unknown"),
+        ("nothing to release", &payer, &["release", "ffff", "--why", "x"], "push-unknown"),
+        ("a payer pushes", &payer, &["push", "encounter", "e1"], "command-invalid"),
+        ("a payer explains", &payer, &["explain", "encounter", "e1"], "command-invalid"),
+        ("no id at all", &provider, &["push", "encounter", "a b"], "command-invalid"),
+        (
+            "a partner twice",
+            &provider,
+            &["partner", "add", public.to_str().unwrap()],
+            "config-invalid",
+        ),
+        ("oneself", &provider, &["partner", "add", own.to_str().unwrap()], "config-invalid"),
+        ("a token of a house that rests", &payer, &["token"], "sign-in-required"),
+    ];
+    for (case, house, words, code) in table {
+        let said = house.run(words);
+        assert_eq!(said.code, 2, "{case}: {}{}", said.stdout, said.stderr);
+        assert!(said.stderr.starts_with(&format!("{code}: ")), "{case}: {}", said.stderr);
+        assert!(said.stderr.contains("who acts: "), "{case}: {}", said.stderr);
+        assert_eq!(said.stdout, "", "{case}: a failure is no result");
+        let (exit, value) = house.json(words);
+        assert_eq!(exit, 2, "{case}");
+        assert_eq!(value["issue"]["code"], code, "{case}: {value}");
+        assert!(value["issue"]["next"].is_string(), "{case}: {value}");
+    }
+}
+
+#[test]
+fn a_house_does_not_open_where_it_would_be_unsafe() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = House::provider(&folder.path().join("alone"), "https://127.0.0.1:9/fhir");
+    let listen = alone.config().file.listen;
+    alone.replace("house.toml", &format!("listen = \"{listen}\""), "listen = \"0.0.0.0:0\"");
+    let said = alone.run(&["serve"]);
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.starts_with("bind-refused: "), "{}", said.stderr);
+
+    let (provider, _) = houses(folder.path());
+    let key = provider.folder.join("keys/signing.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    for command in ["serve", "list"] {
+        let said = provider.run(&[command]);
+        assert_eq!(said.code, 2, "{command}");
+        assert!(said.stderr.starts_with("key-unusable: "), "{command}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn check_names_every_fault_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, payer) = houses(folder.path());
+    // Nobody runs: neither the EHR nor the payer's door answers. The house itself could run.
+    let said = provider.run(&["check"]);
+    assert_eq!(said.code, 1, "{}{}", said.stdout, said.stderr);
+    for word in ["payer-unreachable", "source-unreachable", "WAITS", "would stop a push"] {
+        assert!(said.stdout.contains(word), "{word}: {}", said.stdout);
+    }
+    payer.write("members.csv", "member_id,family,given,birth_date,gender\n");
+    let said = payer.run(&["check"]);
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    assert!(said.stdout.contains("names nobody"), "{}", said.stdout);
+    fs::remove_file(payer.folder.join("keys/ledger.pem")).unwrap();
+    let said = payer.run(&["check"]);
+    assert_eq!(said.code, 2, "a house without its ledger's key cannot run: {}", said.stdout);
+}
+
+#[test]
+fn a_second_init_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mercy");
+    let house = House::provider(&place, "https://127.0.0.1:9/fhir");
+    let before = digests(&place);
+    let said = house.run_anywhere(&["init", "provider", place.to_str().unwrap()]);
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("holds a house already"), "{}", said.stderr);
+    let said = house.run_anywhere(&["init", "payer", place.to_str().unwrap()]);
+    assert_eq!(said.code, 2, "not as another role either");
+    assert_eq!(digests(&place), before, "no file was touched");
+}
+
+#[test]
+fn secrets_are_their_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mercy");
+    House::provider(&place, "https://127.0.0.1:9/fhir");
+    let secrets = ["keys", "tls/server-key.pem", "tls/authority-key.pem"];
+    let public = fs::read_to_string(place.join("public.json")).unwrap();
+    assert!(!public.contains("PRIVATE"), "a private key stands in the public file");
+    for file in digests(&place).keys() {
+        let relative = file.strip_prefix(&place).unwrap().to_str().unwrap();
+        if secrets.iter().any(|secret| relative.starts_with(secret)) {
+            let mode = fs::metadata(file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{relative}");
+        }
+    }
+}
+
+#[test]
+fn init_needs_a_name_by_which_partners_reach_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mercy");
+    let place = place.to_str().unwrap();
+    let house = House::provider(&folder.path().join("other"), "https://127.0.0.1:9/fhir");
+    let words = ["init", "provider", place, "--listen", "0.0.0.0:8443"];
+    let said = house.run_anywhere(&words);
+    assert_eq!(said.code, 2, "{}", said.stdout);
+    assert!(said.stderr.contains("--host"), "{}", said.stderr);
+    let named = [&words[..], &["--host", "gateway.mercy.example"]].concat();
+    let said = house.run_anywhere(&named);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let text = fs::read_to_string(Path::new(place).join("house.toml")).unwrap();
+    assert!(text.contains("base_url = \"https://gateway.mercy.example:8443/fhir\""), "{text}");
+}
+
+/// Every file of a folder with its digest.
+fn digests(folder: &Path) -> BTreeMap<PathBuf, Digest> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(digests(&path));
+        } else {
+            found.insert(path.clone(), Digest::of(&fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
