@@ -106,11 +106,12 @@ impl Desk {
             ..WorkQuery::default()
         };
         let walks = self.road.house.works(query).await.map_err(store_issue)?;
-        let mut rests = trigger.due.is_none();
+        let now = self.road.clock.now();
+        let mut rests = trigger.due.is_none_or(|at| at > now);
         let mut rows = Vec::new();
         for stored in &walks {
             let push = read_push(stored)?;
-            let waits = matches!(push.state, State::Due { at, .. } if at > self.road.clock.now());
+            let waits = matches!(push.state, State::Due { at, .. } if at > now);
             rests &= stored.work.due.is_none() || waits;
             rows.push(row_of_push(stored, &push));
         }
