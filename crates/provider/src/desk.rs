@@ -217,9 +217,8 @@ impl Desk {
     /// A person takes a push back: a push of deletions goes after it.
     async fn withdraw(&self, id: &str, who: Who, wait: u32) -> Result<Reply, Issue> {
         let stored = lookup::find_work(&self.road.house, id).await?;
-        if stored.work.kind != WorkKind::Push {
-            let detail = "only a push can be withdrawn; name one of the trigger's";
-            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        if stored.work.kind == WorkKind::Trigger {
+            return self.withdraw_trigger(&stored, who).await;
         }
         let mut push = read_push(&stored)?;
         if push.withdraws.is_some() {
@@ -260,6 +259,25 @@ impl Desk {
         self.commit(unit).await?;
         self.wake.notify_one();
         self.await_end(&trigger, wait).await
+    }
+
+    /// A person wants no more of a trigger that waits; pushes that it led to are withdrawn by
+    /// their own ids.
+    async fn withdraw_trigger(&self, stored: &StoredWork, who: Who) -> Result<Reply, Issue> {
+        let mut trigger = read_trigger(stored)?;
+        if trigger.due.is_none() && trigger.issues.is_empty() {
+            let detail = match trigger.withdrawn {
+                true => "it has been withdrawn already",
+                false => "it has led to pushes; name one of them",
+            };
+            return Err(Issue::new(Code::NotWaiting, detail).at("id"));
+        }
+        let at = self.road.clock.now();
+        let event = Event::TriggerWithdrawn { trigger: trigger.id.clone(), who };
+        trigger.apply(at, &event);
+        let row = turn::trigger_row(&trigger);
+        self.change(stored, at, vec![(Chain::House, event)], row).await?;
+        Ok(self.standing(&trigger.id).await?.0)
     }
 
     async fn change(

@@ -411,12 +411,13 @@ impl Road {
     }
 
     pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
+        let place = self.setup.restrictions.display().to_string();
         let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            Issue::new(Code::RestrictionsUnreadable, "the table of restrictions cannot be read")
-                .at("restrictions")
+            let detail = "the table of restrictions cannot be read";
+            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
         })?;
         let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, "restrictions", &partners)
+        Restrictions::parse(&text, &place, &partners)
     }
 
     /// The payer of a dossier, as configured.

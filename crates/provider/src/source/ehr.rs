@@ -129,6 +129,7 @@ fn whole(kind: &str, found: Vec<Resource>, total: Option<u64>) -> Result<Vec<Res
 }
 
 fn unreachable(error: ClientError) -> Issue {
+    tracing::warn!(?error, "the EHR");
     match error {
         ClientError::SignIn(sign_in) if sign_in.is_passing() => {
             Issue::new(Code::SourceUnreachable, "the EHR's sign-in does not answer")

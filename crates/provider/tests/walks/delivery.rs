@@ -84,6 +84,10 @@ async fn what_is_not_settled_in_time_is_a_persons_work() {
         assert_eq!(hospital.push().await[0].state, "due", "{case}");
         hospital.clock.advance(80);
         hospital.waits(case, "held", Code::DeadlinePassed).await;
+        let id = hospital.work().await[0].id.clone();
+        hospital.command(release(&id)).await.unwrap();
+        let row = hospital.work().await.remove(0);
+        assert_eq!(row.state, "due", "{case}: a release grants as much time again: {row:?}");
     }
 }
 
