@@ -69,3 +69,7 @@ pub const DEADLINE_HOURS_MAX: u32 = 31 * 24;
 
 /// Characters of a word that a suggestion is looked for; comparing costs their product.
 pub const SUGGEST_CHARS_MAX: usize = 64;
+
+/// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
+/// lines for people and in `meta.source` of every record.
+pub const PUBLIC_WORDS_MAX: usize = 200;

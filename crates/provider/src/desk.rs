@@ -390,6 +390,8 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
         resources: made.map_or(0, |made| made.resources),
         withheld: push.withheld.clone(),
         issues: push.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: push.withdrawn_by.as_ref().map(ToString::to_string),
+        withdraws: None,
         changed: stored.changed,
     }
 }
@@ -408,6 +410,11 @@ fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
         resources: 0,
         withheld: Vec::new(),
         issues: trigger.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: None,
+        withdraws: match &trigger.subject {
+            Subject::Withdrawal(walk) => Some(walk.to_string()),
+            Subject::Record(_) => None,
+        },
         changed: stored.changed,
     }
 }
