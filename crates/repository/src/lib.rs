@@ -7,7 +7,6 @@
 //! Why apart from the doors: the receiving house and the simulated EHR answer alike, because they
 //! ask the same desk.
 
-mod answer;
 mod capability;
 mod desk;
 mod keys;
@@ -21,7 +20,6 @@ mod search;
 mod serve;
 mod when;
 
-pub use answer::transaction_response;
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
 pub use keys::{keys, token};

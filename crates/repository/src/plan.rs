@@ -106,17 +106,6 @@ pub enum Change {
     Older,
 }
 
-impl Change {
-    /// The status of the entry's answer (R4 §3.1.0.7 and §3.1.0.8).
-    pub fn status(self) -> &'static str {
-        match self {
-            Change::Created => "201 Created",
-            Change::Updated | Change::Unchanged | Change::Older => "200 OK",
-            Change::Deleted | Change::AlreadyAbsent => "204 No Content",
-        }
-    }
-}
-
 /// What becomes of one entry, and where it then stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryOutcome {

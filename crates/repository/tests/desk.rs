@@ -10,8 +10,7 @@ use exchange::{Code, PartnerId};
 use fhir::{Bundle, Resource};
 use jiff::Timestamp;
 use repository::{
-    Change, Desk, Filing, Handling, Incoming, Loader, Standing, plan_transaction,
-    transaction_response,
+    Change, Desk, EntryOutcome, Filing, Handling, Incoming, Loader, Standing, plan_transaction,
 };
 use std::collections::BTreeSet;
 use store::{AnyHouse, Commit, House, SqliteHouse, Unit};
@@ -182,12 +181,9 @@ async fn what_was_planned_is_what_stands_and_history_tells_it() {
     assert_eq!(done, Commit::Done { versions: vec![1, 2, 2] });
     assert_eq!(shelf.house.commit(unit).await.unwrap(), Commit::Stale, "a plan holds once");
 
-    let answer = Bundle::parse(transaction_response(&plan.outcomes, at(100))).unwrap();
-    let places: Vec<_> = answer
-        .entries
-        .iter()
-        .map(|entry| entry.response.as_ref().unwrap().location.clone().unwrap())
-        .collect();
+    let place =
+        |it: &EntryOutcome| format!("{}/{}/_history/{}", it.kind, it.id, it.version.unwrap());
+    let places: Vec<_> = plan.outcomes.iter().map(place).collect();
     assert_eq!(
         places,
         [
