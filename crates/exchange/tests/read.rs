@@ -525,7 +525,7 @@ fn pushed() -> exchange::assemble::Payload {
         cuts: Vec::new(),
     };
     let disclosure = Disclosure { decisions: chart.iter().map(decision).collect() };
-    bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &envelope(6))
+    bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &[], &envelope(6))
 }
 
 #[test]

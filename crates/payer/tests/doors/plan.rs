@@ -99,6 +99,7 @@ impl Push {
         let disclosure = Disclosure { decisions: chart.into_iter().map(decision).collect() };
         bundle(
             &edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(),
+            &[],
             &envelope(NAMESPACE, self.number),
         )
     }
