@@ -264,7 +264,7 @@ impl Road {
     pub async fn release(
         &self,
         stored: &StoredWork,
-        mut submission: Submission,
+        submission: Submission,
         who: exchange::Who,
         member: Option<&str>,
     ) -> Result<(), Vec<Issue>> {
@@ -291,16 +291,7 @@ impl Road {
             events.extend(member.iter().map(|member| self.matched(member)));
             events.push(filed(&plan));
             events.push(answered_event(&answer));
-            let mut unit = Unit { at, ..Unit::default() };
-            unit.expects.push(Expect::WorkRevision {
-                id: stored.work.id.clone(),
-                revision: Some(stored.revision),
-            });
-            for event in events {
-                submission.apply(at, &event);
-                unit.lines.push((submission.chain(), event));
-            }
-            unit.works.push(row(&submission));
+            let mut unit = gone_on(at, stored, submission.clone(), events);
             self.write(&mut unit, plan, &answer);
             match self.house.commit(unit).await.map_err(store_issues)? {
                 Commit::Done { .. } => {
@@ -474,6 +465,25 @@ fn refusal(issues: &[Issue]) -> Answer {
 
 fn store_issues(error: store::Error) -> Vec<Issue> {
     vec![store_issue(error)]
+}
+
+/// A unit in which a submission goes on: more lines, and the row they add up to. Stale when
+/// somebody else was first.
+pub(crate) fn gone_on(
+    at: Timestamp,
+    stored: &StoredWork,
+    mut submission: Submission,
+    events: impl IntoIterator<Item = Event>,
+) -> Unit {
+    let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
+    let expects = vec![Expect::WorkRevision { id, revision }];
+    let mut unit = Unit { at, expects, ..Unit::default() };
+    for event in events {
+        submission.apply(at, &event);
+        unit.lines.push((submission.chain(), event));
+    }
+    unit.works.push(row(&submission));
+    unit
 }
 
 /// The row of a submission.
