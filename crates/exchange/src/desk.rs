@@ -201,6 +201,12 @@ pub struct Row {
     /// Why it waits, was withheld or refused.
     #[serde(default)]
     pub issues: Vec<IssueWords>,
+    /// The walk that takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<String>,
+    /// The walk it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdraws: Option<String>,
     /// When it last changed.
     pub changed: Timestamp,
 }

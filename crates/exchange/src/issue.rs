@@ -115,7 +115,7 @@ catalogue! {
         "derive ids as agreed: SHA-256 over namespace, type and source id, and name them in meta.source"
     RecordOwnedByAnother "record-owned-by-another" 403 "forbidden" Sender None;
         "the record belongs to another sender";
-        "send it by POST, so that it gets an id of its own"
+        "send it under an id of your own; ids derived from your registered namespace never collide"
     KeyConflict "key-conflict" 409 "conflict" Sender None;
         "the same key came before with other content";
         "repeat the first bytes under this key, or send the new content under a new Bundle.identifier"
@@ -219,7 +219,7 @@ catalogue! {
     // Deliver and settle.
     PayerRefused "payer-refused" 422 "business-rule" Provider None;
         "the payer refused the push";
-        "read the payer's words below, correct the chart or the agreement, then release"
+        "correct what the payer names, then push again; or release it, where it is held"
     SignInRefused "sign-in-refused" 502 "login" Provider None;
         "the payer refused this house's credential";
         "compare client id and public key with what the plan registered, then release"

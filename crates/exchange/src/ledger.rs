@@ -139,6 +139,8 @@ pub enum Event {
     TriggerDelayed { trigger: TriggerId, until: Timestamp, issue: Issue },
     /// Sending: a person let the trigger go on.
     TriggerReleased { trigger: TriggerId, who: Who },
+    /// Sending: a person wants no more of what still waits.
+    TriggerWithdrawn { trigger: TriggerId, who: Who },
     /// Sending: a walk began: the dossier and how long it may take.
     Began {
         walk: WalkId,
@@ -148,7 +150,7 @@ pub enum Event {
         kind: String,
         subject: String,
         purpose: Purpose,
-        coverages: Vec<String>,
+        withdraws: Option<WalkId>,
         mode: String,
         deadline: Timestamp,
     },
@@ -208,7 +210,8 @@ impl Event {
             | Event::Scoped { trigger, .. }
             | Event::TriggerHeld { trigger, .. }
             | Event::TriggerDelayed { trigger, .. }
-            | Event::TriggerReleased { trigger, .. } => Some(trigger),
+            | Event::TriggerReleased { trigger, .. }
+            | Event::TriggerWithdrawn { trigger, .. } => Some(trigger),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@
 use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event, Who};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -158,12 +158,15 @@ pub struct Push {
     pub dossier: Dossier,
     /// What for.
     pub purpose: Purpose,
-    /// `Coverage/id` of the patient's coverages with this payer, as *scope* found them.
-    pub coverages: Vec<String>,
+    /// The walk that it takes back, for withdrawals.
+    pub withdraws: Option<WalkId>,
     /// `sync` or `async`, as agreed and declared.
     pub mode: String,
     /// When it must be settled.
     pub deadline: Timestamp,
+    /// Seconds from its beginning to its first deadline: a release grants as many again.
+    #[serde(default)]
+    pub patience: i64,
     /// Where it stands.
     #[serde(flatten)]
     pub state: State,
@@ -219,7 +222,7 @@ impl Push {
             kind,
             subject,
             purpose,
-            coverages,
+            withdraws,
             mode,
             deadline,
         } = event.clone()
@@ -231,9 +234,10 @@ impl Push {
             trigger,
             dossier: Dossier { patient, payer, kind, subject },
             purpose,
-            coverages,
+            withdraws,
             mode,
             deadline,
+            patience: deadline.duration_since(at).as_secs(),
             state: State::Due { next: Stop::Route, at },
             assembled: None,
             disclosure: None,
@@ -306,6 +310,8 @@ impl Push {
             Event::Released { .. } => {
                 // Not where it was polled: the same bytes go again, and the payer repeats itself.
                 (self.attempt, self.poll) = (0, None);
+                let granted = at.checked_add(SignedDuration::from_secs(self.patience));
+                self.deadline = self.deadline.max(granted.unwrap_or(self.deadline));
                 self.go_on(self.next_stop(), at);
             }
             Event::WithdrawalAsked { by, .. } => self.withdrawn_by = Some(by),
@@ -423,6 +429,9 @@ pub struct Trigger {
     pub due: Option<Timestamp>,
     /// Why it waits.
     pub issues: Vec<Issue>,
+    /// A person wants no more of it; walks that it had led to go on.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 impl Trigger {
@@ -432,7 +441,8 @@ impl Trigger {
             return None;
         };
         let (walks, issues) = (Vec::new(), Vec::new());
-        Some(Trigger { id, subject, purpose, who, at, walks, attempt: 0, due: Some(at), issues })
+        let (attempt, due, withdrawn) = (0, Some(at), false);
+        Some(Trigger { id, subject, purpose, who, at, walks, attempt, due, issues, withdrawn })
     }
 
     /// Takes one line into account.
@@ -452,12 +462,19 @@ impl Trigger {
                 self.issues.clear();
                 self.due = Some(at);
             }
+            Event::TriggerWithdrawn { .. } => {
+                (self.due, self.withdrawn) = (None, true);
+                self.issues.clear();
+            }
             _ => {}
         }
     }
 
-    /// The word for lists: `due`, `held` or `scoped`.
+    /// The word for lists: `due`, `held`, `scoped` or `withdrawn`.
     pub fn state_word(&self) -> &'static str {
+        if self.withdrawn {
+            return "withdrawn";
+        }
         match (self.due, self.issues.is_empty()) {
             (Some(_), _) => "due",
             (None, true) => "scoped",

@@ -14,7 +14,7 @@ use crate::agreement::Agreement;
 use crate::assemble::push_system;
 use crate::id::{Digest, PartnerId, PushId, derived_id};
 use crate::issue::{Code, Issue};
-use crate::limits::{ENTRIES_MAX, ISSUES_MAX};
+use crate::limits::{ENTRIES_MAX, ISSUES_MAX, KEY_CHARS_MAX};
 use crate::path::is_resource_type;
 use crate::place;
 use bytes::Bytes;
@@ -36,7 +36,8 @@ pub struct SenderTerms {
 /// A Bundle that can be acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// `system|value` of `Bundle.identifier`: under it, a repeat is known as one.
+    /// `system|value` of `Bundle.identifier` (the value alone where there is no system; a bar or
+    /// backslash of theirs stands behind a backslash): under it, a repeat is known as one.
     pub key: Option<String>,
     /// The push, where the identifier is one of a house that derives its ids.
     pub push: Option<PushId>,
@@ -233,10 +234,10 @@ impl<'r> Reading<'r> {
         if identifier.kind() != Kind::Object {
             self.refuse(Code::BundleInvalid, identifier, "one identifier, an object, is needed");
         }
-        let system = self.text(Code::BundleInvalid, identifier, "system");
-        let value = self.text(Code::BundleInvalid, identifier, "value");
+        let system = self.key_part(identifier, "system");
+        let value = self.key_part(identifier, "value");
         let Some(value) = value.filter(|value| !value.is_empty()) else { return (None, None) };
-        let key = format!("{}|{value}", system.as_deref().unwrap_or_default());
+        let key = key(system.as_deref(), &value);
         let ours = self.sender.namespace.as_deref().map(push_system);
         if ours.is_none() || system != ours {
             return (Some(key), None);
@@ -247,6 +248,17 @@ impl<'r> Reading<'r> {
             self.refuse(Code::BundleInvalid, identifier.get("value").unwrap_or(identifier), detail);
         }
         (Some(key), Some(push))
+    }
+
+    /// A part of the key: short, and of characters that can be shown as they are.
+    fn key_part(&mut self, identifier: Node<'_, '_>, name: &str) -> Option<String> {
+        let text = self.text(Code::BundleInvalid, identifier, name)?;
+        let shown = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !shown || text.len() > KEY_CHARS_MAX {
+            let detail = format!("at most {KEY_CHARS_MAX} printable ASCII characters are taken");
+            self.refuse(Code::BundleInvalid, identifier.get(name).unwrap_or(identifier), detail);
+        }
+        Some(text)
     }
 
     /// A string member, when it is there; anything else in its place is refused.
@@ -512,6 +524,15 @@ impl<'r> Reading<'r> {
             let detail = format!("the Bundle holds {patients} Patients; exactly one is needed");
             self.refuse(Code::MemberNotNamed, list, detail);
         }
+    }
+}
+
+/// System and value in one text that no other two make: only the bar between them is bare.
+fn key(system: Option<&str>, value: &str) -> String {
+    let escaped = |text: &str| text.replace('\\', r"\\").replace('|', r"\|");
+    match system {
+        Some(system) => format!("{}|{}", escaped(system), escaped(value)),
+        None => escaped(value),
     }
 }
 

@@ -28,6 +28,7 @@ pub fn sentence(event: &Event) -> String {
         Event::TriggerReleased { who, .. } | Event::Released { who } => {
             format!("released by {}", person(who))
         }
+        Event::TriggerWithdrawn { who, .. } => format!("withdrawn by {}", person(who)),
         Event::Began { payer, kind, subject, purpose, mode, deadline, .. } => format!(
             "{kind} push of {subject} to {payer} began, for {purpose}, {mode}, until {deadline}"
         ),

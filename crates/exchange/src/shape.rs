@@ -22,6 +22,8 @@ mod labels;
 mod target;
 
 #[cfg(test)]
+mod shipped_tests;
+#[cfg(test)]
 mod tests;
 
 pub use target::{Pointer, pointer, references_to_follow, target};

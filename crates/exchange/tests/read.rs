@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use exchange::assemble::{Envelope, bundle, edit, withdrawal};
-use exchange::limits::{ENTRIES_MAX, ISSUES_MAX};
+use exchange::limits::{ENTRIES_MAX, ISSUES_MAX, KEY_CHARS_MAX};
 use exchange::read::{Action, Incoming, SenderTerms, read};
 use exchange::{Code, Decision, Disclosure, Issue, Purpose};
 use fhir::Resource;
@@ -124,6 +124,34 @@ fn every_bad_bundle_is_refused_at_its_place() {
             BundleInvalid,
             "Bundle.identifier.value",
             "17}",
+        ),
+        (
+            "an identifier without end",
+            spoilt(r#""17""#, &format!(r#""{}""#, "7".repeat(KEY_CHARS_MAX + 1))),
+            BundleInvalid,
+            "Bundle.identifier.value",
+            r#""77777"#,
+        ),
+        (
+            "a system without end",
+            spoilt("urn:lab", &"u".repeat(KEY_CHARS_MAX + 1)),
+            BundleInvalid,
+            "Bundle.identifier.system",
+            r#""uuuuu"#,
+        ),
+        (
+            "an identifier that moves the cursor",
+            spoilt(r#""17""#, r#""\u001b[2J17""#),
+            BundleInvalid,
+            "Bundle.identifier.value",
+            r#""\u001b"#,
+        ),
+        (
+            "an identifier of letters that look like others",
+            spoilt(r#""17""#, r#""1\u202e7""#),
+            BundleInvalid,
+            "Bundle.identifier.value",
+            r#""1\u202e7"#,
         ),
         (
             "an entry that is a text",
@@ -408,7 +436,12 @@ fn keys_come_from_the_identifier() {
     let identifier = r#"{"system":"urn:lab","value":"17"}"#;
     let table = [
         ("system and value", identifier, Some("urn:lab|17")),
-        ("a value alone", r#"{"value":"17"}"#, Some("|17")),
+        ("a value alone", r#"{"value":"17"}"#, Some("17")),
+        ("an empty system", r#"{"system":"","value":"17"}"#, Some("|17")),
+        ("a bar in the value", r#"{"system":"urn:a","value":"b|17"}"#, Some(r"urn:a|b\|17")),
+        ("a bar in the system", r#"{"system":"urn:a|b","value":"17"}"#, Some(r"urn:a\|b|17")),
+        ("a bar and no system", r#"{"value":"urn:a|17"}"#, Some(r"urn:a\|17")),
+        ("a backslash", r#"{"system":"urn:a\\","value":"|17"}"#, Some(r"urn:a\\|\|17")),
         ("a system alone", r#"{"system":"urn:lab"}"#, None),
         ("an empty value", r#"{"system":"urn:lab","value":""}"#, None),
     ];

@@ -32,8 +32,7 @@ use wire::{
 /// The version of this program, as ledger, Provenance and CapabilityStatement give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The client id of the house's own people at its own door.
-pub const OPERATOR: &str = "operator";
+pub use exchange::partner::OPERATOR;
 
 /// What a provider asks of a payer's door; the payer narrows it to what was agreed.
 const PUSH_SCOPE: &str = "system/*.cruds";
@@ -252,6 +251,7 @@ fn open_provider(
         doors: provider::route::Doors::default(),
         clock: Arc::clone(clock),
         changed: Arc::new(Notify::new()),
+        rooms: provider::Rooms::default(),
     });
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), keys);

@@ -180,6 +180,8 @@ fn row(stored: &StoredWork, submission: &Submission) -> Row {
         resources: submission.entries,
         withheld: Vec::new(),
         issues: submission.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: None,
+        withdraws: None,
         changed: stored.changed,
     }
 }

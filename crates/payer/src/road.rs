@@ -21,7 +21,7 @@ use exchange::submission::Submission;
 use exchange::{Code, Digest, Event, Issue, PartnerId, SubmissionId};
 use http::header::{CONTENT_LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
-use repository::{Change, EntryOutcome, Plan, plan_transaction, store_issue};
+use repository::{Change, EntryOutcome, Plan, Standing, plan_transaction, store_issue};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{
     AnyHouse, Commit, Expect, FirstAnswer, House, Record, StoredWork, Unit, Work, WorkKind,
@@ -201,7 +201,11 @@ impl Road {
         let heads = self.house.heads(&pairs).await.map_err(store_issues)?;
         let relied_on = self.outside(arrival).await?;
         let items = incoming.entries.iter().filter_map(|entry| match &entry.action {
-            Action::Put(resource) => repository::Incoming::put(entry.index, resource),
+            Action::Put(resource) => {
+                let derived = entry.source_id.is_some();
+                repository::Incoming::put(entry.index, resource)
+                    .map(|item| repository::Incoming { derived, ..item })
+            }
             Action::Delete => {
                 Some(repository::Incoming::delete(entry.index, &entry.kind, &entry.id))
             }
@@ -212,7 +216,13 @@ impl Road {
             lane: patient_id(incoming).map(|patient| format!("{name}|{patient}")),
             number: incoming.number,
         };
-        let mut plan = plan_transaction(items.collect(), &filing, &heads)?;
+        let marks: Vec<_> = pairs.iter().filter_map(|(kind, id)| filing.mark(kind, id)).collect();
+        let marks = match marks.is_empty() {
+            true => Vec::new(),
+            false => self.house.heads(&marks).await.map_err(store_issues)?,
+        };
+        let standing = Standing { heads: &heads, marks: &marks };
+        let mut plan = plan_transaction(items.collect(), &filing, standing)?;
         plan.expects.extend(relied_on);
         Ok(plan)
     }

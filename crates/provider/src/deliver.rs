@@ -22,6 +22,9 @@ pub async fn ask(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
 }
 
 fn answered(answer: Result<transaction::Reply, ClientError>) -> Answered {
+    if let Err(error) = &answer {
+        tracing::warn!(?error, "a push brought no answer");
+    }
     match answer {
         Ok(transaction::Reply { status, retry_after, content_location, body }) => {
             Answered::Reply(Reply { status, retry_after, content_location, body })

@@ -7,6 +7,7 @@
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
+use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
@@ -126,34 +127,22 @@ impl Desk {
         who: Who,
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
-        self.looked(who.clone(), subject.clone()).await?;
+        self.looked(who, subject.clone()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
         let (concerns, issues) = self.road.concerned(&chart, &subject, purpose).await?;
-        // A trigger that is never written: what the road asks of one is all that is needed.
-        let at = self.road.clock.now();
-        let asked = Event::Triggered {
-            trigger: new_trigger(),
-            subject: Subject::Record(subject),
-            purpose,
-            who,
-        };
         let mut payers = Vec::new();
         for concern in concerns {
-            let began = Trigger::begin(at, &asked).map(|one| self.road.began(&one, concern));
-            let push = began.and_then(|event| Push::begin(at, &event));
-            let push =
-                push.ok_or_else(|| Issue::new(Code::InternalError, "a walk did not begin"))?;
-            let payer = self.road.payer(&push.dossier.payer)?;
+            let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged) = match &door {
-                Ok(_) => self.disclosed(&chart, &push, payer).await?,
+                Ok(_) => self.disclosed(&chart, &concern, payer).await?,
                 Err(_) => (Vec::new(), None),
             };
             payers.push(Explained {
-                payer: push.dossier.payer,
+                payer: concern.dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
-                purpose: push.purpose,
+                purpose: concern.purpose,
                 decisions,
                 unchanged,
             });
@@ -165,15 +154,15 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
-        push: &Push,
+        concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
         let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, push, payer, &restrictions);
-        let collected = collect(chart, &push.dossier.subject, &audience).await?;
+        let audience = self.road.audience(chart, concern, payer, &restrictions);
+        let collected = collect(chart, &concern.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
-        let revisions = self.road.revisions_of(&push.dossier).await.map_err(store_issue)?;
+        let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
         let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
         Ok((decisions, unchanged.map(|push| push.to_string())))
@@ -228,11 +217,14 @@ impl Desk {
     /// A person takes a push back: a push of deletions goes after it.
     async fn withdraw(&self, id: &str, who: Who, wait: u32) -> Result<Reply, Issue> {
         let stored = lookup::find_work(&self.road.house, id).await?;
-        if stored.work.kind != WorkKind::Push {
-            let detail = "only a push can be withdrawn; name one of the trigger's";
-            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        if stored.work.kind == WorkKind::Trigger {
+            return self.withdraw_trigger(&stored, who).await;
         }
         let mut push = read_push(&stored)?;
+        if push.withdraws.is_some() {
+            let detail = "it takes another push back; push the encounter again to undo that";
+            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        }
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
@@ -267,6 +259,25 @@ impl Desk {
         self.commit(unit).await?;
         self.wake.notify_one();
         self.await_end(&trigger, wait).await
+    }
+
+    /// A person wants no more of a trigger that waits; pushes that it led to are withdrawn by
+    /// their own ids.
+    async fn withdraw_trigger(&self, stored: &StoredWork, who: Who) -> Result<Reply, Issue> {
+        let mut trigger = read_trigger(stored)?;
+        if trigger.due.is_none() && trigger.issues.is_empty() {
+            let detail = match trigger.withdrawn {
+                true => "it has been withdrawn already",
+                false => "it has led to pushes; name one of them",
+            };
+            return Err(Issue::new(Code::NotWaiting, detail).at("id"));
+        }
+        let at = self.road.clock.now();
+        let event = Event::TriggerWithdrawn { trigger: trigger.id.clone(), who };
+        trigger.apply(at, &event);
+        let row = turn::trigger_row(&trigger);
+        self.change(stored, at, vec![(Chain::House, event)], row).await?;
+        Ok(self.standing(&trigger.id).await?.0)
     }
 
     async fn change(
@@ -379,6 +390,8 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
         resources: made.map_or(0, |made| made.resources),
         withheld: push.withheld.clone(),
         issues: push.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: push.withdrawn_by.as_ref().map(ToString::to_string),
+        withdraws: None,
         changed: stored.changed,
     }
 }
@@ -397,6 +410,11 @@ fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
         resources: 0,
         withheld: Vec::new(),
         issues: trigger.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: None,
+        withdraws: match &trigger.subject {
+            Subject::Withdrawal(walk) => Some(walk.to_string()),
+            Subject::Record(_) => None,
+        },
         changed: stored.changed,
     }
 }

@@ -95,8 +95,9 @@ fn mismatch(detail: &str, place: &str) -> Issue {
     Issue::new(Code::VersionMismatch, detail).at(place)
 }
 
-/// Why a door did not answer.
+/// Why a door did not answer; the cause goes to the log.
 pub fn away(error: &ClientError) -> Issue {
+    tracing::warn!(?error, "a payer's door");
     match error {
         ClientError::Transport(TransportError::Untrusted(_))
         | ClientError::SignIn(SignInError::Untrusted(_)) => {

@@ -13,14 +13,15 @@ use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Issue, Push, WalkId};
+use exchange::{Code, Dossier, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
 /// patients refer to one could be seen here only until their next push.
-const NOBODYS: [&str; 8] = [
+const NOBODYS: [&str; 11] = [
+    "Device",
     "Endpoint",
     "HealthcareService",
     "Location",
@@ -28,6 +29,8 @@ const NOBODYS: [&str; 8] = [
     "Organization",
     "Practitioner",
     "PractitionerRole",
+    "Questionnaire",
+    "ResearchStudy",
     "Substance",
 ];
 
@@ -41,8 +44,8 @@ impl Road {
         let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
             return Ok(Err(unknown()));
         };
-        let Push { dossier, purpose, coverages, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages }], Vec::new())))
+        let Push { dossier, purpose, .. } = push;
+        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
@@ -63,7 +66,9 @@ impl Road {
             records.extend(self.records(sent).await?);
         }
         for others in by_dossier.values() {
-            if let Some(latest) = others.iter().max_by_key(|push| number(push)) {
+            // What stands there is what was filed last; what waits or was refused keeps nothing.
+            let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
+            if let Some(latest) = filed.max_by_key(|push| number(push)) {
                 let kept = self.records(latest).await?;
                 records.retain(|record| !kept.contains(record));
             }

@@ -7,7 +7,6 @@
 //! Why apart from the doors: the receiving house and the simulated EHR answer alike, because they
 //! ask the same desk.
 
-mod answer;
 mod capability;
 mod desk;
 mod keys;
@@ -21,13 +20,14 @@ mod search;
 mod serve;
 mod when;
 
-pub use answer::transaction_response;
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
 pub use keys::{keys, token};
 pub use kinds::{is_known, known};
 pub use load::{Loaded, Loader};
-pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, plan_put, plan_transaction};
+pub use plan::{
+    Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
+};
 pub use read::Served;
 pub use search::{Handling, Search};
 pub use serve::serve;

@@ -10,7 +10,7 @@ use exchange::{Code, PartnerId};
 use fhir::{Bundle, Resource};
 use jiff::Timestamp;
 use repository::{
-    Change, Desk, Filing, Handling, Incoming, Loader, plan_transaction, transaction_response,
+    Change, Desk, EntryOutcome, Filing, Handling, Incoming, Loader, Standing, plan_transaction,
 };
 use std::collections::BTreeSet;
 use store::{AnyHouse, Commit, House, SqliteHouse, Unit};
@@ -174,19 +174,16 @@ async fn what_was_planned_is_what_stands_and_history_tells_it() {
     let names: Vec<_> = items.iter().map(|item| (item.kind.clone(), item.id.clone())).collect();
     let heads = shelf.house.heads(&names).await.unwrap();
     let filing = Filing { owner: "mercy".into(), receipt: "s-2".into(), lane: None, number: None };
-    let plan = plan_transaction(items, &filing, &heads).unwrap();
+    let plan = plan_transaction(items, &filing, Standing { heads: &heads, marks: &[] }).unwrap();
     let (expects, records) = (plan.expects.clone(), plan.records.clone());
     let unit = Unit { at: at(100), expects, records, ..Unit::default() };
     let done = shelf.house.commit(unit.clone()).await.unwrap();
     assert_eq!(done, Commit::Done { versions: vec![1, 2, 2] });
     assert_eq!(shelf.house.commit(unit).await.unwrap(), Commit::Stale, "a plan holds once");
 
-    let answer = Bundle::parse(transaction_response(&plan.outcomes, at(100))).unwrap();
-    let places: Vec<_> = answer
-        .entries
-        .iter()
-        .map(|entry| entry.response.as_ref().unwrap().location.clone().unwrap())
-        .collect();
+    let place =
+        |it: &EntryOutcome| format!("{}/{}/_history/{}", it.kind, it.id, it.version.unwrap());
+    let places: Vec<_> = plan.outcomes.iter().map(place).collect();
     assert_eq!(
         places,
         [

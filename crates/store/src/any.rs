@@ -44,6 +44,7 @@ macro_rules! dispatch {
 dispatch! {
     async fn commit(&self, unit: Unit) -> Commit;
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Vec<Lease>;
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> bool;
     async fn release(&self, fence: Fence) -> ();
     async fn next_due(&self) -> Option<Timestamp>;
     async fn work(&self, id: &str) -> Option<StoredWork>;

@@ -365,6 +365,14 @@ pub trait House: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send;
 
+    /// Goes on with a lease for `length` from now; `false` once it has passed on or run out.
+    fn renew(
+        &self,
+        clock: Clock,
+        fence: &Fence,
+        length: Duration,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Gives a lease back before its time, so that the row can be claimed again at once.
     fn release(&self, fence: Fence) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -1,7 +1,7 @@
 //! Goal: each Bundle is filed, kept or refused, and the sender, the ledger and the plan's people
 //! read the same about it.
 
-use crate::plan::{BASE, NAMESPACE, Plan, Push, says, who};
+use crate::plan::{BASE, MERCY, NAMESPACE, Plan, Push, says, taking_back, who};
 use exchange::Code;
 use exchange::desk::Command;
 use fhir::Bundle;
@@ -47,6 +47,104 @@ async fn a_record_belongs_to_whoever_brought_it_first() {
     assert_eq!(at_the_door.expression.as_deref(), Some("Bundle.entry[0].resource"));
     let (kept, line) = plan.told().await;
     assert_eq!((kept, line.as_str()), (at_the_door, "not filed: record-owned-by-another"));
+}
+
+/// The statuses, places and versions of an answer.
+fn told(answer: &http::Response<bytes::Bytes>) -> Vec<(String, Option<String>, Option<String>)> {
+    assert_eq!(answer.status(), 200, "{:?}", answer.body());
+    let bundle = Bundle::parse(answer.body().clone()).unwrap();
+    let responses = bundle.entries.into_iter().filter_map(|entry| entry.response);
+    responses.map(|one| (one.status, one.location, one.etag)).collect()
+}
+
+#[tokio::test]
+async fn nobody_occupies_the_ids_of_another_by_deleting_them_first() {
+    let plan = Plan::open();
+    let push = Push::default().assembled();
+    let occupied = plan.post("mercy", taking_back(&push, MERCY, 7)).await;
+    assert_eq!(occupied.status(), 200);
+    let filed = told(&plan.post("clinic", push.bytes.clone()).await);
+    assert!(filed.iter().all(|(status, ..)| status.starts_with("201")), "{filed:?}");
+    // Nor later: what the owner took back can come again, whoever deleted it in between.
+    assert_eq!(plan.post("clinic", taking_back(&push, NAMESPACE, 2)).await.status(), 200);
+    assert_eq!(plan.post("mercy", taking_back(&push, MERCY, 8)).await.status(), 200);
+    let again = Push { number: 3, ..Push::default() }.assembled();
+    assert_eq!(plan.post("clinic", again.bytes).await.status(), 200);
+    let record = format!("/fhir/Observation/{}", push.contents[1].id);
+    assert_eq!(plan.get("clinic", &record).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_strangers_tombstone_gives_way_to_the_house_whose_id_it_is() {
+    let plan = Plan::open();
+    let push = Push::default().assembled();
+    let (patient, observation) = (&push.contents[0].id, &push.contents[1].id);
+    let squats = Push::default().by_hand("1");
+    let squats = squats.replace("\"p1\"", &format!("\"{patient}\""));
+    let squats = squats.replace("/p1\"", &format!("/{patient}\""));
+    let squats = squats.replace("\"o1\"", &format!("\"{observation}\""));
+    let squats = squats.replace("/o1\"", &format!("/{observation}\""));
+    assert_eq!(plan.post("lab", squats).await.status(), 200);
+    says(&plan.post("clinic", push.bytes.clone()).await, Code::RecordOwnedByAnother);
+    let gone = [("Observation", observation), ("Patient", patient)]
+        .map(|(kind, id)| format!(r#"{{"request":{{"method":"DELETE","url":"{kind}/{id}"}}}}"#));
+    let gone =
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{}]}}"#, gone.join(","));
+    assert_eq!(plan.post("lab", gone).await.status(), 200);
+    let again = Push { number: 2, ..Push::default() }.assembled();
+    assert_eq!(plan.post("clinic", again.bytes).await.status(), 200);
+    let record = format!("/fhir/Observation/{observation}");
+    assert_eq!(plan.get("clinic", &record).await.status(), 200);
+    assert_eq!(plan.get("lab", &record).await.status(), 404, "it is no longer the stranger's");
+}
+
+#[tokio::test]
+async fn deleting_what_is_anothers_is_answered_like_deleting_what_never_was() {
+    let push = Push::default().assembled();
+    let (empty, full) = (Plan::open(), Plan::open());
+    assert_eq!(full.post("clinic", push.bytes.clone()).await.status(), 200);
+    for number in [4, 5] {
+        let body = taking_back(&push, MERCY, number);
+        let absent = told(&empty.post("mercy", body.clone()).await);
+        assert_eq!(told(&full.post("mercy", body).await), absent);
+        assert_eq!(absent[0], ("204 No Content".into(), None, None));
+    }
+    for content in &push.contents {
+        let path = format!("/fhir/{}/{}", content.kind, content.id);
+        assert_eq!(full.get("clinic", &path).await.status(), 200, "it stands");
+        for plan in [&empty, &full] {
+            assert_eq!(plan.get("mercy", &path).await.status(), 404);
+        }
+    }
+    let plan = Plan::open();
+    assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
+    let body = |id: &str| {
+        let entry = format!(r#"{{"request":{{"method":"DELETE","url":"Observation/{id}"}}}}"#);
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{entry}]}}"#)
+    };
+    let anothers = told(&plan.post("rival", body("o1")).await);
+    assert_eq!(anothers, told(&plan.post("rival", body("o9")).await));
+    assert_eq!(plan.get("lab", "/fhir/Observation/o1").await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_before_it_came_is_set_aside_whatever_others_delete() {
+    let push = Push { number: 3, ..Push::default() }.assembled();
+    let own = ("clinic", taking_back(&push, NAMESPACE, 4));
+    let others = ("mercy", taking_back(&push, MERCY, 1));
+    for deletions in [[own.clone(), others.clone()], [others, own]] {
+        let plan = Plan::open();
+        for (sender, body) in deletions {
+            assert_eq!(plan.post(sender, body).await.status(), 200);
+        }
+        let late = told(&plan.post("clinic", push.bytes.clone()).await);
+        let record = format!("/fhir/Observation/{}", push.contents[1].id);
+        assert_eq!(late[1], ("200 OK".into(), None, None), "set aside");
+        assert_eq!(plan.get("clinic", &record).await.status(), 404);
+        let later = Push { number: 5, ..Push::default() }.assembled();
+        assert_eq!(plan.post("clinic", later.bytes).await.status(), 200);
+        assert_eq!(plan.get("clinic", &record).await.status(), 200);
+    }
 }
 
 #[tokio::test]

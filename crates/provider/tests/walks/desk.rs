@@ -1,6 +1,6 @@
 //! Goal: the hospital's people are told what can be done, and why not.
 
-use crate::hospital::{Fault, Hospital, PLAN, not_sent, untrusted, who};
+use crate::hospital::{EHR, Fault, Hospital, PLAN, not_sent, status, untrusted, who};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 
@@ -28,7 +28,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     let table = [
         ("nothing has this id", release("none"), Code::PushUnknown),
         ("it is settled", release(&id), Code::NotWaiting),
-        ("a trigger is no push", withdraw(&trigger), Code::CommandInvalid),
+        ("its trigger has led to it", withdraw(&trigger), Code::NotWaiting),
         ("an id that is none", push("two words"), Code::CommandInvalid),
         ("a payer's option", named, Code::CommandInvalid),
         ("a search for nothing", nothing, Code::CommandInvalid),
@@ -65,6 +65,33 @@ async fn what_was_withdrawn_before_it_was_sent_is_never_sent() {
         let released = hospital.command(release(&row.id)).await;
         assert_eq!(released.unwrap_err().code, Code::NotWaiting, "{case}");
         assert!(hospital.network.sent_nothing(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_leads_nowhere_can_be_withdrawn() {
+    let table: [(&str, &str, Fault); 2] = [
+        ("a mistyped encounter", "held", || status(404, "")),
+        ("an EHR that is away", "due", not_sent),
+    ];
+    for (case, state, fault) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&format!("GET {EHR}/Encounter/e1"), fault);
+        let id = hospital.push().await[0].id.clone();
+        assert_eq!(hospital.work().await[0].state, state, "{case}");
+        let withdraw = || Command::Withdraw { id: id.clone(), who: who(), wait: 0 };
+        hospital.command(withdraw()).await.unwrap();
+        hospital.network.mend();
+        hospital.clock.advance(2);
+        assert!(hospital.work().await.is_empty(), "{case}: nothing waits, nothing was pushed");
+        let shown = hospital.show(&id).await;
+        let row = &shown.row;
+        assert_eq!((row.state.as_str(), row.issues.len()), ("withdrawn", 0), "{case}");
+        let line = "withdrawn by Robin (staff): asked for by hand";
+        assert_eq!(shown.timeline.last().unwrap().what, line, "{case}");
+        for command in [release(&id), withdraw()] {
+            assert_eq!(hospital.command(command).await.unwrap_err().code, Code::NotWaiting);
+        }
     }
 }
 

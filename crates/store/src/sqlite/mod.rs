@@ -213,6 +213,14 @@ impl House for SqliteHouse {
             .await
     }
 
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
+        let (house, fence) = (self.house, fence.clone());
+        let run = move |db: &Connection| {
+            Ok(Outcome::Keep(work::renew(db, house, clock, &fence, length)?))
+        };
+        self.write(0, run).await
+    }
+
     async fn release(&self, fence: Fence) -> Result<(), Error> {
         let house = self.house;
         self.write(0, move |db| Ok(Outcome::Keep(work::release(db, house, &fence)?))).await
