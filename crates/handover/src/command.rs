@@ -12,7 +12,7 @@ use crate::limits::{COMMAND_TIMEOUT, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{caller, check, config, demo, ehr, house, init, page, serve};
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue, Phi, Who};
@@ -29,7 +29,7 @@ use std::time::Duration;
 pub fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
-        Err(error) => return misread(&error),
+        Err(error) => return misread(&without_values(error)),
     };
     start_logging();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -58,6 +58,33 @@ fn start_logging() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// The complaint without what was typed: a name or a record number may stand in a wrong place, and
+/// what is printed ends in somebody's log. Names of options are kept, and what was possible.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let is_option = |word: &str| {
+        let name = word.trim_start_matches('-');
+        let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        word.starts_with('-') && !name.is_empty() && letters
+    };
+    let kept = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => {
+            is_option(word)
+        }
+        _ => true,
+    };
+    if !kept {
+        error.insert(ContextKind::InvalidArg, ContextValue::String("…".to_owned()));
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        // An empty value is no secret, and clap says so in words of its own.
+        if matches!(error.get(kind), Some(ContextValue::String(word)) if !word.is_empty()) {
+            error.insert(kind, ContextValue::String("…".to_owned()));
+        }
+    }
+    error
 }
 
 /// What the command line could not make sense of. Asking for help is no failure.
@@ -296,6 +323,32 @@ impl From<RoleWord> for Role {
         match word {
             RoleWord::Provider => Role::Provider,
             RoleWord::Payer => Role::Payer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what the command line complains of helps, and repeats nothing that was typed.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_complaint_names_options_and_never_what_was_typed() {
+        let table = [
+            ("an argument too many", "handover list R-12345", "unexpected argument"),
+            ("no such command", "handover R-12345", "unrecognized subcommand"),
+            ("a value that is none", "handover list --limit R-12345", "--limit"),
+            ("a word that is none", "handover push encounter e --purpose R-12345", "payment"),
+            ("a number led by a hyphen", "handover show -R-12345", "unexpected argument"),
+            ("an option with a slip", "handover list --stat held", "--state"),
+        ];
+        for (case, line, told) in table {
+            let error = CommandLine::try_parse_from(line.split(' ')).unwrap_err();
+            let words = without_values(error).render().to_string();
+            assert!(words.contains(told), "{case}: {words}");
+            assert!(!words.contains("12345"), "{case}: {words}");
         }
     }
 }

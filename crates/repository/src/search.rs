@@ -325,14 +325,16 @@ fn invalid(name: &str, detail: &str) -> Issue {
     Issue::new(Code::ParameterInvalid, detail).at(name)
 }
 
-/// Names a parameter only where it has the form of one: a mistaken name may hold anything.
+/// Names a parameter only where it has the form of one, without modifier and chain: a mistaken
+/// name may hold anything.
 fn unsupported(kind: &str, name: &str) -> Issue {
-    let shown = name.len() <= QUOTED_NAME_MAX
-        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.:".contains(&byte));
+    let base = name.split([':', '.']).next().unwrap_or_default();
+    let shown = (1..=QUOTED_NAME_MAX).contains(&base.len())
+        && base.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
     match shown {
         true => {
-            let detail = format!("{kind} is not searched by '{name}' here");
-            Issue::new(Code::ParameterUnsupported, detail).at(name)
+            let detail = format!("{kind} is not searched by '{base}' in this way here");
+            Issue::new(Code::ParameterUnsupported, detail).at(base)
         }
         false => {
             let detail = format!("{kind} is not searched by one of the parameters here");

@@ -9,6 +9,7 @@
 mod common;
 
 mod first;
+mod planted;
 mod projection;
 mod same_bytes;
 mod synthea;
