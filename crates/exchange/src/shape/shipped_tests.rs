@@ -236,3 +236,44 @@ fn what_only_a_restricted_encounter_refers_to_is_its_own() {
     wanted.insert(4, "-Encounter/secret patient-restriction");
     assert_eq!(told(&among), wanted, "among what was followed");
 }
+
+/// A code withholds wherever it stands in the resource.
+#[test]
+fn a_sensitive_code_withholds_at_any_depth() {
+    let use_disorder = r#"{"system":"http://snomed.info/sct","code":"@"}"#;
+    #[rustfmt::skip]
+    let table = [
+        ("a report's conclusion", r#"{"resourceType":"DiagnosticReport","id":"x","conclusionCode":[{"coding":[%]}]}"#),
+        ("a component's code", r#"{"resourceType":"Observation","id":"x","component":[{"code":{"coding":[%]}}]}"#),
+        ("a component's value", r#"{"resourceType":"Observation","id":"x","component":[{"valueCodeableConcept":{"coding":[%]}}]}"#),
+        ("a value", r#"{"resourceType":"Observation","id":"x","valueCodeableConcept":{"coding":[%]}}"#),
+        ("evidence", r#"{"resourceType":"Condition","id":"x","evidence":[{"code":[{"coding":[%]}]}]}"#),
+        ("the code", r#"{"resourceType":"Condition","id":"x","code":{"coding":[{"code":"1"},%]}}"#),
+        ("a medication", r#"{"resourceType":"MedicationRequest","id":"x","medicationCodeableConcept":{"coding":[%]}}"#),
+        ("a contained medication", r##"{"resourceType":"MedicationRequest","id":"x","contained":[{"resourceType":"Medication","id":"m","code":{"coding":[%]}}],"medicationReference":{"reference":"#m"}}"##),
+        ("an ingredient", r#"{"resourceType":"Medication","id":"x","ingredient":[{"itemCodeableConcept":{"coding":[%]}}]}"#),
+        ("an allergy's substance", r#"{"resourceType":"AllergyIntolerance","id":"x","reaction":[{"substance":{"coding":[%]}}]}"#),
+        ("a visit's reason", r#"{"resourceType":"Encounter","id":"x","reasonCode":[{"coding":[%]}]}"#),
+        ("a visit's service", r#"{"resourceType":"Encounter","id":"x","serviceType":{"coding":[%]}}"#),
+        ("a Coding", r#"{"resourceType":"Encounter","id":"x","class":%}"#),
+        ("a team's kind", r#"{"resourceType":"CareTeam","id":"x","category":[{"coding":[%]}]}"#),
+        ("a note's event", r#"{"resourceType":"DocumentReference","id":"x","context":{"event":[{"coding":[%]}]}}"#),
+        ("an extension", r#"{"resourceType":"Procedure","id":"x","extension":[{"url":"u","valueCoding":%}]}"#),
+        ("without a system", r#"{"resourceType":"Procedure","id":"x","usedCode":[{"coding":[{"code":"@"}]}]}"#),
+    ];
+    let set = default_value_set("substance-use").unwrap();
+    let entry = set.lines().find_map(|line| line.strip_prefix("http://snomed.info/sct|"));
+    let code = entry.unwrap().split(' ').next().unwrap();
+    for (case, text) in table {
+        let text = text.replace('%', use_disorder);
+        let (gone, rules) = sent(&text.replace('@', code));
+        assert_eq!((gone.as_str(), rules), ("", vec!["substance-use".to_owned()]), "{case}");
+        let (kept, _) = sent(&text.replace('@', "1234567890"));
+        assert!(!kept.is_empty(), "{case}: another code travels");
+    }
+    let note = r#"{"resourceType":"DocumentReference","id":"x","category":[{"coding":[{"system":"http://loinc.org","code":"34865-6"}]}]}"#;
+    assert_eq!(sent(note).1, ["psychotherapy-notes"]);
+    // A number that looks like a code is none.
+    let number = format!(r#"{{"resourceType":"Observation","id":"x","valueInteger":{code}}}"#);
+    assert!(!sent(&number).0.is_empty());
+}
