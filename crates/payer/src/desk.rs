@@ -157,6 +157,14 @@ fn resources(body: bytes::Bytes) -> Vec<String> {
     resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect()
 }
 
+/// While a person here has the work, their words come first; the cause stands beside them.
+fn issues(submission: &Submission) -> Vec<Issue> {
+    let detail = "find the member, then release the submission; or withdraw it";
+    let held = submission.state == SubmissionState::Held;
+    let first = held.then(|| Issue::new(Code::MemberHeld, detail));
+    first.into_iter().chain(submission.issues.iter().cloned()).collect()
+}
+
 fn row(stored: &StoredWork, submission: &Submission) -> Row {
     Row {
         id: submission.id.to_string(),
@@ -170,7 +178,7 @@ fn row(stored: &StoredWork, submission: &Submission) -> Row {
         next_at: submission.due(),
         resources: submission.entries,
         withheld: Vec::new(),
-        issues: submission.issues.iter().map(IssueWords::from).collect(),
+        issues: issues(submission).iter().map(IssueWords::from).collect(),
         withdrawn_by: None,
         withdraws: None,
         changed: stored.changed,
