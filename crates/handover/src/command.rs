@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         Err(error) => return misread(&error),
     };
     start_logging();
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", words_of_panic(panic))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -58,6 +59,14 @@ fn start_logging() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// Where the program failed, and never with which words: they may quote a chart.
+fn words_of_panic(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    match panic.location() {
+        Some(at) => format!("a part of the program failed at {}:{}", at.file(), at.line()),
+        None => "a part of the program failed".to_owned(),
+    }
 }
 
 /// What the command line could not make sense of. Asking for help is no failure.
@@ -297,5 +306,26 @@ impl From<RoleWord> for Role {
             RoleWord::Provider => Role::Provider,
             RoleWord::Payer => Role::Payer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    #[test]
+    fn a_panic_tells_its_place_and_not_its_words() {
+        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let said = || SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| said().push(words_of_panic(panic))));
+        let words = "planted ".to_owned();
+        let failed = std::panic::catch_unwind(|| panic!("{words} in a chart"));
+        std::panic::set_hook(before);
+        assert!(failed.is_err());
+        let told = said().join("\n");
+        assert!(told.contains("command.rs:") && !told.contains("planted"), "{told}");
     }
 }
