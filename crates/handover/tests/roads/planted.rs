@@ -456,7 +456,12 @@ fn bad_commands(town: &Town23, heard: &mut Heard) {
         for secret in town.secrets() {
             let bodies = [
                 ("push", format!(r#"{{"encounter":"{secret}"}}"#)),
-                ("explain", format!(r#"{{"encounter":"{secret} ","who":{{"name":"a","role":"b","why":"c"}}}}"#)),
+                (
+                    "explain",
+                    format!(
+                        r#"{{"encounter":"{secret} ","who":{{"name":"a","role":"b","why":"c"}}}}"#
+                    ),
+                ),
                 ("push", format!(r#"{{"encounter":["{secret}"],"who":"{secret}"}}"#)),
                 (
                     "push",
