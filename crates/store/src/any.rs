@@ -54,6 +54,7 @@ dispatch! {
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
     async fn unsigned(&self) -> u64;
     async fn checkpoints(&self) -> Vec<Checkpoint>;
+    async fn checkpoint_numbered(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;
     async fn record(&self, kind: &str, id: &str, version: Option<u64>) -> Option<Record>;

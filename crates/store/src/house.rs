@@ -405,6 +405,12 @@ pub trait House: Send + Sync {
     /// All checkpoints, oldest first.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
 
+    /// One checkpoint, by its number.
+    fn checkpoint_numbered(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, Error>> + Send;
+
     /// Signs what is not signed yet; `None` when there is nothing new.
     fn checkpoint(
         &self,

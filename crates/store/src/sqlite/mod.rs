@@ -257,6 +257,10 @@ impl House for SqliteHouse {
         self.read(ledger::checkpoints).await
     }
 
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoint_numbered(db, house, number)).await
+    }
+
     async fn checkpoint(
         &self,
         at: Timestamp,
