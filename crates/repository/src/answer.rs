@@ -49,6 +49,7 @@ mod tests {
             id: "o".into(),
             change,
             version,
+            digest: exchange::Digest::of(b""),
             last_updated,
         };
         let before = Some(Timestamp::UNIX_EPOCH);

@@ -10,6 +10,7 @@
 mod answer;
 mod capability;
 mod desk;
+mod filed;
 mod keys;
 mod kinds;
 pub mod limits;

@@ -4,7 +4,7 @@
 //! Goes out   rows of work, timelines, the state of the ledger's proof.
 //! Never      decides what a state means: that is each road's.
 
-use crate::{limits, store_issue};
+use crate::{filed, limits, store_issue};
 use exchange::desk::{KnownRoot, Reply, Row, TimelineRow};
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
@@ -88,7 +88,8 @@ pub async fn list(
     Ok(Reply::Listed { rows, counts })
 }
 
-/// Proves the ledger as far as its checkpoints reach, against its anchor and partners' roots.
+/// Proves the ledger as far as its checkpoints reach, against its anchor and partners' roots; then
+/// what stands in the store against the ledger.
 pub async fn verify(
     house: &impl House,
     grounds: &Grounds,
@@ -101,7 +102,7 @@ pub async fn verify(
             proved_to: found.proved_to,
             last: found.last,
             checkpoints: found.checkpoints,
-            broken: None,
+            broken: filed::compare(house).await.err(),
         }),
         Err(broken) => Ok(Reply::Verified {
             proved_to: broken.first_bad_seq.saturating_sub(1),

@@ -99,6 +99,8 @@ pub struct EntryOutcome {
     pub change: Change,
     /// The newest version after the unit; `None`: there never was one.
     pub version: Option<u64>,
+    /// SHA-256 of that version's content; of nothing where it is deleted or there is none.
+    pub digest: Digest,
     /// When that version was filed; `None`: it is this unit that files it.
     pub last_updated: Option<Timestamp>,
 }
@@ -169,6 +171,10 @@ impl Plan {
             id: item.id.clone(),
             change,
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
+            digest: match head.filter(|_| !writes) {
+                Some(head) => head.digest,
+                None => Digest::of(item.content.as_deref().unwrap_or_default()),
+            },
             last_updated: head.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.

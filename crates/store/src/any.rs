@@ -62,6 +62,7 @@ dispatch! {
     async fn search(&self, query: RecordQuery) -> Vec<Record>;
     async fn count(&self, query: RecordQuery) -> u64;
     async fn dump(&self) -> Vec<Record>;
+    async fn version_count(&self) -> u64;
     async fn blob(&self, digest: &Digest) -> Option<Bytes>;
     async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
     async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;

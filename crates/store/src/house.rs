@@ -451,6 +451,9 @@ pub trait House: Send + Sync {
     /// canonical dump that two runs are compared by.
     fn dump(&self) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 
+    /// How many versions of records there are.
+    fn version_count(&self) -> impl Future<Output = Result<u64, Error>> + Send;
+
     /// Stored content.
     fn blob(&self, digest: &Digest) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
 

@@ -9,6 +9,7 @@
 mod common;
 
 mod first;
+mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;

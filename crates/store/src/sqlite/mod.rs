@@ -303,6 +303,10 @@ impl House for SqliteHouse {
         self.read(record::dump).await
     }
 
+    async fn version_count(&self) -> Result<u64, Error> {
+        self.read(record::version_count).await
+    }
+
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
         let (digest, read) = (*digest, self.contents());
         self.read(move |db, house| unit::blob(db, house, &digest, read)).await
