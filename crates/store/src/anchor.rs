@@ -204,7 +204,7 @@ fn signs(keys: &[PublicKey], id: &str, text: &[u8], signature: &[u8]) -> bool {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if !text.is_ascii() || bytes.len() % 2 != 0 {
+    if !text.is_ascii() || !bytes.len().is_multiple_of(2) {
         return None;
     }
     bytes.chunks(2).map(pair).collect()
