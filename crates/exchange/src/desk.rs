@@ -93,7 +93,11 @@ pub enum Command {
     /// What would stop a push today.
     Check {},
     /// Prove the ledger.
-    Verify {},
+    Verify {
+        /// Roots that partners hold: they must be this ledger's.
+        #[serde(default)]
+        witness: Vec<KnownRoot>,
+    },
 }
 
 impl Command {
@@ -108,9 +112,19 @@ impl Command {
             Command::Release { .. } => "release",
             Command::Withdraw { .. } => "withdraw",
             Command::Check {} => "check",
-            Command::Verify {} => "verify",
+            Command::Verify { .. } => "verify",
         }
     }
+}
+
+/// A root of a ledger, as an acknowledgement gave it to a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownRoot {
+    /// The last sequence it covers.
+    pub sequence: u64,
+    /// The Merkle root.
+    pub root: Digest,
 }
 
 /// What a house answers to a command.

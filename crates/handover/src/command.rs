@@ -233,7 +233,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             let (who, wait) = (person(args.who, args.why), args.wait.seconds());
             (Command::Withdraw { id: args.id, who, wait }, wait, None)
         }
-        Asked::Ledger(LedgerAsked::Verify) => (Command::Verify {}, 0, None),
+        Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
 }

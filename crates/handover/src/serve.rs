@@ -43,6 +43,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
     })?;
     let opened = Arc::new(Opened::open(Arc::clone(&config))?);
+    opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;
     let router = router(&opened)?;

@@ -15,6 +15,7 @@ use crate::register::Register;
 use crate::setup::{Sender, Setup};
 use exchange::agreement::Unmatched;
 use exchange::answer::{self, Done, Filing, LedgerRoot};
+use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::member::MemberKey;
 use exchange::read::{self, Action, Incoming, SenderTerms};
 use exchange::submission::Submission;
@@ -175,7 +176,7 @@ impl Road {
             let answer = Answer::new(200, self.response(&plan, at));
             let mut events = vec![received(arrival)];
             events.extend(member.iter().map(|member| self.matched(member)));
-            events.push(filed(&plan));
+            events.push(filed(&plan, &arrival.sender.public.name));
             events.push(answered_event(&answer));
             let mut unit = self.unit(at, arrival, events);
             unit.first_answer = first_answer(arrival, &answer);
@@ -325,7 +326,7 @@ impl Road {
             let answer = Answer::new(200, self.response(&plan, at));
             let mut events = vec![Event::Released { who: who.clone() }];
             events.extend(member.iter().map(|member| self.matched(member)));
-            events.push(filed(&plan));
+            events.push(filed(&plan, &arrival.sender.public.name));
             events.push(answered_event(&answer));
             let mut unit = gone_on(at, stored, submission.clone(), events);
             self.write(&mut unit, plan, &answer);
@@ -426,14 +427,14 @@ fn received(arrival: &Arrival<'_>) -> Event {
     }
 }
 
-fn filed(plan: &Plan) -> Event {
-    let pieces: Vec<String> = plan
-        .outcomes
-        .iter()
-        .map(|one| format!("{}/{}/{}", one.kind, one.id, one.version.unwrap_or_default()))
-        .collect();
+fn filed(plan: &Plan, owner: &PartnerId) -> Event {
+    let versions = plan.outcomes.iter().filter_map(|one| {
+        let (kind, id) = (one.kind.clone(), one.id.clone());
+        let version = one.version?;
+        Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
+    });
     Event::Filed {
-        records: Digest::of_pieces(pieces.iter().map(String::as_bytes)),
+        records: filed_digest(&versions.collect::<Vec<_>>()),
         created: plan.count(Change::Created),
         updated: plan.count(Change::Updated),
         unchanged: plan.count(Change::Unchanged) + plan.count(Change::Older),

@@ -20,8 +20,7 @@ use exchange::{
 use repository::{lookup, store_issue};
 use std::sync::Arc;
 use std::time::Duration;
-use store::proof::PublicKey;
-use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 
 mod find;
@@ -31,13 +30,13 @@ mod show;
 pub struct Desk {
     road: Arc<Road>,
     wake: Arc<Notify>,
-    ledger_keys: Vec<PublicKey>,
+    ledger: Grounds,
 }
 
 impl Desk {
-    /// A desk; `wake` rouses the worker, `ledger_keys` are those checkpoints may be signed with.
-    pub fn new(road: Arc<Road>, wake: Arc<Notify>, ledger_keys: Vec<PublicKey>) -> Desk {
-        Desk { road, wake, ledger_keys }
+    /// A desk; `wake` rouses the worker, `ledger` is what the ledger is proved against.
+    pub fn new(road: Arc<Road>, wake: Arc<Notify>, ledger: impl Into<Grounds>) -> Desk {
+        Desk { road, wake, ledger: ledger.into() }
     }
 
     /// Carries a command out.
@@ -59,7 +58,9 @@ impl Desk {
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
-            Command::Verify {} => lookup::verify(&self.road.house, &self.ledger_keys).await,
+            Command::Verify { witness } => {
+                lookup::verify(&self.road.house, &self.ledger, &witness).await
+            }
         }
     }
 

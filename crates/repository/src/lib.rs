@@ -9,6 +9,7 @@
 
 mod capability;
 mod desk;
+mod filed;
 mod keys;
 mod kinds;
 pub mod limits;

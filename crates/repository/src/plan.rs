@@ -117,6 +117,8 @@ pub struct EntryOutcome {
     pub change: Change,
     /// The newest version after the unit; `None`: there never was one.
     pub version: Option<u64>,
+    /// SHA-256 of that version's content; of nothing where it is deleted or there is none.
+    pub digest: Digest,
     /// When that version was filed; `None`: it is this unit that files it.
     pub last_updated: Option<Timestamp>,
 }
@@ -198,6 +200,10 @@ impl Plan {
             id: item.id.clone(),
             change,
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
+            digest: match seen.filter(|_| !writes) {
+                Some(head) => head.digest,
+                None => Digest::of(item.content.as_deref().unwrap_or_default()),
+            },
             last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.
@@ -259,6 +265,7 @@ impl Plan {
             id: item.id.clone(),
             change,
             version: None,
+            digest: Digest::of(b""),
             last_updated: None,
         });
         true

@@ -11,6 +11,7 @@ mod common;
 mod first;
 mod planted;
 mod projection;
+mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;

@@ -378,7 +378,7 @@ fn bad_searches(town: &Town23, heard: &mut Heard) {
                 format!("Patient/{secret}"),
                 format!("Patient/{secret}/_history/{secret}"),
                 format!("Patient/a/{secret}"),
-                format!("{secret}"),
+                secret.to_string(),
                 format!("{secret}/{secret}"),
                 format!("status/{secret}"),
                 format!("status/{secret}/{secret}"),

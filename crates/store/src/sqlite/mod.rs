@@ -265,6 +265,10 @@ impl House for SqliteHouse {
         self.read(ledger::checkpoints).await
     }
 
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoint_numbered(db, house, number)).await
+    }
+
     async fn checkpoint(
         &self,
         at: Timestamp,
@@ -305,6 +309,10 @@ impl House for SqliteHouse {
 
     async fn dump(&self) -> Result<Vec<Record>, Error> {
         self.read(record::dump).await
+    }
+
+    async fn version_count(&self) -> Result<u64, Error> {
+        self.read(record::version_count).await
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
