@@ -1,14 +1,16 @@
 //! Filed: whether what stands in the store is what the ledger's lines say was filed.
 //!
 //! Comes in   a house to read; its ledger is proved already.
-//! Goes out   nothing, or the first line whose records are not as they were filed.
+//! Goes out   nothing, or the first line whose records are not as they were filed, or whose push
+//!            or submission is in another state than its lines add up to.
 //! Never      holds more than a page of lines and the records of one answer; names no content.
 //!
 //! Why the answer is read: the line holds one digest over all its records. Which they were stands
 //! in the answer that was given, and the next line holds its digest.
 
 use exchange::ledger::{FiledVersion, filed_digest};
-use exchange::{Chain, Digest, Entry, Event, SubmissionId};
+use exchange::submission::Submission;
+use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
 use fhir::Bundle;
 use store::limits::VERIFY_PAGE;
 use store::{Error, House, Record};
@@ -41,6 +43,9 @@ pub(crate) async fn compare(house: &impl House) -> Result<(), Finding> {
                 filed += answered(house, &line, entry).await?;
             }
             open = opens(entry)?;
+            if entry.prev == Digest([0; 32]) {
+                row_stands(house, entry).await?;
+            }
         }
     }
     if stand > filed {
@@ -48,6 +53,42 @@ pub(crate) async fn compare(house: &impl House) -> Result<(), Finding> {
         return Err((last, why));
     }
     Ok(())
+}
+
+/// A push or submission that begins here: its row of work must be in the state that its lines add
+/// up to. What changes while it is looked at is looked at again.
+async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
+    let broken = |why: &str| Err((first.seq, format!("the row of {} {why}", first.chain)));
+    let unreadable = |error: Error| (first.seq, error.to_string());
+    let id = match &first.chain {
+        Chain::House => return Ok(()),
+        Chain::Push(walk) => walk.as_str(),
+        Chain::Submission(submission) => submission.as_str(),
+    };
+    loop {
+        let row = house.work(id).await.map_err(unreadable)?;
+        let story = house.story(&first.chain).await.map_err(unreadable)?;
+        let again = house.work(id).await.map_err(unreadable)?;
+        if row.as_ref().map(|row| row.revision) != again.map(|row| row.revision) {
+            continue;
+        }
+        let read = |entry: &Entry| Ok((entry.at, entry.event()?));
+        let lines: Result<Vec<_>, exchange::Issue> = story.iter().map(read).collect();
+        let lines = lines.map_err(|issue| (first.seq, issue.detail))?;
+        let lines = lines.iter().map(|(at, event)| (*at, event));
+        let state = match &first.chain {
+            Chain::Submission(id) => {
+                Submission::replay(id.clone(), lines).map(|it| it.state_word())
+            }
+            _ => Push::replay(lines).map(|it| it.state_word()),
+        };
+        return match (row, state) {
+            (None, None) => Ok(()),
+            (Some(row), Some(state)) if row.work.state == state => Ok(()),
+            (None, Some(_)) => broken("is missing"),
+            _ => broken("is not in the state that its lines add up to"),
+        };
+    }
 }
 
 fn opens(entry: &Entry) -> Result<Option<Line>, Finding> {

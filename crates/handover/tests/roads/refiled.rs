@@ -64,7 +64,7 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
         let said = house.run(&["ledger", "verify"]);
         assert_eq!(said.code, 0, "{}", said.stdout);
     }
-    let table: [Forgery; 10] = [
+    let table: [Forgery; 12] = [
         (
             "content changed",
             |db| run(db, &format!("UPDATE versions SET content = x'7b7d' WHERE {ONE}")),
@@ -118,6 +118,12 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
             },
             "filed by no line",
         ),
+        (
+            "a submission in another state",
+            |db| run(db, "UPDATE works SET state = 'refused' WHERE work = 1"),
+            "not in the state",
+        ),
+        ("a submission's row removed", |db| run(db, "DELETE FROM works WHERE work = 1"), "missing"),
         ("answers removed", |db| run(db, "DELETE FROM blobs"), "is gone"),
         (
             "answers changed",
