@@ -93,7 +93,11 @@ pub enum Command {
     /// What would stop a push today.
     Check {},
     /// Prove the ledger.
-    Verify {},
+    Verify {
+        /// Roots that partners hold: they must be this ledger's.
+        #[serde(default)]
+        witness: Vec<KnownRoot>,
+    },
 }
 
 impl Command {
@@ -108,9 +112,19 @@ impl Command {
             Command::Release { .. } => "release",
             Command::Withdraw { .. } => "withdraw",
             Command::Check {} => "check",
-            Command::Verify {} => "verify",
+            Command::Verify { .. } => "verify",
         }
     }
+}
+
+/// A root of a ledger, as an acknowledgement gave it to a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownRoot {
+    /// The last sequence it covers.
+    pub sequence: u64,
+    /// The Merkle root.
+    pub root: Digest,
 }
 
 /// What a house answers to a command.
@@ -201,6 +215,12 @@ pub struct Row {
     /// Why it waits, was withheld or refused.
     #[serde(default)]
     pub issues: Vec<IssueWords>,
+    /// The walk that takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_by: Option<String>,
+    /// The walk it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdraws: Option<String>,
     /// When it last changed.
     pub changed: Timestamp,
 }

@@ -109,6 +109,31 @@ pub fn merkle_root(hashes: &[Digest]) -> Digest {
     }
 }
 
+/// A version of a record, as a `Filed` line vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiledVersion {
+    /// Resource type.
+    pub kind: String,
+    /// Logical id.
+    pub id: String,
+    /// The version that stood once the line was written.
+    pub version: u64,
+    /// SHA-256 of its content; of nothing where it deletes the record.
+    pub digest: Digest,
+    /// Whose record it is.
+    pub owner: PartnerId,
+}
+
+/// The digest in a `Filed` line: over type, id, version, content digest and owner of every version
+/// that its answer names, in that order.
+pub fn filed_digest(versions: &[FiledVersion]) -> Digest {
+    let numbers: Vec<[u8; 8]> = versions.iter().map(|one| one.version.to_be_bytes()).collect();
+    Digest::of_pieces(versions.iter().zip(&numbers).flat_map(|(one, version)| {
+        let owner = one.owner.as_str().as_bytes();
+        [one.kind.as_bytes(), one.id.as_bytes(), &version[..], &one.digest.0[..], owner]
+    }))
+}
+
 /// Who asked for something, in which role, and why. Never a patient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
@@ -150,7 +175,7 @@ pub enum Event {
         kind: String,
         subject: String,
         purpose: Purpose,
-        coverages: Vec<String>,
+        withdraws: Option<WalkId>,
         mode: String,
         deadline: Timestamp,
     },
@@ -196,7 +221,8 @@ pub enum Event {
     Received { sender: PartnerId, key: Option<String>, digest: Digest, bytes: u64, entries: u64 },
     /// Receiving: the member was found.
     Matched { member: Digest },
-    /// Receiving: filed; the digest is over (type, id, version, digest) of every entry in order.
+    /// Receiving: filed; `records` is `filed_digest` of what stands for every entry, unchanged ones
+    /// included; an entry that deleted what never was has no version and is left out.
     Filed { records: Digest, created: u64, updated: u64, unchanged: u64, deleted: u64 },
     /// Receiving: refused; nothing was filed.
     NotFiled { issues: Vec<Issue> },

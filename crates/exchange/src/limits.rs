@@ -32,6 +32,10 @@ pub const ISSUES_MAX: usize = 50;
 /// bulk submission, which does not hold one database transaction for all of it.
 pub const ENTRIES_MAX: usize = 5_000;
 
+/// Characters of the system, and of the value, of a `Bundle.identifier`: they are kept, looked up and
+/// shown in lists. A URI and a UUID have under 100 together.
+pub const KEY_CHARS_MAX: usize = 256;
+
 /// Members of one member file: ten times a large plan of one state; the index takes about 300
 /// bytes for each.
 pub const MEMBERS_MAX: usize = 5_000_000;
@@ -58,7 +62,10 @@ pub const VALUE_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of the table of restrictions: about 100,000 rows.
 pub const RESTRICTIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes of a name that people give: rules, partners, value sets, reasons of restrictions.
+/// Characters of the reason of a restriction: it stands in lists, on one line with other words.
+pub const RESTRICTION_REASON_CHARS_MAX: usize = 80;
+
+/// Bytes of a name that people give: rules, partners, value sets.
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// Bytes of the sentence that a withhold rule gives to people.
@@ -69,3 +76,7 @@ pub const DEADLINE_HOURS_MAX: u32 = 31 * 24;
 
 /// Characters of a word that a suggestion is looked for; comparing costs their product.
 pub const SUGGEST_CHARS_MAX: usize = 64;
+
+/// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
+/// lines for people and in `meta.source` of every record.
+pub const PUBLIC_WORDS_MAX: usize = 200;

@@ -6,7 +6,12 @@
 
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
+use crate::limits::PUBLIC_WORDS_MAX;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name and client id of a house's own people at its own door: no partner's.
+pub const OPERATOR: &str = "operator";
 
 /// What a house publishes about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,18 +67,203 @@ impl PublicFile {
             let place = format!("{file_name}, line {}", error.line());
             Issue::new(Code::ConfigInvalid, "a partner's public file cannot be read").at(place)
         })?;
-        let name = file.name.as_str();
+        file.check()
+            .map_err(|(member, detail)| invalid(detail).at(format!("{file_name}: {member}")))?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let name = self.name.as_str();
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > 40 || !name.chars().all(good) {
             let detail = "a partner's name is 1 to 40 lower-case letters, digits and hyphens";
-            return Err(Issue::new(Code::ConfigInvalid, detail).at(format!("{file_name}: name")));
+            return Err(("name", detail));
         }
-        if !file.base_url.starts_with("https://") {
-            let detail = "a partner's base URL begins with https://";
-            return Err(
-                Issue::new(Code::ConfigInvalid, detail).at(format!("{file_name}: base_url"))
-            );
+        check_title(&self.title).map_err(|detail| ("title", detail))?;
+        if !self.base_url.starts_with("https://") || !visible(&self.base_url) {
+            return Err(("base_url", "a partner's base URL begins with https://, without blanks"));
         }
-        Ok(file)
+        check_namespace(&self.namespace).map_err(|detail| ("namespace", detail))?;
+        let client = &self.client_id;
+        if client.is_empty() || client.len() > PUBLIC_WORDS_MAX || !visible(client) {
+            let detail = "a partner's client id is 1 to 200 letters, digits and signs of ASCII";
+            return Err(("client_id", detail));
+        }
+        Ok(())
+    }
+
+    /// Ids of its public keys (RFC 7517 §4.5).
+    fn key_ids(&self) -> impl Iterator<Item = &str> {
+        let keys = self.jwks["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
+        keys.iter().filter_map(|key| key["kid"].as_str())
+    }
+}
+
+/// Whether a text can be a house's name in words: one line. The error is a sentence.
+pub fn check_title(title: &str) -> Result<(), &'static str> {
+    if title.chars().count() <= PUBLIC_WORDS_MAX && !title.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err("a title is one line of at most 200 characters")
+}
+
+/// Whether a text can be a namespace: an absolute `https` URL or `urn`, without blanks. The error is
+/// a sentence.
+pub fn check_namespace(namespace: &str) -> Result<(), &'static str> {
+    let rest = namespace.strip_prefix("https://").or_else(|| namespace.strip_prefix("urn:"));
+    let absolute = rest.is_some_and(|rest| !rest.trim_matches(['/', ':']).is_empty());
+    if absolute && namespace.len() <= PUBLIC_WORDS_MAX && visible(namespace) {
+        return Ok(());
+    }
+    Err("a namespace is an absolute URI that begins with https:// or urn:, without blanks")
+}
+
+/// Whether all public files of a house name different partners, and none the house itself: each
+/// file with where it lies, and the house's own name, namespace and the file that says so.
+///
+/// Errors: `ConfigInvalid` that names both files. Who shares an identity with another could lock it
+/// out, sign in for it, or occupy its ids.
+pub fn check_identities(
+    name: &str,
+    namespace: &str,
+    own_file: &str,
+    files: &[(String, PublicFile)],
+) -> Result<(), Issue> {
+    let mut taken: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    for reserved in [name, OPERATOR] {
+        taken.insert(("name", reserved.to_owned()), own_file);
+        taken.insert(("client id", reserved.to_owned()), own_file);
+    }
+    taken.insert(("namespace", plain(namespace)), own_file);
+    for (place, file) in files {
+        let mut said = vec![
+            ("name", file.name.to_string()),
+            ("client id", file.client_id.to_ascii_lowercase()),
+            ("namespace", plain(&file.namespace)),
+        ];
+        let mut keys: Vec<&str> = file.key_ids().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        said.extend(keys.into_iter().map(|key| ("key id", key.to_owned())));
+        for (what, value) in said {
+            if let Some(other) = taken.insert((what, value), place) {
+                let detail = format!("its {what} is taken: {other} has the same one");
+                return Err(invalid(detail).at(place.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A namespace as it is compared: `https://A.example/` and `https://a.example` are not two houses.
+fn plain(namespace: &str) -> String {
+    namespace.trim_end_matches('/').to_ascii_lowercase()
+}
+
+fn visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn invalid(detail: impl Into<String>) -> Issue {
+    Issue::new(Code::ConfigInvalid, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: no partner is taken for another, nor for the house itself or its operator.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn public(changed: &[(&str, Value)]) -> Result<PublicFile, Issue> {
+        let mut file = json!({
+            "name": "clinic", "role": "provider", "title": "Clinic",
+            "base_url": "https://clinic.example/fhir", "namespace": "https://clinic.example/ids",
+            "client_id": "clinic", "jwks": { "keys": [{ "kid": "k1" }] }, "authority": "PEM",
+            "ledger_key": "00",
+        });
+        for (member, value) in changed {
+            file[*member] = value.clone();
+        }
+        PublicFile::parse(&file.to_string(), "new.json")
+    }
+
+    #[test]
+    fn a_namespace_is_an_absolute_uri() {
+        let table = [
+            ("https://a.example/fhir", true),
+            ("urn:oid:1.2.3", true),
+            ("", false),
+            (" ", false),
+            ("https://", false),
+            ("https:///", false),
+            ("urn:", false),
+            ("a.example", false),
+            ("http://a.example", false),
+            ("https://a.example/a b", false),
+            ("https://a.example/\n", false),
+            ("https://\u{e4}.example", false),
+        ];
+        for (namespace, good) in table {
+            let read = public(&[("namespace", namespace.into())]);
+            assert_eq!(read.is_ok(), good, "{namespace:?}");
+            assert!(read.is_ok() || read.unwrap_err().to_string().contains("new.json: namespace"));
+        }
+    }
+
+    #[test]
+    fn words_that_would_forge_a_line_are_no_names() {
+        let table = [
+            ("title", "two\nlines"),
+            ("title", "\u{1b}[2J"),
+            ("client_id", ""),
+            ("client_id", "a b"),
+            ("client_id", "a\u{1b}"),
+            ("base_url", "https://a\u{1b}.example"),
+            ("name", "a\nb"),
+        ];
+        for (member, value) in table {
+            assert!(public(&[(member, value.into())]).is_err(), "{member} {value:?}");
+        }
+    }
+
+    #[test]
+    fn no_two_houses_share_an_identity() {
+        let known = public(&[]).unwrap();
+        let own_ids = [
+            ("name", json!("other")),
+            ("client_id", json!("other")),
+            ("namespace", json!("urn:other")),
+            ("jwks", json!({ "keys": [{ "kid": "k2" }, { "kid": "k2" }] })),
+        ];
+        let table: [(&str, &str, Value); 14] = [
+            ("another partner", "title", "Clinic".into()),
+            ("the same title and address", "base_url", "https://clinic.example/fhir".into()),
+            ("the name", "name", "clinic".into()),
+            ("the house's own name", "name", "plan".into()),
+            ("the operator's name", "name", "operator".into()),
+            ("the client id", "client_id", "clinic".into()),
+            ("the client id in capitals", "client_id", "CLINIC".into()),
+            ("the operator's client id", "client_id", "operator".into()),
+            ("the house's own client id", "client_id", "plan".into()),
+            ("the namespace", "namespace", "https://clinic.example/ids".into()),
+            ("the namespace with a slash", "namespace", "https://Clinic.example/ids/".into()),
+            ("the house's own namespace", "namespace", "urn:plan".into()),
+            ("a key", "jwks", json!({ "keys": [{ "kid": "k2" }, { "kid": "k1" }] })),
+            ("no keys at all", "jwks", json!({})),
+        ];
+        for (case, member, value) in table {
+            let good = matches!(member, "title" | "base_url") || case == "no keys at all";
+            let changed = [&own_ids[..], &[(member, value)]].concat();
+            let other = public(&changed).unwrap();
+            let files = [("a.json".to_owned(), known.clone()), ("b.json".to_owned(), other)];
+            let found = check_identities("plan", "urn:plan", "house.toml", &files);
+            assert_eq!(found.is_ok(), good, "{case}: {found:?}");
+            let Err(issue) = found else { continue };
+            let words = issue.to_string();
+            assert!(words.contains("b.json"), "{case}: {words}");
+            assert!(words.contains("a.json") || words.contains("house.toml"), "{case}: {words}");
+        }
     }
 }

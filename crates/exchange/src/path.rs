@@ -5,19 +5,24 @@
 //! Never      a path that silently leads nowhere: names are held against the elements of R4, since
 //!            a mistyped rule that cuts nothing would let everything through.
 //!
-//! The subset: child steps, and `where(x='y')` behind a step (several narrow further; `x` may be
-//! a child path such as `type.coding.code`). A leading type name binds the path to that type;
-//! `Resource` binds it to none. Lists are walked without being named. An element of a choice type
+//! The subset: child steps; `descendants()`, every object below at whatever depth (contained
+//! resources, extensions and logical references too); and `where(…)` behind a step (several narrow
+//! further). Within `where` stands a child path such as `type.coding.code` and one comparison:
+//! `x='y'` (systems are the same under all their spellings), `x~'y'` (white space and case do not
+//! count), `x.startsWith('y')` or `x.contains('y')` (here case does not count either). A leading
+//! type name binds the path to that type; `Resource` binds it to none. Lists are walked without being named. An element of a choice type
 //! answers to its FHIRPath name (`Observation.value`) and to its JSON name (`valueQuantity`).
 //! With a primitive goes its `_sibling`, which holds its id and extensions (R4 §2.6.2).
 
 mod elements;
 
+pub(crate) use elements::names_of_type;
 pub use elements::{is_resource_type, resource_types};
 
 use crate::limits::{PATH_BYTES_MAX, PATH_STEPS_MAX};
 use crate::tomlfile::did_you_mean;
-use fhir::Node;
+use crate::valueset::canonical;
+use fhir::{Kind, Node};
 
 /// A path, read once and used for many resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +33,25 @@ pub struct Path {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
-    name: String,
+    /// `None` for `descendants()`.
+    name: Option<String>,
     filters: Vec<Filter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filter {
     way: Vec<String>,
-    equals: String,
+    test: Test,
+    wanted: String,
+}
+
+/// How a text is held against the wanted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Test {
+    Same,
+    Alike,
+    StartsWith,
+    Contains,
 }
 
 /// Why a text is not a path that can be used here.
@@ -73,14 +89,23 @@ impl Path {
 
     /// Whether the path is one member of the resource itself, with this name and no condition.
     pub(crate) fn is_member(&self, name: &str) -> bool {
-        matches!(self.steps.as_slice(), [step] if step.name == name && step.filters.is_empty())
+        matches!(self.steps.as_slice(),
+            [step] if step.name.as_deref() == Some(name) && step.filters.is_empty())
+    }
+
+    /// Whether the path ends with every object below, without a condition.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.name.is_none() && step.filters.is_empty())
     }
 
     /// Holds the names of the path against the elements of a type.
     pub fn check(&self, kind: &str) -> Result<(), PathError> {
         let mut places = vec![kind.to_owned()];
         for step in &self.steps {
-            places = descend(&places, &step.name)?;
+            places = match &step.name {
+                Some(name) => descend(&places, name)?,
+                None => vec![ANY[0].to_owned()],
+            };
             for filter in &step.filters {
                 let mut inner = places.clone();
                 for name in &filter.way {
@@ -100,7 +125,7 @@ impl Path {
         let unknown = |name: &&String| !names.contains(&name.as_str());
         let all = self.steps.iter().flat_map(|step| {
             let ways = step.filters.iter().flat_map(|filter| &filter.way);
-            std::iter::once(&step.name).chain(ways)
+            step.name.iter().chain(ways)
         });
         let reason = match all.into_iter().find(unknown) {
             Some(name) => {
@@ -121,7 +146,10 @@ impl Path {
         }
         let mut found = vec![resource];
         for step in &self.steps {
-            found = found.into_iter().flat_map(|node| children(node, &step.name)).collect();
+            found = match &step.name {
+                Some(name) => found.into_iter().flat_map(|node| children(node, name)).collect(),
+                None => found.into_iter().flat_map(objects_below).collect(),
+            };
             found.retain(|node| step.filters.iter().all(|filter| filter.fits(*node)));
         }
         found
@@ -134,8 +162,34 @@ impl Filter {
         for name in &self.way {
             found = found.into_iter().flat_map(|node| children(node, name)).collect();
         }
-        found.iter().any(|node| node.primitive().is_some_and(|text| text == self.equals.as_str()))
+        let found = found.iter().filter_map(|node| node.primitive());
+        found.into_iter().any(|text| self.test.passes(text.trim(), &self.wanted))
     }
+}
+
+impl Test {
+    fn passes(self, text: &str, wanted: &str) -> bool {
+        match self {
+            Test::Same => text == wanted || text.contains([':', '.']) && same_system(text, wanted),
+            Test::Alike => alike(text) == alike(wanted),
+            Test::StartsWith => alike(text).starts_with(&alike(wanted)),
+            Test::Contains => alike(text).contains(&alike(wanted)),
+        }
+    }
+}
+
+fn same_system(text: &str, wanted: &str) -> bool {
+    wanted.contains(':') && canonical(text) == canonical(wanted)
+}
+
+/// Without regard to case and to how words are spaced (FHIRPath §6.1.2, equivalence of strings).
+fn alike(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// Every object below, itself left out, in document order.
+fn objects_below<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    node.descendants().skip(1).filter(|node| node.kind() == Kind::Object)
 }
 
 /// The elements of this name: the member itself, its `_sibling`, and the forms of a choice; the
@@ -199,15 +253,11 @@ impl<'t> Reader<'t> {
             let name = self.name()?;
             let leads = start == 0 && name.starts_with(|c: char| c.is_ascii_uppercase());
             if self.peek() == Some('(') {
-                let Some(step) = steps.last_mut().filter(|_| name == "where") else {
-                    let reason = format!("only `where(x='y')` behind an element, not `{name}(`");
-                    return Err(fault(start, reason));
-                };
-                step.filters.push(self.filter()?);
+                self.function(start, name, &mut steps)?;
             } else if leads {
                 kind = Some(self.kind(start, name)?);
             } else {
-                steps.push(Step { name: name.to_owned(), filters: Vec::new() });
+                steps.push(Step { name: Some(name.to_owned()), filters: Vec::new() });
             }
             if steps.len() > PATH_STEPS_MAX {
                 return Err(fault(start, format!("a path has at most {PATH_STEPS_MAX} steps")));
@@ -229,6 +279,30 @@ impl<'t> Reader<'t> {
         }
     }
 
+    fn function(
+        &mut self,
+        start: usize,
+        name: &str,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), PathError> {
+        if name == "descendants" {
+            self.expect('(')?;
+            self.expect(')')?;
+            if steps.iter().any(|step| step.name.is_none()) {
+                return Err(fault(start, "`descendants()` stands once in a path"));
+            }
+            steps.push(Step { name: None, filters: Vec::new() });
+            return Ok(());
+        }
+        let Some(step) = steps.last_mut().filter(|_| name == "where") else {
+            let reason =
+                format!("only `where(x='y')` behind an element, or `descendants()`, not `{name}(`");
+            return Err(fault(start, reason));
+        };
+        step.filters.push(self.filter()?);
+        Ok(())
+    }
+
     fn kind(&self, start: usize, name: &str) -> Result<String, PathError> {
         if ANY.contains(&name) || is_resource_type(name) {
             return Ok(name.to_owned());
@@ -241,20 +315,58 @@ impl<'t> Reader<'t> {
     fn filter(&mut self) -> Result<Filter, PathError> {
         self.expect('(')?;
         let mut way = vec![self.name()?.to_owned()];
+        let mut called = None;
         while self.peek() == Some('.') {
             self.at += 1;
-            way.push(self.name()?.to_owned());
+            let name = self.name()?;
+            called = match name {
+                "startsWith" => Some(Test::StartsWith),
+                "contains" => Some(Test::Contains),
+                _ => None,
+            };
+            if self.peek() == Some('(') && called.is_some() {
+                break;
+            }
+            called = None;
+            way.push(name.to_owned());
         }
         if way.len() > PATH_STEPS_MAX {
             return Err(fault(self.at, format!("a path has at most {PATH_STEPS_MAX} steps")));
         }
+        let test = self.test(called)?;
+        let start = self.at;
+        let wanted = self.literal()?;
+        if wanted.trim().is_empty() {
+            return Err(fault(start, "the text in quotes is empty"));
+        }
         self.space();
-        self.expect('=')?;
-        self.space();
-        let equals = self.literal()?;
-        self.space();
+        if called.is_some() {
+            self.expect(')')?;
+            self.space();
+        }
         self.expect(')')?;
-        Ok(Filter { way, equals })
+        Ok(Filter { way, test, wanted })
+    }
+
+    /// The comparison, up to the text that is wanted.
+    fn test(&mut self, called: Option<Test>) -> Result<Test, PathError> {
+        self.space();
+        let test = match called {
+            Some(test) => {
+                self.expect('(')?;
+                test
+            }
+            None if self.peek() == Some('~') => {
+                self.at += 1;
+                Test::Alike
+            }
+            None => {
+                self.expect('=')?;
+                Test::Same
+            }
+        };
+        self.space();
+        Ok(test)
     }
 
     fn literal(&mut self) -> Result<String, PathError> {
@@ -357,6 +469,13 @@ mod tests {
             ("Patient.extension.where(url='v').value", &["extension[1].valueCode"]),
             ("Resource.identifier.where(system='urn:ssn')", &["identifier[0]"]),
             ("Observation.value", &[]),
+            ("Resource.identifier.where(system='URN:SSN')", &["identifier[0]"]),
+            ("Resource.identifier.where(type.coding.code~'ss')", &["identifier[1]"]),
+            ("Resource.identifier.where(system.startsWith('urn:S'))", &["identifier[0]"]),
+            ("Resource.identifier.where(system.contains('SN'))", &["identifier[0]"]),
+            ("descendants().where(type.coding.code='SS')", &["identifier[1]"]),
+            ("Patient.descendants().where(url='u')", &["_birthDate.extension[0]", "extension[0]"]),
+            ("Patient.descendants().where(code='X').code", &["identifier[1].type.coding[1].code"]),
         ];
         for (path, found) in table {
             let found: Vec<String> = found.iter().map(|way| format!("Patient.{way}")).collect();
@@ -384,6 +503,14 @@ mod tests {
             ("Patient.name.famly", 0, "did you mean `family`?"),
             ("Patient.birthDate.year", 0, "a primitive element has no element `year`"),
             ("Patient.name[0]", 12, "positions"),
+            ("Patient.descendants()[0]", 21, "positions"),
+            ("Patient.descendants", 0, "no element `descendants`"),
+            ("Patient.descendants(1)", 20, "`)` is expected"),
+            ("Patient.descendants().contact.descendants()", 30, "once"),
+            ("descendants().where(sytem='x')", 0, "did you mean `system`?"),
+            ("Patient.name.where(use.endsWith('x'))", 31, "`=` is expected"),
+            ("Patient.name.where(use='')", 23, "is empty"),
+            ("Patient.name.where(use.contains('x')", 36, "`)` is expected"),
             ("Patient.name.first()", 13, "only `where(x='y')`"),
             ("where(x='y')", 0, "only `where(x='y')`"),
             ("Patient.name.where(use)", 22, "`=` is expected"),

@@ -158,8 +158,8 @@ pub struct Push {
     pub dossier: Dossier,
     /// What for.
     pub purpose: Purpose,
-    /// `Coverage/id` of the patient's coverages with this payer, as *scope* found them.
-    pub coverages: Vec<String>,
+    /// The walk that it takes back, for withdrawals.
+    pub withdraws: Option<WalkId>,
     /// `sync` or `async`, as agreed and declared.
     pub mode: String,
     /// When it must be settled.
@@ -222,7 +222,7 @@ impl Push {
             kind,
             subject,
             purpose,
-            coverages,
+            withdraws,
             mode,
             deadline,
         } = event.clone()
@@ -234,7 +234,7 @@ impl Push {
             trigger,
             dossier: Dossier { patient, payer, kind, subject },
             purpose,
-            coverages,
+            withdraws,
             mode,
             deadline,
             patience: deadline.duration_since(at).as_secs(),

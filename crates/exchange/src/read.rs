@@ -14,13 +14,16 @@ use crate::agreement::Agreement;
 use crate::assemble::push_system;
 use crate::id::{Digest, PartnerId, PushId, derived_id};
 use crate::issue::{Code, Issue};
-use crate::limits::{ENTRIES_MAX, ISSUES_MAX};
+use crate::limits::{ENTRIES_MAX, ISSUES_MAX, KEY_CHARS_MAX};
 use crate::path::is_resource_type;
 use crate::place;
 use bytes::Bytes;
 use fhir::{Doc, Kind, Node, ParseError, ReferenceElement, Resource};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+
+/// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
+const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
 
 /// What is agreed with whoever signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,8 @@ pub struct SenderTerms {
 /// A Bundle that can be acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// `system|value` of `Bundle.identifier`: under it, a repeat is known as one.
+    /// `system|value` of `Bundle.identifier` (the value alone where there is no system; a bar or
+    /// backslash of theirs stands behind a backslash): under it, a repeat is known as one.
     pub key: Option<String>,
     /// The push, where the identifier is one of a house that derives its ids.
     pub push: Option<PushId>,
@@ -66,6 +70,12 @@ pub struct IncomingEntry {
     pub action: Action,
     /// The sender's own id of it, for senders that derive their ids.
     pub source_id: Option<String>,
+}
+
+impl IncomingEntry {
+    fn puts(&self) -> bool {
+        matches!(self.action, Action::Put(_))
+    }
 }
 
 /// What an entry asks for.
@@ -147,6 +157,7 @@ pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> 
         list.items().enumerate().filter_map(|(index, node)| reading.entry(index, node)).collect();
     let outside = reading.references(&doc, list, &entries);
     reading.check_patient(list, &entries);
+    reading.check_subjects(list, &entries);
     reading.issues.sort_by_key(|issue| issue.offset);
     reading.issues.truncate(ISSUES_MAX);
     if !reading.issues.is_empty() {
@@ -233,10 +244,10 @@ impl<'r> Reading<'r> {
         if identifier.kind() != Kind::Object {
             self.refuse(Code::BundleInvalid, identifier, "one identifier, an object, is needed");
         }
-        let system = self.text(Code::BundleInvalid, identifier, "system");
-        let value = self.text(Code::BundleInvalid, identifier, "value");
+        let system = self.key_part(identifier, "system");
+        let value = self.key_part(identifier, "value");
         let Some(value) = value.filter(|value| !value.is_empty()) else { return (None, None) };
-        let key = format!("{}|{value}", system.as_deref().unwrap_or_default());
+        let key = key(system.as_deref(), &value);
         let ours = self.sender.namespace.as_deref().map(push_system);
         if ours.is_none() || system != ours {
             return (Some(key), None);
@@ -247,6 +258,17 @@ impl<'r> Reading<'r> {
             self.refuse(Code::BundleInvalid, identifier.get("value").unwrap_or(identifier), detail);
         }
         (Some(key), Some(push))
+    }
+
+    /// A part of the key: short, and of characters that can be shown as they are.
+    fn key_part(&mut self, identifier: Node<'_, '_>, name: &str) -> Option<String> {
+        let text = self.text(Code::BundleInvalid, identifier, name)?;
+        let shown = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !shown || text.len() > KEY_CHARS_MAX {
+            let detail = format!("at most {KEY_CHARS_MAX} printable ASCII characters are taken");
+            self.refuse(Code::BundleInvalid, identifier.get(name).unwrap_or(identifier), detail);
+        }
+        Some(text)
     }
 
     /// A string member, when it is there; anything else in its place is refused.
@@ -499,19 +521,71 @@ impl<'r> Reading<'r> {
         outside
     }
 
+    /// What a resource is about is this Bundle's Patient, and nobody else: the member is matched by
+    /// that Patient, and what is filed is found by it.
+    fn check_subjects(&mut self, list: Node<'_, '_>, entries: &[IncomingEntry]) {
+        let patient = entries.iter().find(|entry| entry.kind == "Patient" && entry.puts());
+        let Some(patient) = patient else { return };
+        for (entry, node) in entries.iter().zip(nodes_of(list, entries)) {
+            let resource = place_in(node, &["resource"]);
+            let elements = SUBJECTS.iter().filter_map(|name| resource.get(name));
+            for element in elements.filter(|_| entry.puts()).flat_map(|element| element.each()) {
+                let Some(reference) = element.get("reference") else { continue };
+                let text = reference.text().unwrap_or_default();
+                let whole = match place::type_and_id(&text) {
+                    Some(("Patient", id)) => id == patient.id,
+                    Some(_) => true,
+                    None => !names_a_patient(&text, resource),
+                };
+                if !whole {
+                    let detail = "it is about another Patient than the Bundle's";
+                    self.refuse(Code::EntryInvalid, reference, detail);
+                }
+            }
+        }
+    }
+
     /// One person per push, by whom the member is matched.
     fn check_patient(&mut self, list: Node<'_, '_>, entries: &[IncomingEntry]) {
-        let puts = |wanted: bool| {
-            entries.iter().filter(move |entry| (entry.action != Action::Delete) == wanted)
-        };
+        let puts = |wanted: bool| entries.iter().filter(move |entry| entry.puts() == wanted);
         let patients = puts(true).filter(|entry| entry.kind == "Patient").count();
         let only_takes_back =
             puts(true).all(|entry| entry.kind == "Provenance") && puts(false).next().is_some();
+        for (entry, node) in entries.iter().zip(nodes_of(list, entries)) {
+            let contained = node.get("resource").and_then(|resource| resource.get("contained"));
+            if let Some(contained) = contained.filter(|_| only_takes_back && entry.puts()) {
+                let detail =
+                    "without a Patient, only records are taken back: nothing else is filed";
+                self.refuse(Code::MemberNotNamed, contained, detail);
+            }
+        }
         let unknown = patients == 0 && !self.issues.is_empty();
         if patients != 1 && !only_takes_back && !unknown {
             let detail = format!("the Bundle holds {patients} Patients; exactly one is needed");
             self.refuse(Code::MemberNotNamed, list, detail);
         }
+    }
+}
+
+/// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or within the resource.
+fn names_a_patient(text: &str, resource: Node<'_, '_>) -> bool {
+    let text_of = |node: Node<'_, '_>, name: &str| node.get(name)?.text().map(|it| it.into_owned());
+    if let Some(id) = text.strip_prefix('#') {
+        let mut contained = resource.get("contained").into_iter().flat_map(|list| list.each());
+        return contained.any(|one| {
+            let own = text_of(one, "id").as_deref() == Some(id);
+            own && text_of(one, "resourceType").as_deref() == Some("Patient")
+        });
+    }
+    text.split(['/', '?', '#', '|']).any(|step| step == "Patient")
+}
+
+/// System and value in one text that no other two make: only the bar between them is bare.
+fn key(system: Option<&str>, value: &str) -> String {
+    let escaped = |text: &str| text.replace('\\', r"\\").replace('|', r"\|");
+    match system {
+        Some(system) => format!("{}|{}", escaped(system), escaped(value)),
+        None => escaped(value),
     }
 }
 

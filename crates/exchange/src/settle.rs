@@ -284,6 +284,24 @@ fn filed(body: &Bytes, attempt: &Attempt<'_>) -> Next {
     if issues.is_empty() { Next::Settled(Level::Filed) } else { Next::Hold(issues) }
 }
 
+/// How many entries the payer set aside, because a later push had filed their records already.
+pub fn set_aside(answer: &Bytes) -> usize {
+    let Ok(bundle) = Bundle::parse_with_limit(answer.clone(), ENTRIES_MAX) else { return 0 };
+    let older = |response: &EntryResponse| {
+        let outcome = response.outcome.as_ref().and_then(OperationOutcome::of).unwrap_or_default();
+        let codes = outcome.issues.into_iter().filter_map(|issue| issue.coding);
+        codes.into_iter().any(|(system, code)| {
+            system.as_deref() == Some(CODE_SYSTEM) && code == Code::OlderThanFiled.row().slug
+        })
+    };
+    bundle
+        .entries
+        .iter()
+        .filter_map(|entry| entry.response.as_ref())
+        .filter(|one| older(one))
+        .count()
+}
+
 /// What a response says of one entry it did not file.
 fn entry_words(index: usize, response: &EntryResponse) -> Vec<Issue> {
     let at = format!("Bundle.entry[{index}]");

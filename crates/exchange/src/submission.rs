@@ -45,7 +45,7 @@ pub struct Submission {
     pub id: SubmissionId,
     /// Who signed in.
     pub sender: PartnerId,
-    /// `system|value` of `Bundle.identifier`.
+    /// `system|value` of `Bundle.identifier`, as `Incoming::key` writes it.
     pub key: Option<String>,
     /// The stored body.
     pub digest: Digest,

@@ -3,7 +3,8 @@
 //! Comes in   the text of a file, its name, and what a reading of it complained of.
 //! Goes out   an `Issue` whose place is the file and whose sentence says the line and what to write.
 //! Never      a value of the file: it may be a secret or somebody's record number. Names of keys
-//!            are quoted, values are only compared with the words that were possible.
+//!            are quoted where they have the form of one, values are only compared with the words
+//!            that were possible.
 //!
 //! Agreements, restrictions and the house's own configuration are all read through here, so that
 //! a mistyped key reads the same everywhere.
@@ -104,6 +105,8 @@ fn told(message: &str) -> String {
     let known = quoted(expected.unwrap_or_default());
     let word = quoted(fault).first().copied().unwrap_or_default();
     if fault.starts_with("unknown field") {
+        let is_key = word.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte));
+        let word = if is_key && word.len() <= SUGGEST_CHARS_MAX { word } else { "…" };
         return format!("unknown key `{word}`{}", did_you_mean(word, &known));
     }
     if fault.starts_with("unknown variant") {

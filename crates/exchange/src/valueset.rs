@@ -6,6 +6,7 @@
 
 use crate::limits::VALUE_SET_BYTES_MAX;
 use fhir::{Kind, Node};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Codes, with or without the system they must come from.
@@ -62,7 +63,7 @@ impl CodeSet {
         self.codes.insert(code.to_owned());
         match system {
             Some(system) => {
-                let codes = self.of_system.entry(canonical(system).to_owned()).or_default();
+                let codes = self.of_system.entry(canonical(system).into_owned()).or_default();
                 codes.insert(code.to_owned());
             }
             None => drop(self.of_any_system.insert(code.to_owned())),
@@ -83,9 +84,10 @@ impl CodeSet {
         }
         match system {
             None => doubt == Doubt::Yes && self.codes.contains(code),
-            Some(system) => {
-                self.of_system.get(canonical(system)).is_some_and(|codes| codes.contains(code))
-            }
+            Some(system) => self
+                .of_system
+                .get(canonical(system).as_ref())
+                .is_some_and(|codes| codes.contains(code)),
         }
     }
 
@@ -107,14 +109,17 @@ impl CodeSet {
     }
 }
 
-/// One spelling for systems that charts spell in several ways (R4 §4.3 terminologies, their OIDs).
-pub fn canonical(system: &str) -> &str {
-    let system = system.trim().trim_end_matches('/');
-    match system {
+/// One spelling for systems that charts spell in several ways (R4 §4.3 terminologies, their OIDs):
+/// no slash at the end, scheme and host in small letters, `http` where it says `https`, `urn:oid:`
+/// before a bare OID.
+pub fn canonical(system: &str) -> Cow<'_, str> {
+    let system = plain(system.trim().trim_end_matches('/'));
+    let known = match system.as_ref() {
         "urn:oid:2.16.840.1.113883.6.96" => "http://snomed.info/sct",
         "urn:oid:2.16.840.1.113883.6.1" => "http://loinc.org",
         "urn:oid:2.16.840.1.113883.6.88" => "http://www.nlm.nih.gov/research/umls/rxnorm",
         "urn:oid:2.16.840.1.113883.6.90" => "http://hl7.org/fhir/sid/icd-10-cm",
+        "urn:oid:2.16.840.1.113883.4.1" => "http://hl7.org/fhir/sid/us-ssn",
         "urn:oid:2.16.840.1.113883.5.4"
         | "http://hl7.org/fhir/v3/ActCode"
         | "http://terminology.hl7.org/ValueSet/v3-ActCode" => {
@@ -123,7 +128,31 @@ pub fn canonical(system: &str) -> &str {
         "urn:oid:2.16.840.1.113883.5.25" | "http://hl7.org/fhir/v3/Confidentiality" => {
             "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
         }
-        other => other,
+        _ => return system,
+    };
+    Cow::Borrowed(known)
+}
+
+/// RFC 3986 §6.2.2.1: scheme and host have no case; RFC 8141 §3.1: nor has what leads a URN.
+fn plain(system: &str) -> Cow<'_, str> {
+    let oid =
+        |text: &str| text.contains('.') && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if oid(system) {
+        return format!("urn:oid:{system}").into();
+    }
+    let end = match system.split_once("://") {
+        Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()),
+        None if system.get(..4).is_some_and(|urn| urn.eq_ignore_ascii_case("urn:")) => {
+            system[4..].find(':').map_or(system.len(), |at| at + 4)
+        }
+        None => return system.into(),
+    };
+    let (head, tail) = system.split_at(end);
+    let head = head.to_ascii_lowercase();
+    match head.strip_prefix("https://") {
+        Some(host) => format!("http://{host}{tail}").into(),
+        None if head == system[..end] => system.into(),
+        None => format!("{head}{tail}").into(),
     }
 }
 
@@ -139,6 +168,15 @@ mod tests {
         let table = [
             ("a coding", r#"{"system":"http://loinc.org","code":"1-8"}"#, true, true),
             ("its OID", r#"{"system":"urn:oid:2.16.840.1.113883.6.1","code":"1-8"}"#, true, true),
+            ("its bare OID", r#"{"system":"2.16.840.1.113883.6.1","code":"1-8"}"#, true, true),
+            ("a slash behind", r#"{"system":"http://loinc.org/","code":"1-8"}"#, true, true),
+            ("in capitals", r#"{"system":"HTTPS://LOINC.org","code":"1-8"}"#, true, true),
+            (
+                "the OID in capitals",
+                r#"{"system":"URN:OID:2.16.840.1.113883.6.1","code":"1-8"}"#,
+                true,
+                true,
+            ),
             ("another system", r#"{"system":"http://x","code":"1-8"}"#, false, false),
             ("no system", r#"{"code":"1-8"}"#, false, true),
             ("any system", r#"{"system":"http://x","code":"bare"}"#, true, true),

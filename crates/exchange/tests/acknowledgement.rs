@@ -17,7 +17,7 @@ fn at(second: i64) -> Timestamp {
 
 fn push(events: &[Event]) -> Push {
     let began = Event::Began {
-        coverages: vec!["Coverage/c1".into()],
+        withdraws: None,
         walk: "w1".into(),
         trigger: "t1".into(),
         patient: "p1".into(),

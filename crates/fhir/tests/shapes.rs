@@ -21,7 +21,7 @@ fn a_wrong_type_is_refused_at_its_place() {
         ("no object", r#"@["Patient"]"#, "$this", object),
         ("no type", r#"@{"id":"x"}"#, "$this", Reason::Missing("resourceType")),
         ("a type that is no string", r#"{"resourceType":@1}"#, "$this.resourceType", string),
-        ("a type in lower case", r#"{"resourceType":@"patient"}"#, "patient.resourceType", word),
+        ("a type in lower case", r#"{"resourceType":@"patient"}"#, "$this.resourceType", word),
         ("an id with a slash", r#"{"resourceType":"Patient","id":@"a/b"}"#, "Patient.id", id),
         ("an id that is a number", r#"{"resourceType":"Patient","id":@7}"#, "Patient.id", string),
         ("an id that is null", r#"{"resourceType":"Patient","id":@null}"#, "Patient.id", string),

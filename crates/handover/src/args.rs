@@ -6,6 +6,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
+use exchange::desk::KnownRoot;
 use exchange::partner::PublicIdentifier;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -300,8 +301,12 @@ pub struct WithdrawArgs {
 /// `ledger`
 #[derive(Debug, Subcommand)]
 pub enum LedgerAsked {
-    /// Prove it by its signed checkpoints.
-    Verify,
+    /// Prove it by its signed checkpoints and the anchor beside its key.
+    Verify {
+        /// A root that a partner holds (`payer_ledger` of its acknowledgement); may be repeated.
+        #[arg(long, value_name = "SEQ:ROOT", value_parser = known_root)]
+        witness: Vec<KnownRoot>,
+    },
 }
 
 /// `sim`
@@ -369,6 +374,14 @@ impl From<PurposeWord> for Purpose {
             PurposeWord::Quality => Purpose::Quality,
         }
     }
+}
+
+fn known_root(text: &str) -> Result<KnownRoot, String> {
+    let parts = text.split_once(':');
+    let read = parts.and_then(|(sequence, root)| {
+        Some(KnownRoot { sequence: sequence.parse().ok()?, root: root.parse().ok()? })
+    });
+    read.ok_or_else(|| "write it as SEQ:ROOT, the root in 64 hexadecimal digits".to_owned())
 }
 
 fn identifier(text: &str) -> Result<PublicIdentifier, String> {

@@ -95,8 +95,11 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
     );
     let writes = !matches!(
         command,
-        Command::List { .. } | Command::Show { .. } | Command::Check {} | Command::Verify {}
+        Command::List { .. } | Command::Show { .. } | Command::Check {} | Command::Verify { .. }
     );
+    if writes {
+        opened.confirm_ledger().await?;
+    }
     let reply = match &opened.desk {
         Desk::Provider { road, wake, .. } if sets_going && !wait.is_zero() => {
             let (stop, mut stopped) = watch::channel(false);

@@ -6,7 +6,7 @@
 
 use crate::caller;
 use crate::config;
-use crate::house::{self, ledger_key, ledger_keys, token_secret};
+use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
 use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, IssueWords, Reply};
@@ -134,12 +134,12 @@ async fn ledger(config: &config::House) -> Result<String, Issue> {
     if !fs::read_dir(&folder).is_ok_and(|files| files.flatten().any(|it| it.path().is_file())) {
         return Ok("empty".to_owned());
     }
-    let keys = ledger_keys(config, &ledger_key(config)?)?;
+    let grounds = grounds(config, &ledger_key(config)?)?;
     let house =
         SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
-    match proof::verify(&house, &keys).await {
+    match proof::verify_on(&house, &grounds, &[]).await {
         Ok(it) => Ok(format!("{} entries, proved to {}", it.last, it.proved_to)),
-        Err(broken) => Err(Issue::new(Code::LedgerBroken, broken.to_string())),
+        Err(broken) => Err(ledger_broken(&broken)),
     }
 }
 

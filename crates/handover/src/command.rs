@@ -12,7 +12,7 @@ use crate::limits::{COMMAND_TIMEOUT, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{caller, check, config, demo, ehr, house, init, page, serve};
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue, Phi, Who};
@@ -29,9 +29,10 @@ use std::time::Duration;
 pub fn main() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
-        Err(error) => return misread(&error),
+        Err(error) => return misread(&without_values(error)),
     };
     start_logging();
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", words_of_panic(panic))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -58,6 +59,41 @@ fn start_logging() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// The complaint without what was typed: a name or a record number may stand in a wrong place, and
+/// what is printed ends in somebody's log. Names of options are kept, and what was possible.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let is_option = |word: &str| {
+        let name = word.trim_start_matches('-');
+        let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        word.starts_with('-') && !name.is_empty() && letters
+    };
+    let kept = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument => {
+            is_option(word)
+        }
+        _ => true,
+    };
+    if !kept {
+        error.insert(ContextKind::InvalidArg, ContextValue::String("…".to_owned()));
+        error.insert(ContextKind::Suggested, ContextValue::None);
+    }
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        // An empty value is no secret, and clap says so in words of its own.
+        if matches!(error.get(kind), Some(ContextValue::String(word)) if !word.is_empty()) {
+            error.insert(kind, ContextValue::String("…".to_owned()));
+        }
+    }
+    error
+}
+
+/// Where the program failed, and never with which words: they may quote a chart.
+fn words_of_panic(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    match panic.location() {
+        Some(at) => format!("a part of the program failed at {}:{}", at.file(), at.line()),
+        None => "a part of the program failed".to_owned(),
+    }
 }
 
 /// What the command line could not make sense of. Asking for help is no failure.
@@ -197,7 +233,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             let (who, wait) = (person(args.who, args.why), args.wait.seconds());
             (Command::Withdraw { id: args.id, who, wait }, wait, None)
         }
-        Asked::Ledger(LedgerAsked::Verify) => (Command::Verify {}, 0, None),
+        Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
 }
@@ -297,5 +333,46 @@ impl From<RoleWord> for Role {
             RoleWord::Provider => Role::Provider,
             RoleWord::Payer => Role::Payer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what the command line complains of helps, and repeats nothing that was typed.
+
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    #[test]
+    fn a_complaint_names_options_and_never_what_was_typed() {
+        let table = [
+            ("an argument too many", "handover list R-12345", "unexpected argument"),
+            ("no such command", "handover R-12345", "unrecognized subcommand"),
+            ("a value that is none", "handover list --limit R-12345", "--limit"),
+            ("a word that is none", "handover push encounter e --purpose R-12345", "payment"),
+            ("a number led by a hyphen", "handover show -R-12345", "unexpected argument"),
+            ("an option with a slip", "handover list --stat held", "--state"),
+        ];
+        for (case, line, told) in table {
+            let error = CommandLine::try_parse_from(line.split(' ')).unwrap_err();
+            let words = without_values(error).render().to_string();
+            assert!(words.contains(told), "{case}: {words}");
+            assert!(!words.contains("12345"), "{case}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_panic_tells_its_place_and_not_its_words() {
+        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let said = || SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| said().push(words_of_panic(panic))));
+        let words = "planted ".to_owned();
+        let failed = std::panic::catch_unwind(|| panic!("{words} in a chart"));
+        std::panic::set_hook(before);
+        assert!(failed.is_err());
+        let told = said().join("\n");
+        assert!(told.contains("command.rs:") && !told.contains("planted"), "{told}");
     }
 }

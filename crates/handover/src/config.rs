@@ -6,7 +6,7 @@
 
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
-use exchange::{Code, HouseId, Issue, PartnerId, tomlfile};
+use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -122,7 +122,14 @@ impl House {
         let file: HouseFile = toml::from_str(&text)
             .map_err(|error| tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error))?;
         check_name(&file.name)?;
-        let partners = read_partners(&folder.join(&file.partners))?;
+        let invalid = |detail| Issue::new(Code::ConfigInvalid, detail);
+        partner::check_namespace(&file.namespace)
+            .map_err(|detail| invalid(detail).at("house.toml: namespace"))?;
+        partner::check_title(&file.title)
+            .map_err(|detail| invalid(detail).at("house.toml: title"))?;
+        let public = read_partners(&folder.join(&file.partners))?;
+        partner::check_identities(&file.name, &file.namespace, FILE, &public)?;
+        let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
         let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
         let house = House { folder: folder.to_owned(), file, partners, terms };
         house.check_scheme()?;
@@ -170,10 +177,10 @@ impl House {
 /// Whether a text can be the name of a house. Errors: `ConfigInvalid`.
 pub fn check_name(name: &str) -> Result<(), Issue> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if (1..=40).contains(&name.len()) && name.chars().all(good) {
+    if (1..=40).contains(&name.len()) && name.chars().all(good) && name != partner::OPERATOR {
         return Ok(());
     }
-    let detail = "a house's name is 1 to 40 lower-case letters, digits and hyphens";
+    let detail = "a house's name is 1 to 40 lower-case letters, digits and hyphens, not `operator`";
     Err(Issue::new(Code::ConfigInvalid, detail).at("house.toml: name"))
 }
 
@@ -201,16 +208,16 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Issue> {
     Ok(found)
 }
 
-fn read_partners(folder: &Path) -> Result<BTreeMap<PartnerId, PublicFile>, Issue> {
-    let mut partners = BTreeMap::new();
-    for path in files(folder, "json")? {
-        let public = PublicFile::parse(&read_text(&path)?, &path.display().to_string())?;
-        if let Some(twice) = partners.insert(public.name.clone(), public) {
-            let detail = format!("two files name the partner {}", twice.name);
-            return Err(Issue::new(Code::ConfigInvalid, detail).at(path.display().to_string()));
-        }
-    }
-    Ok(partners)
+/// The public files of a folder, each with where it lies.
+///
+/// Errors: `ConfigInvalid`.
+pub fn read_partners(folder: &Path) -> Result<Vec<(String, PublicFile)>, Issue> {
+    let read = |path: PathBuf| {
+        let place = path.display().to_string();
+        let public = PublicFile::parse(&read_text(&path)?, &place)?;
+        Ok((place, public))
+    };
+    files(folder, "json")?.into_iter().map(read).collect()
 }
 
 fn read_agreements(

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use store::proof::PublicKey;
-use store::{AnyHouse, House as _, LedgerKey, SqliteHouse};
+use store::proof::{Broken, PublicKey};
+use store::{Anchor, AnyHouse, Grounds, House as _, LedgerKey, SqliteHouse, anchor};
 use tokio::sync::Notify;
 use wire::api::OPERATE;
 use wire::{
@@ -32,8 +32,7 @@ use wire::{
 /// The version of this program, as ledger, Provenance and CapabilityStatement give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The client id of the house's own people at its own door.
-pub const OPERATOR: &str = "operator";
+pub use exchange::partner::OPERATOR;
 
 /// What a provider asks of a payer's door; the payer narrows it to what was agreed.
 const PUSH_SCOPE: &str = "system/*.cruds";
@@ -44,8 +43,10 @@ pub struct Opened {
     pub config: Arc<config::House>,
     /// What it remembers.
     pub memory: AnyHouse,
-    /// Signs its checkpoints.
+    /// Signs its checkpoints and their anchor.
     pub ledger: LedgerKey,
+    /// What its ledger is proved against.
+    pub grounds: Grounds,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Its road and desk.
@@ -99,12 +100,12 @@ impl Opened {
         })?;
         let memory = AnyHouse::from(opened);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let keys = ledger_keys(&config, &ledger)?;
+        let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
-            Role::Provider => open_provider(&config, &memory, &clock, keys)?,
-            Role::Payer => open_payer(&config, &memory, &clock, keys)?,
+            Role::Provider => open_provider(&config, &memory, &clock, grounds.clone())?,
+            Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
-        Ok(Opened { config, memory, ledger, clock, desk })
+        Ok(Opened { config, memory, ledger, grounds, clock, desk })
     }
 
     /// The gate of the house's doors: one credential per partner, and the operator's.
@@ -125,11 +126,53 @@ impl Opened {
         Ok(Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock))
     }
 
-    /// Signs what of the ledger is not signed yet. A payer's answers carry the newest root, so
-    /// that the partner is its witness.
+    /// Whether the ledger is the one that was left here, before anything is written to it: its
+    /// anchored checkpoint is still there. A ledger without a line is anchored as such; after a
+    /// sudden end the anchor is brought up to the newest checkpoint.
+    ///
+    /// Errors: `LedgerBroken`; `StoreUnavailable` when the anchor cannot be written.
+    pub async fn confirm_ledger(&self) -> Result<(), Issue> {
+        let Some(anchor) = self.anchored()? else {
+            let lines = self.memory.entries(1, 1).await.map_err(store_issue)?;
+            let signed = self.memory.checkpoint_numbered(1).await.map_err(store_issue)?;
+            return match lines.is_empty() && signed.is_none() {
+                true => self.drop_anchor(&Anchor::of_nothing(&self.ledger)),
+                false => Err(ledger_broken(&anchor::no_anchor())),
+            };
+        };
+        let checkpoints = self.memory.checkpoints().await.map_err(store_issue)?;
+        let newest = anchor.newest(&checkpoints, &self.grounds.keys);
+        match newest.map_err(|broken| ledger_broken(&broken))? {
+            Some(newest) => self.drop_anchor(&Anchor::of(newest, &self.ledger)),
+            None => Ok(()),
+        }
+    }
+
+    fn anchored(&self) -> Result<Option<Anchor>, Issue> {
+        let Some(place) = &self.grounds.anchor else { return Ok(None) };
+        Anchor::read(place, &self.grounds.keys).map_err(|broken| ledger_broken(&broken))
+    }
+
+    fn drop_anchor(&self, anchor: &Anchor) -> Result<(), Issue> {
+        let Some(place) = &self.grounds.anchor else { return Ok(()) };
+        anchor.write(place).map_err(|error| {
+            tracing::error!(%error, "anchor");
+            let issue = Issue::new(Code::StoreUnavailable, "the ledger's anchor cannot be written");
+            issue.at(place.display().to_string())
+        })
+    }
+
+    /// Signs what of the ledger is not signed yet, unless what was signed before is gone; then
+    /// anchors it. A payer's answers carry the newest root, so that the partner is its witness.
+    ///
+    /// Errors: `LedgerBroken`, and those of the store.
     pub async fn checkpoint(&self) -> Result<(), Issue> {
+        let anchor = self.anchored()?.ok_or_else(|| ledger_broken(&anchor::no_anchor()))?;
+        anchor.confirm(&self.memory).await.map_err(|broken| ledger_broken(&broken))?;
         let signed = self.memory.checkpoint(self.clock.now(), &self.ledger).await;
-        if let (Some(made), Desk::Payer { road, .. }) = (signed.map_err(store_issue)?, &self.desk) {
+        let Some(made) = signed.map_err(store_issue)? else { return Ok(()) };
+        self.drop_anchor(&Anchor::of(&made, &self.ledger))?;
+        if let Desk::Payer { road, .. } = &self.desk {
             self.witness(road, &made);
         }
         Ok(())
@@ -181,6 +224,17 @@ pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<Pub
     Ok(keys)
 }
 
+/// What the ledger is proved against: its keys, and the anchor beside them.
+pub fn grounds(config: &config::House, ledger: &LedgerKey) -> Result<Grounds, Issue> {
+    let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
+    Ok(Grounds { keys: ledger_keys(config, ledger)?, anchor: Some(anchor) })
+}
+
+/// A finding of the proof, as a failure.
+pub fn ledger_broken(broken: &Broken) -> Issue {
+    Issue::new(Code::LedgerBroken, broken.to_string())
+}
+
 /// A partner's registration at this house's door.
 fn credential(config: &config::House, public: &PublicFile) -> Credential {
     let scopes = match config.file.role {
@@ -217,7 +271,7 @@ fn open_provider(
     config: &Arc<config::House>,
     memory: &AnyHouse,
     clock: &Arc<dyn Clock>,
-    keys: Vec<PublicKey>,
+    ledger: Grounds,
 ) -> Result<Desk, Issue> {
     let signing = signing_pem(config, &config.file.keys.signing)?;
     let mut payers = BTreeMap::new();
@@ -252,9 +306,10 @@ fn open_provider(
         doors: provider::route::Doors::default(),
         clock: Arc::clone(clock),
         changed: Arc::new(Notify::new()),
+        rooms: provider::Rooms::default(),
     });
     let wake = Arc::new(Notify::new());
-    let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), keys);
+    let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);
     Ok(Desk::Provider { road, desk, wake })
 }
 
@@ -262,7 +317,7 @@ fn open_payer(
     config: &Arc<config::House>,
     memory: &AnyHouse,
     clock: &Arc<dyn Clock>,
-    keys: Vec<PublicKey>,
+    ledger: Grounds,
 ) -> Result<Desk, Issue> {
     let mut senders = BTreeMap::new();
     for (name, terms) in &config.terms {
@@ -288,7 +343,7 @@ fn open_payer(
         member_secret: Digest::of_pieces([b"members", &token_secret(config)?.0[..]]).0,
         clock: Arc::clone(clock),
     });
-    let desk = payer::desk::Desk::new(Arc::clone(&road), keys);
+    let desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
     Ok(Desk::Payer { road, desk })
 }
 

@@ -7,7 +7,7 @@
 
 use crate::args::InitArgs;
 use crate::config;
-use exchange::partner::{PublicFile, PublicIdentifier, Role};
+use exchange::partner::{self, PublicFile, PublicIdentifier, Role};
 use exchange::{Code, Issue};
 use std::fs;
 use std::net::SocketAddr;
@@ -54,9 +54,16 @@ impl NewHouse {
             let detail = "say with --host by which name partners reach this house";
             return Err(Issue::new(Code::ConfigInvalid, detail).at("--host"));
         }
+        let invalid = |place: &'static str| {
+            move |detail: &'static str| Issue::new(Code::ConfigInvalid, detail).at(place)
+        };
+        let title = args.title.clone().unwrap_or_else(|| name.clone());
+        partner::check_title(&title).map_err(invalid("--title"))?;
+        let namespace = args.namespace.as_deref().map(partner::check_namespace);
+        namespace.transpose().map_err(invalid("--namespace"))?;
         Ok(NewHouse {
             role,
-            title: args.title.clone().unwrap_or_else(|| name.clone()),
+            title,
             name,
             listen,
             hosts,
@@ -152,6 +159,9 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
         let detail = format!("the partner {} is there already", public.name);
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
+    let mut all = config::read_partners(&house.path(&house.file.partners))?;
+    all.push((file.display().to_string(), public.clone()));
+    partner::check_identities(&house.file.name, &house.file.namespace, config::FILE, &all)?;
     let agreement = house.path(&house.file.agreements).join(format!("{}.toml", public.name));
     if !agreement.exists() {
         write(&agreement, &exchange::agreement::default_text(&public))?;
@@ -174,7 +184,7 @@ const RESTRICTIONS: &str = "\
 #
 # [[restriction]]
 # subject = \"Encounter/123\"   # or Patient/…, Observation/…: ids of the EHR
-# reason = \"self-pay\"         # for people: self-pay, patient's wish, consent, part-2 programme
+# reason = \"self-pay\"         # a word for people: self-pay, patient-wish, consent, part-2-programme
 # payers = []                 # partner names; empty: nobody may have it
 ";
 

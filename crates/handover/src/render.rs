@@ -4,6 +4,7 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
@@ -39,6 +40,10 @@ pub fn stays_whole(reply: &Reply, encounter: &str) -> Option<String> {
 
 /// A reply as text, ended by a line feed.
 pub fn reply(reply: &Reply) -> String {
+    table::plain_lines(&words_of(reply))
+}
+
+fn words_of(reply: &Reply) -> String {
     match reply {
         Reply::Pushed { trigger, rows, issues } => pushed(trigger.as_deref(), rows, issues),
         Reply::Explained { payers, issues } => explained(payers, issues),
@@ -87,7 +92,7 @@ fn names_somebody(words: &IssueWords) -> bool {
 pub fn issue(issue: &Issue) -> String {
     let mut text = String::new();
     put_issue(&mut text, 0, &IssueWords::from(issue));
-    text
+    table::plain_lines(&text)
 }
 
 fn put_issue(text: &mut String, indent: usize, words: &IssueWords) {
@@ -95,7 +100,7 @@ fn put_issue(text: &mut String, indent: usize, words: &IssueWords) {
     let first = format!("{}: {}", words.issue.code.row().slug, words.issue.detail);
     put_sentence(text, indent, "", &first);
     if let Some(place) = &words.issue.expression {
-        let _ = writeln!(text, "{pad}  place: {place}");
+        let _ = writeln!(text, "{pad}  place: {}", one_line(place));
     }
     if let Some(offset) = words.issue.offset {
         let _ = writeln!(text, "{pad}  byte: {offset}");
@@ -106,10 +111,22 @@ fn put_issue(text: &mut String, indent: usize, words: &IssueWords) {
 
 fn put_sentence(text: &mut String, indent: usize, lead: &str, sentence: &str) {
     let pad = " ".repeat(indent);
-    for (number, line) in table::wrapped(&format!("{lead}{sentence}"), WIDTH).iter().enumerate() {
+    let sentence = format!("{lead}{}", table::short(sentence, SENTENCE_MAX));
+    for (number, line) in table::wrapped(&sentence, WIDTH).iter().enumerate() {
         let more = if number == 0 { "" } else { "  " };
         let _ = writeln!(text, "{pad}{more}{line}");
     }
+}
+
+/// Lines of a table whose cells are not overlong.
+fn columns(indent: usize, rows: &[Vec<String>]) -> Vec<String> {
+    let cells = |row: &Vec<String>| row.iter().map(|it| table::short(it, CELL_MAX)).collect();
+    table::lines(indent, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// Words of others, within a line of ours.
+fn one_line(words: &str) -> String {
+    table::plain(&table::short(words, CELL_MAX))
 }
 
 fn put_lines(text: &mut String, lines: &[String]) {
@@ -121,7 +138,7 @@ fn put_lines(text: &mut String, lines: &[String]) {
 fn pushed(trigger: Option<&str>, rows: &[Row], issues: &[IssueWords]) -> String {
     let mut text = String::new();
     if let Some(trigger) = trigger {
-        let _ = writeln!(text, "Recorded as {trigger}.");
+        let _ = writeln!(text, "Recorded as {}.", one_line(trigger));
     }
     issues.iter().for_each(|words| put_issue(&mut text, 2, words));
     if rows.is_empty() && issues.is_empty() {
@@ -133,7 +150,7 @@ fn pushed(trigger: Option<&str>, rows: &[Row], issues: &[IssueWords]) -> String 
 
 fn put_rows(text: &mut String, rows: &[Row]) {
     let cells: Vec<Vec<String>> = rows.iter().map(row_cells).collect();
-    for (row, line) in rows.iter().zip(table::lines(0, &cells)) {
+    for (row, line) in rows.iter().zip(columns(0, &cells)) {
         let _ = writeln!(text, "{line}");
         put_withheld(text, 4, &row.withheld);
         row.issues.iter().for_each(|words| put_issue(text, 4, words));
@@ -152,11 +169,18 @@ fn row_cells(row: &Row) -> Vec<String> {
 }
 
 fn state_words(row: &Row) -> String {
-    match (row.state.as_str(), &row.level, row.next_at) {
+    let mut words = match (row.state.as_str(), &row.level, row.next_at) {
         ("settled", Some(level), _) => format!("settled, {level}"),
         ("due", _, Some(at)) if at > row.changed => format!("due, again at {}", clock(at)),
         (state, _, _) => state.to_owned(),
+    };
+    if row.withdrawn_by.is_some() {
+        words.push_str("; withdrawn");
     }
+    if let Some(other) = &row.withdraws {
+        words.push_str(&format!("; takes back {other}"));
+    }
+    words
 }
 
 fn put_withheld(text: &mut String, indent: usize, withheld: &[Withholding]) {
@@ -199,7 +223,7 @@ fn listed(rows: &[Row], counts: &[(String, u64)]) -> String {
         let _ = writeln!(text, "Nothing yet.");
     } else {
         let words: Vec<_> =
-            counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            counts.iter().map(|(state, count)| format!("{count} {}", one_line(state))).collect();
         let _ = writeln!(text, "In all: {}.", words.join(", "));
     }
     text
@@ -218,13 +242,13 @@ fn found(encounters: &[FoundEncounter]) -> String {
         cells
     }));
     let mut text = String::new();
-    put_lines(&mut text, &table::lines(0, &rows));
+    put_lines(&mut text, &columns(0, &rows));
     text
 }
 
 fn shown(it: &Shown) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{} {}", it.row.kind, it.row.id);
+    let _ = writeln!(text, "{} {}", one_line(&it.row.kind), one_line(&it.row.id));
     let mut facts: Vec<Vec<String>> = Vec::new();
     let mut fact = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -235,12 +259,13 @@ fn shown(it: &Shown) -> String {
     fact("partner", it.row.partner.as_ref().map(ToString::to_string));
     fact("about", it.row.subject.clone());
     fact("known to the partner as", it.row.label.clone());
+    fact("withdrawn by", it.row.withdrawn_by.clone());
     fact("declared", it.row.mode.clone());
     fact("resources", (it.row.resources > 0).then(|| it.row.resources.to_string()));
     fact("asked by", it.who.as_ref().map(|who| format!("{}, {}", who.name, who.role)));
     fact("because", it.who.as_ref().map(|who| who.why.clone()));
     fact("next attempt", it.row.next_at.map(when));
-    put_lines(&mut text, &table::lines(2, &facts));
+    put_lines(&mut text, &columns(2, &facts));
     put_withheld(&mut text, 2, &it.row.withheld);
     if !it.row.issues.is_empty() {
         let _ = writeln!(text, "\nWay forward:");
@@ -251,12 +276,12 @@ fn shown(it: &Shown) -> String {
         let row = |line: &exchange::desk::TimelineRow| {
             vec![when(line.at), format!("#{}", line.seq), line.what.clone()]
         };
-        put_lines(&mut text, &table::lines(2, &it.timeline.iter().map(row).collect::<Vec<_>>()));
+        put_lines(&mut text, &columns(2, &it.timeline.iter().map(row).collect::<Vec<_>>()));
     }
     if let Some(acknowledgement) = &it.acknowledgement {
         let _ = writeln!(text, "\nAcknowledgement:");
         for line in acknowledgement_lines(acknowledgement) {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", one_line(&line));
         }
     }
     if !it.decisions.is_empty() {
@@ -312,7 +337,10 @@ fn put_explained(text: &mut String, payer: &Explained) {
             let _ = writeln!(
                 text,
                 "  door: {} (FHIR {}, {}, {})",
-                door.base_url, door.version, door.form, door.mode
+                one_line(&door.base_url),
+                one_line(&door.version),
+                one_line(&door.form),
+                one_line(&door.mode)
             );
         }
         Err(words) => {
@@ -321,7 +349,11 @@ fn put_explained(text: &mut String, payer: &Explained) {
         }
     }
     if let Some(push) = &payer.unchanged {
-        let _ = writeln!(text, "  same content as push {push}: nothing would be sent again");
+        let _ = writeln!(
+            text,
+            "  same content as push {}: nothing would be sent again",
+            one_line(push)
+        );
     }
     let mut by_rule: BTreeMap<(bool, &str), u64> = BTreeMap::new();
     for decision in &payer.decisions {
@@ -331,7 +363,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
         let what = if *stays { "stays" } else { "travels" };
         vec![what.to_owned(), counted(*count, "resource"), format!("by rule {rule}")]
     });
-    put_lines(text, &table::lines(2, &counts.collect::<Vec<_>>()));
+    put_lines(text, &columns(2, &counts.collect::<Vec<_>>()));
     put_decisions(text, &payer.decisions);
 }
 
@@ -346,7 +378,7 @@ fn put_decisions(text: &mut String, decisions: &[DecisionRow]) {
             rows.push(["", &format!("  without {element}"), rule, ""].map(str::to_owned).to_vec());
         }
     }
-    put_lines(text, &table::lines(4, &rows));
+    put_lines(text, &columns(4, &rows));
 }
 
 /// A purpose in everyday words.
@@ -367,7 +399,7 @@ fn checked(lines: &[CheckLine]) -> String {
         vec![mark.to_owned(), line.what.clone(), line.found.clone()]
     };
     let rows: Vec<Vec<String>> = lines.iter().map(cell).collect();
-    for (line, words) in lines.iter().zip(table::lines(0, &rows)) {
+    for (line, words) in lines.iter().zip(columns(0, &rows)) {
         let _ = writeln!(text, "{words}");
         if let Some(words) = &line.issue {
             put_issue(&mut text, 7, words);
@@ -384,7 +416,8 @@ fn checked(lines: &[CheckLine]) -> String {
 fn verified(proved_to: u64, last: u64, checkpoints: u64, broken: Option<&(u64, String)>) -> String {
     let mut text = String::new();
     if let Some((seq, why)) = broken {
-        let _ = writeln!(text, "The ledger does not verify: first bad entry {seq}: {why}.");
+        let _ =
+            writeln!(text, "The ledger does not verify: first bad entry {seq}: {}.", one_line(why));
         let issue = Issue::new(exchange::Code::LedgerBroken, format!("entry {seq}: {why}"));
         put_issue(&mut text, 2, &IssueWords::from(&issue));
         return text;
@@ -440,6 +473,8 @@ mod tests {
             resources: 3,
             withheld: vec![Withholding { rule: "self-pay".into(), resources: 1, elements: 2 }],
             issues: issue.into_iter().collect(),
+            withdrawn_by: None,
+            withdraws: None,
             changed: "2026-01-03T10:00:00Z".parse().unwrap(),
         }
     }
@@ -508,5 +543,53 @@ mod tests {
         let text = reply(&Reply::Verified { proved_to: 0, last: 9, checkpoints: 1, broken });
         assert!(text.contains("first bad entry 4: the line was changed"), "{text}");
         assert!(text.contains("ledger-broken"), "{text}");
+    }
+
+    #[test]
+    fn what_was_taken_back_and_what_takes_it_back_are_marked() {
+        let taken = Row { withdrawn_by: Some("w2".into()), ..row("w1", "settled", None) };
+        let takes = Row { withdraws: Some("w1".into()), ..row("w2", "settled", None) };
+        let text = reply(&Reply::Listed { rows: vec![taken, takes], counts: vec![] });
+        assert!(text.contains("w1  settled, filed; withdrawn "), "{text}");
+        assert!(text.contains("w2  settled, filed; takes back w1 "), "{text}");
+    }
+
+    #[test]
+    fn words_of_a_partner_forge_no_line() {
+        let bad = "x\nok  a forged line\u{1b}[1A\u{202e}";
+        let mut forged = row(bad, "held", None);
+        forged.label = Some(bad.into());
+        forged.partner = Some(bad.into());
+        forged.subject = Some(bad.repeat(100));
+        forged.withdraws = Some(bad.into());
+        forged.issues = vec![IssueWords::from(&Issue::new(Code::PayerRefused, bad).at(bad))];
+        let line = CheckLine { what: bad.into(), issue: None, found: bad.into() };
+        let shown = Shown {
+            row: forged.clone(),
+            who: None,
+            timeline: vec![],
+            decisions: vec![],
+            acknowledgement: Some(serde_json::json!({
+                "resourceType": bad, "entry": [{ "response": { "status": bad } }],
+                "issue": [{ "details": { "text": bad } }],
+            })),
+            page: None,
+        };
+        let table = [
+            ("pushed", pushed_reply(vec![forged.clone()])),
+            ("listed", Reply::Listed { rows: vec![forged], counts: vec![(bad.into(), 1)] }),
+            ("checked", Reply::Checked { lines: vec![line] }),
+            ("shown", Reply::Shown(Box::new(shown))),
+        ];
+        for (case, made) in table {
+            let text = reply(&made);
+            let steers = |char: char| char != '\n' && table::steers(char);
+            assert!(!text.contains(steers), "{case}: {text:?}");
+            assert!(
+                !text.lines().any(|line| line.trim_start().starts_with("ok  a")),
+                "{case}: {text}"
+            );
+            assert!(text.lines().all(|line| line.chars().count() < 2_000), "{case}: overlong");
+        }
     }
 }

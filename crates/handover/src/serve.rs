@@ -43,6 +43,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
     })?;
     let opened = Arc::new(Opened::open(Arc::clone(&config))?);
+    opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;
     let router = router(&opened)?;
@@ -205,13 +206,17 @@ fn read_command(name: &str, body: &[u8]) -> Result<Command, Issue> {
     serde_json::from_value(value).map_err(|error| invalid(told_without_values(&error.to_string())))
 }
 
-/// What serde complains of, as far as it quotes names and not values.
+/// What serde complains of, with the names that are known and without what was written instead:
+/// anything may stand there.
 fn told_without_values(message: &str) -> String {
-    let safe = ["unknown field", "missing field", "unknown variant"];
-    if !safe.iter().any(|start| message.starts_with(start)) {
-        return "a member of the command has the wrong type".to_owned();
+    let (fault, known) = message.split_once(", ").unwrap_or((message, ""));
+    let known = if known.is_empty() { String::new() } else { format!("; {known}") };
+    match fault.split('`').next().unwrap_or_default().trim_end() {
+        "unknown field" => format!("the command has a member that is unknown{known}"),
+        "unknown variant" => format!("a word of the command is unknown{known}"),
+        "missing field" => fault.to_owned(),
+        _ => "a member of the command has the wrong type".to_owned(),
     }
-    message.chars().take(200).collect()
 }
 
 /// The FHIR door of a sending house: it offers nothing yet, and says so.
@@ -309,8 +314,19 @@ mod tests {
 
     #[test]
     fn a_refused_command_quotes_no_value() {
-        let body = r#"{"record_number":["R-12345"],"who":{"name":"a","role":"b","why":"c"}}"#;
-        let issue = read_command("find", body.as_bytes()).unwrap_err();
-        assert!(!issue.to_string().contains("R-12345"), "{issue}");
+        let who = r#""who":{"name":"a","role":"b","why":"c"}"#;
+        let table = [
+            ("find", r#"{"record_number":["R-12345"],WHO}"#, "wrong type"),
+            ("find", r#"{"R-12345":1,WHO}"#, "expected one of `record_number`, `date`, `who`"),
+            ("find", r#"{"R-12345, missing":1}"#, "unknown"),
+            ("push", r#"{"encounter":"e","purpose":"R-12345",WHO}"#, "expected one of `HPAYMT`"),
+            ("push", r#"{"encounter":"e"}"#, "missing field `who`"),
+        ];
+        for (name, body, told) in table {
+            let body = body.replace("WHO", who);
+            let words = read_command(name, body.as_bytes()).unwrap_err().to_string();
+            assert!(words.contains(told), "{words}");
+            assert!(!words.contains("R-12345"), "{words}");
+        }
     }
 }

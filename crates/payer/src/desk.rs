@@ -12,19 +12,18 @@ use exchange::{Code, Event, Issue, Phi, Who};
 use fhir::Bundle;
 use repository::{lookup, store_issue};
 use std::sync::Arc;
-use store::proof::PublicKey;
-use store::{Commit, House, StoredWork, WorkKind};
+use store::{Commit, Grounds, House, StoredWork, WorkKind};
 
 /// The desk of a receiving house.
 pub struct Desk {
     road: Arc<Road>,
-    ledger_keys: Vec<PublicKey>,
+    ledger: Grounds,
 }
 
 impl Desk {
-    /// A desk; `ledger_keys` are those checkpoints may be signed with.
-    pub fn new(road: Arc<Road>, ledger_keys: Vec<PublicKey>) -> Desk {
-        Desk { road, ledger_keys }
+    /// A desk; `ledger` is what the ledger is proved against.
+    pub fn new(road: Arc<Road>, ledger: impl Into<Grounds>) -> Desk {
+        Desk { road, ledger: ledger.into() }
     }
 
     /// Carries a command out.
@@ -35,7 +34,9 @@ impl Desk {
             Command::Release { id, who, member } => self.release(&id, who, member).await,
             Command::Withdraw { id, who, .. } => self.refuse(&id, who).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check() }),
-            Command::Verify {} => lookup::verify(&self.road.house, &self.ledger_keys).await,
+            Command::Verify { witness } => {
+                lookup::verify(&self.road.house, &self.ledger, &witness).await
+            }
             Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
                 let detail = "this house receives; push, explain and find are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
@@ -157,6 +158,14 @@ fn resources(body: bytes::Bytes) -> Vec<String> {
     resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect()
 }
 
+/// While a person here has the work, their words come first; the cause stands beside them.
+fn issues(submission: &Submission) -> Vec<Issue> {
+    let detail = "find the member, then release the submission; or withdraw it";
+    let held = submission.state == SubmissionState::Held;
+    let first = held.then(|| Issue::new(Code::MemberHeld, detail));
+    first.into_iter().chain(submission.issues.iter().cloned()).collect()
+}
+
 fn row(stored: &StoredWork, submission: &Submission) -> Row {
     Row {
         id: submission.id.to_string(),
@@ -170,7 +179,9 @@ fn row(stored: &StoredWork, submission: &Submission) -> Row {
         next_at: submission.due(),
         resources: submission.entries,
         withheld: Vec::new(),
-        issues: submission.issues.iter().map(IssueWords::from).collect(),
+        issues: issues(submission).iter().map(IssueWords::from).collect(),
+        withdrawn_by: None,
+        withdraws: None,
         changed: stored.changed,
     }
 }

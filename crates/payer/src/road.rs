@@ -15,16 +15,18 @@ use crate::register::Register;
 use crate::setup::{Sender, Setup};
 use exchange::agreement::Unmatched;
 use exchange::answer::{self, Done, Filing, LedgerRoot};
+use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::member::MemberKey;
 use exchange::read::{self, Action, Incoming, SenderTerms};
 use exchange::submission::Submission;
 use exchange::{Code, Digest, Event, Issue, PartnerId, SubmissionId};
 use http::header::{CONTENT_LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
-use repository::{Change, EntryOutcome, Plan, plan_transaction, store_issue};
+use repository::{Change, EntryOutcome, Plan, Standing, plan_transaction, store_issue};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{
-    AnyHouse, Commit, Expect, FirstAnswer, House, Record, StoredWork, Unit, Work, WorkKind,
+    AnyHouse, Commit, Expect, FirstAnswer, House, Record, RecordQuery, StoredWork, Unit, Work,
+    WorkKind,
 };
 use wire::{Answer, Caller, Clock};
 
@@ -153,7 +155,7 @@ impl Road {
         let mut unit = self.unit(self.clock.now(), arrival, events);
         unit.blobs.clear();
         self.house.commit(unit).await.map_err(store_issues)?;
-        Err(issues)
+        Err(outward(issues))
     }
 
     /// *File* and *acknowledge*: what arrived, what was filed and the answer are one unit.
@@ -174,7 +176,7 @@ impl Road {
             let answer = Answer::new(200, self.response(&plan, at));
             let mut events = vec![received(arrival)];
             events.extend(member.iter().map(|member| self.matched(member)));
-            events.push(filed(&plan));
+            events.push(filed(&plan, &arrival.sender.public.name));
             events.push(answered_event(&answer));
             let mut unit = self.unit(at, arrival, events);
             unit.first_answer = first_answer(arrival, &answer);
@@ -201,7 +203,11 @@ impl Road {
         let heads = self.house.heads(&pairs).await.map_err(store_issues)?;
         let relied_on = self.outside(arrival).await?;
         let items = incoming.entries.iter().filter_map(|entry| match &entry.action {
-            Action::Put(resource) => repository::Incoming::put(entry.index, resource),
+            Action::Put(resource) => {
+                let derived = entry.source_id.is_some();
+                repository::Incoming::put(entry.index, resource)
+                    .map(|item| repository::Incoming { derived, ..item })
+            }
             Action::Delete => {
                 Some(repository::Incoming::delete(entry.index, &entry.kind, &entry.id))
             }
@@ -212,9 +218,50 @@ impl Road {
             lane: patient_id(incoming).map(|patient| format!("{name}|{patient}")),
             number: incoming.number,
         };
-        let mut plan = plan_transaction(items.collect(), &filing, &heads)?;
+        let marks: Vec<_> = pairs.iter().filter_map(|(kind, id)| filing.mark(kind, id)).collect();
+        let marks = match marks.is_empty() {
+            true => Vec::new(),
+            false => self.house.heads(&marks).await.map_err(store_issues)?,
+        };
+        let standing = Standing { heads: &heads, marks: &marks };
+        let mut plan = plan_transaction(items.collect(), &filing, standing)?;
         plan.expects.extend(relied_on);
+        self.check_left(arrival, &plan).await?;
         Ok(plan)
+    }
+
+    /// A Patient goes with all that refers to it: what is left of this sender's records must not be
+    /// about somebody who is gone. A Provenance may speak of what is gone.
+    async fn check_left(&self, arrival: &Arrival<'_>, plan: &Plan) -> Result<(), Vec<Issue>> {
+        let name = &arrival.sender.public.name;
+        let gone = plan.outcomes.iter().enumerate();
+        let gone = gone.filter(|(_, one)| one.kind == "Patient" && one.change == Change::Deleted);
+        let mut issues = Vec::new();
+        for (entry, patient) in gone {
+            for kind in
+                repository::known().filter(|kind| !matches!(*kind, "Patient" | "Provenance"))
+            {
+                let about = RecordQuery {
+                    kind: kind.to_owned(),
+                    patients: vec![patient.id.clone()],
+                    owner: Some(name.clone()),
+                    ..RecordQuery::default()
+                };
+                let written = plan.records.iter().filter(|one| one.kind == kind);
+                let ids: Vec<_> = written.map(|one| one.id.clone()).collect();
+                let mut left = self.house.count(about.clone()).await.map_err(store_issues)?;
+                if left > 0 && !ids.is_empty() {
+                    let with = RecordQuery { ids, ..about };
+                    left -= self.house.count(with).await.map_err(store_issues)?.min(left);
+                }
+                if left > 0 {
+                    let detail = format!("filed records of type {kind} refer to this Patient");
+                    let issue = Issue::new(Code::ReferenceUnresolved, detail);
+                    issues.push(issue.at(format!("Bundle.entry[{entry}].request.url")));
+                }
+            }
+        }
+        if issues.is_empty() { Ok(()) } else { Err(issues) }
     }
 
     /// References out of the Bundle must lead to records of the same sender; that they still do
@@ -279,7 +326,7 @@ impl Road {
             let answer = Answer::new(200, self.response(&plan, at));
             let mut events = vec![Event::Released { who: who.clone() }];
             events.extend(member.iter().map(|member| self.matched(member)));
-            events.push(filed(&plan));
+            events.push(filed(&plan, &arrival.sender.public.name));
             events.push(answered_event(&answer));
             let mut unit = gone_on(at, stored, submission.clone(), events);
             self.write(&mut unit, plan, &answer);
@@ -380,14 +427,14 @@ fn received(arrival: &Arrival<'_>) -> Event {
     }
 }
 
-fn filed(plan: &Plan) -> Event {
-    let pieces: Vec<String> = plan
-        .outcomes
-        .iter()
-        .map(|one| format!("{}/{}/{}", one.kind, one.id, one.version.unwrap_or_default()))
-        .collect();
+fn filed(plan: &Plan, owner: &PartnerId) -> Event {
+    let versions = plan.outcomes.iter().filter_map(|one| {
+        let (kind, id) = (one.kind.clone(), one.id.clone());
+        let version = one.version?;
+        Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
+    });
     Event::Filed {
-        records: Digest::of_pieces(pieces.iter().map(String::as_bytes)),
+        records: filed_digest(&versions.collect::<Vec<_>>()),
         created: plan.count(Change::Created),
         updated: plan.count(Change::Updated),
         unchanged: plan.count(Change::Unchanged) + plan.count(Change::Older),
@@ -441,6 +488,19 @@ fn answered(first: FirstAnswer) -> Answer {
 fn conflict() -> Issue {
     let detail = "this key came before with other content";
     Issue::new(Code::KeyConflict, detail).at("Bundle.identifier")
+}
+
+/// What the sender is told: of a member who is not found it does not learn which of id and
+/// demographics is wrong, or it could try which ids are given out. The ledger's line says it.
+pub(crate) fn outward(issues: Vec<Issue>) -> Vec<Issue> {
+    let told = |issue: Issue| match issue.code {
+        Code::MemberUnknown | Code::MemberMismatch => {
+            let detail = "no member has this id, birth date and family name together";
+            Issue::new(Code::MemberUnknown, detail)
+        }
+        _ => issue,
+    };
+    issues.into_iter().map(told).collect()
 }
 
 /// Several issues in one answer; the first one's status speaks for them.

@@ -77,17 +77,19 @@ pub async fn collect(
     Ok(collected)
 }
 
-/// All of one type that belongs to the encounter, by a patient-scoped search.
+/// All of one type that belongs to the encounter, by a patient-scoped search. The link is looked at
+/// here as well: some servers pass over parameters they do not know, and answer the whole chart.
 async fn belonging(
     source: &dyn Source,
     kind: &str,
     patient: &str,
     encounter: &str,
 ) -> Result<Vec<Resource>, Issue> {
+    let mut parameters = vec![("patient", patient)];
     if !BY_PATIENT.contains(&kind) {
-        return source.search(kind, &[("patient", patient), ("encounter", encounter)]).await;
+        parameters.push(("encounter", encounter));
     }
-    let mut all = source.search(kind, &[("patient", patient)]).await?;
+    let mut all = source.search(kind, &parameters).await?;
     let wanted = ("Encounter".to_owned(), encounter.to_owned());
     all.retain(|resource| {
         shape::references_to_follow(resource, source.base_url()).contains(&wanted)

@@ -7,6 +7,7 @@
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::road::Road;
+use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn;
@@ -19,8 +20,7 @@ use exchange::{
 use repository::{lookup, store_issue};
 use std::sync::Arc;
 use std::time::Duration;
-use store::proof::PublicKey;
-use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 
 mod find;
@@ -30,13 +30,13 @@ mod show;
 pub struct Desk {
     road: Arc<Road>,
     wake: Arc<Notify>,
-    ledger_keys: Vec<PublicKey>,
+    ledger: Grounds,
 }
 
 impl Desk {
-    /// A desk; `wake` rouses the worker, `ledger_keys` are those checkpoints may be signed with.
-    pub fn new(road: Arc<Road>, wake: Arc<Notify>, ledger_keys: Vec<PublicKey>) -> Desk {
-        Desk { road, wake, ledger_keys }
+    /// A desk; `wake` rouses the worker, `ledger` is what the ledger is proved against.
+    pub fn new(road: Arc<Road>, wake: Arc<Notify>, ledger: impl Into<Grounds>) -> Desk {
+        Desk { road, wake, ledger: ledger.into() }
     }
 
     /// Carries a command out.
@@ -58,7 +58,9 @@ impl Desk {
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
-            Command::Verify {} => lookup::verify(&self.road.house, &self.ledger_keys).await,
+            Command::Verify { witness } => {
+                lookup::verify(&self.road.house, &self.ledger, &witness).await
+            }
         }
     }
 
@@ -105,11 +107,12 @@ impl Desk {
             ..WorkQuery::default()
         };
         let walks = self.road.house.works(query).await.map_err(store_issue)?;
-        let mut rests = trigger.due.is_none();
+        let now = self.road.clock.now();
+        let mut rests = trigger.due.is_none_or(|at| at > now);
         let mut rows = Vec::new();
         for stored in &walks {
             let push = read_push(stored)?;
-            let waits = matches!(push.state, State::Due { at, .. } if at > self.road.clock.now());
+            let waits = matches!(push.state, State::Due { at, .. } if at > now);
             rests &= stored.work.due.is_none() || waits;
             rows.push(row_of_push(stored, &push));
         }
@@ -125,34 +128,22 @@ impl Desk {
         who: Who,
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
-        self.looked(who.clone(), subject.clone()).await?;
+        self.looked(who, subject.clone()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
         let (concerns, issues) = self.road.concerned(&chart, &subject, purpose).await?;
-        // A trigger that is never written: what the road asks of one is all that is needed.
-        let at = self.road.clock.now();
-        let asked = Event::Triggered {
-            trigger: new_trigger(),
-            subject: Subject::Record(subject),
-            purpose,
-            who,
-        };
         let mut payers = Vec::new();
         for concern in concerns {
-            let began = Trigger::begin(at, &asked).map(|one| self.road.began(&one, concern));
-            let push = began.and_then(|event| Push::begin(at, &event));
-            let push =
-                push.ok_or_else(|| Issue::new(Code::InternalError, "a walk did not begin"))?;
-            let payer = self.road.payer(&push.dossier.payer)?;
+            let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged) = match &door {
-                Ok(_) => self.disclosed(&chart, &push, payer).await?,
+                Ok(_) => self.disclosed(&chart, &concern, payer).await?,
                 Err(_) => (Vec::new(), None),
             };
             payers.push(Explained {
-                payer: push.dossier.payer,
+                payer: concern.dossier.payer,
                 door: door.map_err(|issue| IssueWords::from(&issue)),
-                purpose: push.purpose,
+                purpose: concern.purpose,
                 decisions,
                 unchanged,
             });
@@ -164,15 +155,15 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
-        push: &Push,
+        concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
         let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, push, payer, &restrictions);
-        let collected = collect(chart, &push.dossier.subject, &audience).await?;
+        let audience = self.road.audience(chart, concern, payer, &restrictions);
+        let collected = collect(chart, &concern.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
-        let revisions = self.road.revisions_of(&push.dossier).await.map_err(store_issue)?;
+        let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
         let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
         Ok((decisions, unchanged.map(|push| push.to_string())))
@@ -231,6 +222,10 @@ impl Desk {
             return self.withdraw_trigger(&stored, who).await;
         }
         let mut push = read_push(&stored)?;
+        if push.withdraws.is_some() {
+            let detail = "it takes another push back; push the encounter again to undo that";
+            return Err(Issue::new(Code::CommandInvalid, detail).at("id"));
+        }
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
@@ -396,6 +391,8 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
         resources: made.map_or(0, |made| made.resources),
         withheld: push.withheld.clone(),
         issues: push.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: push.withdrawn_by.as_ref().map(ToString::to_string),
+        withdraws: None,
         changed: stored.changed,
     }
 }
@@ -414,6 +411,11 @@ fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
         resources: 0,
         withheld: Vec::new(),
         issues: trigger.issues.iter().map(IssueWords::from).collect(),
+        withdrawn_by: None,
+        withdraws: match &trigger.subject {
+            Subject::Withdrawal(walk) => Some(walk.to_string()),
+            Subject::Record(_) => None,
+        },
         changed: stored.changed,
     }
 }

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod directory;
 pub mod limits;
 pub mod road;
+pub mod rooms;
 pub mod route;
 pub mod scope;
 pub mod setup;
@@ -22,4 +23,5 @@ pub mod worker;
 
 pub use desk::Desk;
 pub use road::Road;
+pub use rooms::Rooms;
 pub use setup::{Payer, Setup};

@@ -2,12 +2,24 @@
 
 use std::time::Duration;
 
-/// How long a claimed walk is ours. Longer than the longest stop (a delivery that times out),
-/// shorter than anyone would wait for a dead worker's work.
-pub const LEASE: Duration = Duration::from_secs(120);
+/// How long a claimed walk is ours, unless it is renewed: a dead worker's work waits no longer.
+pub const LEASE: Duration = Duration::from_secs(60);
 
-/// Walks taken at once by one process: each may hold one chart in memory.
-pub const WALKS_MAX: usize = 8;
+/// How often the lease of a walk that goes on is renewed.
+pub const RENEWAL: Duration = Duration::from_secs(20);
+
+/// How long one taking-up of a walk may last, renewals and all. A chart that is read for a quarter of
+/// an hour is an EHR that does not answer.
+pub const WALK_AGE_MAX: Duration = Duration::from_secs(900);
+
+/// Walks taken up at once by one process; most of them wait for a place or an answer.
+pub const WALKS_MAX: usize = 64;
+
+/// Charts open at once: each may take tens of megabytes.
+pub const CHARTS_OPEN_MAX: usize = 8;
+
+/// Requests to one payer at once: its pace is its own, and a slow one keeps no more walks busy.
+pub const PARTNER_REQUESTS_MAX: usize = 8;
 
 /// Requests to the EHR at the same time for one walk. EHRs throttle; a handful keeps them calm.
 pub const SOURCE_REQUESTS_MAX: usize = 4;

@@ -13,7 +13,9 @@
 use crate::collect::collect;
 use crate::deliver;
 use crate::directory::Directory;
+use crate::rooms::Rooms;
 use crate::route::Doors;
+use crate::scope::Concern;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
@@ -26,8 +28,8 @@ use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
 use exchange::shape::{self, Audience};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Event, Issue, PartnerId, Purpose, Push, PushId, State,
-    Stop, Subject, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId,
+    State, Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use repository::store_issue;
@@ -52,6 +54,8 @@ pub struct Road {
     pub clock: Arc<dyn Clock>,
     /// Rouses whoever waits for a walk to end.
     pub changed: Arc<Notify>,
+    /// How much goes on at once.
+    pub rooms: Rooms,
 }
 
 /// Why a stop did not come to its end.
@@ -122,8 +126,27 @@ impl Road {
             match walked {
                 Ok(()) => {}
                 Err(Halt::Issue(issue)) => self.wait_or_hold(&mut turn, issue).await?,
+                Err(Halt::Fault(Fault::Unreadable)) => {
+                    let detail = "what this house stored of the push cannot be read";
+                    let issue = Issue::new(Code::InternalError, detail);
+                    self.wait_or_hold(&mut turn, issue).await?;
+                }
                 Err(Halt::Fault(fault)) => return Err(fault),
             }
+        }
+        Ok(())
+    }
+
+    /// A walk that took too long waits like one whose source did not answer: with a reason, and until
+    /// its deadline.
+    pub async fn give_up(&self, lease: &Lease) -> Result<(), Fault> {
+        let detail = "the stop took longer than a stop may; the EHR or the payer is very slow";
+        let issue = Issue::new(Code::SourceUnreachable, detail);
+        if lease.work.work.kind == WorkKind::Push
+            && let Some(row) = self.house.work(&lease.work.work.id).await?
+        {
+            let now = Lease { work: row, ..lease.clone() };
+            return self.wait_or_hold(&mut Turn::new(self, &now)?, issue).await;
         }
         Ok(())
     }
@@ -135,12 +158,14 @@ impl Road {
         let payer = self.payer(&push.dossier.payer)?;
         let door = self.route(payer).await?;
         turn.say(routed(door));
-        if matches!(trigger.subject, Subject::Withdrawal(_)) {
+        if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
+        let _room = self.rooms.chart().await;
         let chart = self.charts.open(&trigger.id, self.clock.now());
+        let concern = self.still_concerned(&*chart, &push).await?;
         let restrictions = self.restrictions()?;
-        let audience = self.audience(&*chart, &push, payer, &restrictions);
+        let audience = self.audience(&*chart, &concern, payer, &restrictions);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         self.assemble(turn, &trigger, &audience, disclosure).await
@@ -156,16 +181,16 @@ impl Road {
     pub fn audience<'a>(
         &self,
         chart: &'a dyn Source,
-        push: &'a Push,
+        concern: &'a Concern,
         payer: &'a Payer,
         restrictions: &'a Restrictions,
     ) -> Audience<'a> {
         Audience {
             terms: &payer.terms,
-            purpose: push.purpose,
+            purpose: concern.purpose,
             restrictions,
-            patient: &push.dossier.patient,
-            own_coverages: &push.coverages,
+            patient: &concern.dossier.patient,
+            own_coverages: &concern.coverages,
             source_base: chart.base_url(),
         }
     }
@@ -198,7 +223,9 @@ impl Road {
             return Ok(turn.commit("unchanged").await?);
         }
         let number = self.next_number(turn).await?;
-        let payload = assemble::bundle(&shaped, &self.envelope(&turn.push, number, trigger.at));
+        let gone = self.no_longer_held(&turn.push, &shaped).await?;
+        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions).await
     }
 
@@ -275,7 +302,9 @@ impl Road {
             key: made.push.to_string(),
         });
         turn.commit("intended").await?;
+        let room = self.rooms.partner(&turn.push.dossier.payer).await;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
+        drop(room);
         (self.setup.passed)("sent");
         let push = turn.push.clone();
         let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
@@ -288,6 +317,7 @@ impl Road {
         let payer = self.payer(&push.dossier.payer)?;
         let attempt = attempt(&push, payer)?;
         let place = push.poll.as_deref().unwrap_or_default();
+        let _room = self.rooms.partner(&push.dossier.payer).await;
         let word = deliver::ask(&payer.client, place, turn.now()).await;
         match settle::settle_poll(&word, place, &attempt, turn.now()) {
             Next::Fetch { place, refusal } => {
@@ -305,7 +335,7 @@ impl Road {
             let answer = turn.keep(reply.body.clone());
             turn.say(Event::Answered { status: reply.status, answer });
         }
-        match next {
+        match self.check_order(turn, answered, next).await? {
             Next::Settled(level) => turn.say(Event::Settled { level }),
             Next::Poll { place, at } => turn.say(Event::Polling { place, until: at }),
             Next::Retry { at, issue } => turn.say(Event::Delayed { until: at, issue }),
@@ -318,6 +348,30 @@ impl Road {
             self.doors.forget(&turn.push.dossier.payer);
         }
         Ok(turn.commit("answered").await?)
+    }
+
+    /// A payer that sets records of the newest push aside holds higher numbers than this house has
+    /// given: what it says it filed is not there, and a person must know.
+    async fn check_order(
+        &self,
+        turn: &Turn,
+        answered: &Answered,
+        next: Next,
+    ) -> Result<Next, Fault> {
+        let (Answered::Reply(reply), Next::Settled(Level::Filed)) = (answered, &next) else {
+            return Ok(next);
+        };
+        let aside = settle::set_aside(&reply.body);
+        let number = turn.push.assembled.as_ref().map(|made| made.number);
+        let newest = self.house.lane_number(&turn.push.dossier.lane()).await?;
+        if aside == 0 || number != Some(newest) {
+            return Ok(next);
+        }
+        let detail = format!(
+            "the payer set {aside} records aside as older than what it holds, although this is \
+             the newest push: this house may have been restored from an old backup"
+        );
+        Ok(Next::Hold(vec![Issue::new(Code::PayerRefused, detail)]))
     }
 
     /// *Acknowledge*: whoever triggered it is told, and what they were told is kept.
@@ -408,9 +462,11 @@ fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     Attempt::of(push, level, entries).ok_or(Fault::Unreadable)
 }
 
-/// Older revisions that still wait give way to the one being assembled.
+/// Older revisions that still wait give way to the one being assembled; what is taken back stays so.
 fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
-    let waiting = revisions.iter().filter(|(_, other)| !other.ended() && other.assembled.is_some());
+    let waiting = revisions.iter().filter(|(_, other)| {
+        !other.ended() && other.assembled.is_some() && other.withdraws.is_none()
+    });
     waiting.into_iter().try_for_each(|(row, _)| turn.supersede(row))
 }
 

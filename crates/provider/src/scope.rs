@@ -17,13 +17,13 @@ use fhir::Resource;
 use jiff::SignedDuration;
 use store::{Commit, House, Lease, Unit};
 
-/// A walk to begin: whom and what it is about, what for, and by which coverages.
+/// Whom and what a walk is about, what for, and by which coverages.
 pub struct Concern {
     /// Whom and what.
     pub dossier: Dossier,
     /// What for.
     pub purpose: Purpose,
-    /// `Coverage/id` of the patient's coverages with the payer.
+    /// `Coverage/id` of the patient's coverages with the payer; none for a withdrawal.
     pub coverages: Vec<String>,
 }
 
@@ -111,6 +111,24 @@ impl Road {
         Ok((scope.dossiers.into_iter().map(concern).collect(), scope.issues))
     }
 
+    /// The same question again, for one payer: days may have passed since the trigger was scoped, and
+    /// what has become another plan's member is none of this one's business.
+    pub(crate) async fn still_concerned(
+        &self,
+        chart: &dyn Source,
+        push: &Push,
+    ) -> Result<Concern, Issue> {
+        let dossier = &push.dossier;
+        let (concerns, issues) =
+            self.concerned(chart, &dossier.subject, Some(push.purpose)).await?;
+        let found = concerns.into_iter().find(|concern| concern.dossier == *dossier);
+        let gone = || {
+            let detail = "no coverage with this payer is active on the encounter's date any more";
+            Issue::new(Code::CoverageMissing, detail).at("Coverage")
+        };
+        found.ok_or_else(|| issues.into_iter().next().unwrap_or_else(gone))
+    }
+
     /// The payers an encounter's patient had coverage with.
     async fn payers(
         &self,
@@ -142,7 +160,7 @@ impl Road {
 
     /// The first line of a walk.
     pub(crate) fn began(&self, trigger: &Trigger, concern: Concern) -> Event {
-        let Concern { dossier, purpose, coverages } = concern;
+        let Concern { dossier, purpose, .. } = concern;
         let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
         let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
         Event::Began {
@@ -153,7 +171,10 @@ impl Road {
             kind: dossier.kind,
             subject: dossier.subject,
             purpose,
-            coverages,
+            withdraws: match &trigger.subject {
+                Subject::Withdrawal(walk) => Some(walk.clone()),
+                Subject::Record(_) => None,
+            },
             mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
         }

@@ -24,6 +24,9 @@ pub enum Fault {
     /// Somebody changed what we relied on: the walk goes round again.
     #[error("the walk was changed while it was worked on")]
     Stale,
+    /// It took longer than any stop may.
+    #[error("the walk took too long")]
+    TooLong,
     /// The row cannot be read.
     #[error("a row of work cannot be read")]
     Unreadable,

@@ -11,16 +11,17 @@ use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
 use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
-use exchange::assemble::{self, Content, Envelope, Payload};
+use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Issue, Push, WalkId};
+use exchange::{Code, Dossier, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
 /// patients refer to one could be seen here only until their next push.
-const NOBODYS: [&str; 8] = [
+const NOBODYS: [&str; 11] = [
+    "Device",
     "Endpoint",
     "HealthcareService",
     "Location",
@@ -28,6 +29,8 @@ const NOBODYS: [&str; 8] = [
     "Organization",
     "Practitioner",
     "PractitionerRole",
+    "Questionnaire",
+    "ResearchStudy",
     "Substance",
 ];
 
@@ -41,8 +44,8 @@ impl Road {
         let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
             return Ok(Err(unknown()));
         };
-        let Push { dossier, purpose, coverages, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages }], Vec::new())))
+        let Push { dossier, purpose, .. } = push;
+        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
@@ -51,27 +54,49 @@ impl Road {
         push: &Push,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
+        let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
+        let Some(made) = &last.assembled else { return Ok(None) };
+        let records: Vec<_> = records.into_iter().collect();
+        let reason = "withdrawn by the sending house";
+        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
+        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+    }
+
+    /// What earlier revisions put at the payer and the new one no longer holds: a restriction or a
+    /// correction since then takes it back.
+    pub(crate) async fn no_longer_held(
+        &self,
+        push: &Push,
+        shaped: &Shaped,
+    ) -> Result<Vec<(String, String)>, Fault> {
+        let Some((_, mut records)) = self.only_here(push).await? else { return Ok(Vec::new()) };
+        for resource in &shaped.resources {
+            records.remove(&(resource.kind.clone(), resource.id.clone()));
+        }
+        Ok(records.into_iter().collect())
+    }
+
+    /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
+    /// other dossier of the patient did; `None` when nothing of it was ever sent.
+    async fn only_here(&self, push: &Push) -> Result<Option<(Push, Records)>, Fault> {
         let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
         for other in self.of_lane(push).await?.into_iter().filter(|other| other.sent) {
             by_dossier.entry(other.dossier.key()).or_default().push(other);
         }
         let own = by_dossier.remove(&push.dossier.key()).unwrap_or_default();
-        let Some(last) = own.iter().max_by_key(|push| number(push)) else { return Ok(None) };
-        let Some(made) = &last.assembled else { return Ok(None) };
         let mut records = Records::new();
         for sent in &own {
             records.extend(self.records(sent).await?);
         }
         for others in by_dossier.values() {
-            if let Some(latest) = others.iter().max_by_key(|push| number(push)) {
+            // What stands there is what was filed last; what waits or was refused keeps nothing.
+            let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
+            if let Some(latest) = filed.max_by_key(|push| number(push)) {
                 let kept = self.records(latest).await?;
                 records.retain(|record| !kept.contains(record));
             }
         }
-        let records: Vec<_> = records.into_iter().collect();
-        let reason = "withdrawn by the sending house";
-        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
-        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
     }
 
     /// Every push of the same patient to the same payer: those in its lane, and those that stand

@@ -4,7 +4,7 @@
 //! Goes out   walks taken, a bounded number at once; checkpoints.
 //! Never      loses a walk to an error: its lease runs out, and it is taken up again.
 
-use crate::limits::{IDLE_MAX, LEASE, WALKS_MAX};
+use crate::limits::{IDLE_MAX, LEASE, RENEWAL, WALK_AGE_MAX, WALKS_MAX};
 use crate::road::Road;
 use crate::turn::Fault;
 use std::sync::Arc;
@@ -66,9 +66,33 @@ async fn claim(road: &Road, room: usize) -> Vec<Lease> {
     }
 }
 
+/// Walks, and goes on with the lease for as long as that takes: up to `WALK_AGE_MAX`.
+async fn walk(road: &Road, lease: &Lease) -> Result<(), Fault> {
+    let walk = road.walk(lease);
+    let over = tokio::time::sleep(WALK_AGE_MAX);
+    tokio::pin!(walk, over);
+    loop {
+        tokio::select! {
+            walked = &mut walk => return walked,
+            () = &mut over => return Err(Fault::TooLong),
+            () = tokio::time::sleep(RENEWAL) => {
+                let now = Clock::At(road.clock.now());
+                if !road.house.renew(now, &lease.fence, LEASE).await? {
+                    return Err(Fault::Overtaken);
+                }
+            }
+        }
+    }
+}
+
 async fn take(road: &Road, lease: Lease) {
-    match road.walk(&lease).await {
+    match walk(road, &lease).await {
         Ok(()) | Err(Fault::Stale) => {}
+        Err(Fault::TooLong) => {
+            if let Err(fault) = road.give_up(&lease).await {
+                tracing::warn!(walk = %lease.work.work.id, %fault, "a walk was not put off");
+            }
+        }
         Err(fault) => {
             // The row is as it was at the last commit; whoever claims it when the lease has run
             // out goes on from there. Giving it back now would try it again without a pause.

@@ -9,6 +9,7 @@
 
 mod capability;
 mod desk;
+mod filed;
 mod keys;
 mod kinds;
 pub mod limits;
@@ -25,7 +26,9 @@ pub use desk::{Desk, store_issue};
 pub use keys::{keys, token};
 pub use kinds::{is_known, known};
 pub use load::{Loaded, Loader};
-pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, plan_put, plan_transaction};
+pub use plan::{
+    Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
+};
 pub use read::Served;
 pub use search::{Handling, Search};
 pub use serve::serve;

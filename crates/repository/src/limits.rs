@@ -11,6 +11,10 @@ pub const PAGE_RECORDS_MAX: u32 = 500;
 /// that reaches it ends early and has a `next` link; one record always fits.
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Records whose content is read at once for a page. What was read beyond `PAGE_BYTES_MAX` is let
+/// go again, and a record may be as large as a body; small records come in a few readings.
+pub const PAGE_STEP_RECORDS: u32 = 10;
+
 /// Parameters of one search: no type has a tenth of it.
 pub const PARAMETERS_MAX: usize = 64;
 

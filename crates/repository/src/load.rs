@@ -6,7 +6,7 @@
 
 use crate::desk::store_issue;
 use crate::limits::{LOAD_BYTES_MAX, LOAD_RECORDS_MAX, LOAD_ROUNDS_MAX};
-use crate::plan::{Change, Filing, Incoming, plan_transaction};
+use crate::plan::{Change, Filing, Incoming, Standing, plan_transaction};
 use exchange::{Code, Issue, PartnerId};
 use fhir::Resource;
 use jiff::Timestamp;
@@ -99,7 +99,8 @@ impl<H: House> Loader<'_, H> {
             batch.items.iter().map(|item| (item.kind.clone(), item.id.clone())).collect();
         for _ in 0..LOAD_ROUNDS_MAX {
             let heads = self.house.heads(&names).await.map_err(store_issue)?;
-            let plan = plan_transaction(batch.items.clone(), &filing, &heads);
+            let standing = Standing { heads: &heads, marks: &[] };
+            let plan = plan_transaction(batch.items.clone(), &filing, standing);
             let plan = plan.map_err(first)?;
             let counts = [Change::Created, Change::Updated, Change::Unchanged];
             let [created, updated, unchanged] = counts.map(|change| plan.count(change));

@@ -1,15 +1,14 @@
 //! Lookup: what both houses' desks look up in the same way.
 //!
-//! Comes in   ids as people type them, chains, the keys that may have signed.
+//! Comes in   ids as people type them, chains, what the ledger is proved against.
 //! Goes out   rows of work, timelines, the state of the ledger's proof.
 //! Never      decides what a state means: that is each road's.
 
-use crate::{limits, store_issue};
-use exchange::desk::{Reply, Row, TimelineRow};
+use crate::{filed, limits, store_issue};
+use exchange::desk::{KnownRoot, Reply, Row, TimelineRow};
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
-use store::proof::{self, PublicKey};
-use store::{House, StoredWork, WorkKind, WorkQuery};
+use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 
 /// The one row of work whose id or label is this, or begins so. Where a trigger and its walks
 /// begin so: its only walk, or the trigger when it has several (or none).
@@ -89,14 +88,21 @@ pub async fn list(
     Ok(Reply::Listed { rows, counts })
 }
 
-/// Proves the ledger as far as its checkpoints reach.
-pub async fn verify(house: &impl House, keys: &[PublicKey]) -> Result<Reply, Issue> {
-    match proof::verify(house, keys).await {
+/// Proves the ledger as far as its checkpoints reach, against its anchor and partners' roots; then
+/// what stands in the store against the ledger.
+pub async fn verify(
+    house: &impl House,
+    grounds: &Grounds,
+    roots: &[KnownRoot],
+) -> Result<Reply, Issue> {
+    let witness = |known: &KnownRoot| Witness { seq: known.sequence, root: known.root };
+    let witnesses: Vec<Witness> = roots.iter().map(witness).collect();
+    match proof::verify_on(house, grounds, &witnesses).await {
         Ok(found) => Ok(Reply::Verified {
             proved_to: found.proved_to,
             last: found.last,
             checkpoints: found.checkpoints,
-            broken: None,
+            broken: filed::compare(house).await.err(),
         }),
         Err(broken) => Ok(Reply::Verified {
             proved_to: broken.first_bad_seq.saturating_sub(1),

@@ -4,6 +4,10 @@
 //! Goes out   versions to write, what they rely on, and an outcome for every entry; or issues.
 //! Never      reads or writes the store: who calls it commits, and plans again when `Stale`.
 //!
+//! Why marks: what a push takes back may not have come yet, since an older push of the same sender
+//! is held for a person. That is written down beside the records and not in their place, once for
+//! each sender: a mark is no record, nobody reads it, and it is in no other sender's way.
+//!
 //! Why pure: ownership, order of pushes and repeats are promises to partners (docs/ARCHITECTURE.md,
 //! derived identity). They must be testable as a table.
 
@@ -26,6 +30,8 @@ pub struct Incoming {
     pub content: Option<Bytes>,
     /// What searches find it by.
     pub keys: RecordKeys,
+    /// The id was computed again from the sender's own namespace: nobody else has a right to it.
+    pub derived: bool,
 }
 
 impl Incoming {
@@ -37,13 +43,15 @@ impl Incoming {
             id: resource.id()?.to_owned(),
             content: Some(resource.bytes().clone()),
             keys: crate::keys(resource),
+            derived: false,
         })
     }
 
     /// A record to delete.
     pub fn delete(entry: usize, kind: &str, id: &str) -> Incoming {
         let (kind, id) = (kind.to_owned(), id.to_owned());
-        Incoming { entry, kind, id, content: None, keys: RecordKeys::default() }
+        let keys = RecordKeys::default();
+        Incoming { entry, kind, id, content: None, keys, derived: false }
     }
 }
 
@@ -58,6 +66,27 @@ pub struct Filing {
     pub lane: Option<String>,
     /// The push's number within the lane.
     pub number: Option<u64>,
+}
+
+/// The kind under which marks are kept: no type of R4, so that no door leads to it.
+const MARK: &str = "withdrawal";
+
+impl Filing {
+    /// Where the mark of a record that this sender took back is kept; `None` for a push without a
+    /// number, which leaves none.
+    pub fn mark(&self, kind: &str, id: &str) -> Option<(String, String)> {
+        let (lane, _) = (self.lane.as_ref()?, self.number?);
+        Some((MARK.to_owned(), format!("{lane}|{kind}/{id}")))
+    }
+}
+
+/// What stands now: of each entry, the newest version of its record and of its mark.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'s> {
+    /// The records (`House::heads`), deleted ones included.
+    pub heads: &'s [Option<Record>],
+    /// Their marks (`Filing::mark`); empty for filings without a number.
+    pub marks: &'s [Option<Record>],
 }
 
 /// What becomes of an entry.
@@ -88,6 +117,8 @@ pub struct EntryOutcome {
     pub change: Change,
     /// The newest version after the unit; `None`: there never was one.
     pub version: Option<u64>,
+    /// SHA-256 of that version's content; of nothing where it is deleted or there is none.
+    pub digest: Digest,
     /// When that version was filed; `None`: it is this unit that files it.
     pub last_updated: Option<Timestamp>,
 }
@@ -115,28 +146,28 @@ impl Plan {
 /// Plans one entry. Errors: as `plan_transaction`.
 pub fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
     let mut plan = Plan::default();
-    plan.add(incoming, filing, head)?;
+    plan.add(incoming, filing, head, None)?;
     Ok(plan)
 }
 
-/// Plans entries that stand or fall together. `heads` are the newest versions of the entries'
-/// records, in the same order (`House::heads`), deleted ones included.
+/// Plans entries that stand or fall together; what stands is in the same order.
 ///
 /// Errors, all of them at once: `RecordOwnedByAnother`; `EntryInvalid` where a record is named
 /// twice (R4 §3.1.0.11.2: identities in a transaction may not overlap).
 pub fn plan_transaction(
     incoming: Vec<Incoming>,
     filing: &Filing,
-    heads: &[Option<Record>],
+    standing: Standing<'_>,
 ) -> Result<Plan, Vec<Issue>> {
-    debug_assert_eq!(incoming.len(), heads.len(), "one head for each entry");
+    debug_assert_eq!(incoming.len(), standing.heads.len(), "one head for each entry");
     let (mut plan, mut issues, mut named) = (Plan::default(), Vec::new(), HashSet::new());
-    for (item, head) in incoming.into_iter().zip(heads) {
+    let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for ((item, head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
         let place = place(&item);
         if !named.insert((item.kind.clone(), item.id.clone())) {
             let detail = "the Bundle names this record twice";
             issues.push(Issue::new(Code::EntryInvalid, detail).at(place));
-        } else if let Err(issue) = plan.add(item, filing, head.as_ref()) {
+        } else if let Err(issue) = plan.add(item, filing, head.as_ref(), mark) {
             issues.push(issue);
         }
     }
@@ -144,25 +175,40 @@ pub fn plan_transaction(
 }
 
 impl Plan {
-    fn add(&mut self, item: Incoming, filing: &Filing, head: Option<&Record>) -> Result<(), Issue> {
-        let change = change(&item, filing, head)?;
-        let newest = head.map(|head| head.version);
-        let writes = matches!(change, Change::Created | Change::Updated | Change::Deleted);
+    fn add(
+        &mut self,
+        item: Incoming,
+        filing: &Filing,
+        head: Option<&Record>,
+        mark: Option<&Record>,
+    ) -> Result<(), Issue> {
         self.expects.push(Expect::Version {
             kind: item.kind.clone(),
             id: item.id.clone(),
-            version: newest,
+            version: head.map(|head| head.version),
         });
+        let own = head.filter(|head| head.owner == filing.owner);
+        if own.is_none() && self.mark(&item, filing, mark) {
+            return Ok(());
+        }
+        let change = change(&item, filing, head)?;
+        let seen = own.or(head.filter(|_| item.content.is_some()));
+        let newest = seen.map(|head| head.version);
+        let writes = matches!(change, Change::Created | Change::Updated | Change::Deleted);
         self.outcomes.push(EntryOutcome {
             kind: item.kind.clone(),
             id: item.id.clone(),
             change,
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
-            last_updated: head.filter(|_| !writes).map(|head| head.last_updated),
+            digest: match seen.filter(|_| !writes) {
+                Some(head) => head.digest,
+                None => Digest::of(item.content.as_deref().unwrap_or_default()),
+            },
+            last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.
         let confirms = matches!(change, Change::Unchanged | Change::AlreadyAbsent);
-        let raised = confirms.then(|| raised(filing, head)).flatten();
+        let raised = confirms.then(|| raised(filing, own)).flatten();
         self.raises.extend(raised.map(|number| Raise {
             kind: item.kind.clone(),
             id: item.id.clone(),
@@ -182,23 +228,68 @@ impl Plan {
         }
         Ok(())
     }
+
+    /// Asks and keeps the mark of a record that the sender does not have: a deletion leaves one, and
+    /// a later one raises it; an older push is set aside by it. Says whether that was all.
+    ///
+    /// Why the same for a record that is not there and for one of another sender: the answer must
+    /// not tell them apart.
+    fn mark(&mut self, item: &Incoming, filing: &Filing, mark: Option<&Record>) -> bool {
+        let Some((kind, id)) = filing.mark(&item.kind, &item.id) else { return false };
+        let version = mark.map(|mark| mark.version);
+        self.expects.push(Expect::Version { kind: kind.clone(), id: id.clone(), version });
+        let change = match (&item.content, mark) {
+            (None, None) => {
+                self.records.push(NewVersion {
+                    kind,
+                    id,
+                    owner: filing.owner.clone(),
+                    receipt: filing.receipt.clone(),
+                    lane: filing.lane.clone(),
+                    number: filing.number,
+                    content: None,
+                    keys: RecordKeys::default(),
+                });
+                Change::AlreadyAbsent
+            }
+            (None, Some(_)) => {
+                let raised = raised(filing, mark);
+                self.raises.extend(raised.map(|number| Raise { kind, id, number }));
+                Change::AlreadyAbsent
+            }
+            (Some(_), Some(mark)) if is_older(filing, mark) => Change::Older,
+            (Some(_), _) => return false,
+        };
+        self.outcomes.push(EntryOutcome {
+            kind: item.kind.clone(),
+            id: item.id.clone(),
+            change,
+            version: None,
+            digest: Digest::of(b""),
+            last_updated: None,
+        });
+        true
+    }
 }
 
 /// The order of the questions is the order of their force: whose it is, whether it is a repeat,
 /// whether it is late.
 fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Change, Issue> {
     let Some(head) = head else {
-        // A numbered deletion of what is not there yet is written down: an older push that is still
-        // held must not bring it back.
-        return Ok(match (&item.content, filing.number) {
-            (Some(_), _) => Change::Created,
-            (None, Some(_)) => Change::Deleted,
-            (None, None) => Change::AlreadyAbsent,
+        return Ok(match &item.content {
+            Some(_) => Change::Created,
+            None => Change::AlreadyAbsent,
         });
     };
     if head.owner != filing.owner {
-        let detail = "this record belongs to another sender";
-        return Err(Issue::new(Code::RecordOwnedByAnother, detail).at(place(item)));
+        return match &item.content {
+            None => Ok(Change::AlreadyAbsent),
+            Some(_) if item.derived && head.deleted => Ok(Change::Created),
+            Some(_) => {
+                let detail = "this record belongs to another sender";
+                Err(Issue::new(Code::RecordOwnedByAnother, detail).at(place(item)))
+            }
+        };
     }
     Ok(match &item.content {
         None if head.deleted => Change::AlreadyAbsent,

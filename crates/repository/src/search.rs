@@ -11,7 +11,9 @@
 use crate::desk::{Desk, store_issue};
 use crate::keys::{ANY_SYSTEM, local_id, token};
 use crate::kinds::{self, Finds};
-use crate::limits::{ALTERNATIVES_MAX, PAGE_BYTES_MAX, PARAMETERS_MAX, QUOTED_NAME_MAX};
+use crate::limits::{
+    ALTERNATIVES_MAX, PAGE_BYTES_MAX, PAGE_STEP_RECORDS, PARAMETERS_MAX, QUOTED_NAME_MAX,
+};
 use crate::serve::serve;
 use crate::when::Span;
 use bytes::Bytes;
@@ -323,14 +325,16 @@ fn invalid(name: &str, detail: &str) -> Issue {
     Issue::new(Code::ParameterInvalid, detail).at(name)
 }
 
-/// Names a parameter only where it has the form of one: a mistaken name may hold anything.
+/// Names a parameter only where it has the form of one, without modifier and chain: a mistaken
+/// name may hold anything.
 fn unsupported(kind: &str, name: &str) -> Issue {
-    let shown = name.len() <= QUOTED_NAME_MAX
-        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_.:".contains(&byte));
+    let base = name.split([':', '.']).next().unwrap_or_default();
+    let shown = (1..=QUOTED_NAME_MAX).contains(&base.len())
+        && base.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
     match shown {
         true => {
-            let detail = format!("{kind} is not searched by '{name}' here");
-            Issue::new(Code::ParameterUnsupported, detail).at(name)
+            let detail = format!("{kind} is not searched by '{base}' in this way here");
+            Issue::new(Code::ParameterUnsupported, detail).at(base)
         }
         false => {
             let detail = format!("{kind} is not searched by one of the parameters here");
@@ -363,9 +367,9 @@ impl<H: House> Desk<'_, H> {
         }
         let (usual, most) = self.page;
         let size = search.count.unwrap_or(usual).clamp(1, most.max(1));
-        let query = RecordQuery { limit: size + 1, ..query };
-        let mut records = self.house.search(query).await.map_err(store_issue)?;
-        if let Some(last) = cut_page(&mut records, size as usize) {
+        let search_house = |query| self.house.search(query);
+        let (records, last) = page(query, size, search_house).await.map_err(store_issue)?;
+        if let Some(last) = last {
             bundle = bundle.link("next", &self.link(&search, Some(&last)));
         }
         for record in &records {
@@ -402,19 +406,34 @@ impl<H: House> Desk<'_, H> {
     }
 }
 
-/// Cuts the records to one page; answers the last id of the page when there are more.
-fn cut_page(records: &mut Vec<Record>, size: usize) -> Option<String> {
-    let mut bytes = 0;
-    let fits = |record: &&Record| {
-        bytes += record.content.as_ref().map_or(0, Bytes::len);
-        bytes <= PAGE_BYTES_MAX
-    };
-    let keep = records.iter().take_while(fits).count().clamp(1, size);
-    if records.len() <= keep {
-        return None;
+/// The records of one page, and the last id of it when there are more. They are read a few at a
+/// time, and no more of them once their content fills the page.
+async fn page<F: Future<Output = Result<Vec<Record>, store::Error>>>(
+    query: RecordQuery,
+    size: u32,
+    mut search: impl FnMut(RecordQuery) -> F,
+) -> Result<(Vec<Record>, Option<String>), store::Error> {
+    let (size, mut records, mut bytes) = (size as usize, Vec::<Record>::new(), 0);
+    loop {
+        // One more than the page holds says whether there is a next one.
+        let limit = (size + 1 - records.len()).min(PAGE_STEP_RECORDS as usize) as u32;
+        let last = records.last().map(|record| record.id.clone());
+        let after = last.or_else(|| query.after.clone());
+        let found = search(RecordQuery { after, limit, ..query.clone() }).await?;
+        let ends = found.len() < limit as usize;
+        for record in found {
+            bytes += record.content.as_ref().map_or(0, Bytes::len);
+            let full = bytes > PAGE_BYTES_MAX && !records.is_empty();
+            if full || records.len() == size {
+                let last = records.last().map(|record| record.id.clone());
+                return Ok((records, last));
+            }
+            records.push(record);
+        }
+        if ends {
+            return Ok((records, None));
+        }
     }
-    records.truncate(keep);
-    records.last().map(|record| record.id.clone())
 }
 
 /// Percent-encoding of a query's names and values (RFC 3986 §3.4; unreserved characters stay).

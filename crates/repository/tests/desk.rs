@@ -10,7 +10,7 @@ use exchange::{Code, PartnerId};
 use fhir::{Bundle, Resource};
 use jiff::Timestamp;
 use repository::{
-    Change, Desk, EntryOutcome, Filing, Handling, Incoming, Loader, plan_transaction,
+    Change, Desk, EntryOutcome, Filing, Handling, Incoming, Loader, Standing, plan_transaction,
 };
 use std::collections::BTreeSet;
 use store::{AnyHouse, Commit, House, SqliteHouse, Unit};
@@ -174,7 +174,7 @@ async fn what_was_planned_is_what_stands_and_history_tells_it() {
     let names: Vec<_> = items.iter().map(|item| (item.kind.clone(), item.id.clone())).collect();
     let heads = shelf.house.heads(&names).await.unwrap();
     let filing = Filing { owner: "mercy".into(), receipt: "s-2".into(), lane: None, number: None };
-    let plan = plan_transaction(items, &filing, &heads).unwrap();
+    let plan = plan_transaction(items, &filing, Standing { heads: &heads, marks: &[] }).unwrap();
     let (expects, records) = (plan.expects.clone(), plan.records.clone());
     let unit = Unit { at: at(100), expects, records, ..Unit::default() };
     let done = shelf.house.commit(unit.clone()).await.unwrap();

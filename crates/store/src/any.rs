@@ -44,6 +44,7 @@ macro_rules! dispatch {
 dispatch! {
     async fn commit(&self, unit: Unit) -> Commit;
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Vec<Lease>;
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> bool;
     async fn release(&self, fence: Fence) -> ();
     async fn next_due(&self) -> Option<Timestamp>;
     async fn work(&self, id: &str) -> Option<StoredWork>;
@@ -54,6 +55,7 @@ dispatch! {
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
     async fn unsigned(&self) -> u64;
     async fn checkpoints(&self) -> Vec<Checkpoint>;
+    async fn checkpoint_numbered(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;
     async fn record(&self, kind: &str, id: &str, version: Option<u64>) -> Option<Record>;
@@ -61,6 +63,7 @@ dispatch! {
     async fn search(&self, query: RecordQuery) -> Vec<Record>;
     async fn count(&self, query: RecordQuery) -> u64;
     async fn dump(&self) -> Vec<Record>;
+    async fn version_count(&self) -> u64;
     async fn blob(&self, digest: &Digest) -> Option<Bytes>;
     async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
     async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;

@@ -365,6 +365,14 @@ pub trait House: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send;
 
+    /// Goes on with a lease for `length` from now; `false` once it has passed on or run out.
+    fn renew(
+        &self,
+        clock: Clock,
+        fence: &Fence,
+        length: Duration,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Gives a lease back before its time, so that the row can be claimed again at once.
     fn release(&self, fence: Fence) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -405,6 +413,12 @@ pub trait House: Send + Sync {
     /// All checkpoints, oldest first.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
 
+    /// One checkpoint, by its number.
+    fn checkpoint_numbered(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, Error>> + Send;
+
     /// Signs what is not signed yet; `None` when there is nothing new.
     fn checkpoint(
         &self,
@@ -444,6 +458,10 @@ pub trait House: Send + Sync {
     /// Every version of every record without content, ordered by type, id, version: the
     /// canonical dump that two runs are compared by.
     fn dump(&self) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+
+    /// How many versions there are, those aside that begin a record with a deletion: they file
+    /// nothing, they remember that something was taken back.
+    fn version_count(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Stored content.
     fn blob(&self, digest: &Digest) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;

@@ -7,6 +7,7 @@
 //! Why one trait and several files under it: a house of one machine needs nothing but a folder,
 //! a house of many machines needs a database server; the rooms above cannot tell them apart.
 
+pub mod anchor;
 mod any;
 pub mod contract;
 mod house;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod proof;
 mod sqlite;
 
+pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
 pub use house::*;
 pub use proof::LedgerKey;

@@ -59,6 +59,9 @@ pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
 /// How often it is looked whether there are so many entries already.
 pub const CHECKPOINT_LOOK: Duration = Duration::from_secs(2);
 
+/// Bytes of an anchor's file: seven short lines, with room.
+pub const ANCHOR_BYTES_MAX: u64 = 4 * 1024;
+
 /// Entries read at once while proving: some 500 KB of memory.
 pub const VERIFY_PAGE: u32 = 1_000;
 

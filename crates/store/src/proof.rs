@@ -4,13 +4,13 @@
 //! Goes out   up to which line everything is proved, or the first line that is not as it was.
 //! Never      holds more than a page of entries and one digest per chain.
 //!
-//! Why both chains and checkpoints: hashes find whoever changes a line, but whoever can write to
-//! the database can hash again. A checkpoint cannot be made again without the key, and its root
-//! travels to partners, so that not even the holder of the key can tell two stories.
+//! Why chains, checkpoints and an anchor: hashes find whoever changes a line, but whoever can write
+//! to the database can hash again. A checkpoint cannot be made again without the key, but it can be
+//! removed. The anchor outside the database says which checkpoint there was.
 //!
-//! What it cannot know by itself: that the newest checkpoint was removed together with the lines
-//! under it by somebody who also corrected the house's count of lines. The partner who was given
-//! that root can.
+//! What it cannot know by itself: that somebody put an older database and its anchor back together,
+//! or that the holder of the key wrote and signed another story. A partner who was given a root
+//! can: `Witness`. Lines behind the last checkpoint can be changed by whoever can hash again.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::anchor::{Anchor, Grounds, Witness, no_anchor};
 use crate::house::{Checkpoint, Error, House};
 use crate::limits::{DOUBTED_MAX, SHIFT_MAX, VERIFY_PAGE};
 
@@ -222,6 +223,18 @@ pub enum Reason {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// What stands outside the database says otherwise.
+    #[error("{fault}")]
+    Anchor {
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A partner holds another root, or one that this ledger does not have.
+    #[error("no checkpoint over line {seq} has the root that the partner holds")]
+    Witness {
+        /// The last line the partner's root covers.
+        seq: u64,
+    },
     /// The store could not give the lines.
     #[error("{0}")]
     Unreadable(String),
@@ -233,6 +246,38 @@ pub enum Reason {
 /// # Errors
 /// The first line that is not as it was; also when the store cannot be read.
 pub async fn verify(house: &impl House, keys: &[PublicKey]) -> Result<Verified, Broken> {
+    prove(house, keys, None, &[]).await
+}
+
+/// The same, and against what stands outside the database: the house's anchor, and roots that
+/// partners hold.
+///
+/// # Errors
+/// As `verify`; also where the anchor is missing although there are lines, is not signed, or its
+/// checkpoint is gone; and where a partner's root is none of this ledger's.
+pub async fn verify_on(
+    house: &impl House,
+    grounds: &Grounds,
+    witnesses: &[Witness],
+) -> Result<Verified, Broken> {
+    // The anchor first: it is written after its checkpoint, so that one read earlier is there.
+    let anchor = match &grounds.anchor {
+        Some(place) => Anchor::read(place, &grounds.keys)?,
+        None => None,
+    };
+    let found = prove(house, &grounds.keys, anchor.as_ref(), witnesses).await?;
+    if grounds.anchor.is_some() && anchor.is_none() && found.last > 0 {
+        return Err(no_anchor());
+    }
+    Ok(found)
+}
+
+async fn prove(
+    house: &impl House,
+    keys: &[PublicKey],
+    anchor: Option<&Anchor>,
+    witnesses: &[Witness],
+) -> Result<Verified, Broken> {
     let checkpoints = house.checkpoints().await.map_err(|error| unreadable(1, &error))?;
     let mut walk = Walk::default();
     let mut trust = Trust { keys, active: false };
@@ -240,19 +285,38 @@ pub async fn verify(house: &impl House, keys: &[PublicKey]) -> Result<Verified, 
     for (number, checkpoint) in (1..).zip(&checkpoints) {
         let from = walk.next();
         trust.check(checkpoint, number, &prev, from)?;
+        if let Some(anchor) = anchor.filter(|anchor| anchor.number == number)
+            && !anchor.is_of(checkpoint)
+        {
+            return Err(anchor.gone(from));
+        }
         prev = checkpoint.statement_hash();
         walk.window(house, from, Some(checkpoint.seq)).await?;
         if walk.tree.root() != checkpoint.root {
             let reason = Reason::Root { to: checkpoint.seq };
             return Err(Broken { first_bad_seq: from, reason });
         }
+        let covered = witnesses.iter().filter(|one| (from..=checkpoint.seq).contains(&one.seq));
+        for Witness { seq, root } in covered {
+            if (*seq, *root) != (checkpoint.seq, checkpoint.root) {
+                let reason = Reason::Witness { seq: *seq };
+                return Err(Broken { first_bad_seq: from, reason });
+            }
+        }
+    }
+    if let Some(anchor) = anchor.filter(|anchor| anchor.number > checkpoints.len() as u64) {
+        return Err(anchor.gone(walk.next()));
+    }
+    if let Some(beyond) = witnesses.iter().find(|one| one.seq == 0 || one.seq > walk.last) {
+        let reason = Reason::Witness { seq: beyond.seq };
+        return Err(Broken { first_bad_seq: walk.next(), reason });
     }
     let proved_to = walk.last;
     walk.window(house, walk.next(), None).await?;
     Ok(Verified { proved_to, last: walk.last, checkpoints: checkpoints.len() as u64 })
 }
 
-fn unreadable(seq: u64, error: &Error) -> Broken {
+pub(crate) fn unreadable(seq: u64, error: &Error) -> Broken {
     Broken { first_bad_seq: seq, reason: Reason::Unreadable(error.to_string()) }
 }
 

@@ -346,6 +346,10 @@ impl Reading<'_> {
         if path.is_member("id") {
             return Err(self.fault(way, "a resource's id cannot be cut; withhold the resource"));
         }
+        if path.is_everything() {
+            let detail = "`descendants()` alone would cut everything; say which: where(x='y')";
+            return Err(self.fault(way, detail));
+        }
         Ok(path)
     }
 

@@ -45,6 +45,13 @@ pub(super) fn is_choice_type(word: &str) -> bool {
     NAMES.choice_types.contains(word)
 }
 
+/// The names of R4's elements of a data type, those of choices in their JSON form.
+pub(crate) fn names_of_type(kind: &str) -> BTreeSet<String> {
+    let of_it = |element: &&Element| element.leads_to().map(Type::name) == Some(kind);
+    let all = Type::all().flat_map(Type::elements).filter(of_it);
+    all.map(|element| element.name().to_owned()).collect()
+}
+
 /// Every element name of R4.
 pub(super) fn all_names() -> Vec<&'static str> {
     NAMES.elements.iter().copied().collect()
@@ -98,5 +105,10 @@ mod tests {
         assert_eq!(child("Observation", "value").map(|to| to.len()), Some(11));
         assert_eq!(child("Patient", "value"), None);
         assert_eq!(child("", "value"), None);
+        let attachments = names_of_type("Attachment");
+        for name in ["attachment", "photo", "presentedForm", "valueAttachment"] {
+            assert!(attachments.contains(name), "{name}");
+        }
+        assert!(names_of_type("Coding").contains("valueCoding"));
     }
 }

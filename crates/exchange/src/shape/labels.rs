@@ -58,7 +58,7 @@ fn is_sensitive(coding: Node<'_, '_>) -> bool {
     let Some(code) = text("code") else { return false };
     let code = code.trim();
     let system = text("system");
-    match system.as_deref().map(canonical) {
+    match system.as_deref().map(canonical).as_deref() {
         Some(CONFIDENTIALITY) => RESTRICTED.contains(&code),
         Some(ACT) => SENSITIVE.contains(&code),
         // Without a system it may be either; another system's codes are not ours to read.

@@ -1,12 +1,13 @@
 //! The place of a value or a fault, written as FHIRPath.
 //!
 //! Comes in   the list of values, whole or as far as reading came.
-//! Goes out   `Patient.name[0].given[1]`; `$this` stands for a document that names no type.
+//! Goes out   `Patient.name[0].given[1]`; `$this` stands for a document that names no type of R4.
 //! Never      quotes a value; a member name that no element can have is written `?`, since
 //!            anything may stand there.
 
 use super::{Kind, Token};
 use crate::limits::NAME_CHARS_MAX;
+use crate::r4::Type;
 use std::fmt::Write as _;
 
 /// The way to a value of a document that was read.
@@ -55,11 +56,13 @@ fn resource_type<'t>(text: &'t str, tokens: &[Token]) -> Option<&'t str> {
         return None;
     }
     let kind = &text[found.start as usize + 1..found.end as usize - 1];
-    is_name(kind).then_some(kind)
+    Type::named(kind).map(|_| kind)
 }
 
+/// Whether an element can have this name: they all begin with a small letter (R4 §2.6.2).
 fn is_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 

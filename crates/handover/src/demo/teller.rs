@@ -66,7 +66,7 @@ impl Teller {
         }
         let mut out = std::io::stdout().lock();
         for line in lines {
-            writeln!(out, "{line}").ok();
+            writeln!(out, "{}", table::plain(line)).ok();
         }
         out.flush().ok();
     }

@@ -14,7 +14,7 @@ const CELL: usize = 60;
 /// The page as text.
 pub fn text(page: &Page) -> String {
     let mut text = String::new();
-    put_heading(&mut text, &page.title, '=');
+    put_heading(&mut text, &calm(&page.title), '=');
     let facts: Vec<Vec<String>> =
         page.facts.iter().map(|(name, value)| vec![name.clone(), calm(value)]).collect();
     put_lines(&mut text, &table::lines(0, &facts));
@@ -69,6 +69,6 @@ fn put_table(text: &mut String, head: &[&str], rows: &[Vec<String>]) {
 
 /// One line without control characters.
 fn calm(text: &str) -> String {
-    let plain = |char: char| if char.is_control() { ' ' } else { char };
+    let plain = |char: char| if table::steers(char) { ' ' } else { char };
     text.chars().map(plain).collect::<String>().trim_end().to_owned()
 }

@@ -118,6 +118,56 @@ fn a_mistake_in_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn a_partner_with_the_identity_of_another_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, payer) = houses(folder.path());
+    let (known, own) = (payer.public(), provider.public());
+    let rewritten = |member: &str, value: &str| {
+        let mut public = serde_json::to_value(&known).unwrap();
+        public["name"] = "newcomer".into();
+        public["client_id"] = "newcomer".into();
+        public["namespace"] = "https://newcomer.example/fhir".into();
+        public["jwks"] = serde_json::json!({ "keys": [] });
+        if member == "jwks" {
+            public["jwks"] = known.jwks.clone();
+        } else {
+            public[member] = value.into();
+        }
+        public.to_string()
+    };
+    let table = [
+        ("client_id", known.client_id.as_str(), "sunrise.json"),
+        ("client_id", "operator", "house.toml"),
+        ("namespace", &known.namespace, "sunrise.json"),
+        ("namespace", &own.namespace, "house.toml"),
+        ("namespace", "", "absolute URI"),
+        ("name", "mercy", "house.toml"),
+        ("jwks", "", "sunrise.json"),
+    ];
+    let file = folder.path().join("newcomer.json");
+    for (member, value, told) in table {
+        fs::write(&file, rewritten(member, value)).unwrap();
+        let said = provider.run(&["partner", "add", file.to_str().unwrap()]);
+        assert_eq!(said.code, 2, "{member} {value}: {}", said.stdout);
+        let added = |name: &str| provider.folder.join(name).exists();
+        assert!(!added("partners/newcomer.json") && !added("agreements/newcomer.toml"));
+        let place = "partners/newcomer.json";
+        provider.write(place, &rewritten(member, value));
+        let at_start = [&["serve"][..], &["check"], &["list"]].map(|words| provider.run(words));
+        for said in [said].into_iter().chain(at_start) {
+            assert_eq!(said.code, 2, "{member} {value}: {}", said.stdout);
+            let words = said.stdout + &said.stderr;
+            for word in ["config-invalid", "newcomer.json", told] {
+                assert!(words.contains(word), "{member} {value} lacks {word}: {words}");
+            }
+        }
+        fs::remove_file(provider.folder.join(place)).unwrap();
+    }
+    fs::write(&file, rewritten("title", "Newcomer")).unwrap();
+    assert_eq!(provider.run(&["partner", "add", file.to_str().unwrap()]).code, 0);
+}
+
+#[test]
 fn the_line_of_a_mistake_is_the_line_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (provider, _) = houses(folder.path());

@@ -101,7 +101,13 @@ impl Stream {
 impl Process {
     /// Starts `serve` in a folder and returns when its doors are open.
     pub fn serve(folder: &Path, environment: &[(&str, &str)]) -> Process {
-        let mut started = Process::start(folder, environment);
+        let words = ["--house", folder.to_str().unwrap(), "serve", "--tethered"];
+        Process::until_ready(&words, environment)
+    }
+
+    /// Starts the program with these words, `--tethered` among them, and returns when it is ready.
+    pub fn until_ready(words: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut started = Process::start(words, environment);
         if started.stdout.wait_for("ready ").is_none() {
             let said = started.end();
             panic!("the house did not open its doors: {}\n{}", said.stdout, said.stderr);
@@ -109,10 +115,9 @@ impl Process {
         started
     }
 
-    /// Starts `serve` in a folder and returns at once.
-    pub fn start(folder: &Path, environment: &[(&str, &str)]) -> Process {
-        let words = ["--house", folder.to_str().unwrap(), "serve", "--tethered"];
-        let mut child = command(&words, environment)
+    /// Starts the program with these words and returns at once.
+    pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut child = command(words, environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,6 +9,9 @@
 mod common;
 
 mod first;
+mod planted;
+mod projection;
+mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;

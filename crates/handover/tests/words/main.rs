@@ -9,5 +9,6 @@
 mod common;
 
 mod command_line;
+mod forged;
 mod running;
 mod said;

@@ -1,7 +1,7 @@
 //! Goal: each Bundle is filed, kept or refused, and the sender, the ledger and the plan's people
 //! read the same about it.
 
-use crate::plan::{BASE, NAMESPACE, Plan, Push, says, who};
+use crate::plan::{BASE, MERCY, NAMESPACE, Plan, Push, says, taking_back, who};
 use exchange::Code;
 use exchange::desk::Command;
 use fhir::Bundle;
@@ -49,32 +49,171 @@ async fn a_record_belongs_to_whoever_brought_it_first() {
     assert_eq!((kept, line.as_str()), (at_the_door, "not filed: record-owned-by-another"));
 }
 
+/// The statuses, places and versions of an answer.
+fn told(answer: &http::Response<bytes::Bytes>) -> Vec<(String, Option<String>, Option<String>)> {
+    assert_eq!(answer.status(), 200, "{:?}", answer.body());
+    let bundle = Bundle::parse(answer.body().clone()).unwrap();
+    let responses = bundle.entries.into_iter().filter_map(|entry| entry.response);
+    responses.map(|one| (one.status, one.location, one.etag)).collect()
+}
+
+#[tokio::test]
+async fn nobody_occupies_the_ids_of_another_by_deleting_them_first() {
+    let plan = Plan::open();
+    let push = Push::default().assembled();
+    let occupied = plan.post("mercy", taking_back(&push, MERCY, 7)).await;
+    assert_eq!(occupied.status(), 200);
+    let filed = told(&plan.post("clinic", push.bytes.clone()).await);
+    assert!(filed.iter().all(|(status, ..)| status.starts_with("201")), "{filed:?}");
+    // Nor later: what the owner took back can come again, whoever deleted it in between.
+    assert_eq!(plan.post("clinic", taking_back(&push, NAMESPACE, 2)).await.status(), 200);
+    assert_eq!(plan.post("mercy", taking_back(&push, MERCY, 8)).await.status(), 200);
+    let again = Push { number: 3, ..Push::default() }.assembled();
+    assert_eq!(plan.post("clinic", again.bytes).await.status(), 200);
+    let record = format!("/fhir/Observation/{}", push.contents[1].id);
+    assert_eq!(plan.get("clinic", &record).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_strangers_tombstone_gives_way_to_the_house_whose_id_it_is() {
+    let plan = Plan::open();
+    let push = Push::default().assembled();
+    let (patient, observation) = (&push.contents[0].id, &push.contents[1].id);
+    let squats = Push::default().by_hand("1");
+    let squats = squats.replace("\"p1\"", &format!("\"{patient}\""));
+    let squats = squats.replace("/p1\"", &format!("/{patient}\""));
+    let squats = squats.replace("\"o1\"", &format!("\"{observation}\""));
+    let squats = squats.replace("/o1\"", &format!("/{observation}\""));
+    assert_eq!(plan.post("lab", squats).await.status(), 200);
+    says(&plan.post("clinic", push.bytes.clone()).await, Code::RecordOwnedByAnother);
+    let gone = [("Observation", observation), ("Patient", patient)]
+        .map(|(kind, id)| format!(r#"{{"request":{{"method":"DELETE","url":"{kind}/{id}"}}}}"#));
+    let gone =
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{}]}}"#, gone.join(","));
+    assert_eq!(plan.post("lab", gone).await.status(), 200);
+    let again = Push { number: 2, ..Push::default() }.assembled();
+    assert_eq!(plan.post("clinic", again.bytes).await.status(), 200);
+    let record = format!("/fhir/Observation/{observation}");
+    assert_eq!(plan.get("clinic", &record).await.status(), 200);
+    assert_eq!(plan.get("lab", &record).await.status(), 404, "it is no longer the stranger's");
+}
+
+#[tokio::test]
+async fn deleting_what_is_anothers_is_answered_like_deleting_what_never_was() {
+    let push = Push::default().assembled();
+    let (empty, full) = (Plan::open(), Plan::open());
+    assert_eq!(full.post("clinic", push.bytes.clone()).await.status(), 200);
+    for number in [4, 5] {
+        let body = taking_back(&push, MERCY, number);
+        let absent = told(&empty.post("mercy", body.clone()).await);
+        assert_eq!(told(&full.post("mercy", body).await), absent);
+        assert_eq!(absent[0], ("204 No Content".into(), None, None));
+    }
+    for content in &push.contents {
+        let path = format!("/fhir/{}/{}", content.kind, content.id);
+        assert_eq!(full.get("clinic", &path).await.status(), 200, "it stands");
+        for plan in [&empty, &full] {
+            assert_eq!(plan.get("mercy", &path).await.status(), 404);
+        }
+    }
+    let plan = Plan::open();
+    assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
+    let body = |id: &str| {
+        let entry = format!(r#"{{"request":{{"method":"DELETE","url":"Observation/{id}"}}}}"#);
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{entry}]}}"#)
+    };
+    let anothers = told(&plan.post("rival", body("o1")).await);
+    assert_eq!(anothers, told(&plan.post("rival", body("o9")).await));
+    assert_eq!(plan.get("lab", "/fhir/Observation/o1").await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_was_taken_back_before_it_came_is_set_aside_whatever_others_delete() {
+    let push = Push { number: 3, ..Push::default() }.assembled();
+    let own = ("clinic", taking_back(&push, NAMESPACE, 4));
+    let others = ("mercy", taking_back(&push, MERCY, 1));
+    for deletions in [[own.clone(), others.clone()], [others, own]] {
+        let plan = Plan::open();
+        for (sender, body) in deletions {
+            assert_eq!(plan.post(sender, body).await.status(), 200);
+        }
+        let late = told(&plan.post("clinic", push.bytes.clone()).await);
+        let record = format!("/fhir/Observation/{}", push.contents[1].id);
+        assert_eq!(late[1], ("200 OK".into(), None, None), "set aside");
+        assert_eq!(plan.get("clinic", &record).await.status(), 404);
+        let later = Push { number: 5, ..Push::default() }.assembled();
+        assert_eq!(plan.post("clinic", later.bytes).await.status(), 200);
+        assert_eq!(plan.get("clinic", &record).await.status(), 200);
+    }
+}
+
 #[tokio::test]
 async fn a_member_who_is_not_found_waits_for_a_person_or_is_refused_as_agreed() {
     let table = [
         ("an id nobody has", "W999", "Example", Code::MemberUnknown),
         ("another person's id", "W100", "Someone", Code::MemberMismatch),
     ];
+    let mut said = Vec::new();
     for (case, member, family, code) in table {
         let plan = Plan::open();
         let push = Push { member, family, ..Push::default() };
         let refused = plan.post("rival", push.by_hand("1")).await;
-        let at_the_door = says(&refused, code);
+        let at_the_door = says(&refused, Code::MemberUnknown);
+        said.push(refused.into_body());
         let (kept, line) = plan.told().await;
-        assert_eq!(kept, at_the_door, "{case}");
+        assert_eq!(kept.code, code, "{case}: the plan's people read what did not fit");
+        assert_eq!(at_the_door.expression, None, "{case}");
         assert_eq!(line, format!("not filed: {}", code.row().slug), "{case}");
 
         let plan = Plan::open();
         let held = plan.post("lab", push.by_hand("1")).await;
         let place = held.headers()["content-location"].to_str().unwrap().to_owned();
-        assert_eq!(held.headers()["retry-after"], "15", "{case}");
+        assert_eq!(held.headers()["retry-after"], "5", "{case}");
         says(&held, Code::MemberHeld);
         let (kept, line) = plan.told().await;
         assert_eq!(kept.code, code, "{case}: the plan's people read what did not fit");
         assert_eq!(line, format!("waits for a person: {}", code.row().slug), "{case}");
+        let lead = &plan.list().await[0].issues[0];
+        assert_eq!(lead.issue.code, Code::MemberHeld, "{case}: the plan's person acts");
+        assert_eq!(lead.who_acts, Code::MemberHeld.row().actor.to_string(), "{case}");
         assert_eq!(plan.get("lab", &place).await.status(), 202, "{case}");
         assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 404, "{case}: not filed");
+
+        let id = plan.list().await[0].id.clone();
+        plan.desk.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+        let file = plan.get("lab", &format!("{place}/answer.ndjson")).await;
+        said.push(file.body().slice(..file.body().len() - 1));
     }
+    assert!(said.iter().all(|one| *one == said[0]), "no answer tells whether the id is given out");
+}
+
+#[tokio::test]
+async fn a_patient_is_not_deleted_while_records_of_it_stand() {
+    let plan = Plan::open();
+    assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
+    let deleting = |records: &[&str]| {
+        let entry = |url: &&str| format!(r#"{{"request":{{"method":"DELETE","url":"{url}"}}}}"#);
+        let entries: Vec<_> = records.iter().map(entry).collect();
+        let entries = entries.join(",");
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{entries}]}}"#)
+    };
+    let alone = plan.post("lab", deleting(&["Observation/o9", "Patient/p1"])).await;
+    let issue = says(&alone, Code::ReferenceUnresolved);
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.entry[1].request.url"));
+    for record in ["Patient/p1", "Observation/o1"] {
+        assert_eq!(plan.get("lab", &format!("/fhir/{record}")).await.status(), 200, "{record}");
+    }
+    let both = plan.post("lab", deleting(&["Observation/o1", "Patient/p1"])).await;
+    assert_eq!(both.status(), 200, "{:?}", both.body());
+    for record in ["Patient/p1", "Observation/o1"] {
+        assert_eq!(plan.get("lab", &format!("/fhir/{record}")).await.status(), 410, "{record}");
+    }
+
+    // One after the other will do as well, and what others filed of a Patient of the same id is
+    // nobody's business.
+    assert_eq!(plan.post("lab", Push::default().by_hand("2")).await.status(), 200);
+    assert_eq!(plan.post("lab", deleting(&["Observation/o1"])).await.status(), 200);
+    assert_eq!(plan.post("lab", deleting(&["Patient/p1"])).await.status(), 200);
 }
 
 #[tokio::test]

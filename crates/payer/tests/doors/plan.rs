@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use exchange::agreement::{Terms, default_value_set};
-use exchange::assemble::{Envelope, Payload, bundle, edit};
+use exchange::assemble::{Envelope, Payload, bundle, edit, withdrawal};
 use exchange::desk::{Command, Reply, Row, Shown};
 use exchange::partner::{PublicFile, Role};
 use exchange::{Agreement, Code, Decision, Disclosure, Issue, Purpose, Who};
@@ -28,6 +28,8 @@ use wire::{Clock, Credential, Gate, MemoryReplay, SigningKey};
 
 pub(crate) const BASE: &str = "https://plan.example/fhir";
 pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
+/// The namespace of the house `mercy`.
+pub(crate) const MERCY: &str = "https://mercy.example/handover";
 
 struct StandingClock;
 
@@ -35,6 +37,26 @@ impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
+}
+
+fn envelope(namespace: &str, number: u64) -> Envelope<'_> {
+    Envelope {
+        namespace,
+        number,
+        purpose: Purpose::Payment,
+        recorded: "2026-11-22T10:00:00Z".parse().unwrap(),
+        sender_name: "Clinic",
+        software_version: "0.1.0",
+    }
+}
+
+/// A push of the house with this namespace that takes back what the payload holds, its Provenance
+/// aside.
+pub(crate) fn taking_back(of: &Payload, namespace: &str, number: u64) -> Bytes {
+    let records = of.contents.iter().filter(|one| one.kind != "Provenance");
+    let records: Vec<_> = records.map(|one| (one.kind.clone(), one.id.clone())).collect();
+    let patient = records.iter().find(|one| one.0 == "Patient").unwrap().1.clone();
+    withdrawal(&patient, &records, &of.push, "a wrong patient", &envelope(namespace, number)).bytes
 }
 
 /// A plan with its doors open.
@@ -75,15 +97,11 @@ impl Push {
         };
         let chart = [self.patient("p1"), self.observation("o1", "p1")];
         let disclosure = Disclosure { decisions: chart.into_iter().map(decision).collect() };
-        let envelope = Envelope {
-            namespace: NAMESPACE,
-            number: self.number,
-            purpose: Purpose::Payment,
-            recorded: "2026-11-22T10:00:00Z".parse().unwrap(),
-            sender_name: "Clinic",
-            software_version: "0.1.0",
-        };
-        bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &envelope)
+        bundle(
+            &edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(),
+            &[],
+            &envelope(NAMESPACE, self.number),
+        )
     }
 
     /// As a stranger writes it, with ids of its own and this key.
@@ -140,7 +158,7 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
 }
 
 impl Plan {
-    /// The house `clinic` and the stranger `lab` are kept for a person when no member fits;
+    /// The houses `clinic` and `mercy` and the stranger `lab` are kept for a person when no member fits;
     /// the stranger `rival` is refused then.
     pub(crate) fn open() -> Plan {
         let folder = tempfile::tempdir().unwrap();
@@ -150,6 +168,7 @@ impl Plan {
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         let senders = [
             sender("clinic", NAMESPACE, "hold"),
+            sender("mercy", MERCY, "hold"),
             sender("lab", "", "hold"),
             sender("rival", "", "refuse"),
         ];
@@ -188,7 +207,7 @@ impl Plan {
             jwks: key.jwks(),
             scopes: vec!["system/*.cruds".into()],
         };
-        let credentials = ["clinic", "lab", "rival", "nobody"].map(credential).to_vec();
+        let credentials = ["clinic", "mercy", "lab", "rival", "nobody"].map(credential).to_vec();
         let replay = Arc::new(MemoryReplay::new(Arc::clone(&clock)));
         let gate = Arc::new(Gate::new(BASE, credentials, [9; 32], replay, clock));
         let doors = Arc::new(Doors::new(Arc::clone(&road), &gate.token_endpoint()));
@@ -280,12 +299,14 @@ impl Plan {
         }
     }
 
-    /// The issue of the only submission that was not filed, and what the ledger says of it.
+    /// The cause why the only submission was not filed, and what the ledger says of it.
     pub(crate) async fn told(&self) -> (Issue, String) {
         let row = self.list().await.into_iter().find(|row| !row.issues.is_empty()).unwrap();
         let shown = self.show(&row.id).await;
         assert_eq!(shown.row.issues, row.issues, "list and show say the same");
-        (row.issues[0].issue.clone(), shown.timeline.last().unwrap().what.clone())
+        let mut causes = row.issues.iter().map(|words| words.issue.clone());
+        let cause = causes.find(|issue| issue.code != Code::MemberHeld).unwrap();
+        (cause, shown.timeline.last().unwrap().what.clone())
     }
 }
 

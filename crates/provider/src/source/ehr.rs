@@ -22,9 +22,19 @@ impl Ehr {
         Ehr { client }
     }
 
-    async fn pages(&self, kind: &str, query: String) -> Result<Vec<Resource>, Issue> {
+    async fn pages(
+        &self,
+        kind: &str,
+        query: String,
+        by_post: bool,
+    ) -> Result<Vec<Resource>, Issue> {
         let mut found = Vec::new();
-        let mut answer = self.client.get(&query).await.map_err(unreachable)?;
+        let first = match by_post {
+            // A record number in a URL stands in every log on the way (R4 §3.1.1.5).
+            true => self.client.post(&format!("{kind}/_search"), FORM, query.into()).await,
+            false => self.client.get(&format!("{kind}?{query}")).await,
+        };
+        let mut answer = first.map_err(unreachable)?;
         for _ in 0..SEARCH_PAGES_MAX {
             check_status(answer.status().as_u16(), kind)?;
             let page = Bundle::parse(answer.into_body()).map_err(|e| unreadable(kind, &e))?;
@@ -86,10 +96,13 @@ impl Source for Ehr {
         parameters: &'a [(&'a str, &'a str)],
     ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>> {
         let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", escape(value)));
-        let query = format!("{kind}?{}", pairs.collect::<Vec<_>>().join("&"));
-        Box::pin(self.pages(kind, query))
+        let query = pairs.collect::<Vec<_>>().join("&");
+        let by_post = parameters.iter().any(|(name, _)| *name == "identifier");
+        Box::pin(self.pages(kind, query, by_post))
     }
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Percent-encodes a search value.
 fn escape(value: &str) -> String {

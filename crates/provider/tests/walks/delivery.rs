@@ -1,10 +1,14 @@
 //! Goal: each answer to a push leads to one next step, which list, show and the ledger agree on.
 
 use crate::desk::release;
-use crate::hospital::{Fault, Hospital, PLAN, SENT, Told, not_sent, status, untrusted};
+use crate::hospital::{
+    COVERAGE, EHR, Fault, Hospital, PLAN, SENT, Told, WEIGHT, not_sent, searchset, status,
+    untrusted,
+};
 use bytes::Bytes;
 use exchange::{Code, Issue};
 use http::Response;
+use serde_json::{Value, json};
 
 fn refuses() -> Told {
     status(422, Issue::outcome([&Issue::new(Code::MemberUnknown, "no such member")]))
@@ -85,4 +89,80 @@ async fn what_is_not_settled_in_time_is_a_persons_work() {
         let row = hospital.work().await.remove(0);
         assert_eq!(row.state, "due", "{case}: a release grants as much time again: {row:?}");
     }
+}
+
+/// Days may pass between a trigger and an open door, and what was this plan's member may be another's
+/// by then.
+#[tokio::test]
+async fn a_coverage_that_ended_while_the_door_was_shut_keeps_the_chart_at_home() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {PLAN}/$versions"), not_sent);
+    assert_eq!(hospital.push().await[0].state, "due");
+    hospital.network.mend();
+    let ended = || {
+        let ended = COVERAGE.replace(r#""status":"active""#, r#""status":"cancelled""#);
+        status(200, searchset(&[&ended]))
+    };
+    hospital.network.spoil(&format!("GET {EHR}/Coverage"), ended);
+    hospital.clock.advance(2);
+    hospital.waits("the coverage was cancelled", "held", Code::CoverageMissing).await;
+    assert!(
+        hospital.network.sent_nothing(),
+        "nothing goes to a plan that is none of the patient's"
+    );
+    let read = hospital.network.asked();
+    assert!(!read.iter().any(|line| line.contains("/Observation")), "no chart is opened for it");
+}
+
+/// A house restored from an old backup counts anew; what the payer then says it filed, it did not.
+#[tokio::test]
+async fn a_payer_that_sets_the_newest_push_aside_is_not_taken_to_have_filed_it() {
+    let hospital = Hospital::open();
+    let set_aside = || {
+        let older = Issue::new(Code::OlderThanFiled, "a later push has filed it");
+        let older: Value = serde_json::from_slice(&Issue::outcome([&older])).unwrap();
+        let entry = json!({ "response": { "status": "200 OK", "outcome": older } });
+        let plain = json!({ "response": { "status": "201 Created" } });
+        let entries = [vec![entry], vec![plain; 3]].concat();
+        let answer = json!({ "resourceType": "Bundle", "type": "transaction-response",
+            "entry": entries });
+        status(200, answer.to_string())
+    };
+    hospital.network.spoil(SENT, set_aside);
+    hospital.push().await;
+    let issue = hospital.waits("set aside", "held", Code::PayerRefused).await;
+    assert!(issue.detail.contains("restored from an old backup"), "{issue}");
+}
+
+#[tokio::test]
+async fn a_server_that_passes_over_parameters_does_not_widen_the_push() {
+    let hospital = Hospital::open();
+    let everything = || {
+        let other = WEIGHT.replace("Encounter/e1", "Encounter/e2").replace("o1", "o2");
+        status(200, searchset(&[WEIGHT, &other]))
+    };
+    hospital.network.spoil(&format!("GET {EHR}/Observation"), everything);
+    let rows = hospital.push().await;
+    let decisions = hospital.show(&rows[0].id).await.decisions;
+    let told: Vec<_> = decisions.iter().map(|row| row.reference.as_str()).collect();
+    assert!(told.contains(&"Observation/o1") && !told.contains(&"Observation/o2"), "{told:?}");
+}
+
+/// What a patient forbids after it was filed goes from the plan with the next push, not only from it.
+#[tokio::test]
+async fn a_restriction_that_comes_later_takes_back_what_was_filed_before() {
+    let hospital = Hospital::open();
+    assert_eq!(hospital.push().await[0].state, "settled");
+    hospital.restrict("[[restriction]]\nsubject = \"Observation/o1\"\nreason = \"self-pay\"\n");
+    hospital.clock.advance(1);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "settled", "{rows:?}");
+    let told = hospital.show(&rows[0].id).await.acknowledgement.unwrap();
+    let resources = told["resources"].as_array().unwrap().clone();
+    let of = |kind: &str| {
+        let rows = resources.iter().filter(|row| row["record"].as_str().unwrap().starts_with(kind));
+        rows.map(|row| row["source"].is_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("Observation/"), [false], "one deletion: it has no source any more");
+    assert_eq!(of("Encounter/"), [true], "what may travel travels");
 }

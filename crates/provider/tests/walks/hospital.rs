@@ -101,7 +101,7 @@ impl Transport for Network {
 pub(crate) const ENCOUNTER: &str = r#"{"resourceType":"Encounter","id":"e1","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/p1"},"period":{"start":"2026-11-20T09:00:00Z","end":"2026-11-20T10:00:00Z"}}"#;
 pub(crate) const COVERAGE: &str = r#"{"resourceType":"Coverage","id":"c1","status":"active","subscriberId":"W100","beneficiary":{"reference":"Patient/p1"},"payor":[{"identifier":{"system":"urn:naic","value":"99001"}}]}"#;
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Example","given":["Ada"]}],"birthDate":"1980-02-03"}"#;
-const WEIGHT: &str = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"weight"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}"#;
+pub(crate) const WEIGHT: &str = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"weight"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}"#;
 
 pub(crate) fn searchset(resources: &[&str]) -> String {
     let entries: Vec<String> =
@@ -312,6 +312,7 @@ fn wire_up(
         doors: Doors::default(),
         clock,
         changed: Arc::new(Notify::new()),
+        rooms: provider::Rooms::default(),
     });
     let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
     (road, desk)

@@ -37,6 +37,7 @@ fn put(content: &'static [u8]) -> Incoming {
         id: "o".into(),
         content: Some(Bytes::from_static(content)),
         keys: RecordKeys::default(),
+        derived: false,
     }
 }
 
@@ -113,7 +114,7 @@ fn numbers_of_another_lane_do_not_compare() {
 
 #[test]
 fn another_senders_record_is_never_touched_not_even_a_deleted_one() {
-    for (case, item) in [("put", put(NEW)), ("the same content", put(OLD)), ("delete", delete())] {
+    for (case, item) in [("put", put(NEW)), ("the same content", put(OLD))] {
         for standing in [head(Some(OLD), None), head(None, None)] {
             let stranger = Filing { owner: "lakeside".into(), ..filing(None) };
             let issue = plan_put(item.clone(), &stranger, Some(&standing)).unwrap_err();
@@ -124,11 +125,72 @@ fn another_senders_record_is_never_touched_not_even_a_deleted_one() {
 }
 
 #[test]
+fn an_id_derived_from_the_writers_own_namespace_is_not_lost_to_a_deletion_of_anothers() {
+    let rightful = Filing { owner: "lakeside".into(), ..filing(Some(1)) };
+    let derived = Incoming { derived: true, ..put(NEW) };
+    let plan = plan_put(derived.clone(), &rightful, Some(&head(None, Some(9)))).unwrap();
+    assert_eq!((plan.outcomes[0].change, plan.outcomes[0].version), (Change::Created, Some(5)));
+    assert_eq!(plan.records[0].owner, rightful.owner);
+    let standing = plan_put(derived, &rightful, Some(&head(Some(OLD), None))).unwrap_err();
+    assert_eq!(standing.code, Code::RecordOwnedByAnother, "what stands is its owner's");
+}
+
+#[test]
+fn a_deletion_tells_nothing_of_what_is_not_the_senders() {
+    for number in [None, Some(3)] {
+        let stranger = Filing { owner: "lakeside".into(), ..filing(number) };
+        let absent = plan_put(delete(), &stranger, None).unwrap();
+        for standing in [head(Some(OLD), None), head(Some(OLD), Some(2)), head(None, Some(9))] {
+            let plan = plan_put(delete(), &stranger, Some(&standing)).unwrap();
+            assert_eq!(plan.outcomes, absent.outcomes);
+            assert_eq!(plan.outcomes[0].change, Change::AlreadyAbsent);
+            assert_eq!((plan.outcomes[0].version, plan.outcomes[0].last_updated), (None, None));
+            assert!(plan.records.iter().all(|record| record.kind == MARK), "no record is touched");
+            assert!(plan.raises.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_numbered_deletion_of_what_is_not_there_sets_older_pushes_of_its_sender_aside() {
+    let plan = |item: Incoming, number, mark: Option<&Record>| {
+        let heads = [None];
+        let marks = [mark.cloned()];
+        let standing = Standing { heads: &heads, marks: &marks };
+        plan_transaction(vec![item], &filing(Some(number)), standing).unwrap()
+    };
+    let written = plan(delete(), 2, None);
+    assert_eq!(written.records.len(), 1);
+    let left = &written.records[0];
+    assert_eq!((left.kind.as_str(), left.number, &left.content), (MARK, Some(2), &None));
+    let mark = Record { kind: left.kind.clone(), id: left.id.clone(), ..head(None, Some(2)) };
+    let table = [
+        ("an older push", put(NEW), 1, Change::Older, 0, None),
+        ("the same push", put(NEW), 2, Change::Created, 1, None),
+        ("a later push", put(NEW), 3, Change::Created, 1, None),
+        ("a later deletion", delete(), 3, Change::AlreadyAbsent, 0, Some(3)),
+        ("an older deletion", delete(), 1, Change::AlreadyAbsent, 0, None),
+    ];
+    for (case, item, number, change, records, raised) in table {
+        let plan = plan(item, number, Some(&mark));
+        assert_eq!(plan.outcomes[0].change, change, "{case}");
+        assert_eq!(plan.records.len(), records, "{case}");
+        assert_eq!(plan.raises.first().map(|raise| raise.number), raised, "{case}");
+        let relied: Vec<_> = plan.expects.iter().collect();
+        assert_eq!(relied.len(), 2, "{case}: the record and the mark");
+    }
+    let another = Filing { lane: Some("another".into()), ..filing(Some(2)) };
+    assert_ne!(another.mark("Observation", "o"), filing(Some(2)).mark("Observation", "o"));
+}
+
+#[test]
 fn a_record_named_twice_refuses_the_whole_with_every_other_fault() {
     let stranger = Record { owner: "lakeside".into(), id: "p".into(), ..head(Some(OLD), None) };
     let other = Incoming { entry: 2, id: "p".into(), ..put(NEW) };
     let items = vec![put(OLD), delete(), other];
-    let issues = plan_transaction(items, &filing(None), &[None, None, Some(stranger)]).unwrap_err();
+    let heads = [None, None, Some(stranger)];
+    let standing = Standing { heads: &heads, marks: &[] };
+    let issues = plan_transaction(items, &filing(None), standing).unwrap_err();
     let found: Vec<_> =
         issues.iter().map(|issue| (issue.code, issue.expression.as_deref().unwrap())).collect();
     assert_eq!(

@@ -145,6 +145,67 @@ fn a_search_has_a_bound_in_parameters_and_alternatives() {
     }
 }
 
+/// Records of these sizes, in the order of their ids, as a house finds them.
+fn shelf(sizes: &[usize]) -> Vec<Record> {
+    let record = |(number, size): (usize, &usize)| Record {
+        kind: "Binary".into(),
+        id: format!("n{number:03}"),
+        version: 1,
+        last_updated: jiff::Timestamp::UNIX_EPOCH,
+        owner: "mercy".into(),
+        receipt: "r".into(),
+        lane: None,
+        number: None,
+        digest: exchange::Digest::of(b""),
+        content: Some(vec![b'x'; *size].into()),
+        deleted: false,
+    };
+    sizes.iter().enumerate().map(record).collect()
+}
+
+#[tokio::test]
+async fn a_page_holds_every_record_once_and_reads_little_beyond_it() {
+    const MIB: usize = 1024 * 1024;
+    let table = [
+        ("nothing", vec![], 5, vec![0]),
+        ("less than a page", vec![1; 4], 5, vec![4]),
+        ("a page", vec![1; 5], 5, vec![5]),
+        ("one more", vec![1; 6], 5, vec![5, 1]),
+        ("as many as are read at once", vec![1; 10], 100, vec![10]),
+        ("many small ones", vec![1; 240], 100, vec![100, 100, 40]),
+        ("large ones", vec![3 * MIB; 60], 100, vec![2; 30]),
+        ("too large for any page", vec![9 * MIB; 3], 100, vec![1; 3]),
+        ("a large one among small ones", vec![1, 9 * MIB, 1, 1], 100, vec![1, 1, 2]),
+    ];
+    for (case, sizes, size, pages) in table {
+        let shelf = shelf(&sizes);
+        let (mut after, mut held, mut ids) = (None, Vec::new(), Vec::new());
+        loop {
+            let mut read = 0;
+            let search = |query: RecordQuery| {
+                let behind =
+                    |record: &&Record| query.after.as_ref().is_none_or(|id| record.id > *id);
+                let found = shelf.iter().filter(behind).take(query.limit as usize);
+                let found: Vec<_> = found.cloned().collect();
+                read += found.len();
+                std::future::ready(Ok(found))
+            };
+            let query = RecordQuery { kind: "Binary".into(), after, ..RecordQuery::default() };
+            let (records, last) = page(query, size, search).await.unwrap();
+            assert!(read <= records.len() + PAGE_STEP_RECORDS as usize, "{case}: {read} were read");
+            held.push(records.len());
+            ids.extend(records.into_iter().map(|record| record.id));
+            after = last;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(held, pages, "{case}");
+        let all: Vec<_> = shelf.iter().map(|record| record.id.clone()).collect();
+        assert_eq!(ids, all, "{case}");
+    }
+}
+
 proptest::proptest! {
     /// Whatever a caller types is understood or refused.
     #[test]

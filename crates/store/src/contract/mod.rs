@@ -33,6 +33,7 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     works::rows_are_listed(&house).await;
     works::lanes_keep_their_order(&house).await;
     works::a_lease_is_held_by_its_fence(&house).await;
+    works::a_lease_is_renewed_by_its_holder_only(&house).await;
     works::a_person_goes_before_a_worker(&house).await;
     records::versions_are_counted(&house).await;
     records::numbers_are_raised_without_a_version(&house).await;

@@ -197,6 +197,23 @@ pub(super) async fn a_lease_is_held_by_its_fence(house: &impl House) {
     }
 }
 
+pub(super) async fn a_lease_is_renewed_by_its_holder_only(house: &impl House) {
+    write(house, 1, &[work("renewed", "renewed", Some(at(100)))]).await;
+    let held = claim(house, 100).await.remove(0);
+    let renew = async |seconds, fence: &Fence| {
+        house.renew(Clock::At(at(seconds)), fence, MINUTE).await.unwrap()
+    };
+    assert!(renew(150, &held.fence).await, "the holder goes on");
+    assert!(claim(house, 170).await.is_empty(), "past its first end it is still held");
+    let other = Fence { number: held.fence.number + 1, ..held.fence.clone() };
+    assert!(!renew(170, &other).await, "nobody else goes on with it");
+    assert!(!renew(211, &held.fence).await, "nor the holder once it has run out");
+    let next = claim(house, 211).await.remove(0);
+    assert!(!renew(212, &held.fence).await, "nor once it has passed on");
+    let ended = Work { state: "settled".to_owned(), ..work("renewed", "renewed", None) };
+    assert_eq!(under(house, &next.fence, 213, ended).await, done(&[]));
+}
+
 pub(super) async fn a_person_goes_before_a_worker(house: &impl House) {
     let row = |state: &str, due| Work { state: state.to_owned(), ..work("person", "person", due) };
     write(house, 0, &[row("due", Some(at(0)))]).await;

@@ -113,6 +113,18 @@ pub(super) fn checkpoints(db: &Connection, house: i64) -> Result<Vec<Checkpoint>
     all(db, select, [house], read_checkpoint)
 }
 
+/// One checkpoint, by its number.
+pub(super) fn checkpoint_numbered(
+    db: &Connection,
+    house: i64,
+    number: u64,
+) -> Result<Option<Checkpoint>, Error> {
+    let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
+        WHERE house = ?1 AND number = ?2";
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    first(db, select, params![house, number], read_checkpoint)
+}
+
 fn read_checkpoint(row: &Row<'_>) -> Result<Checkpoint, Error> {
     Ok(Checkpoint {
         number: number(row, "number")?,

@@ -213,6 +213,14 @@ impl House for SqliteHouse {
             .await
     }
 
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
+        let (house, fence) = (self.house, fence.clone());
+        let run = move |db: &Connection| {
+            Ok(Outcome::Keep(work::renew(db, house, clock, &fence, length)?))
+        };
+        self.write(0, run).await
+    }
+
     async fn release(&self, fence: Fence) -> Result<(), Error> {
         let house = self.house;
         self.write(0, move |db| Ok(Outcome::Keep(work::release(db, house, &fence)?))).await
@@ -257,6 +265,10 @@ impl House for SqliteHouse {
         self.read(ledger::checkpoints).await
     }
 
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoint_numbered(db, house, number)).await
+    }
+
     async fn checkpoint(
         &self,
         at: Timestamp,
@@ -297,6 +309,10 @@ impl House for SqliteHouse {
 
     async fn dump(&self) -> Result<Vec<Record>, Error> {
         self.read(record::dump).await
+    }
+
+    async fn version_count(&self) -> Result<u64, Error> {
+        self.read(record::version_count).await
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {

@@ -199,6 +199,13 @@ pub(super) fn history(
     all(db, &select, params![house, kind, id], read_head)
 }
 
+/// How many versions there are.
+pub(super) fn version_count(db: &Connection, house: i64) -> Result<u64, Error> {
+    let select = "SELECT count(*) AS number FROM versions
+        WHERE house = ?1 AND NOT (version = 1 AND deleted = 1)";
+    Ok(first(db, select, [house], |row| number(row, "number"))?.unwrap_or(0))
+}
+
 /// Every version of every record, without content.
 pub(super) fn dump(db: &Connection, house: i64) -> Result<Vec<Record>, Error> {
     let select = format!(

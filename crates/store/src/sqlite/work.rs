@@ -249,12 +249,7 @@ pub(super) fn claim(
     length: Duration,
     limit: u32,
 ) -> Result<Vec<Lease>, Error> {
-    let now = match clock {
-        Clock::At(at) => micros(at),
-        Clock::Database => database_time(db)?,
-    };
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    let until = now.saturating_add(length).min(micros(Timestamp::MAX));
+    let (now, until) = span(db, clock, length)?;
     let ready = all(db, READY, params![house, now, limit], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
     })?;
@@ -281,6 +276,33 @@ fn database_time(db: &Connection) -> Result<i64, Error> {
     let select = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
     first(db, select, [], |row| Ok(row.get(0)?))?
         .ok_or_else(|| Error::Unavailable("the database has no time".into()))
+}
+
+/// From now until a lease of this length ends.
+fn span(db: &Connection, clock: Clock, length: Duration) -> Result<(i64, i64), Error> {
+    let now = match clock {
+        Clock::At(at) => micros(at),
+        Clock::Database => database_time(db)?,
+    };
+    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    Ok((now, now.saturating_add(length).min(micros(Timestamp::MAX))))
+}
+
+/// Goes on with a lease that still holds.
+pub(super) fn renew(
+    db: &Connection,
+    house: i64,
+    clock: Clock,
+    fence: &Fence,
+    length: Duration,
+) -> Result<bool, Error> {
+    let (now, until) = span(db, clock, length)?;
+    let update = "UPDATE works SET leased_until = ?5
+        WHERE house = ?1 AND id = ?2 AND fence = ?3 AND leased_until > ?4 RETURNING lane";
+    let params = params![house, fence.work, int(fence.number), now, until];
+    let lane = first(db, update, params, |row| Ok(row.get::<_, String>(0)?))?;
+    lane.as_ref().map(|lane| look_again(db, house, lane, 0)).transpose()?;
+    Ok(lane.is_some())
 }
 
 /// Gives a lease back; one that has passed on is left alone.

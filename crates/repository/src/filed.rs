@@ -1,0 +1,157 @@
+//! Filed: whether what stands in the store is what the ledger's lines say was filed.
+//!
+//! Comes in   a house to read; its ledger is proved already.
+//! Goes out   nothing, or the first line whose records are not as they were filed, or whose push
+//!            or submission is in another state than its lines add up to.
+//! Never      holds more than a page of lines and the records of one answer; names no content.
+//!
+//! Why the answer is read: the line holds one digest over all its records. Which they were stands
+//! in the answer that was given, and the next line holds its digest.
+
+use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::submission::Submission;
+use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
+use fhir::Bundle;
+use store::limits::VERIFY_PAGE;
+use store::{Error, House, Record};
+
+/// The line that does not fit, and why.
+pub(crate) type Finding = (u64, String);
+
+/// A line that filed, until the answer behind it is read.
+struct Line {
+    seq: u64,
+    submission: SubmissionId,
+    records: Digest,
+}
+
+/// Reads every version that a line filed, and compares it with its line.
+///
+/// Errors: the first line whose answer or records are gone or changed; where a version stands that
+/// no line filed, the ledger's last line.
+pub(crate) async fn compare(house: &impl House) -> Result<(), Finding> {
+    let unreadable = |seq: u64| move |error: Error| (seq, error.to_string());
+    // Before the walk: what is filed meanwhile has its lines behind those that are here now.
+    let stand = house.version_count().await.map_err(unreadable(1))?;
+    let (mut last, mut filed, mut open) = (0, 0, None);
+    loop {
+        let page = house.entries(last + 1, VERIFY_PAGE).await.map_err(unreadable(last + 1))?;
+        let Some(end) = page.last() else { break };
+        last = end.seq;
+        for entry in &page {
+            if let Some(line) = open.take() {
+                filed += answered(house, &line, entry).await?;
+            }
+            open = opens(entry)?;
+            if entry.prev == Digest([0; 32]) {
+                row_stands(house, entry).await?;
+            }
+        }
+    }
+    if stand > filed {
+        let why = format!("{} of the records' versions are filed by no line", stand - filed);
+        return Err((last, why));
+    }
+    Ok(())
+}
+
+/// A push or submission that begins here: its row of work must be in the state that its lines add
+/// up to. What changes while it is looked at is looked at again.
+async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
+    let broken = |why: &str| Err((first.seq, format!("the row of {} {why}", first.chain)));
+    let unreadable = |error: Error| (first.seq, error.to_string());
+    let id = match &first.chain {
+        Chain::House => return Ok(()),
+        Chain::Push(walk) => walk.as_str(),
+        Chain::Submission(submission) => submission.as_str(),
+    };
+    loop {
+        let row = house.work(id).await.map_err(unreadable)?;
+        let story = house.story(&first.chain).await.map_err(unreadable)?;
+        let again = house.work(id).await.map_err(unreadable)?;
+        if row.as_ref().map(|row| row.revision) != again.map(|row| row.revision) {
+            continue;
+        }
+        let read = |entry: &Entry| Ok((entry.at, entry.event()?));
+        let lines: Result<Vec<_>, exchange::Issue> = story.iter().map(read).collect();
+        let lines = lines.map_err(|issue| (first.seq, issue.detail))?;
+        let lines = lines.iter().map(|(at, event)| (*at, event));
+        let state = match &first.chain {
+            Chain::Submission(id) => {
+                Submission::replay(id.clone(), lines).map(|it| it.state_word())
+            }
+            _ => Push::replay(lines).map(|it| it.state_word()),
+        };
+        return match (row, state) {
+            (None, None) => Ok(()),
+            (Some(row), Some(state)) if row.work.state == state => Ok(()),
+            (None, Some(_)) => broken("is missing"),
+            _ => broken("is not in the state that its lines add up to"),
+        };
+    }
+}
+
+fn opens(entry: &Entry) -> Result<Option<Line>, Finding> {
+    let Chain::Submission(submission) = &entry.chain else { return Ok(None) };
+    match entry.event().map_err(|issue| (entry.seq, issue.detail))? {
+        Event::Filed { records, .. } => {
+            Ok(Some(Line { seq: entry.seq, submission: submission.clone(), records }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Compares a line with the records its answer names; how many versions it brought.
+async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<u64, Finding> {
+    let broken = |why: &str| (line.seq, why.to_owned());
+    let same = next.chain == Chain::Submission(line.submission.clone());
+    let Some(Event::Answered { answer, .. }) = next.event().ok().filter(|_| same) else {
+        return Err(broken("the answer does not follow it"));
+    };
+    let body = match house.blob(&answer).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return Err(broken("the answer it was given is gone")),
+        Err(error) => return Err((line.seq, format!("the answer it was given: {error}"))),
+    };
+    let bundle = Bundle::parse(body).map_err(|_| broken("the answer it was given is no answer"))?;
+    let places =
+        bundle.entries.iter().filter_map(|entry| entry.response.as_ref()?.location.clone());
+    let (mut versions, mut brought) = (Vec::new(), 0);
+    for place in places {
+        let (kind, id, version) =
+            parted(&place).ok_or_else(|| broken("the answer it was given names no place"))?;
+        let found = stands(house, kind, id, version).await;
+        let record = found.map_err(|why| (line.seq, format!("{place} {why}")))?;
+        brought += u64::from(record.receipt == line.submission.as_str());
+        let Record { kind, id, version, digest, owner, .. } = record;
+        versions.push(FiledVersion { kind, id, version, digest, owner });
+    }
+    match filed_digest(&versions) == line.records {
+        true => Ok(brought),
+        false => Err((line.seq, format!("the records of {} are not those it filed", next.chain))),
+    }
+}
+
+/// `Type/id/_history/version`.
+fn parted(place: &str) -> Option<(&str, &str, u64)> {
+    let (record, version) = place.split_once("/_history/")?;
+    let (kind, id) = record.split_once('/')?;
+    Some((kind, id, version.parse().ok()?))
+}
+
+/// One version with its content, which must have its digest.
+async fn stands(house: &impl House, kind: &str, id: &str, version: u64) -> Result<Record, String> {
+    let unreadable = |error: Error| format!("cannot be read: {error}");
+    let found = house.record(kind, id, Some(version)).await.map_err(unreadable)?;
+    let record = found.ok_or("is missing")?;
+    let content = record.content.as_deref().unwrap_or_default();
+    if record.deleted != record.content.is_none() || Digest::of(content) != record.digest {
+        return Err("does not have its content".to_owned());
+    }
+    let asked = [(kind.to_owned(), id.to_owned())];
+    let head = house.heads(&asked).await.map_err(unreadable)?.pop().flatten();
+    match head.is_some_and(|head| head.version >= version) {
+        true => Ok(record),
+        false => Err("is hidden by an older version".to_owned()),
+    }
+}

@@ -1,0 +1,235 @@
+//! Anchor: the newest checkpoint, written down outside the database.
+//!
+//! Comes in   a checkpoint that was committed, and the key that signed it; a file's text.
+//! Goes out   a signed file of a few lines, beside the keys; what of the ledger does not fit it.
+//! Never      stands in the database, and is never ahead of it: it is written after the commit.
+//!
+//! Why: whoever can write to the database can remove the last checkpoints and hash the lines under
+//! them again, and what is left fits together. The anchor says which checkpoint there was. It may
+//! be some checkpoints behind after a crash, as it is only asked whether the anchored one is there.
+//!
+//! What it cannot know: that somebody put an older database and the anchor of that time back
+//! together. The partners who were given later roots can.
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use exchange::Digest;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::house::{Checkpoint, House};
+use crate::limits::ANCHOR_BYTES_MAX;
+use crate::proof::{Broken, LedgerKey, PublicKey, Reason, unreadable};
+
+const TITLE: &str = "handover ledger anchor 1";
+
+const NONE: &str = "there is no anchor: the ledger may have been replaced";
+const FORGED: &str = "the anchor is not signed by a key of this house";
+const FOLLOWS: &str = "a checkpoint behind the anchored one is not signed or does not follow";
+const OTHER: &str = "the checkpoint that was anchored is missing or another one";
+
+/// The newest checkpoint, as it is remembered outside the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The checkpoint's number; 0: the ledger was empty when it was first opened.
+    pub number: u64,
+    /// The last line it covers.
+    pub seq: u64,
+    /// Hash of its statement, which names all checkpoints before it.
+    pub statement: Digest,
+    /// Its Merkle root.
+    pub root: Digest,
+    /// Who signed the anchor.
+    pub key_id: String,
+    /// Ed25519 over the lines above it.
+    pub signature: Vec<u8>,
+}
+
+impl Anchor {
+    /// The anchor of a checkpoint.
+    pub fn of(checkpoint: &Checkpoint, key: &LedgerKey) -> Anchor {
+        let Checkpoint { number, seq, root, .. } = checkpoint;
+        Anchor::signed(*number, *seq, checkpoint.statement_hash(), *root, key)
+    }
+
+    /// The anchor of a ledger without lines.
+    pub fn of_nothing(key: &LedgerKey) -> Anchor {
+        Anchor::signed(0, 0, Digest([0; 32]), Digest([0; 32]), key)
+    }
+
+    fn signed(number: u64, seq: u64, statement: Digest, root: Digest, key: &LedgerKey) -> Anchor {
+        let (key_id, signature) = (key.key_id(), Vec::new());
+        let mut anchor = Anchor { number, seq, statement, root, key_id, signature };
+        anchor.signature = key.sign(anchor.text().as_bytes());
+        anchor
+    }
+
+    /// What is signed: one value a line.
+    fn text(&self) -> String {
+        let Anchor { number, seq, statement, root, key_id, signature: _ } = self;
+        format!("{TITLE}\n{number}\n{seq}\n{statement}\n{root}\n{key_id}\n")
+    }
+
+    fn parse(text: &str) -> Option<Anchor> {
+        let mut lines = text.strip_prefix(TITLE)?.strip_prefix('\n')?.lines();
+        let anchor = Anchor {
+            number: lines.next()?.parse().ok()?,
+            seq: lines.next()?.parse().ok()?,
+            statement: lines.next()?.parse().ok()?,
+            root: lines.next()?.parse().ok()?,
+            key_id: lines.next()?.to_owned(),
+            signature: unhex(lines.next()?)?,
+        };
+        lines.next().is_none().then_some(anchor)
+    }
+
+    /// The anchor in a file; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or none of these keys has signed it.
+    pub fn read(place: &Path, keys: &[PublicKey]) -> Result<Option<Anchor>, Broken> {
+        let text = match fs::metadata(place).and_then(|it| match it.len() <= ANCHOR_BYTES_MAX {
+            true => fs::read_to_string(place),
+            false => Ok(String::new()),
+        }) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) => return Err(broken(1, "the anchor cannot be read")),
+        };
+        let signed = |anchor: &Anchor| {
+            signs(keys, &anchor.key_id, anchor.text().as_bytes(), &anchor.signature)
+        };
+        Anchor::parse(&text).filter(signed).map(Some).ok_or_else(|| broken(1, FORGED))
+    }
+
+    /// Writes the anchor, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, place: &Path) -> io::Result<()> {
+        let half = place.with_extension("anchor.tmp");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&half)?;
+        let signature: String = self.signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        file.write_all(format!("{}{signature}\n", self.text()).as_bytes())?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&half, place)?;
+        match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the anchored checkpoint is still there, as it was.
+    ///
+    /// # Errors
+    /// The first line that it would have proved.
+    pub async fn confirm(&self, house: &impl House) -> Result<(), Broken> {
+        if self.number == 0 {
+            return Ok(());
+        }
+        let found = house.checkpoint_numbered(self.number).await;
+        let found = found.map_err(|error| unreadable(1, &error))?;
+        if found.is_some_and(|found| self.is_of(&found)) {
+            return Ok(());
+        }
+        let all = house.checkpoints().await.map_err(|error| unreadable(1, &error))?;
+        Err(self.gone(self.from(&all)))
+    }
+
+    /// The newest checkpoint behind the anchored one; `None` when that is the newest.
+    ///
+    /// # Errors
+    /// The anchored checkpoint is gone, or one behind it is not signed or does not follow.
+    pub fn newest<'c>(
+        &self,
+        checkpoints: &'c [Checkpoint],
+        keys: &[PublicKey],
+    ) -> Result<Option<&'c Checkpoint>, Broken> {
+        let behind = match checkpoints.iter().position(|one| self.is_of(one)) {
+            Some(place) => &checkpoints[place + 1..],
+            None if self.number == 0 => checkpoints,
+            None => return Err(self.gone(self.from(checkpoints))),
+        };
+        let (mut prev, mut last, mut from) = (self.statement, self.number, self.seq + 1);
+        for one in behind {
+            if one.number != last + 1 || one.prev != prev || !signed(one, keys) {
+                return Err(broken(from, FOLLOWS));
+            }
+            (prev, last, from) = (one.statement_hash(), one.number, one.seq + 1);
+        }
+        Ok(behind.last())
+    }
+
+    /// The first line that the anchored checkpoint proved, as far as what is left tells.
+    fn from(&self, checkpoints: &[Checkpoint]) -> u64 {
+        let before = checkpoints.iter().rev().find(|one| one.number < self.number);
+        before.map_or(1, |one| one.seq + 1)
+    }
+
+    pub(crate) fn is_of(&self, checkpoint: &Checkpoint) -> bool {
+        self.number == checkpoint.number && self.statement == checkpoint.statement_hash()
+    }
+
+    /// The finding that the anchored checkpoint, which proved from this line on, is gone.
+    pub(crate) fn gone(&self, from: u64) -> Broken {
+        broken(from, OTHER)
+    }
+}
+
+fn broken(first_bad_seq: u64, fault: &'static str) -> Broken {
+    Broken { first_bad_seq, reason: Reason::Anchor { fault } }
+}
+
+/// The finding that a ledger has lines, and nothing says whether they are those that were written.
+pub fn no_anchor() -> Broken {
+    broken(1, NONE)
+}
+
+fn signed(checkpoint: &Checkpoint, keys: &[PublicKey]) -> bool {
+    signs(keys, &checkpoint.key_id, &checkpoint.statement(), &checkpoint.signature)
+}
+
+fn signs(keys: &[PublicKey], id: &str, text: &[u8], signature: &[u8]) -> bool {
+    let key = keys.iter().find(|key| key.id == id);
+    key.is_some_and(|key| {
+        UnparsedPublicKey::new(&ED25519, &key.bytes).verify(text, signature).is_ok()
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if !text.is_ascii() || !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    bytes.chunks(2).map(pair).collect()
+}
+
+/// What a ledger is proved against: keys that may have signed, and where its anchor lies.
+#[derive(Debug, Clone, Default)]
+pub struct Grounds {
+    /// Keys that may have signed checkpoints and the anchor.
+    pub keys: Vec<PublicKey>,
+    /// The anchor's file; `None`: this house keeps none (an invented one, a test).
+    pub anchor: Option<PathBuf>,
+}
+
+impl From<Vec<PublicKey>> for Grounds {
+    fn from(keys: Vec<PublicKey>) -> Grounds {
+        Grounds { keys, anchor: None }
+    }
+}
+
+/// A root that a partner keeps: it was given in an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Witness {
+    /// The last line the root covers.
+    pub seq: u64,
+    /// The root.
+    pub root: Digest,
+}
