@@ -232,7 +232,7 @@ fn descend(places: &[String], name: &str) -> Result<Vec<String>, PathError> {
 }
 
 fn is_type(word: &str) -> bool {
-    elements::CHOICE_TYPES.contains(&word)
+    elements::is_choice_type(word)
 }
 
 fn fault(offset: usize, reason: impl Into<String>) -> PathError {

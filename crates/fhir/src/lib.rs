@@ -12,7 +12,7 @@ pub mod limits;
 pub mod ndjson;
 mod outcome;
 mod parameters;
-mod r4;
+pub mod r4;
 mod read;
 mod resource;
 mod versions;

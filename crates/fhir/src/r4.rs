@@ -2,17 +2,20 @@
 //!
 //! Comes in   `r4.txt`, made from HL7's StructureDefinitions of 4.0.1 (CC0) by the test
 //!            `tests/r4_types.rs`, which also proves that the two agree.
-//! Goes out   the shape of an element of a type.
+//! Goes out   the shape of an element of a type; types and elements by name, for whoever writes
+//!            paths.
 //! Never      knows of cardinality, codes or profiles: that is validation, and not of this room.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 const SHAPES: &str = include_str!("r4.txt");
 
 /// A data type, a resource type or a nested element (`Patient.contact`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Type(u16);
+pub struct Type(u16);
 
 /// What an element's value looks like in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +38,21 @@ pub(crate) enum ValueShape {
 
 struct Types {
     by_name: HashMap<&'static str, Type>,
+    /// By position: the name, and where its elements stand.
+    types: Vec<(&'static str, Range<usize>)>,
     elements: Vec<Element>,
     /// Positions in `elements`, plus one, by hash; 0 where nothing stands.
     slots: Vec<u16>,
 }
 
-struct Element {
+/// An element of a type, as JSON has it: a choice is one element for each of its types.
+#[derive(Debug)]
+pub struct Element {
     of: Type,
-    name: &'static str,
+    /// Its name in JSON, such as `valueQuantity`.
+    name: Cow<'static, str>,
+    /// Where the name of its choice ends in that; its length where it is none.
+    stem: usize,
     shape: Shape,
 }
 
@@ -51,15 +61,18 @@ const SLOTS: usize = 1 << 15;
 
 static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let lines = || SHAPES.lines().filter(|line| !line.starts_with('#'));
-    let mut types = Types { by_name: HashMap::new(), elements: Vec::new(), slots: vec![0; SLOTS] };
+    let (by_name, types, elements) = (HashMap::new(), Vec::new(), Vec::new());
+    let mut types = Types { by_name, types, elements, slots: vec![0; SLOTS] };
     for (position, line) in lines().enumerate() {
         let name = line.split(' ').next().unwrap_or_default();
         types.by_name.insert(name, Type(position as u16));
     }
     for (position, line) in lines().enumerate() {
-        for element in line.split(' ').skip(1) {
-            types.add(Type(position as u16), element);
-        }
+        let start = types.elements.len();
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        words.for_each(|element| types.add(Type(position as u16), element));
+        types.types.push((name, start..types.elements.len()));
     }
     types
 });
@@ -79,8 +92,12 @@ impl Types {
             },
         };
         let shape = Shape { repeats: shape.starts_with('*'), value };
-        self.elements.push(Element { of, name, shape });
-        let mut slot = hash(of, name);
+        let (name, stem) = match name.split_once('+') {
+            Some((stem, rest)) => (Cow::Owned([stem, rest].concat()), stem.len()),
+            None => (Cow::Borrowed(name), name.len()),
+        };
+        let mut slot = hash(of, &name);
+        self.elements.push(Element { of, name, stem, shape });
         while self.slots[slot] != 0 {
             slot = (slot + 1) % SLOTS;
         }
@@ -113,14 +130,62 @@ fn hash(of: Type, name: &str) -> usize {
 }
 
 impl Type {
-    /// A resource type or data type of R4.
-    pub(crate) fn named(name: &str) -> Option<Type> {
+    /// A resource type, data type or nested element of R4.
+    pub fn named(name: &str) -> Option<Type> {
         TYPES.by_name.get(name).copied()
+    }
+
+    /// All of them, in the order of their names.
+    pub fn all() -> impl Iterator<Item = Type> {
+        (0..TYPES.types.len()).map(|position| Type(position as u16))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        TYPES.types.get(usize::from(self.0)).map_or("", |(name, _)| name)
+    }
+
+    /// Whether it is a resource type that instances can have.
+    pub fn is_resource(self) -> bool {
+        self.element("implicitRules").is_some()
+            && !matches!(self.name(), "Resource" | "DomainResource")
+    }
+
+    /// Its elements, in the order of their names.
+    pub fn elements(self) -> impl Iterator<Item = &'static Element> {
+        let place = TYPES.types.get(usize::from(self.0)).map(|(_, place)| place.clone());
+        place.and_then(|place| TYPES.elements.get(place)).into_iter().flatten()
     }
 
     /// The shape of one of its elements.
     pub(crate) fn element(self, name: &str) -> Option<Shape> {
         TYPES.find(self, name)
+    }
+}
+
+impl Element {
+    /// Its name in JSON: `valueQuantity`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name in paths: `value`, for a choice.
+    pub fn path_name(&self) -> &str {
+        &self.name[..self.stem]
+    }
+
+    /// The type in the name of a choice: `Quantity`; empty where it is none.
+    pub fn choice(&self) -> &str {
+        &self.name[self.stem..]
+    }
+
+    /// The type of its values; `None` for primitives.
+    pub fn leads_to(&self) -> Option<Type> {
+        match self.shape.value {
+            ValueShape::Object(of) => Some(of),
+            ValueShape::Resource => Type::named("Resource"),
+            ValueShape::String | ValueShape::Number | ValueShape::Boolean => None,
+        }
     }
 }
 
@@ -149,11 +214,28 @@ mod tests {
             let mut words = line.split(' ');
             let of = Type::named(words.next().unwrap()).unwrap();
             for (name, shape) in words.map(|word| word.split_once('=').unwrap()) {
-                assert_eq!(of.element(name).unwrap().repeats, shape.starts_with('*'), "{name}");
+                let name = name.replace('+', "");
+                assert_eq!(of.element(&name).unwrap().repeats, shape.starts_with('*'), "{name}");
             }
             assert_eq!(of.element("noSuchElement"), None);
+            assert_eq!(line.split(' ').count() - 1, of.elements().count());
+            assert_eq!(Type::named(of.name()), Some(of));
         }
         assert!(TYPES.elements.len() * 2 < SLOTS);
         assert!(TYPES.elements.len() < usize::from(u16::MAX));
+    }
+
+    #[test]
+    fn types_and_elements_are_known_by_name() {
+        assert_eq!(Type::all().filter(|of| of.is_resource()).count(), 146);
+        let of = |name| Type::named(name).unwrap();
+        assert!(of("Patient").is_resource() && !of("HumanName").is_resource());
+        let values = of("Observation").elements().filter(|element| element.path_name() == "value");
+        let values: Vec<_> = values.map(|value| (value.name(), value.choice())).collect();
+        assert_eq!(values.len(), 11);
+        assert!(values.contains(&("valueQuantity", "Quantity")));
+        let component = of("Observation.component");
+        let range = component.elements().find(|element| element.name() == "referenceRange");
+        assert_eq!(range.unwrap().leads_to(), Type::named("Observation.referenceRange"));
     }
 }

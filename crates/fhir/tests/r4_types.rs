@@ -11,7 +11,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 const HEAD: &str = "\
-# The shapes of FHIR R4 (4.0.1): a type, then its elements, `*` where they repeat.
+# The shapes of FHIR R4 (4.0.1): a type, then its elements, `*` where they repeat, and `+` where
+# the name of a choice ends and its type begins.
 # Made from HL7's StructureDefinitions (CC0) by tests/r4_types.rs; not written by hand.
 ";
 
@@ -95,7 +96,7 @@ fn shapes(path: &str, name: &str, element: &Value) -> Vec<(String, String)> {
         None => types.map(|of| (name.to_owned(), shape(path, of))).collect(),
         Some(stem) => types
             .map(|of| {
-                (format!("{stem}{}{}", of[..1].to_ascii_uppercase(), &of[1..]), shape(path, of))
+                (format!("{stem}+{}{}", of[..1].to_ascii_uppercase(), &of[1..]), shape(path, of))
             })
             .collect(),
     }
