@@ -130,7 +130,7 @@ pub struct Withhold {
 #[serde(deny_unknown_fields)]
 pub struct CodeCondition {
     /// Element path: child steps and `where(x='y')`, for example `code.coding` or
-    /// `category.coding.where(system='http://…')`.
+    /// `category.coding.where(system='http://…')`; `descendants()` for every code in the resource.
     pub path: String,
     /// `system|code` or `code`.
     #[serde(default)]

@@ -177,13 +177,15 @@ pub fn withheld(disclosure: &Disclosure) -> Vec<Withholding> {
     rules.into_iter().map(row).collect()
 }
 
-/// Gives shaped content its number and its form.
-pub fn bundle(shaped: &Shaped, envelope: &Envelope<'_>) -> Payload {
+/// Writes the transaction: what travels, and deletions of what earlier revisions of the dossier put at
+/// the payer and this one no longer holds: (type, id at the payer).
+pub fn bundle(shaped: &Shaped, gone: &[(String, String)], envelope: &Envelope<'_>) -> Payload {
     let push = PushId::new(envelope.number, &shaped.digest);
     let mut form = Form::new(envelope, push);
     for resource in &shaped.resources {
         form.put(&resource.kind, &resource.id, &resource.source_id, &resource.bytes);
     }
+    gone.iter().for_each(|(kind, id)| form.delete(kind, id));
     let originals = shaped.resources.iter().filter_map(|resource| {
         let original = resource.original_source.as_deref()?;
         Some((format!("{}/{}", resource.kind, resource.id), original))

@@ -62,7 +62,10 @@ pub const VALUE_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of the table of restrictions: about 100,000 rows.
 pub const RESTRICTIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes of a name that people give: rules, partners, value sets, reasons of restrictions.
+/// Characters of the reason of a restriction: it stands in lists, on one line with other words.
+pub const RESTRICTION_REASON_CHARS_MAX: usize = 80;
+
+/// Bytes of a name that people give: rules, partners, value sets.
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// Bytes of the sentence that a withhold rule gives to people.

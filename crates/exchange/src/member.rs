@@ -6,7 +6,9 @@
 //!
 //! The rule: a member id that the Patient or a Coverage gives, *and* the birth date, *and* a family
 //! name must agree with one row. A family shares a member id, so the row is chosen by demographics;
-//! twins are told apart by their given name. Gender is not asked: it is the field most often
+//! twins are told apart by their given name. A Patient has one name here, the official one, and
+//! every id it gives that this plan knows must lead to the same row: a push that names two members
+//! names none. Ids the plan does not know are another plan's, or old cards. Gender is not asked: it is the field most often
 //! recorded differently by two houses, and never the one that tells two people apart who share all
 //! of the above.
 
@@ -23,6 +25,9 @@ pub const MEMBER_COLUMNS: [&str; 5] = ["member_id", "family", "given", "birth_da
 /// `Identifier.type` of a member number: HL7 v2 table 0203, code `MB`.
 const MEMBER_NUMBER: &str = "MB";
 const IDENTIFIER_TYPES: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
+
+/// `HumanName.use` of the name a plan's card bears.
+const OFFICIAL: &str = "official";
 
 /// All members of a plan, found by member id.
 #[derive(Debug, Clone, Default)]
@@ -135,22 +140,20 @@ impl Members {
             return Err(Issue::new(Code::MemberUnknown, detail));
         }
         let person = Person::of(patient);
-        let rows = known.iter().flat_map(|(id, rows)| rows.iter().map(move |row| (*id, row)));
-        let agreeing: Vec<_> = rows.filter(|(_, row)| person.agrees(row)).collect();
-        let named = || agreeing.iter().filter(|(_, row)| person.given.contains(&row.given));
-        let chosen = match &agreeing[..] {
-            [] => {
-                let detail = "birth date and family name are not those of a member with this id";
-                return Err(Issue::new(Code::MemberMismatch, detail));
+        let mut found: Option<(&Phi<String>, &Member)> = None;
+        for (id, rows) in known {
+            let row = person.chosen(rows)?;
+            match found {
+                None => found = Some((id, row)),
+                Some((_, first)) if first == row => {}
+                Some(_) => {
+                    let detail = "the member ids given are those of different members";
+                    return Err(Issue::new(Code::MemberMismatch, detail));
+                }
             }
-            [one] => Some(one),
-            _ => named().next().filter(|_| named().count() == 1),
-        };
-        let Some((member_id, row)) = chosen else {
-            let detail = "several members fit, and the given name does not tell which";
-            return Err(Issue::new(Code::MemberMismatch, detail));
-        };
-        Ok(row.key(member_id))
+        }
+        let unknown = || Issue::new(Code::MemberUnknown, "no member id is left to look for");
+        found.map(|(id, row)| row.key(id)).ok_or_else(unknown)
     }
 
     /// The member a person has named by id. Errors: `MemberUnknown`; `MemberMismatch` where several
@@ -184,7 +187,7 @@ fn bad_line(number: usize, detail: &str) -> Issue {
 
 /// What a Patient says of itself, as compared.
 struct Person {
-    families: BTreeSet<Phi<String>>,
+    family: Option<Phi<String>>,
     given: BTreeSet<Phi<String>>,
     birth_date: Option<Phi<String>>,
 }
@@ -192,18 +195,42 @@ struct Person {
 impl Person {
     fn of(patient: &Resource) -> Person {
         let doc = patient.doc();
-        let names = || each(doc.root(), "name");
-        let texts = |member: &'static str| {
-            let found = names().flat_map(move |name| each(name, member));
-            found.filter_map(|node| node.text()).map(|text| Phi(folded(&text))).collect()
-        };
-        let birth_date = doc.root().get("birthDate").and_then(|node| node.text());
-        let birth_date = birth_date.map(|date| Phi(date.trim().to_owned()));
-        Person { families: texts("family"), given: texts("given"), birth_date }
+        let text = |node: Node<'_, '_>| node.text().map(|text| text.into_owned());
+        let official =
+            |name: &Node<'_, '_>| name.get("use").and_then(text).as_deref() == Some(OFFICIAL);
+        let mut names = each(doc.root(), "name");
+        let first = names.next();
+        let name = first.filter(official).or_else(|| names.find(official)).or(first);
+        let family = name.and_then(|name| name.get("family")).and_then(text);
+        let given = name.into_iter().flat_map(|name| each(name, "given")).filter_map(text);
+        let birth_date = doc.root().get("birthDate").and_then(text);
+        Person {
+            family: family.map(|text| Phi(folded(&text))),
+            given: given.map(|text| Phi(folded(&text))).collect(),
+            birth_date: birth_date.map(|date| Phi(date.trim().to_owned())),
+        }
     }
 
     fn agrees(&self, row: &Member) -> bool {
-        self.birth_date.as_ref() == Some(&row.birth_date) && self.families.contains(&row.family)
+        self.birth_date.as_ref() == Some(&row.birth_date)
+            && self.family.as_ref() == Some(&row.family)
+    }
+
+    /// The row of this person among those who share a member id.
+    fn chosen<'m>(&self, rows: &'m [Member]) -> Result<&'m Member, Issue> {
+        let agreeing: Vec<_> = rows.iter().filter(|row| self.agrees(row)).collect();
+        let mut named = agreeing.iter().filter(|row| self.given.contains(&row.given));
+        match (&agreeing[..], named.next(), named.next()) {
+            ([], ..) => {
+                let detail = "birth date and family name are not those of a member with this id";
+                Err(Issue::new(Code::MemberMismatch, detail))
+            }
+            ([one], ..) | (_, Some(one), None) => Ok(one),
+            _ => {
+                let detail = "several members fit, and the given name does not tell which";
+                Err(Issue::new(Code::MemberMismatch, detail))
+            }
+        }
     }
 }
 

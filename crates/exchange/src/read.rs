@@ -22,6 +22,9 @@ use fhir::{Doc, Kind, Node, ParseError, ReferenceElement, Resource};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+/// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
+const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
+
 /// What is agreed with whoever signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderTerms {
@@ -67,6 +70,12 @@ pub struct IncomingEntry {
     pub action: Action,
     /// The sender's own id of it, for senders that derive their ids.
     pub source_id: Option<String>,
+}
+
+impl IncomingEntry {
+    fn puts(&self) -> bool {
+        matches!(self.action, Action::Put(_))
+    }
 }
 
 /// What an entry asks for.
@@ -148,6 +157,7 @@ pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> 
         list.items().enumerate().filter_map(|(index, node)| reading.entry(index, node)).collect();
     let outside = reading.references(&doc, list, &entries);
     reading.check_patient(list, &entries);
+    reading.check_subjects(list, &entries);
     reading.issues.sort_by_key(|issue| issue.offset);
     reading.issues.truncate(ISSUES_MAX);
     if !reading.issues.is_empty() {
@@ -511,20 +521,63 @@ impl<'r> Reading<'r> {
         outside
     }
 
+    /// What a resource is about is this Bundle's Patient, and nobody else: the member is matched by
+    /// that Patient, and what is filed is found by it.
+    fn check_subjects(&mut self, list: Node<'_, '_>, entries: &[IncomingEntry]) {
+        let patient = entries.iter().find(|entry| entry.kind == "Patient" && entry.puts());
+        let Some(patient) = patient else { return };
+        for (entry, node) in entries.iter().zip(nodes_of(list, entries)) {
+            let resource = place_in(node, &["resource"]);
+            let elements = SUBJECTS.iter().filter_map(|name| resource.get(name));
+            for element in elements.filter(|_| entry.puts()).flat_map(|element| element.each()) {
+                let Some(reference) = element.get("reference") else { continue };
+                let text = reference.text().unwrap_or_default();
+                let whole = match place::type_and_id(&text) {
+                    Some(("Patient", id)) => id == patient.id,
+                    Some(_) => true,
+                    None => !names_a_patient(&text, resource),
+                };
+                if !whole {
+                    let detail = "it is about another Patient than the Bundle's";
+                    self.refuse(Code::EntryInvalid, reference, detail);
+                }
+            }
+        }
+    }
+
     /// One person per push, by whom the member is matched.
     fn check_patient(&mut self, list: Node<'_, '_>, entries: &[IncomingEntry]) {
-        let puts = |wanted: bool| {
-            entries.iter().filter(move |entry| (entry.action != Action::Delete) == wanted)
-        };
+        let puts = |wanted: bool| entries.iter().filter(move |entry| entry.puts() == wanted);
         let patients = puts(true).filter(|entry| entry.kind == "Patient").count();
         let only_takes_back =
             puts(true).all(|entry| entry.kind == "Provenance") && puts(false).next().is_some();
+        for (entry, node) in entries.iter().zip(nodes_of(list, entries)) {
+            let contained = node.get("resource").and_then(|resource| resource.get("contained"));
+            if let Some(contained) = contained.filter(|_| only_takes_back && entry.puts()) {
+                let detail =
+                    "without a Patient, only records are taken back: nothing else is filed";
+                self.refuse(Code::MemberNotNamed, contained, detail);
+            }
+        }
         let unknown = patients == 0 && !self.issues.is_empty();
         if patients != 1 && !only_takes_back && !unknown {
             let detail = format!("the Bundle holds {patients} Patients; exactly one is needed");
             self.refuse(Code::MemberNotNamed, list, detail);
         }
     }
+}
+
+/// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or within the resource.
+fn names_a_patient(text: &str, resource: Node<'_, '_>) -> bool {
+    let text_of = |node: Node<'_, '_>, name: &str| node.get(name)?.text().map(|it| it.into_owned());
+    if let Some(id) = text.strip_prefix('#') {
+        let mut contained = resource.get("contained").into_iter().flat_map(|list| list.each());
+        return contained.any(|one| {
+            let own = text_of(one, "id").as_deref() == Some(id);
+            own && text_of(one, "resourceType").as_deref() == Some("Patient")
+        });
+    }
+    text.split(['/', '?', '#', '|']).any(|step| step == "Patient")
 }
 
 /// System and value in one text that no other two make: only the bar between them is bare.

@@ -10,17 +10,19 @@
 //! ```toml
 //! [[restriction]]
 //! subject = "Encounter/enc-1"     # a resource of the source: Type/id
-//! reason = "self-pay"             # a short word: a-z, 0-9 and `-`
+//! reason = "self-pay"             # for people: one short line
 //! payers = []                     # partners it holds against; empty: all
 //! ```
 //!
 //! A restricted Encounter covers every resource that refers to it, a restricted Patient every
 //! resource that refers to that patient, any other resource itself alone. What refers to a covered
-//! resource loses the reference, because its target is withheld.
+//! resource loses the reference, because its target is withheld. What names no encounter of its own
+//! is covered by the restricted Encounter that refers to it (its diagnoses, its reasons): *shape*
+//! asks for that with [`Restrictions::takes_along`].
 
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
-use crate::limits::{NAME_BYTES_MAX, RESTRICTIONS_BYTES_MAX};
+use crate::limits::{RESTRICTION_REASON_CHARS_MAX, RESTRICTIONS_BYTES_MAX};
 use crate::path::{is_resource_type, resource_types};
 use crate::tomlfile::{self, did_you_mean};
 use fhir::{Node, Resource, is_id};
@@ -39,7 +41,7 @@ pub struct Restrictions {
 pub struct Restriction {
     /// `Type/id` in the source.
     pub subject: String,
-    /// Why, as a word: `self-pay`, `patient-wish`, `consent`, `part-2-programme`, …
+    /// Why, for people, in one short line: `self-pay`, `patient's wish`, `consent`, …
     pub reason: String,
     /// Partners it holds against; empty: all.
     #[serde(default)]
@@ -110,17 +112,53 @@ impl Restrictions {
         referred.or_else(|| self.unclear(resource, payer))
     }
 
+    /// Whether any Encounter is kept from this payer: then *collect* reads the patient's restricted
+    /// encounters as well.
+    pub fn any_encounter(&self, payer: &PartnerId) -> bool {
+        self.first_encounter(payer).is_some()
+    }
+
+    /// Whether a resource is itself a subject of the table, for this payer. `reference` is
+    /// `Type/id`.
+    pub fn names(&self, reference: &str, payer: &PartnerId) -> bool {
+        self.of(reference, payer).is_some()
+    }
+
+    /// What a restricted Encounter takes along by its own references, as `Type/id` with the row:
+    /// its diagnoses, reasons and requests; not who took part, where, or what it is part of.
+    pub fn takes_along(
+        &self,
+        encounter: &Resource,
+        payer: &PartnerId,
+    ) -> Vec<(String, &Restriction)> {
+        if encounter.kind() != "Encounter" {
+            return Vec::new();
+        }
+        let Some(row) = self.of(&encounter.local_reference(), payer) else { return Vec::new() };
+        let references = encounter.references().iter();
+        let targets = references.filter_map(|found| tail(&encounter.reference_text(found)));
+        let is_content = |target: &String| {
+            target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
+        };
+        targets.filter(is_content).map(|target| (target, row)).collect()
+    }
+
     fn of(&self, subject: &str, payer: &PartnerId) -> Option<&Restriction> {
         self.by_subject.get(subject)?.iter().find(|row| row.holds_against(payer))
     }
 
     /// A resource whose encounter is named in a way that cannot be followed (by identifier, by a
-    /// search) might belong to any restricted encounter, so it is covered by the first of them.
+    /// search, by a contained Encounter, which has no identity) might belong to any restricted
+    /// encounter, so it is covered by the first of them.
     fn unclear(&self, resource: &Resource, payer: &PartnerId) -> Option<&Restriction> {
         let doc = resource.doc();
-        if !encounters(doc.root()).into_iter().any(is_unclear) {
-            return None;
-        }
+        let mut contained = doc.root().get("contained").into_iter().flat_map(|list| list.each());
+        let is_unclear = contained.any(|inner| is_a("Encounter", inner))
+            || doc.root().descendants().flat_map(encounters).any(is_unclear);
+        is_unclear.then(|| self.first_encounter(payer)).flatten()
+    }
+
+    fn first_encounter(&self, payer: &PartnerId) -> Option<&Restriction> {
         let rows = self.by_subject.values().flatten();
         rows.filter(|row| row.subject.starts_with("Encounter/") && row.holds_against(payer))
             .min_by(|a, b| a.subject.cmp(&b.subject))
@@ -143,10 +181,12 @@ fn check(row: &Restriction, partners: &[PartnerId]) -> Result<(), (&'static str,
     if !is_id(id) {
         return Err(("subject", "`subject` is written Type/id, for example Encounter/123".into()));
     }
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if !(1..=NAME_BYTES_MAX).contains(&row.reason.len()) || !row.reason.bytes().all(word) {
+    if row.reason.trim().is_empty()
+        || row.reason.chars().count() > RESTRICTION_REASON_CHARS_MAX
+        || row.reason.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    {
         let detail = format!(
-            "`reason` is a word of 1 to {NAME_BYTES_MAX} of the characters a-z, 0-9 and `-`"
+            "`reason` is one line of 1 to {RESTRICTION_REASON_CHARS_MAX} characters, for people"
         );
         return Err(("reason", detail));
     }
@@ -173,25 +213,65 @@ fn tail(reference: &str) -> Option<String> {
     }
 }
 
-/// The elements by which R4 resources name their encounter.
-fn encounters<'d, 'a>(root: Node<'d, 'a>) -> Vec<Node<'d, 'a>> {
-    let mut found: Vec<_> =
-        root.get("encounter").into_iter().flat_map(|node| node.each()).collect();
-    for context in root.get("context").into_iter().flat_map(|node| node.each()) {
-        match context.get("encounter") {
-            Some(node) => found.extend(node.each()),
-            None if context.get("identifier").is_some() || context.get("reference").is_some() => {
-                found.push(context);
-            }
-            None => {}
-        }
+/// What an Encounter refers to without its being content of the visit: people, places, and the
+/// visit or the payer around it.
+const NOT_TAKEN_ALONG: [&str; 9] = [
+    "Coverage",
+    "Encounter",
+    "HealthcareService",
+    "Location",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "RelatedPerson",
+];
+
+/// Whether a resource says to which encounter it belongs.
+pub(crate) fn has_encounter(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    let has = doc.root().descendants().flat_map(encounters).next().is_some();
+    has || resource.references().iter().any(|reference| {
+        let target = tail(&resource.reference_text(reference));
+        target.is_some_and(|target| target.starts_with("Encounter/"))
+    })
+}
+
+/// The standard extension for types whose definition knows no encounter.
+const ASSOCIATED: &str = "encounter-associatedEncounter";
+
+/// The references of one object by which R4 resources name their encounter.
+fn encounters<'d, 'a>(object: Node<'d, 'a>) -> Vec<Node<'d, 'a>> {
+    let each = |name: &str| object.get(name).into_iter().flat_map(|node| node.each());
+    let mut found: Vec<_> = each("encounter").collect();
+    if is_a("Encounter", object) {
+        found.extend(each("partOf"));
+    }
+    // A Reference in doses, an element of its own in documents.
+    let dose = is_a("MedicationAdministration", object) || is_a("MedicationDispense", object);
+    let is_reference = |node: &Node<'_, '_>| {
+        dose || node.get("identifier").is_some() || node.get("reference").is_some()
+    };
+    found.extend(each("context").filter(is_reference));
+    let url = object.get("url").and_then(|url| url.text());
+    if url.is_some_and(|url| url.ends_with(ASSOCIATED)) {
+        found.extend(each("valueReference"));
+    }
+    // Whatever the element: a reference that says so itself, and nothing that can be followed.
+    let says = object.get("type").and_then(|kind| kind.text());
+    if says.as_deref() == Some("Encounter") && object.get("reference").is_none() {
+        found.push(object);
     }
     found
 }
 
+fn is_a(kind: &str, resource: Node<'_, '_>) -> bool {
+    resource.get("resourceType").and_then(|found| found.text()).as_deref() == Some(kind)
+}
+
 fn is_unclear(element: Node<'_, '_>) -> bool {
     match element.get("reference").and_then(|node| node.text()) {
-        Some(text) => !text.starts_with('#') && (text.contains('?') || tail(&text).is_none()),
+        Some(text) => text.starts_with('#') || text.contains('?') || tail(&text).is_none(),
         None => true,
     }
 }

@@ -11,7 +11,8 @@
 //! restrictions are read before permits.
 //!
 //! A resource is judged by what it is and what the agreement says, never by what else is in this
-//! push: so a reference to it is kept in every push to this payer, or cut in every one.
+//! push: so a reference to it is kept in every push to this payer, or cut in every one. One thing
+//! is asked of the chart: whether a restricted encounter refers to a resource that names none.
 //!
 //! Where something was cut from a resource its narrative is cut too: `text` is prose made of the
 //! same content, and may say what was cut. Prose that is the content itself (a note's attachment,
@@ -19,6 +20,7 @@
 
 mod cuts;
 mod labels;
+mod loose;
 mod target;
 
 #[cfg(test)]
@@ -33,13 +35,13 @@ use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::push::Purpose;
-use crate::restriction::Restrictions;
+use crate::restriction::{Restriction, Restrictions, has_encounter};
 use fhir::{Node, Resource};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 13] = [
+pub const BUILT_IN: [(&str, &str); 15] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
@@ -51,6 +53,8 @@ pub const BUILT_IN: [(&str, &str); 13] = [
     (UNRESOLVED, "the source does not hold it"),
     (NOT_COLLECTED, "it was not read from the source"),
     (REFERENCE_UNREADABLE, "the reference does not say which resource it means"),
+    (LOGICAL_REFERENCE, "a reference by identifier or in words may name what is withheld"),
+    (FOREIGN_ATTACHMENT, "the attachment's address leads elsewhere, and may open more"),
     (NARRATIVE, "the narrative may tell what was cut from the resource"),
     (ORPHANED, "only what was cut referred to it"),
 ];
@@ -66,6 +70,8 @@ pub(crate) const NOT_REFERRED: &str = "not-referred-to";
 pub(crate) const UNRESOLVED: &str = "unresolved-in-source";
 pub(crate) const NOT_COLLECTED: &str = "not-collected";
 pub(crate) const REFERENCE_UNREADABLE: &str = "reference-unreadable";
+pub(crate) const LOGICAL_REFERENCE: &str = "logical-reference";
+pub(crate) const FOREIGN_ATTACHMENT: &str = "foreign-attachment";
 pub(crate) const NARRATIVE: &str = "narrative-of-cut";
 pub(crate) const ORPHANED: &str = "contained-of-cut";
 
@@ -114,6 +120,10 @@ pub struct Collected {
     pub followed: Vec<Resource>,
     /// `Type/id` of what was referred to and is not in the source.
     pub missing: BTreeSet<String>,
+    /// The patient's encounters that a restriction keeps from a payer of this trigger, when they
+    /// are not among the others: nothing of them is decided on, but what only they refer to is
+    /// theirs.
+    pub restricted: Vec<Resource>,
 }
 
 /// Why a resource stays.
@@ -126,6 +136,11 @@ pub struct Withheld {
 }
 
 impl Withheld {
+    fn restricted(row: &Restriction) -> Withheld {
+        let reason = format!("a restriction of the house covers it: {}", row.reason);
+        Withheld { rule: PATIENT_RESTRICTION.into(), reason }
+    }
+
     fn by(rule: &str) -> Withheld {
         let sentence = BUILT_IN.iter().find(|(known, _)| *known == rule).map(|(_, text)| *text);
         Withheld { rule: rule.into(), reason: sentence.unwrap_or_default().into() }
@@ -163,8 +178,7 @@ impl Audience<'_> {
 /// The order of the questions is the order of their force.
 pub fn judge(resource: &Resource, audience: &Audience<'_>) -> Result<String, Withheld> {
     if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
-        let reason = format!("a restriction of the house covers it: {}", row.reason);
-        return Err(Withheld { rule: PATIENT_RESTRICTION.into(), reason });
+        return Err(Withheld::restricted(row));
     }
     let doc = resource.doc();
     // Escapes in names would hide elements from rules; FHIR's names never need any.
@@ -276,10 +290,14 @@ struct Chart<'c> {
 
 impl Chart<'_> {
     fn read<'c>(collected: &'c Collected, audience: &Audience<'_>) -> Chart<'c> {
+        let taken_along = taken_along(collected, audience);
         let mut judged: BTreeMap<String, (Resource, Result<String, Withheld>)> = BTreeMap::new();
         for resource in collected.found.iter().chain(&collected.followed) {
-            let verdict = judge(resource, audience);
             let reference = resource.local_reference();
+            let verdict = match taken_along.get(&reference) {
+                Some(row) if !has_encounter(resource) => Err(Withheld::restricted(row)),
+                _ => judge(resource, audience),
+            };
             // Twice the same with other content: what withholds wins, else the later by its bytes.
             let rank = |(resource, verdict): &(Resource, Result<String, Withheld>)| {
                 (verdict.is_err(), last_updated(resource), resource.bytes().clone())
@@ -306,6 +324,20 @@ impl Chart<'_> {
             }
         }
     }
+}
+
+/// What the restricted encounters refer to, by reference.
+fn taken_along<'r>(
+    collected: &Collected,
+    audience: &Audience<'r>,
+) -> BTreeMap<String, &'r Restriction> {
+    let all = collected.found.iter().chain(&collected.followed).chain(&collected.restricted);
+    let mut rows: Vec<_> = all
+        .flat_map(|resource| audience.restrictions.takes_along(resource, audience.payer()))
+        .collect();
+    // Of two restrictions the one with the first reason, whatever the order of the chart.
+    rows.sort_by(|a, b| (&b.0, &b.1.reason).cmp(&(&a.0, &a.1.reason)));
+    rows.into_iter().collect()
 }
 
 fn last_updated(resource: &Resource) -> String {

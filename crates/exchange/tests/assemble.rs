@@ -83,7 +83,7 @@ fn chart() -> Vec<Decision> {
 #[test]
 fn the_same_chart_gives_the_same_bytes_in_whatever_order_it_was_read() {
     let first = shaped(chart());
-    let payload = bundle(&first, &envelope(1));
+    let payload = bundle(&first, &[], &envelope(1));
     for turn in 0..5 {
         let mut decisions = chart();
         decisions.rotate_left(turn);
@@ -92,7 +92,7 @@ fn the_same_chart_gives_the_same_bytes_in_whatever_order_it_was_read() {
         }
         let again = shaped(decisions);
         assert_eq!(again.digest, first.digest);
-        assert_eq!(bundle(&again, &envelope(1)), payload);
+        assert_eq!(bundle(&again, &[], &envelope(1)), payload);
     }
     let kinds: Vec<_> = payload.contents.iter().map(|content| content.kind.as_str()).collect();
     assert_eq!(kinds, ["Patient", "DocumentReference", "Encounter", "Observation", "Provenance"]);
@@ -110,7 +110,10 @@ fn the_digest_knows_of_content_only() {
     assert_eq!(first, later, "a new version of the same content is the same content");
     assert_ne!(first, other);
     let shaped = shaped(chart());
-    assert_eq!(bundle(&shaped, &envelope(1)).digest, bundle(&shaped, &envelope(2)).digest);
+    assert_eq!(
+        bundle(&shaped, &[], &envelope(1)).digest,
+        bundle(&shaped, &[], &envelope(2)).digest
+    );
 }
 
 #[test]
@@ -233,7 +236,7 @@ fn references_into_the_source_are_rewritten_and_no_others() {
 
 #[test]
 fn the_payload_counts_what_stays_and_keeps_the_lab_digits() {
-    let payload = bundle(&shaped(chart()), &envelope(3));
+    let payload = bundle(&shaped(chart()), &[], &envelope(3));
     let text = std::str::from_utf8(&payload.bytes).unwrap();
     assert!(text.contains(r#"{"value":1.00,"unit":"mg"}"#));
     assert_eq!(payload.withheld.len(), 1);
@@ -242,7 +245,7 @@ fn the_payload_counts_what_stays_and_keeps_the_lab_digits() {
 
 #[test]
 fn a_bundle_is_a_transaction_of_puts_with_its_provenance_last() {
-    let payload = bundle(&shaped(chart()), &envelope(3));
+    let payload = bundle(&shaped(chart()), &[], &envelope(3));
     let bundle = Bundle::parse(payload.bytes.clone()).unwrap();
     let key = (Some(push_system(NAMESPACE)), payload.push.to_string());
     assert_eq!(bundle.identifier, Some(key));
@@ -309,7 +312,7 @@ fn what_cannot_be_assembled_is_refused_and_never_sent_whole() {
 
 #[test]
 fn a_stored_payload_gives_back_its_contents() {
-    let payload = bundle(&shaped(chart()), &envelope(3));
+    let payload = bundle(&shaped(chart()), &[], &envelope(3));
     assert_eq!(contents(payload.bytes.clone(), NAMESPACE).unwrap(), payload.contents);
     let issue = contents(payload.bytes.slice(..99), NAMESPACE).unwrap_err();
     assert_eq!(issue.code, Code::InternalError);

@@ -121,6 +121,54 @@ fn members_of_one_family_have_digests_of_their_own_that_only_the_house_can_make(
 }
 
 #[test]
+fn a_patient_of_several_names_or_ids_is_one_member_or_none() {
+    let file = "member_id,family,given,birth_date,gender\n\
+        W100,Example,Ada,1980-02-03,female\nW101,Example,Ada,1980-02-03,female\n\
+        W500,Sample,Gus,1980-02-03,male\n";
+    let members = Members::read(file).unwrap();
+    let name = |with: &str, family: &str| format!(r#"{{"use":"{with}","family":"{family}"}}"#);
+    let bare = |family: &str| format!(r#"{{"family":"{family}"}}"#);
+    let (official, old) = (name("official", "Example"), name("old", "Sample"));
+    let table = [
+        (
+            "another's name besides the official one",
+            &["W500"][..],
+            vec![official.clone(), old.clone()],
+            None,
+        ),
+        ("the official one first", &["W100"], vec![official.clone(), old.clone()], Some("W100")),
+        ("the official one behind", &["W100"], vec![old.clone(), official.clone()], Some("W100")),
+        ("the first of several", &["W100"], vec![bare("Example"), bare("Sample")], Some("W100")),
+        ("not the second of several", &["W500"], vec![bare("Example"), bare("Sample")], None),
+        ("the ids of two members", &["W100", "W500"], vec![official.clone(), old.clone()], None),
+        ("the ids of two members, by one name", &["W500", "W100"], vec![official.clone()], None),
+        ("two cards of one person", &["W101", "W100"], vec![official.clone()], Some("W100")),
+        ("a card of another plan", &["X777", "W100"], vec![official.clone()], Some("W100")),
+        ("no name", &["W100"], vec![], None),
+    ];
+    for (case, ids, names, wanted) in table {
+        let identifier =
+            |id: &&str| format!(r#"{{"type":{{"coding":[{{"code":"MB"}}]}},"value":"{id}"}}"#);
+        let on_patient: Vec<_> = ids.iter().take(1).map(identifier).collect();
+        let list = |of: &str, name: &str| match of {
+            "" => String::new(),
+            of => format!(r#","{name}":[{of}]"#),
+        };
+        let patient = resource(&format!(
+            r#"{{"resourceType":"Patient","id":"p"{}{},"birthDate":"1980-02-03"}}"#,
+            list(&on_patient.join(","), "identifier"),
+            list(&names.join(","), "name"),
+        ));
+        let coverages: Vec<_> =
+            ids.iter().skip(1).map(|id| coverage(&format!(r#","subscriberId":"{id}""#))).collect();
+        let found = members.match_member(&patient, &coverages);
+        let found = found.map(|key| key.member_id.0).map_err(|issue| issue.code);
+        let wanted = wanted.map(str::to_owned).ok_or(Code::MemberMismatch);
+        assert_eq!(found, wanted, "{case}");
+    }
+}
+
+#[test]
 fn a_person_may_name_a_member_by_an_id_that_only_one_has() {
     let members = Members::read(FILE).unwrap();
     let table = [

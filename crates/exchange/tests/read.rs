@@ -476,6 +476,86 @@ fn what_is_not_in_the_bundle_is_for_the_caller_to_find() {
     assert_eq!(issues[0].offset, Some(text.find(r#""Encounter/e/_h"#).unwrap() as u64));
 }
 
+#[test]
+fn what_a_bundle_is_about_is_its_own_patient() {
+    let about = |element: &str, rest: &str| {
+        spoilt(r#""subject":{"reference":"Patient/p"}"#, &format!("{element}{rest}"))
+    };
+    let contained = r##","contained":[{"resourceType":"Patient","id":"x"}]"##;
+    let device = r##","contained":[{"resourceType":"Device","id":"x"}]"##;
+    let table = [
+        ("another", r#""subject":{"reference":"Patient/q"}"#, "", Some("subject")),
+        (
+            "another's version",
+            r#""subject":{"reference":"Patient/q/_history/1"}"#,
+            "",
+            Some("subject"),
+        ),
+        (
+            "one elsewhere",
+            r#""subject":{"reference":"https://other.example/fhir/Patient/p"}"#,
+            "",
+            Some("subject"),
+        ),
+        ("one within", r##""subject":{"reference":"#x"}"##, contained, Some("subject")),
+        ("its own", r#""subject":{"reference":"Patient/p"}"#, contained, None),
+        ("its own version", r#""subject":{"reference":"Patient/p/_history/1"}"#, "", None),
+        ("a device within", r##""subject":{"reference":"#x"}"##, device, None),
+        ("a group elsewhere", r#""subject":{"reference":"https://x.example/Group/g"}"#, "", None),
+        ("another beside it", r#""focus":[{"reference":"Patient/q"}]"#, "", None),
+    ];
+    for (case, element, rest, place) in table {
+        let found = try_read(&about(element, rest), &stranger());
+        match place {
+            None => drop(found.unwrap_or_else(|issues| panic!("{case}: {issues:?}"))),
+            Some(name) => {
+                let issues = found.map(|_| ()).unwrap_err();
+                let place = format!("Bundle.entry[1].resource.{name}.reference");
+                assert_eq!(issues[0].code, Code::EntryInvalid, "{case}");
+                assert_eq!(issues[0].expression, Some(place), "{case}");
+            }
+        }
+    }
+    let kinds = [
+        ("AllergyIntolerance", "patient", false),
+        ("Coverage", "beneficiary", false),
+        ("Account", "subject", true),
+        ("Task", "for", false),
+    ];
+    for (kind, element, list) in kinds {
+        let reference = |id: &str| match list {
+            true => format!(r#"[{{"reference":"Patient/{id}"}}]"#),
+            false => format!(r#"{{"reference":"Patient/{id}"}}"#),
+        };
+        let entry = |id: &str| {
+            let reference = reference(id);
+            format!(
+                r#"{{"resource":{{"resourceType":"{kind}","id":"o","{element}":{reference}}},"request":{{"method":"PUT","url":"{kind}/o"}}}}"#
+            )
+        };
+        let read =
+            |id: &str| try_read(&transaction(&format!("{PATIENT},{}", entry(id))), &stranger());
+        assert!(read("p").is_ok(), "{kind}");
+        assert_eq!(read("q").unwrap_err()[0].code, Code::EntryInvalid, "{kind}");
+    }
+}
+
+#[test]
+fn a_bundle_without_a_patient_files_nothing_but_why() {
+    let delete = r#"{"request":{"method":"DELETE","url":"Condition/c"}}"#;
+    let provenance = |rest: &str| {
+        format!(
+            r#"{{"resource":{{"resourceType":"Provenance","id":"v","target":[{{"reference":"Condition/c"}}]{rest}}},"request":{{"method":"PUT","url":"Provenance/v"}}}}"#
+        )
+    };
+    let read =
+        |rest: &str| try_read(&transaction(&format!("{delete},{}", provenance(rest))), &stranger());
+    assert!(read("").is_ok());
+    let issues = read(r#","contained":[{"resourceType":"Observation","id":"x"}]"#).unwrap_err();
+    assert_eq!(issues[0].code, Code::MemberNotNamed);
+    assert_eq!(issues[0].expression.as_deref(), Some("Bundle.entry[1].resource.contained"));
+}
+
 /// Callers let a Provenance speak of what is gone; that must not cover for anybody else.
 #[test]
 fn a_provenance_never_stands_in_front_of_another_reference() {
@@ -525,7 +605,7 @@ fn pushed() -> exchange::assemble::Payload {
         cuts: Vec::new(),
     };
     let disclosure = Disclosure { decisions: chart.iter().map(decision).collect() };
-    bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &envelope(6))
+    bundle(&edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(), &[], &envelope(6))
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         Err(error) => return misread(&without_values(error)),
     };
     start_logging();
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", words_of_panic(panic))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -85,6 +86,14 @@ fn without_values(mut error: clap::Error) -> clap::Error {
         }
     }
     error
+}
+
+/// Where the program failed, and never with which words: they may quote a chart.
+fn words_of_panic(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    match panic.location() {
+        Some(at) => format!("a part of the program failed at {}:{}", at.file(), at.line()),
+        None => "a part of the program failed".to_owned(),
+    }
 }
 
 /// What the command line could not make sense of. Asking for help is no failure.
@@ -331,8 +340,9 @@ impl From<RoleWord> for Role {
 mod tests {
     //! Goal: what the command line complains of helps, and repeats nothing that was typed.
 
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use std::sync::{Mutex, PoisonError};
 
     #[test]
     fn a_complaint_names_options_and_never_what_was_typed() {
@@ -350,5 +360,19 @@ mod tests {
             assert!(words.contains(told), "{case}: {words}");
             assert!(!words.contains("12345"), "{case}: {words}");
         }
+    }
+
+    #[test]
+    fn a_panic_tells_its_place_and_not_its_words() {
+        static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let said = || SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| said().push(words_of_panic(panic))));
+        let words = "planted ".to_owned();
+        let failed = std::panic::catch_unwind(|| panic!("{words} in a chart"));
+        std::panic::set_hook(before);
+        assert!(failed.is_err());
+        let told = said().join("\n");
+        assert!(told.contains("command.rs:") && !told.contains("planted"), "{told}");
     }
 }

@@ -69,3 +69,10 @@ pub const LIST_ROWS_MAX: u32 = 100_000;
 /// Ports the demo's houses are given: below those that outgoing connections take by themselves, so
 /// that a port that was free stays free until its house has it.
 pub const DEMO_PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// Characters of a value shown in a line: what a partner wrote must not fill the screen. `--json` has
+/// all of it.
+pub const CELL_MAX: usize = 200;
+
+/// Characters of a sentence shown, for the same reason.
+pub const SENTENCE_MAX: usize = 2_000;

@@ -4,6 +4,7 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
@@ -15,12 +16,6 @@ use std::fmt::Write as _;
 
 /// Columns a sentence is broken at.
 const WIDTH: usize = 88;
-
-/// Characters of a value shown in a line; `--json` has all of it.
-const CELL_MAX: usize = 200;
-
-/// Characters of a sentence.
-const SENTENCE_MAX: usize = 2_000;
 
 /// Exit code: done.
 pub const DONE: u8 = 0;

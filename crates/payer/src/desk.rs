@@ -13,7 +13,7 @@ use fhir::Bundle;
 use repository::{lookup, store_issue};
 use std::sync::Arc;
 use store::proof::PublicKey;
-use store::{Commit, Expect, House, StoredWork, Unit, WorkKind};
+use store::{Commit, House, StoredWork, WorkKind};
 
 /// The desk of a receiving house.
 pub struct Desk {
@@ -93,20 +93,11 @@ impl Desk {
 
     /// A person decides that a held submission is not filed.
     async fn refuse(&self, id: &str, who: Who) -> Result<Reply, Issue> {
-        let (stored, mut submission) = self.held(id).await?;
+        let (stored, submission) = self.held(id).await?;
         let at = self.road.clock.now();
         let issues = submission.issues.clone();
         let events = [Event::Released { who }, Event::NotFiled { issues }];
-        let mut unit = Unit { at, ..Unit::default() };
-        unit.expects.push(Expect::WorkRevision {
-            id: stored.work.id.clone(),
-            revision: Some(stored.revision),
-        });
-        for event in events {
-            submission.apply(at, &event);
-            unit.lines.push((submission.chain(), event));
-        }
-        unit.works.push(road::row(&submission));
+        let unit = road::gone_on(at, &stored, submission, events);
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => self.standing(&stored.work.id).await,
             _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
@@ -166,6 +157,14 @@ fn resources(body: bytes::Bytes) -> Vec<String> {
     resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect()
 }
 
+/// While a person here has the work, their words come first; the cause stands beside them.
+fn issues(submission: &Submission) -> Vec<Issue> {
+    let detail = "find the member, then release the submission; or withdraw it";
+    let held = submission.state == SubmissionState::Held;
+    let first = held.then(|| Issue::new(Code::MemberHeld, detail));
+    first.into_iter().chain(submission.issues.iter().cloned()).collect()
+}
+
 fn row(stored: &StoredWork, submission: &Submission) -> Row {
     Row {
         id: submission.id.to_string(),
@@ -179,7 +178,7 @@ fn row(stored: &StoredWork, submission: &Submission) -> Row {
         next_at: submission.due(),
         resources: submission.entries,
         withheld: Vec::new(),
-        issues: submission.issues.iter().map(IssueWords::from).collect(),
+        issues: issues(submission).iter().map(IssueWords::from).collect(),
         withdrawn_by: None,
         withdraws: None,
         changed: stored.changed,

@@ -5,7 +5,7 @@
 //! Never      a rule about members or records: a door translates.
 
 use crate::limits::POLL_SECONDS;
-use crate::road::Road;
+use crate::road::{Road, outward};
 use bytes::Bytes;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
@@ -84,7 +84,7 @@ impl Doors {
             return Err(unknown());
         }
         let mut lines = match (&submission.state, submission.answer) {
-            (SubmissionState::Refused, _) => Issue::outcome(&submission.issues),
+            (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
                 kept.ok_or_else(unknown)?.to_vec()

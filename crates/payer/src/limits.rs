@@ -9,8 +9,9 @@ pub const STALE_ROUNDS_MAX: u32 = 16;
 /// How long a repeat waits for the first with the same key, before it is told to come again.
 pub const KEY_WAIT: Duration = Duration::from_secs(10);
 
-/// Seconds a poller of a held submission is asked to wait: a person has the work.
-pub const POLL_SECONDS: u32 = 15;
+/// Seconds a poller of a held submission is asked to wait: a person has the work, and whoever waits
+/// at the other end sees within moments that it is done. A poll reads one row.
+pub const POLL_SECONDS: u32 = 5;
 
 /// Rows a list shows when no number is asked for.
 pub const LIST_ROWS: u32 = 50;

@@ -24,7 +24,8 @@ use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, Standing, plan_transaction, store_issue};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{
-    AnyHouse, Commit, Expect, FirstAnswer, House, Record, StoredWork, Unit, Work, WorkKind,
+    AnyHouse, Commit, Expect, FirstAnswer, House, Record, RecordQuery, StoredWork, Unit, Work,
+    WorkKind,
 };
 use wire::{Answer, Caller, Clock};
 
@@ -153,7 +154,7 @@ impl Road {
         let mut unit = self.unit(self.clock.now(), arrival, events);
         unit.blobs.clear();
         self.house.commit(unit).await.map_err(store_issues)?;
-        Err(issues)
+        Err(outward(issues))
     }
 
     /// *File* and *acknowledge*: what arrived, what was filed and the answer are one unit.
@@ -224,7 +225,42 @@ impl Road {
         let standing = Standing { heads: &heads, marks: &marks };
         let mut plan = plan_transaction(items.collect(), &filing, standing)?;
         plan.expects.extend(relied_on);
+        self.check_left(arrival, &plan).await?;
         Ok(plan)
+    }
+
+    /// A Patient goes with all that refers to it: what is left of this sender's records must not be
+    /// about somebody who is gone. A Provenance may speak of what is gone.
+    async fn check_left(&self, arrival: &Arrival<'_>, plan: &Plan) -> Result<(), Vec<Issue>> {
+        let name = &arrival.sender.public.name;
+        let gone = plan.outcomes.iter().enumerate();
+        let gone = gone.filter(|(_, one)| one.kind == "Patient" && one.change == Change::Deleted);
+        let mut issues = Vec::new();
+        for (entry, patient) in gone {
+            for kind in
+                repository::known().filter(|kind| !matches!(*kind, "Patient" | "Provenance"))
+            {
+                let about = RecordQuery {
+                    kind: kind.to_owned(),
+                    patients: vec![patient.id.clone()],
+                    owner: Some(name.clone()),
+                    ..RecordQuery::default()
+                };
+                let written = plan.records.iter().filter(|one| one.kind == kind);
+                let ids: Vec<_> = written.map(|one| one.id.clone()).collect();
+                let mut left = self.house.count(about.clone()).await.map_err(store_issues)?;
+                if left > 0 && !ids.is_empty() {
+                    let with = RecordQuery { ids, ..about };
+                    left -= self.house.count(with).await.map_err(store_issues)?.min(left);
+                }
+                if left > 0 {
+                    let detail = format!("filed records of type {kind} refer to this Patient");
+                    let issue = Issue::new(Code::ReferenceUnresolved, detail);
+                    issues.push(issue.at(format!("Bundle.entry[{entry}].request.url")));
+                }
+            }
+        }
+        if issues.is_empty() { Ok(()) } else { Err(issues) }
     }
 
     /// References out of the Bundle must lead to records of the same sender; that they still do
@@ -264,7 +300,7 @@ impl Road {
     pub async fn release(
         &self,
         stored: &StoredWork,
-        mut submission: Submission,
+        submission: Submission,
         who: exchange::Who,
         member: Option<&str>,
     ) -> Result<(), Vec<Issue>> {
@@ -291,16 +327,7 @@ impl Road {
             events.extend(member.iter().map(|member| self.matched(member)));
             events.push(filed(&plan));
             events.push(answered_event(&answer));
-            let mut unit = Unit { at, ..Unit::default() };
-            unit.expects.push(Expect::WorkRevision {
-                id: stored.work.id.clone(),
-                revision: Some(stored.revision),
-            });
-            for event in events {
-                submission.apply(at, &event);
-                unit.lines.push((submission.chain(), event));
-            }
-            unit.works.push(row(&submission));
+            let mut unit = gone_on(at, stored, submission.clone(), events);
             self.write(&mut unit, plan, &answer);
             match self.house.commit(unit).await.map_err(store_issues)? {
                 Commit::Done { .. } => {
@@ -462,6 +489,19 @@ fn conflict() -> Issue {
     Issue::new(Code::KeyConflict, detail).at("Bundle.identifier")
 }
 
+/// What the sender is told: of a member who is not found it does not learn which of id and
+/// demographics is wrong, or it could try which ids are given out. The ledger's line says it.
+pub(crate) fn outward(issues: Vec<Issue>) -> Vec<Issue> {
+    let told = |issue: Issue| match issue.code {
+        Code::MemberUnknown | Code::MemberMismatch => {
+            let detail = "no member has this id, birth date and family name together";
+            Issue::new(Code::MemberUnknown, detail)
+        }
+        _ => issue,
+    };
+    issues.into_iter().map(told).collect()
+}
+
 /// Several issues in one answer; the first one's status speaks for them.
 fn refusal(issues: &[Issue]) -> Answer {
     let Some(first) = issues.first() else {
@@ -474,6 +514,25 @@ fn refusal(issues: &[Issue]) -> Answer {
 
 fn store_issues(error: store::Error) -> Vec<Issue> {
     vec![store_issue(error)]
+}
+
+/// A unit in which a submission goes on: more lines, and the row they add up to. Stale when
+/// somebody else was first.
+pub(crate) fn gone_on(
+    at: Timestamp,
+    stored: &StoredWork,
+    mut submission: Submission,
+    events: impl IntoIterator<Item = Event>,
+) -> Unit {
+    let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
+    let expects = vec![Expect::WorkRevision { id, revision }];
+    let mut unit = Unit { at, expects, ..Unit::default() };
+    for event in events {
+        submission.apply(at, &event);
+        unit.lines.push((submission.chain(), event));
+    }
+    unit.works.push(row(&submission));
+    unit
 }
 
 /// The row of a submission.

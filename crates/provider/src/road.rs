@@ -223,7 +223,9 @@ impl Road {
             return Ok(turn.commit("unchanged").await?);
         }
         let number = self.next_number(turn).await?;
-        let payload = assemble::bundle(&shaped, &self.envelope(&turn.push, number, trigger.at));
+        let gone = self.no_longer_held(&turn.push, &shaped).await?;
+        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions).await
     }
 

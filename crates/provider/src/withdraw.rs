@@ -11,7 +11,7 @@ use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
 use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
-use exchange::assemble::{self, Content, Envelope, Payload};
+use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
 use exchange::{Code, Dossier, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,13 +54,36 @@ impl Road {
         push: &Push,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
+        let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
+        let Some(made) = &last.assembled else { return Ok(None) };
+        let records: Vec<_> = records.into_iter().collect();
+        let reason = "withdrawn by the sending house";
+        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
+        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+    }
+
+    /// What earlier revisions put at the payer and the new one no longer holds: a restriction or a
+    /// correction since then takes it back.
+    pub(crate) async fn no_longer_held(
+        &self,
+        push: &Push,
+        shaped: &Shaped,
+    ) -> Result<Vec<(String, String)>, Fault> {
+        let Some((_, mut records)) = self.only_here(push).await? else { return Ok(Vec::new()) };
+        for resource in &shaped.resources {
+            records.remove(&(resource.kind.clone(), resource.id.clone()));
+        }
+        Ok(records.into_iter().collect())
+    }
+
+    /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
+    /// other dossier of the patient did; `None` when nothing of it was ever sent.
+    async fn only_here(&self, push: &Push) -> Result<Option<(Push, Records)>, Fault> {
         let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
         for other in self.of_lane(push).await?.into_iter().filter(|other| other.sent) {
             by_dossier.entry(other.dossier.key()).or_default().push(other);
         }
         let own = by_dossier.remove(&push.dossier.key()).unwrap_or_default();
-        let Some(last) = own.iter().max_by_key(|push| number(push)) else { return Ok(None) };
-        let Some(made) = &last.assembled else { return Ok(None) };
         let mut records = Records::new();
         for sent in &own {
             records.extend(self.records(sent).await?);
@@ -73,10 +96,7 @@ impl Road {
                 records.retain(|record| !kept.contains(record));
             }
         }
-        let records: Vec<_> = records.into_iter().collect();
-        let reason = "withdrawn by the sending house";
-        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
-        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
     }
 
     /// Every push of the same patient to the same payer: those in its lane, and those that stand

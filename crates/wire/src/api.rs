@@ -54,7 +54,7 @@ async fn command(api: &dyn Api, gate: &Gate, request: Request) -> Result<Answer,
         return Err(Issue::new(Code::CommandInvalid, "no command can have this name"));
     }
     let sent = content_type(request.headers()).map(str::to_owned);
-    let body = door::read_body(request, COMMAND_BYTES_MAX).await?;
+    let body = door::read_body(request, COMMAND_BYTES_MAX, None).await?;
     if !body.is_empty() && !media::is(sent.as_deref(), "application/json") {
         let issue = Issue::new(Code::MediaTypeUnsupported, "a command is sent as application/json");
         return Err(issue.at("Content-Type"));

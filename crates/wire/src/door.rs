@@ -5,19 +5,23 @@
 //!            included.
 //! Never      logs a path below the interaction, a query, a body or a token.
 
-use crate::limits::{BODY_READ_MAX, REQUEST_ID_MAX};
+use crate::limits::REQUEST_ID_MAX;
 use crate::refusal::Answer;
+use crate::room::{Filled, time_left};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::FutureExt;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// Echoed, and in every line of the log that belongs to the request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,11 +55,16 @@ where
     response
 }
 
-/// Reads a body whole, within bytes and time.
+/// Reads a body whole, within bytes and time, and within the room it fills as it arrives.
 ///
 /// Errors: `BodyTooLarge`, `MediaTypeUnsupported` for a compressed body, `BodyMalformed` when it
-/// did not arrive whole.
-pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, Issue> {
+/// did not arrive whole, `HouseBusy` when it came too slowly or found no room: the same bytes may
+/// come again.
+pub(crate) async fn read_body(
+    request: Request,
+    limit: usize,
+    mut filled: Option<&mut Filled>,
+) -> Result<Bytes, Issue> {
     let (head, body) = request.into_parts();
     let encoding = head.headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
@@ -70,12 +79,26 @@ pub(crate) async fn read_body(request: Request, limit: usize) -> Result<Bytes, I
     if told.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let collected = tokio::time::timeout(BODY_READ_MAX, Limited::new(body, limit).collect()).await;
-    match collected {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Issue::new(Code::BodyMalformed, "the body did not arrive whole")),
-        Err(_) => Err(Issue::new(Code::BodyMalformed, "the body did not arrive in time")),
+    let too_slow = || Issue::new(Code::HouseBusy, "the body came too slowly");
+    let mut body = pin!(body);
+    let (mut whole, mut spent) = (BytesMut::new(), Duration::ZERO);
+    loop {
+        // Only the sender's time is counted, not the wait for room.
+        let left = time_left(whole.len(), spent).ok_or_else(too_slow)?;
+        let began = Instant::now();
+        let frame = timeout(left, body.frame()).await.map_err(|_| too_slow())?;
+        spent += began.elapsed();
+        let Some(frame) = frame else { return Ok(whole.freeze()) };
+        let frame =
+            frame.map_err(|_| Issue::new(Code::BodyMalformed, "the body did not arrive whole"))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > limit - whole.len() {
+            return Err(too_large());
+        }
+        if let Some(filled) = filled.as_deref_mut() {
+            filled.grow(piece.len()).await?;
+        }
+        whole.extend_from_slice(&piece);
     }
 }
 

@@ -26,6 +26,16 @@ pub const BODY_READ_MAX: Duration = Duration::from_secs(120);
 /// largest, or some thousands of ordinary ones.
 pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// One caller may fill one part in so many of that room, so that the others find room whatever it
+/// sends.
+pub const BODIES_SHARE: usize = 4;
+
+/// A body may arrive slowly for so long: a poor line begins slowly.
+pub const BODY_PACE_GRACE: Duration = Duration::from_secs(10);
+
+/// Bytes a second, on average, that a body brings after that; a modem does.
+pub const BODY_PACE_MIN: u64 = 4 * 1024;
+
 /// How long a request waits for room among them before it is told to come back.
 pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -38,6 +48,13 @@ pub const PATH_ID_MAX: usize = 128;
 /// Connections served at once. Each costs two file handles and some 50 KB; more wait in the
 /// kernel's queue until one is free.
 pub const CONNECTIONS_MAX: usize = 1_000;
+
+/// Connections of one address at once: a quarter of the door. A partner keeps some tens.
+pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4;
+
+/// Those of them that have not sent a request yet: far more than a partner opens in one moment, and
+/// few enough that their handshakes and silence cost the others nothing. Beyond it the oldest ends.
+pub const SILENT_CONNECTIONS_MAX: usize = 128;
 
 /// Time for a TLS handshake: two round trips on a poor line.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

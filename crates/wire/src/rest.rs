@@ -9,11 +9,11 @@
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
 use crate::door::{self, content_type, not_offered};
-use crate::limits::{
-    BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_ROOM_WAIT, FORM_BYTES_MAX, PATH_ID_MAX,
-};
+use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
 use crate::media::{self, Media};
 use crate::refusal::Answer;
+use crate::room::Free;
+pub use crate::room::Room;
 use crate::transport::BoxFuture;
 use crate::trust::Caller;
 use crate::trust::smart::server::Gate;
@@ -22,11 +22,9 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What an implementer answers, or why not.
 pub type Outcome<'a> = BoxFuture<'a, Result<Answer, Issue>>;
@@ -79,26 +77,9 @@ pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
     router_with(Room::default(), rest, gate)
 }
 
-/// Room for bodies: how many bytes of them are in memory at once, and how long a request waits
-/// for its share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes.
-    pub bytes: usize,
-    /// The wait before a request is told to come back.
-    pub wait: Duration,
-}
-
-impl Default for Room {
-    fn default() -> Room {
-        Room { bytes: BODIES_BYTES_MAX, wait: BODY_ROOM_WAIT }
-    }
-}
-
 /// The same router, with room of its own size.
 pub fn router_with(room: Room, rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    let free = Arc::new(Semaphore::new(room.bytes));
-    let base = Base { rest, gate, free, room };
+    let base = Base { rest, gate, free: Arc::new(Free::new(room)) };
     Router::new().fallback(move |request: Request| {
         let base = base.clone();
         door::answer(request, move |request| async move {
@@ -136,9 +117,7 @@ async fn outside(request: Request) -> axum::response::Response {
 struct Base {
     rest: Arc<dyn Rest>,
     gate: Arc<Gate>,
-    /// One permit per byte of a body that may yet come into memory.
-    free: Arc<Semaphore>,
-    room: Room,
+    free: Arc<Free>,
 }
 
 /// The parts of a request that handlers ask for again and again.
@@ -212,8 +191,9 @@ impl Base {
             [""] if asked.method == Method::POST => {
                 let media = asked.choose(media::FHIR)?;
                 media::check_sent(content_type(&asked.headers))?;
-                let _room = self.room_for(&asked.headers).await?;
-                let body = door::read_body(request, BODY_BYTES_MAX).await?;
+                // Kept until the body has been worked on.
+                let mut filled = self.free.place(&caller.partner);
+                let body = door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?;
                 typed(media, rest.transaction(caller, body).await?)
             }
             ["status", id] if get && is_token(id) => {
@@ -252,19 +232,6 @@ impl Base {
         }
     }
 
-    /// Keeps room for a body until it has been worked on; one of unknown length counts in full.
-    ///
-    /// Errors: `HouseBusy` when there is none for a while.
-    async fn room_for(&self, headers: &HeaderMap) -> Result<SemaphorePermit<'_>, Issue> {
-        let told = door::text(headers, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let bytes = told.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX);
-        let share = self.free.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
-        match tokio::time::timeout(self.room.wait, share).await {
-            Ok(Ok(room)) => Ok(room),
-            _ => Err(Issue::new(Code::HouseBusy, "too many large requests are in work")),
-        }
-    }
-
     async fn search_by_form(
         &self,
         caller: &Caller,
@@ -274,7 +241,7 @@ impl Base {
     ) -> Result<Answer, Issue> {
         check_form(&asked.headers)?;
         caller.require(kind, 's')?;
-        let body = door::read_body(request, FORM_BYTES_MAX).await?;
+        let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
         let mut posted = urlencoded::decode(&body)?;
         asked.format = take_format(&mut posted).or(asked.format);
         asked.parameters.append(&mut posted);
@@ -284,7 +251,7 @@ impl Base {
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
         check_form(request.headers())?;
-        let form = door::read_body(request, FORM_BYTES_MAX).await?;
+        let form = door::read_body(request, FORM_BYTES_MAX, None).await?;
         Ok(self.gate.token(&form).await)
     }
 

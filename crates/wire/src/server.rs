@@ -3,7 +3,7 @@
 //! Comes in   a listener, TLS or none, a router, and the future that says when to stop.
 //! Goes out   answers. Returns when the last connection has ended, or the time to drain is over.
 //! Never      lets one connection hurt another: a bad handshake, silence or garbage ends with its
-//!            own connection, and the number of connections is bounded.
+//!            own connection, and the number of connections is bounded, for each address too.
 //!
 //! Why not the protocol guess of the connection builder: it waits without bound for the first bytes.
 //! ALPN has said already what follows; without TLS it is HTTP/1.1.
@@ -12,6 +12,7 @@ use crate::limits::{
     ACCEPT_RETRY, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX,
     HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, STREAMS_MAX,
 };
+use crate::peers::{Peer, Peers};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -91,6 +92,7 @@ pub async fn serve_within(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let places = Arc::new(Semaphore::new(bounds.connections));
+    let peers = Arc::new(Peers::default());
     let (stop, stopped) = watch::channel(Stage::Open);
     let acceptor = tls.map(TlsAcceptor::from);
     let mut shutdown = pin!(shutdown);
@@ -104,8 +106,8 @@ pub async fn serve_within(
             next = next => next,
         };
         let Ok(place) = place else { break };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // No file handles left, or the peer was gone already: the next one may be well.
                 tracing::warn!(%error, "accept");
@@ -113,9 +115,11 @@ pub async fn serve_within(
                 continue;
             }
         };
+        // Dropped at once, without a word that would cost more than it is worth.
+        let Some(peer) = peers.enter(address.ip()) else { continue };
         let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
         tokio::spawn(async move {
-            greet(bounds, stream, acceptor, router, stopped).await;
+            greet(bounds, peer, stream, acceptor, router, stopped).await;
             drop(place);
         });
     }
@@ -133,6 +137,7 @@ pub async fn serve_within(
 /// Shakes hands, learns the protocol, and serves the connection to its end.
 async fn greet(
     bounds: Bounds,
+    peer: Peer,
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     router: Router,
@@ -141,16 +146,17 @@ async fn greet(
     // Small answers should not wait for more to come; a socket that cannot is served all the same.
     stream.set_nodelay(true).ok();
     let Some(acceptor) = acceptor else {
-        return converse(bounds, false, stream, router, stopped).await;
+        return converse(bounds, peer, false, stream, router, stopped).await;
     };
     let handshake = tokio::select! {
         handshake = timeout(bounds.handshake, acceptor.accept(stream)) => handshake,
         _ = stopped.wait_for(|stage| *stage >= Stage::Closing) => return,
+        () = peer.must_go() => return,
     };
     match handshake {
         Ok(Ok(stream)) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            converse(bounds, http2, stream, router, stopped).await;
+            converse(bounds, peer, http2, stream, router, stopped).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
@@ -160,6 +166,7 @@ async fn greet(
 /// Serves requests until the peer leaves, falls silent, has stayed too long, or the house stops.
 async fn converse<S>(
     bounds: Bounds,
+    peer: Peer,
     http2: bool,
     stream: S,
     router: Router,
@@ -169,9 +176,13 @@ async fn converse<S>(
 {
     let builder = builder(bounds, http2);
     let traffic = Traffic::default();
+    let peer = Arc::new(peer);
     let service = {
-        let traffic = traffic.clone();
-        hyper::service::service_fn(move |request| respond(router.clone(), request, traffic.begin()))
+        let (traffic, peer) = (traffic.clone(), Arc::clone(&peer));
+        hyper::service::service_fn(move |request| {
+            peer.spoke();
+            respond(router.clone(), request, traffic.begin())
+        })
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut end = pin!(sleep(bounds.life));
@@ -187,6 +198,7 @@ async fn converse<S>(
                 return;
             }
             () = &mut end => return,
+            () = peer.must_go() => return,
             _ = aborted.wait_for(|stage| *stage == Stage::Closed) => return,
             _ = stopped.wait_for(|stage| *stage >= Stage::Closing), if !closing => {
                 closing = true;

@@ -83,6 +83,7 @@ fn a_bad_agreement_is_refused_with_line_and_suggestion() {
         ("a built-in rule's name", "\"ssn\"", "\"financial-never\"", 24, "always there"),
         ("an unknown key in a rule", "rule = \"ssn\"", "role = \"ssn\"", 24, "did you mean `rule`?"),
         ("an element that is none", "Patient.identifier", "Patient.identfier", 25, "did you mean `identifier`?"),
+        ("a cut of everything", "Patient.identifier.where(system='urn:ssn')", "Patient.descendants()", 25, "would cut everything"),
         ("a cut without a type", "Patient.identifier", "identifier", 25, "led by a type"),
         ("a cut of the id", "Patient.identifier.where(system='urn:ssn')", "Patient.id", 25, "cannot be cut"),
         ("a function that is none", ".where(", ".first(", 25, "only `where(x='y')`"),

@@ -4,7 +4,7 @@
 //! Goes out   where a name leads from a type.
 //! Never      cardinalities or bindings: those are the validator's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 static TEXT: &str = include_str!("elements.txt");
@@ -94,6 +94,17 @@ pub(super) fn is_choice(name: &str) -> bool {
     table().choices.binary_search(&name).is_ok()
 }
 
+/// The names of R4's elements of a data type, those of choices in their JSON form.
+pub(crate) fn names_of_type(kind: &str) -> BTreeSet<String> {
+    let form = |(name, kinds): (&&'static str, &&'static str)| {
+        kinds.split('|').any(|known| known == kind).then(|| match name.strip_suffix("[x]") {
+            Some(base) => format!("{base}{kind}"),
+            None => (*name).to_owned(),
+        })
+    };
+    table().places.values().flat_map(|elements| elements.iter().filter_map(form)).collect()
+}
+
 /// Every element name of R4.
 pub(super) fn all_names() -> Vec<&'static str> {
     table().names.clone()
@@ -157,5 +168,10 @@ mod tests {
             assert_eq!(child(place, name), Some(vec![to.to_owned()]), "{place}.{name}");
         }
         assert_eq!(child("Patient", "value"), None);
+        let attachments = names_of_type("Attachment");
+        for name in ["attachment", "photo", "presentedForm", "valueAttachment"] {
+            assert!(attachments.contains(name), "{name}");
+        }
+        assert!(names_of_type("Coding").contains("valueCoding"));
     }
 }

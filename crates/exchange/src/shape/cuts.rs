@@ -6,8 +6,8 @@
 //! Never      a cut inside another, or a reference to something the payer will not have.
 
 use super::{
-    Audience, Chart, NARRATIVE, ORPHANED, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED,
-    Withheld, judge_node, pointer,
+    Audience, Chart, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, ORPHANED, OWNERS, Pointer,
+    REFERENCE_UNREADABLE, UNRESOLVED, Withheld, judge_node, loose, pointer,
 };
 use crate::disclosure::Cut;
 use fhir::{Doc, Node, ReferenceElement, ReferenceSpan, Resource};
@@ -33,6 +33,12 @@ pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>
     cutting.contained(doc.root(), &contained);
     let references = references(resource, &doc);
     let kept = cutting.references(&references);
+    for node in loose::logical_references(&doc, audience) {
+        cutting.cut(node, LOGICAL_REFERENCE);
+    }
+    for node in loose::foreign_attachments(&doc, audience) {
+        cutting.cut(node, FOREIGN_ATTACHMENT);
+    }
     cutting.orphans(&contained, &references);
     cutting.narratives(doc.root());
     // Another cut may have taken what held a reference, so what is kept is known only now.

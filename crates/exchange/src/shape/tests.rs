@@ -76,7 +76,12 @@ impl House {
     fn shape(&self, found: &[&str], followed: &[&str], missing: &[&str]) -> Disclosure {
         let read = |texts: &[&str]| texts.iter().map(|text| resource(text)).collect();
         let missing = missing.iter().map(|reference| (*reference).to_owned()).collect();
-        let collected = Collected { found: read(found), followed: read(followed), missing };
+        let collected = Collected {
+            found: read(found),
+            followed: read(followed),
+            missing,
+            ..Collected::default()
+        };
         shape(&collected, &self.audience(Purpose::Payment))
     }
 }
@@ -206,7 +211,7 @@ fn a_reference_is_kept_or_cut_by_what_its_target_is() {
     ];
     for (case, reference, rule) in table {
         let text = format!(
-            r##"{{"resourceType":"Observation","id":"o","contained":[{{"resourceType":"Practitioner","id":"inner"}}],"note":[{{"authorReference":{{"reference":"#inner"}},"text":"x"}}],"performer":[{{"display":"Dr. X"}},{{"reference":"{reference}","display":"Dr. Y"}}]}}"##
+            r##"{{"resourceType":"Observation","id":"o","contained":[{{"resourceType":"Practitioner","id":"inner"}}],"note":[{{"authorReference":{{"reference":"#inner"}},"text":"x"}}],"performer":[{{"type":"Practitioner","display":"Dr. X"}},{{"reference":"{reference}","display":"Dr. Y"}}]}}"##
         );
         let disclosure = house.shape(&[&text], &followed, &["Practitioner/gone"]);
         let cuts = match &disclosure.decisions.iter().find(|d| d.reference() == "Observation/o") {
@@ -259,7 +264,7 @@ fn an_attachment_goes_with_its_binary() {
         ("it is not there", r#"{"url":"Binary/gone"}"#, binary, Some(format!("{place}:unresolved-in-source"))),
         ("it is not there, but its data are", r#"{"url":"Binary/gone","data":"eA=="}"#, binary, Some(format!("{place}.url:unresolved-in-source"))),
         ("withheld, though data stand here", r#"{"url":"Binary/b","data":"eA=="}"#, secret, Some(format!("{place}:sensitivity-label"))),
-        ("another server's", r#"{"url":"https://elsewhere.test/Binary/b"}"#, binary, None),
+        ("another server's", r#"{"url":"https://elsewhere.test/Binary/b"}"#, binary, Some(format!("{place}.url:foreign-attachment"))),
     ];
     for (case, attachment, binary, cut) in table {
         let disclosure = house.shape(&[&note(attachment)], &[binary], &["Binary/gone"]);
@@ -321,7 +326,7 @@ fn chart() -> Collected {
         r#"{"resourceType":"Practitioner","id":"only-secret","name":[{"family":"SECRET-11"}]}"#,
     ];
     let read = |texts: &[&str]| texts.iter().map(|text| resource(text)).collect();
-    Collected { found: read(&found), followed: read(&followed), missing: BTreeSet::new() }
+    Collected { found: read(&found), followed: read(&followed), ..Collected::default() }
 }
 
 #[test]

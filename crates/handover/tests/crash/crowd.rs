@@ -3,7 +3,6 @@
 use crate::common::Stage;
 use crate::day::Day;
 use crate::outcome::{Outcome, all_submissions, assert_references_resolve};
-use exchange::State;
 use std::process::{Command, Stdio};
 
 /// Clients at work at the same time.
@@ -12,6 +11,9 @@ const CLIENTS: usize = 8;
 /// Patients whose encounters are pushed, and two more: one with a restriction, and one whom the
 /// plan does not know.
 const PATIENTS: usize = CLIENTS + 2;
+
+/// How often a house is ended under load.
+const STRIKES: u32 = 10;
 
 /// One encounter of each of eight patients. They share practitioners, a hospital and its locations.
 fn encounters(day: &Day) -> Vec<String> {
@@ -49,6 +51,16 @@ fn assert_same(found: &Outcome, calm: &Outcome, case: &str) {
     assert_eq!(found.submissions.len(), calm.submissions.len(), "{case}");
 }
 
+/// Leaves out the pushes that found nothing new, and says how many they were.
+fn forget_repeats(outcome: &mut Outcome) -> usize {
+    let all = outcome.pushes.len();
+    outcome.pushes.retain(|line| !line.contains("Unchanged"));
+    let repeats = all - outcome.pushes.len();
+    // Each has a trigger of its own, which reads as the first one's.
+    outcome.pushes.dedup_by(|one, other| one == other && one.starts_with("trigger of "));
+    repeats
+}
+
 #[test]
 fn eight_clients_that_push_at_once_leave_what_they_would_one_by_one() {
     let calm = one_by_one();
@@ -66,11 +78,7 @@ fn eight_clients_that_push_at_once_leave_what_they_would_one_by_one() {
     assert_eq!(all_submissions(&day.stage.payers[0]).len(), CLIENTS);
     day.end();
     let mut found = Outcome::of(&day.stage);
-    let again = |line: &String| line.contains("Unchanged");
-    assert_eq!(found.pushes.iter().filter(|line| again(line)).count(), CLIENTS);
-    // Each encounter has one more trigger and one more push, which found nothing new.
-    found.pushes.retain(|line| !again(line));
-    found.pushes.dedup_by(|one, other| one == other && one.starts_with("trigger of "));
+    assert_eq!(forget_repeats(&mut found), CLIENTS);
     assert_same(&found, &calm, "eight at once");
 }
 
@@ -79,17 +87,18 @@ fn houses_that_are_ended_at_random_under_load_lose_nothing_and_file_nothing_twic
     let calm = one_by_one();
     for seed in 1..=3 {
         let mut day = Day::begin(PATIENTS, None);
-        day.let_storm_rise(seed, 10);
-        for encounter in encounters(&day) {
-            day.push(&encounter);
+        day.let_storm_rise(seed, STRIKES);
+        while day.is_stormy() {
+            for encounter in encounters(&day) {
+                day.push(&encounter);
+            }
         }
         day.rest();
-        assert!(day.halts > 0, "seed {seed}: there was a storm");
         day.end();
-        let found = Outcome::of(&day.stage);
+        let mut found = Outcome::of(&day.stage);
+        forget_repeats(&mut found);
         assert_same(&found, &calm, &format!("seed {seed}, ended {} times", day.halts));
+        assert_eq!(day.halts, STRIKES, "seed {seed}");
         assert_references_resolve(&day.stage.payers[0]);
-        let pushes = crate::outcome::all_pushes(&day.stage.provider);
-        assert!(pushes.iter().all(|push| matches!(push.state, State::Settled { .. })));
     }
 }

@@ -23,7 +23,7 @@ use wire::FhirClient;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often the houses are looked at. Nothing depends on it but how soon the test ends.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(3);
 
 /// Which house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,10 @@ impl Day {
     /// From now on houses are ended and started again at moments that nobody chose, so many times.
     pub(crate) fn let_storm_rise(&mut self, seed: u64, times: u32) {
         self.storm = Some(Storm { state: seed, left: times });
+    }
+
+    pub(crate) fn is_stormy(&self) -> bool {
+        self.storm.as_ref().is_some_and(|storm| storm.left > 0)
     }
 
     pub(crate) fn house(&mut self, role: Role) -> &mut House {

@@ -12,13 +12,12 @@ use serde_json::Value;
 use sim::TownPlan;
 use sim::town::MemberRow;
 
-/// A payer at work, and two who are registered there: one whose ids are derived, and one who is
-/// no house of ours and chooses its ids.
+/// A payer at work, and two who are registered there.
 pub(crate) struct Door {
     pub(crate) stage: Stage,
     pub(crate) sender: Sender,
     pub(crate) stranger: Sender,
-    member: MemberRow,
+    pub(crate) member: MemberRow,
     pub(crate) token: String,
 }
 
@@ -28,11 +27,8 @@ impl Door {
         let (mut stage, town) = Stage::of_town(3, &plan);
         let folder = stage.folder.path().join("stranger");
         let stranger = House::provider(&folder, "https://127.0.0.1:1/fhir");
-        let payer = &mut stage.payers[0];
-        payer.add_partner(&stranger);
-        let registered = r#""namespace": "https://stranger.example/fhir""#;
-        payer.replace("partners/stranger.json", registered, r#""namespace": """#);
-        payer.serve();
+        stage.payers[0].add_partner(&stranger);
+        stage.payers[0].serve();
         let sender = Sender::with_keys_of(&stage.provider, &stage.payers[0]);
         let stranger = Sender::with_keys_of(&stranger, &stage.payers[0]);
         let token = sender.token("system/*.cruds").unwrap();

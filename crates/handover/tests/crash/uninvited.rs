@@ -171,26 +171,28 @@ fn nobody_writes_or_reads_the_records_of_another_sender() {
     let patient = good["entry"][0]["request"]["url"].as_str().unwrap();
     let encounter = &good["entry"][2]["request"]["url"];
     let deletes = json!({ "request": { "method": "DELETE", "url": encounter } });
-    let elsewhere = json!({
-        "request": { "method": "PUT", "url": "Provenance/v1" },
-        "resource": { "resourceType": "Provenance", "id": "v1" },
-    });
+    let elsewhere = door.stranger.put("Provenance", "v1", json!({}));
+    let mut refers = door.stranger.bundle(1, &door.member);
+    refers["entry"][2]["resource"]["serviceProvider"] = json!({ "reference": encounter });
     let bundle = |entries: Value| json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
     let table = [
         (
             "another sender's records, as they stand",
             bundle(good["entry"].clone()),
-            At("Bundle.entry[0].resource"),
+            Refusal(403, "identity-mismatch", At("Bundle.entry[0].resource.meta.source")),
         ),
         (
-            "another sender's record, to be deleted",
-            bundle(json!([deletes, elsewhere])),
-            At("Bundle.entry[0].request.url"),
+            "a reference to another sender's record",
+            refers,
+            Refusal(
+                422,
+                "reference-unresolved",
+                At("Bundle.entry[2].resource.serviceProvider.reference"),
+            ),
         ),
     ];
-    for (case, body, place) in table {
+    for (case, body, refusal) in table {
         let told = door.stranger.post(&token, body.to_string());
-        let refusal = Refusal(403, "record-owned-by-another", place);
         door.assert_refused(case, &told, refusal, &records);
     }
     let told = door.stranger.get(&token, patient);
@@ -198,4 +200,13 @@ fn nobody_writes_or_reads_the_records_of_another_sender() {
     let found = door.stranger.get(&token, "Patient").json();
     assert_eq!(found["total"], 0, "a search finds nothing of another's: {found}");
     assert_eq!(door.sender.get(&door.token, patient).status, 200, "its own sender reads it");
+
+    // Whether there was something to delete is not told; what is another's stays.
+    let told = door.stranger.post(&token, bundle(json!([deletes, elsewhere])).to_string());
+    assert_eq!(told.json()["entry"][0]["response"]["status"], "204 No Content", "{told:?}");
+    let stands = door.payer().dump();
+    assert!(records.iter().all(|line| stands.contains(line)), "{stands:?}");
+    let encounter = encounter.as_str().unwrap();
+    let told = door.sender.get(&door.token, encounter);
+    assert_eq!((told.status, &told.json()["meta"]["versionId"]), (200, &json!("1")));
 }

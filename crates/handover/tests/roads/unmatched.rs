@@ -56,8 +56,9 @@ fn held_at_the_plan_it_settles_when_a_person_has_mended_the_member_file() {
     assert!(row.next_at.is_some(), "it is asked for");
     let waiting = held(&stage.payers[0]);
     assert_eq!(waiting.len(), 1);
-    assert_eq!(waiting[0].issues[0].issue.code.row().slug, "member-unknown");
-    assert!(!waiting[0].issues[0].next.is_empty());
+    let said: Vec<_> = waiting[0].issues.iter().map(|one| one.issue.code.row().slug).collect();
+    assert_eq!(said, ["member-held", "member-unknown"], "the plan's person acts, and reads why");
+    assert_eq!(waiting[0].issues[0].who_acts, "the payer");
     assert!(stage.payers[0].records().is_empty(), "nothing is filed for a member not known");
 
     mend_member_file(&stage, &town);

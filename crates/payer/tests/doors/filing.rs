@@ -153,26 +153,67 @@ async fn a_member_who_is_not_found_waits_for_a_person_or_is_refused_as_agreed() 
         ("an id nobody has", "W999", "Example", Code::MemberUnknown),
         ("another person's id", "W100", "Someone", Code::MemberMismatch),
     ];
+    let mut said = Vec::new();
     for (case, member, family, code) in table {
         let plan = Plan::open();
         let push = Push { member, family, ..Push::default() };
         let refused = plan.post("rival", push.by_hand("1")).await;
-        let at_the_door = says(&refused, code);
+        let at_the_door = says(&refused, Code::MemberUnknown);
+        said.push(refused.into_body());
         let (kept, line) = plan.told().await;
-        assert_eq!(kept, at_the_door, "{case}");
+        assert_eq!(kept.code, code, "{case}: the plan's people read what did not fit");
+        assert_eq!(at_the_door.expression, None, "{case}");
         assert_eq!(line, format!("not filed: {}", code.row().slug), "{case}");
 
         let plan = Plan::open();
         let held = plan.post("lab", push.by_hand("1")).await;
         let place = held.headers()["content-location"].to_str().unwrap().to_owned();
-        assert_eq!(held.headers()["retry-after"], "15", "{case}");
+        assert_eq!(held.headers()["retry-after"], "5", "{case}");
         says(&held, Code::MemberHeld);
         let (kept, line) = plan.told().await;
         assert_eq!(kept.code, code, "{case}: the plan's people read what did not fit");
         assert_eq!(line, format!("waits for a person: {}", code.row().slug), "{case}");
+        let lead = &plan.list().await[0].issues[0];
+        assert_eq!(lead.issue.code, Code::MemberHeld, "{case}: the plan's person acts");
+        assert_eq!(lead.who_acts, Code::MemberHeld.row().actor.to_string(), "{case}");
         assert_eq!(plan.get("lab", &place).await.status(), 202, "{case}");
         assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 404, "{case}: not filed");
+
+        let id = plan.list().await[0].id.clone();
+        plan.desk.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+        let file = plan.get("lab", &format!("{place}/answer.ndjson")).await;
+        said.push(file.body().slice(..file.body().len() - 1));
     }
+    assert!(said.iter().all(|one| *one == said[0]), "no answer tells whether the id is given out");
+}
+
+#[tokio::test]
+async fn a_patient_is_not_deleted_while_records_of_it_stand() {
+    let plan = Plan::open();
+    assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
+    let deleting = |records: &[&str]| {
+        let entry = |url: &&str| format!(r#"{{"request":{{"method":"DELETE","url":"{url}"}}}}"#);
+        let entries: Vec<_> = records.iter().map(entry).collect();
+        let entries = entries.join(",");
+        format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{entries}]}}"#)
+    };
+    let alone = plan.post("lab", deleting(&["Observation/o9", "Patient/p1"])).await;
+    let issue = says(&alone, Code::ReferenceUnresolved);
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.entry[1].request.url"));
+    for record in ["Patient/p1", "Observation/o1"] {
+        assert_eq!(plan.get("lab", &format!("/fhir/{record}")).await.status(), 200, "{record}");
+    }
+    let both = plan.post("lab", deleting(&["Observation/o1", "Patient/p1"])).await;
+    assert_eq!(both.status(), 200, "{:?}", both.body());
+    for record in ["Patient/p1", "Observation/o1"] {
+        assert_eq!(plan.get("lab", &format!("/fhir/{record}")).await.status(), 410, "{record}");
+    }
+
+    // One after the other will do as well, and what others filed of a Patient of the same id is
+    // nobody's business.
+    assert_eq!(plan.post("lab", Push::default().by_hand("2")).await.status(), 200);
+    assert_eq!(plan.post("lab", deleting(&["Observation/o1"])).await.status(), 200);
+    assert_eq!(plan.post("lab", deleting(&["Patient/p1"])).await.status(), 200);
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ impl Push {
         let disclosure = Disclosure { decisions: chart.into_iter().map(decision).collect() };
         bundle(
             &edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(),
+            &[],
             &envelope(NAMESPACE, self.number),
         )
     }
@@ -298,12 +299,14 @@ impl Plan {
         }
     }
 
-    /// The issue of the only submission that was not filed, and what the ledger says of it.
+    /// The cause why the only submission was not filed, and what the ledger says of it.
     pub(crate) async fn told(&self) -> (Issue, String) {
         let row = self.list().await.into_iter().find(|row| !row.issues.is_empty()).unwrap();
         let shown = self.show(&row.id).await;
         assert_eq!(shown.row.issues, row.issues, "list and show say the same");
-        (row.issues[0].issue.clone(), shown.timeline.last().unwrap().what.clone())
+        let mut causes = row.issues.iter().map(|words| words.issue.clone());
+        let cause = causes.find(|issue| issue.code != Code::MemberHeld).unwrap();
+        (cause, shown.timeline.last().unwrap().what.clone())
     }
 }
 

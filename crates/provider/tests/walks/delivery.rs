@@ -147,3 +147,22 @@ async fn a_server_that_passes_over_parameters_does_not_widen_the_push() {
     let told: Vec<_> = decisions.iter().map(|row| row.reference.as_str()).collect();
     assert!(told.contains(&"Observation/o1") && !told.contains(&"Observation/o2"), "{told:?}");
 }
+
+/// What a patient forbids after it was filed goes from the plan with the next push, not only from it.
+#[tokio::test]
+async fn a_restriction_that_comes_later_takes_back_what_was_filed_before() {
+    let hospital = Hospital::open();
+    assert_eq!(hospital.push().await[0].state, "settled");
+    hospital.restrict("[[restriction]]\nsubject = \"Observation/o1\"\nreason = \"self-pay\"\n");
+    hospital.clock.advance(1);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "settled", "{rows:?}");
+    let told = hospital.show(&rows[0].id).await.acknowledgement.unwrap();
+    let resources = told["resources"].as_array().unwrap().clone();
+    let of = |kind: &str| {
+        let rows = resources.iter().filter(|row| row["record"].as_str().unwrap().starts_with(kind));
+        rows.map(|row| row["source"].is_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("Observation/"), [false], "one deletion: it has no source any more");
+    assert_eq!(of("Encounter/"), [true], "what may travel travels");
+}

@@ -189,6 +189,26 @@ async fn silence_and_garbage_stop_nobody() {
     assert_eq!(second.get("Patient/1").await.unwrap().status(), 200);
 }
 
+#[tokio::test]
+async fn a_silent_crowd_of_one_address_keeps_nobody_out() {
+    let connections = wire::limits::ADDRESS_CONNECTIONS_MAX + 1;
+    let house = House::open(Bounds { connections, ..Bounds::default() }).await;
+    let mut crowd = Vec::new();
+    for _ in 0..2 * connections {
+        crowd.push(TcpStream::connect(house.address).await.unwrap());
+    }
+    // Those who speak at once are served, many of them too, without waiting for a time to be over.
+    let asked = (0..64).map(|_| {
+        let client = house.client(SCOPES);
+        async move { client.get("Patient/1").await.unwrap().status() }
+    });
+    for status in futures_util::future::join_all(asked).await {
+        assert_eq!(status, 200);
+    }
+    let mut rest = Vec::new();
+    assert!(crowd[0].read_to_end(&mut rest).await.is_ok_and(|read| read == 0), "it made room");
+}
+
 /// A ClientHello that offers one version and no `supported_versions` (RFC 5246 §7.4.1.2).
 fn hello(version: u16) -> Vec<u8> {
     let mut body = version.to_be_bytes().to_vec();

@@ -384,24 +384,36 @@ async fn a_body_has_a_limit_told_or_not() {
 #[tokio::test]
 async fn where_there_is_no_room_for_a_body_the_sender_comes_again() {
     let desk = Desk::open();
-    let room = Room { bytes: 10, wait: Duration::ZERO };
+    let room = Room { bytes: 20, share: 10, wait: Duration::ZERO };
     let router = wire::rest::router_with(room, desk.records.clone(), desk.gate.clone());
     let desk = Desk { router: mount("/fhir", router), ..desk };
     let token = desk.token(SCOPES).await;
-    let post = |length: &str| {
-        let headers = [
-            ("authorization", token.as_str()),
-            ("content-type", "application/fhir+json"),
-            ("content-length", length),
-        ];
-        request("POST", "/fhir", &headers, "{}")
+    let post = |length: usize| {
+        let headers =
+            [("authorization", token.as_str()), ("content-type", "application/fhir+json")];
+        request("POST", "/fhir", &headers, "x".repeat(length))
     };
-    let busy = desk.ask(post("11")).await;
+    let busy = desk.ask(post(11)).await;
     assert_eq!((busy.status().as_u16(), code(&busy).as_str()), (503, "house-busy"));
     assert_eq!(busy.headers()["retry-after"], "1");
-    assert!(desk.records.calls().is_empty(), "its body was not read");
+    assert!(desk.records.calls().is_empty(), "nothing was done with it");
     for _ in 0..3 {
-        assert_eq!(desk.ask(post("10")).await.status(), 202, "and room is given back");
+        assert_eq!(desk.ask(post(10)).await.status(), 202, "and room is given back");
+    }
+    // A length that was told and does not come keeps nothing from others.
+    let headers = [
+        ("authorization", token.as_str()),
+        ("content-type", "application/fhir+json"),
+        ("content-length", "50000000"),
+    ];
+    let never = Body::from_stream(futures_util::stream::pending::<
+        Result<Bytes, std::convert::Infallible>,
+    >());
+    let waiting = desk.ask(request("POST", "/fhir", &headers, never));
+    tokio::select! {
+        biased;
+        _ = waiting => panic!("a body that never came was answered"),
+        answer = desk.ask(post(10)) => assert_eq!(answer.status(), 202),
     }
 }
 

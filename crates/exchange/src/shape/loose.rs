@@ -1,0 +1,109 @@
+//! Loose ends: what names or addresses something without leading to a resource of the source.
+//!
+//! Comes in   a resource that travels.
+//! Goes out   its logical references, and the addresses of attachments that lie elsewhere.
+//! Never      asks what is meant: an identifier or a display may name what is withheld, and a
+//!            foreign address may carry a token that opens more than the payer may see.
+//!
+//! A reference without a literal one (R4 §2.3.0.2) stays only where it can mean nothing but a
+//! practitioner, an organization or a place, and the agreement permits these; and as the payor of
+//! a coverage, by which payers are told apart. Attachments keep an address only where it is a
+//! Binary of the source.
+
+use super::{Audience, Pointer, pointer};
+use crate::path::names_of_type;
+use fhir::{Doc, Kind, Node};
+
+/// Types that say who cared for a patient or where, and nothing else about them.
+const HARMLESS: [&str; 4] = ["Location", "Organization", "Practitioner", "PractitionerRole"];
+
+/// Elements that R4 lets refer to such types only, whichever resource they stand in.
+const HARMLESS_ELEMENTS: [(&str, &[&str]); 10] = [
+    ("collector", &["Practitioner", "PractitionerRole"]),
+    ("custodian", &["Organization"]),
+    ("generalPractitioner", &["Organization", "Practitioner", "PractitionerRole"]),
+    ("location", &["Location"]),
+    ("locationReference", &["Location"]),
+    ("managingOrganization", &["Organization"]),
+    ("manufacturer", &["Organization"]),
+    ("organization", &["Organization"]),
+    ("practitioner", &["Practitioner"]),
+    ("serviceProvider", &["Organization"]),
+];
+
+/// What a Reference may hold (R4 §2.3.0), without `reference`.
+const OF_REFERENCES: [&str; 5] = ["id", "extension", "type", "identifier", "display"];
+
+/// References without a literal one that may not stay.
+pub(super) fn logical_references<'d, 'a>(
+    doc: &'d Doc<'a>,
+    audience: &Audience<'_>,
+) -> Vec<Node<'d, 'a>> {
+    let codings = names_of_type("Coding");
+    let stays = |node: &Node<'d, 'a>| {
+        let name = element_name(doc, *node);
+        codings.contains(name) || name == "payor" || is_harmless(name, *node, audience)
+    };
+    doc.root().descendants().filter(|node| is_logical(*node) && !stays(node)).collect()
+}
+
+fn is_logical(node: Node<'_, '_>) -> bool {
+    let plain = |name: &'_ str| name.trim_start_matches('_').to_owned();
+    let has = |name: &str| node.members().any(|member| plain(member.name()) == name);
+    let is = |name: &str, kind: Kind| node.get(name).is_none_or(|member| member.kind() == kind);
+    node.kind() == Kind::Object
+        && (has("identifier") || has("display"))
+        && is("identifier", Kind::Object)
+        && is("type", Kind::String)
+        && is("display", Kind::String)
+        && node.get("reference").is_none()
+        && node.members().all(|member| {
+            let name = plain(member.name());
+            name == "reference" || OF_REFERENCES.contains(&name.as_str())
+        })
+}
+
+fn is_harmless(name: &str, node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
+    let travels = |kind: &str| HARMLESS.contains(&kind) && audience.could_travel(kind).is_ok();
+    match node.get("type").and_then(|kind| kind.text()) {
+        Some(kind) => travels(&kind),
+        None => HARMLESS_ELEMENTS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .is_some_and(|(_, kinds)| kinds.iter().all(|kind| travels(kind))),
+    }
+}
+
+/// Addresses of attachments that are no Binary of the source.
+pub(super) fn foreign_attachments<'d, 'a>(
+    doc: &'d Doc<'a>,
+    audience: &Audience<'_>,
+) -> Vec<Node<'d, 'a>> {
+    let attachments = names_of_type("Attachment");
+    let is_attachment = |node: &Node<'d, 'a>| {
+        let name = element_name(doc, *node);
+        let marks = ["contentType", "data", "hash", "size", "creation"];
+        node.kind() == Kind::Object
+            && node.get("resourceType").is_none()
+            && (attachments.contains(name) || marks.iter().any(|mark| node.get(mark).is_some()))
+    };
+    let address = |node: Node<'d, 'a>| {
+        let url = node.get("url")?;
+        let text = url.text()?;
+        let stays = match pointer(&text, audience.source_base) {
+            Pointer::Source(kind, _) => kind == "Binary",
+            Pointer::Inner(_) => true,
+            Pointer::Foreign | Pointer::Unreadable => false,
+        };
+        (!stays).then_some(url)
+    };
+    doc.root().descendants().filter(is_attachment).filter_map(address).collect()
+}
+
+/// The name of an element, also where it is an item of a list.
+fn element_name<'a>(doc: &Doc<'a>, node: Node<'_, 'a>) -> &'a str {
+    match node.name() {
+        "" => doc.parent(node).map(|list| list.name()).unwrap_or_default(),
+        name => name,
+    }
+}
