@@ -43,6 +43,13 @@ pub async fn collect(
             None => drop(collected.missing.insert(coverage.clone())),
         }
     }
+    let (restrictions, payer) = (audience.restrictions, audience.payer());
+    if restrictions.any_encounter(payer) {
+        // What only a restricted visit refers to is restricted with it, whatever else leads there.
+        let mut own = source.search("Encounter", &[("patient", audience.patient)]).await?;
+        own.retain(|visit| restrictions.names(&visit.local_reference(), payer));
+        collected.restricted = own;
+    }
     let mut fresh = found.clone();
     let mut seen: BTreeSet<String> = found.iter().map(Resource::local_reference).collect();
     collected.found = found;

@@ -392,7 +392,7 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
         withheld: push.withheld.clone(),
         issues: push.issues.iter().map(IssueWords::from).collect(),
         withdrawn_by: push.withdrawn_by.as_ref().map(ToString::to_string),
-        withdraws: None,
+        withdraws: push.withdraws.as_ref().map(ToString::to_string),
         changed: stored.changed,
     }
 }

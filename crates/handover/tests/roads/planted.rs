@@ -182,9 +182,18 @@ fn whatever_is_asked_no_patient_is_told_in_words() {
         let said = heard.0.iter().filter(|(place, _)| place.starts_with(word));
         assert!(said.map(|(_, text)| text.len()).sum::<usize>() > 0, "nothing was heard of {word}");
     }
+    let aloud = Heard(vec![("find".to_owned(), found_aloud(&town))]);
+    assert!(!aloud.leaks(&secrets).is_empty(), "what is made to show a patient is seen to");
     let leaks = heard.leaks(&secrets);
     let shown: Vec<_> = leaks.iter().take(40).collect();
     assert!(leaks.is_empty(), "{} leaks, such as {shown:#?}", leaks.len());
+}
+
+/// What `find` printed for somebody who was meant to see it.
+fn found_aloud(town: &Town23) -> String {
+    let said = town.provider.said.lock().unwrap();
+    let found = said.iter().find(|said| said.code == 0 && said.words.iter().any(|w| w == "find"));
+    found.map(|said| said.stdout.clone()).unwrap_or_default()
 }
 
 /// A usual day at the command line, with and without `--json`.
@@ -378,7 +387,7 @@ fn bad_searches(town: &Town23, heard: &mut Heard) {
                 format!("Patient/{secret}"),
                 format!("Patient/{secret}/_history/{secret}"),
                 format!("Patient/a/{secret}"),
-                secret.to_string(),
+                secret.clone(),
                 format!("{secret}/{secret}"),
                 format!("status/{secret}"),
                 format!("status/{secret}/{secret}"),
