@@ -13,6 +13,8 @@
 use super::{Audience, Pointer, pointer};
 use crate::path::names_of_type;
 use fhir::{Doc, Kind, Node};
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// Types that say who cared for a patient or where, and nothing else about them.
 const HARMLESS: [&str; 4] = ["Location", "Organization", "Practitioner", "PractitionerRole"];
@@ -39,7 +41,8 @@ pub(super) fn logical_references<'d, 'a>(
     doc: &'d Doc<'a>,
     audience: &Audience<'_>,
 ) -> Vec<Node<'d, 'a>> {
-    let codings = names_of_type("Coding");
+    static CODINGS: OnceLock<BTreeSet<String>> = OnceLock::new();
+    let codings = CODINGS.get_or_init(|| names_of_type("Coding"));
     let stays = |node: &Node<'d, 'a>| {
         let name = element_name(doc, *node);
         codings.contains(name) || name == "payor" || is_harmless(name, *node, audience)
@@ -48,7 +51,6 @@ pub(super) fn logical_references<'d, 'a>(
 }
 
 fn is_logical(node: Node<'_, '_>) -> bool {
-    let plain = |name: &'_ str| name.trim_start_matches('_').to_owned();
     let has = |name: &str| node.members().any(|member| plain(member.name()) == name);
     let is = |name: &str, kind: Kind| node.get(name).is_none_or(|member| member.kind() == kind);
     node.kind() == Kind::Object
@@ -59,8 +61,13 @@ fn is_logical(node: Node<'_, '_>) -> bool {
         && node.get("reference").is_none()
         && node.members().all(|member| {
             let name = plain(member.name());
-            name == "reference" || OF_REFERENCES.contains(&name.as_str())
+            name == "reference" || OF_REFERENCES.contains(&name)
         })
+}
+
+/// The name of the element that a member or its `_sibling` belongs to.
+fn plain(name: &str) -> &str {
+    name.strip_prefix('_').unwrap_or(name)
 }
 
 fn is_harmless(name: &str, node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
@@ -79,7 +86,8 @@ pub(super) fn foreign_attachments<'d, 'a>(
     doc: &'d Doc<'a>,
     audience: &Audience<'_>,
 ) -> Vec<Node<'d, 'a>> {
-    let attachments = names_of_type("Attachment");
+    static ATTACHMENTS: OnceLock<BTreeSet<String>> = OnceLock::new();
+    let attachments = ATTACHMENTS.get_or_init(|| names_of_type("Attachment"));
     let is_attachment = |node: &Node<'d, 'a>| {
         let name = element_name(doc, *node);
         let marks = ["contentType", "data", "hash", "size", "creation"];
