@@ -643,36 +643,18 @@ fn nobody_occupies_ids_of_another() {
     let patient = payload.contents[0].id.clone();
     let provenance = payload.contents[2].id.clone();
     let other = "0".repeat(64);
+    let mine = format!("{NAMESPACE}/Patient/p1");
+    let from = |source: &str| text.replace(&mine, source);
+    let (id, source) = ("Bundle.entry[0].resource.id", "Bundle.entry[0].resource.meta.source");
+    let provenance_id = "Bundle.entry[2].resource.id";
+    let sourceless = text.replace(&format!(r#""meta":{{"source":"{mine}"}},"#), "");
     let table = [
-        ("an id of its own choice", text.replace(&patient, &other), "Bundle.entry[0].resource.id"),
-        (
-            "a Provenance of its own choice",
-            text.replace(&provenance, &other),
-            "Bundle.entry[2].resource.id",
-        ),
-        (
-            "another house's namespace",
-            text.replace(
-                &format!("{NAMESPACE}/Patient/p1"),
-                "https://other.example/handover/Patient/p1",
-            ),
-            "Bundle.entry[0].resource.meta.source",
-        ),
-        (
-            "another type in the source",
-            text.replace(&format!("{NAMESPACE}/Patient/p1"), &format!("{NAMESPACE}/Person/p1")),
-            "Bundle.entry[0].resource.meta.source",
-        ),
-        (
-            "no source",
-            text.replace(&format!(r#""meta":{{"source":"{NAMESPACE}/Patient/p1"}},"#), ""),
-            "Bundle.entry[0].resource",
-        ),
-        (
-            "a source id with a way in it",
-            text.replace(&format!("{NAMESPACE}/Patient/p1"), &format!("{NAMESPACE}/Patient/p1/x")),
-            "Bundle.entry[0].resource.meta.source",
-        ),
+        ("an id of its own choice", text.replace(&patient, &other), id),
+        ("a Provenance of its own choice", text.replace(&provenance, &other), provenance_id),
+        ("another's namespace", from("https://other.example/handover/Patient/p1"), source),
+        ("another type in the source", from(&format!("{NAMESPACE}/Person/p1")), source),
+        ("no source", sourceless, "Bundle.entry[0].resource"),
+        ("a source id with a way in it", from(&format!("{mine}/x")), source),
     ];
     for (case, text, place) in table {
         let issues = try_read(&text, &house()).map(|_| ()).unwrap_err();

@@ -2,7 +2,7 @@
 
 use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
-use exchange::desk::Command;
+use exchange::desk::{Command, Row};
 use exchange::submission::Submission;
 use exchange::{Chain, Entry, Event, Push, Trigger};
 use jiff::Timestamp;
@@ -109,7 +109,7 @@ fn after_a_day_with_everything_in_it_every_row_is_what_its_lines_add_up_to() {
     for state in ["due", "held", "refused", "settled", "superseded", "unchanged", "withheld"] {
         assert!(states.contains(&format!("push {state}")), "no push is {state}: {states:?}");
     }
-    for state in ["due", "held", "scoped"] {
+    for state in ["due", "held", "scoped", "withdrawn"] {
         assert!(states.contains(&format!("trigger {state}")), "no trigger is {state}: {states:?}");
     }
     let states = rows_are_what_their_lines_add_up_to(&stage.payers[0]);
@@ -154,8 +154,14 @@ fn day() -> (Stage, sim::Town) {
     stage.payers[0].ask(&take_back(&held[0].id)).unwrap();
     assert!(!unmatched::held(&stage.payers[0]).is_empty());
     // settled, then withdrawn.
-    let settled = provider.rows().into_iter().find(|row| row.state == "settled").unwrap();
+    let stands = |row: &Row| row.state == "settled" && row.subject != taken[0].subject;
+    let settled = provider.rows().into_iter().find(stands).unwrap();
     provider.ask(&take_back(&settled.id)).unwrap();
+
+    // A trigger that nobody wants any more.
+    assert!(provider.push("mistyped").is_empty());
+    let mistyped = provider.rows().into_iter().find(|row| row.state == "held").unwrap();
+    provider.ask(&take_back(&mistyped.id)).unwrap();
 
     // A trigger for an encounter that is not there, and one for an EHR that does not answer.
     assert!(provider.push("nobody-knows-it").is_empty());
