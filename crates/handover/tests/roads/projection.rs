@@ -2,7 +2,7 @@
 
 use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
-use exchange::desk::Command;
+use exchange::desk::{Command, Row};
 use exchange::submission::Submission;
 use exchange::{Chain, Entry, Event, Push, Trigger};
 use jiff::Timestamp;
@@ -154,7 +154,8 @@ fn day() -> (Stage, sim::Town) {
     stage.payers[0].ask(&take_back(&held[0].id)).unwrap();
     assert!(!unmatched::held(&stage.payers[0]).is_empty());
     // settled, then withdrawn.
-    let settled = provider.rows().into_iter().find(|row| row.state == "settled").unwrap();
+    let is_sent = |row: &Row| row.state == "settled" && row.withdraws.is_none();
+    let settled = provider.rows().into_iter().find(is_sent).unwrap();
     provider.ask(&take_back(&settled.id)).unwrap();
 
     // A trigger for an encounter that is not there, and one for an EHR that does not answer.
