@@ -154,8 +154,8 @@ fn day() -> (Stage, sim::Town) {
     stage.payers[0].ask(&take_back(&held[0].id)).unwrap();
     assert!(!unmatched::held(&stage.payers[0]).is_empty());
     // settled, then withdrawn.
-    let stands = |row: &Row| row.state == "settled" && row.subject != taken[0].subject;
-    let settled = provider.rows().into_iter().find(stands).unwrap();
+    let is_sent = |row: &Row| row.state == "settled" && row.withdraws.is_none();
+    let settled = provider.rows().into_iter().find(is_sent).unwrap();
     provider.ask(&take_back(&settled.id)).unwrap();
 
     // A trigger that nobody wants any more.
