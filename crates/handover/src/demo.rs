@@ -64,7 +64,7 @@ async fn play(args: &DemoArgs, json: bool) -> Result<u8, Issue> {
         }
         None => {
             story::restriction(&mut teller, &scene, &houses, &pushed);
-            story::unknown_member(&mut teller, &scene, &houses, &pushed, began).await?;
+            story::unknown_member(&mut teller, &scene, &houses, began).await?;
         }
     }
     let places = houses.places();

@@ -131,7 +131,6 @@ pub(super) async fn unknown_member(
     teller: &mut Teller,
     scene: &Scene,
     houses: &Houses,
-    pushed: &Pushed,
     began: Instant,
 ) -> Result<(), Issue> {
     let Some(planted) = &scene.unknown else { return Ok(()) };
@@ -140,9 +139,6 @@ pub(super) async fn unknown_member(
     else {
         return Ok(());
     };
-    let waits = |row: &&Row| row.state == "due" && !is_taken(row);
-    let waited =
-        pushed.rows.get(planted.hospital).map_or(0, |rows| rows.iter().filter(waits).count());
     let held = list(plan, &["held"]).await?;
     teller.heading("A member the plan does not know");
     teller.say(&format!(
@@ -185,10 +181,8 @@ pub(super) async fn unknown_member(
     teller.fact("still_due", waiting.len());
     match (waiting.len() as u64, next) {
         (0, _) => teller.say(&format!(
-            "{} asks for the plan's word by itself, settles that push, and sends what had waited \
-             behind it for the same patient: {}.",
+            "{} has asked for the plan's word by itself, and settled what was held.",
             house.title,
-            counted(waited as u64, "push"),
         )),
         (count, next) => teller.say(&format!(
             "{} will ask for that word by itself at {}; {count} of its pushes wait for that, in \
@@ -232,7 +226,7 @@ pub(super) fn end(
     let waiting = pushed.all().count() - settled - withheld;
     teller.say(&format!(
         "{} in, one answer for each plan: {settled} filed at once, {withheld} withheld by a rule, \
-         {waiting} waiting for a person or behind one, 0 lost. {seconds_taken} from beginning to end.",
+         {waiting} held until a person had looked, 0 lost. {seconds_taken} from beginning to end.",
         counted(scene.encounters() as u64, "encounter"),
     ));
     let (Some(hospital), Some(plan)) = (places.first(), places.last()) else { return };
