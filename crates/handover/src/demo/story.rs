@@ -146,7 +146,11 @@ pub(super) async fn unknown_member(
          a fax: the hospital has the plan's word that it was taken, and the plan has it on its list:",
         house.title, plan.title
     ));
-    put_rows(teller, &held.iter().collect::<Vec<_>>());
+    put_rows(teller, &held.iter().take(1).collect::<Vec<_>>());
+    if held.len() > 1 {
+        let more = counted(held.len() as u64 - 1, "push");
+        teller.put(&[format!("  and {more} more of the same person, for the same reason")]);
+    }
     let Some(payer) = scene.plans.get(planted.plan) else { return Ok(()) };
     let mut mended = payer.plan.clone();
     mended.members.extend(payer.unheard.clone());
