@@ -290,7 +290,6 @@ fn open_provider(
     let restrictions =
         config.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"));
     let setup = provider::setup::Setup {
-        house: config.id(),
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
         version: VERSION,
@@ -327,11 +326,9 @@ fn open_payer(
     let members = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
     let members = config.path(members);
     let setup = payer::setup::Setup {
-        house: config.id(),
         base_url: config.file.base_url.clone(),
         version: VERSION,
         senders,
-        members: members.clone(),
         passed: halt::passed,
     };
     let road = Arc::new(payer::road::Road {

@@ -5,24 +5,19 @@
 //! Never      reads a file itself, but for the member file, which people change while the house
 //!            runs.
 
+use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
-use exchange::{HouseId, PartnerId};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// Everything about one receiving house.
 pub struct Setup {
-    /// The house.
-    pub house: HouseId,
     /// FHIR base URL of its doors.
     pub base_url: String,
     /// The gateway's version.
     pub version: &'static str,
     /// Senders, by name.
     pub senders: BTreeMap<PartnerId, Sender>,
-    /// The member file (CSV); read again when it changed.
-    pub members: PathBuf,
     /// Called with the name of each durable point when it has been passed; does nothing but in
     /// the test that stops a house there.
     pub passed: fn(&'static str),

@@ -51,9 +51,6 @@ pub const LIST_ROWS_MAX: u32 = 10_000;
 /// Dossiers of one lane looked through by a withdrawal.
 pub const LANE_ROWS_MAX: u32 = 100_000;
 
-/// Rounds of reading again when the store was changed under our feet.
-pub const STALE_ROUNDS_MAX: u32 = 16;
-
 /// Seconds a caller may wait for a push to end.
 pub const WAIT_SECONDS_MAX: u32 = 600;
 

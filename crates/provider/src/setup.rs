@@ -5,9 +5,9 @@
 //! Never      reads a file itself, but for the table of restrictions, which people change while
 //!            the house runs.
 
+use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
-use exchange::{HouseId, PartnerId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +15,6 @@ use wire::FhirClient;
 
 /// Everything about one sending house.
 pub struct Setup {
-    /// The house.
-    pub house: HouseId,
     /// Its name in words, as Provenance gives it.
     pub title: String,
     /// The URI derived ids are made with, frozen at `init`.

@@ -18,15 +18,14 @@ use repository::{Description, Desk, Handling, Loaded, Loader, Served, capability
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use store::{AnyHouse, House, SqliteHouse};
+use store::{AnyHouse, SqliteHouse};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wire::clock::Clock;
 use wire::refusal::Answer;
 use wire::rest::{Outcome, Rest};
-use wire::transport::BoxFuture;
-use wire::trust::smart::replay::Replay;
+use wire::trust::smart::replay::MemoryReplay;
 use wire::trust::smart::server::Gate;
 use wire::trust::{Caller, Credential};
 use wire::{rest, server, tls};
@@ -88,7 +87,7 @@ impl Ehr {
         let house = AnyHouse::from(opened);
         load(&house, plan.clock.now(), chart).await?;
 
-        let replay = StoredReplay { house: house.clone(), clock: Arc::clone(&plan.clock) };
+        let replay = MemoryReplay::new(Arc::clone(&plan.clock));
         let gate =
             Gate::new(&base_url, plan.credentials, plan.secret, Arc::new(replay), plan.clock);
         let desk = Reading::new(house.clone(), &base_url, plan.name, &gate.token_endpoint());
@@ -244,24 +243,4 @@ fn answer(served: Served) -> Answer {
 
 fn no_submission() -> Issue {
     Issue::new(Code::StatusUnknown, "nothing is submitted to an EHR that is only read")
-}
-
-/// Assertions are remembered in the EHR's store, so that a restart opens no door twice.
-struct StoredReplay {
-    house: AnyHouse,
-    clock: Arc<dyn Clock>,
-}
-
-impl Replay for StoredReplay {
-    fn first_use<'a>(
-        &'a self,
-        client_id: &'a str,
-        jti: &'a str,
-        until: Timestamp,
-    ) -> BoxFuture<'a, Result<bool, Issue>> {
-        Box::pin(async move {
-            let first = self.house.first_use(client_id, jti, until, self.clock.now());
-            first.await.map_err(store_issue)
-        })
-    }
 }

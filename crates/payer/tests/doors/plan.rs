@@ -183,14 +183,7 @@ impl Plan {
         senders: std::collections::BTreeMap<exchange::PartnerId, Sender>,
     ) -> Plan {
         let clock: Arc<dyn Clock> = Arc::new(StandingClock);
-        let setup = Setup {
-            house: "plan".into(),
-            base_url: BASE.into(),
-            version: "0.1.0",
-            senders,
-            members: members.clone(),
-            passed: |_| {},
-        };
+        let setup = Setup { base_url: BASE.into(), version: "0.1.0", senders, passed: |_| {} };
         let road = Arc::new(Road {
             setup,
             house,

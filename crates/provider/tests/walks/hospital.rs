@@ -296,7 +296,6 @@ fn wire_up(
         payers.iter().map(|name| (PartnerId::from(*name), payer(name, client(PLAN)))).collect();
     let endpoints = payers.keys().map(|name| (name.clone(), PLAN.to_owned())).collect();
     let setup = Setup {
-        house: "clinic".into(),
         title: "Clinic".into(),
         namespace: "https://clinic.example/handover".into(),
         version: "0.1.0",
