@@ -236,7 +236,7 @@ pub struct FindArgs {
 /// `list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only these: due, held, settled, withheld, refused, superseded, unchanged.
+    /// Only these: due, held, settled, withheld, refused, superseded, unchanged, withdrawn, filed.
     #[arg(long = "state", value_name = "STATE")]
     pub states: Vec<String>,
     /// At most so many.
