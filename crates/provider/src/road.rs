@@ -125,6 +125,9 @@ impl Road {
             };
             match walked {
                 Ok(()) => {}
+                // What has ended stays ended, whatever becomes of telling it.
+                Err(Halt::Issue(_)) if turn.push.ended() => return Err(Fault::Unreadable),
+                Err(Halt::Fault(fault)) if turn.push.ended() => return Err(fault),
                 Err(Halt::Issue(issue)) => self.wait_or_hold(&mut turn, issue).await?,
                 Err(Halt::Fault(Fault::Unreadable)) => {
                     let detail = "what this house stored of the push cannot be read";
@@ -385,7 +388,11 @@ impl Road {
         let told = match earlier {
             Some(earlier) => earlier,
             None => {
-                let contents = self.contents(&push).await?;
+                // Content may be gone by now; that the push ended, and how, is told all the same.
+                let contents = match self.contents(&push).await {
+                    Err(Fault::Unreadable) => Vec::new(),
+                    contents => contents?,
+                };
                 let answer = match push.answer {
                     Some(digest) => self.house.blob(&digest).await?,
                     None => None,

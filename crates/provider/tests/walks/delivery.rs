@@ -166,3 +166,15 @@ async fn a_restriction_that_comes_later_takes_back_what_was_filed_before() {
     assert_eq!(of("Observation/"), [false], "one deletion: it has no source any more");
     assert_eq!(of("Encounter/"), [true], "what may travel travels");
 }
+
+/// The payer has filed it; that its bytes can no longer be read here must not say otherwise.
+#[tokio::test]
+async fn a_settled_push_whose_payload_is_gone_stays_settled_and_is_acknowledged() {
+    let hospital = Hospital::open();
+    let id = hospital.push().await[0].id.clone();
+    hospital.forget_payload(&id).await;
+    let rows = hospital.work().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0]);
+    let told = hospital.show(&id).await.acknowledgement.unwrap();
+    assert_eq!((told["state"].as_str(), told["level"].as_str()), (Some("settled"), Some("filed")));
+}

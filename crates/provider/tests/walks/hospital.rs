@@ -5,7 +5,7 @@ use bytes::Bytes;
 use exchange::agreement::{PayerIdentifier, Terms, default_value_set};
 use exchange::desk::{Command, Explained, IssueWords, Reply, Row, Shown};
 use exchange::partner::{PublicFile, Role};
-use exchange::{Agreement, Code, Issue, PartnerId, Purpose, Who};
+use exchange::{Agreement, Code, Digest, Issue, PartnerId, Purpose, Who};
 use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use provider::desk::Desk;
@@ -15,11 +15,11 @@ use provider::route::Doors;
 use provider::setup::{Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
-use provider::worker;
+use provider::{turn, worker};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use store::{AnyHouse, SqliteHouse};
+use store::{AnyHouse, House as _, SqliteHouse, Unit};
 use tokio::sync::Notify;
 use wire::{BoxFuture, Clock, FhirClient, SigningKey, SmartClient, Transport, TransportError};
 
@@ -229,6 +229,16 @@ impl Hospital {
             Reply::Listed { rows, .. } => rows,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// As after a kill behind the answer: the push has ended, nobody was told, and its payload is gone.
+    pub(crate) async fn forget_payload(&self, id: &str) {
+        let mut push = turn::read(&self.house.work(id).await.unwrap().unwrap().work).unwrap();
+        push.acknowledgement = None;
+        push.assembled.as_mut().unwrap().payload = Digest::of(b"gone");
+        let at = self.clock.now();
+        let works = vec![turn::row(&push, at)];
+        self.house.commit(Unit { at, works, ..Unit::default() }).await.unwrap();
     }
 
     pub(crate) async fn show(&self, id: &str) -> Box<Shown> {
