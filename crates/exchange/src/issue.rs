@@ -100,7 +100,7 @@ catalogue! {
         "ask for application/fhir+json with fhirVersion 4.0"
     BundleInvalid "bundle-invalid" 400 "structure" Sender None;
         "the Bundle is not one this door can act on";
-        "send a transaction Bundle of PUT or DELETE entries, each with its resource and request"
+        "send a Bundle of type transaction or batch, each entry with its request"
     EntryInvalid "entry-invalid" 400 "invalid" Sender None;
         "an entry of the Bundle cannot be acted on";
         "mend the entry named; nothing of the Bundle was filed"
@@ -116,6 +116,12 @@ catalogue! {
     RecordOwnedByAnother "record-owned-by-another" 403 "forbidden" Sender None;
         "the record belongs to another sender";
         "send it under an id of your own; ids derived from your registered namespace never collide"
+    VersionConflict "version-conflict" 412 "conflict" Sender None;
+        "the record's newest version is not the one the request names";
+        "read the record again, decide anew, and repeat with the ETag it then has"
+    ConditionAmbiguous "condition-ambiguous" 412 "multiple-matches" Sender None;
+        "more than one record fits the condition";
+        "narrow the condition until one record fits, or name the record by its id"
     KeyConflict "key-conflict" 409 "conflict" Sender None;
         "the same key came before with other content";
         "repeat the first bytes under this key, or send the new content under a new Bundle.identifier"
@@ -158,6 +164,9 @@ catalogue! {
     ResourceDeleted "resource-deleted" 410 "deleted" Sender None;
         "the record was withdrawn by its sender";
         "nothing to fetch; its history and the ledger say when and why"
+    ContentPurged "content-purged" 410 "deleted" Sender None;
+        "the content was removed when its time was over";
+        "nothing to fetch; its digest and the ledger's lines remain"
     ParameterUnsupported "parameter-unsupported" 400 "not-supported" Sender None;
         "a search parameter is not one this door knows for this type";
         "use the search parameters listed in /metadata"
@@ -189,6 +198,9 @@ catalogue! {
     // Route.
     PayerUnreachable "payer-unreachable" 503 "transient" Nobody Some(30);
         "the payer's door does not answer";
+        "none needed; the next attempt is scheduled"
+    PayerResting "payer-resting" 503 "throttled" Nobody Some(60);
+        "the payer's door has failed several times in a row, and is left alone for a while";
         "none needed; the next attempt is scheduled"
     PayerUntrusted "payer-untrusted" 502 "security" Provider None;
         "the payer's certificate is not one this house trusts";
@@ -239,6 +251,15 @@ catalogue! {
     StoreUnavailable "store-unavailable" 503 "no-store" Operator Some(10);
         "the house cannot write to its store";
         "free disk space or mend the store, then repeat the request; nothing was accepted"
+    StoreNewer "store-newer" 500 "not-supported" Operator None;
+        "a newer version of this program wrote the house";
+        "run that version or a later one, or restore a backup made before the upgrade"
+    MigrationNeeded "migration-needed" 503 "incomplete" Operator None;
+        "the house was written by an older version and is not brought up to this one yet";
+        "stop the house, make a backup, and run `handover db migrate`; cut off, it goes on where it was"
+    BackupUnusable "backup-unusable" 500 "exception" Operator None;
+        "the backup cannot be restored";
+        "choose another backup, or an empty place to restore to; nothing was changed"
     HouseLocked "house-locked" 423 "lock-error" Operator None;
         "another process holds this house";
         "use the running house, or stop it first"

@@ -5,7 +5,7 @@
 //! Never      follows a reference to another server: only `Type/id` names a record of this house.
 
 use crate::kinds::{self, By, KindRow};
-use crate::when;
+use crate::when::Span;
 use fhir::{Kind, Node, Resource, is_id};
 use std::collections::BTreeSet;
 use store::RecordKeys;
@@ -27,7 +27,7 @@ pub fn keys(resource: &Resource) -> RecordKeys {
     RecordKeys {
         patient: own("Patient").or_else(|| referenced(root, row.patient, "Patient")),
         encounter: own("Encounter").or_else(|| referenced(root, row.encounter, "Encounter")),
-        date: dates.and_then(|node| node.text().and_then(|text| when::sortable(&text))),
+        date: dates.and_then(|node| Some(Span::parse(&node.text()?)?.dates())),
         status: root.get("status").and_then(|node| node.text()).map(|text| text.into_owned()),
         tokens: tokens(root, row),
     }

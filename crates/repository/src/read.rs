@@ -69,7 +69,7 @@ impl<H: House> Desk<'_, H> {
     ///
     /// Errors: `ResourceUnknown`, and those of the store.
     pub async fn history(&self, kind: &str, id: &str) -> Result<Bytes, Issue> {
-        let mut versions = self.house.history(kind, id).await.map_err(store_issue)?;
+        let mut versions = self.house.history(kind, id, None, 1_000).await.map_err(store_issue)?;
         if !versions.first().is_some_and(|newest| self.may_see(newest)) {
             return Err(unknown());
         }

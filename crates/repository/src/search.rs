@@ -19,7 +19,7 @@ use crate::when::Span;
 use bytes::Bytes;
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite, is_id};
-use store::{House, Record, RecordQuery};
+use store::{Compare, House, Record, RecordQuery};
 
 /// What becomes of parameters that the type does not have (`Prefer: handling=…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -143,14 +143,8 @@ impl Search {
             }
             Finds::Token(token) => self.query.tokens.push(tokens(name, token, value)?),
             Finds::Date => {
-                let bounds = Bounds::parse(name, value)?;
-                let text = |edge: Edge| match edge {
-                    Edge::Start => Some(bounds.span.start_text()),
-                    Edge::End => bounds.span.end_text(),
-                };
-                let (from, to) = (bounds.from.map(text), bounds.to.map(text));
-                self.impossible |= raise(&mut self.query.date.0, from);
-                lower(&mut self.query.date.1, to);
+                let (compare, span) = compared(name, value)?;
+                self.query.date.push((compare, span.dates()));
             }
             Finds::LastUpdated => {
                 let bounds = Bounds::parse(name, value)?;
@@ -165,6 +159,33 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// A date with its prefix (R4 §3.1.1.4.5).
+fn compared(name: &str, value: &str) -> Result<(Compare, Span), Issue> {
+    if value.contains(',') {
+        return Err(invalid(name, "alternatives of dates are not offered"));
+    }
+    let (prefix, date) = match value.as_bytes() {
+        [first, second, ..] if first.is_ascii_lowercase() && second.is_ascii_lowercase() => {
+            value.split_at(2)
+        }
+        _ => ("eq", value),
+    };
+    let compare = match prefix {
+        "eq" => Compare::Eq,
+        "ne" => Compare::Ne,
+        "gt" => Compare::Gt,
+        "lt" => Compare::Lt,
+        "ge" => Compare::Ge,
+        "le" => Compare::Le,
+        "sa" => Compare::Sa,
+        "eb" => Compare::Eb,
+        "ap" => Compare::Ap,
+        _ => return Err(invalid(name, "this prefix is not one of R4")),
+    };
+    let span = Span::parse(date).ok_or_else(|| invalid(name, "this is no FHIR date"))?;
+    Ok((compare, span))
 }
 
 /// Which bounds a prefix makes of a date: each is the beginning or the end of its span.

@@ -7,6 +7,7 @@
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
+use store::DateSpan;
 
 /// What a date covers: from its beginning up to, and not with, its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,37 +44,15 @@ impl Span {
         }
     }
 
-    /// The beginning, as the text that records are found by.
-    pub(crate) fn start_text(&self) -> String {
-        text_of(self.start, self.precision)
+    /// As records are found by it.
+    pub(crate) fn dates(&self) -> DateSpan {
+        DateSpan { from: self.start, to: self.end.unwrap_or(Timestamp::MAX) }
     }
-
-    /// The end, as the text that records are found by.
-    pub(crate) fn end_text(&self) -> Option<String> {
-        self.end.map(|end| text_of(end, self.precision))
-    }
-}
-
-/// The text by which a record's date is compared: partial dates as they stand, times in UTC with
-/// six digits, so that the order of texts is the order of beginnings. `None` for what is no date.
-pub(crate) fn sortable(text: &str) -> Option<String> {
-    Span::parse(text).map(|span| span.start_text())
 }
 
 /// An instant, as this room writes it: UTC, six digits, the same width always.
 pub(crate) fn instant(at: Timestamp) -> String {
     format!("{at:.6}")
-}
-
-fn text_of(at: Timestamp, precision: Precision) -> String {
-    let date = Offset::UTC.to_datetime(at).date();
-    let (year, month) = (date.year(), date.month());
-    match precision {
-        Precision::Year => format!("{year:04}"),
-        Precision::Month => format!("{year:04}-{month:02}"),
-        Precision::Day => format!("{year:04}-{month:02}-{:02}", date.day()),
-        Precision::Time => instant(at),
-    }
 }
 
 fn calendar(text: &str) -> Option<(Date, Precision)> {

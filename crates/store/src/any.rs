@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, PartnerId};
 use jiff::Timestamp;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::house::*;
@@ -37,6 +38,12 @@ macro_rules! dispatch {
                     AnyHouse::Sqlite(house) => house.$name($($arg),*).await,
                 }
             })*
+
+            fn clock(&self, now: Timestamp) -> Clock {
+                match self {
+                    AnyHouse::Sqlite(house) => house.clock(now),
+                }
+            }
         }
     };
 }
@@ -59,12 +66,22 @@ dispatch! {
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;
     async fn record(&self, kind: &str, id: &str, version: Option<u64>) -> Option<Record>;
-    async fn history(&self, kind: &str, id: &str) -> Vec<Record>;
+    async fn history(&self, kind: &str, id: &str, before: Option<u64>, limit: u32) -> Vec<Record>;
     async fn search(&self, query: RecordQuery) -> Vec<Record>;
     async fn count(&self, query: RecordQuery) -> u64;
-    async fn dump(&self) -> Vec<Record>;
+    async fn about(&self, query: AboutQuery) -> Vec<Record>;
+    async fn dump(&self, after: Option<(String, String, u64)>, limit: u32) -> Vec<Record>;
     async fn version_count(&self) -> u64;
     async fn blob(&self, digest: &Digest) -> Option<Bytes>;
     async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
     async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;
+    async fn approach(&self, clock: Clock, partner: &PartnerId, every: Duration) -> Approach;
+    async fn report(&self, clock: Clock, partner: &PartnerId, answered: bool, breaker: Breaker) -> ();
+    async fn doors(&self) -> Vec<DoorState>;
+    async fn purge(&self, purge: Purge) -> Purged;
+    async fn scrub(&self) -> ();
+    async fn backup(&self, folder: &Path) -> ();
+    async fn keys_edition(&self) -> u32;
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Vec<Record>;
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> ();
 }

@@ -14,6 +14,7 @@
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, Event, PartnerId};
 use jiff::Timestamp;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::proof::LedgerKey;
@@ -60,6 +61,14 @@ pub enum Expect {
         lane: String,
         /// Highest number.
         number: u64,
+    },
+    /// Of the newest, undeleted records exactly these fit (`after`, `limit` and `bytes` aside):
+    /// what a conditional interaction decided by still holds.
+    Found {
+        /// The conditions.
+        query: Box<RecordQuery>,
+        /// Logical ids, in any order; empty: none fits.
+        ids: Vec<String>,
     },
     /// The row of work has this revision; `None`: there is no such row.
     WorkRevision {
@@ -149,13 +158,46 @@ pub struct RecordKeys {
     pub patient: Option<String>,
     /// Logical id of the Encounter it belongs to (an Encounter's own id for itself).
     pub encounter: Option<String>,
-    /// The FHIR date it is sorted by (text as it stands, e.g. `2026-01-03T10:00:00Z`).
-    pub date: Option<String>,
+    /// What its date parameter asks about.
+    pub date: Option<DateSpan>,
     /// Codes of `status`.
     pub status: Option<String>,
     /// Identifiers as `system|value`, categories as `category:system|code`, codes as
     /// `code:system|code`: elements that repeat, in a side table.
     pub tokens: Vec<String>,
+}
+
+/// A date of any precision, or a period, as the time it covers (microseconds).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DateSpan {
+    /// Where it begins; `Timestamp::MIN`: nobody knows.
+    pub from: Timestamp,
+    /// Where it has ended: the first moment that is not part of it; `Timestamp::MAX`: it goes on.
+    pub to: Timestamp,
+}
+
+/// How the span of a record (`f` to `t`) is compared with the span asked for (`s` to `e`):
+/// R4 §3.1.1.4.5 (prefixes), which compares ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// Within it: `f >= s && t <= e`.
+    Eq,
+    /// Not within it.
+    Ne,
+    /// Reaches beyond it: `t > e`.
+    Gt,
+    /// Begins before it: `f < s`.
+    Lt,
+    /// `Gt` or `Eq`.
+    Ge,
+    /// `Lt` or `Eq`.
+    Le,
+    /// Begins after it: `f >= e`.
+    Sa,
+    /// Has ended before it: `t <= s`.
+    Eb,
+    /// Overlaps it: `f < e && t > s`.
+    Ap,
 }
 
 /// Raises the number of a record's newest version.
@@ -190,10 +232,13 @@ pub struct Record {
     pub number: Option<u64>,
     /// SHA-256 of the content; of nothing for a deletion.
     pub digest: Digest,
-    /// The bytes as they were filed; `None` when deleted (or when only heads were asked for).
+    /// The bytes as they were filed; `None` when deleted or purged (or when only heads were asked
+    /// for).
     pub content: Option<Bytes>,
     /// Whether this version deletes the record.
     pub deleted: bool,
+    /// Whether its content was purged: the version stands, its bytes are gone.
+    pub purged: bool,
 }
 
 /// A search over the newest, undeleted versions of one type. All given conditions must hold;
@@ -212,8 +257,8 @@ pub struct RecordQuery {
     pub tokens: Vec<Vec<String>>,
     /// `RecordKeys.status`; empty: any.
     pub statuses: Vec<String>,
-    /// Inclusive lower and exclusive upper bound of the text of `RecordKeys.date`.
-    pub date: (Option<String>, Option<String>),
+    /// Comparisons with `RecordKeys.date`; a record without a date meets none.
+    pub date: Vec<(Compare, DateSpan)>,
     /// Inclusive lower and exclusive upper bound of `last_updated`.
     pub last_updated: (Option<Timestamp>, Option<Timestamp>),
     /// Only records of this owner.
@@ -222,6 +267,95 @@ pub struct RecordQuery {
     pub after: Option<String>,
     /// At most so many.
     pub limit: u32,
+    /// The record with which the content reaches so many bytes is the last; 0: no such bound.
+    pub bytes: u64,
+}
+
+/// Newest, undeleted records about one Patient, of all types, the Patient itself included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AboutQuery {
+    /// Logical id of the Patient (`RecordKeys.patient`).
+    pub patient: String,
+    /// Of these types; empty: any.
+    pub kinds: Vec<String>,
+    /// Filed since then (inclusive).
+    pub since: Option<Timestamp>,
+    /// Only records of this owner.
+    pub owner: Option<PartnerId>,
+    /// Continue behind this type and id.
+    pub after: Option<(String, String)>,
+    /// At most so many.
+    pub limit: u32,
+    /// The record with which the content reaches so many bytes is the last; 0: no such bound.
+    pub bytes: u64,
+}
+
+/// Contents to remove: their time is over. Rows, digests and ledger lines stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Purge {
+    /// When it happens: the time of its lines.
+    pub at: Timestamp,
+    /// Rows of work that have ended. What they alone use goes: their blobs, the first answer
+    /// under their label, the contents of the versions they brought (`NewVersion.receipt`), and
+    /// what searches found a record by whose newest version is purged.
+    pub works: Vec<String>,
+    /// Ledger lines that say so.
+    pub lines: Vec<(Chain, Event)>,
+}
+
+/// What a purge removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Contents of record versions.
+    pub versions: u64,
+    /// Blobs and answers.
+    pub blobs: u64,
+}
+
+/// Whether a request may go to a partner now; see `House::approach`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approach {
+    /// It may: the turn is taken.
+    Now,
+    /// Not before then: the partner's pace.
+    Paced(Timestamp),
+    /// Not before then: it has failed too often (the breaker is open).
+    Resting(Timestamp),
+}
+
+/// When requests to a partner are given up for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failures in a row open it.
+    pub failures: u32,
+    /// How long it rests at first; twice as long after each failure that follows.
+    pub rest: Duration,
+    /// It never rests longer.
+    pub rest_max: Duration,
+}
+
+/// What is known of a partner's door, across all processes of the house.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorState {
+    /// Whose door.
+    pub partner: PartnerId,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Until when nothing is sent; `None`: the breaker is closed.
+    pub resting_until: Option<Timestamp>,
+}
+
+/// New keys for a record's newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rekey {
+    /// Resource type.
+    pub kind: String,
+    /// Logical id.
+    pub id: String,
+    /// The version they were read from; another one by now is left alone.
+    pub version: u64,
+    /// What searches find it by.
+    pub keys: RecordKeys,
 }
 
 /// The first answer to a key.
@@ -237,7 +371,7 @@ pub struct FirstAnswer {
     pub status: u16,
     /// Headers answered (`Content-Location`, …).
     pub headers: Vec<(String, String)>,
-    /// The body answered.
+    /// The body answered; empty once it is purged.
     pub body: Bytes,
 }
 
@@ -324,6 +458,14 @@ pub enum Error {
     /// Another process holds the house.
     #[error("another process holds this house")]
     Locked,
+    /// A newer version of this program wrote the house; only that one, or a later one, opens it.
+    #[error("the house was written by a newer version (schema {found}; this one knows {known})")]
+    TooNew {
+        /// Steps it has taken.
+        found: u64,
+        /// Steps this program knows.
+        known: u64,
+    },
 }
 
 /// A signed statement over all entries up to `seq`.
@@ -441,23 +583,33 @@ pub trait House: Send + Sync {
         version: Option<u64>,
     ) -> impl Future<Output = Result<Option<Record>, Error>> + Send;
 
-    /// A record's versions, newest first, without content.
+    /// A record's versions below `before` (`None`: all), newest first, without content, at most
+    /// `limit`.
     fn history(
         &self,
         kind: &str,
         id: &str,
+        before: Option<u64>,
+        limit: u32,
     ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 
     /// Newest, undeleted versions that fit, with content, in the order of their ids.
     fn search(&self, query: RecordQuery)
     -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 
-    /// How many records fit, `after` and `limit` aside.
+    /// What is held about a Patient, with content, in the order of type and id.
+    fn about(&self, query: AboutQuery) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+
+    /// How many records fit, `after`, `limit` and `bytes` aside.
     fn count(&self, query: RecordQuery) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Every version of every record without content, ordered by type, id, version: the
-    /// canonical dump that two runs are compared by.
-    fn dump(&self) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+    /// canonical dump that two runs are compared by. At most `limit`, behind `after`.
+    fn dump(
+        &self,
+        after: Option<(String, String, u64)>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 
     /// How many versions there are, those aside that begin a record with a deletion: they file
     /// nothing, they remember that something was taken back.
@@ -482,4 +634,64 @@ pub trait House: Send + Sync {
         until: Timestamp,
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Whose clock leases are to be claimed by: the caller's where one process holds the house,
+    /// the database's where several share it.
+    fn clock(&self, now: Timestamp) -> Clock {
+        Clock::At(now)
+    }
+
+    /// Asks for a turn at a partner's door; all processes of the house share its pace (`every`:
+    /// time between two requests, zero for none) and its breaker. After a rest one request goes
+    /// ahead to see; the others wait for what it reports, at most another rest.
+    fn approach(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        every: Duration,
+    ) -> impl Future<Output = Result<Approach, Error>> + Send;
+
+    /// Says how a request went: an answer of any kind closes the breaker, none at all counts.
+    fn report(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        answered: bool,
+        breaker: Breaker,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// What is known of the doors of partners, by name.
+    fn doors(&self) -> impl Future<Output = Result<Vec<DoorState>, Error>> + Send;
+
+    /// Removes contents whose time is over, in one commit with the lines that say so. What a
+    /// later row of work uses as well stays. `scrub` must follow before the bytes are gone.
+    fn purge(&self, purge: Purge) -> impl Future<Output = Result<Purged, Error>> + Send;
+
+    /// Makes sure that no removed byte is left in any file of the house: row pages, write-ahead
+    /// log, blobs. Slow; once after all purges.
+    fn scrub(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Writes a copy of the house, as it is at one moment, into a folder that does not exist yet,
+    /// while others go on. From either database it is a house that `SqliteHouse::open` opens.
+    fn backup(&self, folder: &Path) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Which reading of resources the keys of all records come from: an edition counted by the
+    /// room that reads them. 0: none has been named yet.
+    fn keys_edition(&self) -> impl Future<Output = Result<u32, Error>> + Send;
+
+    /// The next newest versions, with content, whose keys are to be read anew for an edition;
+    /// empty when all are done.
+    fn rekey_next(
+        &self,
+        edition: u32,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+
+    /// Writes new keys and remembers how far it came, in one commit, so that a run that was cut
+    /// off goes on. An empty list says that all are done: the house then has this edition.
+    fn rekey(
+        &self,
+        edition: u32,
+        keys: Vec<Rekey>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 }

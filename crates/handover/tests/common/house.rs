@@ -297,7 +297,7 @@ impl House {
 
     /// Every version of every record, without content, in a fixed order: type, id, version, digest.
     pub fn dump(&self) -> Vec<(String, String, u64, String)> {
-        let dump = RUNTIME.block_on(self.memory().dump()).unwrap().into_iter();
+        let dump = RUNTIME.block_on(self.memory().dump(None, 999_999)).unwrap().into_iter();
         dump.map(|one| (one.kind, one.id, one.version, one.digest.to_string())).collect()
     }
 
@@ -305,7 +305,7 @@ impl House {
     pub fn records(&self) -> Records {
         let memory = self.memory();
         let mut heads = BTreeMap::new();
-        for version in RUNTIME.block_on(memory.dump()).unwrap() {
+        for version in RUNTIME.block_on(memory.dump(None, 999_999)).unwrap() {
             heads.insert(format!("{}/{}", version.kind, version.id), version);
         }
         heads.retain(|_, head| !head.deleted);

@@ -58,7 +58,7 @@ type Forgery = (&'static str, fn(&Connection), &'static str);
 fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
     let stage = lived();
     let payer: &House = &stage.payers[0];
-    let dump = RUNTIME.block_on(payer.memory().dump()).unwrap();
+    let dump = RUNTIME.block_on(payer.memory().dump(None, 999_999)).unwrap();
     assert!(dump.iter().any(|one| one.deleted) && dump.iter().any(|one| one.version > 1));
     for house in [payer, &stage.provider] {
         let said = house.run(&["ledger", "verify"]);

@@ -21,6 +21,7 @@ fn head(content: Option<&'static [u8]>, number: Option<u64>) -> Record {
         number,
         digest: Digest::of(content.unwrap_or_default()),
         content: None,
+        purged: false,
         deleted: content.is_none(),
     }
 }

@@ -86,7 +86,7 @@ impl Picture {
             entries: house.entries(1, 9_999).await.unwrap(),
             checkpoints: house.checkpoints().await.unwrap(),
             works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
-            records: house.dump().await.unwrap(),
+            records: house.dump(None, 9_999).await.unwrap(),
             next_due: house.next_due().await.unwrap(),
         }
     }

@@ -44,6 +44,7 @@ pub(super) async fn versions_are_counted(house: &impl House) {
         digest: Digest::of(b"third"),
         content: Some(Bytes::from_static(b"third")),
         deleted: false,
+        purged: false,
     };
     assert_eq!(newest, expected, "a version is read as it was filed");
     assert_eq!(read(Some(1)).await.unwrap().content.as_deref(), Some(&b"first"[..]));
@@ -52,11 +53,14 @@ pub(super) async fn versions_are_counted(house: &impl House) {
     for none in [0, 5, u64::MAX] {
         assert_eq!(read(Some(none)).await, None, "no such version");
     }
-    let history = house.history("Goal", "counted").await.unwrap();
+    let history = house.history("Goal", "counted", None, 9).await.unwrap();
     let versions: Vec<_> = history.iter().map(|record| record.version).collect();
     assert_eq!(versions, [4, 3, 2, 1], "newest first");
+    let page = house.history("Goal", "counted", Some(4), 2).await.unwrap();
+    let versions: Vec<_> = page.iter().map(|record| record.version).collect();
+    assert_eq!(versions, [3, 2], "a page of it");
     assert!(history.iter().all(|record| record.content.is_none()), "without content");
-    assert_eq!(house.history("Goal", "nobody").await.unwrap(), []);
+    assert_eq!(house.history("Goal", "nobody", None, 9).await.unwrap(), []);
 
     file(house, 4, vec![NewVersion { content: None, ..version("Goal", "deleted", "") }]).await;
     let asked = [("Goal", "deleted"), ("Goal", "nobody"), ("Goal", "counted"), ("Plan", "counted")];
@@ -66,7 +70,7 @@ pub(super) async fn versions_are_counted(house: &impl House) {
     assert_eq!(found, [Some(1), None, Some(4), None], "in the order asked");
     assert_eq!(heads[2], Some(Record { content: None, ..expected }));
 
-    let dump = house.dump().await.unwrap();
+    let dump = house.dump(None, 9_999).await.unwrap();
     let order = |record: &Record| (record.kind.clone(), record.id.clone(), record.version);
     assert!(dump.is_sorted_by_key(order), "the dump has one order");
     assert_eq!(dump.iter().filter(|record| record.kind == "Goal").count(), 5, "every version");
@@ -97,10 +101,17 @@ fn keys(patient: &str, encounter: &str, date: &str, status: &str, tokens: &[&str
     RecordKeys {
         patient: some(patient),
         encounter: some(encounter),
-        date: some(date),
+        date: (!date.is_empty()).then(|| day(date)),
         status: some(status),
         tokens: tokens.iter().map(|token| (*token).to_owned()).collect(),
     }
+}
+
+/// The day of a text as `2026-01-03`.
+fn day(text: &str) -> DateSpan {
+    let day: jiff::civil::Date = text.parse().unwrap();
+    let midnight = |day: jiff::civil::Date| day.to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+    DateSpan { from: midnight(day).timestamp(), to: midnight(day.tomorrow().unwrap()).timestamp() }
 }
 
 fn query() -> RecordQuery {
@@ -162,8 +173,8 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
         tokens: of.iter().map(|tokens| list(tokens)).collect(),
         ..query()
     };
-    let date = |from: Option<&str>, to: Option<&str>| RecordQuery {
-        date: (from.map(str::to_owned), to.map(str::to_owned)),
+    let date = |of: &[(Compare, &str)]| RecordQuery {
+        date: of.iter().map(|(compare, text)| (*compare, day(text))).collect(),
         ..query()
     };
     let updated = |from: Option<i64>, to: Option<i64>| RecordQuery {
@@ -185,9 +196,9 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
         ("tokens of the newest version", tokens(&[&["new"]]), "f"),
         ("by none of no tokens", tokens(&[&[]]), ""),
         ("by status", RecordQuery { statuses: list(&["final", "draft"]), ..query() }, "acf"),
-        ("dates from, inclusive", date(Some("2026-01-02"), None), "bcf"),
-        ("dates to, exclusive", date(None, Some("2026-01-02")), "a"),
-        ("dates between", date(Some("2026-01-02"), Some("2026-01-03")), "b"),
+        ("dates from, inclusive", date(&[(Compare::Ge, "2026-01-02")]), "bcf"),
+        ("dates to, exclusive", date(&[(Compare::Lt, "2026-01-02")]), "a"),
+        ("dates between", date(&[(Compare::Ge, "2026-01-02"), (Compare::Lt, "2026-01-03")]), "b"),
         ("updated from, inclusive", updated(Some(20), None), "df"),
         ("updated to, exclusive", updated(None, Some(20)), "abc"),
         ("by owner", RecordQuery { owner: Some(clinic), ..query() }, "d"),
@@ -199,7 +210,10 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
                 encounters: list(&["e1", "e2"]),
                 tokens: vec![list(&["category:s|lab"])],
                 statuses: list(&["final"]),
-                date: (text("2026"), text("2027")),
+                date: vec![(
+                    Compare::Eq,
+                    DateSpan { from: day("2026-01-01").from, to: day("2027-01-01").from },
+                )],
                 last_updated: (Some(at(0)), Some(at(99))),
                 owner: Some(PartnerId::from("hospital")),
                 ..patients(&["p1"])

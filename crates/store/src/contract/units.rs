@@ -19,7 +19,7 @@ pub(super) async fn an_empty_house_holds_nothing(house: &impl House) {
     assert_eq!(house.next_due().await.unwrap(), None);
     assert_eq!(house.claim(Clock::Database, MINUTE, 9).await.unwrap(), []);
     assert_eq!(house.lane_number("lane").await.unwrap(), 0);
-    assert_eq!(house.dump().await.unwrap(), []);
+    assert_eq!(house.dump(None, 9_999).await.unwrap(), []);
     assert_eq!(house.record("Patient", "tenant", None).await.unwrap(), None);
     assert_eq!(house.blob(&Digest::of(b"tenant")).await.unwrap(), None);
     assert_eq!(house.first_answer(&hospital, "tenant").await.unwrap(), None);

@@ -293,9 +293,19 @@ impl House for SqliteHouse {
         self.read(move |db, house| record::one(db, house, (&kind, &id), version, read)).await
     }
 
-    async fn history(&self, kind: &str, id: &str) -> Result<Vec<Record>, Error> {
+    async fn history(
+        &self,
+        kind: &str,
+        id: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
         let (kind, id) = (kind.to_owned(), id.to_owned());
-        self.read(move |db, house| record::history(db, house, &kind, &id)).await
+        self.read(move |db, house| record::history(db, house, (&kind, &id), before, limit)).await
+    }
+
+    async fn about(&self, _query: AboutQuery) -> Result<Vec<Record>, Error> {
+        unbuilt()
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
@@ -307,8 +317,12 @@ impl House for SqliteHouse {
         self.read(move |db, house| record::count(db, house, &query)).await
     }
 
-    async fn dump(&self) -> Result<Vec<Record>, Error> {
-        self.read(record::dump).await
+    async fn dump(
+        &self,
+        after: Option<(String, String, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
+        self.read(move |db, house| record::dump(db, house, after, limit)).await
     }
 
     async fn version_count(&self) -> Result<u64, Error> {
@@ -341,6 +355,46 @@ impl House for SqliteHouse {
         let first = move |db: &Connection| unit::first_use(db, house, &mark, until, now);
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
     }
+
+    async fn approach(&self, _: Clock, _: &PartnerId, _: Duration) -> Result<Approach, Error> {
+        unbuilt()
+    }
+
+    async fn report(&self, _: Clock, _: &PartnerId, _: bool, _: Breaker) -> Result<(), Error> {
+        unbuilt()
+    }
+
+    async fn doors(&self) -> Result<Vec<DoorState>, Error> {
+        unbuilt()
+    }
+
+    async fn purge(&self, _: Purge) -> Result<Purged, Error> {
+        unbuilt()
+    }
+
+    async fn scrub(&self) -> Result<(), Error> {
+        unbuilt()
+    }
+
+    async fn backup(&self, _: &Path) -> Result<(), Error> {
+        unbuilt()
+    }
+
+    async fn keys_edition(&self) -> Result<u32, Error> {
+        unbuilt()
+    }
+
+    async fn rekey_next(&self, _: u32, _: u32) -> Result<Vec<Record>, Error> {
+        unbuilt()
+    }
+
+    async fn rekey(&self, _: u32, _: Vec<Rekey>) -> Result<(), Error> {
+        unbuilt()
+    }
+}
+
+fn unbuilt<T>() -> Result<T, Error> {
+    Err(Error::Unavailable("unbuilt".into()))
 }
 
 fn for_reading_only() -> Error {

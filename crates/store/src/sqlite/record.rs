@@ -15,11 +15,11 @@ use rusqlite::{Connection, Row, named_params, params, params_from_iter};
 
 use super::content::Kept;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
-use crate::house::{Error, NewVersion, Raise, Record, RecordQuery};
+use crate::house::{Compare, Error, NewVersion, Raise, Record, RecordQuery};
 
 /// The columns of a head; `content` and `file` come on top.
 const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
-    v.digest, v.deleted";
+    v.digest, v.deleted, v.purged";
 
 fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     Ok(Record {
@@ -34,6 +34,7 @@ fn read_head(row: &Row<'_>) -> Result<Record, Error> {
         digest: digest(row, "digest")?,
         content: None,
         deleted: row.get("deleted")?,
+        purged: row.get("purged")?,
     })
 }
 
@@ -43,7 +44,7 @@ impl<F: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>> Read for F {}
 
 fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
     let mut record = read_head(row)?;
-    if !record.deleted {
+    if !record.deleted && !record.purged {
         record.content = read(row, &record.digest)?;
         if record.content.is_none() {
             return Err(Error::Damaged("a stored version has no content".to_owned()));
@@ -103,12 +104,13 @@ fn file_head(
 ) -> Result<(i64, u64), Error> {
     let keys = &version.keys;
     let upsert = "INSERT INTO records (house, kind, id, newest, deleted, updated, owner, patient,
-            encounter, date, status)
+            encounter, date_from, date_to, status)
         VALUES (:house, :kind, :id, 1, :deleted, :updated, :owner, :patient,
-            :encounter, :date, :status)
+            :encounter, :date_from, :date_to, :status)
         ON CONFLICT DO UPDATE SET newest = newest + 1, deleted = excluded.deleted,
             updated = excluded.updated, owner = excluded.owner, patient = excluded.patient,
-            encounter = excluded.encounter, date = excluded.date, status = excluded.status
+            encounter = excluded.encounter, date_from = excluded.date_from,
+            date_to = excluded.date_to, status = excluded.status
         RETURNING record, newest";
     let columns = named_params! {
         ":house": house,
@@ -119,7 +121,8 @@ fn file_head(
         ":owner": version.owner.as_str(),
         ":patient": subject(db, house, keys.patient.as_deref())?,
         ":encounter": subject(db, house, keys.encounter.as_deref())?,
-        ":date": keys.date,
+        ":date_from": keys.date.map(|date| micros(date.from)),
+        ":date_to": keys.date.map(|date| micros(date.to)),
         ":status": keys.status,
     };
     let head = first(db, upsert, columns, |row| Ok((row.get(0)?, number(row, "newest")?)))?;
@@ -188,15 +191,18 @@ pub(super) fn one(
 pub(super) fn history(
     db: &Connection,
     house: i64,
-    kind: &str,
-    id: &str,
+    (kind, id): (&str, &str),
+    before: Option<u64>,
+    limit: u32,
 ) -> Result<Vec<Record>, Error> {
     let select = format!(
         "SELECT {COLUMNS} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
-            WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3 ORDER BY v.version DESC"
+            WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3 AND v.version < ?4
+            ORDER BY v.version DESC LIMIT ?5"
     );
-    all(db, &select, params![house, kind, id], read_head)
+    let before = before.map_or(i64::MAX, int);
+    all(db, &select, params![house, kind, id, before, limit], read_head)
 }
 
 /// How many versions there are.
@@ -207,13 +213,20 @@ pub(super) fn version_count(db: &Connection, house: i64) -> Result<u64, Error> {
 }
 
 /// Every version of every record, without content.
-pub(super) fn dump(db: &Connection, house: i64) -> Result<Vec<Record>, Error> {
+pub(super) fn dump(
+    db: &Connection,
+    house: i64,
+    after: Option<(String, String, u64)>,
+    limit: u32,
+) -> Result<Vec<Record>, Error> {
+    let (kind, id, version) = after.unwrap_or_default();
     let select = format!(
         "SELECT {COLUMNS} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
-            WHERE r.house = ?1 ORDER BY r.kind, r.id, v.version"
+            WHERE r.house = ?1 AND (r.kind, r.id, v.version) > (?2, ?3, ?4)
+            ORDER BY r.kind, r.id, v.version LIMIT ?5"
     );
-    all(db, &select, [house], read_head)
+    all(db, &select, params![house, kind, id, int(version), limit], read_head)
 }
 
 /// Newest, undeleted versions that fit.
@@ -252,6 +265,23 @@ pub(super) fn count(db: &Connection, house: i64, query: &RecordQuery) -> Result<
     Ok(found.unwrap_or(0))
 }
 
+/// Whether exactly these records fit.
+pub(super) fn fits(
+    db: &Connection,
+    house: i64,
+    query: &RecordQuery,
+    ids: &[String],
+) -> Result<bool, Error> {
+    let sql = Sql::over(house, query);
+    let select = format!(
+        "SELECT r.id FROM ({}) f CROSS JOIN records r ON r.record = f.record LIMIT {}",
+        sql.text,
+        ids.len() + 1
+    );
+    let found = all(db, &select, params_from_iter(sql.values), |row| Ok(row.get::<_, String>(0)?))?;
+    Ok(found.len() == ids.len() && found.iter().all(|id| ids.contains(id)))
+}
+
 /// Which index leads to the fewest rows: ids, then patients, encounters, tokens, dates.
 enum Way {
     /// One of the indexes over `records`.
@@ -263,14 +293,13 @@ enum Way {
 impl Way {
     fn of(query: &RecordQuery) -> Way {
         let given = |bounds: (bool, bool)| bounds.0 || bounds.1;
-        let date = given((query.date.0.is_some(), query.date.1.is_some()));
         let updated = given((query.last_updated.0.is_some(), query.last_updated.1.is_some()));
         match () {
             () if !query.ids.is_empty() => Way::Index("records_by_id"),
             () if !query.patients.is_empty() => Way::Index("records_by_patient"),
             () if !query.encounters.is_empty() => Way::Index("records_by_encounter"),
             () if !query.tokens.is_empty() => Way::Tokens,
-            () if date => Way::Index("records_by_date"),
+            () if !query.date.is_empty() => Way::Index("records_by_date"),
             () if updated => Way::Index("records_by_update"),
             () => Way::Index("records_by_id"),
         }
@@ -298,6 +327,7 @@ impl Sql {
         let mut sql = Sql { text, values };
         sql.add_lists(query);
         sql.add_tokens(query, matches!(way, Way::Tokens));
+        sql.add_dates(query);
         sql.add_bounds(query);
         sql
     }
@@ -349,13 +379,34 @@ impl Sql {
         }
     }
 
+    fn add_dates(&mut self, query: &RecordQuery) {
+        const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
+        for (compare, span) in &query.date {
+            let condition = match compare {
+                Compare::Eq => WITHIN.to_owned(),
+                Compare::Ne => format!("NOT {WITHIN}"),
+                Compare::Gt => "r.date_to > {e}".to_owned(),
+                Compare::Lt => "r.date_from < {s}".to_owned(),
+                Compare::Ge => format!("(r.date_to > {{e}} OR {WITHIN})"),
+                Compare::Le => format!("(r.date_from < {{s}} OR {WITHIN})"),
+                Compare::Sa => "r.date_from >= {e}".to_owned(),
+                Compare::Eb => "r.date_to <= {s}".to_owned(),
+                Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
+            };
+            let first = self.values.len() + 1;
+            self.values.push(micros(span.from).into());
+            self.values.push(micros(span.to).into());
+            let condition = condition.replace("{s}", &format!("?{first}"));
+            let condition = condition.replace("{e}", &format!("?{}", first + 1));
+            self.text.push_str(" AND ");
+            self.text.push_str(&condition);
+        }
+    }
+
     fn add_bounds(&mut self, query: &RecordQuery) {
-        let text = |value: &Option<String>| value.clone().map(Value::from);
         let time = |value: Option<Timestamp>| value.map(|at| Value::from(micros(at)));
         let owner = query.owner.as_ref().map(PartnerId::to_string);
         let bounds = [
-            ("r.date >= {}", text(&query.date.0)),
-            ("r.date < {}", text(&query.date.1)),
             ("r.updated >= {}", time(query.last_updated.0)),
             ("r.updated < {}", time(query.last_updated.1)),
             ("r.owner = {}", owner.map(Value::from)),

@@ -13,15 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::house::Error;
 
 /// The steps, in order; step n leads to version n. Only ever appended to.
-const STEPS: [&str; 1] = [include_str!("schema_1.sql")];
-
-/// A file of a version that this program does not know.
-#[derive(Debug, thiserror::Error)]
-#[error("the house was written by a newer version (schema {found}; this one knows {known})")]
-pub(super) struct TooNew {
-    found: usize,
-    known: usize,
-}
+const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Takes the steps that are missing.
 pub(super) fn bring_up(db: &Connection) -> Result<(), Error> {
@@ -46,8 +38,7 @@ pub(super) fn check(db: &Connection) -> Result<usize, Error> {
     let found = db.query_row(count, [], |row| row.get::<_, i64>(0))?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);
     if found > STEPS.len() {
-        let known = STEPS.len();
-        return Err(Error::Unavailable(Box::new(TooNew { found, known })));
+        return Err(Error::TooNew { found: found as u64, known: STEPS.len() as u64 });
     }
     for (version, step) in (1i64..).zip(STEPS).take(found) {
         let select = "SELECT step FROM schema WHERE version = ?1";

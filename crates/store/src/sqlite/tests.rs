@@ -126,7 +126,10 @@ async fn a_house_opened_to_read_writes_nothing() {
     let (folder, writing) = open_here();
     writing.commit(full_unit("a", 99_999)).await.unwrap();
     let reading = SqliteHouse::open_to_read(folder.path(), &house("one")).unwrap();
-    assert_eq!(reading.dump().await.unwrap(), writing.dump().await.unwrap());
+    assert_eq!(
+        reading.dump(None, 999_999).await.unwrap(),
+        writing.dump(None, 999_999).await.unwrap()
+    );
     let content = reading.record("Binary", "a", None).await.unwrap().unwrap().content.unwrap();
     assert_eq!(content.len(), 100_000);
     let refused = reading.commit(full_unit("b", 99_999)).await;
@@ -274,7 +277,7 @@ async fn a_failed_commit_fails_all_of_its_group_and_none_behind_it() {
     for unit in group {
         assert!(matches!(unit.await, Err(Error::Unavailable(_))));
     }
-    assert_eq!(opened.dump().await.unwrap(), [], "nothing of the group is there");
+    assert_eq!(opened.dump(None, 999_999).await.unwrap(), [], "nothing of the group is there");
     assert_eq!(opened.commit(full_unit("a", 9)).await.unwrap(), Commit::Done { versions: vec![1] });
     drop(opened);
     let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
@@ -327,7 +330,7 @@ async fn a_full_disk_refuses_units_and_later_takes_them() {
         }
     };
     pages(1).await; // SQLite takes it as: no more than there are
-    let before = (opened.dump().await.unwrap(), opened.entries(1, 99).await.unwrap());
+    let before = (opened.dump(None, 999_999).await.unwrap(), opened.entries(1, 99).await.unwrap());
     let units = (0..20).map(|number| {
         let bytes = if number % 2 == 0 { 50_000 } else { 70_000 };
         let (opened, unit) = (opened.clone(), full_unit(&format!("u{number}"), bytes));
@@ -343,7 +346,7 @@ async fn a_full_disk_refuses_units_and_later_takes_them() {
     }
     // Rows of units whose content is a file may fit into pages that are there already.
     assert!(written < 20, "something was refused");
-    let after = (opened.dump().await.unwrap(), opened.entries(1, 99).await.unwrap());
+    let after = (opened.dump(None, 999_999).await.unwrap(), opened.entries(1, 99).await.unwrap());
     assert_eq!(after.0.len(), before.0.len() + written, "what was refused is not there");
     assert_eq!(after.1.len(), before.1.len() + written, "nor its lines");
 
@@ -351,7 +354,7 @@ async fn a_full_disk_refuses_units_and_later_takes_them() {
     let last = opened.commit(full_unit("after", 50_000)).await.unwrap();
     assert_eq!(last, Commit::Done { versions: vec![1] }, "the house recovers");
     assert_eq!(opened.entries(1, 99).await.unwrap().len(), after.1.len() + 1);
-    let named = opened.dump().await.unwrap();
+    let named = opened.dump(None, 999_999).await.unwrap();
     let mut large = 0;
     for record in named {
         let content = opened.record("Binary", &record.id, None).await.unwrap().unwrap().content;
@@ -486,8 +489,8 @@ async fn readings_do_not_walk_through_the_house() {
             "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
         ),
         (
-            records(RecordQuery { date: (text(), None), ..RecordQuery::default() }),
-            "records_by_date (house=? AND kind=? AND date>?)",
+            records(RecordQuery { date: vec![(Compare::Sa, span)], ..RecordQuery::default() }),
+            "records_by_date (house=? AND kind=? AND date_from>?)",
         ),
         (
             records(RecordQuery { last_updated: (Some(at(1)), None), ..RecordQuery::default() }),

@@ -136,6 +136,7 @@ fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {
             found == version.map(int)
         }
         Expect::LaneNumber { lane, number } => work::lane_number(db, house, lane)? == *number,
+        Expect::Found { query, ids } => record::fits(db, house, query, ids)?,
         Expect::WorkRevision { id, revision } => {
             let select = "SELECT revision FROM works WHERE house = ?1 AND id = ?2";
             let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
