@@ -130,7 +130,8 @@ const ROOMS: &[Room] = &[
         crates: AllBut(&[]),
         words: &[],
     },
-    Room { name: "xtask", rooms: &[], crates: Only(&["serde", "serde_json"]), words: &[] },
+    Room { name: "testdb", rooms: &[], crates: Only(&["tempfile"]), words: &[NETWORK_WORDS] },
+    Room { name: "xtask", rooms: &["testdb"], crates: Only(&["serde", "serde_json"]), words: &[] },
 ];
 
 /// One dependency as a manifest declares it.
@@ -242,14 +243,17 @@ fn check_manifest(tree: &Tree, crate_: &Crate) -> Vec<Finding> {
     findings
 }
 
-/// Why a room may not have this dependency. Tests may use any crate of other people, and the
-/// town; they may not reach into a room that their own room may not touch.
+/// Rooms for the tests of all rooms.
+const FOR_TESTS: &[&str] = &["sim", "testdb"];
+
+/// Why a room may not have this dependency. Tests may use any crate of other people, the town
+/// and private databases; they may not reach into a room that their own room may not touch.
 fn refusal(room: &Room, dependency: &Dependency) -> Option<String> {
     let name = dependency.name.as_str();
     if dependency.own {
         let allowed = room.rooms.contains(&name)
             || name == room.name
-            || (dependency.dev && name == "sim" && room.name != "xtask");
+            || (dependency.dev && FOR_TESTS.contains(&name) && room.name != "xtask");
         return (!allowed).then(|| {
             format!(
                 "move what is shared to a room both may touch; `{}` leans on {:?}",
@@ -326,6 +330,8 @@ mod tests {
             ("not even in tests", "payer", "provider", true, true, false),
             ("the town may serve their tests", "payer", "sim", true, true, true),
             ("but not ship with them", "payer", "sim", true, false, false),
+            ("databases may serve tests", "store", "testdb", true, true, true),
+            ("but not what ships", "store", "testdb", true, false, false),
             ("the town does not know the front door", "sim", "handover", true, false, false),
             ("the front door knows everyone", "handover", "sim", true, false, true),
         ];
