@@ -12,7 +12,7 @@
 //! bytes must say so in the schema.
 
 mod database;
-mod limits;
+pub mod limits;
 mod process;
 
 use std::fs;
