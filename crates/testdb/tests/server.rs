@@ -71,7 +71,10 @@ fn a_server_ends_with_the_process_that_started_it() {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let folder = lines.find_map(|line| Some(line.unwrap().split_once("folder ")?.1.to_owned()));
-    let Some(folder) = folder else { return };
+    let Some(folder) = folder else {
+        child.wait().unwrap();
+        return;
+    };
     let postmaster = Path::new(&folder).join("data/postmaster.pid");
     let mut id = String::new();
     std::fs::File::open(postmaster).unwrap().read_to_string(&mut id).unwrap();
