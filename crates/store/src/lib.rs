@@ -12,11 +12,13 @@ mod any;
 pub mod contract;
 mod house;
 pub mod limits;
+mod postgres;
 pub mod proof;
 mod sqlite;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
 pub use house::*;
+pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;
