@@ -9,6 +9,7 @@
 
 pub mod anchor;
 mod any;
+mod blob;
 pub mod contract;
 mod house;
 pub mod limits;
@@ -17,6 +18,7 @@ mod sqlite;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
+pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;
