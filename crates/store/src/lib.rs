@@ -9,6 +9,7 @@
 
 pub mod anchor;
 mod any;
+mod blob;
 pub mod contract;
 mod house;
 pub mod limits;
@@ -18,6 +19,7 @@ mod sqlite;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
+pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
 pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
