@@ -9,7 +9,7 @@
 //! they write. Every statement takes arrays, so that its cost hardly depends on how many units
 //! share it.
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::Client;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
@@ -142,13 +142,13 @@ fn answers() -> String {
 }
 
 /// Sets a connection up for groups.
-pub(super) async fn prepare(db: &ClientWrapper) -> Result<(), Error> {
+pub(super) async fn prepare(db: &Client) -> Result<(), Error> {
     Ok(db.batch_execute(SETTINGS).await?)
 }
 
 /// Writes units, as many of them as one transaction can; what became of each.
 pub(super) async fn write(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&Sealed],
 ) -> Result<Vec<Decided>, Failed> {
@@ -164,7 +164,7 @@ pub(super) async fn write(
 
 /// As `write`; an error leaves a transaction behind.
 async fn write_or_leave(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&Sealed],
 ) -> Result<Vec<Decided>, Failed> {
@@ -244,7 +244,7 @@ impl<'a> Names<'a> {
 /// Begins the transaction, locks the house and then its lanes, and reads what it holds of all
 /// that is named.
 async fn read<'a>(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&'a Sealed],
     names: &Names<'a>,
