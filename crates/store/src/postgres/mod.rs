@@ -10,7 +10,10 @@
 //! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
 //! rows of lanes by name, rows of work.
 
+mod find;
 mod pool;
+mod read;
+mod record;
 mod row;
 mod schema;
 
@@ -27,6 +30,7 @@ pub use self::pool::PostgresPlace;
 
 use self::pool::Pool;
 use self::row::get;
+use crate::blob::{Blobs, Stored};
 use crate::house::*;
 use crate::proof::LedgerKey;
 
@@ -42,6 +46,7 @@ pub struct PostgresHouse {
 /// What the clones of a house share.
 struct Shared {
     pool: Arc<Pool>,
+    blobs: Blobs,
 }
 
 impl fmt::Debug for PostgresHouse {
@@ -72,12 +77,48 @@ impl PostgresHouse {
 
     async fn enter(pool: Arc<Pool>, house: &HouseId) -> Result<PostgresHouse, Error> {
         let (house, blob_key) = admit(&pool.get().await?, house).await?;
-        Ok(PostgresHouse { shared: Arc::new(Shared { pool }), house, blob_key })
+        let blobs = Blobs::folder(Path::new("/tmp/pgr-blobs"))?;
+        Ok(PostgresHouse { shared: Arc::new(Shared { pool, blobs }), house, blob_key })
     }
 
     /// A connection for a short while.
     async fn client(&self) -> Result<Client, Error> {
         self.shared.pool.get().await
+    }
+
+    /// Records with their contents. A purge may remove a content between the reading of its row
+    /// and its own: then the row is read again, and says so.
+    async fn filled<F>(&self, read: impl Fn(Client) -> F, bytes: u64) -> Result<Vec<Record>, Error>
+    where
+        F: Future<Output = Result<Vec<(Record, Stored)>, Error>>,
+    {
+        let rows = read(self.client().await?).await?;
+        match self.shared.blobs.fill(&self.blob_key, rows, bytes).await {
+            Err(Error::Damaged(_)) => {
+                let rows = read(self.client().await?).await?;
+                self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+            }
+            filled => filled,
+        }
+    }
+
+    /// What a row tells, with its content. As `filled`.
+    async fn fetched<T, F>(
+        &self,
+        read: impl Fn(Client) -> F,
+    ) -> Result<Option<(T, Option<Bytes>)>, Error>
+    where
+        F: Future<Output = Result<Option<(T, Digest, Stored)>, Error>>,
+    {
+        let mut again = true;
+        loop {
+            let row = read(self.client().await?).await?;
+            let Some((told, digest, stored)) = row else { return Ok(None) };
+            match self.shared.blobs.fetch(&self.blob_key, &digest, stored).await {
+                Err(Error::Damaged(_)) if again => again = false,
+                bytes => return Ok(Some((told, bytes?))),
+            }
+        }
     }
 }
 
@@ -158,83 +199,100 @@ impl House for PostgresHouse {
 
     // Readings.
 
-    async fn story(&self, _chain: &Chain) -> Result<Vec<Entry>, Error> {
-        unbuilt()
+    async fn story(&self, chain: &Chain) -> Result<Vec<Entry>, Error> {
+        read::story(&self.client().await?, self.house, chain).await
     }
 
-    async fn entries(&self, _seq: u64, _limit: u32) -> Result<Vec<Entry>, Error> {
-        unbuilt()
+    async fn entries(&self, seq: u64, limit: u32) -> Result<Vec<Entry>, Error> {
+        read::entries(&self.client().await?, self.house, seq, limit).await
     }
 
     async fn unsigned(&self) -> Result<u64, Error> {
-        unbuilt()
+        read::unsigned(&self.client().await?, self.house).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        unbuilt()
+        read::checkpoints(&self.client().await?, self.house).await
     }
 
-    async fn checkpoint_numbered(&self, _number: u64) -> Result<Option<Checkpoint>, Error> {
-        unbuilt()
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        read::checkpoint_numbered(&self.client().await?, self.house, number).await
     }
 
-    async fn heads(&self, _records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
-        unbuilt()
+    async fn heads(&self, records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
+        record::heads(&self.client().await?, self.house, records).await
     }
 
     async fn record(
         &self,
-        _kind: &str,
-        _id: &str,
-        _version: Option<u64>,
+        kind: &str,
+        id: &str,
+        version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        unbuilt()
+        let house = self.house;
+        let read = move |db: Client| async move {
+            let found = record::one(&db, house, (kind, id), version).await?;
+            Ok(found.into_iter().collect())
+        };
+        Ok(self.filled(read, 0).await?.pop())
     }
 
     async fn history(
         &self,
-        _kind: &str,
-        _id: &str,
-        _before: Option<u64>,
-        _limit: u32,
+        kind: &str,
+        id: &str,
+        before: Option<u64>,
+        limit: u32,
     ) -> Result<Vec<Record>, Error> {
-        unbuilt()
+        record::history(&self.client().await?, self.house, (kind, id), before, limit).await
     }
 
-    async fn search(&self, _query: RecordQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::search(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
-    async fn count(&self, _query: RecordQuery) -> Result<u64, Error> {
-        unbuilt()
+    async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
+        record::count(&self.client().await?, self.house, &query).await
     }
 
-    async fn about(&self, _query: AboutQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::about(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn dump(
         &self,
-        _after: Option<(String, String, u64)>,
-        _limit: u32,
+        after: Option<(String, String, u64)>,
+        limit: u32,
     ) -> Result<Vec<Record>, Error> {
-        unbuilt()
+        record::dump(&self.client().await?, self.house, after, limit).await
     }
 
     async fn version_count(&self) -> Result<u64, Error> {
-        unbuilt()
+        record::version_count(&self.client().await?, self.house).await
     }
 
-    async fn blob(&self, _digest: &Digest) -> Result<Option<Bytes>, Error> {
-        unbuilt()
+    async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move {
+            Ok(read::blob(&db, house, digest).await?.map(|stored| ((), *digest, stored)))
+        };
+        Ok(self.fetched(read).await?.and_then(|((), bytes)| bytes))
     }
 
     async fn first_answer(
         &self,
-        _sender: &PartnerId,
-        _key: &str,
+        sender: &PartnerId,
+        key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        unbuilt()
+        let house = self.house;
+        let read =
+            move |db: Client| async move { read::first_answer(&db, house, sender, key).await };
+        let found = self.fetched(read).await?;
+        Ok(found.map(|(answer, body)| FirstAnswer { body: body.unwrap_or_default(), ..answer }))
     }
 
     // House-keeping.
