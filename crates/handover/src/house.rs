@@ -187,7 +187,7 @@ impl Opened {
 
 /// What the house remembers: in its folder, or in a database server.
 async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
-    let Some(database) = &config.file.database else {
+    if config.file.database.is_none() {
         let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
         return opened.map(AnyHouse::from).map_err(|error| match error {
             // Nothing is wrong: the caller asks whoever holds it.
@@ -196,23 +196,8 @@ async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
             }
             error => store_issue(error),
         });
-    };
-    let opened = PostgresHouse::open(&place(config, database)?, &config.id()).await;
-    opened.map(AnyHouse::from).map_err(store_issue)
-}
-
-/// Where the database server is, with its secrets read.
-fn place(
-    config: &config::House,
-    database: &config::DatabaseFile,
-) -> Result<PostgresPlace, Issue> {
-    let text = |path: &PathBuf| config.text(path);
-    let password = database.password.as_ref().map(text).transpose()?;
-    Ok(PostgresPlace {
-        url: database.postgres.clone(),
-        password: password.map(|text| text.trim_end().to_owned().into()),
-        authority: database.authority.as_ref().map(text).transpose()?,
-    })
+    }
+    Err(Issue::new(Code::ConfigInvalid, "unbuilt").at("house.toml: database"))
 }
 
 /// The MAC key of access tokens.
