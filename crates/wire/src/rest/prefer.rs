@@ -48,19 +48,22 @@ impl Prefer {
             let Some((name, value)) = wish.split_once('=') else { continue };
             let value = value.trim().trim_matches('"');
             match (name.trim().to_ascii_lowercase().as_str(), value) {
-                ("return", "minimal") => drop(returning.get_or_insert(Returning::Minimal)),
-                ("return", "representation") => {
-                    drop(returning.get_or_insert(Returning::Representation));
-                }
-                ("return", "OperationOutcome") => {
-                    drop(returning.get_or_insert(Returning::OperationOutcome));
-                }
-                ("handling", "strict") => drop(handling.get_or_insert(Handling::Strict)),
-                ("handling", "lenient") => drop(handling.get_or_insert(Handling::Lenient)),
+                ("return", value) => returning = returning.or(returned(value)),
+                ("handling", "strict") => handling = handling.or(Some(Handling::Strict)),
+                ("handling", "lenient") => handling = handling.or(Some(Handling::Lenient)),
                 _ => {}
             }
         }
         Prefer { returning: returning.unwrap_or_default(), handling: handling.unwrap_or_default() }
+    }
+}
+
+fn returned(value: &str) -> Option<Returning> {
+    match value {
+        "minimal" => Some(Returning::Minimal),
+        "representation" => Some(Returning::Representation),
+        "OperationOutcome" => Some(Returning::OperationOutcome),
+        _ => None,
     }
 }
 
@@ -90,7 +93,9 @@ mod tests {
         ];
         for (case, lines, returning, handling) in table {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|line| drop(headers.append(PREFER, line.parse().unwrap())));
+            for line in lines {
+                headers.append(PREFER, line.parse().unwrap());
+            }
             assert_eq!(Prefer::of(&headers), Prefer { returning, handling }, "{case}");
         }
     }
