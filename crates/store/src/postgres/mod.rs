@@ -297,6 +297,16 @@ impl House for PostgresHouse {
 
     // House-keeping.
 
+    async fn at_rest(
+        &self,
+        _partner: &PartnerId,
+        _before: Timestamp,
+        _after: Option<(Timestamp, String)>,
+        _limit: u32,
+    ) -> Result<Vec<StoredWork>, Error> {
+        unbuilt()
+    }
+
     async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
         unbuilt()
     }
