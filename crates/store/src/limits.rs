@@ -153,3 +153,17 @@ pub const SHIFT_MAX: u64 = 16;
 /// Changed lines whose successors are recognised while proving, so that they put no blame on an
 /// earlier line. Beyond it the line named may be an earlier one than the first that was changed.
 pub const DOUBTED_MAX: usize = 64;
+
+/// Bytes of content read at once while keys are read anew: one of the largest contents, or some
+/// thousand of the usual ones.
+pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How long the writer waits for readings to end before it can empty the write-ahead log; it lets
+/// units go first, and tries again.
+pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
+
+/// Time between two tries to empty the write-ahead log.
+pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
+
+/// How often it tries: about half a minute, longer than any reading of ours takes.
+pub const SCRUB_TRIES: u32 = 60;
