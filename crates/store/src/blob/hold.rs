@@ -58,7 +58,8 @@ impl Hold {
         };
         let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
             let mut files = Vec::new();
-            let weighed = contents.into_iter().map(|bytes| weigh(&key, inline_max, bytes, &mut files));
+            let weighed =
+                contents.into_iter().map(|bytes| weigh(&key, inline_max, bytes, &mut files));
             Ok((weighed.collect::<Result<_, _>>()?, files))
         };
         let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;

@@ -163,8 +163,6 @@ async fn searches_touch_what_they_find_and_little_more() {
             db.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.unwrap();
             for (case, search, most) in &table {
                 let (pages, plan) = touched(&db, search).await;
-                    println!("{plan}");
-                }
                 assert!(
                     pages <= *most,
                     "{case} ({mode}, counted: {counted}) touches {pages} pages\n{plan}"
