@@ -66,7 +66,7 @@ pub(super) async fn approach(
         door.resting = door.resting.map(|_| later(now, rest));
         Ok(Approach::Now)
     };
-    insisting(async || holding(pool, house, clock, partner, take).await).await
+    insisting(|| holding(pool, house, clock, partner, &take)).await
 }
 
 /// Says how a request went; see `House::report`.
@@ -93,7 +93,7 @@ pub(super) async fn report(
         }
         Ok(())
     };
-    insisting(async || holding(pool, house, clock, partner, note).await).await
+    insisting(|| holding(pool, house, clock, partner, &note)).await
 }
 
 /// Looks at a door and writes it, while nobody else does.
@@ -102,7 +102,7 @@ async fn holding<T>(
     house: i64,
     clock: Clock,
     partner: &PartnerId,
-    change: impl Fn(&mut Door, i64) -> Result<T, Error>,
+    change: &(impl Fn(&mut Door, i64) -> Result<T, Error> + Sync),
 ) -> Result<T, Error> {
     let turn = Turn::take(pool).await?;
     let db = turn.db()?;

@@ -89,6 +89,7 @@ pub(super) struct VersionRow<'a> {
     pub(super) new: &'a NewVersion,
     pub(super) content: Option<&'a Kept>,
     pub(super) number: Option<i64>,
+    pub(super) receipt: &'a str,
 }
 
 /// A record's row, as its newest version makes it.
@@ -120,8 +121,8 @@ pub(super) struct WorkRow<'a> {
 pub(super) struct Rows<'a> {
     pub(super) entries: Vec<(String, Entry)>,
     pub(super) versions: Vec<VersionRow<'a>>,
-    /// Versions of earlier groups: record, version, number.
-    pub(super) raises: Vec<(i64, i64, i64)>,
+    /// Versions of earlier groups that came again, by record and version: number and receipt.
+    pub(super) raises: BTreeMap<(i64, i64), (Option<i64>, &'a str)>,
     pub(super) records: Vec<RecordRow<'a>>,
     pub(super) works: Vec<WorkRow<'a>>,
     pub(super) subjects: Vec<(&'a str, i64)>,
@@ -296,7 +297,8 @@ impl<'a> Group<'a> {
             head.row = Some(rows.versions.len());
             let (record, version) = (head.record, head.newest);
             let (content, number) = (content.as_ref(), new.number.map(int));
-            rows.versions.push(VersionRow { record, version, at, new, content, number });
+            let receipt = &new.receipt;
+            rows.versions.push(VersionRow { record, version, at, new, content, number, receipt });
             self.kinds.insert(&new.kind);
             version.cast_unsigned()
         });
@@ -307,10 +309,17 @@ impl<'a> Group<'a> {
         for raise in &unit.raises {
             let head = self.known.heads.get(&(raise.kind.as_str(), raise.id.as_str()));
             let Some(head) = head else { continue };
-            let number = int(raise.number);
-            match head.row.and_then(|row| self.rows.versions.get_mut(row)) {
-                Some(row) => row.number = Some(row.number.unwrap_or(0).max(number)),
-                None => self.rows.raises.push((head.record, head.newest, number)),
+            let (number, receipt) = (raise.number.map(int), raise.receipt.as_str());
+            let raised = |before: Option<i64>| match number {
+                Some(number) => Some(before.unwrap_or(0).max(number)),
+                None => before,
+            };
+            if let Some(row) = head.row.and_then(|row| self.rows.versions.get_mut(row)) {
+                (row.number, row.receipt) = (raised(row.number), receipt);
+            } else {
+                let key = (head.record, head.newest);
+                let raise = self.rows.raises.entry(key).or_insert((None, receipt));
+                *raise = (number.max(raise.0), receipt);
             }
         }
     }

@@ -20,6 +20,7 @@ use tokio_postgres::Row;
 
 use super::pipe::{Asked, Turn, Value, all, ask, rows, say, values};
 use super::pool::Pool;
+use super::read::{CHECKPOINT, ENTRY, read_checkpoint, read_entry};
 use super::row::{digest, get, int, micros, number, time};
 use crate::house::{Checkpoint, Error};
 use crate::limits::TRIES_MAX;
@@ -33,41 +34,6 @@ pub(super) const HEADS: &str = "SELECT k.chain, (SELECT e.hash FROM entries e
 const INSERT: &str = "INSERT INTO entries (house, seq, at, chain, body, prev, hash)
     SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bytea[],
         $7::bytea[])";
-
-/// The columns of a checkpoint.
-pub(super) const CHECKPOINT: &str = "number, seq, at, root, prev, key_id, signature";
-
-/// The columns of an entry.
-pub(super) const ENTRY: &str = "seq, at, chain, body, prev, hash";
-
-/// An entry from its row.
-pub(super) fn read(row: &Row) -> Result<Entry, Error> {
-    let seq = number(row, "seq")?;
-    let chain = get::<&str>(row, "chain")?
-        .parse::<Chain>()
-        .map_err(|_| Error::Damaged(format!("ledger line {seq} names no known chain")))?;
-    Ok(Entry {
-        seq,
-        at: time(get(row, "at")?)?,
-        chain,
-        body: get(row, "body")?,
-        prev: digest(row, "prev")?,
-        hash: digest(row, "hash")?,
-    })
-}
-
-/// A checkpoint from its row.
-pub(super) fn read_checkpoint(row: &Row) -> Result<Checkpoint, Error> {
-    Ok(Checkpoint {
-        number: number(row, "number")?,
-        seq: number(row, "seq")?,
-        at: time(get(row, "at")?)?,
-        root: digest(row, "root")?,
-        prev: digest(row, "prev")?,
-        key_id: get(row, "key_id")?,
-        signature: get(row, "signature")?,
-    })
-}
 
 /// The last hashes that came as rows of `HEADS`.
 pub(super) fn heads(rows: &[Row]) -> Result<HashMap<String, Digest>, Error> {
@@ -219,7 +185,7 @@ async fn window(db: &ClientWrapper, house: i64, from: u64) -> Result<(u64, Diges
     let mut lines = pin!(db.query_raw(&statement, values).await?);
     let (mut last, mut tree) = (from - 1, Tree::default());
     while let Some(row) = lines.try_next().await? {
-        let entry = read(&row)?;
+        let entry = read_entry(&row)?;
         let hash = entry_hash(entry.seq, entry.at, &entry.chain, &entry.body, &entry.prev);
         if entry.seq != last + 1 || hash != entry.hash {
             let seq = last + 1;

@@ -119,7 +119,10 @@ pub(super) fn gave_way(error: &Error) -> bool {
 }
 
 /// Runs something again that had to give way, a few times.
-pub(super) async fn insisting<T>(run: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) async fn insisting<T, F>(run: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     for _ in 1..TRIES_MAX {
         match run().await {
             Err(error) if gave_way(&error) => {}

@@ -9,7 +9,7 @@
 //! they write. Every statement takes arrays, so that its cost hardly depends on how many units
 //! share it.
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::Client;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
@@ -96,10 +96,10 @@ const NEW_VERSIONS: &str = "INSERT INTO versions (house, record, version, update
         $7::text[], $8::bigint[], $9::bytea[], $10::boolean[], $11::boolean[], $12::bytea[],
         $13::bytea[])";
 
-const RAISES: &str = "UPDATE versions v SET number = greatest(coalesce(v.number, 0), k.number)
-    FROM (SELECT record, version, max(number) AS number
-        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k(record, version, number)
-        GROUP BY record, version) k
+const RAISES: &str = "UPDATE versions v SET receipt = k.receipt, number = CASE
+        WHEN k.number IS NULL THEN v.number ELSE greatest(coalesce(v.number, 0), k.number) END
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+        AS k(record, version, number, receipt)
     WHERE v.house = $1 AND v.record = k.record AND v.version = k.version";
 
 const NEW_WORKS: &str = "INSERT INTO works (house, work, id, kind, lane, partner, dossier, cause,
@@ -111,7 +111,7 @@ const NEW_WORKS: &str = "INSERT INTO works (house, work, id, kind, lane, partner
 const NEWER_WORKS: &str = "UPDATE works w SET kind = k.kind, lane = k.lane, partner = k.partner,
         dossier = k.dossier, cause = k.cause, label = k.label, number = k.number,
         state = k.state, due = k.due, revision = k.revision, changed = k.changed,
-        fence = k.fence, leased_until = k.leased_until, body = k.body
+        fence = k.fence, leased_until = k.leased_until, purged = false, body = k.body
     FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::text[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],
         $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[])
@@ -142,13 +142,13 @@ fn answers() -> String {
 }
 
 /// Sets a connection up for groups.
-pub(super) async fn prepare(db: &ClientWrapper) -> Result<(), Error> {
+pub(super) async fn prepare(db: &Client) -> Result<(), Error> {
     Ok(db.batch_execute(SETTINGS).await?)
 }
 
 /// Writes units, as many of them as one transaction can; what became of each.
 pub(super) async fn write(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&Sealed],
 ) -> Result<Vec<Decided>, Failed> {
@@ -164,7 +164,7 @@ pub(super) async fn write(
 
 /// As `write`; an error leaves a transaction behind.
 async fn write_or_leave(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&Sealed],
 ) -> Result<Vec<Decided>, Failed> {
@@ -244,7 +244,7 @@ impl<'a> Names<'a> {
 /// Begins the transaction, locks the house and then its lanes, and reads what it holds of all
 /// that is named.
 async fn read<'a>(
-    db: &ClientWrapper,
+    db: &Client,
     house: i64,
     units: &[&'a Sealed],
     names: &Names<'a>,
@@ -431,7 +431,7 @@ impl Rows<'_> {
                 column!(rows, row => row.version),
                 column!(rows, row => row.at),
                 column!(rows, row => row.new.owner.as_str()),
-                column!(rows, row => row.new.receipt.as_str()),
+                column!(rows, row => row.receipt),
                 column!(rows, row => row.new.lane.as_deref()),
                 column!(rows, row => row.number),
                 column!(rows, row => row.content.map_or(&NOTHING[..], |kept| &kept.digest.0[..])),
@@ -445,9 +445,10 @@ impl Rows<'_> {
         if !self.raises.is_empty() {
             let columns = values![
                 house,
-                column!(self.raises, row => row.0),
-                column!(self.raises, row => row.1),
-                column!(self.raises, row => row.2),
+                column!(self.raises, row => row.0.0),
+                column!(self.raises, row => row.0.1),
+                column!(self.raises, row => row.1.0),
+                column!(self.raises, row => row.1.1),
             ];
             asked.push(ask(RAISES, columns));
         }

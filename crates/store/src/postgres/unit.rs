@@ -9,8 +9,9 @@ use exchange::{Digest, PartnerId};
 use std::sync::Arc;
 use tokio_postgres::Row;
 
+use super::record::read_stored;
 use super::row::{digest, get, micros, time};
-use crate::blob::{Address, Blobs, Hold, Kept, Key, Stored};
+use crate::blob::{Blobs, Hold, Kept, Key, Stored};
 use crate::house::{Error, FirstAnswer, Unit};
 
 /// A unit with its contents kept.
@@ -96,13 +97,12 @@ impl Answered {
             headers,
             body: Bytes::new(),
         };
-        Ok(Answered { answer, body: digest(row, "body")?, stored: stored(row)? })
+        Ok(Answered { answer, body: digest(row, "body")?, stored: read_stored(row)? })
     }
 
     /// An answer that was given earlier in the same group.
     pub(super) fn of(answer: &FirstAnswer, body: &Kept) -> Answered {
-        let stored =
-            Stored { file: body.file, content: body.inline.clone(), packed: body.packed };
+        let stored = Stored { file: body.file, content: body.inline.clone(), packed: body.packed };
         Answered { answer: answer.clone(), body: body.digest, stored }
     }
 
@@ -111,14 +111,4 @@ impl Answered {
         let body = blobs.fetch(key, &self.body, self.stored).await?;
         Ok(FirstAnswer { body: body.unwrap_or_default(), ..self.answer })
     }
-}
-
-/// What a row says of its content: its columns `file`, `content` and `packed`.
-pub(super) fn stored(row: &Row) -> Result<Stored, Error> {
-    let file: Option<&[u8]> = get(row, "file")?;
-    let unfit = |_| Error::Damaged("the name of a file does not have its length".to_owned());
-    let file = file.map(|file| Address::try_from(file).map_err(unfit)).transpose()?;
-    let content: Option<&[u8]> = get(row, "content")?;
-    let content = content.map(Bytes::copy_from_slice);
-    Ok(Stored { file, content, packed: get(row, "packed")? })
 }

@@ -111,7 +111,7 @@ pub(super) struct WorkNow<'a> {
 
 impl<'a> WorkNow<'a> {
     /// The columns that `read` needs.
-    pub(super) const COLUMNS: &str =
+    pub(super) const COLUMNS: &'static str =
         "work, id, lane, revision, created, changed, fence, leased_until, by_database";
 
     /// A row as the database has it.
@@ -188,7 +188,7 @@ pub(super) async fn claim(
     length: Duration,
     limit: u32,
 ) -> Result<Vec<Lease>, Error> {
-    insisting(async || claim_once(pool, house, clock, length, limit).await).await
+    insisting(|| claim_once(pool, house, clock, length, limit)).await
 }
 
 async fn claim_once(
@@ -200,8 +200,7 @@ async fn claim_once(
 ) -> Result<Vec<Lease>, Error> {
     let turn = Turn::take(pool).await?;
     let db = turn.db()?;
-    let begin =
-        vec![say("BEGIN"), ask(READY, values![house, given(clock), i64::from(limit)])];
+    let begin = vec![say("BEGIN"), ask(READY, values![house, given(clock), i64::from(limit)])];
     let ready = all(db, begin).await?.pop().unwrap_or_default();
     let Some(first) = ready.first() else {
         all(db, vec![say("ROLLBACK")]).await?;
@@ -281,7 +280,7 @@ pub(super) async fn renew(
             lane.to_owned()
         ]
     };
-    insisting(async || holding(pool, house, &fence.work, update, write).await).await
+    insisting(|| holding(pool, house, &fence.work, update, &write)).await
 }
 
 /// Gives a lease back; one that has passed on is left alone.
@@ -289,9 +288,8 @@ pub(super) async fn release(pool: &Pool, house: i64, fence: &Fence) -> Result<()
     let update = "UPDATE works SET leased_until = NULL
         WHERE house = $1 AND id = $2 AND fence = $3 AND lane = $4 AND leased_until IS NOT NULL
         RETURNING lane";
-    let write =
-        |lane: &str| values![house, fence.work.clone(), int(fence.number), lane.to_owned()];
-    insisting(async || holding(pool, house, &fence.work, update, write).await).await.map(drop)
+    let write = |lane: &str| values![house, fence.work.clone(), int(fence.number), lane.to_owned()];
+    insisting(|| holding(pool, house, &fence.work, update, &write)).await.map(drop)
 }
 
 /// Updates a row of work under its lane's lock; whether there was anything to update.
@@ -300,7 +298,7 @@ async fn holding(
     house: i64,
     id: &str,
     update: &str,
-    values: impl Fn(&str) -> Vec<Value<'static>>,
+    values: &(impl Fn(&str) -> Vec<Value<'static>> + Sync),
 ) -> Result<bool, Error> {
     let turn = Turn::take(pool).await?;
     let db = turn.db()?;
@@ -358,6 +356,28 @@ pub(super) async fn lane_number(pool: &Pool, house: i64, lane: &str) -> Result<u
     rows.first().map_or(Ok(0), |row| number(row, "number"))
 }
 
+/// Rows of work at rest; see `House::at_rest`.
+pub(super) async fn at_rest(
+    pool: &Pool,
+    house: i64,
+    partner: &PartnerId,
+    before: Timestamp,
+    after: Option<(Timestamp, String)>,
+    limit: u32,
+) -> Result<Vec<StoredWork>, Error> {
+    let (changed, id) = after.unwrap_or((Timestamp::MIN, String::new()));
+    let select = format!(
+        "SELECT {COLUMNS} FROM works
+            WHERE house = $1 AND partner = $2 AND due IS NULL AND NOT purged
+                AND changed < $3 AND changed >= $4 AND (changed, id) > ($4, $5)
+            ORDER BY changed, id LIMIT $6"
+    );
+    let (before, limit) = (micros(before), i64::from(limit));
+    let values = values![house, partner.as_str(), before, micros(changed), id, limit];
+    let db = pool.get().await?;
+    rows(&db, &select, values).await?.iter().map(read).collect()
+}
+
 /// Rows of work, newest first.
 pub(super) async fn some(
     pool: &Pool,
@@ -369,10 +389,10 @@ pub(super) async fn some(
     rows(&db, &sql, values).await?.iter().map(read).collect()
 }
 
-fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value<'_>>) {
+fn some_sql<'a>(house: i64, query: &'a WorkQuery) -> (String, Vec<Value<'a>>) {
     let mut sql = format!("SELECT {COLUMNS} FROM works WHERE house = $1");
     let mut values = values![house];
-    let mut and = |condition: &str, value: Value<'_>| {
+    let mut and = |condition: &str, value: Value<'a>| {
         values.push(value);
         sql.push_str(" AND ");
         sql.push_str(&condition.replace("{}", &format!("${}", values.len())));

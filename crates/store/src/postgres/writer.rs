@@ -10,7 +10,7 @@
 //! breaks while COMMIT is under way nobody can say what became of it: `Unavailable` as well, and
 //! callers repeat, which a unit's key or fence makes harmless.
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::Client;
 use futures_util::FutureExt;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -23,8 +23,8 @@ use tokio::time::Instant;
 use super::group::Decided;
 use super::pipe::gave_way;
 use super::pool::Pool;
-use super::rows::{self, Failed};
 use super::row::sqlstate;
+use super::rows::{self, Failed};
 use super::unit::{Answered, Sealed};
 use crate::house::{Commit, Error};
 use crate::limits::*;
@@ -104,13 +104,14 @@ async fn write(mut line: Line, mut jobs: mpsc::Receiver<Job>) {
         }
         line.write_group(group).await;
     }
+    line.hang_up();
 }
 
 /// The writer's connection, as it is or as it will be made anew.
 struct Line {
     pool: Arc<Pool>,
     house: i64,
-    db: Option<ClientWrapper>,
+    db: Option<Client>,
     /// How long it is left alone after the next failure.
     rest: Duration,
     not_before: Option<Instant>,
@@ -155,9 +156,10 @@ impl Line {
     }
 
     async fn try_group(&mut self, group: &[Job]) -> Result<Vec<Answer>, Failure> {
+        let house = self.house;
         let db = self.connection().await.map_err(Failure::of_connecting)?;
         let units: Vec<&Sealed> = group.iter().map(|job| &job.sealed).collect();
-        let written = AssertUnwindSafe(rows::write(db, self.house, &units)).catch_unwind();
+        let written = AssertUnwindSafe(rows::write(db, house, &units)).catch_unwind();
         let written = match tokio::time::timeout(ANSWER_WAIT, written).await {
             Ok(Ok(written)) => written,
             Ok(Err(_)) => Err(Failed::lost(unavailable("a unit ended in the middle"))),
@@ -178,22 +180,33 @@ impl Line {
         // 25: a server that only reads. 57: one that goes down, or has ended this session.
         let gone = closed || failed.lost || matches!(class, None | Some("08" | "25" | "57" | "58"));
         if gone {
-            self.db = None;
+            self.hang_up();
         }
         // What was lost before COMMIT was sent was not written: a new connection may do better.
-        let again = gave_way(&failed.error) || (gone && !failed.sent && !failed.lost);
+        let unavailable = matches!(failed.error, Error::Unavailable(_));
+        let unsent = gone && !failed.sent && !failed.lost && unavailable;
+        let again = gave_way(&failed.error) || unsent;
         Failure { again, unfit, error: failed.error }
     }
 
-    async fn connection(&mut self) -> Result<&ClientWrapper, Error> {
+    async fn connection(&mut self) -> Result<&Client, Error> {
+        if self.db.as_ref().is_some_and(|db| db.is_closed()) {
+            self.hang_up();
+        }
         let db = match self.db.take() {
-            Some(db) if !db.is_closed() => db,
-            _ => self.connect().await?,
+            Some(db) => db,
+            None => self.connect().await?,
         };
         Ok(self.db.insert(db))
     }
 
-    async fn connect(&mut self) -> Result<ClientWrapper, Error> {
+    fn hang_up(&mut self) {
+        if let Some(db) = self.db.take() {
+            drop(Client::take(db));
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Client, Error> {
         if self.not_before.is_some_and(|time| Instant::now() < time) {
             return Err(unavailable("PostgreSQL was not reached a moment ago"));
         }
