@@ -16,8 +16,10 @@ mod group;
 mod ledger;
 mod pipe;
 mod pool;
+mod purge;
 mod read;
 mod record;
+mod rekey;
 mod row;
 mod rows;
 mod schema;
@@ -43,7 +45,12 @@ use self::row::get;
 use self::writer::{Answer, Writer};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+
+/// Names the lock under which files are removed, and that backups share while they copy them:
+/// "sweeping" in ASCII.
+const SWEEPING: i64 = 0x7377_6565_7069_6e67;
 
 /// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
 /// this process or elsewhere.
@@ -362,12 +369,12 @@ impl House for PostgresHouse {
         work::at_rest(&self.shared.pool, self.house, partner, before, after, limit).await
     }
 
-    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        purge::purge(&self.shared.pool, self.house, &purge).await
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
     async fn backup(&self, _folder: &Path) -> Result<(), Error> {
@@ -375,15 +382,17 @@ impl House for PostgresHouse {
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        rekey::edition(&*self.client().await?, self.house).await
     }
 
-    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
+        self.filled(read, REKEY_BYTES).await
     }
 
-    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
 }
 
