@@ -10,14 +10,18 @@
 //! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
 //! rows of lanes by name, rows of work.
 
+mod backup;
 mod doors;
 mod find;
 mod group;
 mod ledger;
 mod pipe;
 mod pool;
+mod purge;
 mod read;
 mod record;
+mod rekey;
+mod restore;
 mod row;
 mod rows;
 mod schema;
@@ -27,7 +31,7 @@ mod work;
 mod writer;
 
 use bytes::Bytes;
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, ClientWrapper};
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use std::fmt;
@@ -43,7 +47,12 @@ use self::row::get;
 use self::writer::{Answer, Writer};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+
+/// Names the lock under which files are removed, and that backups share while they copy them:
+/// "sweeping" in ASCII.
+const SWEEPING: i64 = 0x7377_6565_7069_6e67;
 
 /// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
 /// this process or elsewhere.
@@ -79,10 +88,25 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(&pool.get().await?).await?)?,
+            Some(blobs) => blobs.of_database(&first_key(&*pool.get().await?).await?)?,
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
+    }
+
+    /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
+    /// not hold it yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database holds the house already, or as of `open`; those of
+    /// `SqliteHouse::open` for the folder, which is brought up to this version.
+    pub async fn restore(
+        place: &PostgresPlace,
+        folder: &Path,
+        house: &HouseId,
+    ) -> Result<PostgresHouse, Error> {
+        restore::read(place, folder, house).await?;
+        PostgresHouse::open(place, house).await
     }
 
     /// Another house in the same database; created where it does not exist yet.
@@ -154,7 +178,7 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
 }
 
 /// The key of the database's first house, by which its contents are told from another's.
-async fn first_key(db: &Client) -> Result<Key, Error> {
+async fn first_key(db: &ClientWrapper) -> Result<Key, Error> {
     let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
     key_of(&db.query_one(select, &[]).await?)
 }
@@ -362,31 +386,30 @@ impl House for PostgresHouse {
         work::at_rest(&self.shared.pool, self.house, partner, before, after, limit).await
     }
 
-    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        purge::purge(&self.shared.pool, self.house, &purge).await
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
-    async fn backup(&self, _folder: &Path) -> Result<(), Error> {
-        unbuilt()
+    async fn backup(&self, folder: &Path) -> Result<(), Error> {
+        let shared = &self.shared;
+        backup::write(&shared.pool, &shared.blobs, self.house, folder).await
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        rekey::edition(&*self.client().await?, self.house).await
     }
 
-    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
+        self.filled(read, REKEY_BYTES).await
     }
 
-    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
-}
-
-fn unbuilt<T>() -> Result<T, Error> {
-    Err(Error::Unavailable("unbuilt".into()))
 }

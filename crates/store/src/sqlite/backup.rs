@@ -25,7 +25,7 @@ use crate::limits::DATABASE_WAIT;
 const UNFINISHED: &str = ".unfinished";
 
 /// Files of contents that rows name, each once.
-const NAMED: &str = "SELECT file FROM versions WHERE file IS NOT NULL
+pub(super) const NAMED: &str = "SELECT file FROM versions WHERE file IS NOT NULL
     UNION SELECT file FROM blobs WHERE file IS NOT NULL
     UNION SELECT file FROM first_answers WHERE file IS NOT NULL";
 
@@ -36,6 +36,18 @@ pub(super) fn write(
     house: i64,
     folder: &Path,
 ) -> Result<(), Error> {
+    let unfinished = begin(folder)?;
+    let written = fill(database, contents, house, &unfinished);
+    let written = written.and_then(|()| finish(&unfinished, folder));
+    if written.is_err() {
+        // What stays behind has no name that anybody takes for a copy.
+        let _ = remove(&unfinished);
+    }
+    written
+}
+
+/// The folder to fill for one that does not exist yet; it does not exist either.
+pub(super) fn begin(folder: &Path) -> Result<PathBuf, Error> {
     if fs::symlink_metadata(folder).is_ok() {
         return Err(Error::Unavailable("the folder of the copy exists already".into()));
     }
@@ -44,18 +56,16 @@ pub(super) fn write(
     unfinished.push(UNFINISHED);
     let unfinished = folder.with_file_name(unfinished);
     remove(&unfinished)?;
-    let written = fill(database, contents, house, &unfinished).and_then(|()| {
-        fs::rename(&unfinished, folder)?;
-        sync_parent(folder)
-    });
-    if written.is_err() {
-        // What stays behind has no name that anybody takes for a copy.
-        let _ = remove(&unfinished);
-    }
-    written
+    Ok(unfinished)
 }
 
-fn remove(folder: &Path) -> Result<(), Error> {
+/// Gives a folder that is filled, and on the disk, its name.
+pub(super) fn finish(unfinished: &Path, folder: &Path) -> Result<(), Error> {
+    fs::rename(unfinished, folder)?;
+    sync_parent(folder)
+}
+
+pub(super) fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
