@@ -13,6 +13,7 @@ mod blob;
 pub mod contract;
 mod house;
 pub mod limits;
+mod postgres;
 pub mod proof;
 mod sqlite;
 
@@ -20,5 +21,6 @@ pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
 pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
+pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;

@@ -65,6 +65,31 @@ pub const READERS_MAX: usize = 4;
 /// Readings that may wait for a connection; beyond it `Busy`.
 pub const READS_WAITING_MAX: usize = 4096;
 
+/// Connections to a database server beside the writer's, for readings, leases and doors: a server
+/// has a hundred by default, for all processes.
+pub const POOL_CONNECTIONS_MAX: usize = 6;
+
+/// How long a connection may take to be made.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the server may keep a caller waiting before it is given up.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a connection over a network may be silent before it counts as lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a statement waits for a lock: longer than the process that holds one may be stopped.
+pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the server lets a transaction of ours stand still before it ends it: a stopped process
+/// must not keep the others from the house. A transaction waits for nothing but the server, so
+/// that milliseconds are much.
+pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
+/// key, and real identifiers are shorter than this.
+pub const TOKEN_BYTES_MAX: usize = 1_000;
+
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
 /// async thread may do without starving its neighbours.
 pub const HASH_BYTES_INLINE_MAX: usize = 256 * 1024;
