@@ -12,6 +12,7 @@ use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use serde_json::json;
 
 use super::content::Kept;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
@@ -306,6 +307,15 @@ impl Way {
     }
 }
 
+/// The first and the last token that fit: one with its system is itself; one without is followed by
+/// a bar and whatever stands behind that.
+fn range(token: &str) -> [String; 2] {
+    match token.contains('|') {
+        true => [token.to_owned(), token.to_owned()],
+        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
+    }
+}
+
 /// A SELECT of record numbers that grows by conditions; `?1` is the house, `?2` the type, and
 /// `{}` in a condition its value.
 struct Sql {
@@ -366,23 +376,30 @@ impl Sql {
         for (position, tokens) in query.tokens.iter().enumerate() {
             let condition = match lead && position == 0 {
                 true => {
-                    "r.record IN (SELECT t.record FROM tokens t WHERE t.house = ?1
-                        AND t.kind = ?2 AND t.token IN (SELECT value FROM json_each({})))"
+                    "r.record IN (SELECT t.record FROM json_each({}) a CROSS JOIN tokens t
+                        WHERE t.house = ?1 AND t.kind = ?2
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
                 false => {
-                    "EXISTS (SELECT 1 FROM tokens t WHERE t.house = ?1 AND t.kind = ?2
-                        AND t.record = r.record
-                        AND t.token IN (SELECT value FROM json_each({})))"
+                    "EXISTS (SELECT 1 FROM json_each({}) a CROSS JOIN tokens t
+                        INDEXED BY tokens_by_record
+                        WHERE t.house = ?1 AND t.kind = ?2 AND t.record = r.record
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            self.and(condition, list(tokens).into());
+            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            self.and(condition, json!(ranges).to_string().into());
         }
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
         const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
+        if !query.date.is_empty() {
+            // Said, so that the index over those that have a date may be used.
+            self.text.push_str(" AND r.date_from IS NOT NULL");
+        }
         for (compare, span) in &query.date {
-            let condition = match compare {
+            let mut condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -393,11 +410,12 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            let first = self.values.len() + 1;
-            self.values.push(micros(span.from).into());
-            self.values.push(micros(span.to).into());
-            let condition = condition.replace("{s}", &format!("?{first}"));
-            let condition = condition.replace("{e}", &format!("?{}", first + 1));
+            for (name, at) in [("{s}", span.from), ("{e}", span.to)] {
+                if condition.contains(name) {
+                    self.values.push(micros(at).into());
+                    condition = condition.replace(name, &format!("?{}", self.values.len()));
+                }
+            }
             self.text.push_str(" AND ");
             self.text.push_str(&condition);
         }

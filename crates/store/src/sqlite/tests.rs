@@ -443,6 +443,7 @@ async fn readings_do_not_walk_through_the_house() {
     let (_folder, opened) = open_here();
     let one = || vec!["a".to_owned()];
     let text = || Some("a".to_owned());
+    let span = DateSpan { from: at(1), to: at(2) };
     let works = |query| work::some_sql(1, &query).0;
     let records = |query| record::search_sql(1, &query).0;
     let table = [
@@ -482,7 +483,7 @@ async fn readings_do_not_walk_through_the_house() {
         ),
         (
             records(RecordQuery { tokens: vec![one()], ..RecordQuery::default() }),
-            "SEARCH t USING PRIMARY KEY (house=? AND kind=? AND token=?)",
+            "SEARCH t USING PRIMARY KEY (house=? AND kind=? AND token>? AND token<?)",
         ),
         (
             records(RecordQuery { tokens: vec![one()], ..RecordQuery::default() }),
