@@ -182,22 +182,36 @@ mod tests {
         let open = DateSpan { to: jiff::Timestamp::MAX, ..day };
         let table = [
             ("Observation", r#""effectiveDateTime":"2026-01-03""#, Some(day)),
-            ("Observation", r#""effectiveInstant":"2026-01-03T10:00:00Z""#,
-                Some(span("2026-01-03T10:00:00Z"))),
+            (
+                "Observation",
+                r#""effectiveInstant":"2026-01-03T10:00:00Z""#,
+                Some(span("2026-01-03T10:00:00Z")),
+            ),
             ("Observation", r#""effectivePeriod":{"start":"2026-01-03"}"#, Some(open)),
-            ("Observation", r#""effectivePeriod":{"end":"2026-01-03"}"#,
-                Some(DateSpan { from: jiff::Timestamp::MIN, ..day })),
-            ("Observation", r#""effectiveTiming":{"event":["2026-02","2026-01"]}"#,
-                Some(DateSpan { to: span("2026-02").to, ..span("2026-01") })),
-            ("Observation",
+            (
+                "Observation",
+                r#""effectivePeriod":{"end":"2026-01-03"}"#,
+                Some(DateSpan { from: jiff::Timestamp::MIN, ..day }),
+            ),
+            (
+                "Observation",
+                r#""effectiveTiming":{"event":["2026-02","2026-01"]}"#,
+                Some(DateSpan { to: span("2026-02").to, ..span("2026-01") }),
+            ),
+            (
+                "Observation",
                 r#""effectiveTiming":{"repeat":{"boundsPeriod":{"start":"2026-01-03"}}}"#,
-                Some(open)),
+                Some(open),
+            ),
             ("Observation", r#""effectiveTiming":{"repeat":{"count":3}}"#, None),
             ("Observation", r#""issued":"2026-01-03T10:00:00Z""#, None),
             ("Encounter", r#""period":{"start":"2026-01-03","end":"2026-01-03"}"#, Some(day)),
             ("PractitionerRole", r#""period":{"start":"2026-01-03"}"#, Some(open)),
-            ("DocumentReference", r#""date":"2026-01-03T00:00:00.000Z""#,
-                Some(span("2026-01-03T00:00:00.000Z"))),
+            (
+                "DocumentReference",
+                r#""date":"2026-01-03T00:00:00.000Z""#,
+                Some(span("2026-01-03T00:00:00.000Z")),
+            ),
             ("Immunization", r#""occurrenceString":"2026-01-03""#, None),
             ("Condition", r#""recordedDate":"2026-01-03""#, Some(day)),
             ("Basic", r#""created":"2026-01-03""#, None),
@@ -252,8 +266,8 @@ mod tests {
     fn references_that_repeat_are_tokens() {
         let table = [
             (
-                r#"{"resourceType":"Provenance","target":[{"reference":"Observation/o"},
-                    {"reference":"Patient/p/_history/1"},{"reference":"#c"}]}"#,
+                r##"{"resourceType":"Provenance","target":[{"reference":"Observation/o"},
+                    {"reference":"Patient/p/_history/1"},{"reference":"#c"}]}"##,
                 vec!["target:Observation/o|", "target:Patient/p|"],
             ),
             (

@@ -153,7 +153,12 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
     )
     .await;
     file(house, 23, vec![keyed("f", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
-    file(house, 24, vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new|", "new%7C|x"]))]).await;
+    file(
+        house,
+        24,
+        vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new|", "new%7C|x"]))],
+    )
+    .await;
     file(
         house,
         25,
