@@ -44,11 +44,25 @@ struct Asked {
     /// Of these types; `None`: any.
     kinds: Option<Vec<String>>,
     count: Option<u32>,
-    after: Option<Name>,
-    /// The records about the Patient have been given; continue behind this one.
-    referred: Option<Option<Name>>,
+    /// Where the page begins.
+    from: Place,
     /// What was understood, as it came, without paging.
     understood: Vec<(String, String)>,
+}
+
+/// Where a page begins: behind this record; `None`: at the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// Of those about the Patient.
+    Chart(Option<Name>),
+    /// Of those referred to; all about the Patient have been given.
+    Referred(Option<Name>),
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place::Chart(None)
+    }
 }
 
 impl Asked {
@@ -68,12 +82,12 @@ impl Asked {
                     continue;
                 }
                 AFTER => {
-                    asked.after = Some(place(name, value)?);
+                    asked.from = Place::Chart(Some(place(name, value)?));
                     continue;
                 }
                 REFERRED => {
                     let behind = (value != FIRST).then(|| place(name, value)).transpose()?;
-                    asked.referred = Some(behind);
+                    asked.from = Place::Referred(behind);
                     continue;
                 }
                 // `start` and `end` too: a record without a date would be in or out by chance.
@@ -106,14 +120,17 @@ impl Asked {
         self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
 
-    fn link(&self, url: &str, paging: Option<(&str, &str)>) -> String {
+    fn link(&self, url: &str, from: &Place) -> String {
         let mut link = Link::new(url.to_owned());
         self.understood.iter().for_each(|(name, value)| link.add(name, value));
         if let Some(count) = self.count {
             link.add("_count", &count.to_string());
         }
-        if let Some((name, value)) = paging {
-            link.add(name, value);
+        match from {
+            Place::Chart(None) => {}
+            Place::Chart(Some((kind, id))) => link.add(AFTER, &format!("{kind}/{id}")),
+            Place::Referred(None) => link.add(REFERRED, FIRST),
+            Place::Referred(Some((kind, id))) => link.add(REFERRED, &format!("{kind}/{id}")),
         }
         link.0
     }
@@ -155,39 +172,26 @@ impl<H: House> Desk<'_, H> {
     ) -> Result<Bytes, Issue> {
         let asked = Asked::parse(parameters, handling)?;
         self.patient_stands(id).await?;
-        let url = format!("{}/Patient/{id}/$everything", self.base);
         let count = self.page_size(asked.count);
-        let (mut about, mut more) = (Vec::new(), false);
-        if asked.referred.is_none() {
-            (about, more) = self.chart_page(id, &asked, count).await?;
-        }
-        let next = match about.last().filter(|_| more) {
-            Some(last) => Some((AFTER, format!("{}/{}", last.kind, last.id))),
-            None => None,
+        let (about, mut next) = match &asked.from {
+            Place::Chart(after) => self.chart_page(id, &asked, after, count).await?,
+            Place::Referred(_) => (Vec::new(), None),
         };
-        let (mut referred, mut next) = (Vec::new(), next);
+        let mut referred = Vec::new();
         if next.is_none() {
-            let behind = asked.referred.clone().flatten();
-            let used = about.iter().map(size).sum();
-            let room = (count - about.len(), (PAGE_BYTES_MAX as u64).saturating_sub(used));
-            (referred, more) = self.referred_page(id, &asked, behind, room).await?;
-            next = more.then(|| {
-                let last = referred.last().map(|last| format!("{}/{}", last.kind, last.id));
-                (REFERRED, last.unwrap_or_else(|| FIRST.to_owned()))
-            });
+            let behind = match &asked.from {
+                Place::Chart(_) => None,
+                Place::Referred(behind) => behind.clone(),
+            };
+            let room = (PAGE_BYTES_MAX as u64).saturating_sub(about.iter().map(size).sum());
+            let room = (count - about.len(), room);
+            (referred, next) = self.referred_page(id, &asked, behind, room).await?;
         }
-        let here = match (&asked.after, &asked.referred) {
-            (_, Some(Some((kind, id)))) => Some((REFERRED, format!("{kind}/{id}"))),
-            (_, Some(None)) => Some((REFERRED, FIRST.to_owned())),
-            (Some((kind, id)), None) => Some((AFTER, format!("{kind}/{id}"))),
-            (None, None) => None,
-        };
-        let paging = |link: &Option<(&'static str, String)>| {
-            asked.link(&url, link.as_ref().map(|(name, value)| (*name, value.as_str())))
-        };
-        let mut bundle = BundleWriter::new(BundleType::Searchset).link("self", &paging(&here));
-        if next.is_some() {
-            bundle = bundle.link("next", &paging(&next));
+        let url = format!("{}/Patient/{id}/$everything", self.base);
+        let mut bundle = BundleWriter::new(BundleType::Searchset);
+        bundle = bundle.link("self", &asked.link(&url, &asked.from));
+        if let Some(next) = next {
+            bundle = bundle.link("next", &asked.link(&url, &next));
         }
         for (mode, records) in [("match", &about), ("include", &referred)] {
             for record in records {
@@ -209,13 +213,14 @@ impl<H: House> Desk<'_, H> {
         }
     }
 
-    /// The next records about the Patient, and whether there are more.
+    /// The next records about the Patient, and where those behind them begin.
     async fn chart_page(
         &self,
         id: &str,
         asked: &Asked,
+        after: &Option<Name>,
         count: usize,
-    ) -> Result<(Vec<Record>, bool), Issue> {
+    ) -> Result<(Vec<Record>, Option<Place>), Issue> {
         let kinds = match (&asked.kinds, &self.kinds) {
             (None, None) => Vec::new(),
             (None, Some(seen)) => seen.clone(),
@@ -224,14 +229,14 @@ impl<H: House> Desk<'_, H> {
             }
         };
         if kinds.is_empty() && (asked.kinds.is_some() || self.kinds.is_some()) {
-            return Ok((Vec::new(), false));
+            return Ok((Vec::new(), None));
         }
         let query = AboutQuery {
             patient: id.to_owned(),
             kinds,
             since: asked.since,
             owner: self.owner.clone(),
-            after: asked.after.clone(),
+            after: after.clone(),
             limit: count as u32 + 1,
             bytes: PAGE_BYTES_MAX as u64,
         };
@@ -241,18 +246,20 @@ impl<H: House> Desk<'_, H> {
             let behind = AboutQuery { after: Some(named(last)), limit: 1, ..query };
             more = !self.house.about(behind).await.map_err(store_issue)?.is_empty();
         }
-        Ok((found, more))
+        let next = found.last().filter(|_| more).map(|last| Place::Chart(Some(named(last))));
+        Ok((found, next))
     }
 
     /// The next records that the chart refers to and that are about nobody, as many as there is
-    /// room for, and whether there are more.
+    /// room for, and where those behind them begin.
     async fn referred_page(
         &self,
         id: &str,
         asked: &Asked,
         mut behind: Option<Name>,
         (count, mut room): (usize, u64),
-    ) -> Result<(Vec<Record>, bool), Issue> {
+    ) -> Result<(Vec<Record>, Option<Place>), Issue> {
+        let next = |found: &[Record]| Some(Place::Referred(found.last().map(named)));
         let mut found: Vec<Record> = Vec::new();
         loop {
             let names = self.referred_names(id, asked, behind.as_ref()).await?;
@@ -264,14 +271,18 @@ impl<H: House> Desk<'_, H> {
             found.extend(records.into_iter().filter(fits));
             if found.len() > count {
                 found.truncate(count);
-                return Ok((found, true));
+                let next = next(&found);
+                return Ok((found, next));
             }
             // What the bytes left no room for is looked for again, behind the last that came.
             let ends = names.len() < REFERRED_RECORDS_MAX;
             match (whole, last) {
-                (true, _) if ends => return Ok((found, false)),
+                (true, _) if ends => return Ok((found, None)),
                 (true, _) => behind = names.last().cloned(),
-                (false, Some(_)) if !found.is_empty() => return Ok((found, true)),
+                (false, Some(_)) if !found.is_empty() => {
+                    let next = next(&found);
+                    return Ok((found, next));
+                }
                 (false, last) => {
                     behind = last.or(behind);
                     room = PAGE_BYTES_MAX as u64;
