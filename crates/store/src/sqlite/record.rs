@@ -11,6 +11,7 @@ use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
+use serde_json::json;
 
 use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
@@ -382,6 +383,15 @@ impl Way {
     }
 }
 
+/// The first and the last token that fit: one with its system is itself; one without is followed by
+/// a bar and whatever stands behind that.
+fn range(token: &str) -> [String; 2] {
+    match token.contains('|') {
+        true => [token.to_owned(), token.to_owned()],
+        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
+    }
+}
+
 /// A SELECT of record numbers that grows by conditions; `?1` is the house, `?2` the type, and
 /// `{}` in a condition its value.
 struct Sql {
@@ -442,16 +452,19 @@ impl Sql {
         for (position, tokens) in query.tokens.iter().enumerate() {
             let condition = match lead && position == 0 {
                 true => {
-                    "r.record IN (SELECT t.record FROM tokens t WHERE t.house = ?1
-                        AND t.kind = ?2 AND t.token IN (SELECT value FROM json_each({})))"
+                    "r.record IN (SELECT t.record FROM json_each({}) a CROSS JOIN tokens t
+                        WHERE t.house = ?1 AND t.kind = ?2
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
                 false => {
-                    "EXISTS (SELECT 1 FROM tokens t WHERE t.house = ?1 AND t.kind = ?2
-                        AND t.record = r.record
-                        AND t.token IN (SELECT value FROM json_each({})))"
+                    "EXISTS (SELECT 1 FROM json_each({}) a CROSS JOIN tokens t
+                        INDEXED BY tokens_by_record
+                        WHERE t.house = ?1 AND t.kind = ?2 AND t.record = r.record
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            self.and(condition, list(tokens).into());
+            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            self.and(condition, json!(ranges).to_string().into());
         }
     }
 
@@ -462,7 +475,7 @@ impl Sql {
             self.text.push_str(" AND r.date_from IS NOT NULL");
         }
         for (compare, span) in &query.date {
-            let condition = match compare {
+            let mut condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -473,7 +486,6 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            let mut condition = condition;
             for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
                 // A value that no condition names would be one too many.
                 if condition.contains(name) {

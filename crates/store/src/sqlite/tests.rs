@@ -522,7 +522,7 @@ async fn readings_do_not_walk_through_the_house() {
         ),
         (
             records(RecordQuery { tokens: vec![one()], ..RecordQuery::default() }),
-            "SEARCH t USING PRIMARY KEY (house=? AND kind=? AND token=?)",
+            "SEARCH t USING PRIMARY KEY (house=? AND kind=? AND token>? AND token<?)",
         ),
         (
             records(RecordQuery { tokens: vec![one()], ..RecordQuery::default() }),
