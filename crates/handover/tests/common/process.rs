@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_handover");
@@ -79,6 +79,19 @@ impl Stream {
         Stream { all, lines, reader: Some(reader) }
     }
 
+    /// Waits so long for a line that begins so; `Err` when none came, `None` when the stream ended.
+    fn wait_at_most(&self, start: &str, patience: Duration) -> Result<Option<String>, ()> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.starts_with(start) => return Ok(Some(line.trim_end().to_owned())),
+                Ok(_) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(_) => return Err(()),
+            }
+        }
+    }
+
     /// Waits for a line that begins so; `None` when the stream ended without one.
     fn wait_for(&self, start: &str) -> Option<String> {
         loop {
@@ -130,6 +143,19 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether its doors open within this time: `None` when it ended before that.
+    pub fn opens_within(&mut self, patience: Duration) -> Option<bool> {
+        match self.stdout.wait_at_most("ready ", patience) {
+            Ok(line) => line.map(|_| true),
+            Err(()) => Some(false),
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits until it rests at the point named by `HANDOVER_HALT_AFTER`.

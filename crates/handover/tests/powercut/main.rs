@@ -16,5 +16,43 @@ mod common;
 mod sender;
 
 mod chance;
+mod count;
 mod cut;
 mod layer;
+mod load;
+mod run;
+
+use run::{Ends, Lived};
+
+/// Seeds to run: in all tests a few, by `cargo xtask crash` many.
+fn seeds() -> Vec<u64> {
+    let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    match number("HANDOVER_CRASH_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("HANDOVER_CRASH_SEEDS").unwrap_or(10)).collect(),
+    }
+}
+
+fn live_all(ends: Ends) {
+    let (seeds, mut all) = (seeds(), Lived::default());
+    for seed in &seeds {
+        println!("seed {seed}, {ends:?}");
+        let lived = run::live(*seed, ends);
+        println!("seed {seed}, {ends:?}: {lived:?}");
+        all += lived;
+    }
+    println!("{} seeds, {ends:?}: {all:?}", seeds.len());
+    assert!(all.ends > 0 && all.answered > 0);
+}
+
+#[test]
+fn sqlite_what_was_answered_survives_kills_at_any_moment() {
+    live_all(Ends::Kills);
+}
+
+#[test]
+fn sqlite_what_was_answered_survives_power_cuts_at_any_moment() {
+    if cut::layer().is_some() {
+        live_all(Ends::PowerCuts);
+    }
+}
