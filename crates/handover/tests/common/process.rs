@@ -37,8 +37,13 @@ pub fn run(words: &[&str], environment: &[(&str, &str)]) -> Said {
 }
 
 fn command(words: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(words).envs(environment.iter().copied());
+    command_under(&[], words, environment)
+}
+
+fn command_under(under: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Command {
+    let all: Vec<&str> = under.iter().copied().chain([PROGRAM]).collect();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).args(words).envs(environment.iter().copied());
     for variable in ["HANDOVER_HOUSE", "HANDOVER_HALT_AFTER"] {
         if !environment.iter().any(|(name, _)| *name == variable) {
             command.env_remove(variable);
@@ -130,7 +135,12 @@ impl Process {
 
     /// Starts the program with these words and returns at once.
     pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Process {
-        let mut child = command(words, environment)
+        Process::start_under(&[], words, environment)
+    }
+
+    /// The same under another program, such as one that writes down what it does.
+    pub fn start_under(under: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut child = command_under(under, words, environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

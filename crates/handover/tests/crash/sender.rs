@@ -114,7 +114,7 @@ impl Sender {
 
     /// The same, for many at once.
     pub(crate) async fn send_later(&self, request: Request<Bytes>) -> Told {
-        self.transport.send(request).await.unwrap().into()
+        self.attempt(request).await.unwrap()
     }
 
     /// Says bytes of its own choosing over TLS, then ends its side or cuts the connection; what the

@@ -142,9 +142,8 @@ impl Count {
     /// The records that one client writes alone have exactly the versions that its requests make,
     /// one after the other.
     fn check_own(&self, histories: &Histories, held: &BTreeMap<usize, Held>, case: &str) {
-        let mut expected: BTreeMap<(String, String), Vec<(usize, Option<Digest>)>> =
-            BTreeMap::new();
-        for (number, _) in held {
+        let mut expected = Histories::new();
+        for number in held.keys() {
             for asked in self.requests[*number].entries.iter().filter(|asked| !asked.shared) {
                 let versions = expected.entry((asked.kind.clone(), asked.id.clone())).or_default();
                 let wanted = asked.content.as_ref().map(|content| Digest::of(content));
@@ -193,13 +192,15 @@ impl Count {
     }
 }
 
-/// Of each record, who wrote which content, in the order of the versions.
-type Histories = BTreeMap<(String, String), Vec<(usize, Option<Digest>)>>;
+/// Which request wrote a version, and the content; `None` for a deletion.
+type Wrote = (usize, Option<Digest>);
+
+/// Of each record, its versions in their order.
+type Histories = BTreeMap<(String, String), Vec<Wrote>>;
 
 /// Fails where the versions of a record have a gap.
 fn histories(held: &BTreeMap<usize, Held>) -> Histories {
-    let mut all: BTreeMap<(String, String), BTreeMap<u64, (usize, Option<Digest>)>> =
-        BTreeMap::new();
+    let mut all: BTreeMap<(String, String), BTreeMap<u64, Wrote>> = BTreeMap::new();
     for (number, here) in held {
         for version in &here.versions {
             let record = (version.kind.clone(), version.id.clone());

@@ -85,8 +85,8 @@ impl Grid {
         grid
     }
 
-    /// The environment of the next process. With `near`, changes are counted from the first that
-    /// names such a path.
+    /// The environment of the next process. With `near`, changes are counted once such a path is
+    /// opened to be written.
     pub(crate) fn environment(&mut self, near: &str) -> Vec<(String, String)> {
         self.runs += 1;
         let path = |path: &Path| path.to_str().unwrap().to_owned();

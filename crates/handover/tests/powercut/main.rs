@@ -20,6 +20,7 @@ mod count;
 mod cut;
 mod layer;
 mod load;
+mod order;
 mod run;
 
 use run::{Ends, Lived};

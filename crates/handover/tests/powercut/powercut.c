@@ -8,7 +8,7 @@
  *            bytes, or whose name, were not synced each on its own.
  *
  * POWERCUT_RUN   names the journal of this process: several may follow each other.
- * POWERCUT_NEAR  changes are counted from the first one that names a path with this text.
+ * POWERCUT_NEAR  changes are counted once a path with this text is opened to be written.
  *
  * The file `trigger` in the journal's folder is shared memory of two numbers. The first counts down
  * with each change, and when it comes to 0 the process ends by SIGKILL before that change; 0: never.
@@ -123,10 +123,6 @@ static int whole(int at, const char *name, char *out) {
 /* Writes a line; the turn is held. A change may be the one at which the power is cut. */
 static void note(char kind, ino_t inode, uint64_t first, uint64_t second, const void *one,
                  size_t one_length, const void *two, size_t two_length) {
-    if (near_text[0] && !near_seen && kind >= 'A' && kind <= 'Z' && one
-        && (kind == 'C' || kind == 'R' || kind == 'U')
-        && memmem(one, one_length, near_text, strlen(near_text)))
-        near_seen = 1;
     struct head head = { kind, changes++, inode, first, second, one_length, two_length };
     struct iovec parts[3] = {
         { &head, sizeof head }, { (void *)one, one_length }, { (void *)two, two_length },
@@ -224,6 +220,7 @@ static int open_at(int at, const char *name, int flags, mode_t mode) {
         return fd;
     }
     pthread_mutex_lock(&turn);
+    if ((flags & O_ACCMODE) != O_RDONLY && strstr(path, near_text)) near_seen = 1;
     int absent = lstat(path, &now) != 0;
     if (absent && (flags & O_CREAT)) note_path('C', path);
     if ((flags & O_TMPFILE) == O_TMPFILE) note('X', 0, 0, 0, "O_TMPFILE", 9, NULL, 0);

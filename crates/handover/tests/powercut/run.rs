@@ -32,21 +32,40 @@ pub(crate) enum Ends {
 /// Lives before the last one.
 const LIVES: usize = 5;
 
+/// Changes of files within which the power is cut: several seconds of load.
+const CHANGES: usize = 1_500;
+
+/// Changes of files while an anchor is written, and two more.
+const ANCHORING: usize = 7;
+
 /// A house opens its doors by then.
 const OPENS: Duration = Duration::from_secs(120);
+
+/// What the code of a process is that a signal ended.
+const KILLED: i32 = -1;
 
 /// What a run lived through.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Lived {
+    /// Requests that were answered.
     pub(crate) answered: usize,
+    /// Those of them that were answered before the last life.
+    pub(crate) answered_before: usize,
+    /// How often requests were on their way when the end came.
+    pub(crate) cut_short: usize,
+    /// How often the house was ended.
     pub(crate) ends: usize,
+    /// How often of these before its doors were open.
     pub(crate) ends_at_start: usize,
+    /// What the cuts took.
     pub(crate) lost: Lost,
 }
 
 impl std::ops::AddAssign for Lived {
     fn add_assign(&mut self, other: Lived) {
         self.answered += other.answered;
+        self.answered_before += other.answered_before;
+        self.cut_short += other.cut_short;
         self.ends += other.ends;
         self.ends_at_start += other.ends_at_start;
         self.lost += other.lost;
@@ -125,9 +144,9 @@ impl Run {
         let opened = opened && self.check(&mut process, case);
         if !opened {
             self.lived.ends_at_start += 1;
-            return self.end(process);
+            return self.end(process, case);
         }
-        self.load(process, at_the_anchor);
+        self.load(process, at_the_anchor, case);
     }
 
     fn start(&mut self, at_start: bool, at_the_anchor: bool) -> Process {
@@ -151,8 +170,9 @@ impl Run {
     }
 
     /// The process is dead, by its own hand or by ours. So may be the power.
-    fn end(&mut self, process: Process) {
-        process.kill();
+    fn end(&mut self, process: Process, case: &str) {
+        let said = process.kill();
+        assert_eq!(said.code, KILLED, "{case}: it ended by itself: {}", said.stderr);
         self.lived.ends += 1;
         if let Some(grid) = &mut self.grid
             && !self.chance.once_in(5)
@@ -175,10 +195,12 @@ impl Run {
     }
 
     /// The clients at work, until the end.
-    fn load(&mut self, process: Process, at_the_anchor: bool) {
-        let Ok(token) = self.sender.token("system/*.cruds") else { return self.end(process) };
+    fn load(&mut self, process: Process, at_the_anchor: bool, case: &str) {
+        let Ok(token) = self.sender.token("system/*.cruds") else {
+            return self.end(process, case);
+        };
         if !at_the_anchor {
-            let moment = 1 + self.chance.below(700) as u64;
+            let moment = 1 + self.chance.below(CHANGES) as u64;
             self.hold_off(moment);
         }
         let (tick, ticks) = mpsc::channel();
@@ -192,9 +214,13 @@ impl Run {
         drop(tick);
         let process = self.cut_off(process, &ticks, at_the_anchor);
         let clients = RUNTIME.block_on(join_all(clients));
-        self.clients = clients.into_iter().map(|client| client.unwrap().0).collect();
+        for client in clients {
+            let (steps, stopped) = client.unwrap();
+            self.lived.cut_short += usize::from(matches!(stopped, Stopped::Alone));
+            self.clients.push(steps);
+        }
         match process {
-            Some(process) => self.end(process),
+            Some(process) => self.end(process, case),
             None => {
                 self.lived.ends += 1;
                 if let Some(grid) = &mut self.grid {
@@ -202,7 +228,7 @@ impl Run {
                 }
             }
         }
-        self.lived.answered = self.count.answered();
+        self.lived.answered_before = self.count.answered();
     }
 
     /// Waits for the moment of the end. The process, unless it is reaped already.
@@ -217,7 +243,7 @@ impl Run {
             // An orderly stop signs the end of the ledger: the end comes in the midst of that.
             (_, true) => {
                 ticks.iter().take(answers).for_each(drop);
-                let moment = 1 + self.chance.below(12) as u64;
+                let moment = 1 + self.chance.below(ANCHORING) as u64;
                 self.hold_off(moment);
                 drop(process.stop());
                 None
@@ -285,7 +311,12 @@ impl Run {
     }
 }
 
-async fn send(sender: &Sender, token: &str, request: &Request) -> Result<Told, TransportError> {
+/// One Bundle, sent as it should be.
+pub(crate) async fn send(
+    sender: &Sender,
+    token: &str,
+    request: &Request,
+) -> Result<Told, TransportError> {
     let builder = sender.request("POST", "", token).header("content-type", FHIR_JSON);
     sender.attempt(builder.body(request.body.clone()).unwrap()).await
 }
