@@ -89,6 +89,8 @@ pub(super) struct VersionRow<'a> {
     pub(super) new: &'a NewVersion,
     pub(super) content: Option<&'a Kept>,
     pub(super) number: Option<i64>,
+    /// What brought it last.
+    pub(super) receipt: &'a str,
 }
 
 /// A record's row, as its newest version makes it.
@@ -121,7 +123,7 @@ pub(super) struct Rows<'a> {
     pub(super) entries: Vec<(String, Entry)>,
     pub(super) versions: Vec<VersionRow<'a>>,
     /// Versions of earlier groups: record, version, number.
-    pub(super) raises: Vec<(i64, i64, i64)>,
+    pub(super) raises: Vec<(i64, i64, Option<i64>, &'a str)>,
     pub(super) records: Vec<RecordRow<'a>>,
     pub(super) works: Vec<WorkRow<'a>>,
     pub(super) subjects: Vec<(&'a str, i64)>,
@@ -296,7 +298,8 @@ impl<'a> Group<'a> {
             head.row = Some(rows.versions.len());
             let (record, version) = (head.record, head.newest);
             let (content, number) = (content.as_ref(), new.number.map(int));
-            rows.versions.push(VersionRow { record, version, at, new, content, number });
+            let receipt = new.receipt.as_str();
+            rows.versions.push(VersionRow { record, version, at, new, content, number, receipt });
             self.kinds.insert(&new.kind);
             version.cast_unsigned()
         });
@@ -307,10 +310,13 @@ impl<'a> Group<'a> {
         for raise in &unit.raises {
             let head = self.known.heads.get(&(raise.kind.as_str(), raise.id.as_str()));
             let Some(head) = head else { continue };
-            let number = int(raise.number);
+            let (number, receipt) = (raise.number.map(int), raise.receipt.as_str());
             match head.row.and_then(|row| self.rows.versions.get_mut(row)) {
-                Some(row) => row.number = Some(row.number.unwrap_or(0).max(number)),
-                None => self.rows.raises.push((head.record, head.newest, number)),
+                Some(row) => {
+                    row.number = row.number.max(number);
+                    row.receipt = receipt;
+                }
+                None => self.rows.raises.push((head.record, head.newest, number, receipt)),
             }
         }
     }

@@ -96,9 +96,13 @@ const NEW_VERSIONS: &str = "INSERT INTO versions (house, record, version, update
         $7::text[], $8::bigint[], $9::bytea[], $10::boolean[], $11::boolean[], $12::bytea[],
         $13::bytea[])";
 
-const RAISES: &str = "UPDATE versions v SET number = greatest(coalesce(v.number, 0), k.number)
-    FROM (SELECT record, version, max(number) AS number
-        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS k(record, version, number)
+/// Of several that raise one version the last says what brought it.
+const RAISES: &str = "UPDATE versions v SET number = greatest(v.number, k.number),
+        receipt = k.receipt
+    FROM (SELECT record, version, max(number) AS number,
+            (array_agg(receipt ORDER BY place DESC))[1] AS receipt
+        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) WITH ORDINALITY
+            AS k(record, version, number, receipt, place)
         GROUP BY record, version) k
     WHERE v.house = $1 AND v.record = k.record AND v.version = k.version";
 
@@ -431,7 +435,7 @@ impl Rows<'_> {
                 column!(rows, row => row.version),
                 column!(rows, row => row.at),
                 column!(rows, row => row.new.owner.as_str()),
-                column!(rows, row => row.new.receipt.as_str()),
+                column!(rows, row => row.receipt),
                 column!(rows, row => row.new.lane.as_deref()),
                 column!(rows, row => row.number),
                 column!(rows, row => row.content.map_or(&NOTHING[..], |kept| &kept.digest.0[..])),
@@ -448,6 +452,7 @@ impl Rows<'_> {
                 column!(self.raises, row => row.0),
                 column!(self.raises, row => row.1),
                 column!(self.raises, row => row.2),
+                column!(self.raises, row => row.3),
             ];
             asked.push(ask(RAISES, columns));
         }
