@@ -25,6 +25,8 @@ mod rekey;
 mod row;
 mod schema;
 #[cfg(test)]
+mod scrub_tests;
+#[cfg(test)]
 mod tests;
 mod unit;
 mod wipe;
