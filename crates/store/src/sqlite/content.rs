@@ -10,14 +10,14 @@ use exchange::Digest;
 use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::{Connection, Row};
 use sha2::Sha256;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::row::{all, first};
+use super::row::first;
 use crate::house::Error;
 use crate::limits::INLINE_BYTES_MAX;
 
@@ -215,23 +215,39 @@ impl Folder {
     /// Removes files that no row names and no unit holds: left by units that a crash kept from
     /// being written, and by purges. Runs at open, or as a job of the writer.
     pub(super) fn sweep(&self, db: &Connection, begun: bool) -> Result<(), Error> {
-        let named = "SELECT file FROM versions WHERE file IS NOT NULL
-            UNION ALL SELECT file FROM blobs WHERE file IS NOT NULL
-            UNION ALL SELECT file FROM first_answers WHERE file IS NOT NULL";
-        let named = all(db, named, [], |row| Ok(Digest(row.get(0)?).to_string()))?;
-        let named: HashSet<String> = named.into_iter().collect();
+        for (path, unfinished) in self.unnamed(db)? {
+            if !(begun && unfinished) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many files no row names.
+    pub(super) fn orphans(&self, db: &Connection) -> Result<u64, Error> {
+        Ok(self.unnamed(db)?.len() as u64)
+    }
+
+    /// Files of ours that no row names and no unit holds, and whether they are unfinished.
+    fn unnamed(&self, db: &Connection) -> Result<Vec<(PathBuf, bool)>, Error> {
+        let mut unnamed = Vec::new();
         for found in fs::read_dir(&self.path)? {
             let found = found?;
             let name = found.file_name();
             let Some(name) = name.to_str() else { continue };
-            let address = name.parse::<Digest>().ok();
-            let held = address.is_some_and(|address| self.held().contains_key(&address.0));
-            let ours = address.is_some() || (!begun && name.starts_with(TEMPORARY));
-            if ours && !held && !named.contains(name) {
-                fs::remove_file(found.path())?;
+            let unfinished = name.starts_with(TEMPORARY);
+            let needed = match name.parse::<Digest>() {
+                Ok(file) => {
+                    let named = first(db, NAMED, [file.0], |_| Ok(()))?.is_some();
+                    named || self.held().contains_key(&file.0)
+                }
+                Err(_) => !unfinished,
+            };
+            if !needed {
+                unnamed.push((found.path(), unfinished));
             }
         }
-        Ok(())
+        Ok(unnamed)
     }
 
     fn place(&self, address: &Address) -> PathBuf {

@@ -16,8 +16,11 @@
 mod backup;
 mod content;
 mod doors;
+mod inspect;
 mod ledger;
 mod link;
+#[cfg(test)]
+mod old_tests;
 mod purge;
 mod reader;
 mod record;
@@ -45,6 +48,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use self::content::{Folder, Hold};
+pub use self::inspect::Inspection;
 use self::reader::Readers;
 use self::unit::Sealed;
 use self::writer::{Outcome, Writer};
@@ -122,6 +126,23 @@ impl SqliteHouse {
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
     }
 
+    /// Which schema step the house in this folder has taken, and how many this program knows;
+    /// `None`: there is no house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
+    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+        let file = folder.join(DATABASE);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.len() > 0 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let found = Readers::new(file).read_now(schema::check)?;
+        Ok(Some((found as u64, schema::KNOWN)))
+    }
+
     /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
     /// every writing method answers `Unavailable`.
     ///
@@ -175,6 +196,35 @@ impl SqliteHouse {
     /// Those of a reading.
     pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
         self.read(link::left).await
+    }
+
+    /// Looks at every page of the file and every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let mut found = self.read(|db, _| inspect::file(db)).await?;
+        let mut doubted = Vec::new();
+        for table in 0..inspect::tables() {
+            let mut after = Some(i64::MIN);
+            while let Some(behind) = after {
+                let read = self.contents();
+                let page =
+                    self.read(move |db, house| inspect::page(db, house, table, behind, read));
+                let (whole, odd, last) = page.await?;
+                found.contents += whole;
+                doubted.extend(odd);
+                after = last;
+            }
+        }
+        for doubted in doubted {
+            let read = self.contents();
+            found.damaged +=
+                u64::from(self.read(move |db, _| inspect::again(db, doubted, read)).await?);
+        }
+        let folder = Arc::clone(&self.shared.folder);
+        found.orphans = self.read(move |db, _| folder.orphans(db)).await?;
+        Ok(found)
     }
 
     /// Hashes a unit's contents and writes the large ones, on a thread that may block when that
@@ -494,8 +544,13 @@ impl House for SqliteHouse {
     }
 }
 
-/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log.
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
+/// is done where nothing was purged since the last time.
 fn scrub(db: &Connection, file: &File, folder: &Folder) -> Result<bool, Error> {
+    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
+    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
+        return Ok(true);
+    }
     folder.sweep(db, true)?;
     db.busy_timeout(SCRUB_WAIT)?;
     let empty = wipe::empty_log(db);
@@ -504,6 +559,7 @@ fn scrub(db: &Connection, file: &File, folder: &Folder) -> Result<bool, Error> {
         return Ok(false);
     }
     wipe::clear(db, file)?;
+    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
     Ok(true)
 }
 

@@ -116,7 +116,7 @@ pub(super) fn open_here() -> (tempfile::TempDir, SqliteHouse) {
 }
 
 /// A unit of a line, a record and a blob, of this many bytes.
-fn full_unit(id: &str, bytes: usize) -> Unit {
+pub(super) fn full_unit(id: &str, bytes: usize) -> Unit {
     let content = Bytes::from([id.as_bytes(), &vec![b'.'; bytes][..]].concat());
     let record = NewVersion {
         kind: "Binary".to_owned(),
