@@ -4,11 +4,12 @@
 //! Goes out   counts of what was looked at, and of what is not as it was written.
 //! Never      repairs anything, nor reads more than a page of contents at a time.
 
-use bytes::Bytes;
 use exchange::Digest;
 use rusqlite::{Connection, Row, params};
 
+use super::content::stored;
 use super::row::{all, digest, first, number};
+use crate::blob::Stored;
 use crate::house::Error;
 use crate::limits::{FAULTS_NAMED_MAX, INSPECT_PAGE};
 
@@ -34,11 +35,30 @@ const TABLES: [(&str, &str, &str); 3] = [
     ("first_answers", "body", "purged = 0"),
 ];
 
-/// A content that was not as it was written when it was looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Doubted {
+/// A content that a row has or names.
+#[derive(Debug)]
+pub(super) struct Content {
     table: usize,
     row: i64,
+    digest: Digest,
+    stored: Stored,
+}
+
+impl Content {
+    /// Its row.
+    pub(super) fn row(&self) -> i64 {
+        self.row
+    }
+
+    /// What it must have.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Where it lies.
+    pub(super) fn stored(&self) -> Stored {
+        self.stored.clone()
+    }
 }
 
 /// Faults of the file itself.
@@ -51,51 +71,34 @@ pub(super) fn file(db: &Connection) -> Result<Inspection, Error> {
     Ok(Inspection { faults, broken_references, ..Inspection::default() })
 }
 
-/// A page of contents of a table, behind a row: how many are whole, which are not, and the last
-/// row read; none: that was all.
+/// A page of contents of a table, behind a row; empty: that was all.
 pub(super) fn page(
     db: &Connection,
     house: i64,
     table: usize,
     after: i64,
-    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
-) -> Result<(u64, Vec<Doubted>, Option<i64>), Error> {
-    let Some((name, column, there)) = TABLES.get(table) else { return Ok((0, vec![], None)) };
+) -> Result<Vec<Content>, Error> {
+    let Some((name, column, there)) = TABLES.get(table) else { return Ok(Vec::new()) };
     let select = format!(
-        "SELECT *, rowid AS place, {column} AS kept FROM {name} NOT INDEXED
+        "SELECT rowid AS place, {column} AS kept, file, content, packed FROM {name} NOT INDEXED
             WHERE rowid > ?2 AND house = ?1 AND {there} ORDER BY rowid LIMIT ?3"
     );
-    let seen = all(db, &select, params![house, after, INSPECT_PAGE], |row| {
-        Ok((row.get::<_, i64>("place")?, whole(row, &read)?))
-    })?;
-    let doubted = seen.iter().filter(|(_, whole)| !whole);
-    let doubted: Vec<_> = doubted.map(|(row, _)| Doubted { table, row: *row }).collect();
-    let whole = (seen.len() - doubted.len()) as u64;
-    Ok((whole, doubted, seen.last().map(|(row, _)| *row)))
+    all(db, &select, params![house, after, INSPECT_PAGE], |row| read(row, table))
 }
 
-/// Whether a content that was doubted is there and still not whole: it may have been purged while
-/// it was looked at.
-pub(super) fn again(
-    db: &Connection,
-    doubted: Doubted,
-    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
-) -> Result<bool, Error> {
-    let Some((name, column, there)) = TABLES.get(doubted.table) else { return Ok(false) };
-    let select = format!("SELECT *, {column} AS kept FROM {name} WHERE rowid = ?1 AND {there}");
-    let found = first(db, &select, [doubted.row], |row| whole(row, &read))?;
-    Ok(found == Some(false))
+/// A content once more; `None`: it is there no longer.
+pub(super) fn again(db: &Connection, content: &Content) -> Result<Option<Content>, Error> {
+    let Some((name, column, there)) = TABLES.get(content.table) else { return Ok(None) };
+    let select = format!(
+        "SELECT rowid AS place, {column} AS kept, file, content, packed FROM {name}
+            WHERE rowid = ?1 AND {there}"
+    );
+    first(db, &select, [content.row], |row| read(row, content.table))
 }
 
-fn whole(
-    row: &Row<'_>,
-    read: &impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
-) -> Result<bool, Error> {
-    match read(row, &digest(row, "kept")?) {
-        Ok(found) => Ok(found.is_some()),
-        Err(Error::Damaged(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
+fn read(row: &Row<'_>, table: usize) -> Result<Content, Error> {
+    let (place, kept) = (row.get("place")?, digest(row, "kept")?);
+    Ok(Content { table, row: place, digest: kept, stored: stored(row)? })
 }
 
 /// How many tables hold contents.
