@@ -172,3 +172,10 @@ pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often it tries: about half a minute, longer than any reading of ours takes.
 pub const SCRUB_TRIES: u32 = 60;
+
+/// Contents looked at in one reading while a house is inspected: some megabytes, and short enough
+/// that the write-ahead log can be brought in between.
+pub const INSPECT_PAGE: u32 = 200;
+
+/// Faults of a file that are named; a person restores a backup long before reading more.
+pub const FAULTS_NAMED_MAX: u32 = 20;
