@@ -35,6 +35,12 @@ const LIVES: usize = 5;
 /// Changes of files within which the power is cut: several seconds of load.
 const CHANGES: usize = 1_500;
 
+/// Changes of files before a new house opens its doors.
+const FIRST_OPENING: usize = 140;
+
+/// The same for one that has memories, and some more for what a cut left undone.
+const OPENING: usize = 16;
+
 /// Changes of files while an anchor is written, and two more.
 const ANCHORING: usize = 7;
 
@@ -132,11 +138,11 @@ impl Run {
 
     /// A life that is cut off somewhere.
     fn life(&mut self, case: &str) {
-        let at_start = self.chance.once_in(3);
+        let at_start = self.chance.once_in(if self.lived.ends == 0 { 2 } else { 3 });
         let at_the_anchor = !at_start && self.chance.once_in(3);
         let mut process = self.start(at_start, at_the_anchor);
         let patience = match at_start && self.grid.is_none() {
-            true => Duration::from_micros(self.chance.below(250_000) as u64),
+            true => Duration::from_micros(self.chance.below(60_000) as u64),
             false => OPENS,
         };
         let opened = process.opens_within(patience) == Some(true);
@@ -151,7 +157,8 @@ impl Run {
 
     fn start(&mut self, at_start: bool, at_the_anchor: bool) -> Process {
         let mut environment = Vec::new();
-        let moment = 1 + self.chance.below(90) as u64;
+        let within = if self.lived.ends == 0 { FIRST_OPENING } else { OPENING };
+        let moment = 1 + self.chance.below(within) as u64;
         if let Some(grid) = &mut self.grid {
             environment = grid.environment(if at_the_anchor { "ledger.anchor" } else { "" });
             grid.cut_after(if at_start { moment } else { 0 });
