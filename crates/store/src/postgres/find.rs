@@ -22,8 +22,7 @@ use super::row::{micros, token};
 use crate::house::{AboutQuery, Compare, Error, RecordQuery};
 
 /// Settings of connections that search: by indexes, row by row.
-pub(super) const SETTINGS: &str =
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+pub(super) const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET jit = off; SET max_parallel_workers_per_gather = 0;";
 
 /// A value of a statement.
@@ -147,10 +146,8 @@ pub(super) fn about(house: i64, query: &AboutQuery) -> Search {
         sql.and(&format!("(r.kind, r.id) > ({kind}, {{}})"), Value::Text(id.clone()));
     }
     let limit = sql.hold(Value::Int(query.limit.into()));
-    let text = format!(
-        "SELECT * FROM ({} OFFSET 0) r ORDER BY r.kind, r.id LIMIT {limit}",
-        sql.text
-    );
+    let text =
+        format!("SELECT * FROM ({} OFFSET 0) r ORDER BY r.kind, r.id LIMIT {limit}", sql.text);
     let text = with_versions(&text, "r.kind, r.id");
     Search { text, values: sql.values, common: true }
 }
