@@ -141,7 +141,7 @@ fn insert(table: &Table) -> String {
 
 /// Whether a row of tokens has one that stands for a longer one.
 fn is_long(row: &[Value]) -> bool {
-    row.iter().any(|value| matches!(value, Value::Text(token) if token.starts_with("sha256|")))
+    row.iter().any(|value| matches!(value, Value::Text(token) if token.contains("sha256:")))
 }
 
 impl SqliteHouse {
