@@ -162,8 +162,8 @@ pub struct RecordKeys {
     pub date: Option<DateSpan>,
     /// Codes of `status`.
     pub status: Option<String>,
-    /// Identifiers as `system|value`, categories as `category:system|code`, codes as
-    /// `code:system|code`: elements that repeat, in a side table.
+    /// Elements that repeat, in a side table: `name|system` (`code:4548-4|http://loinc.org`), with
+    /// nothing behind the bar where there is no system. The first bar ends the name.
     pub tokens: Vec<String>,
 }
 
@@ -256,7 +256,8 @@ pub struct RecordQuery {
     pub patients: Vec<String>,
     /// `RecordKeys.encounter`; empty: any.
     pub encounters: Vec<String>,
-    /// Each inner list is alternatives of `RecordKeys.tokens`.
+    /// Each inner list is alternatives of `RecordKeys.tokens`; one without a bar is fitted by every
+    /// token of that name, whatever stands behind its bar.
     pub tokens: Vec<Vec<String>>,
     /// `RecordKeys.status`; empty: any.
     pub statuses: Vec<String>,

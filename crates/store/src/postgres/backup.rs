@@ -23,7 +23,7 @@ use super::row::get;
 use crate::blob::Blobs;
 use crate::house::Error;
 use crate::limits::COPY_STEPS;
-use crate::sqlite::copy::{Batch, Copy, Poured};
+use crate::sqlite::copy::{Batch, Intake, Poured};
 use crate::tables::{HOUSE, READY, TABLES, Table};
 
 /// What SQLite says of a record that no search finds: its newest version deletes it (1), or its
@@ -40,7 +40,7 @@ pub(super) async fn write(
     folder: &Path,
 ) -> Result<(), Error> {
     let folder = folder.to_owned();
-    let mut copy = apart(move || Copy::begin(&folder)).await?;
+    let mut copy = apart(move || Intake::begin(&folder)).await?;
     let turn = Turn::apart(pool).await?;
     let db = turn.db()?;
     // No file may go that a row of this moment names, until it is copied.

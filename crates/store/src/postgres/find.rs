@@ -181,8 +181,9 @@ impl Way {
             FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (SELECT s.subject
                 FROM subjects s WHERE s.house = $1 AND s.id = a.word OFFSET 0) s";
         const TOKENS: &str = "SELECT DISTINCT t.record AS key
-            FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (SELECT t.record FROM tokens t
-                WHERE t.house = $1 AND t.kind = $2 AND t.token = a.word OFFSET 0) t";
+            FROM unnest({}::text[], {}::text[]) a (first, last)
+            CROSS JOIN LATERAL (SELECT t.record FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                AND t.token >= a.first AND t.token <= a.last OFFSET 0) t";
         // Pairs, so that no index serves which begins with the type.
         const PATIENT: &str = "(r.patient, r.kind) >= (l.key, $2)
             AND (r.patient, r.kind) <= (l.key, $2)";
@@ -211,6 +212,17 @@ impl Way {
             Way::Updated => "NOT r.deleted",
         }
     }
+}
+
+/// The first and the last token that fit each of these: one with its system is itself; one without
+/// is followed by a bar and whatever stands behind that.
+fn ranges(tokens: &[String]) -> [Vec<String>; 2] {
+    let bounds = tokens.iter().map(|asked| match (asked.contains('|'), token(asked)) {
+        (true, token) => (token.to_string(), token.into_owned()),
+        (false, name) => (format!("{name}|"), format!("{name}|\u{10FFFF}")),
+    });
+    let (first, last) = bounds.unzip();
+    [first, last]
 }
 
 /// A SELECT of records that grows by conditions; `$1` is the house, `$2` the type, and `{}` in a
@@ -243,12 +255,11 @@ impl Sql {
     /// Begins with what leads the way. Each word is looked up by itself: a list in a condition
     /// looks dearer to the planner than a small table.
     fn lead(&mut self, words: &[String]) {
-        let words = match self.way {
-            Way::Tokens => words.iter().map(|word| token(word).into()).collect(),
-            _ => words.to_vec(),
-        };
         if let Some((leader, key)) = self.way.leader() {
-            let leader = leader.replace("{}", &self.hold(Value::Texts(words)));
+            let leader = match self.way {
+                Way::Tokens => self.named(leader, ranges(words)),
+                _ => self.named(leader, [words.to_vec()]),
+            };
             self.text = format!(
                 "SELECT r.* FROM ({leader}) l CROSS JOIN LATERAL (
                     {SELECT} FROM records r WHERE r.house = $1 AND {key} AND "
@@ -285,6 +296,12 @@ impl Sql {
         format!("${}", self.values.len())
     }
 
+    /// A text with the names of these lists for each `{}`.
+    fn named<const N: usize>(&mut self, text: &str, lists: [Vec<String>; N]) -> String {
+        let name = |text: String, list| text.replacen("{}", &self.hold(Value::Texts(list)), 1);
+        lists.into_iter().fold(text.to_owned(), name)
+    }
+
     fn and(&mut self, condition: &str, value: Value) {
         let name = self.hold(value);
         self.text.push_str(" AND ");
@@ -318,11 +335,12 @@ impl Sql {
     /// Tokens are looked up row by row, but for those that lead the way: a category has a million
     /// records where a patient has hundreds.
     fn add_tokens(&mut self, tokens: &[String]) {
-        let condition = "EXISTS (SELECT 1 FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (
-                SELECT 1 FROM tokens t WHERE t.house = $1 AND t.kind = $2
-                    AND t.token = a.word AND t.record = r.record OFFSET 0) t
-            OFFSET 0)";
-        self.and(condition, Value::Texts(tokens.iter().map(|it| token(it).into()).collect()));
+        // A record is of one type; and no range may lead past the index of records.
+        let condition = " AND EXISTS (SELECT 1 FROM unnest({}::text[], {}::text[]) a (first, last)
+            CROSS JOIN LATERAL (SELECT 1 FROM tokens t WHERE t.house = $1 AND t.record = r.record
+                AND t.token || '' >= a.first AND t.token || '' <= a.last OFFSET 0) t OFFSET 0)";
+        let condition = self.named(condition, ranges(tokens));
+        self.text.push_str(&condition);
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {

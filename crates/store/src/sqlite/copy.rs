@@ -6,11 +6,10 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::row::{all, first, run};
-use super::{BLOBS, DATABASE, SqliteHouse, backup, private, schema};
+use super::{SqliteHouse, backup, private, schema};
 use crate::blob::{Address, Blobs};
 use crate::house::Error;
 use crate::limits::{COPY_BYTES, COPY_CACHE_KB, COPY_ROWS};
@@ -52,24 +51,21 @@ impl Batch {
 }
 
 /// A house's file on its way to be one. Dropped before `end` it takes everything with it.
-pub(crate) struct Copy {
+pub(crate) struct Intake {
+    // Before the folder goes.
     db: Option<Connection>,
-    folder: PathBuf,
-    unfinished: PathBuf,
+    copy: backup::Copy,
     long_tokens: bool,
 }
 
-impl Copy {
+impl Intake {
     /// Begins a copy for a folder that does not exist yet.
     ///
     /// # Errors
     /// `Unavailable` where it exists, or the disk refuses.
-    pub(crate) fn begin(folder: &Path) -> Result<Copy, Error> {
-        let unfinished = backup::begin(folder)?;
-        let folder = folder.to_owned();
-        let mut copy = Copy { db: None, folder, unfinished, long_tokens: false };
-        Blobs::folder(&copy.unfinished.join(BLOBS))?;
-        let file = copy.unfinished.join(DATABASE);
+    pub(crate) fn begin(folder: &Path) -> Result<Intake, Error> {
+        let copy = backup::Copy::empty(folder)?;
+        let file = copy.database();
         // Created here, so that only its owner can read it.
         drop(private(&file)?);
         let db = Connection::open(&file)?;
@@ -81,8 +77,7 @@ impl Copy {
         db.pragma_update(None, "cache_size", -COPY_CACHE_KB)?;
         schema::bring_up(&db)?;
         db.execute_batch("BEGIN")?;
-        copy.db = Some(db);
-        Ok(copy)
+        Ok(Intake { db: Some(db), copy, long_tokens: false })
     }
 
     fn db(&self) -> Result<&Connection, Error> {
@@ -119,10 +114,13 @@ impl Copy {
 
     /// Where those are to be.
     pub(crate) fn blobs(&self) -> Blobs {
-        Blobs::folder_as_it_is(&self.unfinished.join(BLOBS))
+        Blobs::folder_as_it_is(&self.copy.contents())
     }
 
     /// Makes all durable, and only then gives it its name.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses.
     pub(crate) fn end(mut self) -> Result<(), Error> {
         let db = self.db()?;
         if self.long_tokens {
@@ -131,18 +129,7 @@ impl Copy {
         }
         db.execute_batch("COMMIT")?;
         self.db = None;
-        for path in [DATABASE, BLOBS, ""] {
-            File::open(self.unfinished.join(path))?.sync_all()?;
-        }
-        backup::finish(&self.unfinished, &self.folder)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        self.db = None;
-        // What stays behind has no name that anybody takes for a house. After `end`: nothing.
-        let _ = backup::remove(&self.unfinished);
+        self.copy.finish()
     }
 }
 
@@ -154,7 +141,7 @@ fn insert(table: &Table) -> String {
 
 /// Whether a row of tokens has one that stands for a longer one.
 fn is_long(row: &[Value]) -> bool {
-    row.iter().any(|value| matches!(value, Value::Text(token) if token.starts_with("sha256|")))
+    row.iter().any(|value| matches!(value, Value::Text(token) if token.contains("sha256:")))
 }
 
 impl SqliteHouse {
@@ -175,7 +162,7 @@ impl SqliteHouse {
 
     /// Where the large contents of this house lie.
     pub(crate) fn large(&self) -> Blobs {
-        Blobs::folder_as_it_is(self.shared.folder.path())
+        self.shared.blobs.clone()
     }
 }
 

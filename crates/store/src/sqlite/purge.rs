@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 
-use super::content::Address;
 use super::row::{all, digest, first, list, micros, run, time};
 use super::{ledger, work};
+use crate::blob::Address;
 use crate::house::{Error, Purge, Purged, StoredWork};
 
 /// What a purge leaves to be done outside of the database.
@@ -29,6 +29,7 @@ pub(super) fn purge(db: &Connection, house: i64, purge: &Purge) -> Result<Gone, 
     let mark = "UPDATE works SET purged = 1 WHERE house = ?1 AND purged = 0
         AND id IN (SELECT value FROM json_each(?2))";
     run(db, mark, params![house, list(&purge.works)])?;
+    run(db, "UPDATE houses SET unscrubbed = 1 WHERE house = ?1", [house])?;
     for work in &purge.works {
         versions(db, house, work, &mut gone)?;
         blobs(db, house, work, &mut gone)?;
