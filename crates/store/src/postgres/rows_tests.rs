@@ -1,6 +1,6 @@
 //! Goal: what a group costs does not grow with its house, however the planner was led to plan.
-//! Method: the plans of all statements of the writer, made while the tables are empty and made
-//! while they are counted, are read.
+//! Method: the plans of all statements of the writer are read, made while the tables are empty,
+//! while nobody has counted them, and while somebody has.
 
 use exchange::HouseId;
 use testdb::Server;
@@ -23,31 +23,39 @@ async fn every_statement_looks_up_what_it_is_given() {
             SELECT 1, n, n, 1, n, 'due', 1, 0, 0, '' FROM generate_series(1, 5000) n;
         INSERT INTO lanes (house, lane, number) SELECT 1, n, 1 FROM generate_series(1, 5000) n;
         INSERT INTO entries (house, seq, at, chain, body, prev, hash)
-            SELECT 1, n, 0, n % 9, '', '', '' FROM generate_series(1, 5000) n;
-        ANALYZE";
+            SELECT 1, n, 0, n % 9, '', '', '' FROM generate_series(1, 5000) n";
     let (works, answers) = (works(), answers());
     let statements = [
-        HOUSE, LANES, &works, &answers, ledger::HEADS, HEADS, SUBJECTS, COUNTS, NEWER_RECORDS,
-        OLD_TOKENS, RAISES, NEWER_WORKS, LOOK_AGAIN, NEW_BLOBS, NEW_USES,
+        HOUSE,
+        LANES,
+        &works,
+        &answers,
+        ledger::HEADS,
+        HEADS,
+        SUBJECTS,
+        COUNTS,
+        NEWER_RECORDS,
+        OLD_TOKENS,
+        RAISES,
+        NEWER_WORKS,
+        LOOK_AGAIN,
+        NEW_BLOBS,
+        NEW_USES,
     ];
-    for filled in [false, true] {
-        let db = house.shared.pool.open().await.unwrap();
-        prepare(&db).await.unwrap();
-        if filled {
-            db.batch_execute(fill).await.unwrap();
-        }
+    let db = house.shared.pool.open().await.unwrap();
+    prepare(&db).await.unwrap();
+    for (state, before) in [("empty", ""), ("filled", fill), ("counted", "ANALYZE")] {
+        db.batch_execute(before).await.unwrap();
         for sql in statements {
             let plan = plan(&db, sql).await;
-            for bad in ["Join Filter", "Seq Scan", "Materialize", "Bitmap"] {
-                assert!(!plan.contains(bad), "{bad}, filled: {filled}\n{sql}\n{plan}");
-            }
-            for condition in plan.lines().filter(|line| line.contains("Index Cond:")) {
-                let more = condition.contains(" AND ") || plan.contains("houses_pkey");
-                assert!(more, "filled: {filled}\n{sql}\n{plan}");
-            }
+            let bad = ["Join Filter", "Seq Scan", "Materialize", "Bitmap"];
+            let bad = bad.iter().find(|bad| plan.contains(**bad));
+            assert_eq!(bad, None, "{state}\n{sql}\n{plan}");
+            // In an empty table one index is as good as another.
+            assert!(state == "empty" || !plan.contains("Filter:"), "{state}\n{sql}\n{plan}");
         }
-        drop(Client::take(db));
     }
+    drop(Client::take(db));
 }
 
 /// How the server runs a statement, whatever its values are.
