@@ -22,8 +22,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::proof::{Broken, PublicKey};
 use store::{
-    Anchor, AnyHouse, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace, SqliteHouse,
-    anchor,
+    Anchor, AnyHouse, Blobs, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace,
+    SqliteHouse, anchor,
 };
 use tokio::sync::Notify;
 use wire::api::OPERATE;

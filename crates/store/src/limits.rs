@@ -163,6 +163,10 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
 
+/// How long ago a file must have been written before it can be an orphan, where processes share
+/// its place: much longer than any unit is on its way from its file to its row.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
 /// Time between two tries to empty the write-ahead log.
 pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 
