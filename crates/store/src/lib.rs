@@ -9,14 +9,19 @@
 
 pub mod anchor;
 mod any;
+mod blob;
 pub mod contract;
 mod house;
 pub mod limits;
+mod postgres;
 pub mod proof;
 mod sqlite;
+mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
+pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
+pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;

@@ -83,12 +83,18 @@ pub(super) async fn numbers_are_raised_without_a_version(house: &impl House) {
         ..version("Goal", "raised", "x")
     };
     file(house, 1, vec![numbered]).await;
-    let raise = |number| Raise { kind: "Goal".to_owned(), id: "raised".to_owned(), number };
-    for (number, expected) in [(5, 5), (4, 5)] {
+    let raise = |number| Raise {
+        kind: "Goal".to_owned(),
+        id: "raised".to_owned(),
+        number,
+        receipt: format!("submission-{number:?}"),
+    };
+    for (number, expected) in [(Some(5), 5), (Some(4), 5), (None, 5)] {
         let unit = Unit { raises: vec![raise(number)], ..unit(2) };
         assert_eq!(house.commit(unit).await.unwrap(), done(&[]));
         let read = house.record("Goal", "raised", None).await.unwrap().unwrap();
         assert_eq!((read.version, read.number), (1, Some(expected)), "raised, never lowered");
+        assert_eq!(read.receipt, format!("submission-{number:?}"), "what brought it last");
     }
 }
 

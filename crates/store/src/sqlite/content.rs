@@ -102,17 +102,7 @@ impl Hold {
     /// job of the writer, so that no row comes up meanwhile.
     pub(super) fn remove(&self, db: &Connection) -> Result<(), Error> {
         let own = |file: &Address| self.files.iter().filter(|other| *other == file).count();
-        for file in &self.files {
-            let named = first(db, NAMED, [file], |_| Ok(()))?.is_some();
-            let held = self.folder.held();
-            if !named && held.get(file).is_none_or(|units| *units <= own(file)) {
-                match fs::remove_file(self.folder.place(file)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
+        self.files.iter().try_for_each(|file| self.folder.remove(db, file, own(file)))
     }
 }
 
@@ -171,6 +161,30 @@ impl Folder {
         Ok(written?)
     }
 
+    /// Removes a file that no row names and that no unit is about to name, `own` of them aside.
+    /// Runs as a job of the writer, so that no row comes up meanwhile.
+    pub(super) fn remove(&self, db: &Connection, file: &Address, own: usize) -> Result<(), Error> {
+        let named = first(db, NAMED, [file], |_| Ok(()))?.is_some();
+        let held = self.held();
+        if named || held.get(file).is_some_and(|units| *units > own) {
+            return Ok(());
+        }
+        match fs::remove_file(self.place(file)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a file into another folder: as a link where both lie on one file system.
+    pub(super) fn copy_to(&self, other: &Folder, file: &Address) -> Result<(), Error> {
+        let (from, to) = (self.place(file), other.place(file));
+        if fs::hard_link(&from, &to).is_ok() {
+            return Ok(());
+        }
+        fs::copy(&from, &to)?;
+        Ok(File::open(&to)?.sync_all()?)
+    }
+
     /// Bytes that were kept; `None` where neither row nor file holds any.
     pub(super) fn read(
         &self,
@@ -198,9 +212,9 @@ impl Folder {
         }
     }
 
-    /// Removes files that no row names: left by units that a crash kept from being written. Only
-    /// while nobody writes, that is at open.
-    pub(super) fn sweep(&self, db: &Connection) -> Result<(), Error> {
+    /// Removes files that no row names and no unit holds: left by units that a crash kept from
+    /// being written, and by purges. Runs at open, or as a job of the writer.
+    pub(super) fn sweep(&self, db: &Connection, begun: bool) -> Result<(), Error> {
         let named = "SELECT file FROM versions WHERE file IS NOT NULL
             UNION ALL SELECT file FROM blobs WHERE file IS NOT NULL
             UNION ALL SELECT file FROM first_answers WHERE file IS NOT NULL";
@@ -210,8 +224,10 @@ impl Folder {
             let found = found?;
             let name = found.file_name();
             let Some(name) = name.to_str() else { continue };
-            let ours = name.starts_with(TEMPORARY) || name.parse::<Digest>().is_ok();
-            if ours && !named.contains(name) {
+            let address = name.parse::<Digest>().ok();
+            let held = address.is_some_and(|address| self.held().contains_key(&address.0));
+            let ours = address.is_some() || (!begun && name.starts_with(TEMPORARY));
+            if ours && !held && !named.contains(name) {
                 fs::remove_file(found.path())?;
             }
         }

@@ -13,15 +13,21 @@
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
 //! led by the house.
 
+mod backup;
 mod content;
+mod doors;
 mod ledger;
+mod link;
+mod purge;
 mod reader;
 mod record;
+mod rekey;
 mod row;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod unit;
+mod wipe;
 mod work;
 mod writer;
 
@@ -34,6 +40,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 use self::content::{Folder, Hold};
 use self::reader::Readers;
@@ -57,11 +64,15 @@ pub struct SqliteHouse {
 }
 
 /// What the houses of a file share. Fields are dropped in this order: the queue is emptied, the
-/// connections close, the lock goes last.
+/// connections close, the file, the lock goes last.
 struct Shared {
     writer: Option<Writer>,
     readers: Arc<Readers>,
     folder: Arc<Folder>,
+    /// One after the other: purges, scrubs and backups. No file may go while a backup links it.
+    keeping: Mutex<()>,
+    /// The database file beside SQLite's own handles; it must not be closed before they are.
+    file: Option<Arc<File>>,
     _lock: Option<File>,
 }
 
@@ -88,7 +99,7 @@ impl SqliteHouse {
         }
         let file = folder.join(DATABASE);
         // Created here, so that only its owner can read it; the log inherits that.
-        drop(private(&file)?);
+        let handle = private(&file)?;
         let db = Connection::open(&file)?;
         prepare(&db)?;
         schema::bring_up(&db)?;
@@ -96,12 +107,14 @@ impl SqliteHouse {
         work::end_leases(&db)?;
         let blobs = Folder::new(folder.join(BLOBS));
         blobs.create()?;
-        blobs.sweep(&db)?;
+        blobs.sweep(&db, false)?;
         File::open(folder)?.sync_all()?;
         let shared = Shared {
             writer: Some(Writer::start(db)?),
             readers: Arc::new(Readers::new(file)),
             folder: Arc::new(blobs),
+            keeping: Mutex::default(),
+            file: Some(Arc::new(handle)),
             _lock: Some(lock),
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
@@ -122,7 +135,14 @@ impl SqliteHouse {
         let (id, blob_key) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
         let folder = Arc::new(Folder::new(folder.join(BLOBS)));
-        let shared = Shared { writer: None, readers: Arc::new(readers), folder, _lock: None };
+        let shared = Shared {
+            writer: None,
+            readers: Arc::new(readers),
+            folder,
+            keeping: Mutex::default(),
+            file: None,
+            _lock: None,
+        };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
     }
 
@@ -134,6 +154,25 @@ impl SqliteHouse {
         let house = house.clone();
         let found = self.write(0, move |db| Ok(Outcome::Keep(admit(db, &house)?))).await?;
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
+    }
+
+    /// Links contents that were written before their uses were kept to the rows of work that name
+    /// them: the next `limit` lines of the ledger, or rows of work. How many are left; `None`
+    /// once all are linked. A run that was cut off goes on.
+    ///
+    /// # Errors
+    /// Those of a writing.
+    pub async fn link_uses(&self, limit: u32) -> Result<Option<u64>, Error> {
+        let house = self.house;
+        self.write(0, move |db| Ok(Outcome::Keep(link::step(db, house, limit)?))).await
+    }
+
+    /// How many lines and rows of work `link_uses` has to read; `None`: nothing.
+    ///
+    /// # Errors
+    /// Those of a reading.
+    pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
+        self.read(link::left).await
     }
 
     /// Hashes a unit's contents and writes the large ones, on a thread that may block when that
@@ -304,8 +343,9 @@ impl House for SqliteHouse {
         self.read(move |db, house| record::history(db, house, (&kind, &id), before, limit)).await
     }
 
-    async fn about(&self, _query: AboutQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
+        let read = self.contents();
+        self.read(move |db, house| record::about(db, house, &query, read)).await
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
@@ -356,45 +396,113 @@ impl House for SqliteHouse {
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
     }
 
-    async fn approach(&self, _: Clock, _: &PartnerId, _: Duration) -> Result<Approach, Error> {
-        unbuilt()
+    async fn approach(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        every: Duration,
+    ) -> Result<Approach, Error> {
+        let (house, partner) = (self.house, partner.clone());
+        let approach = move |db: &Connection| doors::approach(db, house, clock, &partner, every);
+        self.write(0, move |db| Ok(Outcome::Keep(approach(db)?))).await
     }
 
-    async fn report(&self, _: Clock, _: &PartnerId, _: bool, _: Breaker) -> Result<(), Error> {
-        unbuilt()
+    async fn report(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        answered: bool,
+        breaker: Breaker,
+    ) -> Result<(), Error> {
+        let (house, partner) = (self.house, partner.clone());
+        let report =
+            move |db: &Connection| doors::report(db, house, clock, &partner, answered, breaker);
+        self.write(0, move |db| Ok(Outcome::Keep(report(db)?))).await
     }
 
     async fn doors(&self) -> Result<Vec<DoorState>, Error> {
-        unbuilt()
+        self.read(doors::doors).await
     }
 
-    async fn purge(&self, _: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn at_rest(
+        &self,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
+    ) -> Result<Vec<StoredWork>, Error> {
+        let partner = partner.clone();
+        self.read(move |db, house| purge::at_rest(db, house, &partner, before, after, limit)).await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let house = self.house;
+        let gone =
+            self.write(0, move |db| Ok(Outcome::Keep(purge::purge(db, house, &purge)?))).await?;
+        if !gone.files.is_empty() {
+            // Only once the rows are gone for good: a file that a row names must be there.
+            let folder = Arc::clone(&self.shared.folder);
+            let remove = move |db: &Connection| {
+                gone.files.iter().try_for_each(|file| folder.remove(db, file, 0))
+            };
+            self.write(0, move |db| Ok(Outcome::Undo(remove(db)?))).await?;
+        }
+        Ok(gone.purged)
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        let _turn = self.shared.keeping.lock().await;
+        let (Some(writer), Some(file)) = (&self.shared.writer, &self.shared.file) else {
+            return Err(for_reading_only());
+        };
+        for _ in 0..SCRUB_TRIES {
+            let (file, folder) = (Arc::clone(file), Arc::clone(&self.shared.folder));
+            if writer.alone(move |db| scrub(db, &file, &folder)).await? {
+                return Ok(());
+            }
+            // Somebody reads from the log: units and readings go first.
+            tokio::time::sleep(SCRUB_PAUSE).await;
+        }
+        Err(Error::Unavailable("somebody keeps reading from the write-ahead log".into()))
     }
 
-    async fn backup(&self, _: &Path) -> Result<(), Error> {
-        unbuilt()
+    async fn backup(&self, folder: &Path) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let (house, folder) = (self.house, folder.to_owned());
+        let _turn = self.shared.keeping.lock().await;
+        let write = move || backup::write(shared.readers.file(), &shared.folder, house, &folder);
+        let written = tokio::task::spawn_blocking(write).await;
+        written.map_err(|error| Error::Unavailable(Box::new(error)))?
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        self.read(rekey::edition).await
     }
 
-    async fn rekey_next(&self, _: u32, _: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let read = self.contents();
+        self.read(move |db, house| rekey::next(db, house, edition, limit, read)).await
     }
 
-    async fn rekey(&self, _: u32, _: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        let house = self.house;
+        let write = move |db: &Connection| rekey::write(db, house, edition, &keys);
+        self.write(0, move |db| Ok(Outcome::Keep(write(db)?))).await
     }
 }
 
-fn unbuilt<T>() -> Result<T, Error> {
-    Err(Error::Unavailable("unbuilt".into()))
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log.
+fn scrub(db: &Connection, file: &File, folder: &Folder) -> Result<bool, Error> {
+    folder.sweep(db, true)?;
+    db.busy_timeout(SCRUB_WAIT)?;
+    let empty = wipe::empty_log(db);
+    db.busy_timeout(DATABASE_WAIT)?;
+    if !empty? {
+        return Ok(false);
+    }
+    wipe::clear(db, file)?;
+    Ok(true)
 }
 
 fn for_reading_only() -> Error {
@@ -420,6 +528,8 @@ fn prepare(db: &Connection) -> Result<(), Error> {
     // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
     // patient's data outside of the folder.
     db.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten; `scrub` clears what this leaves.
+    db.pragma_update(None, "secure_delete", true)?;
     db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;

@@ -2,7 +2,7 @@
 //!
 //! Comes in   versions with what they are found by; queries.
 //! Goes out   records, with content where it was asked for.
-//! Never      changes a version that is filed; never finds a deleted record by a search.
+//! Never      changes a version that is filed; never finds a deleted or purged record by a search.
 //!
 //! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
 //! tempts it to walk through every record of a type. Who is named by patient is found by patient.
@@ -11,16 +11,21 @@ use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
 use serde_json::json;
 
 use super::content::Kept;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
-use crate::house::{Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::token;
 
 /// The columns of a head; `content` and `file` come on top.
-const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
+pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
+
+/// The columns of a record with its content.
+pub(super) const WHOLE: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, \
+    v.number, v.digest, v.deleted, v.purged, v.content, v.file";
 
 fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     Ok(Record {
@@ -54,13 +59,37 @@ fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
     Ok(record)
 }
 
-/// Raises the number of a record's newest version.
+/// Records with content; the one with which it reaches so many bytes is the last (0: all).
+pub(super) fn some_whole(
+    db: &Connection,
+    select: &str,
+    params: impl Params,
+    bytes: u64,
+    read: &impl Read,
+) -> Result<Vec<Record>, Error> {
+    let mut statement = db.prepare_cached(select)?;
+    let mut rows = statement.query(params)?;
+    let (mut found, mut sum) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let record = read_whole(row, read)?;
+        sum += record.content.as_ref().map_or(0, Bytes::len) as u64;
+        found.push(record);
+        if bytes > 0 && sum >= bytes {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Says that a record's newest version was brought again.
 pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Error> {
-    let update = "UPDATE versions SET number = max(coalesce(number, 0), ?4)
+    let update = "UPDATE versions SET number = CASE WHEN ?4 IS NULL THEN number
+                ELSE max(coalesce(number, 0), ?4) END, receipt = ?5
         FROM records r WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3
             AND versions.house = r.house AND versions.record = r.record
             AND versions.version = r.newest";
-    run(db, update, params![house, raise.kind, raise.id, int(raise.number)])?;
+    let number = raise.number.map(int);
+    run(db, update, params![house, raise.kind, raise.id, number, raise.receipt])?;
     Ok(())
 }
 
@@ -133,16 +162,30 @@ fn file_head(
         let delete = "DELETE FROM tokens WHERE house = ?1 AND record = ?2";
         run(db, delete, params![house, record])?;
     }
-    for token in keys.tokens.iter().filter(|_| !deleted) {
-        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT DO NOTHING";
-        run(db, insert, params![house, version.kind, token, record])?;
+    if !deleted {
+        write_tokens(db, house, &version.kind, record, &keys.tokens)?;
     }
     Ok((record, newest))
 }
 
+/// Writes the tokens of a record's newest version.
+pub(super) fn write_tokens(
+    db: &Connection,
+    house: i64,
+    kind: &str,
+    record: i64,
+    tokens: &[String],
+) -> Result<(), Error> {
+    for token in tokens {
+        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        run(db, insert, params![house, kind, token, record])?;
+    }
+    Ok(())
+}
+
 /// The integer that stands for a Patient's or Encounter's id.
-fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
+pub(super) fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
     let Some(id) = id else { return Ok(None) };
     let select = "SELECT subject FROM subjects WHERE house = ?1 AND id = ?2";
     let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
@@ -179,7 +222,7 @@ pub(super) fn one(
     read: impl Read,
 ) -> Result<Option<Record>, Error> {
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM records r
+        "SELECT {WHOLE} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = coalesce(?4, r.newest)
             WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
@@ -238,7 +281,54 @@ pub(super) fn search(
     read: impl Read,
 ) -> Result<Vec<Record>, Error> {
     let (select, values) = search_sql(house, query);
-    all(db, &select, params_from_iter(values), |row| read_whole(row, &read))
+    some_whole(db, &select, params_from_iter(values), query.bytes, &read)
+}
+
+/// What is held about a Patient.
+pub(super) fn about(
+    db: &Connection,
+    house: i64,
+    query: &AboutQuery,
+    read: impl Read,
+) -> Result<Vec<Record>, Error> {
+    let (select, values) = about_sql(house, query);
+    some_whole(db, &select, params_from_iter(values), query.bytes, &read)
+}
+
+pub(super) fn about_sql(house: i64, query: &AboutQuery) -> (String, Vec<Value>) {
+    let mut sql = Sql {
+        text: "SELECT r.record FROM records r INDEXED BY records_by_patient
+            WHERE r.house = ?1 AND r.deleted = 0 AND r.patient = (SELECT s.subject FROM subjects s
+                WHERE s.house = ?1 AND s.id = ?2)"
+            .to_owned(),
+        values: vec![Value::from(house), Value::from(query.patient.clone())],
+    };
+    if !query.kinds.is_empty() {
+        let kinds = list(&query.kinds);
+        sql.and("r.kind IN (SELECT value FROM json_each({}))", kinds.into());
+    }
+    if let Some(since) = query.since {
+        sql.and("r.updated >= {}", micros(since).into());
+    }
+    if let Some(owner) = &query.owner {
+        sql.and("r.owner = {}", owner.to_string().into());
+    }
+    if let Some((kind, id)) = &query.after {
+        // What was said of the type first bounds the walk through the index.
+        sql.and("r.kind >= {}", kind.clone().into());
+        let first = sql.values.len();
+        sql.and(&format!("(r.kind > ?{first} OR r.id > {{}})"), id.clone().into());
+    }
+    sql.and("TRUE ORDER BY r.kind, r.id LIMIT {}", i64::from(query.limit).into());
+    let select = format!(
+        "SELECT {WHOLE} FROM ({}) f
+            CROSS JOIN records r ON r.record = f.record
+            CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
+                AND v.version = r.newest
+            ORDER BY r.kind, r.id",
+        sql.text
+    );
+    (select, sql.values)
 }
 
 pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>) {
@@ -248,7 +338,7 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
     }
     sql.and("TRUE ORDER BY r.id LIMIT {}", i64::from(query.limit).into());
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM ({}) f
+        "SELECT {WHOLE} FROM ({}) f
             CROSS JOIN records r ON r.record = f.record
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
@@ -304,15 +394,6 @@ impl Way {
             () if updated => Way::Index("records_by_update"),
             () => Way::Index("records_by_id"),
         }
-    }
-}
-
-/// The first and the last token that fit: one with its system is itself; one without is followed by
-/// a bar and whatever stands behind that.
-fn range(token: &str) -> [String; 2] {
-    match token.contains('|') {
-        true => [token.to_owned(), token.to_owned()],
-        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
     }
 }
 
@@ -387,7 +468,7 @@ impl Sql {
                             AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            let ranges: Vec<_> = tokens.iter().map(|it| token::range(it)).collect();
             self.and(condition, json!(ranges).to_string().into());
         }
     }
@@ -395,11 +476,11 @@ impl Sql {
     fn add_dates(&mut self, query: &RecordQuery) {
         const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
         if !query.date.is_empty() {
-            // Said, so that the index over those that have a date may be used.
+            // Said for the index, which holds no others; not every comparison implies it.
             self.text.push_str(" AND r.date_from IS NOT NULL");
         }
         for (compare, span) in &query.date {
-            let mut condition = match compare {
+            let condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -410,9 +491,11 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            for (name, at) in [("{s}", span.from), ("{e}", span.to)] {
+            let mut condition = condition;
+            for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
+                // A value that no condition names would be one too many.
                 if condition.contains(name) {
-                    self.values.push(micros(at).into());
+                    self.values.push(micros(bound).into());
                     condition = condition.replace(name, &format!("?{}", self.values.len()));
                 }
             }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, Row, named_params, params};
 use super::content::{Hold, Kept};
 use super::row::{digest, first, int, micros, run, time};
 use super::writer::Outcome;
-use super::{ledger, record, work};
+use super::{ledger, purge, record, work};
 use crate::house::{Commit, Error, Expect, FirstAnswer, Unit};
 use crate::limits::INLINE_BYTES_MAX;
 
@@ -124,6 +124,10 @@ pub(super) fn apply(
     }
     if let (Some(new), Some(body)) = (&unit.first_answer, &answer) {
         write_first_answer(db, house, new, body)?;
+    }
+    for work in &unit.works {
+        let digests = blobs.iter().chain(&answer).map(|kept| kept.digest);
+        purge::uses(db, house, &work.id, digests)?;
     }
     Ok(Outcome::Keep(Commit::Done { versions }))
 }
