@@ -208,7 +208,9 @@ pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
 fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
     let text = |path: &PathBuf| config.text(path);
     let password = database.password.as_ref().map(text).transpose()?;
+    let contents = config.path(&config.file.store).join("blobs");
     Ok(PostgresPlace {
+        blobs: Some(Blobs::folder(&contents).map_err(store_issue)?),
         url: database.postgres.clone(),
         password: password.map(|text| text.trim_end().to_owned()),
         roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),

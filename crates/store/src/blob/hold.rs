@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-use super::{Address, Blobs, Kept, Key, address, apart, pack};
+use super::{Address, Blobs, Kept, Key, Place, address, apart, pack};
 use crate::house::Error;
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, KEEPING_BYTES_MAX};
 
@@ -52,9 +52,14 @@ impl Hold {
         contents: Vec<Bytes>,
     ) -> Result<Vec<Kept>, Error> {
         let (key, bytes) = (*key, contents.iter().map(Bytes::len).sum::<usize>());
+        let inline_max = match self.blobs.place {
+            Place::Rows => usize::MAX,
+            _ => INLINE_BYTES_MAX,
+        };
         let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
             let mut files = Vec::new();
-            let weighed = contents.into_iter().map(|bytes| weigh(&key, bytes, &mut files));
+            let weighed =
+                contents.into_iter().map(|bytes| weigh(&key, inline_max, bytes, &mut files));
             Ok((weighed.collect::<Result<_, _>>()?, files))
         };
         let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;
@@ -117,11 +122,16 @@ impl Drop for Hold {
 }
 
 /// Hashes and packs a content, and decides where it lies.
-fn weigh(key: &Key, bytes: Bytes, files: &mut Vec<(Address, Bytes)>) -> Result<Kept, Error> {
+fn weigh(
+    key: &Key,
+    inline_max: usize,
+    bytes: Bytes,
+    files: &mut Vec<(Address, Bytes)>,
+) -> Result<Kept, Error> {
     let digest = Digest::of(&bytes);
     let packed = pack::pack(&bytes);
     let (packed, stored) = (packed.is_some(), packed.unwrap_or(bytes));
-    if stored.len() <= INLINE_BYTES_MAX {
+    if stored.len() <= inline_max {
         return Ok(Kept { digest, packed, inline: Some(stored), file: None });
     }
     let file = address(key, &digest, packed)?;

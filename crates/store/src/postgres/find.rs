@@ -23,8 +23,7 @@ use crate::house::{AboutQuery, Compare, Error, RecordQuery};
 use crate::token;
 
 /// Settings of connections that search: by indexes, row by row.
-pub(super) const SETTINGS: &str =
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+pub(super) const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET jit = off; SET max_parallel_workers_per_gather = 0;";
 
 /// A value of a statement.
@@ -148,10 +147,8 @@ pub(super) fn about(house: i64, query: &AboutQuery) -> Search {
         sql.and(&format!("(r.kind, r.id) > ({kind}, {{}})"), Value::Text(id.clone()));
     }
     let limit = sql.hold(Value::Int(query.limit.into()));
-    let text = format!(
-        "SELECT * FROM ({} OFFSET 0) r ORDER BY r.kind, r.id LIMIT {limit}",
-        sql.text
-    );
+    let text =
+        format!("SELECT * FROM ({} OFFSET 0) r ORDER BY r.kind, r.id LIMIT {limit}", sql.text);
     let text = with_versions(&text, "r.kind, r.id");
     Search { text, values: sql.values, common: true }
 }
@@ -315,8 +312,8 @@ impl Sql {
         if tokens.iter().all(|token| token::is_whole(token)) {
             return Tokens::Whole(self.hold(Value::Texts(held.collect())));
         }
-        let ranges = held.map(|token| token::range(&token).into());
-        let (low, high) = held.map(|it| <(String, String)>::from(token::range(&it))).unzip();
+        let ranges = held.map(|it| <(String, String)>::from(token::range(&it)));
+        let (low, high) = ranges.unzip();
         Tokens::Ranges(self.hold(Value::Texts(low)), self.hold(Value::Texts(high)))
     }
 

@@ -6,8 +6,7 @@
 //!            called `….unfinished`, and is no house.
 //!
 //! Why VACUUM INTO: one reading transaction, so that writers go on, and a copy without any free
-//! page. Contents in files never change once they have their name, so they are linked where the
-//! file system can.
+//! page. Contents outside of their rows never change, so they are copied afterwards.
 
 use rusqlite::{Connection, OpenFlags, params};
 use std::ffi::OsString;
@@ -15,9 +14,9 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::content::Folder;
 use super::row::{all, first, run};
 use super::{BLOBS, DATABASE, private};
+use crate::blob::{Address, Blobs};
 use crate::house::Error;
 use crate::limits::DATABASE_WAIT;
 
@@ -29,30 +28,61 @@ const NAMED: &str = "SELECT file FROM versions WHERE file IS NOT NULL
     UNION SELECT file FROM blobs WHERE file IS NOT NULL
     UNION SELECT file FROM first_answers WHERE file IS NOT NULL";
 
-/// Writes the copy.
-pub(super) fn write(
-    database: &Path,
-    contents: &Folder,
-    house: i64,
-    folder: &Path,
-) -> Result<(), Error> {
-    if fs::symlink_metadata(folder).is_ok() {
-        return Err(Error::Unavailable("the folder of the copy exists already".into()));
+/// A copy on its way: its folder has another name until all is in it.
+pub(super) struct Copy {
+    folder: PathBuf,
+    unfinished: PathBuf,
+}
+
+impl Copy {
+    /// Copies the database; the contents that it names elsewhere are to follow.
+    pub(super) fn begin(
+        database: &Path,
+        house: i64,
+        folder: &Path,
+    ) -> Result<(Copy, Vec<Address>), Error> {
+        if fs::symlink_metadata(folder).is_ok() {
+            return Err(Error::Unavailable("the folder of the copy exists already".into()));
+        }
+        let name = folder.file_name().ok_or_else(|| Error::Unavailable("it has no name".into()))?;
+        let mut unfinished = OsString::from(name);
+        unfinished.push(UNFINISHED);
+        let unfinished = folder.with_file_name(unfinished);
+        remove(&unfinished)?;
+        let copy = Copy { folder: folder.to_owned(), unfinished };
+        let files = copy.fill(database, house)?;
+        Ok((copy, files))
     }
-    let name = folder.file_name().ok_or_else(|| Error::Unavailable("it has no name".into()))?;
-    let mut unfinished = OsString::from(name);
-    unfinished.push(UNFINISHED);
-    let unfinished = folder.with_file_name(unfinished);
-    remove(&unfinished)?;
-    let written = fill(database, contents, house, &unfinished).and_then(|()| {
-        fs::rename(&unfinished, folder)?;
-        sync_parent(folder)
-    });
-    if written.is_err() {
+
+    fn fill(&self, database: &Path, house: i64) -> Result<Vec<Address>, Error> {
+        Blobs::folder(&self.contents())?;
+        let copy = self.unfinished.join(DATABASE);
+        copy_into(database, &copy)?;
+        leave_others(&copy, house)?;
+        let db = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        all(&db, NAMED, [], |row| Ok(row.get(0)?))
+    }
+
+    /// Where its contents go.
+    pub(super) fn contents(&self) -> PathBuf {
+        self.unfinished.join(BLOBS)
+    }
+
+    /// Everything is in it: it becomes durable, and gets its name.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        File::open(self.unfinished.join(DATABASE))?.sync_all()?;
+        File::open(self.contents())?.sync_all()?;
+        File::open(&self.unfinished)?.sync_all()?;
+        fs::rename(&self.unfinished, &self.folder)?;
+        sync_parent(&self.folder)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
         // What stays behind has no name that anybody takes for a copy.
-        let _ = remove(&unfinished);
+        let _ = remove(&self.unfinished);
     }
-    written
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {
@@ -60,27 +90,6 @@ fn remove(folder: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-fn fill(database: &Path, contents: &Folder, house: i64, folder: &Path) -> Result<(), Error> {
-    let copies = Folder::new(folder.join(BLOBS));
-    copies.create()?;
-    let copy = folder.join(DATABASE);
-    copy_into(database, &copy)?;
-    leave_others(&copy, house)?;
-    let db = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut statement = db.prepare(NAMED)?;
-    let mut rows = statement.raw_query();
-    while let Some(row) = rows.next()? {
-        contents.copy_to(&copies, &row.get(0)?)?;
-    }
-    drop(rows);
-    drop(statement);
-    drop(db);
-    File::open(&copy)?.sync_all()?;
-    File::open(copies.path())?.sync_all()?;
-    File::open(folder)?.sync_all()?;
-    Ok(())
 }
 
 fn copy_into(database: &Path, copy: &Path) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 //! ```text
 //! FOLDER/house.lock      held while the house is open
 //! FOLDER/house.sqlite    everything (and its write-ahead log, -wal and -shm)
-//! FOLDER/blobs/          contents above 64 KB, named by a keyed hash
+//! FOLDER/blobs/          contents above 64 KB, named by a keyed hash, unless they lie elsewhere
 //! ```
 //!
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
@@ -34,18 +34,19 @@ mod writer;
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-use self::content::{Folder, Hold};
 use self::reader::Readers;
-use self::unit::Sealed;
+use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
+use crate::blob::{Address, Blobs, Key, Stored};
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
@@ -60,7 +61,7 @@ const BLOBS: &str = "blobs";
 pub struct SqliteHouse {
     shared: Arc<Shared>,
     house: i64,
-    blob_key: [u8; 32],
+    blob_key: Key,
 }
 
 /// What the houses of a file share. Fields are dropped in this order: the queue is emptied, the
@@ -68,8 +69,9 @@ pub struct SqliteHouse {
 struct Shared {
     writer: Option<Writer>,
     readers: Arc<Readers>,
-    folder: Arc<Folder>,
-    /// One after the other: purges, scrubs and backups. No file may go while a backup links it.
+    folder: PathBuf,
+    blobs: Blobs,
+    /// One after the other: purges, scrubs and backups. No file may go while a backup copies it.
     keeping: Mutex<()>,
     /// The database file beside SQLite's own handles; it must not be closed before they are.
     file: Option<Arc<File>>,
@@ -78,7 +80,7 @@ struct Shared {
 
 impl fmt::Debug for SqliteHouse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SqliteHouse({})", self.shared.folder.path().display())
+        write!(f, "SqliteHouse({})", self.shared.folder.display())
     }
 }
 
@@ -90,6 +92,18 @@ impl SqliteHouse {
     /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
     /// file is not a whole database.
     pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        SqliteHouse::open_with(folder, house, None)
+    }
+
+    /// `open`, with large contents in another place than `FOLDER/blobs`.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(
+        folder: &Path,
+        house: &HouseId,
+        blobs: Option<Blobs>,
+    ) -> Result<SqliteHouse, Error> {
         std::fs::create_dir_all(folder)?;
         let lock = private(&folder.join(LOCK))?;
         match lock.try_lock() {
@@ -105,14 +119,19 @@ impl SqliteHouse {
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
-        let blobs = Folder::new(folder.join(BLOBS));
-        blobs.create()?;
-        blobs.sweep(&db, false)?;
+        let blobs = match blobs {
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            None => Blobs::folder(&folder.join(BLOBS))?,
+        };
+        // The lock keeps everybody else away.
+        let blobs = blobs.alone();
+        blobs.sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
         let shared = Shared {
             writer: Some(Writer::start(db)?),
             readers: Arc::new(Readers::new(file)),
-            folder: Arc::new(blobs),
+            folder: folder.to_owned(),
+            blobs,
             keeping: Mutex::default(),
             file: Some(Arc::new(handle)),
             _lock: Some(lock),
@@ -127,18 +146,34 @@ impl SqliteHouse {
     /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
     /// does not hold this house.
     pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        SqliteHouse::open_to_read_with(folder, house, None)
+    }
+
+    /// `open_to_read`, with large contents in another place than `FOLDER/blobs`.
+    ///
+    /// # Errors
+    /// As `open_to_read`.
+    pub fn open_to_read_with(
+        folder: &Path,
+        house: &HouseId,
+        blobs: Option<Blobs>,
+    ) -> Result<SqliteHouse, Error> {
         let readers = Readers::new(folder.join(DATABASE));
         let found = readers.read_now(|db| {
             schema::check(db)?;
-            find(db, house)
+            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
         })?;
-        let (id, blob_key) =
+        let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let folder = Arc::new(Folder::new(folder.join(BLOBS)));
+        let blobs = match blobs {
+            Some(blobs) => blobs.of_database(&first)?,
+            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+        };
         let shared = Shared {
             writer: None,
             readers: Arc::new(readers),
-            folder,
+            folder: folder.to_owned(),
+            blobs,
             keeping: Mutex::default(),
             file: None,
             _lock: None,
@@ -175,21 +210,6 @@ impl SqliteHouse {
         self.read(link::left).await
     }
 
-    /// Hashes a unit's contents and writes the large ones, on a thread that may block when that
-    /// is much work. What is held stays held either way, so that files can be removed again.
-    async fn seal(&self, unit: Unit) -> Result<(Result<Sealed, Error>, Hold), Error> {
-        let much = unit::bytes(&unit) > HASH_BYTES_INLINE_MAX || unit::spills(&unit);
-        let (mut hold, key) = (Hold::new(&self.shared.folder), self.blob_key);
-        let seal = move || (unit::seal(&mut hold, &key, unit), hold);
-        match much {
-            true => {
-                let sealed = tokio::task::spawn_blocking(seal).await;
-                sealed.map_err(|error| Error::Unavailable(Box::new(error)))
-            }
-            false => Ok(seal()),
-        }
-    }
-
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
         F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
@@ -210,12 +230,50 @@ impl SqliteHouse {
         self.shared.readers.read(move |db| read(db, house)).await
     }
 
-    /// How contents are read, from rows or files.
-    fn contents(
-        &self,
-    ) -> impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> + Send + use<> {
-        let (folder, key) = (Arc::clone(&self.shared.folder), self.blob_key);
-        move |row, digest| folder.read(&key, row, digest)
+    async fn fetch(&self, digest: &Digest, stored: Stored) -> Result<Option<Bytes>, Error> {
+        self.shared.blobs.fetch(&self.blob_key, digest, stored).await
+    }
+
+    /// Fetches the contents of records that were read as rows.
+    async fn fill(&self, rows: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
+        self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+    }
+
+    /// Fetches the body of an answer.
+    async fn answer(&self, found: FoundAnswer) -> Result<FirstAnswer, Error> {
+        let FoundAnswer { mut answer, body, stored, purged } = found;
+        match self.fetch(&body, stored).await? {
+            Some(body) => answer.body = body,
+            None if purged => {}
+            None => return Err(Error::Damaged("a stored answer has no content".to_owned())),
+        }
+        Ok(answer)
+    }
+
+    /// Removes files and objects that no row names and that were last written before then (an
+    /// hour ago; the time is the file system's or the storage's), left by units that were refused
+    /// or cut off; how many.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+        self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
+    }
+
+    /// Those of these files that rows name, after everything that is queued has been written.
+    async fn named(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.write(0, move |db| Ok(Outcome::Undo(content::named(db, &files)?))).await
+    }
+}
+
+/// Reads rows and then what they name. What was purged in between is read once more.
+async fn read_twice<T, Answer>(read: impl Fn() -> Answer) -> Result<T, Error>
+where
+    Answer: Future<Output = Result<T, Error>>,
+{
+    match read().await {
+        Err(Error::Damaged(_)) => read().await,
+        answer => answer,
     }
 }
 
@@ -224,14 +282,14 @@ impl House for SqliteHouse {
         if self.shared.writer.is_none() {
             return Err(for_reading_only());
         }
-        let (sealed, hold) = self.seal(unit).await?;
-        let hold = Arc::new(hold);
-        let answer = match sealed {
+        // The unit goes on where its caller stops waiting, and so does what holds its files.
+        let hold = Arc::new(self.shared.blobs.hold());
+        let answer = match unit::seal(&hold, &self.blob_key, unit).await {
             Ok(sealed) => {
                 let bytes = sealed.bytes();
-                let (house, read, held) = (self.house, self.contents(), Arc::clone(&hold));
+                let (house, held) = (self.house, Arc::clone(&hold));
                 let run = move |db: &Connection| {
-                    let answer = unit::apply(db, house, read, sealed);
+                    let answer = unit::apply(db, house, sealed);
                     drop(held);
                     answer
                 };
@@ -239,11 +297,14 @@ impl House for SqliteHouse {
             }
             Err(error) => Err(error),
         };
-        if !matches!(answer, Ok(Commit::Done { .. })) && !hold.is_empty() {
-            // What this leaves behind, the next open sweeps up.
-            let _ = self.write(0, move |db| Ok(Outcome::Undo(hold.remove(db)?))).await;
+        if !matches!(answer, Ok(Applied::Said(Commit::Done { .. }))) && !hold.is_empty() {
+            // What this leaves behind, a sweep removes.
+            let _ = hold.discard(|files| self.named(files)).await;
         }
-        answer
+        match answer? {
+            Applied::Said(commit) => Ok(commit),
+            Applied::Repeated(found) => Ok(Commit::Repeated(self.answer(*found).await?)),
+        }
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -328,8 +389,13 @@ impl House for SqliteHouse {
         id: &str,
         version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        let (kind, id, read) = (kind.to_owned(), id.to_owned(), self.contents());
-        self.read(move |db, house| record::one(db, house, (&kind, &id), version, read)).await
+        read_twice(|| async {
+            let (kind, id) = (kind.to_owned(), id.to_owned());
+            let one = move |db: &_, house| record::one(db, house, (&kind, &id), version);
+            let found = self.read(one).await?;
+            Ok(self.fill(found.into_iter().collect(), 0).await?.pop())
+        })
+        .await
     }
 
     async fn history(
@@ -344,13 +410,23 @@ impl House for SqliteHouse {
     }
 
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
-        let read = self.contents();
-        self.read(move |db, house| record::about(db, house, &query, read)).await
+        let query = Arc::new(query);
+        read_twice(|| async {
+            let asked = Arc::clone(&query);
+            let found = self.read(move |db, house| record::about(db, house, &asked)).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
-        let read = self.contents();
-        self.read(move |db, house| record::search(db, house, &query, read)).await
+        let query = Arc::new(query);
+        read_twice(|| async {
+            let asked = Arc::clone(&query);
+            let found = self.read(move |db, house| record::search(db, house, &asked)).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
@@ -370,8 +446,12 @@ impl House for SqliteHouse {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let (digest, read) = (*digest, self.contents());
-        self.read(move |db, house| unit::blob(db, house, &digest, read)).await
+        read_twice(|| async {
+            let wanted = *digest;
+            let found = self.read(move |db, house| unit::blob(db, house, &wanted)).await?;
+            self.fetch(digest, found.unwrap_or_default()).await
+        })
+        .await
     }
 
     async fn first_answer(
@@ -379,8 +459,15 @@ impl House for SqliteHouse {
         sender: &PartnerId,
         key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        let (sender, key, read) = (sender.clone(), key.to_owned(), self.contents());
-        self.read(move |db, house| unit::first_answer(db, house, &sender, &key, read)).await
+        read_twice(|| async {
+            let (sender, key) = (sender.clone(), key.to_owned());
+            let answer = move |db: &_, house| unit::first_answer(db, house, &sender, &key);
+            match self.read(answer).await? {
+                Some(found) => Ok(Some(self.answer(found).await?)),
+                None => Ok(None),
+            }
+        })
+        .await
     }
 
     async fn first_use(
@@ -440,14 +527,9 @@ impl House for SqliteHouse {
         let house = self.house;
         let gone =
             self.write(0, move |db| Ok(Outcome::Keep(purge::purge(db, house, &purge)?))).await?;
-        if !gone.files.is_empty() {
-            // Only once the rows are gone for good: a file that a row names must be there.
-            let folder = Arc::clone(&self.shared.folder);
-            let remove = move |db: &Connection| {
-                gone.files.iter().try_for_each(|file| folder.remove(db, file, 0))
-            };
-            self.write(0, move |db| Ok(Outcome::Undo(remove(db)?))).await?;
-        }
+        // Only once the rows are gone for good: a file that a row names must be there.
+        let files: Vec<Address> = gone.files.into_iter().collect();
+        self.shared.blobs.remove(&files, None, |files| self.named(files)).await?;
         Ok(gone.purged)
     }
 
@@ -457,8 +539,8 @@ impl House for SqliteHouse {
             return Err(for_reading_only());
         };
         for _ in 0..SCRUB_TRIES {
-            let (file, folder) = (Arc::clone(file), Arc::clone(&self.shared.folder));
-            if writer.alone(move |db| scrub(db, &file, &folder)).await? {
+            let file = Arc::clone(file);
+            if writer.alone(move |db| scrub(db, &file)).await? {
                 return Ok(());
             }
             // Somebody reads from the log: units and readings go first.
@@ -468,12 +550,15 @@ impl House for SqliteHouse {
     }
 
     async fn backup(&self, folder: &Path) -> Result<(), Error> {
-        let shared = Arc::clone(&self.shared);
-        let (house, folder) = (self.house, folder.to_owned());
+        let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
         let _turn = self.shared.keeping.lock().await;
-        let write = move || backup::write(shared.readers.file(), &shared.folder, house, &folder);
-        let written = tokio::task::spawn_blocking(write).await;
-        written.map_err(|error| Error::Unavailable(Box::new(error)))?
+        let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
+        let (copy, files) = blocking(begin).await?;
+        let contents = Blobs::folder_as_it_is(&copy.contents());
+        for file in &files {
+            self.shared.blobs.copy(file, &contents).await?;
+        }
+        blocking(move || copy.finish()).await
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -481,8 +566,8 @@ impl House for SqliteHouse {
     }
 
     async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
-        let read = self.contents();
-        self.read(move |db, house| rekey::next(db, house, edition, limit, read)).await
+        let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
+        self.fill(rows, 0).await
     }
 
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
@@ -492,9 +577,16 @@ impl House for SqliteHouse {
     }
 }
 
+/// Runs work of the disk on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(run).await;
+    done.map_err(|error| Error::Unavailable(Box::new(error)))?
+}
+
 /// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log.
-fn scrub(db: &Connection, file: &File, folder: &Folder) -> Result<bool, Error> {
-    folder.sweep(db, true)?;
+fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
     db.busy_timeout(SCRUB_WAIT)?;
     let empty = wipe::empty_log(db);
     db.busy_timeout(DATABASE_WAIT)?;
@@ -536,13 +628,20 @@ fn prepare(db: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, [u8; 32])>, Error> {
+fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, Key)>, Error> {
     let select = "SELECT house, blob_key FROM houses WHERE name = ?1";
     row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
+/// The key of the house that was here first: it tells one database from another.
+fn first_key(db: &Connection) -> Result<Key, Error> {
+    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
+    let found = row::first(db, select, [], |row| Ok(row.get(0)?))?;
+    found.ok_or_else(|| Error::Damaged("the file does not hold any house".to_owned()))
+}
+
 /// The house's number and the key of its contents; both are made with the house.
-fn admit(db: &Connection, house: &HouseId) -> Result<(i64, [u8; 32]), Error> {
+fn admit(db: &Connection, house: &HouseId) -> Result<(i64, Key), Error> {
     if let Some(found) = find(db, house)? {
         return Ok(found);
     }

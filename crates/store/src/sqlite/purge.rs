@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 
-use super::content::Address;
 use super::row::{all, digest, first, list, micros, run, time};
 use super::{ledger, work};
+use crate::blob::Address;
 use crate::house::{Error, Purge, Purged, StoredWork};
 
 /// What a purge leaves to be done outside of the database.

@@ -7,25 +7,21 @@
 //! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
 //! tempts it to walk through every record of a type. Who is named by patient is found by patient.
 
-use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
 use serde_json::json;
 
-use super::content::Kept;
+use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
+use crate::blob::{Kept, Stored};
 use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
 use crate::token;
 
-/// The columns of a head; `content` and `file` come on top.
+/// The columns of a head; those of its content come on top.
 pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
-
-/// The columns of a record with its content.
-pub(super) const WHOLE: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, \
-    v.number, v.digest, v.deleted, v.purged, v.content, v.file";
 
 fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     Ok(Record {
@@ -44,41 +40,11 @@ fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     })
 }
 
-/// How contents are read.
-pub(super) trait Read: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> {}
-impl<F: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>> Read for F {}
+/// The columns of a content.
+const CONTENT: &str = "v.content, v.file, v.packed";
 
-fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
-    let mut record = read_head(row)?;
-    if !record.deleted && !record.purged {
-        record.content = read(row, &record.digest)?;
-        if record.content.is_none() {
-            return Err(Error::Damaged("a stored version has no content".to_owned()));
-        }
-    }
-    Ok(record)
-}
-
-/// Records with content; the one with which it reaches so many bytes is the last (0: all).
-pub(super) fn some_whole(
-    db: &Connection,
-    select: &str,
-    params: impl Params,
-    bytes: u64,
-    read: &impl Read,
-) -> Result<Vec<Record>, Error> {
-    let mut statement = db.prepare_cached(select)?;
-    let mut rows = statement.query(params)?;
-    let (mut found, mut sum) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let record = read_whole(row, read)?;
-        sum += record.content.as_ref().map_or(0, Bytes::len) as u64;
-        found.push(record);
-        if bytes > 0 && sum >= bytes {
-            break;
-        }
-    }
-    Ok(found)
+fn read_whole(row: &Row<'_>) -> Result<(Record, Stored), Error> {
+    Ok((read_head(row)?, content::stored(row)?))
 }
 
 /// Says that a record's newest version was brought again.
@@ -103,9 +69,9 @@ pub(super) fn file(
 ) -> Result<u64, Error> {
     let (record, newest) = file_head(db, house, at, version, content.is_none())?;
     let insert = "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
-            number, digest, deleted, file, content)
+            number, digest, deleted, file, content, packed)
         VALUES (:house, :record, :version, :updated, :owner, :receipt, :lane,
-            :number, :digest, :deleted, :file, :content)";
+            :number, :digest, :deleted, :file, :content, :packed)";
     let columns = named_params! {
         ":house": house,
         ":record": record,
@@ -119,6 +85,7 @@ pub(super) fn file(
         ":deleted": content.is_none(),
         ":file": content.and_then(|kept| kept.file),
         ":content": content.and_then(Kept::inline),
+        ":packed": content.is_some_and(|kept| kept.packed),
     };
     run(db, insert, columns)?;
     Ok(newest)
@@ -219,16 +186,15 @@ pub(super) fn one(
     house: i64,
     (kind, id): (&str, &str),
     version: Option<u64>,
-    read: impl Read,
-) -> Result<Option<Record>, Error> {
+) -> Result<Option<(Record, Stored)>, Error> {
     let select = format!(
-        "SELECT {WHOLE} FROM records r
+        "SELECT {COLUMNS}, {CONTENT} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = coalesce(?4, r.newest)
             WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
     );
     let params = params![house, kind, id, version.map(int)];
-    first(db, &select, params, |row| read_whole(row, &read))
+    first(db, &select, params, read_whole)
 }
 
 /// A record's versions, newest first, without content.
@@ -278,10 +244,9 @@ pub(super) fn search(
     db: &Connection,
     house: i64,
     query: &RecordQuery,
-    read: impl Read,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<(Record, Stored)>, Error> {
     let (select, values) = search_sql(house, query);
-    some_whole(db, &select, params_from_iter(values), query.bytes, &read)
+    with_contents(db, &select, params_from_iter(values), query.bytes)
 }
 
 /// What is held about a Patient.
@@ -289,10 +254,9 @@ pub(super) fn about(
     db: &Connection,
     house: i64,
     query: &AboutQuery,
-    read: impl Read,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<(Record, Stored)>, Error> {
     let (select, values) = about_sql(house, query);
-    some_whole(db, &select, params_from_iter(values), query.bytes, &read)
+    with_contents(db, &select, params_from_iter(values), query.bytes)
 }
 
 pub(super) fn about_sql(house: i64, query: &AboutQuery) -> (String, Vec<Value>) {
@@ -321,7 +285,7 @@ pub(super) fn about_sql(house: i64, query: &AboutQuery) -> (String, Vec<Value>) 
     }
     sql.and("TRUE ORDER BY r.kind, r.id LIMIT {}", i64::from(query.limit).into());
     let select = format!(
-        "SELECT {WHOLE} FROM ({}) f
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
             CROSS JOIN records r ON r.record = f.record
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
@@ -338,7 +302,7 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
     }
     sql.and("TRUE ORDER BY r.id LIMIT {}", i64::from(query.limit).into());
     let select = format!(
-        "SELECT {WHOLE} FROM ({}) f
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
             CROSS JOIN records r ON r.record = f.record
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
@@ -346,6 +310,29 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
         sql.text
     );
     (select, sql.values)
+}
+
+/// What a query of heads (`COLUMNS`, and `row`: the version's rowid) finds, with where its
+/// contents lie, up to the one with which they reach so many bytes (0: all). Contents are read
+/// one by one: SQLite would sort them all in memory first.
+pub(super) fn with_contents(
+    db: &Connection,
+    select: &str,
+    params: impl Params,
+    bytes: u64,
+) -> Result<Vec<(Record, Stored)>, Error> {
+    let heads = all(db, select, params, |row| Ok((read_head(row)?, row.get::<_, i64>("row")?)))?;
+    let select = "SELECT content, file, packed FROM versions WHERE rowid = ?1";
+    let (mut found, mut sum) = (Vec::new(), 0);
+    for (head, row) in heads {
+        let stored = first(db, select, [row], content::stored)?.unwrap_or_default();
+        sum += stored.bytes();
+        found.push((head, stored));
+        if bytes > 0 && sum >= bytes {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// How many records fit.

@@ -9,8 +9,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::record::{self, Read};
+use super::record;
 use super::row::{first, int, micros, run};
+use crate::blob::Stored;
 use crate::house::{Error, Record, Rekey};
 use crate::limits::REKEY_BYTES;
 
@@ -26,22 +27,21 @@ pub(super) fn next(
     house: i64,
     edition: u32,
     limit: u32,
-    read: impl Read,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<(Record, Stored)>, Error> {
     let select = "SELECT CASE WHEN keys_edition = ?2 THEN NULL
             WHEN keys_next = ?2 THEN keys_done ELSE 0 END FROM houses WHERE house = ?1";
     let done = first(db, select, params![house, edition], |row| Ok(row.get(0)?))?;
     let Some(done) = done.flatten() else { return Ok(Vec::new()) };
     let done: i64 = done;
     let select = format!(
-        "SELECT {} FROM records r NOT INDEXED
+        "SELECT {}, v.rowid AS row FROM records r NOT INDEXED
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
             WHERE r.record > ?2 AND r.house = ?1 AND r.deleted = 0
             ORDER BY r.record LIMIT ?3",
-        record::WHOLE
+        record::COLUMNS
     );
-    record::some_whole(db, &select, params![house, done, limit], REKEY_BYTES, &read)
+    record::with_contents(db, &select, params![house, done, limit], REKEY_BYTES)
 }
 
 /// Writes new keys, and how far they go.
