@@ -12,6 +12,7 @@ use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::submission::Submission;
 use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
 use fhir::Bundle;
+use std::collections::BTreeSet;
 use store::limits::VERIFY_PAGE;
 use store::{Error, House, Record};
 
@@ -116,18 +117,21 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<u64, 
     let bundle = Bundle::parse(body).map_err(|_| broken("the answer it was given is no answer"))?;
     let places =
         bundle.entries.iter().filter_map(|entry| entry.response.as_ref()?.location.clone());
-    let (mut versions, mut brought) = (Vec::new(), 0);
+    let (mut versions, mut brought) = (Vec::new(), BTreeSet::new());
     for place in places {
         let (kind, id, version) =
             parted(&place).ok_or_else(|| broken("the answer it was given names no place"))?;
         let found = stands(house, kind, id, version).await;
         let record = found.map_err(|why| (line.seq, format!("{place} {why}")))?;
-        brought += u64::from(record.receipt == line.submission.as_str());
+        // An answer may name a version twice: for who brought it, and for who found it there.
+        if record.receipt == line.submission.as_str() {
+            brought.insert(place.clone());
+        }
         let Record { kind, id, version, digest, owner, .. } = record;
         versions.push(FiledVersion { kind, id, version, digest, owner });
     }
     match filed_digest(&versions) == line.records {
-        true => Ok(brought),
+        true => Ok(brought.len() as u64),
         false => Err((line.seq, format!("the records of {} are not those it filed", next.chain))),
     }
 }

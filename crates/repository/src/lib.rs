@@ -17,6 +17,7 @@ mod load;
 pub mod lookup;
 mod plan;
 mod read;
+mod resolve;
 mod search;
 mod serve;
 mod when;
@@ -30,5 +31,6 @@ pub use plan::{
     Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
 };
 pub use read::Served;
+pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use search::{Handling, Search};
 pub use serve::serve;
