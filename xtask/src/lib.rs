@@ -8,6 +8,7 @@
 //! already holds everyone to the rules that `docs/ARCHITECTURE.md` gives.
 
 pub mod catalogue;
+pub mod crash;
 pub mod links;
 pub mod partners;
 pub mod provoked;

@@ -1,4 +1,4 @@
-//! The command line of `xtask`: `cargo xtask test` and `cargo xtask tidy`.
+//! The command line of `xtask`: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask crash`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,6 +6,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask test     everything: tidy, format, lints, all tests; installs what it can
 cargo xtask tidy     only the rules of the repository, in seconds
+cargo xtask crash    houses killed and cut off power by 200 seeds; --seeds N, or --seed S for one;
+                     --sqlite or --postgres for one database
 ";
 
 fn main() -> ExitCode {
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => xtask::steps::test(&root()),
         ["tidy"] => xtask::steps::tidy(&root()),
+        ["crash", words @ ..] => xtask::crash::run(&root(), words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -17,11 +17,14 @@ use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::proof::{Broken, PublicKey};
-use store::{Anchor, AnyHouse, Grounds, House as _, LedgerKey, SqliteHouse, anchor};
+use store::{
+    Anchor, AnyHouse, Blobs, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace,
+    SqliteHouse, anchor,
+};
 use tokio::sync::Notify;
 use wire::api::OPERATE;
 use wire::{
@@ -88,17 +91,9 @@ impl Opened {
     ///
     /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `KeyUnusable`,
     /// `ConfigInvalid`.
-    pub fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
+    pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
-        let folder = config.path(&config.file.store);
-        let opened = SqliteHouse::open(&folder, &config.id()).map_err(|error| match error {
-            // Nothing is wrong: the caller asks whoever holds it.
-            store::Error::Locked => {
-                Issue::new(Code::HouseLocked, "another process holds this house")
-            }
-            error => store_issue(error),
-        })?;
-        let memory = AnyHouse::from(opened);
+        let memory = memory(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
@@ -191,6 +186,35 @@ impl Opened {
         let root = LedgerRoot { root: made.root, sequence: made.seq, key: made.key_id.clone() };
         *road.ledger_root.write().unwrap_or_else(PoisonError::into_inner) = Some(root);
     }
+}
+
+/// What the house remembers: in its folder, or in a database server.
+pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
+    let Some(database) = &config.file.database else {
+        let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
+        return opened.map(AnyHouse::from).map_err(|error| match error {
+            // Nothing is wrong: the caller asks whoever holds it.
+            store::Error::Locked => {
+                Issue::new(Code::HouseLocked, "another process holds this house")
+            }
+            error => store_issue(error),
+        });
+    };
+    let opened = PostgresHouse::open(&place(config, database)?, &config.id()).await;
+    opened.map(AnyHouse::from).map_err(store_issue)
+}
+
+/// Where the database server is, with its secrets read.
+fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
+    let text = |path: &PathBuf| config.text(path);
+    let password = database.password.as_ref().map(text).transpose()?;
+    let contents = config.path(&config.file.store).join("blobs");
+    Ok(PostgresPlace {
+        blobs: Some(Blobs::folder(&contents).map_err(store_issue)?),
+        url: database.postgres.clone(),
+        password: password.map(|text| text.trim_end().to_owned()),
+        roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),
+    })
 }
 
 /// The MAC key of access tokens.

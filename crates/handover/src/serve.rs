@@ -42,7 +42,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         let detail = "the address cannot be listened on; another program may have it";
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
     })?;
-    let opened = Arc::new(Opened::open(Arc::clone(&config))?);
+    let opened = Arc::new(Opened::open(Arc::clone(&config)).await?);
     opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;

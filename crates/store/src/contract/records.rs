@@ -7,7 +7,7 @@
 use exchange::{Digest, PartnerId};
 
 use super::*;
-use crate::limits::INLINE_BYTES_MAX;
+use crate::limits::{INLINE_BYTES_MAX, PACK_BYTES_MIN};
 
 async fn file(house: &impl House, seconds: i64, records: Vec<NewVersion>) -> Vec<u64> {
     match house.commit(Unit { records, ..unit(seconds) }).await.unwrap() {
@@ -83,12 +83,18 @@ pub(super) async fn numbers_are_raised_without_a_version(house: &impl House) {
         ..version("Goal", "raised", "x")
     };
     file(house, 1, vec![numbered]).await;
-    let raise = |number| Raise { kind: "Goal".to_owned(), id: "raised".to_owned(), number };
-    for (number, expected) in [(5, 5), (4, 5)] {
+    let raise = |number| Raise {
+        kind: "Goal".to_owned(),
+        id: "raised".to_owned(),
+        number,
+        receipt: format!("submission-{number:?}"),
+    };
+    for (number, expected) in [(Some(5), 5), (Some(4), 5), (None, 5)] {
         let unit = Unit { raises: vec![raise(number)], ..unit(2) };
         assert_eq!(house.commit(unit).await.unwrap(), done(&[]));
         let read = house.record("Goal", "raised", None).await.unwrap().unwrap();
         assert_eq!((read.version, read.number), (1, Some(expected)), "raised, never lowered");
+        assert_eq!(read.receipt, format!("submission-{number:?}"), "what brought it last");
     }
 }
 
@@ -127,19 +133,19 @@ async fn found(house: &impl House, query: &RecordQuery) -> String {
 }
 
 pub(super) async fn searches_find_the_newest(house: &impl House) {
-    let lab = &["category:s|lab", "code:l|1"][..];
+    let lab = &["category:lab|s", "code:1|l"][..];
     file(
         house,
         10,
         vec![
             keyed("a", keys("p1", "e1", "2026-01-01", "final", lab)),
-            keyed("b", keys("p1", "e2", "2026-01-02", "amended", &["category:s|lab", "code:l|2"])),
-            keyed("c", keys("p2", "e3", "2026-01-03", "final", &["category:s|vital"])),
+            keyed("b", keys("p1", "e2", "2026-01-02", "amended", &["category:lab|s", "code:2|l"])),
+            keyed("c", keys("p2", "e3", "2026-01-03", "final", &["category:vital|s"])),
         ],
     )
     .await;
     let clinic = PartnerId::from("clinic");
-    let other = keyed("d", keys("", "", "", "", &["same", "same"]));
+    let other = keyed("d", keys("", "", "", "", &["same|", "same|"]));
     file(house, 20, vec![NewVersion { owner: clinic.clone(), ..other }]).await;
     // What was, and what is gone: only newest versions count.
     file(house, 21, vec![keyed("e", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
@@ -153,7 +159,12 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
     )
     .await;
     file(house, 23, vec![keyed("f", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
-    file(house, 24, vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new"]))]).await;
+    file(
+        house,
+        24,
+        vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new|", "new%7C|x"]))],
+    )
+    .await;
     file(
         house,
         25,
@@ -189,11 +200,16 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
         ("by no patient there is", patients(&["nobody"]), ""),
         ("an encounter is no patient", patients(&["e1"]), ""),
         ("by encounter", encounters(&["e1"]), "a"),
-        ("by token", tokens(&[&["category:s|lab"]]), "ab"),
-        ("by either token", tokens(&[&["code:l|1", "category:s|vital"]]), "ac"),
-        ("by both tokens", tokens(&[&["category:s|lab"], &["code:l|2"]]), "b"),
-        ("a token given twice", tokens(&[&["same"]]), "d"),
-        ("tokens of the newest version", tokens(&[&["new"]]), "f"),
+        ("by token", tokens(&[&["category:lab|s"]]), "ab"),
+        ("by either token", tokens(&[&["code:1|l", "category:vital|s"]]), "ac"),
+        ("by both tokens", tokens(&[&["category:lab|s"], &["code:2|l"]]), "b"),
+        ("a token given twice", tokens(&[&["same|"]]), "d"),
+        ("tokens of the newest version", tokens(&[&["new|"]]), "f"),
+        ("by a token of any system", tokens(&[&["category:lab"]]), "ab"),
+        ("by a token of any system, or of one", tokens(&[&["category:vital", "code:1|l"]]), "ac"),
+        ("by two tokens of any system", tokens(&[&["category:lab"], &["code:2"]]), "b"),
+        ("by a token without a system", tokens(&[&["code:1|", "same|"]]), "d"),
+        ("any system does not lengthen the name", tokens(&[&["ne", "code:", "category"]]), ""),
         ("by none of no tokens", tokens(&[&[]]), ""),
         ("by status", RecordQuery { statuses: list(&["final", "draft"]), ..query() }, "acf"),
         ("dates from, inclusive", date(&[(Compare::Ge, "2026-01-02")]), "bcf"),
@@ -208,7 +224,7 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
             RecordQuery {
                 ids: list(&["a", "b"]),
                 encounters: list(&["e1", "e2"]),
-                tokens: vec![list(&["category:s|lab"])],
+                tokens: vec![list(&["category:lab|s"])],
                 statuses: list(&["final"]),
                 date: vec![(
                     Compare::Eq,
@@ -224,7 +240,7 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
             "patient and category",
             RecordQuery {
                 patients: list(&["p1"]),
-                ..tokens(&[&["category:s|lab"], &["code:l|1"]])
+                ..tokens(&[&["category:lab|s"], &["code:1|l"]])
             },
             "a",
         ),
@@ -242,13 +258,13 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
 
 pub(super) async fn pages_follow_each_other(house: &impl House) {
     let many = (0..25).map(|number| NewVersion {
-        keys: keys("pages", "", "", "", &["pages"]),
+        keys: keys("pages", "", "", "", &["pages|"]),
         ..version("Claim", &format!("{number:02}"), "{}")
     });
     file(house, 30, many.rev().collect()).await;
     let whole = RecordQuery { kind: "Claim".to_owned(), limit: 10, ..RecordQuery::default() };
     let by_patient = RecordQuery { patients: vec!["pages".to_owned()], ..whole.clone() };
-    let by_token = RecordQuery { tokens: vec![vec!["pages".to_owned()]], ..whole.clone() };
+    let by_token = RecordQuery { tokens: vec![vec!["pages|".to_owned()]], ..whole.clone() };
     for (case, query) in [("type", whole), ("patient", by_patient), ("token", by_token)] {
         let (mut seen, mut after) = (Vec::new(), None);
         for size in [10, 10, 5, 0] {
@@ -262,28 +278,62 @@ pub(super) async fn pages_follow_each_other(house: &impl House) {
     }
 }
 
-/// Sizes around the boundary between row and file, each with bytes of its own.
-fn sizes() -> impl Iterator<Item = (usize, Bytes)> {
-    let sizes = [0, 1, INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 1 << 20];
-    sizes.into_iter().map(|size| (size, Bytes::from(vec![b'x'; size])))
+pub(super) async fn a_page_ends_where_it_is_full(house: &impl House) {
+    let sizes = [("a", 1_000), ("b", 20_000), ("c", 100_000), ("d", 1_000), ("e", 1_000)];
+    for (id, size) in sizes {
+        // Two that are kept as they are, one that is packed, one that lies in a file.
+        let content = if id == "b" { Bytes::from(vec![b'b'; size]) } else { noise(size) };
+        file(house, 35, vec![NewVersion { content: Some(content), ..version("Media", id, "") }])
+            .await;
+    }
+    let table = [
+        (0, "abcde"),
+        (1, "a"),
+        (1_000, "a"),
+        (1_001, "ab"),
+        (21_000, "ab"),
+        (21_001, "abc"),
+        (121_000, "abc"),
+        (121_001, "abcd"),
+        (u64::MAX, "abcde"),
+    ];
+    for (bytes, expected) in table {
+        let query = RecordQuery { kind: "Media".to_owned(), limit: 9, ..RecordQuery::default() };
+        let found = house.search(RecordQuery { bytes, ..query }).await.unwrap();
+        let ids: String = found.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, expected, "up to {bytes} bytes");
+    }
+}
+
+/// Contents around the boundaries between plain and packed, row and file, each with bytes of its
+/// own.
+fn contents() -> impl Iterator<Item = (String, Bytes)> {
+    let pack = [PACK_BYTES_MIN - 1, PACK_BYTES_MIN];
+    let row = [INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 1 << 20];
+    let smooth = [0, 1].into_iter().chain(pack).chain(row);
+    let smooth = smooth.map(|size| (size.to_string(), Bytes::from(vec![b'x'; size])));
+    let rough = pack.into_iter().chain(row);
+    smooth.chain(rough.map(|size| (format!("{size}-of-noise"), noise(size))))
 }
 
 pub(super) async fn contents_come_back_as_they_were(house: &impl House) {
-    for (size, bytes) in sizes() {
+    for (name, bytes) in contents() {
         let digest = Digest::of(&bytes);
-        let record =
-            NewVersion { content: Some(bytes.clone()), ..version("Binary", &size.to_string(), "") };
-        let first_answer =
-            FirstAnswer { body: bytes.clone(), ..answer(&format!("size {size}"), b"") };
+        let record = NewVersion { content: Some(bytes.clone()), ..version("Binary", &name, "") };
+        let first_answer = FirstAnswer { body: bytes.clone(), ..answer(&name, b"") };
         let unit = Unit {
             blobs: vec![(digest, bytes.clone()), (digest, bytes.clone())],
             first_answer: Some(first_answer),
             records: vec![record],
             ..unit(40)
         };
-        assert_eq!(house.commit(unit).await.unwrap(), done(&[1]), "{size} bytes");
-        let again = Unit { blobs: vec![(digest, bytes)], ..super::unit(41) };
-        assert_eq!(house.commit(again).await.unwrap(), done(&[]), "{size} bytes again");
+        assert_eq!(house.commit(unit).await.unwrap(), done(&[1]), "{name}");
+        let again = Unit { blobs: vec![(digest, bytes.clone())], ..super::unit(41) };
+        assert_eq!(house.commit(again).await.unwrap(), done(&[]), "{name} again");
+        let first_answer = FirstAnswer { body: Bytes::new(), ..answer(&name, b"") };
+        let repeated = Unit { first_answer: Some(first_answer), ..super::unit(41) };
+        let answered = FirstAnswer { body: bytes, ..answer(&name, b"") };
+        assert_eq!(house.commit(repeated).await.unwrap(), Commit::Repeated(answered), "{name}");
     }
     let wrong = Unit { blobs: vec![(Digest::of(b"a"), Bytes::from_static(b"b"))], ..unit(42) };
     assert!(house.commit(wrong).await.is_err(), "a blob has the digest it comes under");
@@ -292,13 +342,13 @@ pub(super) async fn contents_come_back_as_they_were(house: &impl House) {
 }
 
 pub(super) async fn contents_are_there(house: &impl House) {
-    for (size, bytes) in sizes() {
+    for (name, bytes) in contents() {
         let blob = house.blob(&Digest::of(&bytes)).await.unwrap();
-        assert_eq!(blob.as_ref(), Some(&bytes), "a blob of {size} bytes");
-        let record = house.record("Binary", &size.to_string(), None).await.unwrap().unwrap();
-        assert_eq!(record.content.as_ref(), Some(&bytes), "a record of {size} bytes");
+        assert!(blob.as_ref() == Some(&bytes), "a blob of {name}");
+        let record = house.record("Binary", &name, None).await.unwrap().unwrap();
+        assert!(record.content.as_ref() == Some(&bytes), "a record of {name}");
         let hospital = PartnerId::from("hospital");
-        let answer = house.first_answer(&hospital, &format!("size {size}")).await.unwrap();
-        assert_eq!(answer.unwrap().body, bytes, "an answer of {size} bytes");
+        let answer = house.first_answer(&hospital, &name).await.unwrap();
+        assert!(answer.unwrap().body == bytes, "an answer of {name}");
     }
 }

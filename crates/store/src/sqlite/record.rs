@@ -2,23 +2,24 @@
 //!
 //! Comes in   versions with what they are found by; queries.
 //! Goes out   records, with content where it was asked for.
-//! Never      changes a version that is filed; never finds a deleted record by a search.
+//! Never      changes a version that is filed; never finds a deleted or purged record by a search.
 //!
 //! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
 //! tempts it to walk through every record of a type. Who is named by patient is found by patient.
 
-use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
+use serde_json::json;
 
-use super::content::Kept;
+use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
-use crate::house::{Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::blob::{Kept, Stored};
+use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
 
-/// The columns of a head; `content` and `file` come on top.
-const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
+/// The columns of a head; those of its content come on top.
+pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
 
 fn read_head(row: &Row<'_>) -> Result<Record, Error> {
@@ -38,28 +39,22 @@ fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     })
 }
 
-/// How contents are read.
-pub(super) trait Read: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> {}
-impl<F: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>> Read for F {}
+/// The columns of a content.
+const CONTENT: &str = "v.content, v.file, v.packed";
 
-fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
-    let mut record = read_head(row)?;
-    if !record.deleted && !record.purged {
-        record.content = read(row, &record.digest)?;
-        if record.content.is_none() {
-            return Err(Error::Damaged("a stored version has no content".to_owned()));
-        }
-    }
-    Ok(record)
+fn read_whole(row: &Row<'_>) -> Result<(Record, Stored), Error> {
+    Ok((read_head(row)?, content::stored(row)?))
 }
 
-/// Raises the number of a record's newest version.
+/// Says that a record's newest version was brought again.
 pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Error> {
-    let update = "UPDATE versions SET number = max(coalesce(number, 0), ?4)
+    let update = "UPDATE versions SET number = CASE WHEN ?4 IS NULL THEN number
+                ELSE max(coalesce(number, 0), ?4) END, receipt = ?5
         FROM records r WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3
             AND versions.house = r.house AND versions.record = r.record
             AND versions.version = r.newest";
-    run(db, update, params![house, raise.kind, raise.id, int(raise.number)])?;
+    let number = raise.number.map(int);
+    run(db, update, params![house, raise.kind, raise.id, number, raise.receipt])?;
     Ok(())
 }
 
@@ -73,9 +68,9 @@ pub(super) fn file(
 ) -> Result<u64, Error> {
     let (record, newest) = file_head(db, house, at, version, content.is_none())?;
     let insert = "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
-            number, digest, deleted, file, content)
+            number, digest, deleted, file, content, packed)
         VALUES (:house, :record, :version, :updated, :owner, :receipt, :lane,
-            :number, :digest, :deleted, :file, :content)";
+            :number, :digest, :deleted, :file, :content, :packed)";
     let columns = named_params! {
         ":house": house,
         ":record": record,
@@ -89,6 +84,7 @@ pub(super) fn file(
         ":deleted": content.is_none(),
         ":file": content.and_then(|kept| kept.file),
         ":content": content.and_then(Kept::inline),
+        ":packed": content.is_some_and(|kept| kept.packed),
     };
     run(db, insert, columns)?;
     Ok(newest)
@@ -132,16 +128,30 @@ fn file_head(
         let delete = "DELETE FROM tokens WHERE house = ?1 AND record = ?2";
         run(db, delete, params![house, record])?;
     }
-    for token in keys.tokens.iter().filter(|_| !deleted) {
-        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT DO NOTHING";
-        run(db, insert, params![house, version.kind, token, record])?;
+    if !deleted {
+        write_tokens(db, house, &version.kind, record, &keys.tokens)?;
     }
     Ok((record, newest))
 }
 
+/// Writes the tokens of a record's newest version.
+pub(super) fn write_tokens(
+    db: &Connection,
+    house: i64,
+    kind: &str,
+    record: i64,
+    tokens: &[String],
+) -> Result<(), Error> {
+    for token in tokens {
+        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        run(db, insert, params![house, kind, token, record])?;
+    }
+    Ok(())
+}
+
 /// The integer that stands for a Patient's or Encounter's id.
-fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
+pub(super) fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
     let Some(id) = id else { return Ok(None) };
     let select = "SELECT subject FROM subjects WHERE house = ?1 AND id = ?2";
     let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
@@ -175,16 +185,15 @@ pub(super) fn one(
     house: i64,
     (kind, id): (&str, &str),
     version: Option<u64>,
-    read: impl Read,
-) -> Result<Option<Record>, Error> {
+) -> Result<Option<(Record, Stored)>, Error> {
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM records r
+        "SELECT {COLUMNS}, {CONTENT} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = coalesce(?4, r.newest)
             WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
     );
     let params = params![house, kind, id, version.map(int)];
-    first(db, &select, params, |row| read_whole(row, &read))
+    first(db, &select, params, read_whole)
 }
 
 /// A record's versions, newest first, without content.
@@ -234,10 +243,55 @@ pub(super) fn search(
     db: &Connection,
     house: i64,
     query: &RecordQuery,
-    read: impl Read,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<(Record, Stored)>, Error> {
     let (select, values) = search_sql(house, query);
-    all(db, &select, params_from_iter(values), |row| read_whole(row, &read))
+    with_contents(db, &select, params_from_iter(values), query.bytes)
+}
+
+/// What is held about a Patient.
+pub(super) fn about(
+    db: &Connection,
+    house: i64,
+    query: &AboutQuery,
+) -> Result<Vec<(Record, Stored)>, Error> {
+    let (select, values) = about_sql(house, query);
+    with_contents(db, &select, params_from_iter(values), query.bytes)
+}
+
+pub(super) fn about_sql(house: i64, query: &AboutQuery) -> (String, Vec<Value>) {
+    let mut sql = Sql {
+        text: "SELECT r.record FROM records r INDEXED BY records_by_patient
+            WHERE r.house = ?1 AND r.deleted = 0 AND r.patient = (SELECT s.subject FROM subjects s
+                WHERE s.house = ?1 AND s.id = ?2)"
+            .to_owned(),
+        values: vec![Value::from(house), Value::from(query.patient.clone())],
+    };
+    if !query.kinds.is_empty() {
+        let kinds = list(&query.kinds);
+        sql.and("r.kind IN (SELECT value FROM json_each({}))", kinds.into());
+    }
+    if let Some(since) = query.since {
+        sql.and("r.updated >= {}", micros(since).into());
+    }
+    if let Some(owner) = &query.owner {
+        sql.and("r.owner = {}", owner.to_string().into());
+    }
+    if let Some((kind, id)) = &query.after {
+        // What was said of the type first bounds the walk through the index.
+        sql.and("r.kind >= {}", kind.clone().into());
+        let first = sql.values.len();
+        sql.and(&format!("(r.kind > ?{first} OR r.id > {{}})"), id.clone().into());
+    }
+    sql.and("TRUE ORDER BY r.kind, r.id LIMIT {}", i64::from(query.limit).into());
+    let select = format!(
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
+            CROSS JOIN records r ON r.record = f.record
+            CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
+                AND v.version = r.newest
+            ORDER BY r.kind, r.id",
+        sql.text
+    );
+    (select, sql.values)
 }
 
 pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>) {
@@ -247,7 +301,7 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
     }
     sql.and("TRUE ORDER BY r.id LIMIT {}", i64::from(query.limit).into());
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM ({}) f
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
             CROSS JOIN records r ON r.record = f.record
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
@@ -255,6 +309,29 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
         sql.text
     );
     (select, sql.values)
+}
+
+/// What a query of heads (`COLUMNS`, and `row`: the version's rowid) finds, with where its
+/// contents lie, up to the one with which they reach so many bytes (0: all). Contents are read
+/// one by one: SQLite would sort them all in memory first.
+pub(super) fn with_contents(
+    db: &Connection,
+    select: &str,
+    params: impl Params,
+    bytes: u64,
+) -> Result<Vec<(Record, Stored)>, Error> {
+    let heads = all(db, select, params, |row| Ok((read_head(row)?, row.get::<_, i64>("row")?)))?;
+    let select = "SELECT content, file, packed FROM versions WHERE rowid = ?1";
+    let (mut found, mut sum) = (Vec::new(), 0);
+    for (head, row) in heads {
+        let stored = first(db, select, [row], content::stored)?.unwrap_or_default();
+        sum += stored.bytes();
+        found.push((head, stored));
+        if bytes > 0 && sum >= bytes {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// How many records fit.
@@ -303,6 +380,15 @@ impl Way {
             () if updated => Way::Index("records_by_update"),
             () => Way::Index("records_by_id"),
         }
+    }
+}
+
+/// The first and the last token that fit: one with its system is itself; one without is followed by
+/// a bar and whatever stands behind that.
+fn range(token: &str) -> [String; 2] {
+    match token.contains('|') {
+        true => [token.to_owned(), token.to_owned()],
+        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
     }
 }
 
@@ -366,23 +452,30 @@ impl Sql {
         for (position, tokens) in query.tokens.iter().enumerate() {
             let condition = match lead && position == 0 {
                 true => {
-                    "r.record IN (SELECT t.record FROM tokens t WHERE t.house = ?1
-                        AND t.kind = ?2 AND t.token IN (SELECT value FROM json_each({})))"
+                    "r.record IN (SELECT t.record FROM json_each({}) a CROSS JOIN tokens t
+                        WHERE t.house = ?1 AND t.kind = ?2
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
                 false => {
-                    "EXISTS (SELECT 1 FROM tokens t WHERE t.house = ?1 AND t.kind = ?2
-                        AND t.record = r.record
-                        AND t.token IN (SELECT value FROM json_each({})))"
+                    "EXISTS (SELECT 1 FROM json_each({}) a CROSS JOIN tokens t
+                        INDEXED BY tokens_by_record
+                        WHERE t.house = ?1 AND t.kind = ?2 AND t.record = r.record
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            self.and(condition, list(tokens).into());
+            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            self.and(condition, json!(ranges).to_string().into());
         }
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
         const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
+        if !query.date.is_empty() {
+            // Said for the index, which holds no others; not every comparison implies it.
+            self.text.push_str(" AND r.date_from IS NOT NULL");
+        }
         for (compare, span) in &query.date {
-            let condition = match compare {
+            let mut condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -393,11 +486,13 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            let first = self.values.len() + 1;
-            self.values.push(micros(span.from).into());
-            self.values.push(micros(span.to).into());
-            let condition = condition.replace("{s}", &format!("?{first}"));
-            let condition = condition.replace("{e}", &format!("?{}", first + 1));
+            for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
+                // A value that no condition names would be one too many.
+                if condition.contains(name) {
+                    self.values.push(micros(bound).into());
+                    condition = condition.replace(name, &format!("?{}", self.values.len()));
+                }
+            }
             self.text.push_str(" AND ");
             self.text.push_str(&condition);
         }

@@ -1,0 +1,355 @@
+//! PostgreSQL: houses in one database, for many processes.
+//!
+//! Comes in   calls of `House`.
+//! Goes out   what the database holds, and nothing before its disk has it.
+//! Never      opens a database that a newer version wrote, and never holds a lock while it waits
+//!            for anything but the server.
+//!
+//! Every process has one writer per house, with a connection of its own; the house's row, which
+//! each group of units locks first, makes them take turns. Readings, leases and the doors of
+//! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
+//! rows of lanes by name, rows of work.
+
+mod doors;
+mod find;
+mod group;
+mod ledger;
+mod pipe;
+mod pool;
+mod read;
+mod record;
+mod row;
+mod rows;
+mod schema;
+mod unit;
+mod uses;
+mod work;
+mod writer;
+
+use bytes::Bytes;
+use deadpool_postgres::Client;
+use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
+use jiff::Timestamp;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::Row;
+
+pub use self::pool::PostgresPlace;
+
+use self::pool::Pool;
+use self::row::get;
+use self::writer::{Answer, Writer};
+use crate::blob::{Blobs, Key, Stored};
+use crate::house::*;
+use crate::proof::LedgerKey;
+
+/// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
+/// this process or elsewhere.
+#[derive(Clone)]
+pub struct PostgresHouse {
+    shared: Arc<Shared>,
+    house: i64,
+    blob_key: Key,
+}
+
+/// What the clones of a house share.
+struct Shared {
+    writer: Writer,
+    pool: Arc<Pool>,
+    /// Where large contents lie.
+    blobs: Blobs,
+}
+
+impl fmt::Debug for PostgresHouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresHouse({})", self.house)
+    }
+}
+
+impl PostgresHouse {
+    /// Opens a house in a database; creates tables and house where they do not exist yet.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server cannot be reached or refuses; `TooNew` when a newer version
+    /// wrote the database; `Damaged` when its tables are not the ones known.
+    pub async fn open(place: &PostgresPlace, house: &HouseId) -> Result<PostgresHouse, Error> {
+        let pool = Arc::new(Pool::new(place)?);
+        schema::bring_up(&mut pool.get().await?).await?;
+        let (id, blob_key) = admit(&pool.get().await?, house).await?;
+        let blobs = match &place.blobs {
+            Some(blobs) => blobs.of_database(&first_key(&pool.get().await?).await?)?,
+            None => Blobs::rows(),
+        };
+        Ok(PostgresHouse::over(pool, blobs, id, blob_key))
+    }
+
+    /// Another house in the same database; created where it does not exist yet.
+    ///
+    /// # Errors
+    /// As of `open`.
+    pub async fn tenant(&self, house: &HouseId) -> Result<PostgresHouse, Error> {
+        let (pool, blobs) = (Arc::clone(&self.shared.pool), self.shared.blobs.clone());
+        let (id, blob_key) = admit(&pool.get().await?, house).await?;
+        Ok(PostgresHouse::over(pool, blobs, id, blob_key))
+    }
+
+    fn over(pool: Arc<Pool>, blobs: Blobs, house: i64, blob_key: Key) -> PostgresHouse {
+        let writer = Writer::start(Arc::clone(&pool), house);
+        PostgresHouse { shared: Arc::new(Shared { writer, pool, blobs }), house, blob_key }
+    }
+
+    /// A connection for a short while.
+    async fn client(&self) -> Result<Client, Error> {
+        self.shared.pool.get().await
+    }
+
+    /// Records with their contents, until these reach `bytes` (0: all).
+    async fn filled(&self, found: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
+        self.shared.blobs.fill(&self.blob_key, found, bytes).await
+    }
+}
+
+/// The house's number and the key of its contents; both are made with the house.
+async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key)
+        .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
+    let insert = "INSERT INTO houses (name, blob_key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    db.execute(insert, &[&house.as_str(), &&key[..]]).await?;
+    let select = "SELECT house, blob_key FROM houses WHERE name = $1";
+    let row = db.query_one(select, &[&house.as_str()]).await?;
+    Ok((get(&row, "house")?, key_of(&row)?))
+}
+
+/// The key of the database's first house, by which its contents are told from another's.
+async fn first_key(db: &Client) -> Result<Key, Error> {
+    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
+    key_of(&db.query_one(select, &[]).await?)
+}
+
+fn key_of(row: &Row) -> Result<Key, Error> {
+    let unfit = |_| Error::Damaged("the key of the house's contents is not a key".to_owned());
+    get::<&[u8]>(row, "blob_key")?.try_into().map_err(unfit)
+}
+
+impl House for PostgresHouse {
+    async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
+        let (blobs, key) = (&self.shared.blobs, &self.blob_key);
+        let sealed = unit::seal(blobs, key, unit).await?;
+        Ok(match self.shared.writer.write(sealed).await? {
+            Answer::Commit(commit) => commit,
+            Answer::Repeated(before) => Commit::Repeated(before.whole(blobs, key).await?),
+        })
+    }
+
+    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
+        work::claim(&self.shared.pool, self.house, clock, length, limit).await
+    }
+
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
+        work::renew(&self.shared.pool, self.house, clock, fence, length).await
+    }
+
+    async fn release(&self, fence: Fence) -> Result<(), Error> {
+        work::release(&self.shared.pool, self.house, &fence).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
+        work::next_due(&self.shared.pool, self.house).await
+    }
+
+    async fn work(&self, id: &str) -> Result<Option<StoredWork>, Error> {
+        work::one(&self.shared.pool, self.house, id).await
+    }
+
+    async fn works(&self, query: WorkQuery) -> Result<Vec<StoredWork>, Error> {
+        work::some(&self.shared.pool, self.house, &query).await
+    }
+
+    async fn work_counts(&self) -> Result<Vec<(String, u64)>, Error> {
+        work::counts(&self.shared.pool, self.house).await
+    }
+
+    async fn lane_number(&self, lane: &str) -> Result<u64, Error> {
+        work::lane_number(&self.shared.pool, self.house, lane).await
+    }
+
+    async fn first_use(
+        &self,
+        scope: &str,
+        token: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        uses::first_use(&self.shared.pool, self.house, &mark, until, now).await
+    }
+
+    fn clock(&self, _now: Timestamp) -> Clock {
+        Clock::Database
+    }
+
+    async fn approach(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        every: Duration,
+    ) -> Result<Approach, Error> {
+        doors::approach(&self.shared.pool, self.house, clock, partner, every).await
+    }
+
+    async fn report(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        answered: bool,
+        breaker: Breaker,
+    ) -> Result<(), Error> {
+        doors::report(&self.shared.pool, self.house, clock, partner, answered, breaker).await
+    }
+
+    async fn doors(&self) -> Result<Vec<DoorState>, Error> {
+        doors::doors(&self.shared.pool, self.house).await
+    }
+
+    async fn checkpoint(
+        &self,
+        at: Timestamp,
+        key: &LedgerKey,
+    ) -> Result<Option<Checkpoint>, Error> {
+        ledger::checkpoint(&self.shared.pool, self.house, at, key).await
+    }
+
+    // Readings.
+
+    async fn story(&self, chain: &Chain) -> Result<Vec<Entry>, Error> {
+        read::story(&self.client().await?, self.house, chain).await
+    }
+
+    async fn entries(&self, seq: u64, limit: u32) -> Result<Vec<Entry>, Error> {
+        read::entries(&self.client().await?, self.house, seq, limit).await
+    }
+
+    async fn unsigned(&self) -> Result<u64, Error> {
+        read::unsigned(&self.client().await?, self.house).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
+        read::checkpoints(&self.client().await?, self.house).await
+    }
+
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        read::checkpoint_numbered(&self.client().await?, self.house, number).await
+    }
+
+    async fn heads(&self, records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
+        record::heads(&self.client().await?, self.house, records).await
+    }
+
+    async fn record(
+        &self,
+        kind: &str,
+        id: &str,
+        version: Option<u64>,
+    ) -> Result<Option<Record>, Error> {
+        let found = record::one(&self.client().await?, self.house, (kind, id), version).await?;
+        Ok(self.filled(found.into_iter().collect(), 0).await?.pop())
+    }
+
+    async fn history(
+        &self,
+        kind: &str,
+        id: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
+        record::history(&self.client().await?, self.house, (kind, id), before, limit).await
+    }
+
+    async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
+        let found = record::search(&self.client().await?, self.house, &query).await?;
+        self.filled(found, query.bytes).await
+    }
+
+    async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
+        record::count(&self.client().await?, self.house, &query).await
+    }
+
+    async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
+        let found = record::about(&self.client().await?, self.house, &query).await?;
+        self.filled(found, query.bytes).await
+    }
+
+    async fn dump(
+        &self,
+        after: Option<(String, String, u64)>,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
+        record::dump(&self.client().await?, self.house, after, limit).await
+    }
+
+    async fn version_count(&self) -> Result<u64, Error> {
+        record::version_count(&self.client().await?, self.house).await
+    }
+
+    async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        let stored = read::blob(&self.client().await?, self.house, digest).await?;
+        match stored {
+            Some(stored) => self.shared.blobs.fetch(&self.blob_key, digest, stored).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn first_answer(
+        &self,
+        sender: &PartnerId,
+        key: &str,
+    ) -> Result<Option<FirstAnswer>, Error> {
+        let found = read::first_answer(&self.client().await?, self.house, sender, key).await?;
+        let Some((answer, body, stored)) = found else { return Ok(None) };
+        let body = self.shared.blobs.fetch(&self.blob_key, &body, stored).await?;
+        Ok(Some(FirstAnswer { body: body.unwrap_or_default(), ..answer }))
+    }
+
+    // House-keeping.
+
+    async fn at_rest(
+        &self,
+        _partner: &PartnerId,
+        _before: Timestamp,
+        _after: Option<(Timestamp, String)>,
+        _limit: u32,
+    ) -> Result<Vec<StoredWork>, Error> {
+        unbuilt()
+    }
+
+    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
+        unbuilt()
+    }
+
+    async fn scrub(&self) -> Result<(), Error> {
+        unbuilt()
+    }
+
+    async fn backup(&self, _folder: &Path) -> Result<(), Error> {
+        unbuilt()
+    }
+
+    async fn keys_edition(&self) -> Result<u32, Error> {
+        unbuilt()
+    }
+
+    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
+        unbuilt()
+    }
+
+    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
+        unbuilt()
+    }
+}
+
+fn unbuilt<T>() -> Result<T, Error> {
+    Err(Error::Unavailable("unbuilt".into()))
+}
