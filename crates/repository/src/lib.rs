@@ -39,6 +39,6 @@ pub use plan::{
 pub use read::Served;
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
-pub use retention::{Line, Term, retain};
+pub use retention::{Purging, Retention};
 pub use search::{Handling, Search};
 pub use serve::serve;
