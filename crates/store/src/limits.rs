@@ -102,8 +102,8 @@ pub const RECONNECT_WAIT: Duration = Duration::from_millis(50);
 /// It never leaves it alone for longer: so long after its return a server is found again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
-/// key, and real identifiers are shorter than this.
+/// Bytes of either part of a token as such in its index: a database server takes some 2,700 with the
+/// rest of the key, and real identifiers are shorter than this.
 pub const TOKEN_BYTES_MAX: usize = 1_000;
 
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
@@ -162,6 +162,10 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// How long the writer waits for readings to end before it can empty the write-ahead log; it lets
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
+
+/// Tokens up to which their records are looked up one by one: a matter of milliseconds. Where more
+/// fit, a walk through all records of the type soon has a page of them.
+pub const LEAD_TOKENS: u64 = 5_000;
 
 /// Rows that are on their way together from one database to another.
 pub const COPY_ROWS: usize = 500;
