@@ -163,6 +163,25 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
 
+/// Tokens up to which their records are looked up one by one: a matter of milliseconds. Where more
+/// fit, a walk through all records of the type soon has a page of them.
+pub const LEAD_TOKENS: u64 = 5_000;
+
+/// Rows that are on their way together from one database to another.
+pub const COPY_ROWS: usize = 500;
+
+/// Bytes that are; a few of such steps wait at a time.
+pub const COPY_BYTES: usize = 1024 * 1024;
+
+/// Steps that wait for the slower side of a copy.
+pub const COPY_STEPS: usize = 4;
+
+/// Memory for pages of a file that is made of another database's rows, in KB.
+pub const COPY_CACHE_KB: i64 = 64 * 1024;
+
+/// Ledger lines, or rows of work, whose contents are linked in one commit before a restore.
+pub const LINK_LINES: u32 = 1_000;
+
 /// How long ago a file must have been written before it can be an orphan, where processes share
 /// its place: much longer than any unit is on its way from its file to its row.
 pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);

@@ -15,6 +15,7 @@
 
 mod backup;
 mod content;
+pub(crate) mod copy;
 mod doors;
 mod inspect;
 mod ledger;
