@@ -102,8 +102,8 @@ pub const RECONNECT_WAIT: Duration = Duration::from_millis(50);
 /// It never leaves it alone for longer: so long after its return a server is found again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
-/// key, and real identifiers are shorter than this.
+/// Bytes of either part of a token as such in its index: a database server takes some 2,700 with the
+/// rest of the key, and real identifiers are shorter than this.
 pub const TOKEN_BYTES_MAX: usize = 1_000;
 
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an

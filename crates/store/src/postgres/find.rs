@@ -20,6 +20,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::record::{COLUMNS, CONTENT};
 use super::row::{micros, token};
 use crate::house::{AboutQuery, Compare, Error, RecordQuery};
+use crate::token;
 
 /// Settings of connections that search: by indexes, row by row, and in an index's own order
 /// where it has the one that is asked for (a bitmap has none).
@@ -181,8 +182,9 @@ impl Way {
             FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (SELECT s.subject
                 FROM subjects s WHERE s.house = $1 AND s.id = a.word OFFSET 0) s";
         const TOKENS: &str = "SELECT DISTINCT t.record AS key
-            FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (SELECT t.record FROM tokens t
-                WHERE t.house = $1 AND t.kind = $2 AND t.token = a.word OFFSET 0) t";
+            FROM unnest({}::text[], {high}::text[]) a (low, high) CROSS JOIN LATERAL (
+                SELECT t.record FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                    AND t.token BETWEEN a.low AND a.high OFFSET 0) t";
         // Pairs, so that no index serves which begins with the type.
         const PATIENT: &str = "(r.patient, r.kind) >= (l.key, $2)
             AND (r.patient, r.kind) <= (l.key, $2)";
@@ -211,6 +213,11 @@ impl Way {
             Way::Updated => "NOT r.deleted",
         }
     }
+}
+
+/// From which token to which each word goes.
+fn ranges(words: &[String]) -> (Vec<String>, Vec<String>) {
+    words.iter().map(|word| <(String, String)>::from(token::range(&token(word)))).unzip()
 }
 
 /// A SELECT of records that grows by conditions; `$1` is the house, `$2` the type, and `{}` in a
@@ -243,12 +250,15 @@ impl Sql {
     /// Begins with what leads the way. Each word is looked up by itself: a list in a condition
     /// looks dearer to the planner than a small table.
     fn lead(&mut self, words: &[String]) {
-        let words = match self.way {
-            Way::Tokens => words.iter().map(|word| token(word).into()).collect(),
-            _ => words.to_vec(),
+        let (words, high) = match self.way {
+            Way::Tokens => ranges(words),
+            _ => (words.to_vec(), Vec::new()),
         };
         if let Some((leader, key)) = self.way.leader() {
-            let leader = leader.replace("{}", &self.hold(Value::Texts(words)));
+            let mut leader = leader.replace("{}", &self.hold(Value::Texts(words)));
+            if leader.contains("{high}") {
+                leader = leader.replace("{high}", &self.hold(Value::Texts(high)));
+            }
             self.text = format!(
                 "SELECT r.* FROM ({leader}) l CROSS JOIN LATERAL (
                     {SELECT} FROM records r WHERE r.house = $1 AND {key} AND "
@@ -316,13 +326,24 @@ impl Sql {
     }
 
     /// Tokens are looked up row by row, but for those that lead the way: a category has a million
-    /// records where a patient has hundreds.
+    /// records where a patient has hundreds. (`|| ''` keeps the planner from walking through all of
+    /// a name: a record has few tokens.)
     fn add_tokens(&mut self, tokens: &[String]) {
-        let condition = "EXISTS (SELECT 1 FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (
-                SELECT 1 FROM tokens t WHERE t.house = $1 AND t.kind = $2
-                    AND t.token = a.word AND t.record = r.record OFFSET 0) t
-            OFFSET 0)";
-        self.and(condition, Value::Texts(tokens.iter().map(|it| token(it).into()).collect()));
+        if tokens.iter().all(|token| token::is_whole(token)) {
+            let condition = "EXISTS (SELECT 1 FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (
+                    SELECT 1 FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                        AND t.token = a.word AND t.record = r.record OFFSET 0) t
+                OFFSET 0)";
+            return self
+                .and(condition, Value::Texts(tokens.iter().map(|it| token(it).into()).collect()));
+        }
+        let (low, high) = ranges(tokens);
+        let (low, high) = (self.hold(Value::Texts(low)), self.hold(Value::Texts(high)));
+        self.text.push_str(&format!(
+            " AND EXISTS (SELECT 1 FROM tokens t JOIN unnest({low}::text[], {high}::text[])
+                    a (low, high) ON t.token || '' BETWEEN a.low AND a.high
+                WHERE t.house = $1 AND t.kind = $2 AND t.record = r.record OFFSET 0)"
+        ));
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
