@@ -13,6 +13,7 @@ pub mod caller;
 pub mod check;
 pub mod command;
 pub mod config;
+pub mod contents;
 pub mod demo;
 pub mod ehr;
 pub mod halt;

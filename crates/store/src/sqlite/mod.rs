@@ -126,7 +126,7 @@ impl SqliteHouse {
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
         // The lock keeps everybody else away.
@@ -189,8 +189,8 @@ impl SqliteHouse {
         let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?,
-            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
+            None => ours(folder),
         };
         let shared = Shared {
             writer: None,
@@ -674,6 +674,11 @@ fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
 
 fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
+}
+
+/// Where contents lie that were kept in no other place.
+fn ours(folder: &Path) -> Blobs {
+    Blobs::folder_as_it_is(&folder.join(BLOBS))
 }
 
 fn private(file: &Path) -> Result<File, Error> {
