@@ -319,13 +319,13 @@ impl SqliteHouse {
         Ok(answer)
     }
 
-    /// Removes files and objects that no row names and that were last written before then (an
-    /// hour ago; the time is the file system's or the storage's), left by units that were refused
-    /// or cut off; how many.
+    /// As `AnyHouse::sweep`.
     ///
     /// # Errors
     /// `Unavailable`; what was removed until then is gone.
-    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let before = now.checked_sub(ORPHAN_AGE).unwrap_or(Timestamp::MIN);
         self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
     }
 
