@@ -127,7 +127,7 @@ impl SqliteHouse {
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
         // The lock keeps everybody else away.
@@ -190,8 +190,8 @@ impl SqliteHouse {
         let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?,
-            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
+            None => ours(folder),
         };
         let shared = Shared {
             writer: None,
@@ -320,13 +320,13 @@ impl SqliteHouse {
         Ok(answer)
     }
 
-    /// Removes files and objects that no row names and that were last written before then (an
-    /// hour ago; the time is the file system's or the storage's), left by units that were refused
-    /// or cut off; how many.
+    /// As `AnyHouse::sweep`.
     ///
     /// # Errors
     /// `Unavailable`; what was removed until then is gone.
-    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let before = now.checked_sub(ORPHAN_AGE).unwrap_or(Timestamp::MIN);
         self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
     }
 
@@ -675,6 +675,11 @@ fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
 
 fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
+}
+
+/// Where contents lie that were kept in no other place.
+fn ours(folder: &Path) -> Blobs {
+    Blobs::folder_as_it_is(&folder.join(BLOBS))
 }
 
 fn private(file: &Path) -> Result<File, Error> {
