@@ -6,9 +6,9 @@
 //! Never      listens beyond loopback without TLS and a partner; never leaves work half-recorded
 //!            at a clean stop.
 
-use crate::config;
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
+use crate::{config, halt};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -148,6 +148,7 @@ async fn purge_once(opened: &Opened, today: &str) -> Result<(), Issue> {
     let ours = opened.memory.first_use("retention", today, until, now).await;
     if ours.map_err(store_issue)? {
         opened.command(Command::Retention { dry_run: false }).await?;
+        halt::passed("retained");
     }
     Ok(())
 }
