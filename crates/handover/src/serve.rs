@@ -6,9 +6,9 @@
 //! Never      listens beyond loopback without TLS and a partner; never leaves work half-recorded
 //!            at a clean stop.
 
-use crate::config;
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
+use crate::{config, halt};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -149,6 +149,7 @@ async fn keep_once(opened: &Opened, today: &str) -> Result<(), Issue> {
     let mut terms = opened.config.terms.values();
     if terms.any(|terms| terms.agreement.retention.is_some()) && ours("retention").await? {
         opened.command(Command::Retention { dry_run: false }).await?;
+        halt::passed("retained");
     }
     if ours("sweep").await? {
         let removed = opened.memory.sweep(now).await.map_err(store_issue)?;
