@@ -21,6 +21,8 @@ mod page;
 mod plan;
 mod read;
 mod references;
+mod rekey;
+mod retention;
 mod search;
 mod serve;
 mod when;
@@ -34,5 +36,7 @@ pub use plan::{
     Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
 };
 pub use read::Served;
+pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
+pub use retention::{Line, Term, retain};
 pub use search::{Handling, Search};
 pub use serve::serve;

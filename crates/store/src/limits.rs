@@ -102,8 +102,8 @@ pub const RECONNECT_WAIT: Duration = Duration::from_millis(50);
 /// It never leaves it alone for longer: so long after its return a server is found again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
-/// key, and real identifiers are shorter than this.
+/// Bytes of either part of a token as such in its index: a database server takes some 2,700 with the
+/// rest of the key, and real identifiers are shorter than this.
 pub const TOKEN_BYTES_MAX: usize = 1_000;
 
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
@@ -163,8 +163,19 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
 
+/// How long ago a file must have been written before it can be an orphan, where processes share
+/// its place: much longer than any unit is on its way from its file to its row.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
 /// Time between two tries to empty the write-ahead log.
 pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often it tries: about half a minute, longer than any reading of ours takes.
 pub const SCRUB_TRIES: u32 = 60;
+
+/// Contents looked at in one reading while a house is inspected: some megabytes, and short enough
+/// that the write-ahead log can be brought in between.
+pub const INSPECT_PAGE: u32 = 200;
+
+/// Faults of a file that are named; a person restores a backup long before reading more.
+pub const FAULTS_NAMED_MAX: u32 = 20;

@@ -17,6 +17,7 @@ use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
 use crate::blob::{Kept, Stored};
 use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::token;
 
 /// The columns of a head; those of its content come on top.
 pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
@@ -383,15 +384,6 @@ impl Way {
     }
 }
 
-/// The first and the last token that fit: one with its system is itself; one without is followed by
-/// a bar and whatever stands behind that.
-fn range(token: &str) -> [String; 2] {
-    match token.contains('|') {
-        true => [token.to_owned(), token.to_owned()],
-        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
-    }
-}
-
 /// A SELECT of record numbers that grows by conditions; `?1` is the house, `?2` the type, and
 /// `{}` in a condition its value.
 struct Sql {
@@ -463,7 +455,7 @@ impl Sql {
                             AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            let ranges: Vec<_> = tokens.iter().map(|it| token::range(it)).collect();
             self.and(condition, json!(ranges).to_string().into());
         }
     }
@@ -475,7 +467,7 @@ impl Sql {
             self.text.push_str(" AND r.date_from IS NOT NULL");
         }
         for (compare, span) in &query.date {
-            let mut condition = match compare {
+            let condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -486,6 +478,7 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
+            let mut condition = condition;
             for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
                 // A value that no condition names would be one too many.
                 if condition.contains(name) {
