@@ -195,6 +195,11 @@ pub enum Reply {
         /// Whether they were only counted.
         dry_run: bool,
     },
+    /// To `db migrate` and `db check`, which no running house is asked: one line each.
+    Store {
+        /// What was done, or looked at and found.
+        lines: Vec<CheckLine>,
+    },
     /// To `verify`.
     Verified {
         /// All entries up to this sequence are proved by signed checkpoints.

@@ -4,13 +4,14 @@
 //! Goes out   replies in the same words as everywhere.
 //! Never      files or refuses without saying who decided it.
 
+use crate::arrival::gone_on;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
-use crate::road::{self, Road};
+use crate::road::Road;
 use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Shown};
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Event, Issue, Phi, Who};
 use fhir::Bundle;
-use repository::{Term, lookup, retain, store_issue};
+use repository::{Retention, lookup, store_issue};
 use std::sync::Arc;
 use store::{Commit, Grounds, House, StoredWork, WorkKind};
 
@@ -102,7 +103,7 @@ impl Desk {
         let at = self.road.clock.now();
         let issues = submission.issues.clone();
         let events = [Event::Released { who }, Event::NotFiled { issues }];
-        let unit = road::gone_on(at, &stored, submission, events);
+        let unit = gone_on(at, &stored, submission, events);
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => self.standing(&stored.work.id).await,
             _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
@@ -129,14 +130,25 @@ impl Desk {
         let mut partners = Vec::new();
         for (partner, sender) in &self.road.setup.senders {
             let Some(retention) = sender.terms.agreement.retention else { continue };
-            let term = Term { partner: partner.clone(), days: retention.content_days };
-            let line = async |stored: &StoredWork| {
-                let submission = read(stored)?;
-                let (days, resources) = (term.days, submission.entries);
-                let purged = Event::Purged { days, resources, records: Vec::new() };
-                Ok(submission.ended().then(|| (submission.chain(), purged)))
-            };
-            partners.push(retain(&self.road.house, &term, now, dry_run, line).await?);
+            let days = retention.content_days;
+            let mut walk = Retention::new(partner, days, now, dry_run);
+            loop {
+                let page = walk.next(&self.road.house).await?;
+                if page.is_empty() {
+                    break;
+                }
+                let mut ended = Vec::new();
+                for stored in &page {
+                    let submission = read(stored)?;
+                    if submission.ended() {
+                        let (resources, records) = (submission.entries, Vec::new());
+                        let purged = Event::Purged { days, resources, records };
+                        ended.push((stored.work.id.clone(), submission.chain(), purged));
+                    }
+                }
+                walk.purge(&self.road.house, ended).await?;
+            }
+            partners.push(walk.done());
         }
         if !dry_run {
             self.road.house.scrub().await.map_err(store_issue)?;

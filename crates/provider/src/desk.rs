@@ -17,7 +17,7 @@ use exchange::shape;
 use exchange::{
     Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Subject, Trigger, TriggerId, Who,
 };
-use repository::{Line, Term, lookup, retain, store_issue};
+use repository::{Purging, Retention, lookup, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +76,19 @@ impl Desk {
         let mut partners = Vec::new();
         for (partner, payer) in &self.road.setup.payers {
             let Some(retention) = payer.terms.agreement.retention else { continue };
-            let term = Term { partner: partner.clone(), days: retention.content_days };
-            let line = async |stored: &StoredWork| self.purged(stored, term.days).await;
-            partners.push(retain(&self.road.house, &term, now, dry_run, line).await?);
+            let mut walk = Retention::new(partner, retention.content_days, now, dry_run);
+            loop {
+                let page = walk.next(&self.road.house).await?;
+                if page.is_empty() {
+                    break;
+                }
+                let mut ended = Vec::new();
+                for stored in &page {
+                    ended.extend(self.purged(stored, retention.content_days).await?);
+                }
+                walk.purge(&self.road.house, ended).await?;
+            }
+            partners.push(walk.done());
         }
         if !dry_run {
             self.road.house.scrub().await.map_err(store_issue)?;
@@ -86,7 +96,8 @@ impl Desk {
         Ok(Reply::Retained { partners, dry_run })
     }
 
-    async fn purged(&self, stored: &StoredWork, days: u32) -> Result<Line, Issue> {
+    /// The line of a push whose contents are to go; none where it has not ended.
+    async fn purged(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
         let push = read_push(stored)?;
         if !push.ended() {
             return Ok(None);
@@ -100,7 +111,8 @@ impl Desk {
         };
         let records = records.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect();
         let resources = push.assembled.as_ref().map_or(0, |made| made.resources);
-        Ok(Some((push.chain(), Event::Purged { days, resources, records })))
+        let purged = Event::Purged { days, resources, records };
+        Ok(Some((stored.work.id.clone(), push.chain(), purged)))
     }
 
     async fn push(

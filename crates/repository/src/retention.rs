@@ -1,8 +1,9 @@
 //! Retention: contents of what ended long ago go; that it was there stays.
 //!
 //! Comes in   a house, a partner, how many days its contents are kept, the time.
-//! Goes out   how much went. The caller scrubs once after all partners.
-//! Never      purges what has not ended, nor without a line that says so in the same commit.
+//! Goes out   what rests and is older, page by page; how much went. The caller says what of it has
+//!            ended, and scrubs once after all partners.
+//! Never      purges without a line that says so in the same commit.
 
 use crate::limits::PURGE_ROWS;
 use crate::store_issue;
@@ -11,53 +12,63 @@ use exchange::{Chain, Event, Issue, PartnerId};
 use jiff::{SignedDuration, Timestamp};
 use store::{House, Purge, StoredWork};
 
-/// How long the contents of a partner are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
-    /// The partner.
-    pub partner: PartnerId,
-    /// Days after the end.
-    pub days: u32,
+/// A walk over what a partner's contents are kept for.
+#[derive(Debug)]
+pub struct Retention {
+    now: Timestamp,
+    before: Timestamp,
+    after: Option<(Timestamp, String)>,
+    dry_run: bool,
+    row: RetainedRow,
 }
 
-/// The line that a purge writes into the chain of what ended; `None` where it has not ended.
-pub type Line = Option<(Chain, Event)>;
+/// A row of work whose contents are to go, with the line that its chain gets.
+pub type Purging = (String, Chain, Event);
 
-/// Purges, or counts, what ended longer ago than its term. `line` says what the purge of a row is
-/// recorded as.
-///
-/// # Errors
-/// Those of the store and of `line`; what was purged until then is purged.
-pub async fn retain(
-    house: &impl House,
-    term: &Term,
-    now: Timestamp,
-    dry_run: bool,
-    line: impl AsyncFn(&StoredWork) -> Result<Line, Issue>,
-) -> Result<RetainedRow, Issue> {
-    let Term { partner, days } = term.clone();
-    let mut row = RetainedRow { partner, days, works: 0, versions: 0, blobs: 0 };
-    let Ok(before) = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))) else {
-        return Ok(row);
-    };
-    let mut after = None;
-    loop {
-        let page = house.at_rest(&row.partner, before, after.take(), PURGE_ROWS).await;
+impl Retention {
+    /// Begins with the oldest. On a `dry_run` things are counted and nothing goes.
+    pub fn new(partner: &PartnerId, days: u32, now: Timestamp, dry_run: bool) -> Retention {
+        let length = SignedDuration::from_hours(24 * i64::from(days));
+        let before = now.checked_sub(length).unwrap_or(Timestamp::MIN);
+        let row = RetainedRow { partner: partner.clone(), days, works: 0, versions: 0, blobs: 0 };
+        Retention { now, before, after: None, dry_run, row }
+    }
+
+    /// The next rows that rest since then; empty after the last.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn next(&mut self, house: &impl House) -> Result<Vec<StoredWork>, Issue> {
+        let (partner, after) = (&self.row.partner, self.after.clone());
+        let page = house.at_rest(partner, self.before, after, PURGE_ROWS).await;
         let page = page.map_err(store_issue)?;
-        let Some(last) = page.last() else { return Ok(row) };
-        after = Some((last.changed, last.work.id.clone()));
-        let mut purge = Purge { at: now, ..Purge::default() };
-        for stored in &page {
-            if let Some(line) = line(stored).await? {
-                purge.works.push(stored.work.id.clone());
-                purge.lines.push(line);
-            }
+        self.after =
+            page.last().map(|last| (last.changed, last.work.id.clone())).or(self.after.take());
+        Ok(page)
+    }
+
+    /// Purges those of them that have ended, in one commit with their lines.
+    ///
+    /// # Errors
+    /// Those of the store; what was purged before stays purged.
+    pub async fn purge(&mut self, house: &impl House, ended: Vec<Purging>) -> Result<(), Issue> {
+        self.row.works += ended.len() as u64;
+        if self.dry_run || ended.is_empty() {
+            return Ok(());
         }
-        row.works += purge.works.len() as u64;
-        if !dry_run && !purge.works.is_empty() {
-            let purged = house.purge(purge).await.map_err(store_issue)?;
-            row.versions += purged.versions;
-            row.blobs += purged.blobs;
+        let mut purge = Purge { at: self.now, ..Purge::default() };
+        for (work, chain, event) in ended {
+            purge.works.push(work);
+            purge.lines.push((chain, event));
         }
+        let purged = house.purge(purge).await.map_err(store_issue)?;
+        self.row.versions += purged.versions;
+        self.row.blobs += purged.blobs;
+        Ok(())
+    }
+
+    /// What it came to.
+    pub fn done(self) -> RetainedRow {
+        self.row
     }
 }
