@@ -1,4 +1,4 @@
-//! The command line of `xtask`: `cargo xtask test` and `cargo xtask tidy`.
+//! The command line of `xtask`: `cargo xtask test`, `tidy` and `bench`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,6 +6,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask test     everything: tidy, format, lints, all tests; installs what it can
 cargo xtask tidy     only the rules of the repository, in seconds
+cargo xtask bench    the receive path beside its ceiling; `--quick` in under three minutes,
+                     `--ten-million` with a very full house, `--only WORD…` some lines of it
 ";
 
 fn main() -> ExitCode {
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => xtask::steps::test(&root()),
         ["tidy"] => xtask::steps::tidy(&root()),
+        ["bench", words @ ..] => xtask::bench::run(&root(), words),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             ExitCode::SUCCESS

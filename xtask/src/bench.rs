@@ -1,0 +1,23 @@
+//! Bench: runs the receive bench in release, with the words it was given.
+//!
+//! Comes in   the root of the repository; `--quick`, `--ten-million`, `--only WORD…`.
+//! Goes out   the tables of `crates/handover/benches/receive`, and its exit code.
+//! Never      measures a debug build.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// `cargo xtask bench`.
+pub fn run(root: &Path, words: &[&str]) -> ExitCode {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let bench = ["bench", "--package", "handover", "--bench", "receive", "--"];
+    let status = Command::new(cargo).args(bench).args(words).current_dir(root).status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo does not start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
