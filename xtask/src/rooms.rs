@@ -34,19 +34,10 @@ enum Crates {
 
 use Crates::{AllBut, Only};
 
-const NETWORK: &[&str] = &[
-    "axum",
-    "h2",
-    "hyper",
-    "hyper-util",
-    "reqwest",
-    "rustls",
-    "tokio-rustls",
-    "tonic",
-    "tower",
-    "tower-http",
-    "ureq",
-];
+const NETWORK: &[&str] =
+    &["axum", "h2", "hyper", "hyper-util", "reqwest", "tonic", "tower", "tower-http", "ureq"];
+/// How a connection is kept private: the memory's own, to its database server, as well.
+const PRIVATE: &[&str] = &["rustls", "tokio-rustls"];
 const DATABASE: &[&str] = &[
     "diesel",
     "libsqlite3-sys",
@@ -102,7 +93,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "repository",
         rooms: &["fhir", "exchange", "store"],
-        crates: AllBut(&[NETWORK, DATABASE, CHANCE]),
+        crates: AllBut(&[NETWORK, PRIVATE, DATABASE, CHANCE]),
         words: &[CLOCK_WORDS, NETWORK_WORDS, CHANCE_WORDS],
     },
     Room { name: "wire", rooms: &["fhir", "exchange"], crates: AllBut(&[DATABASE]), words: &[] },
@@ -130,7 +121,8 @@ const ROOMS: &[Room] = &[
         crates: AllBut(&[]),
         words: &[],
     },
-    Room { name: "xtask", rooms: &[], crates: Only(&["serde", "serde_json"]), words: &[] },
+    Room { name: "testdb", rooms: &[], crates: Only(&["tempfile"]), words: &[NETWORK_WORDS] },
+    Room { name: "xtask", rooms: &["testdb"], crates: Only(&["serde", "serde_json"]), words: &[] },
 ];
 
 /// One dependency as a manifest declares it.
@@ -242,14 +234,17 @@ fn check_manifest(tree: &Tree, crate_: &Crate) -> Vec<Finding> {
     findings
 }
 
-/// Why a room may not have this dependency. Tests may use any crate of other people, and the
-/// town; they may not reach into a room that their own room may not touch.
+/// Rooms for the tests of all rooms.
+const FOR_TESTS: &[&str] = &["sim", "testdb"];
+
+/// Why a room may not have this dependency. Tests may use any crate of other people, the town
+/// and private databases; they may not reach into a room that their own room may not touch.
 fn refusal(room: &Room, dependency: &Dependency) -> Option<String> {
     let name = dependency.name.as_str();
     if dependency.own {
         let allowed = room.rooms.contains(&name)
             || name == room.name
-            || (dependency.dev && name == "sim" && room.name != "xtask");
+            || (dependency.dev && FOR_TESTS.contains(&name) && room.name != "xtask");
         return (!allowed).then(|| {
             format!(
                 "move what is shared to a room both may touch; `{}` leans on {:?}",
@@ -326,6 +321,8 @@ mod tests {
             ("not even in tests", "payer", "provider", true, true, false),
             ("the town may serve their tests", "payer", "sim", true, true, true),
             ("but not ship with them", "payer", "sim", true, false, false),
+            ("databases may serve tests", "store", "testdb", true, true, true),
+            ("but not what ships", "store", "testdb", true, false, false),
             ("the town does not know the front door", "sim", "handover", true, false, false),
             ("the front door knows everyone", "handover", "sim", true, false, true),
         ];

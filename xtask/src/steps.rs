@@ -22,6 +22,7 @@ enum End {
 struct Run<'a> {
     root: &'a Path,
     partners: Option<PathBuf>,
+    postgres: Option<testdb::Server>,
     ends: Vec<(&'static str, End, u64)>,
 }
 
@@ -32,9 +33,10 @@ pub fn tidy(root: &Path) -> ExitCode {
 
 /// `cargo xtask test`: everything that must hold before a change lands.
 pub fn test(root: &Path) -> ExitCode {
-    let mut run = Run { root, partners: None, ends: Vec::new() };
+    let mut run = Run { root, partners: None, postgres: None, ends: Vec::new() };
     run.step("tidy", |run| tidy_step(run.root));
     run.step("partners", Run::partners);
+    run.step("database", Run::database);
     run.step("format", |run| run.component("rustfmt", "fmt", &["--all", "--check"]));
     let lints = ["--workspace", "--all-targets", "--", "-D", "warnings"];
     run.step("lints", |run| run.component("clippy", "clippy", &lints));
@@ -93,6 +95,22 @@ impl Run<'_> {
         }
     }
 
+    /// One PostgreSQL for the whole run: each test has a database of its own in it.
+    fn database(&mut self) -> End {
+        if std::env::var_os(testdb::VARIABLE).is_some() {
+            println!("as given in {}", testdb::VARIABLE);
+            return End::Passed;
+        }
+        self.postgres = testdb::Server::start();
+        match &self.postgres {
+            Some(server) => {
+                println!("PostgreSQL is ready in {}", server.folder().display());
+                End::Passed
+            }
+            None => End::Skipped("no PostgreSQL here; its tests skip themselves".into()),
+        }
+    }
+
     fn tests(&mut self) -> End {
         if present("nextest") {
             self.cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
@@ -127,6 +145,9 @@ impl Run<'_> {
         command.args(words).current_dir(self.root);
         if let Some(folder) = &self.partners {
             command.env(partners::VARIABLE, folder);
+        }
+        if let Some(server) = &self.postgres {
+            command.env(testdb::VARIABLE, server.url("postgres"));
         }
         match command.status() {
             Ok(status) if status.success() => End::Passed,

@@ -42,6 +42,9 @@ pub struct Agreement {
     /// Hours from the trigger until the push must be settled.
     #[serde(default = "deadline_hours")]
     pub deadline_hours: u32,
+    /// Sending: requests a minute that the payer's door is to get from this house, all its
+    /// processes together; absent: as many as it takes.
+    pub requests_per_minute: Option<u32>,
     /// Receiving: what becomes of a push whose member is not found.
     #[serde(default)]
     pub unmatched: Unmatched,

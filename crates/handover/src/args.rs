@@ -169,6 +169,10 @@ pub enum PartnerAsked {
 /// `serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
+    /// Where this process listens, instead of where `house.toml` says: several processes on one
+    /// machine can share a house that lies in a database server.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
     /// Stop when the standard input ends, so that the process never outlives the one before it.
     #[arg(long, hide = true)]
     pub tethered: bool,

@@ -4,7 +4,7 @@
 //! Goes out   the house's reply, the same either way.
 //! Never      works on a store that another process holds: it asks that process instead.
 
-use crate::config;
+use crate::{check, config};
 use crate::house::{Desk, Opened, operator_client};
 use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
 use bytes::Bytes;
@@ -25,16 +25,28 @@ pub async fn carry_out(
     command: Command,
     wait: Duration,
 ) -> Result<Reply, Issue> {
-    match Opened::open(Arc::clone(config)) {
+    // A database server lets everybody in: whoever runs the house is asked first all the same, so
+    // that its work stays where it is.
+    if config.file.database.is_some() && check::knock(&config.file.base_url).await.is_ok() {
+        return by_the_house(config, &command, wait).await;
+    }
+    match Opened::open(Arc::clone(config)).await {
         Ok(opened) => on_the_store(opened, command, wait).await,
-        Err(issue) if issue.code == Code::HouseLocked => {
-            let client = operator_client(config, COMMAND_TIMEOUT + wait)?;
-            let released = matches!(command, Command::Release { .. });
-            let reply = ask(&client, &command).await?;
-            until_rest(async |look| ask(&client, &look).await, reply, released, wait).await
-        }
+        Err(issue) if issue.code == Code::HouseLocked => by_the_house(config, &command, wait).await,
         Err(issue) => Err(issue),
     }
+}
+
+/// Carried out by the process that runs the house.
+async fn by_the_house(
+    config: &config::House,
+    command: &Command,
+    wait: Duration,
+) -> Result<Reply, Issue> {
+    let client = operator_client(config, COMMAND_TIMEOUT + wait)?;
+    let released = matches!(command, Command::Release { .. });
+    let reply = ask(&client, command).await?;
+    until_rest(async |look| ask(&client, &look).await, reply, released, wait).await
 }
 
 /// Asks a running house over its API.

@@ -197,7 +197,7 @@ fn counted_permits(terms: &exchange::agreement::Terms) -> String {
 }
 
 /// DNS and TCP; TLS, versions and sign-in are the desk's.
-async fn knock(base_url: &str) -> Result<String, Issue> {
+pub(crate) async fn knock(base_url: &str) -> Result<String, Issue> {
     let (origin, _) = house::split_base(base_url)?;
     let host = origin.split_once("://").map(|(_, host)| host).unwrap_or_default();
     let address = match host.rsplit_once(':') {

@@ -136,8 +136,9 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
         Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
         Asked::Serve(args) => {
-            let config = Arc::new(config::House::read(&folder)?);
-            serve::serve(config, args.tethered).await.map(|()| DONE)
+            let mut config = config::House::read(&folder)?;
+            config.file.listen = args.listen.unwrap_or(config.file.listen);
+            serve::serve(Arc::new(config), args.tethered).await.map(|()| DONE)
         }
         Asked::Token => token(&folder, json).await,
         Asked::Check => {

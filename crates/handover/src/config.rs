@@ -38,6 +38,8 @@ pub struct HouseFile {
     pub keys: KeysFile,
     /// Folder of the store.
     pub store: PathBuf,
+    /// The database server, where several processes share the house; else it lies in `store`.
+    pub database: Option<DatabaseFile>,
     /// Folder of the partners' public files.
     pub partners: PathBuf,
     /// Folder of the agreements.
@@ -63,6 +65,18 @@ pub struct TlsFile {
     pub key: PathBuf,
     /// PEM of the authority it comes from: partners trust this one.
     pub authority: PathBuf,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseFile {
+    /// Where PostgreSQL is, in libpq's words or as a URL, without the password.
+    pub postgres: String,
+    /// File of the password, where one is needed.
+    pub password: Option<PathBuf>,
+    /// PEM of the authority the server's certificate comes from, where it is on another machine.
+    pub authority: Option<PathBuf>,
 }
 
 /// `[keys]`

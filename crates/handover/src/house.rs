@@ -88,17 +88,9 @@ impl Opened {
     ///
     /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `KeyUnusable`,
     /// `ConfigInvalid`.
-    pub fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
+    pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
-        let folder = config.path(&config.file.store);
-        let opened = SqliteHouse::open(&folder, &config.id()).map_err(|error| match error {
-            // Nothing is wrong: the caller asks whoever holds it.
-            store::Error::Locked => {
-                Issue::new(Code::HouseLocked, "another process holds this house")
-            }
-            error => store_issue(error),
-        })?;
-        let memory = AnyHouse::from(opened);
+        let memory = memory(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
@@ -191,6 +183,21 @@ impl Opened {
         let root = LedgerRoot { root: made.root, sequence: made.seq, key: made.key_id.clone() };
         *road.ledger_root.write().unwrap_or_else(PoisonError::into_inner) = Some(root);
     }
+}
+
+/// What the house remembers: in its folder, or in a database server.
+async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
+    if config.file.database.is_none() {
+        let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
+        return opened.map(AnyHouse::from).map_err(|error| match error {
+            // Nothing is wrong: the caller asks whoever holds it.
+            store::Error::Locked => {
+                Issue::new(Code::HouseLocked, "another process holds this house")
+            }
+            error => store_issue(error),
+        });
+    }
+    Err(Issue::new(Code::ConfigInvalid, "unbuilt").at("house.toml: database"))
 }
 
 /// The MAC key of access tokens.

@@ -218,6 +218,11 @@ partners = \"partners\"
 agreements = \"agreements\"
 # Database and large contents.
 store = \"store\"
+# Several processes share a house that lies in PostgreSQL (`handover serve --listen` for each):
+# [database]
+# postgres = \"host=/run/postgresql user=handover dbname=handover\"
+# password = \"keys/database.txt\"             # a file
+# authority = \"tls/database-authority.pem\"   # needed where the server is on another machine
 ",
         name = quoted(&new.name),
         title = quoted(&new.title),

@@ -42,7 +42,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         let detail = "the address cannot be listened on; another program may have it";
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
     })?;
-    let opened = Arc::new(Opened::open(Arc::clone(&config))?);
+    let opened = Arc::new(Opened::open(Arc::clone(&config)).await?);
     opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;
@@ -244,47 +244,9 @@ impl NoDoors {
     }
 }
 
-fn nothing_here<'a>() -> rest::Outcome<'a> {
-    let detail = "this is a sending house; it offers nothing to fetch or to file";
-    Box::pin(async move { Err(Issue::new(Code::InteractionUnsupported, detail)) })
-}
-
 impl Rest for NoDoors {
     fn capability(&self) -> Bytes {
         self.capability.clone()
-    }
-
-    fn transaction<'a>(&'a self, _: &'a Caller, _: Bytes) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn read<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn vread<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str, _: u64) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn history<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn search<'a>(
-        &'a self,
-        _: &'a Caller,
-        _: &'a str,
-        _: Vec<(String, String)>,
-    ) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn status<'a>(&'a self, _: &'a Caller, _: &'a str) -> rest::Outcome<'a> {
-        nothing_here()
-    }
-
-    fn status_file<'a>(&'a self, _: &'a Caller, _: &'a str, _: &'a str) -> rest::Outcome<'a> {
-        nothing_here()
     }
 }
 

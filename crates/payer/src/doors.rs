@@ -13,7 +13,7 @@ use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use repository::{Description, Desk, Handling, Served, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
-use wire::rest::{Outcome, Rest};
+use wire::rest::{self, Outcome, Prefer, Rest};
 use wire::{Answer, Caller};
 
 /// The file of a manifest that holds the stored answer.
@@ -108,7 +108,7 @@ impl Rest for Doors {
         self.statement.clone()
     }
 
-    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a> {
+    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, _prefer: Prefer) -> Outcome<'a> {
         // Not guessable, and told apart by its first few digits.
         let drawn = uuid::Uuid::new_v4().simple().to_string();
         let id = SubmissionId(drawn[16..].to_owned());
@@ -129,7 +129,13 @@ impl Rest for Doors {
         Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(served) })
     }
 
-    fn history<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+    fn history<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        _parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
         Box::pin(async move {
             self.desk(caller).history(kind, id).await.map(|bundle| Answer::new(200, bundle))
         })
@@ -140,10 +146,15 @@ impl Rest for Doors {
         caller: &'a Caller,
         kind: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
+        let handling = match prefer.handling {
+            rest::Handling::Strict => Handling::Strict,
+            rest::Handling::Lenient => Handling::Lenient,
+        };
         Box::pin(async move {
             let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, Handling::Strict).await?;
+            let found = desk.search(kind, &parameters, handling).await?;
             Ok(Answer::new(200, found))
         })
     }

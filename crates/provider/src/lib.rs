@@ -10,6 +10,7 @@ pub mod collect;
 pub mod deliver;
 pub mod desk;
 pub mod directory;
+pub mod door;
 pub mod limits;
 pub mod road;
 pub mod rooms;

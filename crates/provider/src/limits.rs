@@ -21,6 +21,21 @@ pub const CHARTS_OPEN_MAX: usize = 8;
 /// Requests to one payer at once: its pace is its own, and a slow one keeps no more walks busy.
 pub const PARTNER_REQUESTS_MAX: usize = 8;
 
+/// A walk waits at the door for its turn at the agreed pace for so long; longer is put down as a
+/// delay, so that the places before the door are free for walks that need not wait.
+pub const PACE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// When a payer's door is left alone: no answer of any kind so many times in a row, from all
+/// processes together. A restart takes seconds, an outage minutes.
+pub const BREAKER: store::Breaker = store::Breaker {
+    failures: 10,
+    rest: Duration::from_secs(10),
+    rest_max: Duration::from_secs(300),
+};
+
+/// Walks that waited for a door's rest come back spread over so long.
+pub const REST_SPREAD: Duration = Duration::from_secs(10);
+
 /// Requests to the EHR at the same time for one walk. EHRs throttle; a handful keeps them calm.
 pub const SOURCE_REQUESTS_MAX: usize = 4;
 

@@ -13,6 +13,7 @@
 use crate::collect::collect;
 use crate::deliver;
 use crate::directory::Directory;
+use crate::door;
 use crate::rooms::Rooms;
 use crate::route::Doors;
 use crate::scope::Concern;
@@ -159,6 +160,9 @@ impl Road {
         let push = turn.push.clone();
         let trigger = self.trigger_of(&push).await?;
         let payer = self.payer(&push.dossier.payer)?;
+        if let Some((until, issue)) = self.resting(payer, &push).await? {
+            return Ok(self.put_off(turn, until, issue).await?);
+        }
         let door = self.route(payer).await?;
         turn.say(routed(door));
         if push.withdraws.is_some() {
@@ -177,7 +181,11 @@ impl Road {
     /// *Route*: where, in which version and mode, is the door open?
     pub async fn route(&self, payer: &Payer) -> Result<Door, Issue> {
         let base_url = self.directory.find(&payer.public.name).await?;
-        self.doors.open(payer, base_url, self.clock.now()).await
+        let opened = self.doors.open(payer, base_url, self.clock.now()).await;
+        if opened.as_ref().is_err_and(|issue| issue.code == Code::PayerUnreachable) {
+            self.report(payer, false).await.map_err(store_issue)?;
+        }
+        opened
     }
 
     /// Who will read it, for what, under which rules.
@@ -299,15 +307,20 @@ impl Road {
         let payload = self.house.blob(&made.payload).await?;
         let gone = || Issue::new(Code::InternalError, "the stored payload is gone");
         let payload = payload.ok_or_else(gone)?;
+        let place = self.rooms.partner(&turn.push.dossier.payer).await;
+        if let Some((until, issue)) = self.knock(payer, &turn.push).await? {
+            drop(place);
+            return Ok(self.put_off(turn, until, issue).await?);
+        }
         turn.say(Event::Intended {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
         });
         turn.commit("intended").await?;
-        let room = self.rooms.partner(&turn.push.dossier.payer).await;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
-        drop(room);
+        drop(place);
+        self.report(payer, door::answered(&answered)).await?;
         (self.setup.passed)("sent");
         let push = turn.push.clone();
         let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
@@ -322,6 +335,7 @@ impl Road {
         let place = push.poll.as_deref().unwrap_or_default();
         let _room = self.rooms.partner(&push.dossier.payer).await;
         let word = deliver::ask(&payer.client, place, turn.now()).await;
+        self.report(payer, door::answered(&word)).await?;
         match settle::settle_poll(&word, place, &attempt, turn.now()) {
             Next::Fetch { place, refusal } => {
                 let file = deliver::ask(&payer.client, &place, turn.now()).await;
@@ -438,15 +452,30 @@ impl Road {
     /// A transient issue waits for the clock, until the deadline; any other for a person.
     async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
-        let now = turn.now();
         let seed = turn.push.walk.to_string();
-        match settle::wait(&issue, &seed, turn.push.attempt + 1, now) {
-            None => turn.say(Event::Held { issues: vec![issue] }),
-            Some(until) if until < turn.push.deadline => turn.say(Event::Delayed { until, issue }),
-            Some(_) => {
-                let late = Issue::new(Code::DeadlinePassed, "the push was not ready in time");
-                turn.say(Event::Held { issues: vec![late, issue] });
+        match settle::wait(&issue, &seed, turn.push.attempt + 1, turn.now()) {
+            Some(until) => self.put_off(turn, until, issue).await,
+            None => {
+                turn.say(Event::Held { issues: vec![issue] });
+                turn.commit("waiting").await
             }
+        }
+    }
+
+    /// What cannot go now for a reason of the clock's waits until then, or for a person once that
+    /// is too late.
+    async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
+        self.charts.close(&turn.push.trigger);
+        if until < turn.push.deadline {
+            turn.say(Event::Delayed { until, issue });
+        } else {
+            let late = Issue::new(Code::DeadlinePassed, "the push was not ready in time");
+            turn.say(Event::Held { issues: vec![late, issue] });
         }
         turn.commit("waiting").await
     }

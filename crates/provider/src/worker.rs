@@ -9,7 +9,7 @@ use crate::road::Road;
 use crate::turn::Fault;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Clock, House, Lease};
+use store::{House, Lease};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -56,7 +56,7 @@ pub async fn run_until_idle(road: &Arc<Road>) {
 }
 
 async fn claim(road: &Road, room: usize) -> Vec<Lease> {
-    let now = Clock::At(road.clock.now());
+    let now = road.house.clock(road.clock.now());
     match road.house.claim(now, LEASE, u32::try_from(room).unwrap_or(1)).await {
         Ok(claimed) => claimed,
         Err(error) => {
@@ -76,7 +76,7 @@ async fn walk(road: &Road, lease: &Lease) -> Result<(), Fault> {
             walked = &mut walk => return walked,
             () = &mut over => return Err(Fault::TooLong),
             () = tokio::time::sleep(RENEWAL) => {
-                let now = Clock::At(road.clock.now());
+                let now = road.house.clock(road.clock.now());
                 if !road.house.renew(now, &lease.fence, LEASE).await? {
                     return Err(Fault::Overtaken);
                 }

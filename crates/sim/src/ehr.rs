@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wire::clock::Clock;
 use wire::refusal::Answer;
-use wire::rest::{Outcome, Rest};
+use wire::rest::{Outcome, Prefer, Rest};
 use wire::trust::smart::replay::MemoryReplay;
 use wire::trust::smart::server::Gate;
 use wire::trust::{Caller, Credential};
@@ -191,11 +191,6 @@ impl Rest for Reading {
         self.capability.clone()
     }
 
-    fn transaction<'a>(&'a self, _caller: &'a Caller, _body: Bytes) -> Outcome<'a> {
-        let detail = "this EHR is read, and takes no transactions";
-        Box::pin(async move { Err(Issue::new(Code::InteractionUnsupported, detail)) })
-    }
-
     fn read<'a>(&'a self, _caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
         Box::pin(async move { self.desk().read(kind, id).await.map(answer) })
     }
@@ -210,7 +205,13 @@ impl Rest for Reading {
         Box::pin(async move { self.desk().vread(kind, id, version).await.map(answer) })
     }
 
-    fn history<'a>(&'a self, _caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+    fn history<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        _parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
         Box::pin(async move { Ok(Answer::new(200, self.desk().history(kind, id).await?)) })
     }
 
@@ -219,19 +220,12 @@ impl Rest for Reading {
         _caller: &'a Caller,
         kind: &'a str,
         parameters: Vec<(String, String)>,
+        _prefer: Prefer,
     ) -> Outcome<'a> {
         Box::pin(async move {
             let bundle = self.desk().search(kind, &parameters, Handling::Strict).await?;
             Ok(Answer::new(200, bundle))
         })
-    }
-
-    fn status<'a>(&'a self, _caller: &'a Caller, _id: &'a str) -> Outcome<'a> {
-        Box::pin(async { Err(no_submission()) })
-    }
-
-    fn status_file<'a>(&'a self, _caller: &'a Caller, _id: &'a str, _name: &'a str) -> Outcome<'a> {
-        Box::pin(async { Err(no_submission()) })
     }
 }
 
@@ -239,8 +233,4 @@ fn answer(served: Served) -> Answer {
     Answer::new(200, served.bytes.clone())
         .with(ETAG, served.etag())
         .with(LAST_MODIFIED, served.last_modified())
-}
-
-fn no_submission() -> Issue {
-    Issue::new(Code::StatusUnknown, "nothing is submitted to an EHR that is only read")
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::house::*;
+use crate::postgres::PostgresHouse;
 use crate::proof::LedgerKey;
 use crate::sqlite::SqliteHouse;
 
@@ -22,11 +23,19 @@ use crate::sqlite::SqliteHouse;
 pub enum AnyHouse {
     /// A file and a folder.
     Sqlite(SqliteHouse),
+    /// A database server.
+    Postgres(PostgresHouse),
 }
 
 impl From<SqliteHouse> for AnyHouse {
     fn from(house: SqliteHouse) -> AnyHouse {
         AnyHouse::Sqlite(house)
+    }
+}
+
+impl From<PostgresHouse> for AnyHouse {
+    fn from(house: PostgresHouse) -> AnyHouse {
+        AnyHouse::Postgres(house)
     }
 }
 
@@ -36,12 +45,14 @@ macro_rules! dispatch {
             $(async fn $name(&self $(, $arg: $kind)*) -> Result<$answer, Error> {
                 match self {
                     AnyHouse::Sqlite(house) => house.$name($($arg),*).await,
+                    AnyHouse::Postgres(house) => house.$name($($arg),*).await,
                 }
             })*
 
             fn clock(&self, now: Timestamp) -> Clock {
                 match self {
                     AnyHouse::Sqlite(house) => house.clock(now),
+                    AnyHouse::Postgres(house) => house.clock(now),
                 }
             }
         }

@@ -9,14 +9,18 @@
 
 pub mod anchor;
 mod any;
+mod blob;
 pub mod contract;
 mod house;
 pub mod limits;
+mod postgres;
 pub mod proof;
 mod sqlite;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
+pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
+pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;

@@ -2,9 +2,49 @@
 
 use std::time::Duration;
 
-/// Bytes of one content kept in its row; larger ones become files. Up to here a row is faster to
-/// read and write than a file of its own, and most resources are 1 to 4 KB.
+/// Bytes of one content, as it is stored, kept in its row; larger ones become files. Up to here a
+/// row is faster to read and write than a file of its own, and most resources are 1 to 4 KB.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes from which a content is packed. Most resources are smaller, and read far more often than
+/// they would be worth it.
+pub const PACK_BYTES_MIN: usize = 8 * 1024;
+
+/// How hard zstd tries.
+pub const PACK_LEVEL: i32 = 1;
+
+/// Bytes of a content that is packed at most, and so the most that one is ever unpacked to: above
+/// the largest body that a house takes (50 MB). Larger ones are kept as they are.
+pub const UNPACK_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes on their way to files or objects; beyond it `Busy`. A slow storage would otherwise fill
+/// the memory with what waits for it.
+pub const KEEPING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Files that are asked about at once while sweeping.
+pub const SWEEP_FILES: usize = 1_000;
+
+/// How long a storage may take to be reached.
+pub const S3_CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a storage may take for one answer, a part of an upload included.
+pub const S3_ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// Times a call to a storage is repeated when it fails: what passes quickly (a dropped connection,
+/// a `SlowDown`) is not worth a 503.
+pub const S3_RETRIES_MAX: usize = 3;
+
+/// How long after its beginning a call is repeated no more.
+pub const S3_RETRY_WAIT: Duration = Duration::from_secs(10);
+
+/// The longest pause between two of them.
+pub const S3_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of one part of an upload; larger contents are sent in several. S3 takes 5 MB at least.
+pub const S3_PART_BYTES: usize = 8 * 1024 * 1024;
+
+/// Calls that one unit makes to a storage at the same time.
+pub const S3_CALLS_AT_ONCE: usize = 4;
 
 /// Units that may wait for the writer. At the few thousand units a second a disk takes, this is
 /// well under a second of waiting; whoever comes then is told `Busy` at once.
@@ -23,6 +63,31 @@ pub const READERS_MAX: usize = 4;
 
 /// Readings that may wait for a connection; beyond it `Busy`.
 pub const READS_WAITING_MAX: usize = 4096;
+
+/// Connections to a database server beside the writer's, for readings, leases and doors: a server
+/// has a hundred by default, for all processes.
+pub const POOL_CONNECTIONS_MAX: usize = 6;
+
+/// How long a connection may take to be made.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the server may keep a caller waiting before it is given up.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a connection over a network may be silent before it counts as lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// How long a statement waits for a lock: longer than the process that holds one may be stopped.
+pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the server lets a transaction of ours stand still before it ends it: a stopped process
+/// must not keep the others from the house. A transaction waits for nothing but the server, so
+/// that milliseconds are much.
+pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
+/// key, and real identifiers are shorter than this.
+pub const TOKEN_BYTES_MAX: usize = 1_000;
 
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
 /// async thread may do without starving its neighbours.

@@ -8,6 +8,12 @@
 //! Why one match and not a table of routes: every interaction, its method and its scope stand in
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
+mod prefer;
+mod write;
+
+pub use prefer::{Handling, Prefer, Returning};
+pub use write::{Condition, Write, WriteAction};
+
 use crate::door::{self, content_type, not_offered};
 use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
 use crate::media::{self, Media};
@@ -25,48 +31,107 @@ use exchange::{Code, Issue};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
+use write::Asks;
 
 /// What an implementer answers, or why not.
 pub type Outcome<'a> = BoxFuture<'a, Result<Answer, Issue>>;
 
-/// What stands behind a FHIR base URL. Every method but `capability` gets the caller that signed in.
+/// What stands behind a FHIR base URL. Every method but `capability` gets the caller that signed
+/// in. What an implementer leaves out, it does not offer: that is refused in the same words
+/// everywhere.
 pub trait Rest: Send + Sync + 'static {
     /// The CapabilityStatement, for `GET /metadata`: open to everybody.
     fn capability(&self) -> Bytes;
 
+    /// Whether `write` is offered: before a body is read, and for `Allow`.
+    fn writes(&self) -> bool {
+        false
+    }
+
     /// `POST [base]`: a Bundle as it arrived. The implementer checks scopes entry by entry.
-    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a>;
+    fn transaction<'a>(&'a self, _: &'a Caller, _body: Bytes, _: Prefer) -> Outcome<'a> {
+        not_here()
+    }
+
+    /// `POST [type]`, `PUT` and `DELETE` of `[type]/[id]` and `[type]?[condition]`; the scope letter
+    /// `c`, `u` or `d` has been checked.
+    fn write<'a>(&'a self, _: &'a Caller, _: Write, _: Prefer) -> Outcome<'a> {
+        not_here()
+    }
 
     /// `GET [type]/[id]`; the scope letter `r` has been checked.
-    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a>;
+    fn read<'a>(&'a self, _: &'a Caller, _kind: &'a str, _id: &'a str) -> Outcome<'a> {
+        not_here()
+    }
 
     /// `GET [type]/[id]/_history/[version]`; the scope letter `r` has been checked.
     fn vread<'a>(
         &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        version: u64,
-    ) -> Outcome<'a>;
+        _: &'a Caller,
+        _kind: &'a str,
+        _id: &'a str,
+        _version: u64,
+    ) -> Outcome<'a> {
+        not_here()
+    }
 
-    /// `GET [type]/[id]/_history`; the scope letter `r` has been checked.
-    fn history<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a>;
+    /// `GET [type]/[id]/_history?...`; the scope letter `r` has been checked. Parameters as in
+    /// `search`.
+    fn history<'a>(
+        &'a self,
+        _: &'a Caller,
+        _kind: &'a str,
+        _id: &'a str,
+        _parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
+        not_here()
+    }
 
     /// `GET [type]?...` and `POST [type]/_search`; the scope letter `s` has been checked. The
     /// parameters are decoded and in their order, without `_format` and `_pretty`.
     fn search<'a>(
         &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        parameters: Vec<(String, String)>,
-    ) -> Outcome<'a>;
+        _: &'a Caller,
+        _kind: &'a str,
+        _parameters: Vec<(String, String)>,
+        _: Prefer,
+    ) -> Outcome<'a> {
+        not_here()
+    }
+
+    /// `GET [type]/[id]/$everything?...`; the scope letter `r` has been checked for the type asked;
+    /// the implementer checks it for the types it answers with. Parameters as in `search`.
+    fn everything<'a>(
+        &'a self,
+        _: &'a Caller,
+        _kind: &'a str,
+        _id: &'a str,
+        _parameters: Vec<(String, String)>,
+        _: Prefer,
+    ) -> Outcome<'a> {
+        not_here()
+    }
 
     /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
     /// manifest). The implementer answers only to the submission's own sender.
-    fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a>;
+    fn status<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
+        no_submission()
+    }
 
     /// `GET /status/[id]/[name]`: a file of the manifest, NDJSON.
-    fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a>;
+    fn status_file<'a>(&'a self, _: &'a Caller, _id: &'a str, _name: &'a str) -> Outcome<'a> {
+        no_submission()
+    }
+}
+
+fn not_here<'a>() -> Outcome<'a> {
+    let detail = "this door does not offer this interaction";
+    Box::pin(async move { Err(Issue::new(Code::InteractionUnsupported, detail)) })
+}
+
+fn no_submission<'a>() -> Outcome<'a> {
+    let detail = "this door takes no submissions";
+    Box::pin(async move { Err(Issue::new(Code::StatusUnknown, detail)) })
 }
 
 /// The router below a base URL; the caller mounts it at the base's path with [`mount`].
@@ -187,6 +252,10 @@ impl Base {
         request: Request,
     ) -> Result<Answer, Issue> {
         let (rest, get) = (&self.rest, asked.is_get());
+        if let Some((kind, id, asks)) = self.written(segments, &asked) {
+            return self.write(caller, (kind, id, asks), asked, request).await;
+        }
+        let prefer = Prefer::of(&asked.headers);
         match *segments {
             [""] if asked.method == Method::POST => {
                 let media = asked.choose(media::FHIR)?;
@@ -194,7 +263,7 @@ impl Base {
                 // Kept until the body has been worked on.
                 let mut filled = self.free.place(&caller.partner);
                 let body = door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?;
-                typed(media, rest.transaction(caller, body).await?)
+                typed(media, rest.transaction(caller, body, prefer).await?)
             }
             ["status", id] if get && is_token(id) => {
                 asked.choose(media::STATUS)?;
@@ -207,7 +276,7 @@ impl Base {
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 's')?;
-                typed(media, rest.search(caller, kind, asked.parameters).await?)
+                typed(media, rest.search(caller, kind, asked.parameters, prefer).await?)
             }
             [kind, "_search"] if asked.method == Method::POST && is_kind(kind) => {
                 self.search_by_form(caller, kind, asked, request).await
@@ -220,7 +289,12 @@ impl Base {
             [kind, id, "_history"] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
-                typed(media, rest.history(caller, kind, id).await?)
+                typed(media, rest.history(caller, kind, id, asked.parameters).await?)
+            }
+            [kind, id, "$everything"] if get && is_kind(kind) && is_id(id) => {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 'r')?;
+                typed(media, rest.everything(caller, kind, id, asked.parameters, prefer).await?)
             }
             [kind, id, "_history", version] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
@@ -228,8 +302,46 @@ impl Base {
                 let version = version.parse().map_err(|_| unknown())?;
                 typed(media, unless_known(&asked, rest.vread(caller, kind, id, version).await?))
             }
-            _ => refuse(segments),
+            _ => refuse(segments, self.rest.writes()),
         }
+    }
+
+    /// What is to be written, where the request is one that writes and the door takes it.
+    fn written<'s>(
+        &self,
+        segments: &[&'s str],
+        asked: &Asked,
+    ) -> Option<(&'s str, Option<&'s str>, Asks)> {
+        let (kind, id) = match *segments {
+            [kind] if is_kind(kind) => (kind, None),
+            [kind, id] if is_kind(kind) && is_id(id) => (kind, Some(id)),
+            _ => return None,
+        };
+        let asks = Asks::of(&asked.method, id, !asked.parameters.is_empty())?;
+        self.rest.writes().then_some((kind, id, asks))
+    }
+
+    async fn write(
+        &self,
+        caller: &Caller,
+        (kind, id, asks): (&str, Option<&str>, Asks),
+        asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Issue> {
+        let media = asked.choose(media::FHIR)?;
+        // Kept until the body has been worked on.
+        let mut filled = self.free.place(&caller.partner);
+        let body = match asks.has_body() {
+            true => {
+                media::check_sent(content_type(&asked.headers))?;
+                door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?
+            }
+            false => Bytes::new(),
+        };
+        let write = asks.write(kind, id, asked.parameters, &asked.headers, body)?;
+        caller.require(kind, write.action.letter())?;
+        let prefer = Prefer::of(&asked.headers);
+        typed(media, self.rest.write(caller, write, prefer).await?)
     }
 
     async fn search_by_form(
@@ -246,7 +358,8 @@ impl Base {
         asked.format = take_format(&mut posted).or(asked.format);
         asked.parameters.append(&mut posted);
         let media = asked.choose(media::FHIR)?;
-        typed(media, self.rest.search(caller, kind, asked.parameters).await?)
+        let prefer = Prefer::of(&asked.headers);
+        typed(media, self.rest.search(caller, kind, asked.parameters, prefer).await?)
     }
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
@@ -261,13 +374,17 @@ impl Base {
 }
 
 /// What the paths that are left mean: a known place with another method, or no place at all.
-fn refuse(segments: &[&str]) -> Result<Answer, Issue> {
+fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
     match *segments {
         [""] => Ok(not_offered("POST")),
         ["status", id] if is_token(id) => Ok(not_offered("GET, HEAD")),
         ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
         [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),
+        [kind] if is_kind(kind) && writes => Ok(not_offered("DELETE, GET, HEAD, POST, PUT")),
         [kind] if is_kind(kind) => Ok(not_offered("GET, HEAD")),
+        [kind, id] if is_kind(kind) && is_id(id) && writes => {
+            Ok(not_offered("DELETE, GET, HEAD, PUT"))
+        }
         [kind, id] | [kind, id, "_history"] | [kind, id, "_history", _]
             if is_kind(kind) && is_id(id) =>
         {

@@ -9,6 +9,7 @@ use super::{Agreement, CodeCondition, EncounterContent};
 use crate::issue::{Code, Issue};
 use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
+    REQUESTS_PER_MINUTE_MAX,
 };
 use crate::path::{Path, is_resource_type, resource_types};
 use crate::push::{Level, Purpose};
@@ -17,6 +18,7 @@ use crate::tomlfile::{self, did_you_mean};
 use crate::valueset::{CodeSet, Doubt};
 use fhir::{Node, Resource};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// An agreement, ready to judge with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +117,12 @@ fn has(list: &[String], word: &str) -> bool {
 }
 
 impl Agreement {
+    /// Time between two requests to the payer's door; zero: no pace was agreed.
+    pub fn pace(&self) -> Duration {
+        let minute = Duration::from_secs(60);
+        self.requests_per_minute.map_or(Duration::ZERO, |requests| minute / requests.max(1))
+    }
+
     /// The purpose of a push that names none.
     pub fn default_purpose(&self) -> Option<Purpose> {
         self.purposes.first().copied()
@@ -176,6 +184,11 @@ impl Reading<'_> {
         if !(1..=DEADLINE_HOURS_MAX).contains(&agreement.deadline_hours) {
             let detail = format!("`deadline_hours` is 1 to {DEADLINE_HOURS_MAX}");
             return Err(self.fault(&["deadline_hours"], detail));
+        }
+        let paces = 1..=REQUESTS_PER_MINUTE_MAX;
+        if agreement.requests_per_minute.is_some_and(|requests| !paces.contains(&requests)) {
+            let detail = format!("`requests_per_minute` is 1 to {REQUESTS_PER_MINUTE_MAX}");
+            return Err(self.fault(&["requests_per_minute"], detail));
         }
         self.check_word(&["mode"], &agreement.mode, &["sync"])?;
         if agreement.settled_by == Level::Accepted {

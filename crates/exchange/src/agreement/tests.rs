@@ -69,6 +69,7 @@ fn a_bad_agreement_is_refused_with_line_and_suggestion() {
         ("a mode that nothing carries out", "mode = \"sync\"", "mode = \"async\"", 3, "not one of `sync`"),
         ("a word nobody gives", "mode = \"sync\"", "settled_by = \"accepted\"", 3, "`taken` or `filed`"),
         ("a deadline of nothing", "mode = \"sync\"", "deadline_hours = 0", 3, "1 to 744"),
+        ("a pace of nothing", "mode = \"sync\"", "requests_per_minute = 0", 3, "1 to 6000"),
         ("a deadline of words", "mode = \"sync\"", "deadline_hours = 'soon'", 3, "expected u32"),
         ("a partner that is a path", "\"blue\"", "\"../blue\"", 1, "a-z, 0-9"),
         ("no partner", "partner = \"blue\"", "", 1, "the key `partner` is missing"),

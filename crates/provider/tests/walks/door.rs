@@ -3,6 +3,9 @@
 use crate::hospital::{EHR, Fault, Hospital, PLAN, Told, not_sent, statement, status, untrusted};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
+use provider::limits::BREAKER;
+use store::House as _;
+use wire::Clock as _;
 
 fn r5() -> Told {
     status(200, r#"{"versions":["5.0"],"default":"5.0"}"#)
@@ -62,4 +65,33 @@ async fn a_door_that_is_not_the_right_one_says_why() {
     hospital.network.spoil(&token, || status(401, r#"{"error":"invalid_client"}"#));
     hospital.push().await;
     hospital.waits("a credential nobody knows", "held", Code::SignInRefused).await;
+}
+
+#[tokio::test]
+async fn a_door_that_another_process_found_shut_is_left_alone_for_a_while() {
+    let hospital = Hospital::open();
+    let payer = "sunrise".into();
+    for _ in 0..BREAKER.failures {
+        let clock = hospital.house.clock(hospital.clock.now());
+        hospital.house.report(clock, &payer, false, BREAKER).await.unwrap();
+    }
+    hospital.push().await;
+    hospital.waits("the door rests", "due", Code::PayerResting).await;
+    let asked = hospital.network.asked();
+    assert!(!asked.iter().any(|line| line.contains(PLAN)), "nobody knocks: {asked:?}");
+    assert!(!asked.iter().any(|line| line.contains("/Observation")), "the chart stays shut");
+
+    hospital.network.spoil(SENT, not_sent);
+    hospital.clock.advance(1);
+    hospital.work().await;
+    hospital.waits("one goes ahead to see", "due", Code::PayerUnreachable).await;
+    let doors = hospital.house.doors().await.unwrap();
+    assert_eq!(doors[0].failures, BREAKER.failures + 1);
+    assert!(doors[0].resting_until.is_some(), "it rests again");
+
+    hospital.network.mend();
+    hospital.clock.advance(1);
+    assert_eq!(hospital.work().await[0].state, "settled");
+    let doors = hospital.house.doors().await.unwrap();
+    assert!(doors.iter().all(|door| door.failures == 0 && door.resting_until.is_none()));
 }

@@ -177,7 +177,7 @@ pub(crate) struct Hospital {
     pub(crate) clock: Arc<SetClock>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) desk: Desk,
-    house: AnyHouse,
+    pub(crate) house: AnyHouse,
     road: Arc<Road>,
 }
 

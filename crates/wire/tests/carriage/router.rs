@@ -142,7 +142,23 @@ async fn each_interaction_is_one_call() {
         ("GET", "/fhir/Patient/1", "", "", 200, "read Patient/1"),
         ("HEAD", "/fhir/Patient/1", "", "", 200, "read Patient/1"),
         ("GET", "/fhir/Patient/1?_format=json", "", "", 200, "read Patient/1"),
-        ("GET", "/fhir/Patient/1/_history", "", "", 200, "history Patient/1"),
+        ("GET", "/fhir/Patient/1/_history", "", "", 200, "history Patient/1 []"),
+        (
+            "GET",
+            "/fhir/Patient/1/_history?_count=2",
+            "",
+            "",
+            200,
+            r#"history Patient/1 [("_count", "2")]"#,
+        ),
+        (
+            "GET",
+            "/fhir/Patient/1/$everything?_count=5",
+            "",
+            "",
+            200,
+            r#"everything Patient/1 [("_count", "5")] Strict"#,
+        ),
         ("GET", "/fhir/Patient/1/_history/3", "", "", 200, "vread Patient/1 3"),
         (
             "GET",
@@ -150,16 +166,16 @@ async fn each_interaction_is_one_call() {
             "",
             "",
             200,
-            r#"search Patient [("_id", "a,b")]"#,
+            r#"search Patient [("_id", "a,b")] Strict"#,
         ),
-        ("GET", "/fhir/Patient", "", "", 200, "search Patient []"),
+        ("GET", "/fhir/Patient", "", "", 200, "search Patient [] Strict"),
         (
             "POST",
             "/fhir/Patient/_search?x=1",
             form,
             "patient=a+b",
             200,
-            r#"search Patient [("x", "1"), ("patient", "a b")]"#,
+            r#"search Patient [("x", "1"), ("patient", "a b")] Strict"#,
         ),
         ("GET", "/fhir/status/s-1", "", "", 202, "status s-1"),
         ("GET", "/fhir/status/s-1/outcome.ndjson", "", "", 200, "file s-1 outcome.ndjson"),
@@ -173,7 +189,82 @@ async fn each_interaction_is_one_call() {
         assert_eq!(answer.status(), status, "{method} {path}");
         assert_eq!(desk.records.calls().pop().as_deref(), Some(call), "{method} {path}");
     }
-    assert_eq!(desk.records.calls().len(), 12, "one call each");
+    assert_eq!(desk.records.calls().len(), 14, "one call each");
+}
+
+#[tokio::test]
+async fn where_writes_are_taken_each_is_one_call() {
+    let desk = Desk::open();
+    desk.records.writes.store(true, std::sync::atomic::Ordering::SeqCst);
+    let token = desk.token("system/Patient.cruds").await;
+    let update_only = desk.token("system/Patient.u").await;
+    let none = "None None Minimal";
+    let table: [(&str, &str, &[(&str, &str)], u16, &str); 14] = [
+        ("POST", "Patient", &[], 200, &format!(r#"Patient Create(b"{{}}") {none}"#)),
+        ("PUT", "Patient/1", &[], 200, &format!(r#"Patient Update("1", b"{{}}") {none}"#)),
+        (
+            "PUT",
+            "Patient?a=b%2Cc&_format=json",
+            &[],
+            200,
+            &format!(r#"Patient UpdateWhere([("a", "b,c")], b"{{}}") {none}"#),
+        ),
+        ("DELETE", "Patient/1", &[], 200, &format!(r#"Patient Delete("1") {none}"#)),
+        (
+            "DELETE",
+            "Patient?a=b",
+            &[],
+            200,
+            &format!(r#"Patient DeleteWhere([("a", "b")]) {none}"#),
+        ),
+        (
+            "POST",
+            "Patient",
+            &[("if-none-exist", "a=b"), ("prefer", "return=representation")],
+            200,
+            r#"Patient Create(b"{}") None Some([("a", "b")]) Representation"#,
+        ),
+        (
+            "PUT",
+            "Patient/1",
+            &[("if-match", "W/\"3\"")],
+            200,
+            r#"Patient Update("1", b"{}") Some("W/\"3\"") None Minimal"#,
+        ),
+        ("POST", "Patient", &[("if-none-exist", "")], 400, "parameter-invalid"),
+        (
+            "POST",
+            "Patient",
+            &[("if-none-exist", "a=1"), ("if-none-exist", "b=1")],
+            400,
+            "parameter-invalid",
+        ),
+        ("PUT", "Patient", &[], 405, "interaction-unsupported"),
+        ("DELETE", "Patient", &[], 405, "interaction-unsupported"),
+        ("PATCH", "Patient/1", &[], 405, "interaction-unsupported"),
+        ("POST", "Observation", &[], 403, "scope-missing"),
+        ("DELETE", "Patient/1", &[("authorization", &update_only)], 403, "scope-missing"),
+    ];
+    for (method, path, more, status, told) in table {
+        let before = desk.records.calls().len();
+        let own = [("authorization", token.as_str()), ("content-type", "application/fhir+json")];
+        let named = |name: &str| more.iter().any(|(other, _)| *other == name);
+        let mut headers: Vec<_> = own.into_iter().filter(|(name, _)| !named(name)).collect();
+        headers.extend(more);
+        let answer = desk.ask(request(method, &format!("/fhir/{path}"), &headers, "{}")).await;
+        assert_eq!(answer.status(), status, "{method} {path}");
+        let calls = desk.records.calls();
+        match status {
+            200 => assert_eq!(calls[before..], [told.to_owned()], "{method} {path}"),
+            _ => {
+                assert_eq!(code(&answer), told, "{method} {path}");
+                assert_eq!(calls.len(), before, "{method} {path}: nothing reached the records");
+            }
+        }
+    }
+    let headers = [("authorization", token.as_str())];
+    let answer = desk.ask(request("POST", "/fhir/Patient", &headers, "{}")).await;
+    assert_eq!((answer.status().as_u16(), code(&answer).as_str()), (415, "media-type-unsupported"));
 }
 
 #[tokio::test]
@@ -241,7 +332,7 @@ async fn everything_else_is_refused_with_a_way_forward() {
         (
             "an operation on a type",
             "GET",
-            "/fhir/Patient/1/$everything",
+            "/fhir/Patient/1/$validate",
             "",
             "",
             405,

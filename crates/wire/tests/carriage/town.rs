@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wire::rest::{Outcome, Rest};
+use wire::rest::{Outcome, Prefer, Rest, Write};
 use wire::server::{Bounds, serve_within};
 use wire::{Answer, Caller, Clock, Credential, Gate, HttpTransport, MemoryReplay, SigningKey};
 
@@ -78,6 +78,8 @@ pub(crate) async fn token(gate: &Gate, client_id: &str, key: &SigningKey, scope:
 /// A record room in memory: one Patient, and some ids that misbehave. Notes every call.
 #[derive(Default)]
 pub(crate) struct Records {
+    /// Whether it takes writes.
+    pub(crate) writes: std::sync::atomic::AtomicBool,
     pub(crate) calls: Mutex<Vec<String>>,
     /// Told when a slow reading has begun, and awaited before it ends.
     pub(crate) begun: tokio::sync::Notify,
@@ -101,7 +103,19 @@ impl Rest for Records {
         r#"{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}"#.into()
     }
 
-    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a> {
+    fn writes(&self) -> bool {
+        self.writes.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn write<'a>(&'a self, _: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
+        let Write { kind, action, if_match, if_none_exist } = write;
+        let told =
+            format!("{kind} {action:?} {if_match:?} {if_none_exist:?} {:?}", prefer.returning);
+        self.note(told);
+        Box::pin(async move { Ok(Answer::new(200, "")) })
+    }
+
+    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, _: Prefer) -> Outcome<'a> {
         self.note(format!("transaction by {} of {} bytes", caller.partner, body.len()));
         let held = Issue::new(Code::MemberHeld, "a person looks");
         let place = http::header::CONTENT_LOCATION;
@@ -131,8 +145,14 @@ impl Rest for Records {
         Box::pin(async { Ok(Answer::new(200, PATIENT)) })
     }
 
-    fn history<'a>(&'a self, _: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        self.note(format!("history {kind}/{id}"));
+    fn history<'a>(
+        &'a self,
+        _: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        parameters: Vec<(String, String)>,
+    ) -> Outcome<'a> {
+        self.note(format!("history {kind}/{id} {parameters:?}"));
         Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
     }
 
@@ -141,8 +161,21 @@ impl Rest for Records {
         _: &'a Caller,
         kind: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
-        self.note(format!("search {kind} {parameters:?}"));
+        self.note(format!("search {kind} {parameters:?} {:?}", prefer.handling));
+        Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
+    }
+
+    fn everything<'a>(
+        &'a self,
+        _: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        parameters: Vec<(String, String)>,
+        prefer: Prefer,
+    ) -> Outcome<'a> {
+        self.note(format!("everything {kind}/{id} {parameters:?} {:?}", prefer.handling));
         Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
     }
 

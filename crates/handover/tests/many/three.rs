@@ -1,0 +1,195 @@
+//! Three processes push for five hundred patients. One is killed, one is stopped until its leases
+//! have passed on and then goes on, the database is started again; the end is that of one process
+//! that nothing happened to.
+
+use crate::common::{House, Process, RUNTIME, Stage, free_address, who};
+use exchange::desk::{Command, Reply};
+use exchange::{Chain, Digest, Entry, Event, Push, WalkId};
+use sim::TownPlan;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+use store::{House as _, WorkKind};
+use testdb::Server;
+
+const PATIENTS: usize = 500;
+
+/// By then everything has ended, on the slowest machine: leases take a minute to pass on.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn stage() -> Stage {
+    let plan = TownPlan {
+        hospitals: 1,
+        plans: 1,
+        patients_per_hospital: PATIENTS,
+        encounters_per_patient: 1..=2,
+    };
+    let stage = Stage::of_town(11, &plan).0;
+    // Nobody is there to look for a member who is not found.
+    stage.payers[0].replace("agreements/hospital.toml", "\"hold\"", "\"refuse\"");
+    stage
+}
+
+/// Asks for a push of every finished encounter, and waits for none.
+fn ask_for_all(stage: &Stage) {
+    let encounters = stage.finished();
+    RUNTIME.block_on(async {
+        for encounter in encounters {
+            let why = who("a test pushes");
+            let command = Command::Push { encounter, purpose: None, who: why, wait: 0 };
+            let reply = stage.provider.ask_later(&command).await.unwrap();
+            assert!(matches!(reply, Reply::Pushed { .. }));
+        }
+    });
+}
+
+/// How many pushes have ended, and how many there are of everything.
+fn ended(provider: &House) -> (usize, usize) {
+    let counts = RUNTIME.block_on(provider.memory().work_counts()).unwrap();
+    let all = counts.iter().map(|(_, count)| count).sum::<u64>();
+    let open = counts.iter().filter(|(state, _)| state == "due").map(|(_, count)| count);
+    (usize::try_from(all - open.sum::<u64>()).unwrap(), usize::try_from(all).unwrap())
+}
+
+fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !there() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        // Not a guess at how long it takes: what is waited for is looked at again.
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+fn wait_for_the_end(stage: &Stage) {
+    wait_until("everything has ended", || {
+        let (ended, all) = ended(&stage.provider);
+        ended == all && all >= 2 * stage.finished().len()
+    });
+}
+
+/// What the payer holds, newest versions, without the times and numbers in Provenances.
+fn filed(payer: &House) -> BTreeMap<String, Digest> {
+    let records = payer.records().into_iter();
+    let records = records.filter(|(_, record)| record.kind != "Provenance");
+    records.map(|(name, record)| (name, record.digest)).collect()
+}
+
+fn states(provider: &House) -> BTreeMap<String, usize> {
+    let mut states = BTreeMap::new();
+    for push in provider.pushes().values() {
+        *states.entry(push.state_word().to_owned()).or_default() += 1;
+    }
+    states
+}
+
+/// The ledger, oldest first.
+fn entries(house: &House) -> Vec<Entry> {
+    let (memory, mut all) = (house.memory(), Vec::new());
+    loop {
+        let from = all.last().map_or(1, |last: &Entry| last.seq + 1);
+        let page = RUNTIME.block_on(memory.entries(from, 1_000)).unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// A push is sent once its patient's earlier one has ended, and numbers have no gaps.
+fn assert_order(provider: &House) {
+    let pushes: HashMap<WalkId, Push> =
+        provider.pushes().into_values().map(|push| (push.walk.clone(), push)).collect();
+    let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut sent: BTreeMap<String, u64> = BTreeMap::new();
+    for entry in entries(provider) {
+        let Chain::Push(walk) = &entry.chain else { continue };
+        let push = &pushes[walk];
+        let lane = push.dossier.lane();
+        match entry.event().unwrap() {
+            Event::Assembled { number, .. } => numbers.entry(lane).or_default().push(number),
+            Event::Intended { .. } => {
+                let number = push.assembled.as_ref().unwrap().number;
+                let before = sent.insert(lane, number).unwrap_or(0);
+                assert!(before <= number, "push {number} was sent behind push {before}");
+            }
+            _ => {}
+        }
+    }
+    for numbers in numbers.values() {
+        let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
+        assert_eq!(*numbers, expected, "the numbers of a patient are gapless and in order");
+    }
+}
+
+/// Another process of the same house.
+fn join(house: &House) -> Process {
+    let address = free_address().to_string();
+    let folder = house.folder.to_str().unwrap();
+    let words = ["--house", folder, "serve", "--tethered", "--listen", &address];
+    Process::until_ready(&words, &[("HANDOVER_LOG", "warn")])
+}
+
+fn signal(process: &Process, name: &str) {
+    let id = process.id().to_string();
+    let sent = std::process::Command::new("kill").args([name, &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn three_processes_end_like_one_whatever_befalls_them() {
+    let Some(mut server) = Server::start() else { return };
+    let mut alone = stage();
+    alone.serve();
+    ask_for_all(&alone);
+    wait_for_the_end(&alone);
+    alone.stop();
+
+    let mut stage = stage();
+    let url = server.create_database("hospital");
+    let database = format!("\n[database]\npostgres = \"{url}\"\n");
+    let config = stage.provider.read("house.toml") + &database;
+    stage.provider.write("house.toml", &config);
+    stage.serve();
+    let (killed, stalled) = (join(&stage.provider), join(&stage.provider));
+    ask_for_all(&stage);
+    let all = 2 * stage.finished().len();
+
+    wait_until("a part has ended", || ended(&stage.provider).0 > all / 10);
+    killed.kill();
+    // Nobody at the payer's answers while the process is stopped: it stops in the middle of walks.
+    let payer = stage.payers[0].process().id().to_string();
+    let told = |name: &str, id: &str| {
+        assert!(std::process::Command::new("kill").args([name, id]).status().unwrap().success());
+    };
+    told("-STOP", &payer);
+    let leased = |server: &Server| -> usize {
+        let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
+        server.sql("hospital", count).trim().parse().unwrap()
+    };
+    // More than one process takes up at once: both have some.
+    let walks = provider::limits::WALKS_MAX;
+    wait_until("walks of both processes wait for the payer", || leased(&server) > walks);
+    signal(&stalled, "-STOP");
+    told("-CONT", &payer);
+
+    wait_until("more has ended", || ended(&stage.provider).0 > all / 3);
+    server.stop_fast();
+    server.start_again();
+    wait_for_the_end(&stage);
+
+    signal(&stalled, "-CONT");
+    let overtaken = "the lease has passed to another worker";
+    wait_until("its writes were refused", || stalled.stderr().contains(overtaken));
+    let said = stalled.stop();
+    assert_eq!(said.code, 0, "it stops in the orderly way: {}", said.stderr);
+
+    assert_eq!(states(&stage.provider), states(&alone.provider));
+    assert_order(&stage.provider);
+    let (code, _) = stage.provider.json(&["ledger", "verify"]);
+    assert_eq!(code, 0, "the ledger of all processes is one");
+    stage.stop();
+    let (filed, expected) = (filed(&stage.payers[0]), filed(&alone.payers[0]));
+    assert!(!expected.is_empty());
+    assert_eq!(filed, expected, "the plan holds what it would have got from one process");
+    let keys = stage.payers[0].works(WorkKind::Submission);
+    assert_eq!(keys.len(), alone.payers[0].works(WorkKind::Submission).len(), "nothing came twice");
+}

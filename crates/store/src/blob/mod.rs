@@ -1,0 +1,443 @@
+//! Blobs: where contents live that are too large for their row, for both databases.
+//!
+//! Comes in   bytes; later their digest and what their row says of them.
+//! Goes out   what to write into the row; later the same bytes, unpacked and checked.
+//! Never      names a content by itself: the address is keyed, so that nobody who sees the place
+//!            can tell whether a known document is in it. Never removes what a row, or a unit
+//!            on its way to one, needs.
+//!
+//! Why packed before it is weighed: a transaction Bundle of 75 KB is 10 KB packed, lies in its row
+//! and costs no file and no second wait for the disk.
+
+mod folder;
+mod hold;
+mod pack;
+mod s3;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use exchange::Digest;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use sha2::Sha256;
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::folder::Folder;
+use self::hold::Held;
+pub(crate) use self::hold::Hold;
+pub use self::s3::{S3Credentials, S3Place};
+use crate::house::{Error, Record};
+use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, SWEEP_FILES};
+
+/// The name of a content: HMAC-SHA-256 under the house's key of its digest (and, where it is
+/// packed, of one byte more: the two forms never stand for one another).
+pub(crate) type Address = [u8; 32];
+
+/// The key of a house's contents.
+pub(crate) type Key = [u8; 32];
+
+/// A content that can be written into its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// SHA-256 of the plain bytes.
+    pub(crate) digest: Digest,
+    /// Whether what is stored is packed by zstd.
+    pub(crate) packed: bool,
+    /// The bytes to store, where they are small enough for the row.
+    pub(crate) inline: Option<Bytes>,
+    /// Where they lie otherwise.
+    pub(crate) file: Option<Address>,
+}
+
+impl Kept {
+    /// The bytes as a column.
+    pub(crate) fn inline(&self) -> Option<&[u8]> {
+        self.inline.as_deref()
+    }
+}
+
+/// What a row says of its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Where it lies, when it is large.
+    pub(crate) file: Option<Address>,
+    /// The bytes as they are stored, when they are small.
+    pub(crate) content: Option<Bytes>,
+    /// Whether they are packed.
+    pub(crate) packed: bool,
+}
+
+impl Stored {
+    /// Plain bytes it has, or at least has: what lies elsewhere says no more than that it is large.
+    pub(crate) fn bytes(&self) -> u64 {
+        match (&self.content, self.file) {
+            (_, Some(_)) => INLINE_BYTES_MAX as u64 + 1,
+            (Some(content), None) if self.packed => pack::declared(content).unwrap_or(0),
+            (Some(content), None) => content.len() as u64,
+            (None, None) => 0,
+        }
+    }
+}
+
+/// The place of large contents. Clones are the same place.
+#[derive(Clone)]
+pub struct Blobs {
+    place: Place,
+    /// Whether other processes keep contents here too.
+    shared: bool,
+    held: Arc<Held>,
+}
+
+/// The kinds of places there are.
+#[derive(Clone)]
+enum Place {
+    Folder(Arc<Folder>),
+    S3(Arc<s3::S3>),
+}
+
+impl fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Folder(folder) => write!(f, "Blobs({})", folder.path().display()),
+            Place::S3(s3) => write!(f, "Blobs({s3})"),
+        }
+    }
+}
+
+impl Blobs {
+    /// A folder; created where it does not exist yet, readable by its owner only. All processes
+    /// that share the database must see the same folder.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be created.
+    pub fn folder(path: &Path) -> Result<Blobs, Error> {
+        let blobs = Blobs::folder_as_it_is(path);
+        if let Place::Folder(folder) = &blobs.place {
+            folder.create()?;
+        }
+        Ok(blobs)
+    }
+
+    /// A bucket of an S3-compatible storage, or a part of one. It is not called before the first
+    /// content.
+    ///
+    /// # Errors
+    /// `Unavailable` when the place cannot be one: no address, plain HTTP beyond this machine, an
+    /// authority that is not PEM.
+    pub fn s3(place: S3Place) -> Result<Blobs, Error> {
+        Ok(Blobs::of(Place::S3(Arc::new(s3::S3::new(place)?))))
+    }
+
+    /// A folder that need not exist and is not created: to read from.
+    pub(crate) fn folder_as_it_is(path: &Path) -> Blobs {
+        Blobs::of(Place::Folder(Arc::new(Folder::new(path.to_owned()))))
+    }
+
+    fn of(place: Place) -> Blobs {
+        Blobs { place, shared: true, held: Arc::default() }
+    }
+
+    /// The part of this place that belongs to one database, told by the key of its first house:
+    /// two databases that were given the same place never sweep up each other's contents.
+    ///
+    /// # Errors
+    /// `Unavailable` when its folder cannot be created.
+    pub(crate) fn of_database(&self, first: &Key) -> Result<Blobs, Error> {
+        let name = Digest(mac(first, &[b"the place of this database's contents"])?).to_string();
+        let name = &name[..16];
+        match &self.place {
+            Place::Folder(folder) => Blobs::folder(&folder.path().join(name)),
+            Place::S3(s3) => Ok(Blobs::of(Place::S3(Arc::new(s3.within(name))))),
+        }
+    }
+
+    /// The same place, where no other process keeps anything: what a refused unit leaves behind
+    /// goes at once, instead of with a later sweep.
+    pub(crate) fn alone(self) -> Blobs {
+        Blobs { shared: false, ..self }
+    }
+
+    /// Begins to keep the contents of a unit.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold::new(self)
+    }
+
+    /// Content that was kept; `None` where a row has none (it was purged, or is a deletion).
+    ///
+    /// # Errors
+    /// `Damaged` when it is not there, or not what it was; `Unavailable`.
+    pub(crate) async fn fetch(
+        &self,
+        key: &Key,
+        digest: &Digest,
+        stored: Stored,
+    ) -> Result<Option<Bytes>, Error> {
+        let Stored { file, content, packed } = stored;
+        let bytes = match (file, content) {
+            (Some(file), _) if file != address(key, digest, packed)? => {
+                return Err(Error::Damaged("a row names a file that is not its own".to_owned()));
+            }
+            (Some(file), _) => self.read(&file).await?.ok_or_else(missing)?,
+            (None, Some(content)) => content,
+            (None, None) => return Ok(None),
+        };
+        let digest = *digest;
+        let much = packed || bytes.len() > HASH_BYTES_INLINE_MAX;
+        apart(much && bytes.len() > INLINE_BYTES_MAX, move || plain(&digest, packed, bytes))
+            .await?
+            .map(Some)
+    }
+
+    /// Contents of records, fetched one after the other until they reach `bytes` (0: all).
+    ///
+    /// # Errors
+    /// As `fetch`; `Damaged` too for a version that should have content and has none.
+    pub(crate) async fn fill(
+        &self,
+        key: &Key,
+        rows: Vec<(Record, Stored)>,
+        bytes: u64,
+    ) -> Result<Vec<Record>, Error> {
+        let inline = |stored: &Stored| stored.file.is_none() && stored.content.is_some();
+        let all: u64 = rows.iter().filter(|(_, it)| inline(it)).map(|(_, it)| it.bytes()).sum();
+        // What lies in rows is checked in one go, on a thread that may block when it is much.
+        let check = move || {
+            let check = |(mut record, mut stored): (Record, Stored)| {
+                if inline(&stored)
+                    && let Some(content) = stored.content.take()
+                {
+                    record.content = Some(plain(&record.digest, stored.packed, content)?);
+                }
+                Ok((record, stored))
+            };
+            rows.into_iter().map(check).collect::<Result<Vec<_>, Error>>()
+        };
+        let rows = apart(all > HASH_BYTES_INLINE_MAX as u64, check).await??;
+        let (mut filled, mut sum) = (Vec::with_capacity(rows.len()), 0);
+        for (mut record, stored) in rows {
+            if stored.file.is_some() {
+                record.content = self.fetch(key, &record.digest, stored).await?;
+            }
+            if record.content.is_none() && !record.deleted && !record.purged {
+                return Err(Error::Damaged("a stored version has no content".to_owned()));
+            }
+            sum += record.content.as_ref().map_or(0, |content| content.len() as u64);
+            filled.push(record);
+            if bytes > 0 && sum >= bytes {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Removes those of these files that no row names and no unit on its way needs, and, where
+    /// `before` is given, that were last written before then. `named` says which of the files it
+    /// is given some row of the database names.
+    ///
+    /// Where processes share the place, `before` must be an hour ago or more: whoever keeps a
+    /// content writes it anew first, and has named it in a row long before that hour is over.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was not removed is removed by the next sweep.
+    pub(crate) async fn remove<F, Answer>(
+        &self,
+        files: &[Address],
+        before: Option<Timestamp>,
+        named: F,
+    ) -> Result<u64, Error>
+    where
+        F: FnOnce(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        let leaving = self.held.leave(files);
+        self.remove_leaving(leaving.files(), before, named).await
+    }
+
+    async fn remove_leaving<F, Answer>(
+        &self,
+        leaving: &[Address],
+        before: Option<Timestamp>,
+        named: F,
+    ) -> Result<u64, Error>
+    where
+        F: FnOnce(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        if leaving.is_empty() {
+            return Ok(0);
+        }
+        let named = named(leaving.to_vec()).await?;
+        let orphans: Vec<Address> =
+            leaving.iter().filter(|file| !named.contains(*file)).copied().collect();
+        match &self.place {
+            Place::Folder(folder) => {
+                let folder = Arc::clone(folder);
+                apart(true, move || folder.remove(&orphans, before)).await?
+            }
+            Place::S3(s3) => s3.remove(&orphans, before).await,
+        }
+    }
+
+    /// Removes what `remove` would, and unfinished files, of everything in this place; how many.
+    /// `before` as there; `None` only while nobody keeps anything.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub(crate) async fn sweep<F, Answer>(
+        &self,
+        before: Option<Timestamp>,
+        named: F,
+    ) -> Result<u64, Error>
+    where
+        F: Fn(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        let mut removed = 0;
+        match &self.place {
+            Place::Folder(folder) => {
+                let mut listing = apart(true, {
+                    let folder = Arc::clone(folder);
+                    move || folder.list()
+                })
+                .await??;
+                loop {
+                    let folder = Arc::clone(folder);
+                    let next = move || {
+                        let found = folder.next_old(&mut listing, before, SWEEP_FILES);
+                        found.map(|(files, unfinished)| (files, unfinished, listing))
+                    };
+                    let (files, unfinished, rest) = apart(true, next).await??;
+                    listing = rest;
+                    removed += unfinished + self.remove(&files, before, &named).await?;
+                    if files.len() < SWEEP_FILES {
+                        return Ok(removed);
+                    }
+                }
+            }
+            Place::S3(s3) => {
+                let mut listing = s3.list();
+                loop {
+                    let files = s3::next_old(&mut listing, before, SWEEP_FILES).await?;
+                    removed += self.remove(&files, before, &named).await?;
+                    if files.len() < SWEEP_FILES {
+                        return Ok(removed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `sweep` of a folder in this thread, while nobody keeps anything: when a house is opened.
+    /// Nothing for other places.
+    pub(crate) fn sweep_now(
+        &self,
+        named: impl Fn(&[Address]) -> Result<HashSet<Address>, Error>,
+    ) -> Result<(), Error> {
+        let Place::Folder(folder) = &self.place else { return Ok(()) };
+        let mut listing = folder.list()?;
+        loop {
+            let (mut files, _) = folder.next_old(&mut listing, None, SWEEP_FILES)?;
+            let last = files.len() < SWEEP_FILES;
+            let named = named(&files)?;
+            files.retain(|file| !named.contains(file));
+            folder.remove(&files, None)?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Copies a content as it is stored into another place (a backup, a restored house). Durable
+    /// once `settle` of that place has returned.
+    ///
+    /// # Errors
+    /// `Damaged` when it is not there; `Unavailable`.
+    pub(crate) async fn copy(&self, file: &Address, to: &Blobs) -> Result<(), Error> {
+        let bytes = self.read(file).await?.ok_or_else(missing)?;
+        to.write(vec![(*file, bytes)]).await
+    }
+
+    /// Makes the names of written files durable.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn settle(&self) -> Result<(), Error> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let folder = Arc::clone(folder);
+                apart(true, move || folder.settle()).await?
+            }
+            // What was answered is durable.
+            Place::S3(_) => Ok(()),
+        }
+    }
+
+    /// The bytes of a file as they are stored; `None`: there is none.
+    async fn read(&self, file: &Address) -> Result<Option<Bytes>, Error> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let (folder, file) = (Arc::clone(folder), *file);
+                apart(true, move || folder.read(&file)).await?
+            }
+            Place::S3(s3) => s3.read(file).await,
+        }
+    }
+
+    async fn write(&self, files: Vec<(Address, Bytes)>) -> Result<(), Error> {
+        match &self.place {
+            Place::Folder(folder) => {
+                // Where others remove old files, a file that is named again must not be old.
+                let (folder, again) = (Arc::clone(folder), self.shared);
+                let write =
+                    move || files.iter().try_for_each(|it| folder.write(&it.0, &it.1, again));
+                apart(true, write).await?
+            }
+            Place::S3(s3) => s3.write(files).await,
+        }
+    }
+}
+
+/// Plain bytes, checked against their digest.
+fn plain(digest: &Digest, packed: bool, bytes: Bytes) -> Result<Bytes, Error> {
+    let bytes = if packed { pack::unpack(&bytes)? } else { bytes };
+    match Digest::of(&bytes) == *digest {
+        true => Ok(bytes),
+        false => Err(Error::Damaged("a stored content does not have its digest".to_owned())),
+    }
+}
+
+fn address(key: &Key, digest: &Digest, packed: bool) -> Result<Address, Error> {
+    match packed {
+        true => mac(key, &[&digest.0, &[1]]),
+        false => mac(key, &[&digest.0]),
+    }
+}
+
+fn mac(key: &Key, pieces: &[&[u8]]) -> Result<[u8; 32], Error> {
+    let mac = Hmac::<Sha256>::new_from_slice(key)
+        .map_err(|_| Error::Damaged("the key of the house's contents is not a key".to_owned()))?;
+    let mac = pieces.iter().fold(mac, |mac, piece| mac.chain_update(piece));
+    Ok(mac.finalize().into_bytes().into())
+}
+
+fn missing() -> Error {
+    Error::Damaged("a stored content has no file".to_owned())
+}
+
+/// Runs it on a thread that may block, when it is much work.
+async fn apart<T: Send + 'static>(
+    much: bool,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    match much {
+        true => {
+            let done = tokio::task::spawn_blocking(run).await;
+            done.map_err(|error| Error::Unavailable(Box::new(error)))
+        }
+        false => Ok(run()),
+    }
+}

@@ -1,0 +1,102 @@
+//! Prefer: how a caller would like to be answered (RFC 7240; R4 §3.1.0.1.9, §3.1.1.4.3).
+//!
+//! Comes in   the `Prefer` headers as sent.
+//! Goes out   what is to come back, and what becomes of unknown search parameters.
+//! Never      refuses a request for its wishes: those it does not know, it does without.
+
+use http::{HeaderMap, HeaderName};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// A caller's wishes; without any: as little as possible comes back, and nothing is overlooked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Prefer {
+    /// What comes back of what was written.
+    pub returning: Returning,
+    /// What becomes of search parameters that are not known here.
+    pub handling: Handling,
+}
+
+/// `return=`: what comes back of what was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Returning {
+    /// Status and headers.
+    #[default]
+    Minimal,
+    /// The resource as it now stands.
+    Representation,
+    /// An OperationOutcome.
+    OperationOutcome,
+}
+
+/// `handling=`: what becomes of search parameters that are not known here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Handling {
+    /// They are refused.
+    #[default]
+    Strict,
+    /// They are passed over, and the answer's self link leaves them out.
+    Lenient,
+}
+
+impl Prefer {
+    /// Reads the headers; of a wish that is there twice, the first counts (RFC 7240 §2).
+    pub fn of(headers: &HeaderMap) -> Prefer {
+        let (mut returning, mut handling) = (None, None);
+        let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
+        for wish in lines.flat_map(|line| line.split([',', ';'])) {
+            let Some((name, value)) = wish.split_once('=') else { continue };
+            let value = value.trim().trim_matches('"');
+            match (name.trim().to_ascii_lowercase().as_str(), value) {
+                ("return", value) => returning = returning.or(returned(value)),
+                ("handling", "strict") => handling = handling.or(Some(Handling::Strict)),
+                ("handling", "lenient") => handling = handling.or(Some(Handling::Lenient)),
+                _ => {}
+            }
+        }
+        Prefer { returning: returning.unwrap_or_default(), handling: handling.unwrap_or_default() }
+    }
+}
+
+fn returned(value: &str) -> Option<Returning> {
+    match value {
+        "minimal" => Some(Returning::Minimal),
+        "representation" => Some(Returning::Representation),
+        "OperationOutcome" => Some(Returning::OperationOutcome),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_wish_is_read_wherever_it_stands() {
+        use {Handling::*, Returning::*};
+        let table: [(&str, &[&str], Returning, Handling); 9] = [
+            ("no wish", &[], Minimal, Strict),
+            ("one", &["return=representation"], Representation, Strict),
+            ("another", &["handling=lenient"], Minimal, Lenient),
+            (
+                "both in one",
+                &["return=OperationOutcome, handling=lenient"],
+                OperationOutcome,
+                Lenient,
+            ),
+            ("both apart", &["return=minimal", "handling=strict"], Minimal, Strict),
+            ("with a semicolon", &["respond-async; handling = \"lenient\""], Minimal, Lenient),
+            ("twice", &["return=representation, return=minimal"], Representation, Strict),
+            ("in capitals", &["Return=representation"], Representation, Strict),
+            ("unknown", &["return=all, wait=5, x"], Minimal, Strict),
+        ];
+        for (case, lines, returning, handling) in table {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(PREFER, line.parse().unwrap());
+            }
+            assert_eq!(Prefer::of(&headers), Prefer { returning, handling }, "{case}");
+        }
+    }
+}
