@@ -37,10 +37,17 @@ fn open(folder: &Path) -> SqliteHouse {
     SqliteHouse::open(folder, &HouseId::from("one")).unwrap()
 }
 
-/// Every third content is a file.
+/// Every third content is a file; so it must not be one that packs well.
 fn content(id: &str, number: usize) -> Bytes {
     let size = if number.is_multiple_of(3) { INLINE_BYTES_MAX + 1 } else { 1_000 };
-    Bytes::from(id.bytes().cycle().take(size).collect::<Vec<u8>>())
+    let mut state = id.bytes().fold(1_u64, |state, byte| state.wrapping_mul(131) + u64::from(byte));
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..size).map(|_| noise()).collect()
 }
 
 fn unit(id: &str, number: usize) -> Unit {

@@ -39,6 +39,7 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     records::numbers_are_raised_without_a_version(&house).await;
     records::searches_find_the_newest(&house).await;
     records::pages_follow_each_other(&house).await;
+    records::a_page_ends_where_it_is_full(&house).await;
     records::contents_come_back_as_they_were(&house).await;
     let before = Picture::of(&house).await;
     let house = reopen(house).await;
@@ -143,6 +144,18 @@ fn version(kind: &str, id: &str, content: &str) -> NewVersion {
         content: Some(Bytes::copy_from_slice(content.as_bytes())),
         keys: RecordKeys::default(),
     }
+}
+
+/// Bytes that nothing packs.
+fn noise(size: usize) -> Bytes {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    (0..size).map(|_| next()).collect()
 }
 
 fn blob(bytes: &[u8]) -> (exchange::Digest, Bytes) {

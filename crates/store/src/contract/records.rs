@@ -7,7 +7,7 @@
 use exchange::{Digest, PartnerId};
 
 use super::*;
-use crate::limits::INLINE_BYTES_MAX;
+use crate::limits::{INLINE_BYTES_MAX, PACK_BYTES_MIN};
 
 async fn file(house: &impl House, seconds: i64, records: Vec<NewVersion>) -> Vec<u64> {
     match house.commit(Unit { records, ..unit(seconds) }).await.unwrap() {
@@ -262,28 +262,62 @@ pub(super) async fn pages_follow_each_other(house: &impl House) {
     }
 }
 
-/// Sizes around the boundary between row and file, each with bytes of its own.
-fn sizes() -> impl Iterator<Item = (usize, Bytes)> {
-    let sizes = [0, 1, INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 1 << 20];
-    sizes.into_iter().map(|size| (size, Bytes::from(vec![b'x'; size])))
+pub(super) async fn a_page_ends_where_it_is_full(house: &impl House) {
+    let sizes = [("a", 1_000), ("b", 20_000), ("c", 100_000), ("d", 1_000), ("e", 1_000)];
+    for (id, size) in sizes {
+        // Two that are kept as they are, one that is packed, one that lies in a file.
+        let content = if id == "b" { Bytes::from(vec![b'b'; size]) } else { noise(size) };
+        file(house, 35, vec![NewVersion { content: Some(content), ..version("Media", id, "") }])
+            .await;
+    }
+    let table = [
+        (0, "abcde"),
+        (1, "a"),
+        (1_000, "a"),
+        (1_001, "ab"),
+        (21_000, "ab"),
+        (21_001, "abc"),
+        (121_000, "abc"),
+        (121_001, "abcd"),
+        (u64::MAX, "abcde"),
+    ];
+    for (bytes, expected) in table {
+        let query = RecordQuery { kind: "Media".to_owned(), limit: 9, ..RecordQuery::default() };
+        let found = house.search(RecordQuery { bytes, ..query }).await.unwrap();
+        let ids: String = found.iter().map(|record| record.id.as_str()).collect();
+        assert_eq!(ids, expected, "up to {bytes} bytes");
+    }
+}
+
+/// Contents around the boundaries between plain and packed, row and file, each with bytes of its
+/// own.
+fn contents() -> impl Iterator<Item = (String, Bytes)> {
+    let pack = [PACK_BYTES_MIN - 1, PACK_BYTES_MIN];
+    let row = [INLINE_BYTES_MAX - 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 1 << 20];
+    let smooth = [0, 1].into_iter().chain(pack).chain(row);
+    let smooth = smooth.map(|size| (size.to_string(), Bytes::from(vec![b'x'; size])));
+    let rough = pack.into_iter().chain(row);
+    smooth.chain(rough.map(|size| (format!("{size}-of-noise"), noise(size))))
 }
 
 pub(super) async fn contents_come_back_as_they_were(house: &impl House) {
-    for (size, bytes) in sizes() {
+    for (name, bytes) in contents() {
         let digest = Digest::of(&bytes);
-        let record =
-            NewVersion { content: Some(bytes.clone()), ..version("Binary", &size.to_string(), "") };
-        let first_answer =
-            FirstAnswer { body: bytes.clone(), ..answer(&format!("size {size}"), b"") };
+        let record = NewVersion { content: Some(bytes.clone()), ..version("Binary", &name, "") };
+        let first_answer = FirstAnswer { body: bytes.clone(), ..answer(&name, b"") };
         let unit = Unit {
             blobs: vec![(digest, bytes.clone()), (digest, bytes.clone())],
             first_answer: Some(first_answer),
             records: vec![record],
             ..unit(40)
         };
-        assert_eq!(house.commit(unit).await.unwrap(), done(&[1]), "{size} bytes");
-        let again = Unit { blobs: vec![(digest, bytes)], ..super::unit(41) };
-        assert_eq!(house.commit(again).await.unwrap(), done(&[]), "{size} bytes again");
+        assert_eq!(house.commit(unit).await.unwrap(), done(&[1]), "{name}");
+        let again = Unit { blobs: vec![(digest, bytes.clone())], ..super::unit(41) };
+        assert_eq!(house.commit(again).await.unwrap(), done(&[]), "{name} again");
+        let first_answer = FirstAnswer { body: Bytes::new(), ..answer(&name, b"") };
+        let repeated = Unit { first_answer: Some(first_answer), ..super::unit(41) };
+        let answered = FirstAnswer { body: bytes, ..answer(&name, b"") };
+        assert_eq!(house.commit(repeated).await.unwrap(), Commit::Repeated(answered), "{name}");
     }
     let wrong = Unit { blobs: vec![(Digest::of(b"a"), Bytes::from_static(b"b"))], ..unit(42) };
     assert!(house.commit(wrong).await.is_err(), "a blob has the digest it comes under");
@@ -292,13 +326,13 @@ pub(super) async fn contents_come_back_as_they_were(house: &impl House) {
 }
 
 pub(super) async fn contents_are_there(house: &impl House) {
-    for (size, bytes) in sizes() {
+    for (name, bytes) in contents() {
         let blob = house.blob(&Digest::of(&bytes)).await.unwrap();
-        assert_eq!(blob.as_ref(), Some(&bytes), "a blob of {size} bytes");
-        let record = house.record("Binary", &size.to_string(), None).await.unwrap().unwrap();
-        assert_eq!(record.content.as_ref(), Some(&bytes), "a record of {size} bytes");
+        assert!(blob.as_ref() == Some(&bytes), "a blob of {name}");
+        let record = house.record("Binary", &name, None).await.unwrap().unwrap();
+        assert!(record.content.as_ref() == Some(&bytes), "a record of {name}");
         let hospital = PartnerId::from("hospital");
-        let answer = house.first_answer(&hospital, &format!("size {size}")).await.unwrap();
-        assert_eq!(answer.unwrap().body, bytes, "an answer of {size} bytes");
+        let answer = house.first_answer(&hospital, &name).await.unwrap();
+        assert!(answer.unwrap().body == bytes, "an answer of {name}");
     }
 }

@@ -7,7 +7,7 @@
 //! ```text
 //! FOLDER/house.lock      held while the house is open
 //! FOLDER/house.sqlite    everything (and its write-ahead log, -wal and -shm)
-//! FOLDER/blobs/          contents above 64 KB, named by a keyed hash
+//! FOLDER/blobs/          contents above 64 KB, named by a keyed hash, unless they lie elsewhere
 //! ```
 //!
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
@@ -28,17 +28,18 @@ mod writer;
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::content::{Folder, Hold};
 use self::reader::Readers;
-use self::unit::Sealed;
+use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
+use crate::blob::{Address, Blobs, Key, Stored};
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
@@ -53,7 +54,7 @@ const BLOBS: &str = "blobs";
 pub struct SqliteHouse {
     shared: Arc<Shared>,
     house: i64,
-    blob_key: [u8; 32],
+    blob_key: Key,
 }
 
 /// What the houses of a file share. Fields are dropped in this order: the queue is emptied, the
@@ -61,13 +62,14 @@ pub struct SqliteHouse {
 struct Shared {
     writer: Option<Writer>,
     readers: Arc<Readers>,
-    folder: Arc<Folder>,
+    folder: PathBuf,
+    blobs: Blobs,
     _lock: Option<File>,
 }
 
 impl fmt::Debug for SqliteHouse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SqliteHouse({})", self.shared.folder.path().display())
+        write!(f, "SqliteHouse({})", self.shared.folder.display())
     }
 }
 
@@ -79,6 +81,18 @@ impl SqliteHouse {
     /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
     /// file is not a whole database.
     pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        SqliteHouse::open_with(folder, house, None)
+    }
+
+    /// `open`, with large contents in another place than `FOLDER/blobs`.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(
+        folder: &Path,
+        house: &HouseId,
+        blobs: Option<Blobs>,
+    ) -> Result<SqliteHouse, Error> {
         std::fs::create_dir_all(folder)?;
         let lock = private(&folder.join(LOCK))?;
         match lock.try_lock() {
@@ -94,14 +108,19 @@ impl SqliteHouse {
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
-        let blobs = Folder::new(folder.join(BLOBS));
-        blobs.create()?;
-        blobs.sweep(&db)?;
+        let blobs = match blobs {
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            None => Blobs::folder(&folder.join(BLOBS))?,
+        };
+        // The lock keeps everybody else away.
+        let blobs = blobs.alone();
+        blobs.sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
         let shared = Shared {
             writer: Some(Writer::start(db)?),
             readers: Arc::new(Readers::new(file)),
-            folder: Arc::new(blobs),
+            folder: folder.to_owned(),
+            blobs,
             _lock: Some(lock),
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
@@ -114,15 +133,31 @@ impl SqliteHouse {
     /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
     /// does not hold this house.
     pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
+        SqliteHouse::open_to_read_with(folder, house, None)
+    }
+
+    /// `open_to_read`, with large contents in another place than `FOLDER/blobs`.
+    ///
+    /// # Errors
+    /// As `open_to_read`.
+    pub fn open_to_read_with(
+        folder: &Path,
+        house: &HouseId,
+        blobs: Option<Blobs>,
+    ) -> Result<SqliteHouse, Error> {
         let readers = Readers::new(folder.join(DATABASE));
         let found = readers.read_now(|db| {
             schema::check(db)?;
-            find(db, house)
+            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
         })?;
-        let (id, blob_key) =
+        let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let folder = Arc::new(Folder::new(folder.join(BLOBS)));
-        let shared = Shared { writer: None, readers: Arc::new(readers), folder, _lock: None };
+        let blobs = match blobs {
+            Some(blobs) => blobs.of_database(&first)?,
+            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+        };
+        let (readers, folder) = (Arc::new(readers), folder.to_owned());
+        let shared = Shared { writer: None, readers, folder, blobs, _lock: None };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
     }
 
@@ -134,21 +169,6 @@ impl SqliteHouse {
         let house = house.clone();
         let found = self.write(0, move |db| Ok(Outcome::Keep(admit(db, &house)?))).await?;
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
-    }
-
-    /// Hashes a unit's contents and writes the large ones, on a thread that may block when that
-    /// is much work. What is held stays held either way, so that files can be removed again.
-    async fn seal(&self, unit: Unit) -> Result<(Result<Sealed, Error>, Hold), Error> {
-        let much = unit::bytes(&unit) > HASH_BYTES_INLINE_MAX || unit::spills(&unit);
-        let (mut hold, key) = (Hold::new(&self.shared.folder), self.blob_key);
-        let seal = move || (unit::seal(&mut hold, &key, unit), hold);
-        match much {
-            true => {
-                let sealed = tokio::task::spawn_blocking(seal).await;
-                sealed.map_err(|error| Error::Unavailable(Box::new(error)))
-            }
-            false => Ok(seal()),
-        }
     }
 
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
@@ -171,12 +191,50 @@ impl SqliteHouse {
         self.shared.readers.read(move |db| read(db, house)).await
     }
 
-    /// How contents are read, from rows or files.
-    fn contents(
-        &self,
-    ) -> impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> + Send + use<> {
-        let (folder, key) = (Arc::clone(&self.shared.folder), self.blob_key);
-        move |row, digest| folder.read(&key, row, digest)
+    async fn fetch(&self, digest: &Digest, stored: Stored) -> Result<Option<Bytes>, Error> {
+        self.shared.blobs.fetch(&self.blob_key, digest, stored).await
+    }
+
+    /// Fetches the contents of records that were read as rows.
+    async fn fill(&self, rows: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
+        self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+    }
+
+    /// Fetches the body of an answer.
+    async fn answer(&self, found: FoundAnswer) -> Result<FirstAnswer, Error> {
+        let FoundAnswer { mut answer, body, stored, purged } = found;
+        match self.fetch(&body, stored).await? {
+            Some(body) => answer.body = body,
+            None if purged => {}
+            None => return Err(Error::Damaged("a stored answer has no content".to_owned())),
+        }
+        Ok(answer)
+    }
+
+    /// Removes files and objects that no row names and that were last written before then (an
+    /// hour ago; the time is the file system's or the storage's), left by units that were refused
+    /// or cut off; how many.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+        self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
+    }
+
+    /// Those of these files that rows name, after everything that is queued has been written.
+    async fn named(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.write(0, move |db| Ok(Outcome::Undo(content::named(db, &files)?))).await
+    }
+}
+
+/// Reads rows and then what they name. What was purged in between is read once more.
+async fn read_twice<T, Answer>(read: impl Fn() -> Answer) -> Result<T, Error>
+where
+    Answer: Future<Output = Result<T, Error>>,
+{
+    match read().await {
+        Err(Error::Damaged(_)) => read().await,
+        answer => answer,
     }
 }
 
@@ -185,14 +243,14 @@ impl House for SqliteHouse {
         if self.shared.writer.is_none() {
             return Err(for_reading_only());
         }
-        let (sealed, hold) = self.seal(unit).await?;
-        let hold = Arc::new(hold);
-        let answer = match sealed {
+        // The unit goes on where its caller stops waiting, and so does what holds its files.
+        let hold = Arc::new(self.shared.blobs.hold());
+        let answer = match unit::seal(&hold, &self.blob_key, unit).await {
             Ok(sealed) => {
                 let bytes = sealed.bytes();
-                let (house, read, held) = (self.house, self.contents(), Arc::clone(&hold));
+                let (house, held) = (self.house, Arc::clone(&hold));
                 let run = move |db: &Connection| {
-                    let answer = unit::apply(db, house, read, sealed);
+                    let answer = unit::apply(db, house, sealed);
                     drop(held);
                     answer
                 };
@@ -200,11 +258,14 @@ impl House for SqliteHouse {
             }
             Err(error) => Err(error),
         };
-        if !matches!(answer, Ok(Commit::Done { .. })) && !hold.is_empty() {
-            // What this leaves behind, the next open sweeps up.
-            let _ = self.write(0, move |db| Ok(Outcome::Undo(hold.remove(db)?))).await;
+        if !matches!(answer, Ok(Applied::Said(Commit::Done { .. }))) && !hold.is_empty() {
+            // What this leaves behind, a sweep removes.
+            let _ = hold.discard(|files| self.named(files)).await;
         }
-        answer
+        match answer? {
+            Applied::Said(commit) => Ok(commit),
+            Applied::Repeated(found) => Ok(Commit::Repeated(self.answer(*found).await?)),
+        }
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -289,8 +350,13 @@ impl House for SqliteHouse {
         id: &str,
         version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        let (kind, id, read) = (kind.to_owned(), id.to_owned(), self.contents());
-        self.read(move |db, house| record::one(db, house, (&kind, &id), version, read)).await
+        read_twice(|| async {
+            let (kind, id) = (kind.to_owned(), id.to_owned());
+            let one = move |db: &_, house| record::one(db, house, (&kind, &id), version);
+            let found = self.read(one).await?;
+            Ok(self.fill(found.into_iter().collect(), 0).await?.pop())
+        })
+        .await
     }
 
     async fn history(
@@ -309,8 +375,13 @@ impl House for SqliteHouse {
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
-        let read = self.contents();
-        self.read(move |db, house| record::search(db, house, &query, read)).await
+        let query = Arc::new(query);
+        read_twice(|| async {
+            let asked = Arc::clone(&query);
+            let found = self.read(move |db, house| record::search(db, house, &asked)).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
@@ -330,8 +401,12 @@ impl House for SqliteHouse {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let (digest, read) = (*digest, self.contents());
-        self.read(move |db, house| unit::blob(db, house, &digest, read)).await
+        read_twice(|| async {
+            let wanted = *digest;
+            let found = self.read(move |db, house| unit::blob(db, house, &wanted)).await?;
+            self.fetch(digest, found.unwrap_or_default()).await
+        })
+        .await
     }
 
     async fn first_answer(
@@ -339,8 +414,15 @@ impl House for SqliteHouse {
         sender: &PartnerId,
         key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        let (sender, key, read) = (sender.clone(), key.to_owned(), self.contents());
-        self.read(move |db, house| unit::first_answer(db, house, &sender, &key, read)).await
+        read_twice(|| async {
+            let (sender, key) = (sender.clone(), key.to_owned());
+            let answer = move |db: &_, house| unit::first_answer(db, house, &sender, &key);
+            match self.read(answer).await? {
+                Some(found) => Ok(Some(self.answer(found).await?)),
+                None => Ok(None),
+            }
+        })
+        .await
     }
 
     async fn first_use(
@@ -426,13 +508,20 @@ fn prepare(db: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, [u8; 32])>, Error> {
+fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, Key)>, Error> {
     let select = "SELECT house, blob_key FROM houses WHERE name = ?1";
     row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
+/// The key of the house that was here first: it tells one database from another.
+fn first_key(db: &Connection) -> Result<Key, Error> {
+    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
+    let found = row::first(db, select, [], |row| Ok(row.get(0)?))?;
+    found.ok_or_else(|| Error::Damaged("the file does not hold any house".to_owned()))
+}
+
 /// The house's number and the key of its contents; both are made with the house.
-fn admit(db: &Connection, house: &HouseId) -> Result<(i64, [u8; 32]), Error> {
+fn admit(db: &Connection, house: &HouseId) -> Result<(i64, Key), Error> {
     if let Some(found) = find(db, house)? {
         return Ok(found);
     }

@@ -7,17 +7,17 @@
 //! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
 //! tempts it to walk through every record of a type. Who is named by patient is found by patient.
 
-use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, named_params, params, params_from_iter};
+use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
 
-use super::content::Kept;
+use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
+use crate::blob::{Kept, Stored};
 use crate::house::{Compare, Error, NewVersion, Raise, Record, RecordQuery};
 
-/// The columns of a head; `content` and `file` come on top.
+/// The columns of a head; those of its content come on top.
 const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
 
@@ -38,19 +38,11 @@ fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     })
 }
 
-/// How contents are read.
-pub(super) trait Read: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error> {}
-impl<F: Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>> Read for F {}
+/// The columns of a content.
+const CONTENT: &str = "v.content, v.file, v.packed";
 
-fn read_whole(row: &Row<'_>, read: &impl Read) -> Result<Record, Error> {
-    let mut record = read_head(row)?;
-    if !record.deleted && !record.purged {
-        record.content = read(row, &record.digest)?;
-        if record.content.is_none() {
-            return Err(Error::Damaged("a stored version has no content".to_owned()));
-        }
-    }
-    Ok(record)
+fn read_whole(row: &Row<'_>) -> Result<(Record, Stored), Error> {
+    Ok((read_head(row)?, content::stored(row)?))
 }
 
 /// Raises the number of a record's newest version.
@@ -73,9 +65,9 @@ pub(super) fn file(
 ) -> Result<u64, Error> {
     let (record, newest) = file_head(db, house, at, version, content.is_none())?;
     let insert = "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
-            number, digest, deleted, file, content)
+            number, digest, deleted, file, content, packed)
         VALUES (:house, :record, :version, :updated, :owner, :receipt, :lane,
-            :number, :digest, :deleted, :file, :content)";
+            :number, :digest, :deleted, :file, :content, :packed)";
     let columns = named_params! {
         ":house": house,
         ":record": record,
@@ -89,6 +81,7 @@ pub(super) fn file(
         ":deleted": content.is_none(),
         ":file": content.and_then(|kept| kept.file),
         ":content": content.and_then(Kept::inline),
+        ":packed": content.is_some_and(|kept| kept.packed),
     };
     run(db, insert, columns)?;
     Ok(newest)
@@ -175,16 +168,15 @@ pub(super) fn one(
     house: i64,
     (kind, id): (&str, &str),
     version: Option<u64>,
-    read: impl Read,
-) -> Result<Option<Record>, Error> {
+) -> Result<Option<(Record, Stored)>, Error> {
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM records r
+        "SELECT {COLUMNS}, {CONTENT} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = coalesce(?4, r.newest)
             WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3"
     );
     let params = params![house, kind, id, version.map(int)];
-    first(db, &select, params, |row| read_whole(row, &read))
+    first(db, &select, params, read_whole)
 }
 
 /// A record's versions, newest first, without content.
@@ -234,10 +226,9 @@ pub(super) fn search(
     db: &Connection,
     house: i64,
     query: &RecordQuery,
-    read: impl Read,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<(Record, Stored)>, Error> {
     let (select, values) = search_sql(house, query);
-    all(db, &select, params_from_iter(values), |row| read_whole(row, &read))
+    with_contents(db, &select, params_from_iter(values), query.bytes)
 }
 
 pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>) {
@@ -247,7 +238,7 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
     }
     sql.and("TRUE ORDER BY r.id LIMIT {}", i64::from(query.limit).into());
     let select = format!(
-        "SELECT {COLUMNS}, v.content, v.file FROM ({}) f
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
             CROSS JOIN records r ON r.record = f.record
             CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
                 AND v.version = r.newest
@@ -255,6 +246,29 @@ pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>
         sql.text
     );
     (select, sql.values)
+}
+
+/// What a query of heads (`COLUMNS`, and `row`: the version's rowid) finds, with where its
+/// contents lie, up to the one with which they reach so many bytes (0: all). Contents are read
+/// one by one: SQLite would sort them all in memory first.
+pub(super) fn with_contents(
+    db: &Connection,
+    select: &str,
+    params: impl Params,
+    bytes: u64,
+) -> Result<Vec<(Record, Stored)>, Error> {
+    let heads = all(db, select, params, |row| Ok((read_head(row)?, row.get::<_, i64>("row")?)))?;
+    let select = "SELECT content, file, packed FROM versions WHERE rowid = ?1";
+    let (mut found, mut sum) = (Vec::new(), 0);
+    for (head, row) in heads {
+        let stored = first(db, select, [row], content::stored)?.unwrap_or_default();
+        sum += stored.bytes();
+        found.push((head, stored));
+        if bytes > 0 && sum >= bytes {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// How many records fit.
@@ -381,8 +395,12 @@ impl Sql {
 
     fn add_dates(&mut self, query: &RecordQuery) {
         const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
+        if !query.date.is_empty() {
+            // Said, so that the index over those that have a date may be used.
+            self.text.push_str(" AND r.date_from IS NOT NULL");
+        }
         for (compare, span) in &query.date {
-            let condition = match compare {
+            let mut condition = match compare {
                 Compare::Eq => WITHIN.to_owned(),
                 Compare::Ne => format!("NOT {WITHIN}"),
                 Compare::Gt => "r.date_to > {e}".to_owned(),
@@ -393,11 +411,12 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            let first = self.values.len() + 1;
-            self.values.push(micros(span.from).into());
-            self.values.push(micros(span.to).into());
-            let condition = condition.replace("{s}", &format!("?{first}"));
-            let condition = condition.replace("{e}", &format!("?{}", first + 1));
+            for (name, at) in [("{s}", span.from), ("{e}", span.to)] {
+                if condition.contains(name) {
+                    self.values.push(micros(at).into());
+                    condition = condition.replace(name, &format!("?{}", self.values.len()));
+                }
+            }
             self.text.push_str(" AND ");
             self.text.push_str(&condition);
         }

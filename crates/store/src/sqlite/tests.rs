@@ -82,9 +82,16 @@ fn open_here() -> (tempfile::TempDir, SqliteHouse) {
     (folder, opened)
 }
 
-/// A unit of a line, a record and a blob, of this many bytes.
+/// A unit of a line, a record and a blob, of this many bytes that nothing packs.
 fn full_unit(id: &str, bytes: usize) -> Unit {
-    let content = Bytes::from([id.as_bytes(), &vec![b'.'; bytes][..]].concat());
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let noise = std::iter::from_fn(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some(state.to_le_bytes()[0])
+    });
+    let content: Bytes = id.bytes().chain(noise.take(bytes)).collect();
     let record = NewVersion {
         kind: "Binary".to_owned(),
         id: id.to_owned(),
@@ -443,6 +450,7 @@ async fn readings_do_not_walk_through_the_house() {
     let (_folder, opened) = open_here();
     let one = || vec!["a".to_owned()];
     let text = || Some("a".to_owned());
+    let span = DateSpan { from: at(1), to: at(2) };
     let works = |query| work::some_sql(1, &query).0;
     let records = |query| record::search_sql(1, &query).0;
     let table = [

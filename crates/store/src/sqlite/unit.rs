@@ -11,14 +11,14 @@
 use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, named_params, params};
 
-use super::content::{Hold, Kept};
+use super::content;
 use super::row::{digest, first, int, micros, run, time};
 use super::writer::Outcome;
 use super::{ledger, record, work};
+use crate::blob::{Hold, Kept, Key, Stored};
 use crate::house::{Commit, Error, Expect, FirstAnswer, Unit};
-use crate::limits::INLINE_BYTES_MAX;
 
 /// A unit with its contents kept: hashed, and the large ones on the disk.
 pub(super) struct Sealed {
@@ -41,76 +41,79 @@ impl Sealed {
     }
 }
 
-fn contents(unit: &Unit) -> impl Iterator<Item = &Bytes> {
-    let records = unit.records.iter().filter_map(|version| version.content.as_ref());
-    let blobs = unit.blobs.iter().map(|(_, bytes)| bytes);
-    records.chain(blobs).chain(unit.first_answer.iter().map(|answer| &answer.body))
-}
-
-/// Bytes of content that a unit carries.
-pub(super) fn bytes(unit: &Unit) -> usize {
-    contents(unit).map(Bytes::len).sum()
-}
-
-/// Whether some content goes to a file.
-pub(super) fn spills(unit: &Unit) -> bool {
-    contents(unit).any(|bytes| bytes.len() > INLINE_BYTES_MAX)
-}
-
-/// Hashes and keeps a unit's contents.
+/// Hashes, packs and keeps a unit's contents.
 ///
 /// # Errors
-/// When the disk takes no more, or when a blob is not what its digest says.
-pub(super) fn seal(hold: &mut Hold, key: &[u8; 32], mut unit: Unit) -> Result<Sealed, Error> {
+/// When the place takes no more, or when a blob is not what its digest says.
+pub(super) async fn seal(hold: &Hold, key: &Key, mut unit: Unit) -> Result<Sealed, Error> {
     // Times are kept in microseconds: what is read back equals what was hashed.
     unit.at = time(micros(unit.at))?;
-    let mut contents = Vec::with_capacity(unit.records.len());
-    for version in &mut unit.records {
-        let content = version.content.take();
-        contents.push(content.map(|bytes| hold.keep(key, &bytes)).transpose()?);
+    let deleted: Vec<bool> = unit.records.iter().map(|it| it.content.is_none()).collect();
+    let records = unit.records.iter_mut().filter_map(|version| version.content.take());
+    let mut contents: Vec<Bytes> = records.collect();
+    let (named, blobs): (Vec<_>, Vec<_>) = std::mem::take(&mut unit.blobs).into_iter().unzip();
+    contents.extend(blobs);
+    contents.extend(unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body)));
+    let mut kept = hold.keep_all(key, contents).await?.into_iter();
+    let contents = deleted.into_iter().map(|gone| if gone { None } else { kept.next() }).collect();
+    let blobs: Vec<Kept> = kept.by_ref().take(named.len()).collect();
+    if blobs.iter().zip(&named).any(|(kept, named)| kept.digest != *named) {
+        let what = "a blob does not have the digest it comes under";
+        return Err(Error::Damaged(what.to_owned()));
     }
-    let mut blobs = Vec::with_capacity(unit.blobs.len());
-    for (named, bytes) in std::mem::take(&mut unit.blobs) {
-        let kept = hold.keep(key, &bytes)?;
-        if kept.digest != named {
-            let what = "a blob does not have the digest it comes under";
-            return Err(Error::Damaged(what.to_owned()));
-        }
-        blobs.push(kept);
-    }
-    let body = unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body));
-    let answer = body.map(|body| hold.keep(key, &body)).transpose()?;
-    hold.settle()?;
-    Ok(Sealed { unit, contents, blobs, answer })
+    hold.settle().await?;
+    Ok(Sealed { unit, contents, blobs, answer: kept.next() })
+}
+
+/// What became of a unit in its savepoint.
+pub(super) enum Applied {
+    /// This.
+    Said(Commit),
+    /// Its key was answered before, and this is where the answer lies.
+    Repeated(Box<FoundAnswer>),
+}
+
+/// A first answer as its row has it.
+pub(super) struct FoundAnswer {
+    /// The answer without its body.
+    pub(super) answer: FirstAnswer,
+    /// Digest of the body.
+    pub(super) body: Digest,
+    /// Where the body lies.
+    pub(super) stored: Stored,
+    /// Whether the body was purged.
+    pub(super) purged: bool,
 }
 
 /// Runs a unit in its savepoint.
 pub(super) fn apply(
     db: &Connection,
     house: i64,
-    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
     sealed: Sealed,
-) -> Result<Outcome<Commit>, Error> {
+) -> Result<Outcome<Applied>, Error> {
+    let refused = |commit| Ok(Outcome::Undo(Applied::Said(commit)));
     let Sealed { unit, contents, blobs, answer } = sealed;
     if let Some(new) = &unit.first_answer
-        && let Some(before) = first_answer(db, house, &new.sender, &new.key, &read)?
+        && let Some(before) = first_answer(db, house, &new.sender, &new.key)?
     {
-        let same = before.digest == new.digest;
-        return Ok(Outcome::Undo(if same { Commit::Repeated(before) } else { Commit::Conflict }));
+        return match before.answer.digest == new.digest {
+            true => Ok(Outcome::Undo(Applied::Repeated(Box::new(before)))),
+            false => refused(Commit::Conflict),
+        };
     }
     if let Some(fence) = &unit.fence
         && !work::holds(db, house, fence, unit.at)?
     {
-        return Ok(Outcome::Undo(Commit::Overtaken));
+        return refused(Commit::Overtaken);
     }
     for expect in &unit.expects {
         if !meets(db, house, expect)? {
-            return Ok(Outcome::Undo(Commit::Stale));
+            return refused(Commit::Stale);
         }
     }
     ledger::write(db, house, unit.at, &unit.lines)?;
     if !work::write(db, house, &unit)? {
-        return Ok(Outcome::Undo(Commit::Stale));
+        return refused(Commit::Stale);
     }
     let mut versions = Vec::with_capacity(unit.records.len());
     for (version, content) in unit.records.iter().zip(&contents) {
@@ -125,7 +128,7 @@ pub(super) fn apply(
     if let (Some(new), Some(body)) = (&unit.first_answer, &answer) {
         write_first_answer(db, house, new, body)?;
     }
-    Ok(Outcome::Keep(Commit::Done { versions }))
+    Ok(Outcome::Keep(Applied::Said(Commit::Done { versions })))
 }
 
 fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {
@@ -146,9 +149,9 @@ fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {
 }
 
 fn write_blob(db: &Connection, house: i64, kept: &Kept) -> Result<(), Error> {
-    let insert = "INSERT INTO blobs (house, digest, file, content) VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT DO NOTHING";
-    run(db, insert, params![house, kept.digest.0, kept.file, kept.inline()])?;
+    let insert = "INSERT INTO blobs (house, digest, file, content, packed)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    run(db, insert, params![house, kept.digest.0, kept.file, kept.inline(), kept.packed])?;
     Ok(())
 }
 
@@ -159,8 +162,8 @@ fn write_first_answer(
     body: &Kept,
 ) -> Result<(), Error> {
     let insert = "INSERT INTO first_answers
-        (house, sender, key, digest, status, headers, body, file, content) VALUES
-        (:house, :sender, :key, :digest, :status, :headers, :body, :file, :content)";
+        (house, sender, key, digest, status, headers, body, file, content, packed) VALUES
+        (:house, :sender, :key, :digest, :status, :headers, :body, :file, :content, :packed)";
     let headers = serde_json::to_string(&answer.headers);
     let headers = headers.map_err(|error| Error::Unavailable(Box::new(error)))?;
     let columns = named_params! {
@@ -173,20 +176,16 @@ fn write_first_answer(
         ":body": body.digest.0,
         ":file": body.file,
         ":content": body.inline(),
+        ":packed": body.packed,
     };
     run(db, insert, columns)?;
     Ok(())
 }
 
-/// A stored content.
-pub(super) fn blob(
-    db: &Connection,
-    house: i64,
-    digest: &Digest,
-    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
-) -> Result<Option<Bytes>, Error> {
-    let select = "SELECT file, content FROM blobs WHERE house = ?1 AND digest = ?2";
-    Ok(first(db, select, params![house, digest.0], |row| read(row, digest))?.flatten())
+/// Where a content lies; `None`: there is none.
+pub(super) fn blob(db: &Connection, house: i64, digest: &Digest) -> Result<Option<Stored>, Error> {
+    let select = "SELECT file, content, packed FROM blobs WHERE house = ?1 AND digest = ?2";
+    first(db, select, params![house, digest.0], content::stored)
 }
 
 /// The first answer to a key.
@@ -195,22 +194,23 @@ pub(super) fn first_answer(
     house: i64,
     sender: &PartnerId,
     key: &str,
-    read: impl Fn(&Row<'_>, &Digest) -> Result<Option<Bytes>, Error>,
-) -> Result<Option<FirstAnswer>, Error> {
-    let select = "SELECT digest, status, headers, body, file, content FROM first_answers
-        WHERE house = ?1 AND sender = ?2 AND key = ?3";
+) -> Result<Option<FoundAnswer>, Error> {
+    let select = "SELECT digest, status, headers, body, file, content, packed, purged
+        FROM first_answers WHERE house = ?1 AND sender = ?2 AND key = ?3";
     first(db, select, params![house, sender.as_str(), key], |row| {
         let headers: String = row.get("headers")?;
         let headers = serde_json::from_str(&headers)
             .map_err(|_| Error::Damaged("the headers of an answer cannot be read".to_owned()))?;
-        Ok(FirstAnswer {
+        let answer = FirstAnswer {
             sender: sender.clone(),
             key: key.to_owned(),
             digest: digest(row, "digest")?,
             status: row.get("status")?,
             headers,
-            body: read(row, &digest(row, "body")?)?.unwrap_or_default(),
-        })
+            body: Bytes::new(),
+        };
+        let (body, stored) = (digest(row, "body")?, content::stored(row)?);
+        Ok(FoundAnswer { answer, body, stored, purged: row.get("purged")? })
     })
 }
 
