@@ -7,7 +7,8 @@ const HELP: &str = "\
 cargo xtask test     everything: tidy, format, lints, all tests; installs what it can
 cargo xtask tidy     only the rules of the repository, in seconds
 cargo xtask bench    the receive path beside its ceiling; `--quick` in under three minutes,
-                     `--ten-million` with a very full house, `--only WORD…` some lines of it
+                     `--ten-million` with a very full house, `--only WORD…` some lines of
+                     it, `--crowd` callers beside a crowd that holds connections
 ";
 
 fn main() -> ExitCode {

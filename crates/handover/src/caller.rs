@@ -4,9 +4,9 @@
 //! Goes out   the house's reply, the same either way.
 //! Never      works on a store that another process holds: it asks that process instead.
 
-use crate::{check, config};
 use crate::house::{Desk, Opened, operator_client};
 use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
+use crate::{check, config};
 use bytes::Bytes;
 use exchange::desk::{Command, Reply, Row};
 use exchange::{Code, Issue};

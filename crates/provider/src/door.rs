@@ -65,10 +65,7 @@ impl Road {
 /// Whether the door gave an answer of any kind. A certificate that is not trusted is a person's
 /// matter, and no sign that the payer is away.
 pub(crate) fn answered(answered: &Answered) -> bool {
-    !matches!(
-        answered,
-        Answered::NotSent | Answered::Unknown | Answered::SignInUnreachable { .. }
-    )
+    !matches!(answered, Answered::NotSent | Answered::Unknown | Answered::SignInUnreachable { .. })
 }
 
 /// A door that is left alone; those who wait for it come back one after the other.

@@ -464,12 +464,7 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(
-        &self,
-        turn: &mut Turn,
-        until: Timestamp,
-        issue: Issue,
-    ) -> Result<(), Fault> {
+    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         if until < turn.push.deadline {
             turn.say(Event::Delayed { until, issue });

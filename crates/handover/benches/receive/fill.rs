@@ -25,7 +25,7 @@ pub(crate) fn fill(house: &House, namespace: &str, held: u64, wanted: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let config = config::House::read(&house.folder()).expect("a configuration");
-        let opened = Arc::new(Opened::open(Arc::new(config)).expect("the house opens"));
+        let opened = Arc::new(Opened::open(Arc::new(config)).await.expect("the house opens"));
         opened.confirm_ledger().await.expect("a ledger");
         let series = Series { namespace: namespace.to_owned(), resources: SIZE, name: "f" };
         let (mut next, end) = (held / SIZE as u64, wanted / SIZE as u64);

@@ -1,6 +1,6 @@
 //! Receive: how fast a receiving house takes Bundles, beside the least that the machine needs.
 //!
-//! Comes in   `cargo xtask bench [--quick] [--ten-million] [--only WORDS]`.
+//! Comes in   `cargo xtask bench [--quick] [--ten-million] [--only WORDS]`, or `--crowd`.
 //! Goes out   two tables of one run: the receive path over HTTPS and HTTP with Bundles of 1, 50 and
 //!            500 resources and 1, 8 and 64 clients, each beside its ceiling; and the same house
 //!            with nothing, 100 thousand and a million records in it.
@@ -11,6 +11,7 @@
 
 mod bundles;
 mod ceiling;
+mod crowd;
 mod fill;
 mod gauge;
 mod house;
@@ -67,8 +68,13 @@ impl Bounds {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == CEILING) {
-        return ceiling_process(&words[1..]);
+    match words.first().map(String::as_str) {
+        Some(CEILING) => return ceiling_process(&words[1..]),
+        Some(crowd::WORD) => {
+            crowd::process(&words[1..]);
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     if !words.iter().any(|word| word == "--bench") {
         println!("a bench: `cargo xtask bench` runs it");
@@ -76,6 +82,10 @@ fn main() -> ExitCode {
     }
     let bounds = Bounds::read(&words);
     let town = Town::new();
+    if words.iter().any(|word| word == "--crowd") {
+        crowd::show(&town);
+        return ExitCode::SUCCESS;
+    }
     println!("load of the machine in the last minute: {}\n", gauge::load());
     first_table(&bounds, &town);
     second_table(&bounds, &town);
