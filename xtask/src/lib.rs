@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod catalogue;
+pub mod crash;
 pub mod links;
 pub mod partners;
 pub mod provoked;

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{SqliteHouse, proof};
+use store::{Grounds, House, SqliteHouse, proof};
 use tokio::net::TcpStream;
 use wire::{SigningKey, tls};
 
@@ -129,15 +129,22 @@ fn writable(folder: &Path) -> Result<String, Issue> {
 
 /// Reads beside whoever runs the house.
 async fn ledger(config: &config::House) -> Result<String, Issue> {
+    let grounds = grounds(config, &ledger_key(config)?)?;
+    if config.file.database.is_some() {
+        return proved(&house::memory(config).await?, &grounds).await;
+    }
     let folder = config.path(&config.file.store);
     // A house that was never opened has no ledger yet.
     if !fs::read_dir(&folder).is_ok_and(|files| files.flatten().any(|it| it.path().is_file())) {
         return Ok("empty".to_owned());
     }
-    let grounds = grounds(config, &ledger_key(config)?)?;
     let house =
         SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
-    match proof::verify_on(&house, &grounds, &[]).await {
+    proved(&house, &grounds).await
+}
+
+async fn proved(house: &impl House, grounds: &Grounds) -> Result<String, Issue> {
+    match proof::verify_on(house, grounds, &[]).await {
         Ok(it) => Ok(format!("{} entries, proved to {}", it.last, it.proved_to)),
         Err(broken) => Err(ledger_broken(&broken)),
     }

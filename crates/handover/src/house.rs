@@ -17,11 +17,14 @@ use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::proof::{Broken, PublicKey};
-use store::{Anchor, AnyHouse, Grounds, House as _, LedgerKey, SqliteHouse, anchor};
+use store::{
+    Anchor, AnyHouse, Blobs, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace,
+    SqliteHouse, anchor,
+};
 use tokio::sync::Notify;
 use wire::api::OPERATE;
 use wire::{
@@ -186,8 +189,8 @@ impl Opened {
 }
 
 /// What the house remembers: in its folder, or in a database server.
-async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
-    if config.file.database.is_none() {
+pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
+    let Some(database) = &config.file.database else {
         let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
         return opened.map(AnyHouse::from).map_err(|error| match error {
             // Nothing is wrong: the caller asks whoever holds it.
@@ -196,8 +199,22 @@ async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
             }
             error => store_issue(error),
         });
-    }
-    Err(Issue::new(Code::ConfigInvalid, "unbuilt").at("house.toml: database"))
+    };
+    let opened = PostgresHouse::open(&place(config, database)?, &config.id()).await;
+    opened.map(AnyHouse::from).map_err(store_issue)
+}
+
+/// Where the database server is, with its secrets read.
+fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
+    let text = |path: &PathBuf| config.text(path);
+    let password = database.password.as_ref().map(text).transpose()?;
+    let contents = config.path(&config.file.store).join("blobs");
+    Ok(PostgresPlace {
+        blobs: Some(Blobs::folder(&contents).map_err(store_issue)?),
+        url: database.postgres.clone(),
+        password: password.map(|text| text.trim_end().to_owned()),
+        roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),
+    })
 }
 
 /// The MAC key of access tokens.

@@ -44,7 +44,11 @@ impl Doors {
     fn desk<'d>(&'d self, caller: &Caller) -> Desk<'d, AnyHouse> {
         let partner = PartnerId::from(caller.partner.as_str());
         let owner = (!caller.may(wire::api::OPERATE)).then_some(partner);
-        Desk::new(&self.road.house, &self.road.setup.base_url, owner)
+        let kinds = (!caller.may("system/*.r")).then(|| {
+            let may_read = |kind: &&str| caller.require(kind, 'r').is_ok();
+            repository::known().filter(may_read).map(str::to_owned).collect()
+        });
+        Desk { kinds, ..Desk::new(&self.road.house, &self.road.setup.base_url, owner) }
     }
 
     /// The caller's own submission.
@@ -96,6 +100,13 @@ impl Doors {
     }
 }
 
+fn handling(prefer: Prefer) -> Handling {
+    match prefer.handling {
+        rest::Handling::Strict => Handling::Strict,
+        rest::Handling::Lenient => Handling::Lenient,
+    }
+}
+
 fn served(served: Served) -> Answer {
     let etag = served.etag();
     Answer::new(200, served.bytes)
@@ -134,10 +145,12 @@ impl Rest for Doors {
         caller: &'a Caller,
         kind: &'a str,
         id: &'a str,
-        _parameters: Vec<(String, String)>,
+        parameters: Vec<(String, String)>,
     ) -> Outcome<'a> {
         Box::pin(async move {
-            self.desk(caller).history(kind, id).await.map(|bundle| Answer::new(200, bundle))
+            let desk = self.desk(caller);
+            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
+            Ok(Answer::new(200, told))
         })
     }
 
@@ -148,14 +161,28 @@ impl Rest for Doors {
         parameters: Vec<(String, String)>,
         prefer: Prefer,
     ) -> Outcome<'a> {
-        let handling = match prefer.handling {
-            rest::Handling::Strict => Handling::Strict,
-            rest::Handling::Lenient => Handling::Lenient,
-        };
         Box::pin(async move {
             let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, handling).await?;
+            let found = desk.search(kind, &parameters, handling(prefer)).await?;
             Ok(Answer::new(200, found))
+        })
+    }
+
+    fn everything<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        parameters: Vec<(String, String)>,
+        prefer: Prefer,
+    ) -> Outcome<'a> {
+        Box::pin(async move {
+            if kind != "Patient" {
+                let detail = "$everything is offered of a Patient";
+                return Err(Issue::new(Code::InteractionUnsupported, detail));
+            }
+            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
+            Ok(Answer::new(200, all))
         })
     }
 

@@ -5,8 +5,10 @@
 //! Never      promises what `search` does not understand, or names a guide it has not been tested
 //!            against.
 
+use crate::include::REVINCLUDE;
 use crate::kinds::{self, Finds};
 use crate::limits::{PAGE_RECORDS, PAGE_RECORDS_MAX};
+use crate::references::references;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -21,8 +23,12 @@ pub struct Description<'a> {
     pub version: &'a str,
     /// When the statement last changed: the release's date, never today's.
     pub date: &'a str,
-    /// Whether transactions of PUT and DELETE entries are taken.
+    /// Whether transactions are taken.
     pub transaction: bool,
+    /// Whether batches are taken.
+    pub batch: bool,
+    /// Whether single records are created, updated and deleted, each also by a condition.
+    pub writes: bool,
     /// The token endpoint of SMART Backend Services; `None` where nobody signs in.
     pub token_endpoint: Option<&'a str>,
     /// Records in a page: usual, and at most.
@@ -37,6 +43,8 @@ impl Default for Description<'_> {
             version: "",
             date: "",
             transaction: false,
+            batch: false,
+            writes: false,
             token_endpoint: None,
             page: (PAGE_RECORDS, PAGE_RECORDS_MAX),
         }
@@ -49,15 +57,18 @@ pub fn capability(about: &Description<'_>) -> Bytes {
     if let Some(token) = about.token_endpoint {
         rest["security"] = security(token);
     }
-    rest["resource"] = kinds::all().map(|row| resource(row, about.transaction)).collect();
-    if about.transaction {
-        rest["interaction"] = json!([{
-            "code": "transaction",
-            "documentation": "Entries are PUT with id, or DELETE; all stand or fall together. A \
-                Bundle.identifier is the key: repeated with the same bytes, it gets the first \
-                answer again.",
-        }]);
+    rest["resource"] = kinds::all().map(|row| resource(row, about)).collect();
+    let whole = [("transaction", about.transaction, TRANSACTION), ("batch", about.batch, BATCH)];
+    let whole = whole.into_iter().filter(|(_, offered, _)| *offered);
+    let whole: Vec<_> =
+        whole.map(|(code, _, words)| json!({ "code": code, "documentation": words })).collect();
+    if !whole.is_empty() {
+        rest["interaction"] = whole.into();
     }
+    rest["operation"] = json!([{
+        "name": "versions",
+        "definition": "http://hl7.org/fhir/OperationDefinition/CapabilityStatement-versions",
+    }]);
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -73,12 +84,19 @@ pub fn capability(about: &Description<'_>) -> Bytes {
     .into()
 }
 
+const TRANSACTION: &str = "All entries stand or fall together. A Bundle.identifier is the key: \
+    repeated with the same bytes, it gets the first answer again.";
+
+const BATCH: &str = "Each entry stands or falls alone.";
+
 fn words(about: &Description<'_>) -> String {
     let (usual, most) = about.page;
     format!(
         "A search gives {usual} records in a page unless _count says otherwise, at most {most}, in \
-         the order of their ids; _summary=count gives the number alone. Parameters that are not \
-         listed are refused. A caller sees the records it may see, and no others.",
+         the order of their ids; _summary=count gives the number alone, _total=none leaves it out. \
+         Parameters that are not listed are refused; with Prefer: handling=lenient they are passed \
+         over, and the self link shows what was understood. Modifiers, chains and :iterate are not \
+         offered. A caller sees the records it may see, and no others.",
     )
 }
 
@@ -97,17 +115,46 @@ fn security(token: &str) -> Value {
     })
 }
 
-fn resource(row: &kinds::KindRow, transaction: bool) -> Value {
-    let interactions = ["read", "vread", "history-instance", "search-type"];
-    json!({
+fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
+    let reads = ["read", "vread", "history-instance", "search-type"];
+    let writes = ["create", "update", "delete"];
+    let writes = writes.iter().filter(|_| about.writes);
+    let interactions = reads.iter().chain(writes).map(|code| json!({ "code": code }));
+    let mut resource = json!({
         "type": row.kind,
-        "interaction": interactions.map(|code| json!({ "code": code })),
-        "versioning": "versioned",
+        "interaction": interactions.collect::<Value>(),
+        "versioning": if about.writes { "versioned-update" } else { "versioned" },
         "readHistory": true,
         // An id of the sender's choice is taken, where anything is taken at all.
-        "updateCreate": transaction,
+        "updateCreate": about.transaction || about.writes,
+        "conditionalCreate": about.writes,
+        "conditionalRead": "not-match",
+        "conditionalUpdate": about.writes,
+        "conditionalDelete": if about.writes { "single" } else { "not-supported" },
+        "searchRevInclude": [REVINCLUDE],
         "searchParam": row.parameters().map(parameter).collect::<Value>(),
-    })
+    });
+    let includes = includes(row.kind);
+    if !includes.is_empty() {
+        resource["searchInclude"] = includes.into();
+    }
+    if row.kind == "Patient" {
+        resource["operation"] = json!([{
+            "name": "everything",
+            "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+            "documentation": "On one Patient. Parameters _since, _type and _count; the pages follow \
+                each other by next links.",
+        }]);
+    }
+    resource
+}
+
+/// The values of `_include`: each reference parameter, and all of them at once.
+fn includes(kind: &str) -> Vec<String> {
+    let mut names: Vec<_> = references(kind).iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    let all = (!names.is_empty()).then(|| "*".to_owned());
+    all.into_iter().chain(names.iter().map(|name| format!("{kind}:{name}"))).collect()
 }
 
 fn parameter((name, finds): (&'static str, Finds)) -> Value {
@@ -118,16 +165,18 @@ fn parameter((name, finds): (&'static str, Finds)) -> Value {
     parameter
 }
 
-/// Where we do less than R4 allows, the statement says so.
+/// What R4 leaves open, and where we do less than it allows.
 fn limits_of(finds: Finds) -> Option<&'static str> {
     match finds {
-        Finds::LastUpdated => Some("prefixes eq, ge, gt, le, lt"),
-        Finds::Date => {
-            Some("prefixes eq, ge, gt, le, lt; a period counts by its start; without zone, UTC")
-        }
-        Finds::Patient | Finds::Encounter => Some("an id, or Type/id; no chaining, no modifiers"),
+        Finds::LastUpdated => Some("all prefixes but ne; no alternatives"),
+        Finds::Date => Some(
+            "all prefixes, ap for what overlaps; no alternatives; a date without zone is of UTC",
+        ),
+        Finds::Patient | Finds::Encounter => Some("an id, or Type/id"),
+        Finds::Link(_, "") => Some("Type/id"),
+        Finds::Link(..) => Some("an id, or Type/id"),
         Finds::Status => Some("the code alone"),
-        Finds::Token(_) => Some("code, |code or system|code; no modifiers"),
+        Finds::Token(_) => Some("code, |code or system|code"),
         Finds::Id => None,
     }
 }
@@ -146,6 +195,8 @@ mod tests {
             version: "0.1.0",
             date: "2026-01-03",
             transaction,
+            batch: transaction,
+            writes: transaction,
             token_endpoint: Some("https://plan.example/fhir/token"),
             ..Description::default()
         };
@@ -160,7 +211,11 @@ mod tests {
         for resource in statement["rest"][0]["resource"].as_array().unwrap() {
             let kind = resource["type"].as_str().unwrap();
             for parameter in resource["searchParam"].as_array().unwrap() {
-                let value = if parameter["type"] == "date" { "ge2026-01" } else { "a" };
+                let value = match parameter["type"].as_str().unwrap() {
+                    "date" => "ge2026-01",
+                    "reference" => "Patient/a",
+                    _ => "a",
+                };
                 let asked = [(parameter["name"].as_str().unwrap().to_owned(), value.to_owned())];
                 let search = Search::parse("", kind, &asked, Handling::Strict);
                 assert!(search.is_ok(), "{kind} {}", parameter["name"]);
@@ -169,11 +224,29 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_takes_no_transactions_does_not_promise_them() {
-        assert_eq!(statement(true)["rest"][0]["interaction"][0]["code"], "transaction");
+    fn a_door_that_is_only_read_does_not_promise_to_write() {
+        let writing = statement(true);
+        let codes = |of: &Value| -> Vec<String> {
+            let codes = of.as_array().into_iter().flatten();
+            codes.map(|one| one["code"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(codes(&writing["rest"][0]["interaction"]), ["transaction", "batch"]);
+        let patient = |statement: &Value| {
+            let all = statement["rest"][0]["resource"].as_array().unwrap();
+            all.iter().find(|one| one["type"] == "Patient").unwrap().clone()
+        };
+        assert_eq!(codes(&patient(&writing)["interaction"])[4..], ["create", "update", "delete"]);
         let reading = statement(false);
         assert!(reading["rest"][0].get("interaction").is_none());
-        assert_eq!(reading["rest"][0]["resource"][0]["updateCreate"], false);
-        assert!(!reading.to_string().contains("\"update\""));
+        assert_eq!(codes(&patient(&reading)["interaction"]).len(), 4);
+        for name in ["updateCreate", "conditionalCreate", "conditionalUpdate"] {
+            assert_eq!(patient(&reading)[name], false, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_list_is_empty_since_fhir_knows_no_empty_lists() {
+        let text = statement(true).to_string();
+        assert!(!text.contains("[]"), "an empty list");
     }
 }

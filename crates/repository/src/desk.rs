@@ -19,13 +19,21 @@ pub struct Desk<'h, H> {
     /// Records in a page when the caller names no `_count`, and at most
     /// (`limits::PAGE_RECORDS`, `limits::PAGE_RECORDS_MAX`, unless the house wants fewer).
     pub page: (u32, u32),
+    /// The types whose records may come along with those asked for (`_include`, `$everything`);
+    /// `None`: all.
+    pub kinds: Option<Vec<String>>,
 }
 
 impl<'h, H: House> Desk<'h, H> {
     /// A view with the usual page sizes.
     pub fn new(house: &'h H, base: &'h str, owner: Option<PartnerId>) -> Desk<'h, H> {
         let page = (crate::limits::PAGE_RECORDS, crate::limits::PAGE_RECORDS_MAX);
-        Desk { house, base: base.trim_end_matches('/'), owner, page }
+        Desk { house, base: base.trim_end_matches('/'), owner, page, kinds: None }
+    }
+
+    /// Whether records of this type may come along with others.
+    pub(crate) fn may_follow(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|known| known == kind))
     }
 
     /// Whether this caller may know of the record.

@@ -3,62 +3,77 @@
 //! Comes in   a resource, as it is about to be filed.
 //! Goes out   its `RecordKeys`: patient, encounter, date, status, and tokens.
 //! Never      follows a reference to another server: only `Type/id` names a record of this house.
+//!
+//! Why the code stands before its system in a token: a search for a code under any system is then a
+//! search for beginnings, and each code is one row and not two.
 
-use crate::kinds::{self, By, KindRow};
-use crate::when::Span;
+use crate::kinds::{self, By, KindRow, Token};
+use crate::when;
 use fhir::{Kind, Node, Resource, is_id};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use store::RecordKeys;
-
-/// Stands for any system in a token: what `code=4548-4` asks for, without a system.
-pub(crate) const ANY_SYSTEM: &str = "*";
+use store::{DateSpan, RecordKeys};
 
 /// The keys of a resource.
 ///
-/// The date is the beginning of the element that the type's date parameter asks about: partial
-/// dates as they stand, times in UTC with six digits, so that texts sort as times do. A type
-/// outside the table has patient, encounter, status and identifiers, and cannot be searched.
+/// The date is the span of the element that the type's date parameter asks about. A type outside
+/// the table has patient, encounter, status and identifiers, and cannot be searched.
 pub fn keys(resource: &Resource) -> RecordKeys {
     let doc = resource.doc();
     let root = doc.root();
     let row = kinds::row(resource.kind()).unwrap_or(&kinds::OTHER);
     let own = |kind: &str| resource.id().filter(|_| resource.kind() == kind).map(str::to_owned);
-    let dates = first(root, row.date);
     RecordKeys {
         patient: own("Patient").or_else(|| referenced(root, row.patient, "Patient")),
         encounter: own("Encounter").or_else(|| referenced(root, row.encounter, "Encounter")),
-        date: dates.and_then(|node| Some(Span::parse(&node.text()?)?.dates())),
+        date: dated(root, row.date),
         status: root.get("status").and_then(|node| node.text()).map(|text| text.into_owned()),
         tokens: tokens(root, row),
     }
 }
 
-/// The token under which a code or identifier is filed and found: identifiers as `system|value`,
-/// all others as `parameter:system|code`; the system is empty where there is none, and `*` in the
-/// form that finds the code under any system.
-pub fn token(parameter: &str, system: &str, code: &str) -> String {
-    match parameter {
-        "identifier" => format!("{system}|{code}"),
-        _ => format!("{parameter}:{system}|{code}"),
+/// The token under which a code or identifier is filed and found: `parameter:code|system`, with
+/// nothing behind the bar where there is no system. Without a bar (`None`) it finds the code under
+/// any system, and under none. The first bar always ends the code.
+pub fn token(parameter: &str, code: &str, system: Option<&str>) -> String {
+    let code = match code.contains(['|', '%']) {
+        true => Cow::from(code.replace('%', "%25").replace('|', "%7C")),
+        false => Cow::from(code),
+    };
+    match system {
+        Some(system) => format!("{parameter}:{code}|{system}"),
+        None => format!("{parameter}:{code}"),
     }
 }
 
 /// The logical id in a reference of the form `Type/id` or `Type/id/_history/version`.
 pub(crate) fn local_id<'t>(reference: &'t str, kind: &str) -> Option<&'t str> {
-    let rest = reference.strip_prefix(kind)?.strip_prefix('/')?;
+    local(reference).filter(|(other, _)| *other == kind).map(|(_, id)| id)
+}
+
+/// Type and logical id in a reference of the form `Type/id` or `Type/id/_history/version`.
+pub(crate) fn local(reference: &str) -> Option<(&str, &str)> {
+    let (kind, rest) = reference.split_once('/')?;
     let id = rest.split_once("/_history/").map_or(rest, |(id, _)| id);
-    is_id(id).then_some(id)
+    let named = kind.starts_with(|first: char| first.is_ascii_uppercase())
+        && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
+    (named && is_id(id)).then_some((kind, id))
 }
 
 fn tokens(root: Node<'_, '_>, row: &KindRow) -> Vec<String> {
     let mut found = BTreeSet::new();
-    for parameter in row.tokens {
-        for path in parameter.1 {
-            for node in at(root, path) {
-                coded(node, &mut |system, code| {
-                    found.insert(token(parameter.0, system, code));
-                    found.insert(token(parameter.0, ANY_SYSTEM, code));
-                });
+    for Token(parameter, paths) in row.tokens {
+        for node in paths.iter().flat_map(|path| at(root, path)) {
+            coded(node, &mut |system, code| {
+                found.insert(token(parameter, code, Some(system)));
+            });
+        }
+    }
+    for link in row.links {
+        for node in link.paths.iter().flat_map(|path| at(root, path)) {
+            let text = node.get("reference").and_then(|member| member.text());
+            if let Some((kind, id)) = text.as_deref().and_then(local) {
+                found.insert(token(link.token, &format!("{kind}/{id}"), Some("")));
             }
         }
     }
@@ -86,12 +101,27 @@ fn referenced(root: Node<'_, '_>, by: By, kind: &str) -> Option<String> {
     })
 }
 
-fn first<'d, 'a>(root: Node<'d, 'a>, by: By) -> Option<Node<'d, 'a>> {
-    by.1.iter().flat_map(|path| at(root, path)).next()
+/// The span of the first element that one of the paths leads to.
+fn dated(root: Node<'_, '_>, by: By) -> Option<DateSpan> {
+    by.1.iter().flat_map(|path| at(root, path)).find_map(covers)
+}
+
+/// What a date, a Period or a Timing covers; of a Timing, its events and its bounds.
+fn covers(node: Node<'_, '_>) -> Option<DateSpan> {
+    if let Some(text) = node.text() {
+        return when::span(&text);
+    }
+    let text = |name: &str| node.get(name).and_then(|member| member.text());
+    let (start, end) = (text("start"), text("end"));
+    when::period(start.as_deref(), end.as_deref()).or_else(|| {
+        let events = at(node, "event").into_iter().filter_map(|event| when::span(&event.text()?));
+        let bounds = at(node, "repeat.boundsPeriod").into_iter().filter_map(covers);
+        when::cover(events.chain(bounds))
+    })
 }
 
 /// All nodes at a path of member names; lists count as their items.
-fn at<'d, 'a>(root: Node<'d, 'a>, path: &str) -> Vec<Node<'d, 'a>> {
+pub(crate) fn at<'d, 'a>(root: Node<'d, 'a>, path: &str) -> Vec<Node<'d, 'a>> {
     path.split('.').fold(vec![root], |nodes, name| {
         let members = nodes.into_iter().filter_map(|node| node.get(name));
         members.flat_map(|member| member.each()).collect()
@@ -107,56 +137,88 @@ mod tests {
         keys(&Resource::parse(text.as_bytes().to_vec()).unwrap())
     }
 
+    fn span(text: &str) -> DateSpan {
+        when::span(text).unwrap()
+    }
+
     #[test]
-    fn patient_encounter_and_date_are_found_where_the_type_has_them() {
+    fn patient_and_encounter_are_found_where_the_type_has_them() {
         let table = [
-            (r#"{"resourceType":"Patient","id":"p"}"#, Some("p"), None, None),
+            (r#"{"resourceType":"Patient","id":"p"}"#, Some("p"), None),
             (
-                r#"{"resourceType":"Encounter","id":"e","subject":{"reference":"Patient/p"},
-                    "period":{"start":"2026-01-03T10:00:00-05:00"}}"#,
+                r#"{"resourceType":"Encounter","id":"e","subject":{"reference":"Patient/p"}}"#,
                 Some("p"),
                 Some("e"),
-                Some("2026-01-03T15:00:00.000000Z"),
-            ),
-            (
-                r#"{"resourceType":"DocumentReference","subject":{"reference":"Patient/p"},
-                    "context":{"encounter":[{"reference":"EpisodeOfCare/x"},
-                    {"reference":"Encounter/e"},{"reference":"Encounter/f"}]},"date":"2026-01"}"#,
-                Some("p"),
-                Some("e"),
-                Some("2026-01"),
             ),
             (
                 r#"{"resourceType":"Coverage","beneficiary":{"reference":"Patient/p/_history/3"}}"#,
                 Some("p"),
                 None,
-                None,
             ),
             (
                 r#"{"resourceType":"Observation","subject":{"reference":"Patient/p"},
-                    "encounter":{"reference":"Encounter/e"},"effectivePeriod":{"start":"2026"}}"#,
+                    "encounter":{"reference":"Encounter/e"}}"#,
                 Some("p"),
                 Some("e"),
-                Some("2026"),
             ),
             (
                 r#"{"resourceType":"Provenance","target":[{"reference":"Observation/o"},
-                    {"reference":"Patient/p"}],"recorded":"2026-01-03T10:00:00Z"}"#,
+                    {"reference":"Patient/p"}]}"#,
                 Some("p"),
                 None,
-                Some("2026-01-03T10:00:00.000000Z"),
+            ),
+            (r#"{"resourceType":"Basic","subject":{"reference":"Patient/p"}}"#, Some("p"), None),
+        ];
+        for (text, patient, encounter) in table {
+            let keys = keys_of(text);
+            let found = (keys.patient.as_deref(), keys.encounter.as_deref());
+            assert_eq!(found, (patient, encounter), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_the_span_of_its_element_whatever_its_form() {
+        let day = span("2026-01-03");
+        let open = DateSpan { to: jiff::Timestamp::MAX, ..day };
+        let table = [
+            ("Observation", r#""effectiveDateTime":"2026-01-03""#, Some(day)),
+            (
+                "Observation",
+                r#""effectiveInstant":"2026-01-03T10:00:00Z""#,
+                Some(span("2026-01-03T10:00:00Z")),
+            ),
+            ("Observation", r#""effectivePeriod":{"start":"2026-01-03"}"#, Some(open)),
+            (
+                "Observation",
+                r#""effectivePeriod":{"end":"2026-01-03"}"#,
+                Some(DateSpan { from: jiff::Timestamp::MIN, ..day }),
             ),
             (
-                r#"{"resourceType":"Basic","subject":{"reference":"Patient/p"}}"#,
-                Some("p"),
-                None,
-                None,
+                "Observation",
+                r#""effectiveTiming":{"event":["2026-02","2026-01"]}"#,
+                Some(DateSpan { to: span("2026-02").to, ..span("2026-01") }),
             ),
+            (
+                "Observation",
+                r#""effectiveTiming":{"repeat":{"boundsPeriod":{"start":"2026-01-03"}}}"#,
+                Some(open),
+            ),
+            ("Observation", r#""effectiveTiming":{"repeat":{"count":3}}"#, None),
+            ("Observation", r#""issued":"2026-01-03T10:00:00Z""#, None),
+            ("Encounter", r#""period":{"start":"2026-01-03","end":"2026-01-03"}"#, Some(day)),
+            ("PractitionerRole", r#""period":{"start":"2026-01-03"}"#, Some(open)),
+            (
+                "DocumentReference",
+                r#""date":"2026-01-03T00:00:00.000Z""#,
+                Some(span("2026-01-03T00:00:00.000Z")),
+            ),
+            ("Immunization", r#""occurrenceString":"2026-01-03""#, None),
+            ("Condition", r#""recordedDate":"2026-01-03""#, Some(day)),
+            ("Basic", r#""created":"2026-01-03""#, None),
         ];
-        for (text, patient, encounter, date) in table {
-            let keys = keys_of(text);
-            let found = (keys.patient.as_deref(), keys.encounter.as_deref(), keys.date.as_deref());
-            assert_eq!(found, (patient, encounter, date), "{text}");
+        for (kind, element, expected) in table {
+            let keys = keys_of(&format!(r#"{{"resourceType":"{kind}",{element}}}"#));
+            assert_eq!(keys.date, expected, "{kind} {element}");
         }
     }
 
@@ -179,27 +241,49 @@ mod tests {
     }
 
     #[test]
-    fn tokens_stand_with_their_system_and_for_any_system() {
+    fn a_code_is_one_token_and_its_system_stands_behind_it() {
         let keys = keys_of(
             r#"{"resourceType":"Observation","status":"final",
                 "identifier":[{"system":"urn:a","value":"1"},{"value":"2"}],
                 "category":[{"coding":[{"system":"urn:c","code":"laboratory"}]}],
-                "code":{"coding":[{"system":"http://loinc.org","code":"4548-4"}],"text":"x"}}"#,
+                "code":{"coding":[{"system":"http://loinc.org","code":"4548-4"},
+                    {"system":"urn:a","code":"5%|6"}],"text":"x"}}"#,
         );
         assert_eq!(keys.status.as_deref(), Some("final"));
         assert_eq!(
             keys.tokens,
             [
-                "*|1",
-                "*|2",
-                "category:*|laboratory",
-                "category:urn:c|laboratory",
-                "code:*|4548-4",
-                "code:http://loinc.org|4548-4",
-                "urn:a|1",
-                "|2",
+                "category:laboratory|urn:c",
+                "code:4548-4|http://loinc.org",
+                "code:5%25%7C6|urn:a",
+                "identifier:1|urn:a",
+                "identifier:2|",
             ]
         );
+    }
+
+    #[test]
+    fn references_that_repeat_are_tokens() {
+        let table = [
+            (
+                r##"{"resourceType":"Provenance","target":[{"reference":"Observation/o"},
+                    {"reference":"Patient/p/_history/1"},{"reference":"#c"}]}"##,
+                vec!["target:Observation/o|", "target:Patient/p|"],
+            ),
+            (
+                r#"{"resourceType":"DocumentReference","context":{"encounter":[
+                    {"reference":"EpisodeOfCare/x"},{"reference":"Encounter/e"}]}}"#,
+                vec!["encounter:Encounter/e|", "encounter:EpisodeOfCare/x|"],
+            ),
+            (
+                r#"{"resourceType":"Claim","item":[{"encounter":[{"reference":"Encounter/e"}]},
+                    {"encounter":[{"reference":"Encounter/e"}]}]}"#,
+                vec!["encounter:Encounter/e|"],
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(keys_of(text).tokens, expected, "{text}");
+        }
     }
 
     /// Of types R4 knows, the reader refuses other shapes; of others it cannot, so they come here.

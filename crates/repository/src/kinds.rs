@@ -16,6 +16,16 @@ pub(crate) struct By(pub &'static [&'static str], pub &'static [&'static str]);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token(pub &'static str, pub &'static [&'static str]);
 
+/// References that repeat, filed as tokens: the name of the token and the paths of the elements.
+/// It is asked for by each of the parameters, as a record of the type beside it; where that is
+/// empty, of any type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) parameters: &'static [(&'static str, &'static str)],
+    pub(crate) token: &'static str,
+    pub(crate) paths: &'static [&'static str],
+}
+
 /// One resource type.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KindRow {
@@ -31,6 +41,8 @@ pub(crate) struct KindRow {
     pub(crate) status: bool,
     /// Coded elements and identifiers.
     pub(crate) tokens: &'static [Token],
+    /// References that repeat.
+    pub(crate) links: &'static [Link],
 }
 
 /// What a parameter of a type finds records by.
@@ -50,6 +62,8 @@ pub(crate) enum Finds {
     Status,
     /// A token of this name.
     Token(&'static str),
+    /// A token of this name that holds a reference, and the type it refers to (empty: any).
+    Link(&'static str, &'static str),
 }
 
 impl Finds {
@@ -58,7 +72,7 @@ impl Finds {
         match self {
             Finds::Id | Finds::Status | Finds::Token(_) => "token",
             Finds::LastUpdated | Finds::Date => "date",
-            Finds::Patient | Finds::Encounter => "reference",
+            Finds::Patient | Finds::Encounter | Finds::Link(..) => "reference",
         }
     }
 }
@@ -74,6 +88,9 @@ impl KindRow {
             .chain(named(self.date, Finds::Date))
             .chain(self.status.then_some(("status", Finds::Status)))
             .chain(self.tokens.iter().map(|token| (token.0, Finds::Token(token.0))))
+            .chain(self.links.iter().flat_map(|link| {
+                link.parameters.iter().map(|(name, kind)| (*name, Finds::Link(link.token, kind)))
+            }))
     }
 
     /// What the parameter of this name finds by, if the type has it.
@@ -102,6 +119,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static KindRow> {
     KINDS.iter()
 }
 
+/// The token of what a Provenance is about.
+pub(crate) const TARGET: &str = "target";
+
 /// For types outside the table: they are kept and read, and never searched.
 pub(crate) const OTHER: KindRow = KindRow {
     kind: "",
@@ -110,6 +130,7 @@ pub(crate) const OTHER: KindRow = KindRow {
     date: NONE,
     status: false,
     tokens: &[IDENTIFIER],
+    links: &[],
 };
 
 const NONE: By = By(&[], &[]);
@@ -120,7 +141,9 @@ const ENCOUNTER: By = By(&["encounter"], &["encounter"]);
 const ENCOUNTER_UNASKED: By = By(&[], &["encounter"]);
 /// R4 calls it `context` where it may be an EpisodeOfCare too.
 const CONTEXT: By = By(&["context"], &["context"]);
-const PERIOD: By = By(&["date"], &["period.start"]);
+/// The element is there, but R4 has no such parameter, or a link asks for it.
+const SUBJECT_UNASKED: By = By(&[], &["subject"]);
+const PERIOD: By = By(&["date"], &["period"]);
 const DATE: By = By(&["date"], &["date"]);
 const STATUS: bool = true;
 const NO_STATUS: bool = false;
@@ -140,12 +163,26 @@ const fn kind(
     status: bool,
     tokens: &'static [Token],
 ) -> KindRow {
-    KindRow { kind, patient, encounter, date, status, tokens }
+    KindRow { kind, patient, encounter, date, status, tokens, links: &[] }
 }
+
+impl KindRow {
+    const fn linked(self, links: &'static [Link]) -> KindRow {
+        KindRow { links, ..self }
+    }
+}
+
+const BY_ENCOUNTER: &[(&str, &str)] = &[("encounter", "Encounter")];
+const ITEM_ENCOUNTER: Link =
+    Link { parameters: BY_ENCOUNTER, token: "encounter", paths: &["item.encounter"] };
 
 #[rustfmt::skip] // a table: one type a row
 const KINDS: &[KindRow] = &[
-    kind("Account", SUBJECT, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
+    kind("Account", SUBJECT_UNASKED, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]).linked(&[Link {
+        parameters: &[("patient", "Patient"), ("subject", "")],
+        token: "subject",
+        paths: &["subject"],
+    }]),
     kind("AllergyIntolerance", PATIENT, ENCOUNTER_UNASKED, By(&["date"], &["recordedDate"]),
         NO_STATUS,
         &[IDENTIFIER, CATEGORY, CLINICAL_STATUS, Token("code", &["code", "reaction.substance"])]),
@@ -153,8 +190,8 @@ const KINDS: &[KindRow] = &[
     kind("BodyStructure", PATIENT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("CarePlan", SUBJECT, ENCOUNTER, PERIOD, STATUS, &[IDENTIFIER, CATEGORY, INTENT]),
     kind("CareTeam", SUBJECT, ENCOUNTER, PERIOD, STATUS, &[IDENTIFIER, CATEGORY]),
-    kind("Claim", PATIENT, By(&["encounter"], &["item.encounter"]), By(&["created"], &["created"]),
-        STATUS, &[IDENTIFIER]),
+    kind("Claim", PATIENT, NONE, By(&["created"], &["created"]), STATUS, &[IDENTIFIER])
+        .linked(&[ITEM_ENCOUNTER]),
     kind("ClinicalImpression", SUBJECT, ENCOUNTER, DATE, STATUS, &[IDENTIFIER]),
     kind("Communication", SUBJECT, ENCOUNTER, By(&["sent"], &["sent"]), STATUS,
         &[IDENTIFIER, CATEGORY]),
@@ -165,24 +202,28 @@ const KINDS: &[KindRow] = &[
     kind("Coverage", By(&["patient", "beneficiary"], &["beneficiary"]), NONE, NONE, STATUS,
         &[IDENTIFIER, TYPE]),
     kind("DetectedIssue", PATIENT, NONE,
-        By(&["identified"], &["identifiedDateTime", "identifiedPeriod.start"]), NO_STATUS,
+        By(&["identified"], &["identifiedDateTime", "identifiedPeriod"]), STATUS,
         &[IDENTIFIER, CODE]),
     kind("Device", PATIENT, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
     kind("DeviceRequest", SUBJECT, ENCOUNTER, By(&["authored-on"], &["authoredOn"]), STATUS,
         &[IDENTIFIER, INTENT, Token("code", &["codeCodeableConcept"])]),
     kind("DeviceUseStatement", SUBJECT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("DiagnosticReport", SUBJECT, ENCOUNTER,
-        By(&["date"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        By(&["date"], &["effectiveDateTime", "effectivePeriod"]), STATUS,
         &[IDENTIFIER, CATEGORY, CODE]),
-    kind("DocumentReference", SUBJECT, By(&["encounter"], &["context.encounter"]), DATE, STATUS,
-        &[IDENTIFIER, CATEGORY, TYPE]),
+    kind("DocumentReference", SUBJECT, NONE, DATE, STATUS,
+        &[Token("identifier", &["masterIdentifier", "identifier"]), CATEGORY, TYPE])
+        .linked(&[Link {
+            parameters: BY_ENCOUNTER, token: "encounter", paths: &["context.encounter"],
+        }]),
     kind("Encounter", SUBJECT, By(&[], &[]), PERIOD, STATUS,
         &[IDENTIFIER, Token("class", &["class"]), TYPE]),
     kind("Endpoint", NONE, NONE, NONE, STATUS, &[IDENTIFIER]),
     kind("EpisodeOfCare", PATIENT, NONE, PERIOD, STATUS, &[IDENTIFIER, TYPE]),
-    kind("ExplanationOfBenefit", PATIENT, By(&["encounter"], &["item.encounter"]),
-        By(&["created"], &["created"]), STATUS, &[IDENTIFIER]),
-    kind("FamilyMemberHistory", PATIENT, NONE, DATE, STATUS, &[IDENTIFIER]),
+    kind("ExplanationOfBenefit", PATIENT, NONE, By(&["created"], &["created"]), STATUS,
+        &[IDENTIFIER]).linked(&[ITEM_ENCOUNTER]),
+    kind("FamilyMemberHistory", PATIENT, NONE, DATE, STATUS,
+        &[IDENTIFIER, Token("code", &["condition.code"])]),
     kind("Flag", SUBJECT, ENCOUNTER, PERIOD, NO_STATUS, &[IDENTIFIER]),
     kind("Goal", SUBJECT, NONE, By(&["start-date"], &["startDate"]), NO_STATUS,
         &[IDENTIFIER, CATEGORY, Token("lifecycle-status", &["lifecycleStatus"])]),
@@ -195,31 +236,36 @@ const KINDS: &[KindRow] = &[
     kind("Location", NONE, NONE, NONE, STATUS, &[IDENTIFIER, TYPE]),
     kind("MeasureReport", SUBJECT, NONE, DATE, STATUS, &[IDENTIFIER]),
     kind("Media", SUBJECT, ENCOUNTER,
-        By(&["created"], &["createdDateTime", "createdPeriod.start"]), STATUS,
+        By(&["created"], &["createdDateTime", "createdPeriod"]), STATUS,
         &[IDENTIFIER, TYPE]),
     kind("Medication", NONE, NONE, NONE, STATUS, &[IDENTIFIER, CODE]),
     kind("MedicationAdministration", SUBJECT, CONTEXT,
-        By(&["effective-time"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        By(&["effective-time"], &["effectiveDateTime", "effectivePeriod"]), STATUS,
         &[IDENTIFIER, MEDICATION]),
     kind("MedicationDispense", SUBJECT, CONTEXT, By(&["whenhandedover"], &["whenHandedOver"]),
         STATUS, &[IDENTIFIER, MEDICATION]),
     kind("MedicationRequest", SUBJECT, ENCOUNTER, By(&["authoredon"], &["authoredOn"]), STATUS,
         &[IDENTIFIER, CATEGORY, INTENT, MEDICATION]),
     kind("MedicationStatement", SUBJECT, CONTEXT,
-        By(&["effective"], &["effectiveDateTime", "effectivePeriod.start"]), STATUS,
+        By(&["effective"], &["effectiveDateTime", "effectivePeriod"]), STATUS,
         &[IDENTIFIER, CATEGORY, MEDICATION]),
     kind("Observation", SUBJECT, ENCOUNTER,
-        By(&["date"], &["effectiveDateTime", "effectivePeriod.start", "effectiveInstant"]),
+        By(&["date"],
+            &["effectiveDateTime", "effectivePeriod", "effectiveInstant", "effectiveTiming"]),
         STATUS, &[IDENTIFIER, CATEGORY, CODE]),
     kind("Organization", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER, TYPE]),
     kind("Patient", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("Practitioner", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
-    kind("PractitionerRole", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
+    kind("PractitionerRole", NONE, NONE, PERIOD, NO_STATUS, &[IDENTIFIER]),
     kind("Procedure", SUBJECT, ENCOUNTER,
-        By(&["date"], &["performedDateTime", "performedPeriod.start"]), STATUS,
+        By(&["date"], &["performedDateTime", "performedPeriod"]), STATUS,
         &[IDENTIFIER, CATEGORY, CODE]),
-    kind("Provenance", By(&["patient"], &["target"]), NONE, By(&["recorded"], &["recorded"]),
-        NO_STATUS, &[]),
+    kind("Provenance", By(&[], &["target"]), NONE, By(&["recorded"], &["recorded"]), NO_STATUS, &[])
+        .linked(&[Link {
+            parameters: &[("patient", "Patient"), ("target", "")],
+            token: TARGET,
+            paths: &["target"],
+        }]),
     kind("QuestionnaireResponse", SUBJECT, ENCOUNTER, By(&["authored"], &["authored"]), STATUS,
         &[IDENTIFIER]),
     kind("RelatedPerson", PATIENT, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
@@ -228,7 +274,7 @@ const KINDS: &[KindRow] = &[
     kind("ServiceRequest", SUBJECT, ENCOUNTER, By(&["authored"], &["authoredOn"]), STATUS,
         &[IDENTIFIER, CATEGORY, CODE, INTENT]),
     kind("Specimen", SUBJECT, NONE,
-        By(&["collected"], &["collection.collectedDateTime", "collection.collectedPeriod.start"]),
+        By(&["collected"], &["collection.collectedDateTime", "collection.collectedPeriod"]),
         STATUS, &[IDENTIFIER, TYPE]),
     kind("SupplyDelivery", PATIENT, NONE, NONE, STATUS, &[IDENTIFIER]),
     kind("Task", By(&["patient", "subject"], &["for"]), ENCOUNTER,

@@ -9,14 +9,18 @@
 
 mod capability;
 mod desk;
+mod everything;
 mod filed;
+mod include;
 mod keys;
 mod kinds;
 pub mod limits;
 mod load;
 pub mod lookup;
+mod page;
 mod plan;
 mod read;
+mod references;
 mod search;
 mod serve;
 mod when;

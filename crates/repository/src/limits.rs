@@ -11,9 +11,9 @@ pub const PAGE_RECORDS_MAX: u32 = 500;
 /// that reaches it ends early and has a `next` link; one record always fits.
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Records whose content is read at once for a page. What was read beyond `PAGE_BYTES_MAX` is let
-/// go again, and a record may be as large as a body; small records come in a few readings.
-pub const PAGE_STEP_RECORDS: u32 = 10;
+/// Records that come along with a page (`_include`, `_revinclude`): a few for each record of it. A
+/// page that would bring more holds fewer records.
+pub const INCLUDED_RECORDS_MAX: usize = 1_000;
 
 /// Parameters of one search: no type has a tenth of it.
 pub const PARAMETERS_MAX: usize = 64;
@@ -22,12 +22,19 @@ pub const PARAMETERS_MAX: usize = 64;
 /// bound on the values of one statement.
 pub const ALTERNATIVES_MAX: usize = 500;
 
-/// Versions of which a history shows the content; older ones are listed, and can be read one by
-/// one. The answer is built in memory.
-pub const HISTORY_CONTENTS_MAX: usize = 100;
+/// Versions in a page of a history, whatever `_count` says: their contents are read one by one, and
+/// the page is built in memory.
+pub const HISTORY_RECORDS_MAX: u32 = 100;
 
-/// Bytes of content in a history; versions beyond it are listed without content.
-pub const HISTORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Records of a chart that are looked through at once for what they refer to.
+pub const CHART_STEP_RECORDS: u32 = 500;
+
+/// Bytes of content of a chart that are looked through at once.
+pub const CHART_STEP_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Records referred to by a chart that are looked up at once: more than a page holds, so that one
+/// walk through the chart does for a page.
+pub const REFERRED_RECORDS_MAX: usize = 1_000;
 
 /// Records that the loader files in one unit: one commit to the disk is shared by so many, and
 /// other writers wait no longer than it takes.

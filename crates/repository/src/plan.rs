@@ -207,12 +207,18 @@ impl Plan {
             last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.
-        let confirms = matches!(change, Change::Unchanged | Change::AlreadyAbsent);
-        let raised = confirms.then(|| raised(filing, own)).flatten();
-        self.raises.extend(raised.map(|number| Raise {
+        // What stands is kept as long as what brought it last, with a number or without.
+        let number = raised(filing, own);
+        let confirms = match change {
+            Change::Unchanged => true,
+            Change::AlreadyAbsent => number.is_some(),
+            _ => false,
+        };
+        self.raises.extend(confirms.then(|| Raise {
             kind: item.kind.clone(),
             id: item.id.clone(),
             number,
+            receipt: filing.receipt.clone(),
         }));
         if writes {
             self.records.push(NewVersion {
@@ -254,7 +260,13 @@ impl Plan {
             }
             (None, Some(_)) => {
                 let raised = raised(filing, mark);
-                self.raises.extend(raised.map(|number| Raise { kind, id, number }));
+                let receipt = filing.receipt.clone();
+                self.raises.extend(raised.map(|number| Raise {
+                    kind,
+                    id,
+                    number: Some(number),
+                    receipt,
+                }));
                 Change::AlreadyAbsent
             }
             (Some(_), Some(mark)) if is_older(filing, mark) => Change::Older,
@@ -293,12 +305,17 @@ fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Cha
     }
     Ok(match &item.content {
         None if head.deleted => Change::AlreadyAbsent,
-        Some(content) if !head.deleted && head.digest == Digest::of(content) => Change::Unchanged,
+        Some(content) if stands(head) && head.digest == Digest::of(content) => Change::Unchanged,
         _ if is_older(filing, head) => Change::Older,
         None => Change::Deleted,
         Some(_) if head.deleted => Change::Created,
         Some(_) => Change::Updated,
     })
+}
+
+/// Whether its content is there: what was purged comes again as a new version.
+fn stands(head: &Record) -> bool {
+    !head.deleted && !head.purged
 }
 
 /// Numbers compare within one lane only.

@@ -1,11 +1,13 @@
 //! Read: one record, one of its versions, or the list of them.
 //!
-//! Comes in   type, id, version.
+//! Comes in   type, id, version; for the list `_count` and `_since`.
 //! Goes out   the resource as it is served, with what an ETag needs; a history Bundle.
 //! Never      says of another partner's record more than of one that never was.
 
 use crate::desk::{Desk, store_issue};
-use crate::limits::{HISTORY_BYTES_MAX, HISTORY_CONTENTS_MAX};
+use crate::limits::{HISTORY_RECORDS_MAX, PAGE_BYTES_MAX};
+use crate::page::Link;
+use crate::search::{Handling, invalid, unsupported};
 use crate::serve::serve;
 use crate::when;
 use bytes::Bytes;
@@ -40,7 +42,7 @@ impl Served {
 impl<H: House> Desk<'_, H> {
     /// A record's newest version.
     ///
-    /// Errors: `ResourceUnknown`, `ResourceDeleted`, and those of the store.
+    /// Errors: `ResourceUnknown`, `ResourceDeleted`, `ContentPurged`, and those of the store.
     pub async fn read(&self, kind: &str, id: &str) -> Result<Served, Issue> {
         self.version(kind, id, None).await
     }
@@ -60,35 +62,64 @@ impl<H: House> Desk<'_, H> {
             None if record.deleted => {
                 Err(Issue::new(Code::ResourceDeleted, "this version says that it was withdrawn"))
             }
+            None if record.purged => {
+                Err(Issue::new(Code::ContentPurged, "this version's time is over"))
+            }
             None => Err(Issue::new(Code::StoreUnavailable, "a record's content is not there")),
         }
     }
 
-    /// A record's history, newest version first (R4 §3.1.0.12): a Bundle of type `history`. The
-    /// newest versions come with content, older ones as lines that can be read one by one.
+    /// A record's history, newest version first (R4 §3.1.0.12), page by page: Bundles of type
+    /// `history`. A version whose content was purged stands without it. There is a total where one
+    /// page holds all that was asked for.
     ///
-    /// Errors: `ResourceUnknown`, and those of the store.
-    pub async fn history(&self, kind: &str, id: &str) -> Result<Bytes, Issue> {
-        let mut versions = self.house.history(kind, id, None, 1_000).await.map_err(store_issue)?;
-        if !versions.first().is_some_and(|newest| self.may_see(newest)) {
+    /// Errors: `ResourceUnknown`; `ParameterUnsupported`, `ParameterInvalid`; those of the store.
+    pub async fn history(
+        &self,
+        kind: &str,
+        id: &str,
+        parameters: &[(String, String)],
+        handling: Handling,
+    ) -> Result<Bytes, Issue> {
+        let asked = Asked::parse(parameters, handling)?;
+        let newest = self.house.history(kind, id, None, 1).await.map_err(store_issue)?;
+        if !newest.first().is_some_and(|newest| self.may_see(newest)) {
             return Err(unknown());
         }
-        let all = versions.iter().all(|version| self.may_see(version));
-        versions.retain(|version| all || self.may_see(version));
-        let mut bundle = BundleWriter::new(BundleType::History)
-            .total(versions.len() as u64)
-            .link("self", &format!("{}/{kind}/{id}/_history", self.base));
-        let mut bytes = 0;
-        for (place, head) in versions.iter().enumerate() {
-            let mut content = None;
-            if place < HISTORY_CONTENTS_MAX && bytes < HISTORY_BYTES_MAX && !head.deleted {
-                let record = self.house.record(kind, id, Some(head.version)).await;
-                content = record.map_err(store_issue)?.map(|record| serve(&record)).transpose()?;
+        let count = self.page_size(asked.count).min(HISTORY_RECORDS_MAX as usize);
+        // The one behind the page says whether there is a next one, and what the last one changed.
+        let limit = count as u32 + 1;
+        let heads = self.house.history(kind, id, asked.before, limit).await.map_err(store_issue)?;
+        let url = format!("{}/{kind}/{id}/_history", self.base);
+        let mut bundle = BundleWriter::new(BundleType::History);
+        let (mut bytes, mut place) = (0, 0);
+        while let Some(head) = heads.get(place).filter(|head| asked.reaches(head)) {
+            if place == count || bytes >= PAGE_BYTES_MAX {
+                bundle = bundle.link("next", &asked.link(&url, Some(heads[place - 1].version)));
+                break;
             }
-            let content = content.flatten();
+            let before = heads.get(place + 1);
+            place += 1;
+            if !self.may_see(head) {
+                continue;
+            }
+            let record = match head.deleted || head.purged {
+                true => None,
+                false => {
+                    let record = self.house.record(kind, id, Some(head.version)).await;
+                    record.map_err(store_issue)?
+                }
+            };
+            let content = record.map(|record| serve(&record)).transpose()?.flatten();
             bytes += content.as_ref().map_or(0, Bytes::len);
-            self.line(&mut bundle, head, versions.get(place + 1), content.as_deref());
+            self.line(&mut bundle, head, before, content.as_deref());
         }
+        let whole = asked.before.is_none() && heads.get(place).is_none_or(|it| !asked.reaches(it));
+        if whole {
+            let total = bundle.len() as u64;
+            bundle = bundle.total(total);
+        }
+        bundle = bundle.link("self", &asked.link(&url, asked.before));
         Ok(bundle.finish().into())
     }
 
@@ -123,6 +154,58 @@ impl<H: House> Desk<'_, H> {
     }
 }
 
-fn unknown() -> Issue {
+/// Our parameter in `next` links: continue below this version.
+const BEFORE: &str = "_before";
+
+/// What is asked of a history.
+#[derive(Default)]
+struct Asked {
+    count: Option<u32>,
+    since: Option<Timestamp>,
+    before: Option<u64>,
+    /// What was understood, as it came, without paging.
+    understood: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn parse(parameters: &[(String, String)], handling: Handling) -> Result<Asked, Issue> {
+        let mut asked = Asked::default();
+        for (name, value) in parameters {
+            let number = || value.parse().map_err(|_| invalid(name, "this is no number"));
+            match name.as_str() {
+                "_count" => asked.count = Some(number()?),
+                BEFORE => asked.before = Some(number()?.into()),
+                "_since" => {
+                    let since = when::span(value);
+                    let since = since.ok_or_else(|| invalid(name, "this is no FHIR instant"))?;
+                    asked.since = asked.since.max(Some(since.from));
+                    asked.understood.push((name.clone(), value.clone()));
+                }
+                _ if handling == Handling::Lenient => {}
+                _ => return Err(unsupported("a history", name)),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Whether a version was filed since then; those before it were filed earlier still.
+    fn reaches(&self, head: &Record) -> bool {
+        self.since.is_none_or(|since| head.last_updated >= since)
+    }
+
+    fn link(&self, url: &str, before: Option<u64>) -> String {
+        let mut link = Link::new(url.to_owned());
+        self.understood.iter().for_each(|(name, value)| link.add(name, value));
+        if let Some(count) = self.count {
+            link.add("_count", &count.to_string());
+        }
+        if let Some(before) = before {
+            link.add(BEFORE, &before.to_string());
+        }
+        link.0
+    }
+}
+
+pub(crate) fn unknown() -> Issue {
     Issue::new(Code::ResourceUnknown, "there is no such record, or none that you may see")
 }

@@ -1,25 +1,22 @@
-//! Search: FHIR search parameters of one type, and the Bundle that answers them.
+//! Search: FHIR search parameters of one type, read.
 //!
 //! Comes in   decoded parameters in their order; how to treat unknown ones.
-//! Goes out   a searchset Bundle: `self`, `next`, `total`, entries in the order of their ids.
+//! Goes out   what the store is asked, and what the answer is to hold; see `page` for that.
 //! Never      ignores a parameter it does not understand, unless the caller asked for that; never
 //!            quotes a value.
 //!
 //! Why strict: a filter that is passed over in silence answers with other patients' records
 //! (R4 §3.1.1.1 lets the client choose by `Prefer: handling`).
 
-use crate::desk::{Desk, store_issue};
-use crate::keys::{ANY_SYSTEM, local_id, token};
+use crate::include::Include;
+use crate::keys::{local, local_id, token};
 use crate::kinds::{self, Finds};
-use crate::limits::{
-    ALTERNATIVES_MAX, PAGE_BYTES_MAX, PAGE_STEP_RECORDS, PARAMETERS_MAX, QUOTED_NAME_MAX,
-};
-use crate::serve::serve;
-use crate::when::Span;
-use bytes::Bytes;
+use crate::limits::{ALTERNATIVES_MAX, PARAMETERS_MAX, QUOTED_NAME_MAX};
+use crate::when;
 use exchange::{Code, Issue};
-use fhir::{BundleType, BundleWriter, EntryToWrite, is_id};
-use store::{Compare, House, Record, RecordQuery};
+use fhir::is_id;
+use jiff::Timestamp;
+use store::{Compare, DateSpan, RecordQuery};
 
 /// What becomes of parameters that the type does not have (`Prefer: handling=…`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,14 +37,18 @@ pub struct Search {
     pub impossible: bool,
     /// Only the number is wanted (`_summary=count`, or `_count=0`).
     pub count_only: bool,
+    /// Whether the number of all that fit is wanted (not by `_total=none`).
+    pub total: bool,
     /// `_count`, when the caller gave one.
     pub count: Option<u32>,
+    /// What comes along with the records that fit.
+    pub(crate) include: Include,
     /// The parameters that were understood, as they came, without paging.
     pub understood: Vec<(String, String)>,
 }
 
 /// Our parameter in `next` links: continue behind this id.
-const AFTER: &str = "_after";
+pub(crate) const AFTER: &str = "_after";
 
 impl Search {
     /// Reads the parameters of a search for one type. `base` is the base URL by which callers may
@@ -73,7 +74,9 @@ impl Search {
             query,
             impossible: false,
             count_only: false,
+            total: true,
             count: None,
+            include: Include::default(),
             understood: Vec::new(),
         };
         for (name, value) in parameters {
@@ -88,6 +91,8 @@ impl Search {
                 (Some(finds), None) => search.narrow(base, plain, finds, value)?,
                 // A modifier changes the meaning, so it is never passed over (R4 §3.1.1.5.1).
                 (Some(_), Some(_)) => return Err(unsupported(kind, name)),
+                (None, Some(_)) if Include::is_one(plain) => return Err(unsupported(kind, name)),
+                (None, None) if search.include.add(kind, plain, value) => {}
                 (None, _) if handling == Handling::Lenient => continue,
                 (None, _) => return Err(unsupported(kind, name)),
             }
@@ -113,9 +118,9 @@ impl Search {
                 "json" | "application/json" | "application/fhir+json" => {}
                 _ => return Err(Issue::new(Code::NotAcceptable, "only JSON is offered").at(name)),
             },
-            // The total is always exact, so whoever chooses how it is counted has what they want.
-            // The second name is a dialect: fhirpy's count, after Aidbox.
-            "_total" | "_totalMethod" => {}
+            // A total is always exact, so whoever chooses how it is counted has what they want. The
+            // second name is a dialect: fhirpy's count, after Aidbox.
+            "_total" | "_totalMethod" => self.total = value != "none",
             AFTER if is_id(value) => self.query.after = Some(value.to_owned()),
             AFTER => return Err(invalid(name, "use next links as they were given")),
             _ => return Ok(false),
@@ -142,27 +147,37 @@ impl Search {
                 self.impossible |= intersect(&mut self.query.statuses, codes);
             }
             Finds::Token(token) => self.query.tokens.push(tokens(name, token, value)?),
-            Finds::Date => {
-                let (compare, span) = compared(name, value)?;
-                self.query.date.push((compare, span.dates()));
+            Finds::Link(token, kind) => {
+                let links = links(base, name, (token, kind), value)?;
+                self.impossible |= links.is_empty();
+                self.query.tokens.push(links);
             }
-            Finds::LastUpdated => {
-                let bounds = Bounds::parse(name, value)?;
-                let time = |edge: Edge| match edge {
-                    Edge::Start => Some(bounds.span.start),
-                    Edge::End => bounds.span.end,
-                };
-                let (from, to) = (bounds.from.map(time), bounds.to.map(time));
-                self.impossible |= raise(&mut self.query.last_updated.0, from);
-                lower(&mut self.query.last_updated.1, to);
-            }
+            Finds::Date => self.query.date.push(compared(name, value)?),
+            Finds::LastUpdated => self.updated(name, compared(name, value)?)?,
         }
+        Ok(())
+    }
+
+    /// `_lastUpdated` is one moment, so every comparison is one or two bounds.
+    fn updated(&mut self, name: &str, (compare, span): (Compare, DateSpan)) -> Result<(), Issue> {
+        let (from, to) = match compare {
+            Compare::Eq | Compare::Ap => (Some(span.from), Some(span.to)),
+            Compare::Ge => (Some(span.from), None),
+            Compare::Gt | Compare::Sa => (Some(span.to), None),
+            Compare::Le => (None, Some(span.to)),
+            Compare::Lt | Compare::Eb => (None, Some(span.from)),
+            Compare::Ne => return Err(invalid(name, "the prefix ne is not offered here")),
+        };
+        let (low, high) = &mut self.query.last_updated;
+        *low = (*low).max(from);
+        let lower = |to: Timestamp| high.map_or(to, |high| high.min(to));
+        *high = to.map(lower).or(*high);
         Ok(())
     }
 }
 
 /// A date with its prefix (R4 §3.1.1.4.5).
-fn compared(name: &str, value: &str) -> Result<(Compare, Span), Issue> {
+fn compared(name: &str, value: &str) -> Result<(Compare, DateSpan), Issue> {
     if value.contains(',') {
         return Err(invalid(name, "alternatives of dates are not offered"));
     }
@@ -184,73 +199,8 @@ fn compared(name: &str, value: &str) -> Result<(Compare, Span), Issue> {
         "ap" => Compare::Ap,
         _ => return Err(invalid(name, "this prefix is not one of R4")),
     };
-    let span = Span::parse(date).ok_or_else(|| invalid(name, "this is no FHIR date"))?;
+    let span = when::span(date).ok_or_else(|| invalid(name, "this is no FHIR date"))?;
     Ok((compare, span))
-}
-
-/// Which bounds a prefix makes of a date: each is the beginning or the end of its span.
-#[derive(Debug, Clone, Copy)]
-struct Bounds {
-    span: Span,
-    from: Option<Edge>,
-    to: Option<Edge>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Edge {
-    Start,
-    End,
-}
-
-impl Bounds {
-    /// R4 §3.1.1.4.5 (date): the prefixes `eq ge gt le lt`. Records are compared by their
-    /// beginning.
-    fn parse(name: &str, value: &str) -> Result<Bounds, Issue> {
-        if value.contains(',') {
-            return Err(invalid(name, "alternatives of dates are not offered"));
-        }
-        let (prefix, date) = match value.as_bytes() {
-            [first, second, ..] if first.is_ascii_lowercase() && second.is_ascii_lowercase() => {
-                value.split_at(2)
-            }
-            _ => ("eq", value),
-        };
-        let (from, to) = match prefix {
-            "eq" => (Some(Edge::Start), Some(Edge::End)),
-            "ge" => (Some(Edge::Start), None),
-            "gt" => (Some(Edge::End), None),
-            "le" => (None, Some(Edge::End)),
-            "lt" => (None, Some(Edge::Start)),
-            _ => return Err(invalid(name, "only the prefixes eq, ge, gt, le and lt are offered")),
-        };
-        let span = Span::parse(date).ok_or_else(|| invalid(name, "this is no FHIR date"))?;
-        Ok(Bounds { span, from, to })
-    }
-}
-
-/// Takes the higher lower bound; a bound beyond the calendar fits nothing.
-fn raise<T: Ord>(bound: &mut Option<T>, from: Option<Option<T>>) -> bool {
-    match from {
-        None => false,
-        Some(None) => true,
-        Some(Some(from)) => {
-            *bound = Some(match bound.take() {
-                Some(bound) => bound.max(from),
-                None => from,
-            });
-            false
-        }
-    }
-}
-
-/// Takes the lower upper bound; one beyond the calendar bounds nothing.
-fn lower<T: Ord>(bound: &mut Option<T>, to: Option<Option<T>>) {
-    if let Some(to) = to.flatten() {
-        *bound = Some(match bound.take() {
-            Some(bound) => bound.min(to),
-            None => to,
-        });
-    }
 }
 
 /// Keeps what stands in both lists; an empty `held` list was no condition. Says whether nothing is
@@ -289,6 +239,29 @@ fn references(base: &str, name: &str, kind: &str, value: &str) -> Result<Vec<Str
     Ok(found)
 }
 
+/// `id` where the type is known, `Type/id` or `<base>/Type/id`, as tokens.
+fn links(
+    base: &str,
+    name: &str,
+    (parameter, kind): (&str, &str),
+    value: &str,
+) -> Result<Vec<String>, Issue> {
+    let mut found = Vec::new();
+    for value in alternatives(name, value)? {
+        let own = value.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
+        let text = own.unwrap_or(&value);
+        let named = match local(text) {
+            Some((target, id)) if kind.is_empty() || kind == target => format!("{target}/{id}"),
+            Some(_) => continue,
+            None if is_id(text) && !kind.is_empty() => format!("{kind}/{text}"),
+            None if text.contains('/') => continue,
+            None => return Err(invalid(name, "a reference is Type/id")),
+        };
+        found.push(token(parameter, &named, Some("")));
+    }
+    Ok(found)
+}
+
 fn codes(name: &str, value: &str) -> Result<Vec<String>, Issue> {
     let values = alternatives(name, value)?;
     if values.iter().any(|value| value.contains('|')) {
@@ -301,7 +274,7 @@ fn codes(name: &str, value: &str) -> Result<Vec<String>, Issue> {
 fn tokens(name: &str, parameter: &str, value: &str) -> Result<Vec<String>, Issue> {
     let read = |(system, code): (Option<String>, String)| match code.as_str() {
         "" => Err(invalid(name, "a code is needed, with or without its system")),
-        code => Ok(token(parameter, system.as_deref().unwrap_or(ANY_SYSTEM), code)),
+        code => Ok(token(parameter, code, system.as_deref())),
     };
     split(name, value)?.into_iter().map(read).collect()
 }
@@ -342,129 +315,24 @@ fn split(name: &str, value: &str) -> Result<Vec<(Option<String>, String)>, Issue
     }
 }
 
-fn invalid(name: &str, detail: &str) -> Issue {
+pub(crate) fn invalid(name: &str, detail: &str) -> Issue {
     Issue::new(Code::ParameterInvalid, detail).at(name)
 }
 
 /// Names a parameter only where it has the form of one, without modifier and chain: a mistaken
 /// name may hold anything.
-fn unsupported(kind: &str, name: &str) -> Issue {
+pub(crate) fn unsupported(kind: &str, name: &str) -> Issue {
     let base = name.split([':', '.']).next().unwrap_or_default();
     let shown = (1..=QUOTED_NAME_MAX).contains(&base.len())
         && base.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
     match shown {
         true => {
-            let detail = format!("{kind} is not searched by '{base}' in this way here");
+            let detail = format!("{kind} is not asked by '{base}' in this way here");
             Issue::new(Code::ParameterUnsupported, detail).at(base)
         }
         false => {
-            let detail = format!("{kind} is not searched by one of the parameters here");
+            let detail = format!("{kind} is not asked by one of the parameters here");
             Issue::new(Code::ParameterUnsupported, detail)
-        }
-    }
-}
-
-impl<H: House> Desk<'_, H> {
-    /// Answers a search with a searchset Bundle.
-    ///
-    /// Errors: those of `Search::parse`, and of the store.
-    pub async fn search(
-        &self,
-        kind: &str,
-        parameters: &[(String, String)],
-        handling: Handling,
-    ) -> Result<Bytes, Issue> {
-        let search = Search::parse(self.base, kind, parameters, handling)?;
-        let query = RecordQuery { owner: self.owner.clone(), ..search.query.clone() };
-        let total = match search.impossible {
-            true => 0,
-            false => self.house.count(query.clone()).await.map_err(store_issue)?,
-        };
-        let mut bundle = BundleWriter::new(BundleType::Searchset)
-            .total(total)
-            .link("self", &self.link(&search, search.query.after.as_deref()));
-        if search.count_only || search.impossible {
-            return Ok(bundle.finish().into());
-        }
-        let (usual, most) = self.page;
-        let size = search.count.unwrap_or(usual).clamp(1, most.max(1));
-        let search_house = |query| self.house.search(query);
-        let (records, last) = page(query, size, search_house).await.map_err(store_issue)?;
-        if let Some(last) = last {
-            bundle = bundle.link("next", &self.link(&search, Some(&last)));
-        }
-        for record in &records {
-            let (url, content) = (self.full_url(record), serve(record)?);
-            bundle.entry(EntryToWrite {
-                full_url: Some(&url),
-                resource: content.as_deref(),
-                search_mode: Some("match"),
-                ..EntryToWrite::default()
-            });
-        }
-        Ok(bundle.finish().into())
-    }
-
-    fn link(&self, search: &Search, after: Option<&str>) -> String {
-        let mut url = format!("{}/{}", self.base, search.query.kind);
-        let mut add = |name: &str, value: &str| {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            encode(&mut url, name);
-            url.push('=');
-            encode(&mut url, value);
-        };
-        search.understood.iter().for_each(|(name, value)| add(name, value));
-        if let Some(count) = search.count {
-            add("_count", &count.to_string());
-        }
-        if search.count_only && search.count != Some(0) {
-            add("_summary", "count");
-        }
-        if let Some(after) = after {
-            add(AFTER, after);
-        }
-        url
-    }
-}
-
-/// The records of one page, and the last id of it when there are more. They are read a few at a
-/// time, and no more of them once their content fills the page.
-async fn page<F: Future<Output = Result<Vec<Record>, store::Error>>>(
-    query: RecordQuery,
-    size: u32,
-    mut search: impl FnMut(RecordQuery) -> F,
-) -> Result<(Vec<Record>, Option<String>), store::Error> {
-    let (size, mut records, mut bytes) = (size as usize, Vec::<Record>::new(), 0);
-    loop {
-        // One more than the page holds says whether there is a next one.
-        let limit = (size + 1 - records.len()).min(PAGE_STEP_RECORDS as usize) as u32;
-        let last = records.last().map(|record| record.id.clone());
-        let after = last.or_else(|| query.after.clone());
-        let found = search(RecordQuery { after, limit, ..query.clone() }).await?;
-        let ends = found.len() < limit as usize;
-        for record in found {
-            bytes += record.content.as_ref().map_or(0, Bytes::len);
-            let full = bytes > PAGE_BYTES_MAX && !records.is_empty();
-            if full || records.len() == size {
-                let last = records.last().map(|record| record.id.clone());
-                return Ok((records, last));
-            }
-            records.push(record);
-        }
-        if ends {
-            return Ok((records, None));
-        }
-    }
-}
-
-/// Percent-encoding of a query's names and values (RFC 3986 §3.4; unreserved characters stay).
-fn encode(url: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                url.push(char::from(byte));
-            }
-            _ => url.push_str(&format!("%{byte:02X}")),
         }
     }
 }

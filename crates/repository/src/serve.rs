@@ -61,6 +61,7 @@ mod tests {
             digest: Digest::of(content.as_bytes()),
             content: Some(Bytes::from_static(content.as_bytes())),
             deleted: false,
+            purged: false,
         };
         String::from_utf8(serve(&record).unwrap().unwrap().to_vec()).unwrap()
     }

@@ -1,7 +1,7 @@
-//! When: FHIR dates of any precision as spans of time, and as texts that sort.
+//! When: FHIR dates of any precision, and periods, as spans of time.
 //!
 //! Comes in   `date`, `dateTime` and `instant` as they are written (R4 §2.24.0.1).
-//! Goes out   the span a date covers, or a text form whose order is the order of beginnings.
+//! Goes out   the span it covers, in whole microseconds, as the store keeps them.
 //! Never      guesses a zone: a time without one is read as UTC, as the capability statement says.
 
 use jiff::civil::Date;
@@ -9,45 +9,49 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use store::DateSpan;
 
-/// What a date covers: from its beginning up to, and not with, its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) start: Timestamp,
-    /// `None`: beyond the calendar.
-    pub(crate) end: Option<Timestamp>,
-    precision: Precision,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Precision {
     Year,
     Month,
     Day,
-    Time,
 }
 
-impl Span {
-    /// Reads a year, a month, a day, or a time with minutes, seconds or fractions of them.
-    pub(crate) fn parse(text: &str) -> Option<Span> {
-        let (day, time) = match text.split_once('T') {
-            Some((day, time)) => (day, Some(time)),
-            None => (text, None),
-        };
-        let (date, precision) = calendar(day)?;
-        match time {
-            Some(time) if precision == Precision::Day => clock(date, time),
-            Some(_) => None,
-            None => {
-                let end = after(date, precision).and_then(midnight);
-                Some(Span { start: midnight(date)?, end, precision })
-            }
+/// What a year, a month, a day, or a time with minutes, seconds or fractions of them covers: from
+/// its beginning up to, and not with, its end. What ends beyond the calendar never ends.
+pub(crate) fn span(text: &str) -> Option<DateSpan> {
+    let (day, time) = match text.split_once('T') {
+        Some((day, time)) => (day, Some(time)),
+        None => (text, None),
+    };
+    let (date, precision) = calendar(day)?;
+    match time {
+        Some(time) if precision == Precision::Day => clock(date, time),
+        Some(_) => None,
+        None => {
+            let to = after(date, precision).and_then(midnight).unwrap_or(Timestamp::MAX);
+            Some(DateSpan { from: midnight(date)?, to })
         }
     }
+}
 
-    /// As records are found by it.
-    pub(crate) fn dates(&self) -> DateSpan {
-        DateSpan { from: self.start, to: self.end.unwrap_or(Timestamp::MAX) }
-    }
+/// A Period (R4 §2.24.0.11): from the beginning of its start to the end of its end; an end that is
+/// not given is open. `None` when neither can be read.
+pub(crate) fn period(start: Option<&str>, end: Option<&str>) -> Option<DateSpan> {
+    let (start, end) = (start.and_then(span), end.and_then(span));
+    start.or(end)?;
+    Some(DateSpan {
+        from: start.map_or(Timestamp::MIN, |start| start.from),
+        to: end.map_or(Timestamp::MAX, |end| end.to),
+    })
+}
+
+/// The span that covers all of them.
+pub(crate) fn cover(spans: impl IntoIterator<Item = DateSpan>) -> Option<DateSpan> {
+    let wider = |one: DateSpan, other: DateSpan| DateSpan {
+        from: one.from.min(other.from),
+        to: one.to.max(other.to),
+    };
+    spans.into_iter().reduce(wider)
 }
 
 /// An instant, as this room writes it: UTC, six digits, the same width always.
@@ -93,7 +97,7 @@ fn midnight(date: Date) -> Option<Timestamp> {
 }
 
 /// `hh:mm`, `hh:mm:ss` or `hh:mm:ss.f…`, and `Z`, `+hh:mm`, `-hh:mm` or nothing.
-fn clock(date: Date, text: &str) -> Option<Span> {
+fn clock(date: Date, text: &str) -> Option<DateSpan> {
     let zone_at = text.find(['Z', '+', '-']).unwrap_or(text.len());
     let (time, zone) = text.split_at(zone_at);
     let (whole, fraction) = match time.split_once('.') {
@@ -120,8 +124,8 @@ fn clock(date: Date, text: &str) -> Option<Span> {
         return None;
     }
     let seconds = hour * 3_600 + minute * 60 + second - zone_seconds(zone)?;
-    let start = midnight(date)?.checked_add(SignedDuration::new(seconds, nanos)).ok()?;
-    Some(Span { start, end: start.checked_add(step).ok(), precision: Precision::Time })
+    let from = midnight(date)?.checked_add(SignedDuration::new(seconds, nanos)).ok()?;
+    Some(DateSpan { from, to: from.checked_add(step).unwrap_or(Timestamp::MAX) })
 }
 
 fn two_digits(text: &str) -> Option<u8> {
@@ -129,12 +133,12 @@ fn two_digits(text: &str) -> Option<u8> {
     good.then(|| text.parse().ok())?
 }
 
-/// Nanoseconds, and how much time a fraction of so many digits covers.
+/// Nanoseconds, and how much time a fraction of so many digits covers: a microsecond at least.
 fn fraction_of(digits: &str) -> Option<(i32, SignedDuration)> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let kept = &digits[..digits.len().min(9)];
+    let kept = &digits[..digits.len().min(6)];
     let unit = 10_i32.pow(9 - kept.len() as u32);
     let nanos = kept.parse::<i32>().ok()? * unit;
     Some((nanos, SignedDuration::from_nanos(unit.into())))
@@ -160,36 +164,53 @@ fn zone_seconds(zone: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn a_date_covers_what_its_precision_says() {
         let table = [
-            ("2026", "2026", Some("2027")),
-            ("2026-12", "2026-12", Some("2027-01")),
-            ("2024-02-28", "2024-02-28", Some("2024-02-29")),
-            ("9999", "9999", None),
-            (
-                "2026-01-03T10:00",
-                "2026-01-03T10:00:00.000000Z",
-                Some("2026-01-03T10:01:00.000000Z"),
-            ),
-            (
-                "2026-01-03T10:00:00-05:00",
-                "2026-01-03T15:00:00.000000Z",
-                Some("2026-01-03T15:00:01.000000Z"),
-            ),
+            ("2026", "2026-01-01T00:00:00Z", Some("2027-01-01T00:00:00Z")),
+            ("2026-12", "2026-12-01T00:00:00Z", Some("2027-01-01T00:00:00Z")),
+            ("2024-02-28", "2024-02-28T00:00:00Z", Some("2024-02-29T00:00:00Z")),
+            ("9999", "9999-01-01T00:00:00Z", None),
+            ("2026-01-03T10:00", "2026-01-03T10:00:00Z", Some("2026-01-03T10:01:00Z")),
+            ("2026-01-03T10:00:00-05:00", "2026-01-03T15:00:00Z", Some("2026-01-03T15:00:01Z")),
             (
                 "2026-01-03T01:00:00.25+02:00",
-                "2026-01-02T23:00:00.250000Z",
-                Some("2026-01-02T23:00:00.260000Z"),
+                "2026-01-02T23:00:00.25Z",
+                Some("2026-01-02T23:00:00.26Z"),
+            ),
+            (
+                "2026-01-03T10:00:00.1234567Z",
+                "2026-01-03T10:00:00.123456Z",
+                Some("2026-01-03T10:00:00.123457Z"),
             ),
         ];
-        for (text, start, end) in table {
-            let span = Span::parse(text);
-            assert_eq!(span.map(|span| span.start_text()).as_deref(), Some(start), "{text}");
-            assert_eq!(span.and_then(|span| span.end_text()).as_deref(), end, "{text}");
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        for (text, from, to) in table {
+            let expected = DateSpan { from: at(from), to: to.map_or(Timestamp::MAX, at) };
+            assert_eq!(span(text), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_that_is_not_given_is_open() {
+        let (first, last) = (span("2026-01").unwrap(), span("2026-03").unwrap());
+        let table = [
+            (Some("2026-01"), Some("2026-03"), Some((first.from, last.to))),
+            (Some("2026-01"), None, Some((first.from, Timestamp::MAX))),
+            (None, Some("2026-03"), Some((Timestamp::MIN, last.to))),
+            (Some("soon"), Some("2026-03"), Some((Timestamp::MIN, last.to))),
+            (Some("soon"), None, None),
+            (None, None, None),
+        ];
+        for (start, end, expected) in table {
+            let expected = expected.map(|(from, to)| DateSpan { from, to });
+            assert_eq!(period(start, end), expected, "{start:?} {end:?}");
+        }
+        assert_eq!(cover([last, first]), Some(DateSpan { from: first.from, to: last.to }));
+        assert_eq!(cover([]), None);
     }
 
     #[test]
@@ -213,15 +234,7 @@ mod tests {
             "0000",
             "２０２６",
         ] {
-            assert_eq!(Span::parse(text), None, "{text}");
+            assert_eq!(span(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn texts_sort_as_times_do() {
-        let texts =
-            ["2025-12-31T23:00:00-05:00", "2026-01-01T05:00:00Z", "2026-01-01T00:00:00.5-05:30"];
-        let sorted: Vec<_> = texts.iter().filter_map(|text| sortable(text)).collect();
-        assert!(sorted.is_sorted(), "{sorted:?}");
     }
 }

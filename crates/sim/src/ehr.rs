@@ -173,16 +173,20 @@ impl Reading {
             base: base_url,
             version: env!("CARGO_PKG_VERSION"),
             date: "2026-01-01",
-            transaction: false,
             token_endpoint: Some(token_endpoint),
             page: (EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX),
+            ..Description::default()
         });
         Reading { house, base_url: base_url.to_owned(), capability }
     }
 
-    fn desk(&self) -> Desk<'_, AnyHouse> {
+    fn desk(&self, caller: &Caller) -> Desk<'_, AnyHouse> {
         let page = (EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX);
-        Desk { page, ..Desk::new(&self.house, &self.base_url, None) }
+        let kinds = (!caller.may("system/*.r")).then(|| {
+            let may_read = |kind: &&str| caller.require(kind, 'r').is_ok();
+            repository::known().filter(may_read).map(str::to_owned).collect()
+        });
+        Desk { page, kinds, ..Desk::new(&self.house, &self.base_url, None) }
     }
 }
 
@@ -191,41 +195,70 @@ impl Rest for Reading {
         self.capability.clone()
     }
 
-    fn read<'a>(&'a self, _caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        Box::pin(async move { self.desk().read(kind, id).await.map(answer) })
+    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).read(kind, id).await.map(answer) })
     }
 
     fn vread<'a>(
         &'a self,
-        _caller: &'a Caller,
+        caller: &'a Caller,
         kind: &'a str,
         id: &'a str,
         version: u64,
     ) -> Outcome<'a> {
-        Box::pin(async move { self.desk().vread(kind, id, version).await.map(answer) })
+        Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(answer) })
     }
 
     fn history<'a>(
         &'a self,
-        _caller: &'a Caller,
+        caller: &'a Caller,
         kind: &'a str,
         id: &'a str,
-        _parameters: Vec<(String, String)>,
+        parameters: Vec<(String, String)>,
     ) -> Outcome<'a> {
-        Box::pin(async move { Ok(Answer::new(200, self.desk().history(kind, id).await?)) })
+        Box::pin(async move {
+            let desk = self.desk(caller);
+            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
+            Ok(Answer::new(200, told))
+        })
     }
 
     fn search<'a>(
         &'a self,
-        _caller: &'a Caller,
+        caller: &'a Caller,
         kind: &'a str,
         parameters: Vec<(String, String)>,
-        _prefer: Prefer,
+        prefer: Prefer,
     ) -> Outcome<'a> {
         Box::pin(async move {
-            let bundle = self.desk().search(kind, &parameters, Handling::Strict).await?;
-            Ok(Answer::new(200, bundle))
+            let desk = self.desk(caller);
+            Ok(Answer::new(200, desk.search(kind, &parameters, handling(prefer)).await?))
         })
+    }
+
+    fn everything<'a>(
+        &'a self,
+        caller: &'a Caller,
+        kind: &'a str,
+        id: &'a str,
+        parameters: Vec<(String, String)>,
+        prefer: Prefer,
+    ) -> Outcome<'a> {
+        Box::pin(async move {
+            if kind != "Patient" {
+                let detail = "$everything is offered of a Patient";
+                return Err(Issue::new(Code::InteractionUnsupported, detail));
+            }
+            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
+            Ok(Answer::new(200, all))
+        })
+    }
+}
+
+fn handling(prefer: Prefer) -> Handling {
+    match prefer.handling {
+        rest::Handling::Strict => Handling::Strict,
+        rest::Handling::Lenient => Handling::Lenient,
     }
 }
 

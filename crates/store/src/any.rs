@@ -89,6 +89,7 @@ dispatch! {
     async fn approach(&self, clock: Clock, partner: &PartnerId, every: Duration) -> Approach;
     async fn report(&self, clock: Clock, partner: &PartnerId, answered: bool, breaker: Breaker) -> ();
     async fn doors(&self) -> Vec<DoorState>;
+    async fn at_rest(&self, partner: &PartnerId, before: Timestamp, after: Option<(Timestamp, String)>, limit: u32) -> Vec<StoredWork>;
     async fn purge(&self, purge: Purge) -> Purged;
     async fn scrub(&self) -> ();
     async fn backup(&self, folder: &Path) -> ();

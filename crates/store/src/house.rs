@@ -162,8 +162,8 @@ pub struct RecordKeys {
     pub date: Option<DateSpan>,
     /// Codes of `status`.
     pub status: Option<String>,
-    /// Identifiers as `system|value`, categories as `category:system|code`, codes as
-    /// `code:system|code`: elements that repeat, in a side table.
+    /// Elements that repeat, in a side table: `name|system` (`code:4548-4|http://loinc.org`), with
+    /// nothing behind the bar where there is no system. The first bar ends the name.
     pub tokens: Vec<String>,
 }
 
@@ -200,15 +200,18 @@ pub enum Compare {
     Ap,
 }
 
-/// Raises the number of a record's newest version.
+/// Says that a record's newest version was brought again: its number is raised, never lowered, and
+/// its receipt becomes this one, so that its content is kept as long as what brought it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raise {
     /// Resource type.
     pub kind: String,
     /// Logical id.
     pub id: String,
-    /// The number of the push that brought the same content again.
-    pub number: u64,
+    /// The number of the push that brought the same content again; `None` leaves it as it is.
+    pub number: Option<u64>,
+    /// What brought it again: a submission id.
+    pub receipt: String,
 }
 
 /// A stored version of a record.
@@ -224,7 +227,7 @@ pub struct Record {
     pub last_updated: Timestamp,
     /// Whose record it is.
     pub owner: PartnerId,
-    /// What brought it.
+    /// What brought it, or the same content last.
     pub receipt: String,
     /// Lane and number of the push that brought it.
     pub lane: Option<String>,
@@ -253,7 +256,8 @@ pub struct RecordQuery {
     pub patients: Vec<String>,
     /// `RecordKeys.encounter`; empty: any.
     pub encounters: Vec<String>,
-    /// Each inner list is alternatives of `RecordKeys.tokens`.
+    /// Each inner list is alternatives of `RecordKeys.tokens`; one without a bar is fitted by every
+    /// token of that name, whatever stands behind its bar.
     pub tokens: Vec<Vec<String>>,
     /// `RecordKeys.status`; empty: any.
     pub statuses: Vec<String>,
@@ -662,6 +666,16 @@ pub trait House: Send + Sync {
 
     /// What is known of the doors of partners, by name.
     fn doors(&self) -> impl Future<Output = Result<Vec<DoorState>, Error>> + Send;
+
+    /// Rows of work with this partner that no clock has work on, whose contents are not purged and
+    /// that were last written before this time: oldest first, behind `after` (`changed` and id).
+    fn at_rest(
+        &self,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredWork>, Error>> + Send;
 
     /// Removes contents whose time is over, in one commit with the lines that say so. What a
     /// later row of work uses as well stays. `scrub` must follow before the bytes are gone.

@@ -6,11 +6,12 @@ use std::time::Duration;
 /// row is faster to read and write than a file of its own, and most resources are 1 to 4 KB.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes from which a content is packed. Most resources are smaller, and read far more often than
-/// they would be worth it.
-pub const PACK_BYTES_MIN: usize = 8 * 1024;
+/// Bytes from which a content is packed: from here on it becomes a third or less, at a millisecond
+/// per MB, and saves pages. Most resources are smaller and would become a half at five times the
+/// cost.
+pub const PACK_BYTES_MIN: usize = 4 * 1024;
 
-/// How hard zstd tries.
+/// How hard zstd tries: on Bundles of charts the levels above cost more and gain nothing.
 pub const PACK_LEVEL: i32 = 1;
 
 /// Bytes of a content that is packed at most, and so the most that one is ever unpacked to: above
@@ -68,6 +69,9 @@ pub const READS_WAITING_MAX: usize = 4096;
 /// has a hundred by default, for all processes.
 pub const POOL_CONNECTIONS_MAX: usize = 6;
 
+/// Houses of one database that one process holds: each has a writer with its own connection.
+pub const HOUSES_MAX: usize = 256;
+
 /// How long a connection may take to be made.
 pub const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
@@ -84,6 +88,19 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// must not keep the others from the house. A transaction waits for nothing but the server, so
 /// that milliseconds are much.
 pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of content in one group of a database server: the group stands twice in memory on its way
+/// there, and twice more at the other end.
+pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How often something is tried that had to give way to another transaction.
+pub const TRIES_MAX: u32 = 5;
+
+/// How long the writer leaves a server alone that it could not reach; twice as long each time.
+pub const RECONNECT_WAIT: Duration = Duration::from_millis(50);
+
+/// It never leaves it alone for longer: so long after its return a server is found again.
+pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
 /// key, and real identifiers are shorter than this.
@@ -141,3 +158,28 @@ pub const SHIFT_MAX: u64 = 16;
 /// Changed lines whose successors are recognised while proving, so that they put no blame on an
 /// earlier line. Beyond it the line named may be an earlier one than the first that was changed.
 pub const DOUBTED_MAX: usize = 64;
+
+/// Bytes of content read at once while keys are read anew: one of the largest contents, or some
+/// thousand of the usual ones.
+pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How long the writer waits for readings to end before it can empty the write-ahead log; it lets
+/// units go first, and tries again.
+pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
+
+/// How long ago a file must have been written before it can be an orphan, where processes share
+/// its place: much longer than any unit is on its way from its file to its row.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
+/// Time between two tries to empty the write-ahead log.
+pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
+
+/// How often it tries: about half a minute, longer than any reading of ours takes.
+pub const SCRUB_TRIES: u32 = 60;
+
+/// Contents looked at in one reading while a house is inspected: some megabytes, and short enough
+/// that the write-ahead log can be brought in between.
+pub const INSPECT_PAGE: u32 = 200;
+
+/// Faults of a file that are named; a person restores a backup long before reading more.
+pub const FAULTS_NAMED_MAX: u32 = 20;

@@ -99,7 +99,7 @@ pub trait Rest: Send + Sync + 'static {
         not_here()
     }
 
-    /// `GET [type]/[id]/$everything?...`; the scope letter `r` has been checked for the type asked;
+    /// `GET` and `POST [type]/[id]/$everything?...`; the scope letter `r` has been checked for the type asked;
     /// the implementer checks it for the types it answers with. Parameters as in `search`.
     fn everything<'a>(
         &'a self,
@@ -296,6 +296,15 @@ impl Base {
                 caller.require(kind, 'r')?;
                 typed(media, rest.everything(caller, kind, id, asked.parameters, prefer).await?)
             }
+            [kind, id, "$everything"]
+                if asked.method == Method::POST && is_kind(kind) && is_id(id) =>
+            {
+                let media = asked.choose(media::FHIR)?;
+                caller.require(kind, 'r')?;
+                let mut parameters = asked.parameters;
+                parameters.append(&mut posted(&asked.headers, request).await?);
+                typed(media, rest.everything(caller, kind, id, parameters, prefer).await?)
+            }
             [kind, id, "_history", version] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
@@ -390,11 +399,37 @@ fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
         {
             Ok(not_offered("GET, HEAD"))
         }
+        [kind, id, "$everything"] if is_kind(kind) && is_id(id) => {
+            Ok(not_offered("GET, HEAD, POST"))
+        }
         [.., operation] if operation.starts_with('$') => {
             Err(Issue::new(Code::InteractionUnsupported, "this door does not offer this operation"))
         }
         _ => Err(unknown()),
     }
+}
+
+/// The parameters of an operation that were sent as a body: a form, Parameters, or nothing at all.
+async fn posted(headers: &HeaderMap, request: Request) -> Result<Vec<(String, String)>, Issue> {
+    let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
+        return urlencoded::decode(&body);
+    }
+    media::check_sent(content_type(headers))?;
+    let malformed = |error: fhir::ParseError| {
+        Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
+    };
+    let parameters = fhir::Parameters::parse(body).map_err(malformed)?;
+    let named = parameters.iter().map(|one| {
+        let value = one.text().ok_or_else(|| {
+            Issue::new(Code::ParameterInvalid, "a parameter has no value that is a text")
+        });
+        Ok((one.name.clone(), value?.to_owned()))
+    });
+    named.collect()
 }
 
 fn unknown() -> Issue {

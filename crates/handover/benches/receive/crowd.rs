@@ -43,7 +43,13 @@ pub(crate) fn show(town: &Town) {
     house.serve();
     println!(
         "{:34} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6}",
-        "ordinary callers over plain HTTP", "a second", "p50 ms", "p99 ms", "max ms", "failed", "MB"
+        "ordinary callers over plain HTTP",
+        "a second",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "failed",
+        "MB"
     );
     rows(town, &house, "alone", 0);
     let token = house.token();

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use store::{House as _, Record, SqliteHouse, StoredWork, WorkKind, WorkQuery};
+use store::{AnyHouse, House as _, Record, SqliteHouse, StoredWork, WorkKind, WorkQuery};
 use wire::FhirClient;
 
 /// Time for one command of a test.
@@ -277,9 +277,13 @@ impl House {
     // ---- looking into its folder ----------------------------------------------------------------
 
     /// What it remembers, to be read while it runs or after.
-    pub fn memory(&self) -> SqliteHouse {
+    pub fn memory(&self) -> AnyHouse {
+        let config = self.config();
+        if config.file.database.is_some() {
+            return RUNTIME.block_on(house::memory(&config)).unwrap();
+        }
         let id = HouseId::from(self.name.as_str());
-        SqliteHouse::open_to_read(&self.folder.join("store"), &id).unwrap()
+        SqliteHouse::open_to_read(&self.folder.join("store"), &id).unwrap().into()
     }
 
     /// Every push of a sending house by its walk, from its rows.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_handover");
@@ -37,8 +37,13 @@ pub fn run(words: &[&str], environment: &[(&str, &str)]) -> Said {
 }
 
 fn command(words: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(words).envs(environment.iter().copied());
+    command_under(&[], words, environment)
+}
+
+fn command_under(under: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Command {
+    let all: Vec<&str> = under.iter().copied().chain([PROGRAM]).collect();
+    let mut command = Command::new(all[0]);
+    command.args(&all[1..]).args(words).envs(environment.iter().copied());
     for variable in ["HANDOVER_HOUSE", "HANDOVER_HALT_AFTER"] {
         if !environment.iter().any(|(name, _)| *name == variable) {
             command.env_remove(variable);
@@ -79,6 +84,19 @@ impl Stream {
         Stream { all, lines, reader: Some(reader) }
     }
 
+    /// Waits so long for a line that begins so; `Err` when none came, `None` when the stream ended.
+    fn wait_at_most(&self, start: &str, patience: Duration) -> Result<Option<String>, ()> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.starts_with(start) => return Ok(Some(line.trim_end().to_owned())),
+                Ok(_) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(_) => return Err(()),
+            }
+        }
+    }
+
     /// Waits for a line that begins so; `None` when the stream ended without one.
     fn wait_for(&self, start: &str) -> Option<String> {
         loop {
@@ -117,7 +135,12 @@ impl Process {
 
     /// Starts the program with these words and returns at once.
     pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Process {
-        let mut child = command(words, environment)
+        Process::start_under(&[], words, environment)
+    }
+
+    /// The same under another program, such as one that writes down what it does.
+    pub fn start_under(under: &[&str], words: &[&str], environment: &[(&str, &str)]) -> Process {
+        let mut child = command_under(under, words, environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -130,6 +153,19 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether its doors open within this time: `None` when it ended before that.
+    pub fn opens_within(&mut self, patience: Duration) -> Option<bool> {
+        match self.stdout.wait_at_most("ready ", patience) {
+            Ok(line) => line.map(|_| true),
+            Err(()) => Some(false),
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits until it rests at the point named by `HANDOVER_HALT_AFTER`.

@@ -15,7 +15,7 @@ use exchange::{Digest, Push, Subject, Trigger};
 use fhir::Resource;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use store::{House as _, Record, SqliteHouse, StoredWork, WorkKind, WorkQuery};
+use store::{AnyHouse, House as _, Record, StoredWork, WorkKind, WorkQuery};
 
 /// What lies in the folders of both houses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn records(payer: &House) -> Vec<String> {
 }
 
 /// The digest of a Provenance without the time of its trigger.
-fn without_time(memory: &SqliteHouse, record: &Record) -> String {
+fn without_time(memory: &AnyHouse, record: &Record) -> String {
     let version = memory.record(&record.kind, &record.id, Some(record.version));
     let content = RUNTIME.block_on(version).unwrap().unwrap().content.unwrap();
     assert_eq!(Digest::of(&content), record.digest, "what is stored is what was filed");

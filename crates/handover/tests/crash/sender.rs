@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use wire::{HttpTransport, SmartClient, SystemClock, Transport};
+use wire::{HttpTransport, SmartClient, SystemClock, Transport, TransportError};
 
 /// FHIR as JSON, as a sender should say it.
 pub(crate) const FHIR_JSON: &str = "application/fhir+json";
@@ -107,9 +107,14 @@ impl Sender {
         RUNTIME.block_on(self.send_later(request))
     }
 
+    /// The same, where the door may be gone.
+    pub(crate) async fn attempt(&self, request: Request<Bytes>) -> Result<Told, TransportError> {
+        self.transport.send(request).await.map(Told::from)
+    }
+
     /// The same, for many at once.
     pub(crate) async fn send_later(&self, request: Request<Bytes>) -> Told {
-        self.transport.send(request).await.unwrap().into()
+        self.attempt(request).await.unwrap()
     }
 
     /// Says bytes of its own choosing over TLS, then ends its side or cuts the connection; what the

@@ -1,6 +1,8 @@
 //! Goal: no chart is opened before the payer's door is known to be the right one.
 
-use crate::hospital::{EHR, Fault, Hospital, PLAN, Told, not_sent, statement, status, untrusted};
+use crate::hospital::{
+    EHR, Fault, Hospital, PLAN, SENT, Told, not_sent, statement, status, untrusted,
+};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 use provider::limits::BREAKER;

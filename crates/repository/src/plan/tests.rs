@@ -90,11 +90,12 @@ fn every_entry_has_one_outcome() {
 #[test]
 fn what_a_later_push_confirms_is_so_by_its_number() {
     let table = [
-        ("the same content", put(NEW), Some(NEW), Some(3), Some(3)),
-        ("the same deletion", delete(), None, Some(3), Some(3)),
-        ("an older repeat", put(NEW), Some(NEW), Some(1), None),
+        ("the same content", put(NEW), Some(NEW), Some(3), Some(Some(3))),
+        ("the same deletion", delete(), None, Some(3), Some(Some(3))),
+        ("an older repeat keeps the content as well", put(NEW), Some(NEW), Some(1), Some(None)),
         ("an older deletion", delete(), None, Some(1), None),
         ("no number", delete(), None, None, None),
+        ("no number either", put(NEW), Some(NEW), None, Some(None)),
         ("other content", put(NEW), Some(OLD), Some(3), None),
     ];
     for (case, item, standing, number, raised) in table {
@@ -102,7 +103,17 @@ fn what_a_later_push_confirms_is_so_by_its_number() {
         let plan = plan_put(item, &filing(number), Some(&standing)).unwrap();
         let found: Vec<_> = plan.raises.iter().map(|raise| raise.number).collect();
         assert_eq!(found, Vec::from_iter(raised), "{case}");
+        assert!(plan.raises.iter().all(|raise| raise.receipt == "s-2"), "{case}");
     }
+}
+
+#[test]
+fn what_was_purged_comes_again_as_a_version() {
+    let purged = Record { purged: true, ..head(Some(NEW), Some(2)) };
+    let plan = plan_put(put(NEW), &filing(Some(3)), Some(&purged)).unwrap();
+    assert_eq!((plan.outcomes[0].change, plan.records.len()), (Change::Updated, 1));
+    let late = plan_put(put(NEW), &filing(Some(1)), Some(&purged)).unwrap();
+    assert_eq!((late.outcomes[0].change, late.records.len()), (Change::Older, 0));
 }
 
 #[test]
@@ -176,7 +187,7 @@ fn a_numbered_deletion_of_what_is_not_there_sets_older_pushes_of_its_sender_asid
         let plan = plan(item, number, Some(&mark));
         assert_eq!(plan.outcomes[0].change, change, "{case}");
         assert_eq!(plan.records.len(), records, "{case}");
-        assert_eq!(plan.raises.first().map(|raise| raise.number), raised, "{case}");
+        assert_eq!(plan.raises.first().and_then(|raise| raise.number), raised, "{case}");
         let relied: Vec<_> = plan.expects.iter().collect();
         assert_eq!(relied.len(), 2, "{case}: the record and the mark");
     }

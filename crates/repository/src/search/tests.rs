@@ -16,6 +16,14 @@ fn parse(kind: &str, query: &str) -> Result<Search, Issue> {
     Search::parse(BASE, kind, &pairs(query), Handling::Strict)
 }
 
+fn span(text: &str) -> DateSpan {
+    when::span(text).unwrap()
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
 fn list(items: &[&str]) -> Vec<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
 }
@@ -23,13 +31,15 @@ fn list(items: &[&str]) -> Vec<String> {
 #[test]
 fn each_parameter_narrows_the_search() {
     type Change = fn(&mut RecordQuery);
-    let table: [(&str, &str, Change); 19] = [
+    let table: [(&str, &str, Change); 26] = [
         ("Patient", "_id=a,b", |q| q.ids = list(&["a", "b"])),
         ("Patient", "_id=a,b&_id=b,c", |q| q.ids = list(&["b"])),
-        ("Patient", "identifier=urn:x|1", |q| q.tokens = vec![list(&["urn:x|1"])]),
-        ("Patient", "identifier=|1", |q| q.tokens = vec![list(&["|1"])]),
-        ("Patient", "identifier=1", |q| q.tokens = vec![list(&["*|1"])]),
-        ("Patient", r"identifier=urn:x|a\|b\,c", |q| q.tokens = vec![list(&["urn:x|a|b,c"])]),
+        ("Patient", "identifier=urn:x|1", |q| q.tokens = vec![list(&["identifier:1|urn:x"])]),
+        ("Patient", "identifier=|1", |q| q.tokens = vec![list(&["identifier:1|"])]),
+        ("Patient", "identifier=1", |q| q.tokens = vec![list(&["identifier:1"])]),
+        ("Patient", r"identifier=urn:x|a\|b\,c", |q| {
+            q.tokens = vec![list(&["identifier:a%7Cb,c|urn:x"])]
+        }),
         ("Observation", "patient=p", |q| q.patients = list(&["p"])),
         ("Observation", "subject=Patient/p", |q| q.patients = list(&["p"])),
         ("Observation", "patient=https://plan.example/fhir/Patient/p", |q| {
@@ -40,25 +50,41 @@ fn each_parameter_narrows_the_search() {
         ("Observation", "encounter=e,f", |q| q.encounters = list(&["e", "f"])),
         ("Observation", "status=final,amended", |q| q.statuses = list(&["final", "amended"])),
         ("Observation", "code=4548-4&category=urn:c|laboratory", |q| {
-            q.tokens = vec![list(&["code:*|4548-4"]), list(&["category:urn:c|laboratory"])];
+            q.tokens = vec![list(&["code:4548-4"]), list(&["category:laboratory|urn:c"])];
         }),
-        ("Observation", "date=2026-01", |q| {
-            q.date = (Some("2026-01".into()), Some("2026-02".into()));
+        ("Provenance", "target=Observation/o,https://plan.example/fhir/Patient/p", |q| {
+            q.tokens = vec![list(&["target:Observation/o|", "target:Patient/p|"])];
         }),
-        ("Observation", "date=ge2026-01-03&date=lt2026-02&date=le2026-12-31", |q| {
-            q.date = (Some("2026-01-03".into()), Some("2026-02".into()));
+        ("Provenance", "patient=p", |q| q.tokens = vec![list(&["target:Patient/p|"])]),
+        ("Claim", "encounter=Encounter/e", |q| q.tokens = vec![list(&["encounter:Encounter/e|"])]),
+        ("Observation", "date=2026-01", |q| q.date = vec![(Compare::Eq, span("2026-01"))]),
+        ("Observation", "date=ge2026-01-03&date=lt2026-02&date=ne2026-01-04", |q| {
+            q.date = vec![
+                (Compare::Ge, span("2026-01-03")),
+                (Compare::Lt, span("2026-02")),
+                (Compare::Ne, span("2026-01-04")),
+            ];
         }),
-        ("Condition", "recorded-date=gt2026-01-03T10:00:00-05:00", |q| {
-            q.date = (Some("2026-01-03T15:00:01.000000Z".into()), None);
+        ("Condition", "recorded-date=sa2026-01-03T10:00:00-05:00", |q| {
+            q.date = vec![(Compare::Sa, span("2026-01-03T15:00:00Z"))];
         }),
         ("Observation", "_lastUpdated=gt2026-01-03T10:00:00Z", |q| {
-            q.last_updated = (Some("2026-01-03T10:00:01Z".parse().unwrap()), None);
+            q.last_updated = (time("2026-01-03T10:00:01Z"), None);
+        }),
+        ("Observation", "_lastUpdated=sa2026-01&_lastUpdated=gt2025", |q| {
+            q.last_updated = (time("2026-02-01T00:00:00Z"), None);
+        }),
+        ("Observation", "_lastUpdated=le2026-01&_lastUpdated=eb2026-01-07", |q| {
+            q.last_updated = (None, time("2026-01-07T00:00:00Z"));
+        }),
+        ("Observation", "_lastUpdated=lt2026-01-03&_lastUpdated=ge2026", |q| {
+            q.last_updated = (time("2026-01-01T00:00:00Z"), time("2026-01-03T00:00:00Z"));
+        }),
+        ("Observation", "_lastUpdated=ap2026-01", |q| {
+            q.last_updated = (time("2026-01-01T00:00:00Z"), time("2026-02-01T00:00:00Z"));
         }),
         ("Observation", "_lastUpdated=2026-01-03&_after=x", |q| {
-            q.last_updated = (
-                Some("2026-01-03T00:00:00Z".parse().unwrap()),
-                Some("2026-01-04T00:00:00Z".parse().unwrap()),
-            );
+            q.last_updated = (time("2026-01-03T00:00:00Z"), time("2026-01-04T00:00:00Z"));
             q.after = Some("x".into());
         }),
     ];
@@ -80,7 +106,8 @@ fn conditions_that_exclude_each_other_find_nothing_instead_of_everything() {
         ("Observation", "subject=Group/g"),
         ("Observation", "subject=https://elsewhere.example/Patient/p"),
         ("Observation", "encounter=EpisodeOfCare/e"),
-        ("Observation", "date=gt9999"),
+        ("Provenance", "patient=Observation/o"),
+        ("Provenance", "target=https://elsewhere.example/Patient/p"),
     ] {
         assert!(parse(kind, query).unwrap().impossible, "{kind}?{query}");
     }
@@ -98,6 +125,12 @@ fn what_is_not_understood_is_refused_and_never_quoted() {
         ("Observation", "code:in=Planted", ParameterUnsupported),
         ("Observation", "_sort=Planted", ParameterUnsupported),
         ("Observation", "_include=Planted", ParameterUnsupported),
+        ("Observation", "_include=Observation:planted", ParameterUnsupported),
+        ("Observation", "_include=Encounter:patient", ParameterUnsupported),
+        ("Observation", "_include:iterate=Observation:subject", ParameterUnsupported),
+        ("Observation", "_revinclude=Observation:focus", ParameterUnsupported),
+        ("Observation", "code:missing=true", ParameterUnsupported),
+        ("Observation", "status:not=final", ParameterUnsupported),
         ("Starship", "_id=Planted", ResourceUnknown),
         ("Patient", "_id=Planted Name", ParameterInvalid),
         ("Patient", "_id=", ParameterInvalid),
@@ -108,7 +141,9 @@ fn what_is_not_understood_is_refused_and_never_quoted() {
         ("Observation", r"code=Planted\x", ParameterInvalid),
         ("Observation", "status=Planted|final", ParameterInvalid),
         ("Observation", "date=Planted", ParameterInvalid),
-        ("Observation", "date=ap2026", ParameterInvalid),
+        ("Observation", "date=zz2026", ParameterInvalid),
+        ("Provenance", "target=Planted", ParameterInvalid),
+        ("Observation", "_lastUpdated=ne2026", ParameterInvalid),
         ("Observation", "date=2026,2027", ParameterInvalid),
         ("Observation", "_lastUpdated=yesterday", ParameterInvalid),
         ("Observation", "_count=Planted", ParameterInvalid),
@@ -131,6 +166,9 @@ fn leniency_passes_over_unknown_parameters_but_never_a_modifier() {
     assert_eq!(search.query.patients, ["p"]);
     assert_eq!(search.understood, [("patient".to_owned(), "p".to_owned())]);
     assert_eq!(lenient("patient:missing=true").unwrap_err().code, Code::ParameterUnsupported);
+    assert_eq!(lenient("_include=Observation:mood").unwrap().understood, []);
+    let iterate = lenient("_include:iterate=Observation:subject");
+    assert_eq!(iterate.unwrap_err().code, Code::ParameterUnsupported);
     assert_eq!(lenient("patient=").unwrap_err().code, Code::ParameterInvalid);
 }
 
@@ -145,65 +183,15 @@ fn a_search_has_a_bound_in_parameters_and_alternatives() {
     }
 }
 
-/// Records of these sizes, in the order of their ids, as a house finds them.
-fn shelf(sizes: &[usize]) -> Vec<Record> {
-    let record = |(number, size): (usize, &usize)| Record {
-        kind: "Binary".into(),
-        id: format!("n{number:03}"),
-        version: 1,
-        last_updated: jiff::Timestamp::UNIX_EPOCH,
-        owner: "mercy".into(),
-        receipt: "r".into(),
-        lane: None,
-        number: None,
-        digest: exchange::Digest::of(b""),
-        content: Some(vec![b'x'; *size].into()),
-        deleted: false,
-    };
-    sizes.iter().enumerate().map(record).collect()
-}
-
-#[tokio::test]
-async fn a_page_holds_every_record_once_and_reads_little_beyond_it() {
-    const MIB: usize = 1024 * 1024;
-    let table = [
-        ("nothing", vec![], 5, vec![0]),
-        ("less than a page", vec![1; 4], 5, vec![4]),
-        ("a page", vec![1; 5], 5, vec![5]),
-        ("one more", vec![1; 6], 5, vec![5, 1]),
-        ("as many as are read at once", vec![1; 10], 100, vec![10]),
-        ("many small ones", vec![1; 240], 100, vec![100, 100, 40]),
-        ("large ones", vec![3 * MIB; 60], 100, vec![2; 30]),
-        ("too large for any page", vec![9 * MIB; 3], 100, vec![1; 3]),
-        ("a large one among small ones", vec![1, 9 * MIB, 1, 1], 100, vec![1, 1, 2]),
-    ];
-    for (case, sizes, size, pages) in table {
-        let shelf = shelf(&sizes);
-        let (mut after, mut held, mut ids) = (None, Vec::new(), Vec::new());
-        loop {
-            let mut read = 0;
-            let search = |query: RecordQuery| {
-                let behind =
-                    |record: &&Record| query.after.as_ref().is_none_or(|id| record.id > *id);
-                let found = shelf.iter().filter(behind).take(query.limit as usize);
-                let found: Vec<_> = found.cloned().collect();
-                read += found.len();
-                std::future::ready(Ok(found))
-            };
-            let query = RecordQuery { kind: "Binary".into(), after, ..RecordQuery::default() };
-            let (records, last) = page(query, size, search).await.unwrap();
-            assert!(read <= records.len() + PAGE_STEP_RECORDS as usize, "{case}: {read} were read");
-            held.push(records.len());
-            ids.extend(records.into_iter().map(|record| record.id));
-            after = last;
-            if after.is_none() {
-                break;
-            }
-        }
-        assert_eq!(held, pages, "{case}");
-        let all: Vec<_> = shelf.iter().map(|record| record.id.clone()).collect();
-        assert_eq!(ids, all, "{case}");
-    }
+#[test]
+fn what_comes_along_is_named_by_parameters_of_r4() {
+    let include = |kind: &str, query: &str| parse(kind, query).map(|search| search.include);
+    let one = include("Observation", "_include=Observation:subject").unwrap();
+    assert_ne!(one, Include::default());
+    assert_ne!(include("Observation", "_include=Observation:subject:Patient").unwrap(), one);
+    let all = include("Observation", "_include=*").unwrap();
+    assert_eq!(include("Observation", "_include=Observation:*").unwrap(), all);
+    assert_ne!(include("Patient", "_revinclude=Provenance:target").unwrap(), Include::default());
 }
 
 proptest::proptest! {

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-use super::{Address, Blobs, Kept, Key, address, apart, pack};
+use super::{Address, Blobs, Kept, Key, Place, address, apart, pack};
 use crate::house::Error;
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, KEEPING_BYTES_MAX};
 
@@ -52,6 +52,10 @@ impl Hold {
         contents: Vec<Bytes>,
     ) -> Result<Vec<Kept>, Error> {
         let (key, bytes) = (*key, contents.iter().map(Bytes::len).sum::<usize>());
+        let inline_max = match self.blobs.place {
+            Place::Rows => usize::MAX,
+            _ => INLINE_BYTES_MAX,
+        };
         let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
             let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
             let mut last = Bytes::new();
@@ -60,7 +64,7 @@ impl Hold {
                 let again = !bytes.is_empty() && bytes.as_ptr_range() == last.as_ptr_range();
                 match weighed.last().filter(|kept| again && kept.file.is_none()) {
                     Some(kept) => weighed.push(kept.clone()),
-                    None => weighed.push(weigh(&key, bytes.clone(), &mut files)?),
+                    None => weighed.push(weigh(&key, inline_max, bytes.clone(), &mut files)?),
                 }
                 last = bytes;
             }
@@ -126,11 +130,16 @@ impl Drop for Hold {
 }
 
 /// Hashes and packs a content, and decides where it lies.
-fn weigh(key: &Key, bytes: Bytes, files: &mut Vec<(Address, Bytes)>) -> Result<Kept, Error> {
+fn weigh(
+    key: &Key,
+    inline_max: usize,
+    bytes: Bytes,
+    files: &mut Vec<(Address, Bytes)>,
+) -> Result<Kept, Error> {
     let digest = Digest::of(&bytes);
     let packed = pack::pack(&bytes);
     let (packed, stored) = (packed.is_some(), packed.unwrap_or(bytes));
-    if stored.len() <= INLINE_BYTES_MAX {
+    if stored.len() <= inline_max {
         return Ok(Kept { digest, packed, inline: Some(stored), file: None });
     }
     let file = address(key, &digest, packed)?;

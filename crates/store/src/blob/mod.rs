@@ -97,6 +97,8 @@ pub struct Blobs {
 enum Place {
     Folder(Arc<Folder>),
     S3(Arc<s3::S3>),
+    /// None: contents of any size lie in their rows.
+    Rows,
 }
 
 impl fmt::Debug for Blobs {
@@ -104,6 +106,7 @@ impl fmt::Debug for Blobs {
         match &self.place {
             Place::Folder(folder) => write!(f, "Blobs({})", folder.path().display()),
             Place::S3(s3) => write!(f, "Blobs({s3})"),
+            Place::Rows => f.write_str("Blobs"),
         }
     }
 }
@@ -132,6 +135,12 @@ impl Blobs {
         Ok(Blobs::of(Place::S3(Arc::new(s3::S3::new(place)?))))
     }
 
+    /// No place at all: contents of any size lie in their rows. For a database server whose
+    /// processes share nothing else.
+    pub fn rows() -> Blobs {
+        Blobs::of(Place::Rows)
+    }
+
     /// A folder that need not exist and is not created: to read from.
     pub(crate) fn folder_as_it_is(path: &Path) -> Blobs {
         Blobs::of(Place::Folder(Arc::new(Folder::new(path.to_owned()))))
@@ -152,6 +161,7 @@ impl Blobs {
         match &self.place {
             Place::Folder(folder) => Blobs::folder(&folder.path().join(name)),
             Place::S3(s3) => Ok(Blobs::of(Place::S3(Arc::new(s3.within(name))))),
+            Place::Rows => Ok(self.clone()),
         }
     }
 
@@ -279,6 +289,7 @@ impl Blobs {
                 apart(true, move || folder.remove(&orphans, before)).await?
             }
             Place::S3(s3) => s3.remove(&orphans, before).await,
+            Place::Rows => Ok(0),
         }
     }
 
@@ -318,6 +329,7 @@ impl Blobs {
                     }
                 }
             }
+            Place::Rows => Ok(0),
             Place::S3(s3) => {
                 let mut listing = s3.list();
                 loop {
@@ -329,6 +341,25 @@ impl Blobs {
                 }
             }
         }
+    }
+
+    /// How many files of this place no row names; of a storage nobody counts them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn orphans<F, Answer>(&self, named: F) -> Result<u64, Error>
+    where
+        F: Fn(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        let Place::Folder(folder) = &self.place else { return Ok(0) };
+        let folder = Arc::clone(folder);
+        let files = apart(true, move || folder.files()).await??;
+        let mut orphans = 0;
+        for files in files.chunks(SWEEP_FILES) {
+            orphans += (files.len() - named(files.to_vec()).await?.len()) as u64;
+        }
+        Ok(orphans)
     }
 
     /// `sweep` of a folder in this thread, while nobody keeps anything: when a house is opened.
@@ -372,7 +403,7 @@ impl Blobs {
                 apart(true, move || folder.settle()).await?
             }
             // What was answered is durable.
-            Place::S3(_) => Ok(()),
+            Place::S3(_) | Place::Rows => Ok(()),
         }
     }
 
@@ -384,6 +415,7 @@ impl Blobs {
                 apart(true, move || folder.read(&file)).await?
             }
             Place::S3(s3) => s3.read(file).await,
+            Place::Rows => Ok(None),
         }
     }
 
@@ -397,6 +429,7 @@ impl Blobs {
                 apart(true, write).await?
             }
             Place::S3(s3) => s3.write(files).await,
+            Place::Rows => Err(Error::Unavailable("there is no place for files".into())),
         }
     }
 }

@@ -8,13 +8,16 @@
 
 #![allow(clippy::unwrap_used)] // it is a test, and a test stops where a promise is broken
 
+mod keeping;
 mod records;
+mod tenants;
 mod units;
 mod works;
 
 use bytes::Bytes;
 use exchange::{Chain, Event, PartnerId, SubmissionId, WalkId};
 use jiff::{SignedDuration, Timestamp};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::house::*;
@@ -41,6 +44,15 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     records::pages_follow_each_other(&house).await;
     records::a_page_ends_where_it_is_full(&house).await;
     records::contents_come_back_as_they_were(&house).await;
+    keeping::what_is_purged_goes_and_that_it_was_there_stays(&house).await;
+    keeping::what_others_use_stays_until_the_last_goes(&house).await;
+    keeping::what_rests_is_listed_for_retention(&house).await;
+    keeping::all_about_a_patient_is_found_at_once(&house).await;
+    keeping::a_page_ends_where_its_bytes_do(&house).await;
+    keeping::dates_are_compared_as_spans(&house).await;
+    keeping::what_was_decided_by_still_holds(&house).await;
+    keeping::a_door_has_its_pace_and_its_rest(&house).await;
+    keeping::keys_are_read_anew_and_a_run_goes_on(&house).await;
     let before = Picture::of(&house).await;
     let house = reopen(house).await;
     assert_eq!(Picture::of(&house).await, before, "what was done survives");
@@ -50,25 +62,16 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
 
 /// Checks that two houses of one process share nothing. Both are empty.
 pub async fn check_tenants<H: House>(one: H, other: H) {
-    let unit = || Unit {
-        works: vec![work("tenant", "lane", Some(at(1)))],
-        lines: vec![(Chain::House, opened("1"))],
-        records: vec![version("Patient", "tenant", "{}")],
-        blobs: vec![blob(b"tenant")],
-        first_answer: Some(answer("tenant", b"tenant")),
-        ..unit(0)
-    };
-    assert_eq!(one.commit(unit()).await.unwrap(), done(&[1]));
-    units::an_empty_house_holds_nothing(&other).await;
-    assert!(one.first_use("scope", "token", at(9), at(0)).await.unwrap());
-    assert!(other.first_use("scope", "token", at(9), at(0)).await.unwrap());
+    tenants::neither_sees_nor_touches_the_other(&one, &other).await;
+}
 
-    let lease = one.claim(Clock::At(at(1)), MINUTE, 9).await.unwrap().remove(0);
-    let foreign = Unit { fence: Some(lease.fence.clone()), ..self::unit(2) };
-    assert_eq!(other.commit(foreign).await.unwrap(), Commit::Overtaken, "a fence of one house");
-    assert_eq!(other.commit(unit()).await.unwrap(), done(&[1]), "the same ids are free here");
-    assert_eq!(other.entries(1, 9).await.unwrap().len(), 1, "each house counts its own lines");
-    assert_eq!(other.claim(Clock::At(at(1)), MINUTE, 9).await.unwrap().len(), 1);
+/// Checks that a backup, written into a folder that does not exist yet, is the house.
+pub async fn check_backup<H: House, C: House>(
+    house: H,
+    folder: &Path,
+    open: impl AsyncFn(&Path) -> C,
+) {
+    keeping::a_backup_is_the_house_of_a_moment(&house, folder, open).await;
 }
 
 /// What a house holds, as far as its readings tell.
@@ -77,18 +80,34 @@ struct Picture {
     entries: Vec<exchange::Entry>,
     checkpoints: Vec<Checkpoint>,
     works: Vec<StoredWork>,
+    counts: Vec<(String, u64)>,
     records: Vec<Record>,
+    contents: Vec<Option<Bytes>>,
+    versions: u64,
     next_due: Option<Timestamp>,
+    doors: Vec<DoorState>,
+    keys_edition: u32,
 }
 
 impl Picture {
     async fn of(house: &impl House) -> Picture {
+        let records = house.dump(None, 9_999).await.unwrap();
+        let mut contents = Vec::with_capacity(records.len());
+        for record in &records {
+            let whole = house.record(&record.kind, &record.id, Some(record.version)).await;
+            contents.push(whole.unwrap().unwrap().content);
+        }
         Picture {
             entries: house.entries(1, 9_999).await.unwrap(),
             checkpoints: house.checkpoints().await.unwrap(),
             works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
-            records: house.dump(None, 9_999).await.unwrap(),
+            counts: house.work_counts().await.unwrap(),
+            records,
+            contents,
+            versions: house.version_count().await.unwrap(),
             next_due: house.next_due().await.unwrap(),
+            doors: house.doors().await.unwrap(),
+            keys_edition: house.keys_edition().await.unwrap(),
         }
     }
 }

@@ -83,12 +83,18 @@ pub(super) async fn numbers_are_raised_without_a_version(house: &impl House) {
         ..version("Goal", "raised", "x")
     };
     file(house, 1, vec![numbered]).await;
-    let raise = |number| Raise { kind: "Goal".to_owned(), id: "raised".to_owned(), number };
-    for (number, expected) in [(5, 5), (4, 5)] {
+    let raise = |number| Raise {
+        kind: "Goal".to_owned(),
+        id: "raised".to_owned(),
+        number,
+        receipt: format!("submission-{number:?}"),
+    };
+    for (number, expected) in [(Some(5), 5), (Some(4), 5), (None, 5)] {
         let unit = Unit { raises: vec![raise(number)], ..unit(2) };
         assert_eq!(house.commit(unit).await.unwrap(), done(&[]));
         let read = house.record("Goal", "raised", None).await.unwrap().unwrap();
         assert_eq!((read.version, read.number), (1, Some(expected)), "raised, never lowered");
+        assert_eq!(read.receipt, format!("submission-{number:?}"), "what brought it last");
     }
 }
 
@@ -127,19 +133,19 @@ async fn found(house: &impl House, query: &RecordQuery) -> String {
 }
 
 pub(super) async fn searches_find_the_newest(house: &impl House) {
-    let lab = &["category:s|lab", "code:l|1"][..];
+    let lab = &["category:lab|s", "code:1|l"][..];
     file(
         house,
         10,
         vec![
             keyed("a", keys("p1", "e1", "2026-01-01", "final", lab)),
-            keyed("b", keys("p1", "e2", "2026-01-02", "amended", &["category:s|lab", "code:l|2"])),
-            keyed("c", keys("p2", "e3", "2026-01-03", "final", &["category:s|vital"])),
+            keyed("b", keys("p1", "e2", "2026-01-02", "amended", &["category:lab|s", "code:2|l"])),
+            keyed("c", keys("p2", "e3", "2026-01-03", "final", &["category:vital|s"])),
         ],
     )
     .await;
     let clinic = PartnerId::from("clinic");
-    let other = keyed("d", keys("", "", "", "", &["same", "same"]));
+    let other = keyed("d", keys("", "", "", "", &["same|", "same|"]));
     file(house, 20, vec![NewVersion { owner: clinic.clone(), ..other }]).await;
     // What was, and what is gone: only newest versions count.
     file(house, 21, vec![keyed("e", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
@@ -153,7 +159,12 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
     )
     .await;
     file(house, 23, vec![keyed("f", keys("p1", "e1", "2026-01-01", "final", lab))]).await;
-    file(house, 24, vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new"]))]).await;
+    file(
+        house,
+        24,
+        vec![keyed("f", keys("p9", "e9", "2026-09-09", "draft", &["new|", "new%7C|x"]))],
+    )
+    .await;
     file(
         house,
         25,
@@ -189,11 +200,16 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
         ("by no patient there is", patients(&["nobody"]), ""),
         ("an encounter is no patient", patients(&["e1"]), ""),
         ("by encounter", encounters(&["e1"]), "a"),
-        ("by token", tokens(&[&["category:s|lab"]]), "ab"),
-        ("by either token", tokens(&[&["code:l|1", "category:s|vital"]]), "ac"),
-        ("by both tokens", tokens(&[&["category:s|lab"], &["code:l|2"]]), "b"),
-        ("a token given twice", tokens(&[&["same"]]), "d"),
-        ("tokens of the newest version", tokens(&[&["new"]]), "f"),
+        ("by token", tokens(&[&["category:lab|s"]]), "ab"),
+        ("by either token", tokens(&[&["code:1|l", "category:vital|s"]]), "ac"),
+        ("by both tokens", tokens(&[&["category:lab|s"], &["code:2|l"]]), "b"),
+        ("a token given twice", tokens(&[&["same|"]]), "d"),
+        ("tokens of the newest version", tokens(&[&["new|"]]), "f"),
+        ("by a token of any system", tokens(&[&["category:lab"]]), "ab"),
+        ("by a token of any system, or of one", tokens(&[&["category:vital", "code:1|l"]]), "ac"),
+        ("by two tokens of any system", tokens(&[&["category:lab"], &["code:2"]]), "b"),
+        ("by a token without a system", tokens(&[&["code:1|", "same|"]]), "d"),
+        ("any system does not lengthen the name", tokens(&[&["ne", "code:", "category"]]), ""),
         ("by none of no tokens", tokens(&[&[]]), ""),
         ("by status", RecordQuery { statuses: list(&["final", "draft"]), ..query() }, "acf"),
         ("dates from, inclusive", date(&[(Compare::Ge, "2026-01-02")]), "bcf"),
@@ -208,7 +224,7 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
             RecordQuery {
                 ids: list(&["a", "b"]),
                 encounters: list(&["e1", "e2"]),
-                tokens: vec![list(&["category:s|lab"])],
+                tokens: vec![list(&["category:lab|s"])],
                 statuses: list(&["final"]),
                 date: vec![(
                     Compare::Eq,
@@ -224,7 +240,7 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
             "patient and category",
             RecordQuery {
                 patients: list(&["p1"]),
-                ..tokens(&[&["category:s|lab"], &["code:l|1"]])
+                ..tokens(&[&["category:lab|s"], &["code:1|l"]])
             },
             "a",
         ),
@@ -242,13 +258,13 @@ pub(super) async fn searches_find_the_newest(house: &impl House) {
 
 pub(super) async fn pages_follow_each_other(house: &impl House) {
     let many = (0..25).map(|number| NewVersion {
-        keys: keys("pages", "", "", "", &["pages"]),
+        keys: keys("pages", "", "", "", &["pages|"]),
         ..version("Claim", &format!("{number:02}"), "{}")
     });
     file(house, 30, many.rev().collect()).await;
     let whole = RecordQuery { kind: "Claim".to_owned(), limit: 10, ..RecordQuery::default() };
     let by_patient = RecordQuery { patients: vec!["pages".to_owned()], ..whole.clone() };
-    let by_token = RecordQuery { tokens: vec![vec!["pages".to_owned()]], ..whole.clone() };
+    let by_token = RecordQuery { tokens: vec![vec!["pages|".to_owned()]], ..whole.clone() };
     for (case, query) in [("type", whole), ("patient", by_patient), ("token", by_token)] {
         let (mut seen, mut after) = (Vec::new(), None);
         for size in [10, 10, 5, 0] {

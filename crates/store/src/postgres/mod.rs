@@ -10,25 +10,47 @@
 //! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
 //! rows of lanes by name, rows of work.
 
+mod doors;
+mod find;
+mod group;
+mod ledger;
+mod pipe;
 mod pool;
+mod purge;
+mod read;
+mod record;
+mod rekey;
 mod row;
+mod rows;
 mod schema;
+mod unit;
+mod uses;
+mod work;
+mod writer;
 
 use bytes::Bytes;
-use deadpool_postgres::{Client, GenericClient};
+use deadpool_postgres::Client;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::Row;
 
 pub use self::pool::PostgresPlace;
 
 use self::pool::Pool;
 use self::row::get;
+use self::writer::{Answer, Writer};
+use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+
+/// Names the lock under which files are removed, and that backups share while they copy them:
+/// "sweeping" in ASCII.
+const SWEEPING: i64 = 0x7377_6565_7069_6e67;
 
 /// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
 /// this process or elsewhere.
@@ -36,12 +58,15 @@ use crate::proof::LedgerKey;
 pub struct PostgresHouse {
     shared: Arc<Shared>,
     house: i64,
-    blob_key: [u8; 32],
+    blob_key: Key,
 }
 
 /// What the clones of a house share.
 struct Shared {
+    writer: Writer,
     pool: Arc<Pool>,
+    /// Where large contents lie.
+    blobs: Blobs,
 }
 
 impl fmt::Debug for PostgresHouse {
@@ -59,7 +84,12 @@ impl PostgresHouse {
     pub async fn open(place: &PostgresPlace, house: &HouseId) -> Result<PostgresHouse, Error> {
         let pool = Arc::new(Pool::new(place)?);
         schema::bring_up(&mut pool.get().await?).await?;
-        PostgresHouse::enter(pool, house).await
+        let (id, blob_key) = admit(&pool.get().await?, house).await?;
+        let blobs = match &place.blobs {
+            Some(blobs) => blobs.of_database(&first_key(&pool.get().await?).await?)?,
+            None => Blobs::rows(),
+        };
+        Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
     /// Another house in the same database; created where it does not exist yet.
@@ -67,22 +97,59 @@ impl PostgresHouse {
     /// # Errors
     /// As of `open`.
     pub async fn tenant(&self, house: &HouseId) -> Result<PostgresHouse, Error> {
-        PostgresHouse::enter(Arc::clone(&self.shared.pool), house).await
+        let (pool, blobs) = (Arc::clone(&self.shared.pool), self.shared.blobs.clone());
+        let (id, blob_key) = admit(&pool.get().await?, house).await?;
+        Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
-    async fn enter(pool: Arc<Pool>, house: &HouseId) -> Result<PostgresHouse, Error> {
-        let (house, blob_key) = admit(&pool.get().await?, house).await?;
-        Ok(PostgresHouse { shared: Arc::new(Shared { pool }), house, blob_key })
+    fn over(pool: Arc<Pool>, blobs: Blobs, house: i64, blob_key: Key) -> PostgresHouse {
+        let writer = Writer::start(Arc::clone(&pool), house);
+        PostgresHouse { shared: Arc::new(Shared { writer, pool, blobs }), house, blob_key }
     }
 
     /// A connection for a short while.
     async fn client(&self) -> Result<Client, Error> {
         self.shared.pool.get().await
     }
+
+    /// Records with their contents. A purge may remove a content between the reading of its row
+    /// and its own: then the row is read again, and says so.
+    async fn filled<F>(&self, read: impl Fn(Client) -> F, bytes: u64) -> Result<Vec<Record>, Error>
+    where
+        F: Future<Output = Result<Vec<(Record, Stored)>, Error>>,
+    {
+        let rows = read(self.client().await?).await?;
+        match self.shared.blobs.fill(&self.blob_key, rows, bytes).await {
+            Err(Error::Damaged(_)) => {
+                let rows = read(self.client().await?).await?;
+                self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+            }
+            filled => filled,
+        }
+    }
+
+    /// What a row tells, with its content. As `filled`.
+    async fn fetched<T, F>(
+        &self,
+        read: impl Fn(Client) -> F,
+    ) -> Result<Option<(T, Option<Bytes>)>, Error>
+    where
+        F: Future<Output = Result<Option<(T, Digest, Stored)>, Error>>,
+    {
+        let mut again = true;
+        loop {
+            let row = read(self.client().await?).await?;
+            let Some((told, digest, stored)) = row else { return Ok(None) };
+            match self.shared.blobs.fetch(&self.blob_key, &digest, stored).await {
+                Err(Error::Damaged(_)) if again => again = false,
+                bytes => return Ok(Some((told, bytes?))),
+            }
+        }
+    }
 }
 
 /// The house's number and the key of its contents; both are made with the house.
-async fn admit(db: &Client, house: &HouseId) -> Result<(i64, [u8; 32]), Error> {
+async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
     let mut key = [0; 32];
     aws_lc_rs::rand::fill(&mut key)
         .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
@@ -90,161 +157,224 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, [u8; 32]), Error> {
     db.execute(insert, &[&house.as_str(), &&key[..]]).await?;
     let select = "SELECT house, blob_key FROM houses WHERE name = $1";
     let row = db.query_one(select, &[&house.as_str()]).await?;
-    let key = get::<&[u8]>(&row, "blob_key")?.try_into();
+    Ok((get(&row, "house")?, key_of(&row)?))
+}
+
+/// The key of the database's first house, by which its contents are told from another's.
+async fn first_key(db: &Client) -> Result<Key, Error> {
+    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
+    key_of(&db.query_one(select, &[]).await?)
+}
+
+fn key_of(row: &Row) -> Result<Key, Error> {
     let unfit = |_| Error::Damaged("the key of the house's contents is not a key".to_owned());
-    Ok((get(&row, "house")?, key.map_err(unfit)?))
+    get::<&[u8]>(row, "blob_key")?.try_into().map_err(unfit)
 }
 
 impl House for PostgresHouse {
-    async fn commit(&self, _unit: Unit) -> Result<Commit, Error> {
-        unbuilt()
+    async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
+        let (blobs, key) = (&self.shared.blobs, &self.blob_key);
+        let sealed = unit::seal(blobs, key, unit).await?;
+        Ok(match self.shared.writer.write(sealed).await? {
+            Answer::Commit(commit) => commit,
+            Answer::Repeated(before) => Commit::Repeated(before.whole(blobs, key).await?),
+        })
     }
 
-    async fn claim(&self, _: Clock, _: Duration, _: u32) -> Result<Vec<Lease>, Error> {
-        unbuilt()
+    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
+        work::claim(&self.shared.pool, self.house, clock, length, limit).await
     }
 
-    async fn renew(&self, _: Clock, _: &Fence, _: Duration) -> Result<bool, Error> {
-        unbuilt()
+    async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
+        work::renew(&self.shared.pool, self.house, clock, fence, length).await
     }
 
-    async fn release(&self, _: Fence) -> Result<(), Error> {
-        unbuilt()
+    async fn release(&self, fence: Fence) -> Result<(), Error> {
+        work::release(&self.shared.pool, self.house, &fence).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, Error> {
-        unbuilt()
+        work::next_due(&self.shared.pool, self.house).await
     }
 
-    async fn work(&self, _: &str) -> Result<Option<StoredWork>, Error> {
-        unbuilt()
+    async fn work(&self, id: &str) -> Result<Option<StoredWork>, Error> {
+        work::one(&self.shared.pool, self.house, id).await
     }
 
-    async fn works(&self, _: WorkQuery) -> Result<Vec<StoredWork>, Error> {
-        unbuilt()
+    async fn works(&self, query: WorkQuery) -> Result<Vec<StoredWork>, Error> {
+        work::some(&self.shared.pool, self.house, &query).await
     }
 
     async fn work_counts(&self) -> Result<Vec<(String, u64)>, Error> {
-        unbuilt()
+        work::counts(&self.shared.pool, self.house).await
     }
 
-    async fn lane_number(&self, _: &str) -> Result<u64, Error> {
-        unbuilt()
+    async fn lane_number(&self, lane: &str) -> Result<u64, Error> {
+        work::lane_number(&self.shared.pool, self.house, lane).await
     }
 
-    async fn first_use(&self, _: &str, _: &str, _: Timestamp, _: Timestamp) -> Result<bool, Error> {
-        unbuilt()
+    async fn first_use(
+        &self,
+        scope: &str,
+        token: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        uses::first_use(&self.shared.pool, self.house, &mark, until, now).await
     }
 
     fn clock(&self, _now: Timestamp) -> Clock {
         Clock::Database
     }
 
-    async fn approach(&self, _: Clock, _: &PartnerId, _: Duration) -> Result<Approach, Error> {
-        unbuilt()
+    async fn approach(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        every: Duration,
+    ) -> Result<Approach, Error> {
+        doors::approach(&self.shared.pool, self.house, clock, partner, every).await
     }
 
-    async fn report(&self, _: Clock, _: &PartnerId, _: bool, _: Breaker) -> Result<(), Error> {
-        unbuilt()
+    async fn report(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        answered: bool,
+        breaker: Breaker,
+    ) -> Result<(), Error> {
+        doors::report(&self.shared.pool, self.house, clock, partner, answered, breaker).await
     }
 
     async fn doors(&self) -> Result<Vec<DoorState>, Error> {
-        unbuilt()
+        doors::doors(&self.shared.pool, self.house).await
     }
 
-    async fn checkpoint(&self, _: Timestamp, _: &LedgerKey) -> Result<Option<Checkpoint>, Error> {
-        unbuilt()
+    async fn checkpoint(
+        &self,
+        at: Timestamp,
+        key: &LedgerKey,
+    ) -> Result<Option<Checkpoint>, Error> {
+        ledger::checkpoint(&self.shared.pool, self.house, at, key).await
     }
 
     // Readings.
 
-    async fn story(&self, _chain: &Chain) -> Result<Vec<Entry>, Error> {
-        unbuilt()
+    async fn story(&self, chain: &Chain) -> Result<Vec<Entry>, Error> {
+        read::story(&self.client().await?, self.house, chain).await
     }
 
-    async fn entries(&self, _seq: u64, _limit: u32) -> Result<Vec<Entry>, Error> {
-        unbuilt()
+    async fn entries(&self, seq: u64, limit: u32) -> Result<Vec<Entry>, Error> {
+        read::entries(&self.client().await?, self.house, seq, limit).await
     }
 
     async fn unsigned(&self) -> Result<u64, Error> {
-        unbuilt()
+        read::unsigned(&self.client().await?, self.house).await
     }
 
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        unbuilt()
+        read::checkpoints(&self.client().await?, self.house).await
     }
 
-    async fn checkpoint_numbered(&self, _number: u64) -> Result<Option<Checkpoint>, Error> {
-        unbuilt()
+    async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        read::checkpoint_numbered(&self.client().await?, self.house, number).await
     }
 
-    async fn heads(&self, _records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
-        unbuilt()
+    async fn heads(&self, records: &[(String, String)]) -> Result<Vec<Option<Record>>, Error> {
+        record::heads(&self.client().await?, self.house, records).await
     }
 
     async fn record(
         &self,
-        _kind: &str,
-        _id: &str,
-        _version: Option<u64>,
+        kind: &str,
+        id: &str,
+        version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        unbuilt()
+        let house = self.house;
+        let read = move |db: Client| async move {
+            let found = record::one(&db, house, (kind, id), version).await?;
+            Ok(found.into_iter().collect())
+        };
+        Ok(self.filled(read, 0).await?.pop())
     }
 
     async fn history(
         &self,
-        _kind: &str,
-        _id: &str,
-        _before: Option<u64>,
-        _limit: u32,
+        kind: &str,
+        id: &str,
+        before: Option<u64>,
+        limit: u32,
     ) -> Result<Vec<Record>, Error> {
-        unbuilt()
+        record::history(&self.client().await?, self.house, (kind, id), before, limit).await
     }
 
-    async fn search(&self, _query: RecordQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::search(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
-    async fn count(&self, _query: RecordQuery) -> Result<u64, Error> {
-        unbuilt()
+    async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
+        record::count(&self.client().await?, self.house, &query).await
     }
 
-    async fn about(&self, _query: AboutQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::about(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn dump(
         &self,
-        _after: Option<(String, String, u64)>,
-        _limit: u32,
+        after: Option<(String, String, u64)>,
+        limit: u32,
     ) -> Result<Vec<Record>, Error> {
-        unbuilt()
+        record::dump(&self.client().await?, self.house, after, limit).await
     }
 
     async fn version_count(&self) -> Result<u64, Error> {
-        unbuilt()
+        record::version_count(&self.client().await?, self.house).await
     }
 
-    async fn blob(&self, _digest: &Digest) -> Result<Option<Bytes>, Error> {
-        unbuilt()
+    async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move {
+            Ok(read::blob(&db, house, digest).await?.map(|stored| ((), *digest, stored)))
+        };
+        Ok(self.fetched(read).await?.and_then(|((), bytes)| bytes))
     }
 
     async fn first_answer(
         &self,
-        _sender: &PartnerId,
-        _key: &str,
+        sender: &PartnerId,
+        key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        unbuilt()
+        let house = self.house;
+        let read =
+            move |db: Client| async move { read::first_answer(&db, house, sender, key).await };
+        let found = self.fetched(read).await?;
+        Ok(found.map(|(answer, body)| FirstAnswer { body: body.unwrap_or_default(), ..answer }))
     }
 
     // House-keeping.
 
-    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn at_rest(
+        &self,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
+    ) -> Result<Vec<StoredWork>, Error> {
+        work::at_rest(&self.shared.pool, self.house, partner, before, after, limit).await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        purge::purge(&self.shared.pool, self.house, &purge).await
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
     async fn backup(&self, _folder: &Path) -> Result<(), Error> {
@@ -252,15 +382,17 @@ impl House for PostgresHouse {
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        rekey::edition(&*self.client().await?, self.house).await
     }
 
-    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
+        self.filled(read, REKEY_BYTES).await
     }
 
-    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
 }
 

@@ -7,7 +7,7 @@
 //! Why settings are set and asked for: a server whose administrator, role or database says
 //! `synchronous_commit = off` would answer before its disk has anything.
 
-use deadpool_postgres::{Client, ClientWrapper, Connect, Manager, ManagerConfig, PoolError};
+use deadpool_postgres::{Client, Connect, Manager, ManagerConfig, PoolError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::fmt;
@@ -20,7 +20,9 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::find::SETTINGS;
 use super::row::sqlstate;
+use crate::blob::Blobs;
 use crate::house::Error;
 use crate::limits::*;
 
@@ -34,6 +36,8 @@ pub struct PostgresPlace {
     /// Certificates (PEM) of those who may vouch for the server. Without them only a Unix socket
     /// or this machine's own address is connected to.
     pub roots: Option<Vec<u8>>,
+    /// Where large contents lie, for all processes of the database; none: in their rows.
+    pub blobs: Option<Blobs>,
 }
 
 impl fmt::Debug for PostgresPlace {
@@ -43,11 +47,11 @@ impl fmt::Debug for PostgresPlace {
     }
 }
 
-/// Connections for readings and for small writes.
+/// Connections for readings and for small writes; and those of writers.
 pub(super) struct Pool {
-    connections: deadpool_postgres::Pool,
+    shared: deadpool_postgres::Pool,
+    own: deadpool_postgres::Pool,
     waiting: Semaphore,
-    door: Door,
 }
 
 impl Pool {
@@ -57,36 +61,41 @@ impl Pool {
     /// `Unavailable` when the place cannot be read, or is on another machine without TLS.
     pub(super) fn new(place: &PostgresPlace) -> Result<Pool, Error> {
         let door = Door::to(place)?;
-        let config = ManagerConfig::default();
-        let manager = Manager::from_connect(door.config.clone(), door.clone(), config);
-        let connections = deadpool_postgres::Pool::builder(manager)
-            .max_size(POOL_CONNECTIONS_MAX)
-            .wait_timeout(Some(ANSWER_WAIT))
-            .create_timeout(Some(CONNECT_WAIT))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::Unavailable(Box::new(error)))?;
-        Ok(Pool { connections, waiting: Semaphore::new(READS_WAITING_MAX), door })
+        let connections = |most| {
+            let manager =
+                Manager::from_connect(door.config.clone(), door.clone(), ManagerConfig::default());
+            deadpool_postgres::Pool::builder(manager)
+                .max_size(most)
+                .wait_timeout(Some(ANSWER_WAIT))
+                .create_timeout(Some(CONNECT_WAIT))
+                .runtime(deadpool_postgres::Runtime::Tokio1)
+                .build()
+                .map_err(|error| Error::Unavailable(Box::new(error)))
+        };
+        Ok(Pool {
+            shared: connections(POOL_CONNECTIONS_MAX)?,
+            own: connections(HOUSES_MAX)?,
+            waiting: Semaphore::new(READS_WAITING_MAX),
+        })
     }
 
     /// A connection for a short while.
     pub(super) async fn get(&self) -> Result<Client, Error> {
         let _waiting = self.waiting.try_acquire().map_err(|_| Error::Busy)?;
-        self.connections.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(_) => {
-                Error::Unavailable("no connection to PostgreSQL in time".into())
-            }
-            error => Error::Unavailable(error.to_string().into()),
-        })
+        self.shared.get().await.map_err(unavailable)
     }
 
-    /// A connection of one's own.
-    pub(super) async fn open(&self) -> Result<ClientWrapper, Error> {
-        let opened = tokio::time::timeout(CONNECT_WAIT, self.door.open()).await;
-        let (client, task) = opened
-            .map_err(|_| Error::Unavailable("no connection to PostgreSQL in time".into()))??;
-        Ok(ClientWrapper::new(client, task))
+    /// A new connection for a writer, to be dropped by `Client::take`.
+    pub(super) async fn open(&self) -> Result<Client, Error> {
+        self.own.get().await.map_err(unavailable)
+    }
+}
+
+fn unavailable(error: PoolError) -> Error {
+    match error {
+        PoolError::Backend(error) => error.into(),
+        PoolError::Timeout(_) => Error::Unavailable("no connection to PostgreSQL in time".into()),
+        error => Error::Unavailable(error.to_string().into()),
     }
 }
 
@@ -189,7 +198,7 @@ async fn set_up(client: &tokio_postgres::Client) -> Result<(), tokio_postgres::E
         "SELECT set_config('synchronous_commit', 'on', false)
             WHERE current_setting('synchronous_commit') <> 'remote_apply';
          SET default_transaction_isolation = 'read committed';
-         SET jit = off;
+         {SETTINGS}
          SET idle_in_transaction_session_timeout = {};
          SET lock_timeout = {}",
         IDLE_IN_TRANSACTION_MAX.as_millis(),

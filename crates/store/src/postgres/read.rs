@@ -16,9 +16,9 @@ use super::row::{digest, get, mark, number, some_number, time};
 use crate::blob::Stored;
 use crate::house::{Checkpoint, Error, FirstAnswer};
 
-const ENTRY: &str = "seq, at, chain, body, prev, hash";
+pub(super) const ENTRY: &str = "seq, at, chain, body, prev, hash";
 
-const CHECKPOINT: &str = "number, seq, at, root, prev, key_id, signature";
+pub(super) const CHECKPOINT: &str = "number, seq, at, root, prev, key_id, signature";
 
 pub(super) fn read_entry(row: &Row) -> Result<Entry, Error> {
     let seq = number(row, "seq")?;

@@ -72,6 +72,15 @@ impl Log {
 }
 
 impl Log {
+    /// Returns when nobody else is at the log, until the next commit.
+    pub(super) fn rest(&mut self, db: &Connection) {
+        if let Some(carrier) = self.carrier.as_ref().filter(|_| self.busy) {
+            carrier.done.recv().ok();
+            self.busy = false;
+            carry_over(db);
+        }
+    }
+
     /// Brings everything over at the end: what stays behind is one file.
     pub(super) fn end(self, db: &Connection) {
         drop(self);

@@ -13,16 +13,27 @@
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
 //! led by the house.
 
+mod backup;
 mod content;
+mod doors;
+mod inspect;
 mod ledger;
+mod link;
 mod log;
+#[cfg(test)]
+mod old_tests;
+mod purge;
 mod reader;
 mod record;
+mod rekey;
 mod row;
 mod schema;
 #[cfg(test)]
+mod scrub_tests;
+#[cfg(test)]
 mod tests;
 mod unit;
+mod wipe;
 mod work;
 mod writer;
 
@@ -36,7 +47,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
+pub use self::inspect::Inspection;
 use self::log::Log;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
@@ -60,12 +73,16 @@ pub struct SqliteHouse {
 }
 
 /// What the houses of a file share. Fields are dropped in this order: the queue is emptied, the
-/// connections close, the lock goes last.
+/// connections close, the file, the lock goes last.
 struct Shared {
     writer: Option<Writer>,
     readers: Arc<Readers>,
     folder: PathBuf,
     blobs: Blobs,
+    /// One after the other: purges, scrubs and backups. No file may go while a backup copies it.
+    keeping: Mutex<()>,
+    /// The database file beside SQLite's own handles; it must not be closed before they are.
+    file: Option<Arc<File>>,
     _lock: Option<File>,
 }
 
@@ -104,7 +121,7 @@ impl SqliteHouse {
         }
         let file = folder.join(DATABASE);
         // Created here, so that only its owner can read it; the log inherits that.
-        drop(private(&file)?);
+        let handle = private(&file)?;
         let mut db = Connection::open(&file)?;
         prepare(&db)?;
         schema::bring_up(&db)?;
@@ -124,9 +141,28 @@ impl SqliteHouse {
             readers: Arc::new(Readers::new(file)),
             folder: folder.to_owned(),
             blobs,
+            keeping: Mutex::default(),
+            file: Some(Arc::new(handle)),
             _lock: Some(lock),
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// Which schema step the house in this folder has taken, and how many this program knows;
+    /// `None`: there is no house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
+    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+        let file = folder.join(DATABASE);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.len() > 0 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let found = Readers::new(file).read_now(schema::check)?;
+        Ok(Some((found as u64, schema::KNOWN)))
     }
 
     /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
@@ -159,8 +195,15 @@ impl SqliteHouse {
             Some(blobs) => blobs.of_database(&first)?,
             None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
         };
-        let (readers, folder) = (Arc::new(readers), folder.to_owned());
-        let shared = Shared { writer: None, readers, folder, blobs, _lock: None };
+        let shared = Shared {
+            writer: None,
+            readers: Arc::new(readers),
+            folder: folder.to_owned(),
+            blobs,
+            keeping: Mutex::default(),
+            file: None,
+            _lock: None,
+        };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
     }
 
@@ -172,6 +215,71 @@ impl SqliteHouse {
         let house = house.clone();
         let found = self.write(0, move |db| Ok(Outcome::Keep(admit(db, &house)?))).await?;
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
+    }
+
+    /// Links contents that were written before their uses were kept to the rows of work that name
+    /// them: the next `limit` lines of the ledger, or rows of work. How many are left; `None`
+    /// once all are linked. A run that was cut off goes on.
+    ///
+    /// # Errors
+    /// Those of a writing.
+    pub async fn link_uses(&self, limit: u32) -> Result<Option<u64>, Error> {
+        let house = self.house;
+        self.write(0, move |db| Ok(Outcome::Keep(link::step(db, house, limit)?))).await
+    }
+
+    /// How many lines and rows of work `link_uses` has to read; `None`: nothing.
+    ///
+    /// # Errors
+    /// Those of a reading.
+    pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
+        self.read(link::left).await
+    }
+
+    /// Looks at every page of the file and every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let mut found = self.read(|db, _| inspect::file(db)).await?;
+        let mut doubted = Vec::new();
+        for table in 0..inspect::tables() {
+            let mut after = i64::MIN;
+            loop {
+                let page = self.read(move |db, house| inspect::page(db, house, table, after));
+                let page = page.await?;
+                let Some(last) = page.last() else { break };
+                after = last.row();
+                for content in page {
+                    match self.is_whole(&content).await? {
+                        true => found.contents += 1,
+                        false => doubted.push(content),
+                    }
+                }
+            }
+        }
+        for content in doubted {
+            // It may have been purged while it was looked at.
+            let again = self.read(move |db, _| inspect::again(db, &content)).await?;
+            if let Some(content) = again {
+                found.damaged += u64::from(!self.is_whole(&content).await?);
+            }
+        }
+        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
+        Ok(found)
+    }
+
+    async fn is_whole(&self, content: &inspect::Content) -> Result<bool, Error> {
+        match self.fetch(content.digest(), content.stored()).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(Error::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of these files that rows name, as a reading sees them.
+    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.read(move |db, _| content::named(db, &files)).await
     }
 
     /// Runs a job on the writer's thread; it may run more than once (see `writer`).
@@ -373,8 +481,14 @@ impl House for SqliteHouse {
         self.read(move |db, house| record::history(db, house, (&kind, &id), before, limit)).await
     }
 
-    async fn about(&self, _query: AboutQuery) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
+        let query = Arc::new(query);
+        read_twice(|| async {
+            let asked = Arc::clone(&query);
+            let found = self.read(move |db, house| record::about(db, house, &asked)).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
@@ -441,45 +555,124 @@ impl House for SqliteHouse {
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
     }
 
-    async fn approach(&self, _: Clock, _: &PartnerId, _: Duration) -> Result<Approach, Error> {
-        unbuilt()
+    async fn approach(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        every: Duration,
+    ) -> Result<Approach, Error> {
+        let (house, partner) = (self.house, partner.clone());
+        let approach = move |db: &Connection| doors::approach(db, house, clock, &partner, every);
+        self.write(0, move |db| Ok(Outcome::Keep(approach(db)?))).await
     }
 
-    async fn report(&self, _: Clock, _: &PartnerId, _: bool, _: Breaker) -> Result<(), Error> {
-        unbuilt()
+    async fn report(
+        &self,
+        clock: Clock,
+        partner: &PartnerId,
+        answered: bool,
+        breaker: Breaker,
+    ) -> Result<(), Error> {
+        let (house, partner) = (self.house, partner.clone());
+        let report =
+            move |db: &Connection| doors::report(db, house, clock, &partner, answered, breaker);
+        self.write(0, move |db| Ok(Outcome::Keep(report(db)?))).await
     }
 
     async fn doors(&self) -> Result<Vec<DoorState>, Error> {
-        unbuilt()
+        self.read(doors::doors).await
     }
 
-    async fn purge(&self, _: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn at_rest(
+        &self,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
+    ) -> Result<Vec<StoredWork>, Error> {
+        let partner = partner.clone();
+        self.read(move |db, house| purge::at_rest(db, house, &partner, before, after, limit)).await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let house = self.house;
+        let gone =
+            self.write(0, move |db| Ok(Outcome::Keep(purge::purge(db, house, &purge)?))).await?;
+        // Only once the rows are gone for good: a file that a row names must be there.
+        let files: Vec<Address> = gone.files.into_iter().collect();
+        self.shared.blobs.remove(&files, None, |files| self.named(files)).await?;
+        Ok(gone.purged)
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        let _turn = self.shared.keeping.lock().await;
+        let (Some(writer), Some(file)) = (&self.shared.writer, &self.shared.file) else {
+            return Err(for_reading_only());
+        };
+        for _ in 0..SCRUB_TRIES {
+            let file = Arc::clone(file);
+            if writer.alone(move |db| scrub(db, &file)).await? {
+                return Ok(());
+            }
+            // Somebody reads from the log: units and readings go first.
+            tokio::time::sleep(SCRUB_PAUSE).await;
+        }
+        Err(Error::Unavailable("somebody keeps reading from the write-ahead log".into()))
     }
 
-    async fn backup(&self, _: &Path) -> Result<(), Error> {
-        unbuilt()
+    async fn backup(&self, folder: &Path) -> Result<(), Error> {
+        let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
+        let _turn = self.shared.keeping.lock().await;
+        let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
+        let (copy, files) = blocking(begin).await?;
+        let contents = Blobs::folder_as_it_is(&copy.contents());
+        for file in &files {
+            self.shared.blobs.copy(file, &contents).await?;
+        }
+        blocking(move || copy.finish()).await
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        self.read(rekey::edition).await
     }
 
-    async fn rekey_next(&self, _: u32, _: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
+        self.fill(rows, 0).await
     }
 
-    async fn rekey(&self, _: u32, _: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        let house = self.house;
+        let write = move |db: &Connection| rekey::write(db, house, edition, &keys);
+        self.write(0, move |db| Ok(Outcome::Keep(write(db)?))).await
     }
 }
 
-fn unbuilt<T>() -> Result<T, Error> {
-    Err(Error::Unavailable("unbuilt".into()))
+/// Runs work of the disk on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(run).await;
+    done.map_err(|error| Error::Unavailable(Box::new(error)))?
+}
+
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
+/// is done where nothing was purged since the last time.
+fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
+    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
+    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
+        return Ok(true);
+    }
+    db.busy_timeout(SCRUB_WAIT)?;
+    let empty = wipe::empty_log(db);
+    db.busy_timeout(DATABASE_WAIT)?;
+    if !empty? {
+        return Ok(false);
+    }
+    wipe::clear(db, file)?;
+    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
+    Ok(true)
 }
 
 fn for_reading_only() -> Error {
@@ -508,6 +701,8 @@ fn prepare(db: &Connection) -> Result<(), Error> {
     // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
     // patient's data outside of the folder.
     db.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten; `scrub` clears what this leaves.
+    db.pragma_update(None, "secure_delete", true)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(())

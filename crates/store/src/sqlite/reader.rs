@@ -5,7 +5,7 @@
 //! Never      writes: the connections are opened for reading only.
 
 use rusqlite::{Connection, OpenFlags};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,11 @@ impl Readers {
             turns: Arc::new(Semaphore::new(READERS_MAX)),
             waiting: Semaphore::new(READS_WAITING_MAX),
         }
+    }
+
+    /// The database file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Runs a reading on a thread that may block, within one snapshot.

@@ -2,7 +2,7 @@
 //!
 //! Comes in   versions with what they are found by; queries.
 //! Goes out   records, with content where it was asked for.
-//! Never      changes a version that is filed; never finds a deleted record by a search.
+//! Never      changes a version that is filed; never finds a deleted or purged record by a search.
 //!
 //! Why a query names its index: SQLite guesses by counts it does not have, and the order by id
 //! tempts it to walk through every record of a type. Who is named by patient is found by patient.
@@ -11,15 +11,16 @@ use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, Params, Row, ToSql, params, params_from_iter};
+use serde_json::json;
 use std::collections::HashMap;
 
 use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
 use crate::blob::{Kept, Stored};
-use crate::house::{Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
 
 /// The columns of a head; those of its content come on top.
-const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
+pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
 
 fn read_head(row: &Row<'_>) -> Result<Record, Error> {
@@ -46,13 +47,15 @@ fn read_whole(row: &Row<'_>) -> Result<(Record, Stored), Error> {
     Ok((read_head(row)?, content::stored(row)?))
 }
 
-/// Raises the number of a record's newest version.
+/// Says that a record's newest version was brought again.
 pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Error> {
-    let update = "UPDATE versions SET number = max(coalesce(number, 0), ?4)
+    let update = "UPDATE versions SET number = CASE WHEN ?4 IS NULL THEN number
+                ELSE max(coalesce(number, 0), ?4) END, receipt = ?5
         FROM records r WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3
             AND versions.house = r.house AND versions.record = r.record
             AND versions.version = r.newest";
-    run(db, update, params![house, raise.kind, raise.id, int(raise.number)])?;
+    let number = raise.number.map(int);
+    run(db, update, params![house, raise.kind, raise.id, number, raise.receipt])?;
     Ok(())
 }
 
@@ -169,18 +172,38 @@ impl<'d> Filing<'d> {
         if let Some(known) = self.subjects.get(id) {
             return Ok(Some(*known));
         }
-        let select = "SELECT subject FROM subjects WHERE house = ?1 AND id = ?2";
-        let key = params![self.house, id];
-        let subject = match first(self.db, select, key, |row| Ok(row.get(0)?))? {
-            Some(found) => found,
-            None => {
-                run(self.db, "INSERT INTO subjects (house, id) VALUES (?1, ?2)", key)?;
-                self.db.last_insert_rowid()
-            }
-        };
-        self.subjects.insert(id.to_owned(), subject);
-        Ok(Some(subject))
+        let subject = subject(self.db, self.house, Some(id))?;
+        self.subjects.extend(subject.map(|found| (id.to_owned(), found)));
+        Ok(subject)
     }
+}
+
+/// Writes the tokens of a record's newest version.
+pub(super) fn write_tokens(
+    db: &Connection,
+    house: i64,
+    kind: &str,
+    record: i64,
+    tokens: &[String],
+) -> Result<(), Error> {
+    for token in tokens {
+        let insert = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        run(db, insert, params![house, kind, token, record])?;
+    }
+    Ok(())
+}
+
+/// The integer that stands for a Patient's or Encounter's id.
+pub(super) fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<Option<i64>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    let select = "SELECT subject FROM subjects WHERE house = ?1 AND id = ?2";
+    let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    run(db, "INSERT INTO subjects (house, id) VALUES (?1, ?2)", params![house, id])?;
+    Ok(Some(db.last_insert_rowid()))
 }
 
 /// The newest versions of these records, without content.
@@ -267,6 +290,52 @@ pub(super) fn search(
 ) -> Result<Vec<(Record, Stored)>, Error> {
     let (select, values) = search_sql(house, query);
     with_contents(db, &select, params_from_iter(values), query.bytes)
+}
+
+/// What is held about a Patient.
+pub(super) fn about(
+    db: &Connection,
+    house: i64,
+    query: &AboutQuery,
+) -> Result<Vec<(Record, Stored)>, Error> {
+    let (select, values) = about_sql(house, query);
+    with_contents(db, &select, params_from_iter(values), query.bytes)
+}
+
+pub(super) fn about_sql(house: i64, query: &AboutQuery) -> (String, Vec<Value>) {
+    let mut sql = Sql {
+        text: "SELECT r.record FROM records r INDEXED BY records_by_patient
+            WHERE r.house = ?1 AND r.deleted = 0 AND r.patient = (SELECT s.subject FROM subjects s
+                WHERE s.house = ?1 AND s.id = ?2)"
+            .to_owned(),
+        values: vec![Value::from(house), Value::from(query.patient.clone())],
+    };
+    if !query.kinds.is_empty() {
+        let kinds = list(&query.kinds);
+        sql.and("r.kind IN (SELECT value FROM json_each({}))", kinds.into());
+    }
+    if let Some(since) = query.since {
+        sql.and("r.updated >= {}", micros(since).into());
+    }
+    if let Some(owner) = &query.owner {
+        sql.and("r.owner = {}", owner.to_string().into());
+    }
+    if let Some((kind, id)) = &query.after {
+        // What was said of the type first bounds the walk through the index.
+        sql.and("r.kind >= {}", kind.clone().into());
+        let first = sql.values.len();
+        sql.and(&format!("(r.kind > ?{first} OR r.id > {{}})"), id.clone().into());
+    }
+    sql.and("TRUE ORDER BY r.kind, r.id LIMIT {}", i64::from(query.limit).into());
+    let select = format!(
+        "SELECT {COLUMNS}, v.rowid AS row FROM ({}) f
+            CROSS JOIN records r ON r.record = f.record
+            CROSS JOIN versions v ON v.house = r.house AND v.record = r.record
+                AND v.version = r.newest
+            ORDER BY r.kind, r.id",
+        sql.text
+    );
+    (select, sql.values)
 }
 
 pub(super) fn search_sql(house: i64, query: &RecordQuery) -> (String, Vec<Value>) {
@@ -358,6 +427,15 @@ impl Way {
     }
 }
 
+/// The first and the last token that fit: one with its system is itself; one without is followed by
+/// a bar and whatever stands behind that.
+fn range(token: &str) -> [String; 2] {
+    match token.contains('|') {
+        true => [token.to_owned(), token.to_owned()],
+        false => [format!("{token}|"), format!("{token}|\u{10FFFF}")],
+    }
+}
+
 /// A SELECT of record numbers that grows by conditions; `?1` is the house, `?2` the type, and
 /// `{}` in a condition its value.
 struct Sql {
@@ -418,23 +496,26 @@ impl Sql {
         for (position, tokens) in query.tokens.iter().enumerate() {
             let condition = match lead && position == 0 {
                 true => {
-                    "r.record IN (SELECT t.record FROM tokens t WHERE t.house = ?1
-                        AND t.kind = ?2 AND t.token IN (SELECT value FROM json_each({})))"
+                    "r.record IN (SELECT t.record FROM json_each({}) a CROSS JOIN tokens t
+                        WHERE t.house = ?1 AND t.kind = ?2
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
                 false => {
-                    "EXISTS (SELECT 1 FROM tokens t WHERE t.house = ?1 AND t.kind = ?2
-                        AND t.record = r.record
-                        AND t.token IN (SELECT value FROM json_each({})))"
+                    "EXISTS (SELECT 1 FROM json_each({}) a CROSS JOIN tokens t
+                        INDEXED BY tokens_by_record
+                        WHERE t.house = ?1 AND t.kind = ?2 AND t.record = r.record
+                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
-            self.and(condition, list(tokens).into());
+            let ranges: Vec<_> = tokens.iter().map(|token| range(token)).collect();
+            self.and(condition, json!(ranges).to_string().into());
         }
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
         const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
         if !query.date.is_empty() {
-            // Said, so that the index over those that have a date may be used.
+            // Said for the index, which holds no others; not every comparison implies it.
             self.text.push_str(" AND r.date_from IS NOT NULL");
         }
         for (compare, span) in &query.date {
@@ -449,9 +530,10 @@ impl Sql {
                 Compare::Eb => "r.date_to <= {s}".to_owned(),
                 Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
             };
-            for (name, at) in [("{s}", span.from), ("{e}", span.to)] {
+            for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
+                // A value that no condition names would be one too many.
                 if condition.contains(name) {
-                    self.values.push(micros(at).into());
+                    self.values.push(micros(bound).into());
                     condition = condition.replace(name, &format!("?{}", self.values.len()));
                 }
             }

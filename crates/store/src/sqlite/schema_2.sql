@@ -14,6 +14,10 @@ ALTER TABLE blobs ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE first_answers ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE first_answers ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX versions_by_receipt ON versions (house, receipt);
+-- records.deleted: 0 found by searches, 1 deleted, 2 the newest version's content is purged.
+ALTER TABLE works ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX works_at_rest ON works (house, partner, changed)
+    WHERE due IS NULL AND purged = 0 AND partner IS NOT NULL;
 
 -- Which rows of work use a content: it is purged with the last of them.
 CREATE TABLE blob_uses (
@@ -32,6 +36,7 @@ CREATE TABLE doors (
     free_at  INTEGER NOT NULL,             -- when its pace allows the next request
     failures INTEGER NOT NULL,             -- in a row
     resting  INTEGER,                      -- until when nothing is sent
+    rest     INTEGER NOT NULL,             -- how long the last rest is
     PRIMARY KEY (house, partner)
 ) STRICT, WITHOUT ROWID;
 
@@ -39,3 +44,12 @@ CREATE TABLE doors (
 ALTER TABLE houses ADD COLUMN keys_edition INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE houses ADD COLUMN keys_next INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE houses ADD COLUMN keys_done INTEGER NOT NULL DEFAULT 0;
+
+-- Uses of contents that were written before uses were kept: how far they are linked; no number
+-- once all are.
+ALTER TABLE houses ADD COLUMN uses_line INTEGER;       -- the next ledger line to be read
+ALTER TABLE houses ADD COLUMN uses_work INTEGER;       -- the next row of work to be read
+UPDATE houses SET uses_line = 1, uses_work = 1;
+
+-- Whether bytes of what was purged may still be in a file.
+ALTER TABLE houses ADD COLUMN unscrubbed INTEGER NOT NULL DEFAULT 0;

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use super::content;
 use super::row::{digest, first, int, micros, run, time};
 use super::writer::Outcome;
-use super::{ledger, record, work};
+use super::{ledger, purge, record, work};
 use crate::blob::{Hold, Kept, Key, Stored};
 use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
 
@@ -134,6 +134,10 @@ pub(super) fn apply(
     }
     if let (Some(new), Some(body)) = (&unit.first_answer, answer) {
         write_first_answer(db, house, new, body)?;
+    }
+    for work in &unit.works {
+        let digests = blobs.iter().chain(answer).map(|kept| kept.digest);
+        purge::uses(db, house, &work.id, digests)?;
     }
     Ok(Outcome::Keep(Applied::Said(Commit::Done { versions })))
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::row::{all, first, int, list, micros, number, run, some_number, time};
 use crate::house::*;
 
-const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
+pub(super) const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
     body, revision, created, changed, fence";
 
 /// A lane's oldest row with a due.
@@ -48,7 +48,7 @@ fn kind_code(kind: WorkKind) -> i64 {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<StoredWork, Error> {
+pub(super) fn read(row: &Row<'_>) -> Result<StoredWork, Error> {
     let kind = match row.get::<_, i64>("kind")? {
         1 => WorkKind::Trigger,
         2 => WorkKind::Push,
@@ -200,7 +200,7 @@ fn replace(
     after: After,
 ) -> Result<(), Error> {
     let update = "UPDATE works SET number = :number, state = :state, due = :due, body = :body,
-            revision = revision + 1, changed = :at, fence = fence + :raise,
+            revision = revision + 1, changed = :at, purged = 0, fence = fence + :raise,
             leased_until = CASE WHEN :ends THEN NULL ELSE leased_until END
         WHERE work = :work";
     let columns = named_params! {
@@ -282,12 +282,17 @@ fn database_time(db: &Connection) -> Result<i64, Error> {
         .ok_or_else(|| Error::Unavailable("the database has no time".into()))
 }
 
+/// What time it is.
+pub(super) fn now(db: &Connection, clock: Clock) -> Result<i64, Error> {
+    match clock {
+        Clock::At(at) => Ok(micros(at)),
+        Clock::Database => database_time(db),
+    }
+}
+
 /// From now until a lease of this length ends.
 fn span(db: &Connection, clock: Clock, length: Duration) -> Result<(i64, i64), Error> {
-    let now = match clock {
-        Clock::At(at) => micros(at),
-        Clock::Database => database_time(db)?,
-    };
+    let now = now(db, clock)?;
     let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     Ok((now, now.saturating_add(length).min(micros(Timestamp::MAX))))
 }

@@ -36,6 +36,7 @@ pub(super) enum Outcome<T> {
 trait Job: Send {
     /// Runs, for the first time or anew; whether its rows stay.
     fn run(&mut self, db: &Connection) -> bool;
+    fn alone(&self) -> bool;
     fn lose(&mut self, error: Error);
     fn answer(self: Box<Self>);
 }
@@ -45,6 +46,7 @@ struct Task<F, T> {
     answer: Option<Result<T, Error>>,
     reply: oneshot::Sender<Result<T, Error>>,
     bytes: usize,
+    alone: bool,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -63,6 +65,10 @@ where
         };
         self.answer = Some(answer);
         keep
+    }
+
+    fn alone(&self) -> bool {
+        self.alone
     }
 
     fn lose(&mut self, error: Error) {
@@ -105,6 +111,28 @@ impl Writer {
         F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
+        self.queue(bytes, false, run).await
+    }
+
+    /// Waits for a turn and runs the job outside of any transaction, while nobody else writes.
+    pub(super) async fn alone<T, F>(&self, run: F) -> Result<T, Error>
+    where
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut run = Some(run);
+        let once = move |db: &Connection| match run.take() {
+            Some(run) => run(db).map(Outcome::Keep),
+            None => Err(unavailable("a job had its turn already")),
+        };
+        self.queue(0, true, once).await
+    }
+
+    async fn queue<T, F>(&self, bytes: usize, alone: bool, run: F) -> Result<T, Error>
+    where
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        T: Send + 'static,
+    {
         let queue = self.queue.as_ref().ok_or_else(|| unavailable("the house is closed"))?;
         let turn = queue.try_reserve().map_err(|error| match error {
             mpsc::error::TrySendError::Full(()) => Error::Busy,
@@ -118,7 +146,7 @@ impl Writer {
         }
         let (reply, answer) = oneshot::channel();
         let waiting = Arc::clone(&self.waiting);
-        turn.send(Box::new(Task { run: Some(run), answer: None, reply, bytes, waiting }));
+        turn.send(Box::new(Task { run: Some(run), answer: None, reply, bytes, alone, waiting }));
         answer.await.map_err(|_| unavailable("the writer has ended"))?
     }
 }
@@ -140,17 +168,34 @@ fn unavailable(why: &'static str) -> Error {
 /// The thread: gathers a group, writes it, answers.
 fn write(db: &Connection, mut log: Log, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(GROUP_UNITS_MAX);
-    while let Some(job) = jobs.blocking_recv() {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| jobs.blocking_recv()) {
+        if job.alone() {
+            log.rest(db);
+            run_outside(db, job);
+            continue;
+        }
         group.push(job);
-        while group.len() < GROUP_UNITS_MAX {
-            let Ok(job) = jobs.try_recv() else { break };
-            group.push(job);
+        while group.len() < GROUP_UNITS_MAX && next.is_none() {
+            match jobs.try_recv() {
+                Ok(job) if job.alone() => next = Some(job),
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
         }
         write_group(db, &mut group);
         group.drain(..).for_each(|job| job.answer());
         log.committed(db);
     }
     log.end(db);
+}
+
+fn run_outside(db: &Connection, mut job: Box<dyn Job>) {
+    job.run(db);
+    if !db.is_autocommit() && run(db, "ROLLBACK", []).is_err() {
+        tracing::error!("a job left a transaction behind");
+    }
+    job.answer();
 }
 
 /// One commit for all: without savepoints, or else with them.
