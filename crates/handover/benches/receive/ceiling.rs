@@ -15,6 +15,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::ToSql;
 
 /// What one run did.
 pub(crate) struct Done {
@@ -110,6 +112,70 @@ fn insert(db: &Connection, group: &Group) -> u64 {
         insert.execute(columns).expect("a row");
     }
     group.rows.len() as u64
+}
+
+/// Into PostgreSQL: one connection, one binary COPY for all that wait.
+pub(crate) fn postgres(url: &str, bundles: &[Bytes], producers: usize, limit: Duration) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let client = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client.batch_execute(POSTGRES_TABLES).await.expect("tables");
+        client
+    });
+    produce(bundles, producers, limit, |groups| {
+        let mut written = 0;
+        let mut gathered = Vec::new();
+        while let Ok(first) = groups.recv() {
+            gathered.push(first);
+            gathered.extend(groups.try_iter().take(255));
+            runtime.block_on(copy(&client, &gathered));
+            written += gathered.iter().map(|group: &Group| group.rows.len() as u64).sum::<u64>();
+            for group in gathered.drain(..) {
+                group.done.send(()).ok();
+            }
+        }
+        written
+    })
+}
+
+const POSTGRES_TABLES: &str = "
+    CREATE TABLE resources (
+        resource BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, kind TEXT NOT NULL,
+        id TEXT NOT NULL, patient TEXT NOT NULL, date TEXT, status TEXT, digest BYTEA NOT NULL,
+        content BYTEA NOT NULL, UNIQUE (kind, id));
+    CREATE INDEX resources_by_patient ON resources (patient, kind);";
+
+async fn copy(client: &tokio_postgres::Client, groups: &[Group]) {
+    use tokio_postgres::types::Type;
+    let copy = "COPY resources (kind, id, patient, date, status, digest, content)
+        FROM STDIN BINARY";
+    let types = [
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::BYTEA,
+        Type::BYTEA,
+    ];
+    let sink = client.copy_in(copy).await.expect("a copy");
+    let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &types));
+    for group in groups {
+        for row in &group.rows {
+            let content = &group.bundle[row.content.clone()];
+            let digest = &row.digest[..];
+            let columns: [&(dyn ToSql + Sync); 7] =
+                [&row.kind, &row.id, &row.patient, &row.date, &row.status, &digest, &content];
+            writer.as_mut().write(&columns).await.expect("a row");
+        }
+    }
+    writer.finish().await.expect("a commit");
 }
 
 /// Producers take Bundle after Bundle, read it, hand it over and wait for its commit.

@@ -70,7 +70,7 @@ pub(crate) fn show(town: &Town) {
     house.stop();
 }
 
-fn rows(town: &Town, house: &House, case: &str, from: u64) {
+fn rows(town: &Town, house: &House<'_>, case: &str, from: u64) {
     gauge::forget_peak(house.pid());
     let token = house.token();
     let (times, failed) = newcomers(house.address, &token);
@@ -80,7 +80,7 @@ fn rows(town: &Town, house: &House, case: &str, from: u64) {
     row(&format!("{case}: 8 clients, 50 resources"), &done.times, done.wall, 0, house);
 }
 
-fn row(case: &str, times: &[Duration], wall: Duration, failed: u64, house: &House) {
+fn row(case: &str, times: &[Duration], wall: Duration, failed: u64, house: &House<'_>) {
     let rate = times.len() as f64 / wall.as_secs_f64();
     let max = gauge::quantile(times, 1.0);
     let (p50, p99) = (gauge::quantile(times, 0.5), gauge::quantile(times, 0.99));

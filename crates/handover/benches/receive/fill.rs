@@ -21,7 +21,7 @@ const SIZE: usize = 100;
 const AT_ONCE: u64 = 16;
 
 /// Fills a house from so many records to so many.
-pub(crate) fn fill(house: &House, namespace: &str, held: u64, wanted: u64) {
+pub(crate) fn fill(house: &House<'_>, namespace: &str, held: u64, wanted: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let config = config::House::read(&house.folder()).expect("a configuration");

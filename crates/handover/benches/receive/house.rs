@@ -10,6 +10,7 @@ use crate::gauge;
 use exchange::HouseId;
 use exchange::partner::PublicFile;
 use secrecy::ExposeSecret;
+use std::cell::Cell;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{House as _, SqliteHouse};
 use tempfile::TempDir;
+use testdb::Server;
 use wire::{HttpTransport, SmartClient, SystemClock};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_handover");
@@ -50,25 +52,41 @@ impl Scheme {
 pub(crate) enum Database {
     /// A file in the house's folder.
     Sqlite,
+    /// A private PostgreSQL server.
+    Postgres,
 }
 
 impl Database {
-    /// Those that this machine has.
-    pub(crate) fn all() -> Vec<Database> {
-        vec![Database::Sqlite]
-    }
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Database::Sqlite => "sqlite",
+            Database::Postgres => "postgres",
         }
     }
+}
 
-    /// Processes that work for the house beside its own.
-    fn processes(self) -> Vec<u32> {
-        match self {
-            Database::Sqlite => Vec::new(),
-        }
+/// A database of a house on the private server.
+pub(crate) struct Base<'t> {
+    server: &'t Server,
+    name: String,
+    /// Bytes it had before anything was filed.
+    empty: u64,
+}
+
+impl Base<'_> {
+    fn sql(&self, text: &str) -> u64 {
+        let said = self.server.sql(&self.name, text);
+        said.trim().parse().unwrap_or_else(|_| panic!("no number: {said}"))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.sql("SELECT pg_database_size(current_database())")
+    }
+}
+
+impl Drop for Base<'_> {
+    fn drop(&mut self) {
+        self.server.sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }
 
@@ -77,6 +95,9 @@ pub(crate) struct Town {
     folder: TempDir,
     address: SocketAddr,
     pub(crate) namespace: String,
+    /// Where this machine has PostgreSQL.
+    server: Option<Server>,
+    made: Cell<u32>,
 }
 
 impl Town {
@@ -95,11 +116,34 @@ impl Town {
         fs::write(plan.join("members.csv"), bundles::members()).expect("members");
         let public = fs::read_to_string(public).expect("a public file");
         let namespace = PublicFile::parse(&public, "public.json").expect("a public file").namespace;
-        Town { folder, address, namespace }
+        Town { folder, address, namespace, server: Server::start(), made: Cell::new(0) }
+    }
+
+    /// The databases that this machine has.
+    pub(crate) fn databases(&self) -> Vec<Database> {
+        let postgres = self.server.as_ref().map(|_| Database::Postgres);
+        std::iter::once(Database::Sqlite).chain(postgres).collect()
+    }
+
+    /// A fresh database on the private server, and its connection string.
+    pub(crate) fn base(&self) -> Option<(Base<'_>, String)> {
+        let server = self.server.as_ref()?;
+        self.made.set(self.made.get() + 1);
+        let name = format!("bench_{}", self.made.get());
+        let url = server.create_database(&name);
+        Some((Base { server, name, empty: 0 }, url))
+    }
+
+    /// Processor time of the private server.
+    pub(crate) fn server_cpu(&self, database: Database) -> Duration {
+        match (database, &self.server) {
+            (Database::Postgres, Some(server)) => Duration::from_secs_f64(server.cpu_seconds()),
+            _ => Duration::ZERO,
+        }
     }
 
     /// A fresh house in a folder of its own; nothing runs yet.
-    pub(crate) fn house(&self, scheme: Scheme, database: Database) -> House {
+    pub(crate) fn house(&self, scheme: Scheme, database: Database) -> House<'_> {
         let folder = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         copy(&self.folder.path().join(PLAN), folder.path());
         if scheme == Scheme::Http {
@@ -109,7 +153,18 @@ impl Town {
         }
         let key = self.folder.path().join(SENDER).join("keys/signing.pem");
         let key = fs::read_to_string(key).expect("a key");
-        House { folder, scheme, database, address: self.address, key, running: None }
+        let base = match database {
+            Database::Sqlite => None,
+            Database::Postgres => self.base(),
+        };
+        if let Some((_, url)) = &base {
+            let file = folder.path().join("house.toml");
+            let config = fs::read_to_string(&file).expect("a configuration");
+            let config = format!("{config}\n[database]\npostgres = \"{url}\"\n");
+            fs::write(file, config).expect("a configuration");
+        }
+        let base = base.map(|(base, _)| base);
+        House { folder, scheme, base, address: self.address, key, running: None }
     }
 }
 
@@ -158,16 +213,16 @@ fn free_address() -> SocketAddr {
 }
 
 /// A receiving house.
-pub(crate) struct House {
+pub(crate) struct House<'t> {
     folder: TempDir,
     pub(crate) scheme: Scheme,
-    database: Database,
+    base: Option<Base<'t>>,
     pub(crate) address: SocketAddr,
     key: String,
     running: Option<Child>,
 }
 
-impl House {
+impl House<'_> {
     /// Opens its doors. It is tethered to this process and cannot outlive it.
     pub(crate) fn serve(&mut self) {
         let mut child = Command::new(PROGRAM)
@@ -181,15 +236,21 @@ impl House {
         let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("ready ")));
         assert!(ready.is_some(), "the house did not open its doors");
         self.running = Some(child);
+        if let Some(base) = &mut self.base
+            && base.empty == 0
+        {
+            base.empty = base.bytes();
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.running.as_ref().map_or(0, Child::id)
     }
 
-    /// Everything whose CPU time is the house's.
-    pub(crate) fn processes(&self) -> Vec<u32> {
-        std::iter::once(self.pid()).chain(self.database.processes()).collect()
+    /// Processor time so far of everything that works for the house.
+    pub(crate) fn cpu(&self) -> Duration {
+        let server = self.base.as_ref().map_or(0.0, |base| base.server.cpu_seconds());
+        gauge::cpu(&[self.pid()]) + Duration::from_secs_f64(server)
     }
 
     /// Stops in the orderly way.
@@ -202,11 +263,15 @@ impl House {
 
     /// Bytes that its store takes on the disk.
     pub(crate) fn disk(&self) -> u64 {
-        gauge::disk(&self.folder.path().join("store"))
+        let files = gauge::disk(&self.folder.path().join("store"));
+        files + self.base.as_ref().map_or(0, |base| base.bytes() - base.empty)
     }
 
     /// Record versions that it holds; it must have stopped.
     pub(crate) fn versions(&self) -> u64 {
+        if let Some(base) = &self.base {
+            return base.sql("SELECT count(*) FROM versions WHERE NOT (version = 1 AND deleted)");
+        }
         let place = self.folder.path().join("store");
         let house = SqliteHouse::open_to_read(&place, &HouseId::from(PLAN)).expect("a store");
         runtime().block_on(house.version_count()).expect("a count")
@@ -238,7 +303,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for House<'_> {
     fn drop(&mut self) {
         self.stop();
     }

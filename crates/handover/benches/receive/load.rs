@@ -49,7 +49,7 @@ struct Work {
 }
 
 /// Runs the clients to the end of the Bundles or of the time.
-pub(crate) fn run(house: &House, bundles: Vec<Bytes>, clients: usize, limit: Duration) -> Done {
+pub(crate) fn run(house: &House<'_>, bundles: Vec<Bytes>, clients: usize, limit: Duration) -> Done {
     let head = format!(
         "POST /fhir HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
          content-type: application/fhir+json\r\naccept: application/fhir+json\r\n",
@@ -66,10 +66,9 @@ pub(crate) fn run(house: &House, bundles: Vec<Bytes>, clients: usize, limit: Dur
             tokio::spawn(async move { client(stream.await, &work).await })
         });
         let clients: Vec<_> = clients.collect();
-        let processes = house.processes();
         // All have shaken hands.
         work.begin.wait().await;
-        let (begun, cpu) = (Instant::now(), gauge::cpu(&processes));
+        let (begun, cpu) = (Instant::now(), house.cpu());
         gauge::forget_peak(house.pid());
         work.begin.wait().await;
         let (mut times, mut bytes) = (Vec::new(), 0);
@@ -78,7 +77,7 @@ pub(crate) fn run(house: &House, bundles: Vec<Bytes>, clients: usize, limit: Dur
             times.extend(took);
             bytes += brought;
         }
-        let (wall, cpu) = (begun.elapsed(), gauge::cpu(&processes).saturating_sub(cpu));
+        let (wall, cpu) = (begun.elapsed(), house.cpu().saturating_sub(cpu));
         times.sort();
         Done { bundles: times.len() as u64, bytes, wall, cpu, times }
     })

@@ -125,7 +125,7 @@ fn first_table(bounds: &Bounds, town: &Town) {
         "CPU s/1k",
         "share"
     );
-    for database in Database::all() {
+    for database in town.databases() {
         for size in SIZES {
             for clients in CLIENTS {
                 let mut ceiling = None;
@@ -198,7 +198,7 @@ fn second_table(bounds: &Bounds, town: &Town) {
         "\n{:8} {:>10} {:>8} {:>8} {:>8} {:>9} {:>7} | {:>8} {:>8}",
         "database", "records", "res/s", "p50 ms", "p99 ms", "CPU s/1k", "MB", "rate", "p99"
     );
-    for database in Database::all() {
+    for database in town.databases() {
         if !bounds.wants(&format!("{} filled", database.name())) {
             continue;
         }
@@ -237,6 +237,9 @@ fn second_table(bounds: &Bounds, town: &Town) {
 
 const CEILING: &str = "--ceiling";
 
+/// So many times the Bundles of a cell.
+const CEILING_MORE: u64 = 3;
+
 /// Resources a second and CPU seconds per 1,000 of them.
 fn ask_ceiling(
     bounds: &Bounds,
@@ -247,21 +250,32 @@ fn ask_ceiling(
 ) -> (f64, f64) {
     let me = std::env::current_exe().expect("this program");
     let (size, clients) = (size.to_string(), clients.to_string());
-    let count = bounds.bundles(size.parse().expect("a number")).to_string();
+    // It is faster: with as many, it would be done before the disk has to keep up.
+    let count = (CEILING_MORE * bounds.bundles(size.parse().expect("a number"))).to_string();
     let time = bounds.time.as_millis().to_string();
-    let words = [CEILING, database.name(), &town.namespace, &size, &clients, &count, &time];
+    let base = match database {
+        Database::Sqlite => None,
+        Database::Postgres => town.base(),
+    };
+    let url = base.as_ref().map_or("", |(_, url)| url);
+    let name = database.name();
+    let words = [CEILING, name, &town.namespace, &size, &clients, &count, &time, url];
+    let before = town.server_cpu(database);
     let output = Command::new(me).args(words).stdin(Stdio::null()).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let mut numbers = text.split_whitespace().map(|word| word.parse::<f64>());
     let mut number = || numbers.next().and_then(Result::ok);
-    match (number(), number()) {
-        (Some(rate), Some(cpu)) => (rate, cpu),
+    match (number(), number(), number()) {
+        (Some(rate), Some(cpu), Some(resources)) => {
+            let server = town.server_cpu(database).saturating_sub(before);
+            (rate, cpu + per_thousand(server, resources as u64))
+        }
         _ => panic!("no ceiling: {text} {}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 
 fn ceiling_process(words: &[String]) -> ExitCode {
-    let [database, namespace, size, clients, count, time] = words else {
+    let [database, namespace, size, clients, count, time, url] = words else {
         return ExitCode::from(2);
     };
     let number = |word: &String| word.parse::<usize>().expect("a number");
@@ -271,10 +285,11 @@ fn ceiling_process(words: &[String]) -> ExitCode {
     let before = gauge::cpu(&[me]);
     let done = match database.as_str() {
         "sqlite" => ceiling::sqlite(folder.path(), &bundles, number(clients), limit),
+        "postgres" => ceiling::postgres(url, &bundles, number(clients), limit),
         _ => return ExitCode::from(2),
     };
     let cpu = gauge::cpu(&[me]).saturating_sub(before);
     let rate = done.resources as f64 / done.wall.as_secs_f64();
-    println!("{rate} {}", per_thousand(cpu, done.resources));
+    println!("{rate} {} {}", per_thousand(cpu, done.resources), done.resources);
     ExitCode::SUCCESS
 }
