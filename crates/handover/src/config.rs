@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The name of the configuration file in a house's folder.
 pub const FILE: &str = "house.toml";
 
+/// Its name in a folder that a house is being restored into.
+pub const UNFINISHED: &str = "house.toml.unfinished";
+
 /// `house.toml`, as it is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +135,11 @@ impl House {
     ///
     /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
+        if !folder.join(FILE).exists() && folder.join(UNFINISHED).exists() {
+            let detail = "a restore into this folder was cut off; empty it, but for the keys";
+            return Err(Issue::new(Code::BackupUnusable, detail)
+                .at(folder.join(UNFINISHED).display().to_string()));
+        }
         let text = read_text(&folder.join(FILE))?;
         let file: HouseFile = toml::from_str(&text)
             .map_err(|error| tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error))?;

@@ -6,9 +6,8 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
-use crate::config;
-use crate::halt;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
+use crate::{backup, config, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -22,8 +21,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::proof::{Broken, PublicKey};
 use store::{
-    Anchor, AnyHouse, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace, SqliteHouse,
-    anchor,
+    Anchor, AnyHouse, Blobs, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace,
+    SqliteHouse, anchor,
 };
 use tokio::sync::Notify;
 use wire::api::OPERATE;
@@ -89,11 +88,13 @@ impl Desk {
 impl Opened {
     /// Opens a house.
     ///
-    /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `KeyUnusable`,
-    /// `ConfigInvalid`.
+    /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `StoreNewer`,
+    /// `MigrationNeeded`, `KeyUnusable`, `ConfigInvalid`.
     pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
+        database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
+        database::is_of_today(&memory).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
@@ -101,6 +102,16 @@ impl Opened {
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
         Ok(Opened { config, memory, ledger, grounds, clock, desk })
+    }
+
+    /// Carries out a command: what copies the house is done here, the rest at its desk.
+    ///
+    /// Errors: those of the command.
+    pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        match command {
+            Command::Backup { folder } => backup::backup(self, Path::new(&folder)).await,
+            command => self.desk.command(command).await,
+        }
     }
 
     /// The gate of the house's doors: one credential per partner, and the operator's.

@@ -8,6 +8,7 @@
 
 use crate::config;
 use crate::house::{Desk, Opened, VERSION, split_base};
+use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -51,6 +52,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(work(Arc::clone(&opened), told(stopped.clone())));
     let keeper = tokio::spawn(keep_signing(Arc::clone(&opened), told(stopped.clone())));
+    let purger = tokio::spawn(keep_contents(Arc::clone(&opened), told(stopped.clone())));
     let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
     println!("ready {}", config.file.base_url);
     std::io::stdout().flush().ok();
@@ -58,7 +60,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     asked_to_stop(tethered).await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    for part in [worker, keeper] {
+    for part in [worker, keeper, purger] {
         part.await.ok();
     }
     doors.await.ok();
@@ -115,6 +117,39 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
             tracing::error!(%issue, "checkpoint");
         }
     }
+}
+
+/// Purges once a day what the agreements' time is over for. Of several processes one does.
+async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
+    let terms = opened.config.terms.values();
+    if terms.filter_map(|terms| terms.agreement.retention).next().is_none() {
+        return;
+    }
+    tokio::pin!(stop);
+    let mut done = None;
+    loop {
+        let today = opened.clock.now().strftime("%F").to_string();
+        if done.as_ref() != Some(&today) {
+            match purge_once(&opened, &today).await {
+                Ok(()) => done = Some(today),
+                Err(issue) => tracing::error!(%issue, "retention"),
+            }
+        }
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+        }
+    }
+}
+
+async fn purge_once(opened: &Opened, today: &str) -> Result<(), Issue> {
+    let now = opened.clock.now();
+    let until = now.checked_add(RETENTION_REMEMBERED).unwrap_or(now);
+    let ours = opened.memory.first_use("retention", today, until, now).await;
+    if ours.map_err(store_issue)? {
+        opened.command(Command::Retention { dry_run: false }).await?;
+    }
+    Ok(())
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
@@ -181,7 +216,7 @@ impl Api for Commands {
     ) -> BoxFuture<'a, Result<Bytes, Issue>> {
         Box::pin(async move {
             let command = read_command(name, &body)?;
-            let reply = self.opened.desk.command(command).await?;
+            let reply = self.opened.command(command).await?;
             let text = serde_json::to_vec(&reply).map_err(|_| {
                 Issue::new(Code::InternalError, "a reply cannot be written as JSON")
             })?;

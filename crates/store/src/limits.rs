@@ -163,8 +163,19 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
 
+/// How long ago a file must have been written before it can be an orphan, where processes share
+/// its place: much longer than any unit is on its way from its file to its row.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
 /// Time between two tries to empty the write-ahead log.
 pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often it tries: about half a minute, longer than any reading of ours takes.
 pub const SCRUB_TRIES: u32 = 60;
+
+/// Contents looked at in one reading while a house is inspected: some megabytes, and short enough
+/// that the write-ahead log can be brought in between.
+pub const INSPECT_PAGE: u32 = 200;
+
+/// Faults of a file that are named; a person restores a backup long before reading more.
+pub const FAULTS_NAMED_MAX: u32 = 20;

@@ -147,9 +147,13 @@ impl Count {
             for asked in self.requests[*number].entries.iter().filter(|asked| !asked.shared) {
                 let versions = expected.entry((asked.kind.clone(), asked.id.clone())).or_default();
                 let wanted = asked.content.as_ref().map(|content| Digest::of(content));
-                let standing = versions.last().and_then(|(_, digest)| *digest);
-                if standing != wanted {
-                    versions.push((*number, wanted));
+                match versions.last_mut() {
+                    // What is as it was stands by the word of who brought it last.
+                    Some((brought, standing)) if *standing == wanted => {
+                        *brought = if wanted.is_some() { *number } else { *brought };
+                    }
+                    None if wanted.is_none() => {}
+                    _ => versions.push((*number, wanted)),
                 }
             }
         }

@@ -6,9 +6,8 @@
 
 use crate::common::{House, Process, RUNTIME};
 use crate::load::Load;
-use crate::run::send;
+use crate::run::{houses, send};
 use crate::sender::Sender;
-use sim::{Town, TownPlan};
 use std::path::Path;
 use std::process::Command;
 
@@ -95,11 +94,7 @@ fn before_every_2xx_the_disk_has_said_that_it_has_it() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
-    let plan = Town::generate(5, &plan).plans.remove(0);
-    let hospital = House::provider(&place.path().join("hospital"), "https://127.0.0.1:1/fhir");
-    let payer = House::payer(&place.path().join("plan"), &plan);
-    payer.add_partner(&hospital);
+    let (payer, hospital, plan) = houses(place.path());
     speak_plainly(&payer);
     let trace = place.path().join("calls");
     let Some(process) = trace_house(&payer, &trace) else { return };

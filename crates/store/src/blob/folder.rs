@@ -113,6 +113,20 @@ impl Folder {
         Ok(fs::read_dir(&self.path)?)
     }
 
+    /// Every file of ours; none where there is no folder.
+    pub(super) fn files(&self) -> Result<Vec<Address>, Error> {
+        let listing = match self.list() {
+            Err(_) if !self.path.exists() => return Ok(Vec::new()),
+            listing => listing?,
+        };
+        let mut files = Vec::new();
+        for found in listing {
+            let name = found?.file_name();
+            files.extend(name.to_str().and_then(|name| Some(name.parse::<Digest>().ok()?.0)));
+        }
+        Ok(files)
+    }
+
     /// The next files that were last written before then, at most so many (fewer: these were the
     /// last), and how many unfinished ones of that age were removed on the way.
     pub(super) fn next_old(

@@ -343,6 +343,25 @@ impl Blobs {
         }
     }
 
+    /// How many files of this place no row names; of a storage nobody counts them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn orphans<F, Answer>(&self, named: F) -> Result<u64, Error>
+    where
+        F: Fn(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        let Place::Folder(folder) = &self.place else { return Ok(0) };
+        let folder = Arc::clone(folder);
+        let files = apart(true, move || folder.files()).await??;
+        let mut orphans = 0;
+        for files in files.chunks(SWEEP_FILES) {
+            orphans += (files.len() - named(files.to_vec()).await?.len()) as u64;
+        }
+        Ok(orphans)
+    }
+
     /// `sweep` of a folder in this thread, while nobody keeps anything: when a house is opened.
     /// Nothing for other places.
     pub(crate) fn sweep_now(

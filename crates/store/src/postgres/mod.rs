@@ -16,8 +16,10 @@ mod group;
 mod ledger;
 mod pipe;
 mod pool;
+mod purge;
 mod read;
 mod record;
+mod rekey;
 mod row;
 mod rows;
 mod schema;
@@ -43,7 +45,12 @@ use self::row::get;
 use self::writer::{Answer, Writer};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+
+/// Names the lock under which files are removed, and that backups share while they copy them:
+/// "sweeping" in ASCII.
+const SWEEPING: i64 = 0x7377_6565_7069_6e67;
 
 /// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
 /// this process or elsewhere.
@@ -105,9 +112,39 @@ impl PostgresHouse {
         self.shared.pool.get().await
     }
 
-    /// Records with their contents, until these reach `bytes` (0: all).
-    async fn filled(&self, found: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
-        self.shared.blobs.fill(&self.blob_key, found, bytes).await
+    /// Records with their contents. A purge may remove a content between the reading of its row
+    /// and its own: then the row is read again, and says so.
+    async fn filled<F>(&self, read: impl Fn(Client) -> F, bytes: u64) -> Result<Vec<Record>, Error>
+    where
+        F: Future<Output = Result<Vec<(Record, Stored)>, Error>>,
+    {
+        let rows = read(self.client().await?).await?;
+        match self.shared.blobs.fill(&self.blob_key, rows, bytes).await {
+            Err(Error::Damaged(_)) => {
+                let rows = read(self.client().await?).await?;
+                self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+            }
+            filled => filled,
+        }
+    }
+
+    /// What a row tells, with its content. As `filled`.
+    async fn fetched<T, F>(
+        &self,
+        read: impl Fn(Client) -> F,
+    ) -> Result<Option<(T, Option<Bytes>)>, Error>
+    where
+        F: Future<Output = Result<Option<(T, Digest, Stored)>, Error>>,
+    {
+        let mut again = true;
+        loop {
+            let row = read(self.client().await?).await?;
+            let Some((told, digest, stored)) = row else { return Ok(None) };
+            match self.shared.blobs.fetch(&self.blob_key, &digest, stored).await {
+                Err(Error::Damaged(_)) if again => again = false,
+                bytes => return Ok(Some((told, bytes?))),
+            }
+        }
     }
 }
 
@@ -254,8 +291,12 @@ impl House for PostgresHouse {
         id: &str,
         version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        let found = record::one(&self.client().await?, self.house, (kind, id), version).await?;
-        Ok(self.filled(found.into_iter().collect(), 0).await?.pop())
+        let house = self.house;
+        let read = move |db: Client| async move {
+            let found = record::one(&db, house, (kind, id), version).await?;
+            Ok(found.into_iter().collect())
+        };
+        Ok(self.filled(read, 0).await?.pop())
     }
 
     async fn history(
@@ -269,8 +310,9 @@ impl House for PostgresHouse {
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
-        let found = record::search(&self.client().await?, self.house, &query).await?;
-        self.filled(found, query.bytes).await
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::search(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
@@ -278,8 +320,9 @@ impl House for PostgresHouse {
     }
 
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
-        let found = record::about(&self.client().await?, self.house, &query).await?;
-        self.filled(found, query.bytes).await
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::about(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn dump(
@@ -295,11 +338,11 @@ impl House for PostgresHouse {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let stored = read::blob(&self.client().await?, self.house, digest).await?;
-        match stored {
-            Some(stored) => self.shared.blobs.fetch(&self.blob_key, digest, stored).await,
-            None => Ok(None),
-        }
+        let house = self.house;
+        let read = move |db: Client| async move {
+            Ok(read::blob(&db, house, digest).await?.map(|stored| ((), *digest, stored)))
+        };
+        Ok(self.fetched(read).await?.and_then(|((), bytes)| bytes))
     }
 
     async fn first_answer(
@@ -307,30 +350,31 @@ impl House for PostgresHouse {
         sender: &PartnerId,
         key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        let found = read::first_answer(&self.client().await?, self.house, sender, key).await?;
-        let Some((answer, body, stored)) = found else { return Ok(None) };
-        let body = self.shared.blobs.fetch(&self.blob_key, &body, stored).await?;
-        Ok(Some(FirstAnswer { body: body.unwrap_or_default(), ..answer }))
+        let house = self.house;
+        let read =
+            move |db: Client| async move { read::first_answer(&db, house, sender, key).await };
+        let found = self.fetched(read).await?;
+        Ok(found.map(|(answer, body)| FirstAnswer { body: body.unwrap_or_default(), ..answer }))
     }
 
     // House-keeping.
 
     async fn at_rest(
         &self,
-        _partner: &PartnerId,
-        _before: Timestamp,
-        _after: Option<(Timestamp, String)>,
-        _limit: u32,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
     ) -> Result<Vec<StoredWork>, Error> {
-        unbuilt()
+        work::at_rest(&self.shared.pool, self.house, partner, before, after, limit).await
     }
 
-    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        purge::purge(&self.shared.pool, self.house, &purge).await
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
     async fn backup(&self, _folder: &Path) -> Result<(), Error> {
@@ -338,15 +382,17 @@ impl House for PostgresHouse {
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        rekey::edition(&*self.client().await?, self.house).await
     }
 
-    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
+        self.filled(read, REKEY_BYTES).await
     }
 
-    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
 }
 

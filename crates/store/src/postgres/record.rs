@@ -10,7 +10,7 @@
 use deadpool_postgres::GenericClient;
 use exchange::PartnerId;
 use futures_util::TryStreamExt;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, RowStream};
 
 use super::find::{self, Search};
 use super::row::{digest, get, int, number, some_number, time};
@@ -169,15 +169,18 @@ pub(super) async fn about(
     window(db, find::about(house, query), query.bytes).await
 }
 
-/// Reads row by row, until the contents reach `bytes`. What the server sends beyond that is let
-/// pass by the connection.
 async fn window(
     db: &impl GenericClient,
     search: Search,
     bytes: u64,
 ) -> Result<Vec<(Record, Stored)>, Error> {
     let statement = search.prepare(db).await?;
-    let rows = db.query_raw(&statement, search.values()).await?;
+    window_of(db.query_raw(&statement, search.values()).await?, bytes).await
+}
+
+/// Takes row by row, until the contents reach `bytes`. What the server sends beyond that is let
+/// pass by the connection.
+pub(super) async fn window_of(rows: RowStream, bytes: u64) -> Result<Vec<(Record, Stored)>, Error> {
     let mut rows = std::pin::pin!(rows);
     let (mut found, mut sum) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {

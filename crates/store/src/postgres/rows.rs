@@ -96,14 +96,10 @@ const NEW_VERSIONS: &str = "INSERT INTO versions (house, record, version, update
         $7::text[], $8::bigint[], $9::bytea[], $10::boolean[], $11::boolean[], $12::bytea[],
         $13::bytea[])";
 
-/// Of several that raise one version the last says what brought it.
-const RAISES: &str = "UPDATE versions v SET number = greatest(v.number, k.number),
-        receipt = k.receipt
-    FROM (SELECT record, version, max(number) AS number,
-            (array_agg(receipt ORDER BY place DESC))[1] AS receipt
-        FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) WITH ORDINALITY
-            AS k(record, version, number, receipt, place)
-        GROUP BY record, version) k
+const RAISES: &str = "UPDATE versions v SET receipt = k.receipt, number = CASE
+        WHEN k.number IS NULL THEN v.number ELSE greatest(coalesce(v.number, 0), k.number) END
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+        AS k(record, version, number, receipt)
     WHERE v.house = $1 AND v.record = k.record AND v.version = k.version";
 
 const NEW_WORKS: &str = "INSERT INTO works (house, work, id, kind, lane, partner, dossier, cause,
@@ -115,7 +111,7 @@ const NEW_WORKS: &str = "INSERT INTO works (house, work, id, kind, lane, partner
 const NEWER_WORKS: &str = "UPDATE works w SET kind = k.kind, lane = k.lane, partner = k.partner,
         dossier = k.dossier, cause = k.cause, label = k.label, number = k.number,
         state = k.state, due = k.due, revision = k.revision, changed = k.changed,
-        fence = k.fence, leased_until = k.leased_until, body = k.body
+        fence = k.fence, leased_until = k.leased_until, purged = false, body = k.body
     FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::text[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],
         $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[])
@@ -449,10 +445,10 @@ impl Rows<'_> {
         if !self.raises.is_empty() {
             let columns = values![
                 house,
-                column!(self.raises, row => row.0),
-                column!(self.raises, row => row.1),
-                column!(self.raises, row => row.2),
-                column!(self.raises, row => row.3),
+                column!(self.raises, row => row.0.0),
+                column!(self.raises, row => row.0.1),
+                column!(self.raises, row => row.1.0),
+                column!(self.raises, row => row.1.1),
             ];
             asked.push(ask(RAISES, columns));
         }

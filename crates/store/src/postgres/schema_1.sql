@@ -74,6 +74,7 @@ CREATE TABLE works (
     fence        bigint NOT NULL DEFAULT 0,
     leased_until bigint,
     by_database  boolean NOT NULL DEFAULT false,   -- whose clock the lease is measured by
+    purged       boolean NOT NULL DEFAULT false,   -- its contents are
     body         bytea NOT NULL,
     PRIMARY KEY (house, work)
 ) WITH (fillfactor = 80);
@@ -87,6 +88,8 @@ CREATE INDEX works_by_cause ON works (house, cause) WHERE cause IS NOT NULL;
 CREATE INDEX works_by_state ON works (house, state);
 CREATE INDEX works_waiting ON works (house, lane, work) WHERE due IS NOT NULL;
 CREATE INDEX works_leased ON works (house, lane, leased_until) WHERE leased_until IS NOT NULL;
+CREATE INDEX works_at_rest ON works (house, partner, changed)
+    WHERE due IS NULL AND NOT purged AND partner IS NOT NULL;
 
 -- One row per lane: which row of work is its next, and from when it can be claimed. So claiming
 -- costs the same however much waits behind it. Whoever holds the lane's row, and nobody else,

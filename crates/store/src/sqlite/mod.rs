@@ -16,14 +16,19 @@
 mod backup;
 mod content;
 mod doors;
+mod inspect;
 mod ledger;
 mod link;
+#[cfg(test)]
+mod old_tests;
 mod purge;
 mod reader;
 mod record;
 mod rekey;
 mod row;
 mod schema;
+#[cfg(test)]
+mod scrub_tests;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -43,6 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+pub use self::inspect::Inspection;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
@@ -139,6 +145,23 @@ impl SqliteHouse {
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
     }
 
+    /// Which schema step the house in this folder has taken, and how many this program knows;
+    /// `None`: there is no house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
+    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+        let file = folder.join(DATABASE);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.len() > 0 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let found = Readers::new(file).read_now(schema::check)?;
+        Ok(Some((found as u64, schema::KNOWN)))
+    }
+
     /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
     /// every writing method answers `Unavailable`.
     ///
@@ -208,6 +231,52 @@ impl SqliteHouse {
     /// Those of a reading.
     pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
         self.read(link::left).await
+    }
+
+    /// Looks at every page of the file and every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let mut found = self.read(|db, _| inspect::file(db)).await?;
+        let mut doubted = Vec::new();
+        for table in 0..inspect::tables() {
+            let mut after = i64::MIN;
+            loop {
+                let page = self.read(move |db, house| inspect::page(db, house, table, after));
+                let page = page.await?;
+                let Some(last) = page.last() else { break };
+                after = last.row();
+                for content in page {
+                    match self.is_whole(&content).await? {
+                        true => found.contents += 1,
+                        false => doubted.push(content),
+                    }
+                }
+            }
+        }
+        for content in doubted {
+            // It may have been purged while it was looked at.
+            let again = self.read(move |db, _| inspect::again(db, &content)).await?;
+            if let Some(content) = again {
+                found.damaged += u64::from(!self.is_whole(&content).await?);
+            }
+        }
+        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
+        Ok(found)
+    }
+
+    async fn is_whole(&self, content: &inspect::Content) -> Result<bool, Error> {
+        match self.fetch(content.digest(), content.stored()).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(Error::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of these files that rows name, as a reading sees them.
+    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.read(move |db, _| content::named(db, &files)).await
     }
 
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
@@ -585,8 +654,13 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::Unavailable(Box::new(error)))?
 }
 
-/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log.
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
+/// is done where nothing was purged since the last time.
 fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
+    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
+    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
+        return Ok(true);
+    }
     db.busy_timeout(SCRUB_WAIT)?;
     let empty = wipe::empty_log(db);
     db.busy_timeout(DATABASE_WAIT)?;
@@ -594,6 +668,7 @@ fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
         return Ok(false);
     }
     wipe::clear(db, file)?;
+    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
     Ok(true)
 }
 

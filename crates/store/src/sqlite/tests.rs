@@ -13,7 +13,7 @@ use std::task::Poll;
 use crate::contract::{check_backup, check_contract, check_tenants};
 use crate::limits::{GROUP_UNITS_MAX, INLINE_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_UNITS_MAX};
 
-fn house(name: &str) -> HouseId {
+pub(super) fn house(name: &str) -> HouseId {
     HouseId::from(name)
 }
 
@@ -105,18 +105,18 @@ async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
     assert_eq!(opened.commit(late).await.unwrap(), Commit::Overtaken, "the dead do not write");
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds)
 }
 
-fn open_here() -> (tempfile::TempDir, SqliteHouse) {
+pub(super) fn open_here() -> (tempfile::TempDir, SqliteHouse) {
     let folder = tempfile::tempdir().unwrap();
     let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
     (folder, opened)
 }
 
 /// A unit of a line, a record and a blob, of this many bytes that nothing packs.
-fn full_unit(id: &str, bytes: usize) -> Unit {
+pub(super) fn full_unit(id: &str, bytes: usize) -> Unit {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let noise = std::iter::from_fn(|| {
         state ^= state << 13;

@@ -216,7 +216,8 @@ async fn where_writes_are_taken_each_is_one_call() {
     let token = desk.token("system/Patient.cruds").await;
     let update_only = desk.token("system/Patient.u").await;
     let none = "None None Minimal";
-    let table: [(&str, &str, &[(&str, &str)], u16, &str); 14] = [
+    type Row<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], u16, &'r str);
+    let table: [Row<'_>; 14] = [
         ("POST", "Patient", &[], 200, &format!(r#"Patient Create(b"{{}}") {none}"#)),
         ("PUT", "Patient/1", &[], 200, &format!(r#"Patient Update("1", b"{{}}") {none}"#)),
         (
