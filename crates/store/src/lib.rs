@@ -16,7 +16,7 @@ pub mod limits;
 mod postgres;
 pub mod proof;
 mod sqlite;
-mod token;
+pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
