@@ -18,6 +18,7 @@ pub mod proof;
 mod sqlite;
 mod tables;
 mod token;
+pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
