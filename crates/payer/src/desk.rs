@@ -4,8 +4,9 @@
 //! Goes out   replies in the same words as everywhere.
 //! Never      files or refuses without saying who decided it.
 
+use crate::arrival::gone_on;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
-use crate::road::{self, Road};
+use crate::road::Road;
 use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Shown};
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Event, Issue, Phi, Who};
@@ -102,7 +103,7 @@ impl Desk {
         let at = self.road.clock.now();
         let issues = submission.issues.clone();
         let events = [Event::Released { who }, Event::NotFiled { issues }];
-        let unit = road::gone_on(at, &stored, submission, events);
+        let unit = gone_on(at, &stored, submission, events);
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => self.standing(&stored.work.id).await,
             _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),

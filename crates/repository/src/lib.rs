@@ -22,6 +22,7 @@ mod plan;
 mod read;
 mod references;
 mod rekey;
+mod resolve;
 mod retention;
 mod search;
 mod serve;
@@ -37,6 +38,7 @@ pub use plan::{
 };
 pub use read::Served;
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
+pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use retention::{Purging, Retention};
 pub use search::{Handling, Search};
 pub use serve::serve;
