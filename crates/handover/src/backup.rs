@@ -125,6 +125,8 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
     named.extend(file.source.iter().map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));
+    let s3 = file.blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
+    named.extend(s3.filter_map(|s3| s3.authority.clone()));
     for folder in [&file.partners, &file.agreements] {
         walk(&config.path(folder), folder, &mut named);
     }

@@ -5,7 +5,7 @@
 //! Never      holds more than a page of records, and never begins anew what was cut off.
 
 use crate::limits::{LINK_ROWS, REKEY_ROWS};
-use crate::{config, halt, house};
+use crate::{config, contents, halt, house};
 use exchange::desk::{CheckLine, IssueWords, Reply};
 use exchange::{Code, Issue};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -138,7 +138,9 @@ async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), 
             Some((found, _)) => {
                 has_schema_of_today(config)?;
                 put(lines, "schema", Ok(format!("step {found}, the newest")));
-                SqliteHouse::open_to_read(&folder, &config.id()).map_err(store_issue)?.into()
+                let blobs = contents::place(config)?;
+                let opened = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs);
+                opened.map_err(store_issue)?.into()
             }
         },
     };

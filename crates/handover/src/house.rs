@@ -7,7 +7,7 @@
 //!            that knows only its authority.
 
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
-use crate::{backup, config, database, halt};
+use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -202,7 +202,8 @@ impl Opened {
 /// What the house remembers: in its folder, or in a database server.
 pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
     let Some(database) = &config.file.database else {
-        let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
+        let (folder, blobs) = (config.path(&config.file.store), contents::place(config)?);
+        let opened = SqliteHouse::open_with(&folder, &config.id(), blobs);
         return opened.map(AnyHouse::from).map_err(|error| match error {
             // Nothing is wrong: the caller asks whoever holds it.
             store::Error::Locked => {
@@ -219,9 +220,14 @@ pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
 fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
     let text = |path: &PathBuf| config.text(path);
     let password = database.password.as_ref().map(text).transpose()?;
-    let contents = config.path(&config.file.store).join("blobs");
+    let ours = Blobs::folder(&config.path(&config.file.store).join("blobs"));
+    let ours = ours.map_err(store_issue)?;
+    let blobs = match contents::place(config)? {
+        Some(place) => place.after(ours),
+        None => ours,
+    };
     Ok(PostgresPlace {
-        blobs: Some(Blobs::folder(&contents).map_err(store_issue)?),
+        blobs: Some(blobs),
         url: database.postgres.clone(),
         password: password.map(|text| text.trim_end().to_owned()),
         roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),

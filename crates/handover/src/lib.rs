@@ -14,6 +14,7 @@ pub mod caller;
 pub mod check;
 pub mod command;
 pub mod config;
+pub mod contents;
 pub mod database;
 pub mod demo;
 pub mod ehr;

@@ -6,9 +6,9 @@
 //! Never      listens beyond loopback without TLS and a partner; never leaves work half-recorded
 //!            at a clean stop.
 
-use crate::config;
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
+use crate::{config, halt};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -119,20 +119,17 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Purges once a day what the agreements' time is over for. Of several processes one does.
+/// Once a day purges what the agreements' time is over for, and sweeps up what nothing names. Of
+/// several processes one does.
 async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
-    let terms = opened.config.terms.values();
-    if terms.filter_map(|terms| terms.agreement.retention).next().is_none() {
-        return;
-    }
     tokio::pin!(stop);
     let mut done = None;
     loop {
         let today = opened.clock.now().strftime("%F").to_string();
         if done.as_ref() != Some(&today) {
-            match purge_once(&opened, &today).await {
+            match keep_once(&opened, &today).await {
                 Ok(()) => done = Some(today),
-                Err(issue) => tracing::error!(%issue, "retention"),
+                Err(issue) => tracing::error!(%issue, "keeping contents"),
             }
         }
         tokio::select! {
@@ -142,12 +139,21 @@ async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     }
 }
 
-async fn purge_once(opened: &Opened, today: &str) -> Result<(), Issue> {
+async fn keep_once(opened: &Opened, today: &str) -> Result<(), Issue> {
     let now = opened.clock.now();
     let until = now.checked_add(RETENTION_REMEMBERED).unwrap_or(now);
-    let ours = opened.memory.first_use("retention", today, until, now).await;
-    if ours.map_err(store_issue)? {
+    let ours = async |what| {
+        let first = opened.memory.first_use(what, today, until, now).await;
+        first.map_err(store_issue)
+    };
+    let mut terms = opened.config.terms.values();
+    if terms.any(|terms| terms.agreement.retention.is_some()) && ours("retention").await? {
         opened.command(Command::Retention { dry_run: false }).await?;
+        halt::passed("retained");
+    }
+    if ours("sweep").await? {
+        let removed = opened.memory.sweep(now).await.map_err(store_issue)?;
+        tracing::debug!(removed, "contents that nothing names");
     }
     Ok(())
 }

@@ -8,3 +8,4 @@
 mod desk;
 mod filing;
 mod plan;
+mod statement;
