@@ -1,8 +1,8 @@
 //! Answer: what the receiving house says of every entry, in the order they came.
 //!
 //! Comes in   what became of each entry, and the ledger's last checkpoint.
-//! Goes out   a transaction-response Bundle (R4 §3.1.0.11.3), or the manifest of a later answer.
-//! Never      a resource's content: status, place, version and issues only.
+//! Goes out   a response Bundle (R4 §3.1.0.11.3), or the manifest of a later answer.
+//! Never      a resource that the sender did not ask to have back.
 //!
 //! Why the ledger's root stands in `Bundle.meta`: a Bundle has no extensions of its own in R4, but
 //! its `meta` is an element and may carry some. Whoever keeps the answer is then a witness of
@@ -10,6 +10,7 @@
 
 use crate::id::Digest;
 use crate::issue::Issue;
+use crate::read::Form;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, Doc, EntryToWrite, ResponseToWrite};
 use jiff::Timestamp;
@@ -45,8 +46,12 @@ pub struct Filing {
     pub version: Option<u64>,
     /// When that version was filed.
     pub last_modified: Option<Timestamp>,
-    /// Something the sender may want to know, such as `OlderThanFiled`.
-    pub issue: Option<Issue>,
+    /// Something the sender may want to know, such as `OlderThanFiled`; why it was refused.
+    pub issues: Vec<Issue>,
+    /// The resource as it now stands, for senders who asked for it.
+    pub resource: Option<Bytes>,
+    /// The sender asked for an OperationOutcome, also where all went well.
+    pub in_words: bool,
 }
 
 /// What was done with an entry.
@@ -58,33 +63,98 @@ pub enum Done {
     Updated,
     /// The record held this content, or a later push's: no version was made.
     Unchanged,
+    /// It was to be created only where there was none, and there is one.
+    Exists,
     /// The record was taken back, or was not there.
     Deleted,
+    /// Nothing: the entry was refused.
+    Refused,
 }
 
 impl Done {
-    /// The status as it stands in the answer.
-    pub const fn status(self) -> &'static str {
+    /// What was done, in a sentence.
+    const fn words(self) -> &'static str {
         match self {
-            Done::Created => "201 Created",
-            Done::Updated | Done::Unchanged => "200 OK",
-            Done::Deleted => "204 No Content",
+            Done::Created => "the record was created",
+            Done::Updated => "the record has a new version",
+            Done::Unchanged => "the record stands as it is; no version was made",
+            Done::Exists => "the record is there already; nothing was created",
+            Done::Deleted => "the record is withdrawn",
+            Done::Refused => "nothing was filed",
         }
     }
 }
 
-/// The answer to a transaction: one entry for each, in the same order.
-pub fn answer(filings: &[Filing], root: Option<&LedgerRoot>) -> Bytes {
-    let mut writer = BundleWriter::new(BundleType::TransactionResponse);
+impl Filing {
+    /// The HTTP status.
+    pub fn code(&self) -> u16 {
+        match self.done {
+            Done::Created => 201,
+            Done::Updated | Done::Unchanged | Done::Exists => 200,
+            Done::Deleted => 204,
+            Done::Refused => self.issues.first().map_or(500, |issue| issue.code.row().status),
+        }
+    }
+
+    /// The status as it stands in the answer.
+    fn status(&self) -> String {
+        let code = self.code();
+        let words = match code {
+            200 => "OK",
+            201 => "Created",
+            204 => "No Content",
+            400 => "Bad Request",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            409 => "Conflict",
+            412 => "Precondition Failed",
+            413 => "Content Too Large",
+            422 => "Unprocessable Content",
+            500.. => "Server Error",
+            _ => "Refused",
+        };
+        format!("{code} {words}")
+    }
+
+    /// `Type/id/_history/version`, where there is one.
+    pub fn location(&self) -> Option<String> {
+        self.version.map(|version| format!("{}/{}/_history/{version}", self.kind, self.id))
+    }
+
+    /// The ETag `W/"version"`, where there is one.
+    pub fn etag(&self) -> Option<String> {
+        self.version.map(|version| format!("W/\"{version}\""))
+    }
+
+    /// What there is to say in an OperationOutcome.
+    pub fn outcome(&self) -> Option<Vec<u8>> {
+        if !self.issues.is_empty() {
+            return Some(Issue::outcome(&self.issues));
+        }
+        let text = self.done.words();
+        let issue = json!({
+            "severity": "information", "code": "informational", "details": { "text": text },
+        });
+        let outcome = json!({ "resourceType": "OperationOutcome", "issue": [issue] });
+        self.in_words.then(|| outcome.to_string().into_bytes())
+    }
+}
+
+/// The answer to a Bundle: one entry for each, in the same order.
+pub fn answer(form: Form, filings: &[Filing], root: Option<&LedgerRoot>) -> Bytes {
+    let mut writer = BundleWriter::new(match form {
+        Form::Transaction => BundleType::TransactionResponse,
+        Form::Batch => BundleType::BatchResponse,
+    });
     for filing in filings {
-        let version = filing.version;
-        let location = version.map(|v| format!("{}/{}/_history/{v}", filing.kind, filing.id));
-        let etag = version.map(|v| format!("W/\"{v}\""));
+        let (location, etag) = (filing.location(), filing.etag());
         let last_modified = filing.last_modified.map(|at| at.to_string());
-        let outcome = filing.issue.as_ref().map(|issue| Issue::outcome([issue]));
+        let outcome = filing.outcome();
         writer.entry(EntryToWrite {
+            resource: filing.resource.as_deref(),
             response: Some(ResponseToWrite {
-                status: filing.done.status(),
+                status: &filing.status(),
                 location: location.as_deref(),
                 etag: etag.as_deref(),
                 last_modified: last_modified.as_deref(),
@@ -166,7 +236,8 @@ mod tests {
     fn filing(id: &str, done: Done, version: Option<u64>) -> Filing {
         let last_modified = version.map(|_| Timestamp::from_second(1_700_000_000).unwrap());
         let (kind, id) = ("Observation".to_owned(), id.to_owned());
-        Filing { kind, id, done, version, last_modified, issue: None }
+        let issues = Vec::new();
+        Filing { kind, id, done, version, last_modified, issues, resource: None, in_words: false }
     }
 
     #[test]
@@ -175,11 +246,11 @@ mod tests {
         let filings = [
             filing("b", Done::Created, Some(1)),
             filing("a", Done::Updated, Some(7)),
-            Filing { issue: Some(older), ..filing("c", Done::Unchanged, Some(3)) },
+            Filing { issues: vec![older], ..filing("c", Done::Unchanged, Some(3)) },
             filing("d", Done::Deleted, Some(2)),
             filing("e", Done::Deleted, None),
         ];
-        let bundle = Bundle::parse(answer(&filings, None)).unwrap();
+        let bundle = Bundle::parse(answer(Form::Transaction, &filings, None)).unwrap();
         assert_eq!(bundle.kind, BundleType::TransactionResponse);
         let said: Vec<_> = bundle
             .entries
@@ -205,9 +276,35 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asks_is_told_more_and_a_refused_entry_says_why() {
+        let conflict = Issue::new(Code::VersionConflict, "another version stands");
+        let resource = Bytes::from_static(br#"{"resourceType":"Observation","id":"b"}"#);
+        let filings = [
+            Filing { in_words: true, ..filing("a", Done::Created, Some(1)) },
+            Filing { resource: Some(resource), ..filing("b", Done::Exists, Some(4)) },
+            Filing { issues: vec![conflict], ..filing("c", Done::Refused, None) },
+        ];
+        let bundle = Bundle::parse(answer(Form::Batch, &filings, None)).unwrap();
+        assert_eq!(bundle.kind, BundleType::BatchResponse);
+        let codes = bundle.entries.iter().map(|entry| {
+            let response = entry.response.as_ref().unwrap();
+            (response.status.as_str(), response.outcome.is_some(), entry.resource.is_some())
+        });
+        assert_eq!(
+            codes.collect::<Vec<_>>(),
+            [
+                ("201 Created", true, false),
+                ("200 OK", false, true),
+                ("412 Precondition Failed", true, false),
+            ]
+        );
+    }
+
+    #[test]
     fn the_ledgers_root_travels_in_the_answer() {
         let root = LedgerRoot { root: Digest::of(b"r"), sequence: 812, key: "k1".into() };
-        let bundle = Bundle::parse(answer(&[filing("a", Done::Created, Some(1))], Some(&root)));
+        let filings = [filing("a", Done::Created, Some(1))];
+        let bundle = Bundle::parse(answer(Form::Transaction, &filings, Some(&root)));
         assert_eq!(LedgerRoot::of(&bundle.unwrap()), Some(root));
     }
 }

@@ -22,6 +22,7 @@ pub mod path;
 mod place;
 pub mod provenance;
 pub mod push;
+pub mod query;
 pub mod read;
 pub mod restriction;
 pub mod scope;

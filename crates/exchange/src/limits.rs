@@ -24,12 +24,22 @@ pub const PARTNER_CODE_CHARS_MAX: usize = 40;
 /// Characters of a partner's place (`Bundle.entry[3].resource…`) that are repeated in an issue.
 pub const PARTNER_PLACE_CHARS_MAX: usize = 200;
 
-/// Issues made of one answer, or of one Bundle that cannot be acted on. A person mends the first
-/// ones and sends again.
+/// Issues made of one answer. A person mends the first ones and sends again.
 pub const ISSUES_MAX: usize = 50;
 
-/// Entries of one transaction. An encounter's push measured 70 at most; a history of more goes by
-/// bulk submission, which does not hold one database transaction for all of it.
+/// Issues told of one transaction that cannot be acted on: as many as a large Bundle has entries,
+/// so that each faulty one is named at once. They stand in one line of the ledger, some 100 KB.
+pub const FAULTS_MAX: usize = 500;
+
+/// Issues told of one entry: whoever reads them looks at the entry.
+pub const FAULTS_PER_ENTRY_MAX: usize = 10;
+
+/// Parameters of one condition. Two name a record in practice: an identifier, and a patient.
+pub const CONDITION_PARAMETERS_MAX: usize = 16;
+
+/// Entries of one transaction or batch. An encounter's push measured 70 at most, a whole chart of
+/// a lifetime 3,419; more goes by bulk submission, which does not hold one database transaction
+/// for all of it.
 pub const ENTRIES_MAX: usize = 5_000;
 
 /// Characters of the system, and of the value, of a `Bundle.identifier`: they are kept, looked up and
@@ -73,6 +83,10 @@ pub const REASON_BYTES_MAX: usize = 300;
 
 /// Hours a push may take until it must be settled: a month. Later data is a new push.
 pub const DEADLINE_HOURS_MAX: u32 = 31 * 24;
+
+/// Days that contents can be told to be kept: a hundred years. Longer is for ever, which is said by
+/// leaving the line out.
+pub const CONTENT_DAYS_MAX: u32 = 36_500;
 
 /// Requests a minute that an agreement can set as a partner's pace: a hundred a second is no pace
 /// any more, but a door without a limit.

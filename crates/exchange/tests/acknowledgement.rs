@@ -6,8 +6,9 @@
 
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
-use exchange::answer::{Done, Filing, LedgerRoot, answer};
+use exchange::answer::{Done, Filing, LedgerRoot};
 use exchange::assemble::Content;
+use exchange::read::Form;
 use exchange::{Code, Digest, Event, Issue, Level, Purpose, Push, PushId, Withholding};
 use jiff::Timestamp;
 
@@ -63,11 +64,13 @@ fn filings() -> Vec<Filing> {
         done,
         version: Some(version),
         last_modified: Some(at(5)),
-        issue: None,
+        issues: Vec::new(),
+        resource: None,
+        in_words: false,
     };
-    let older = Some(Issue::new(Code::OlderThanFiled, "push 2 stands"));
+    let issues = vec![Issue::new(Code::OlderThanFiled, "push 2 stands")];
     let encounter = filing("Encounter", "d2", Done::Unchanged, 4);
-    vec![filing("Patient", "d1", Done::Created, 1), Filing { issue: older, ..encounter }]
+    vec![filing("Patient", "d1", Done::Created, 1), Filing { issues, ..encounter }]
 }
 
 fn acknowledge(push: &Push, answer: Option<&Bytes>) -> Acknowledgement {
@@ -78,7 +81,7 @@ fn acknowledge(push: &Push, answer: Option<&Bytes>) -> Acknowledgement {
 fn a_settled_push_tells_of_every_resource() {
     let push = push(&[assembled(), Event::Settled { level: Level::Filed }]);
     let root = LedgerRoot { root: Digest::of(b"r"), sequence: 12, key: "k".into() };
-    let body = answer(&filings(), Some(&root));
+    let body = exchange::answer::answer(Form::Transaction, &filings(), Some(&root));
     let told = acknowledge(&push, Some(&body));
     let rows: Vec<_> = told
         .resources
@@ -132,7 +135,7 @@ fn whatever_waits_or_ended_otherwise_says_what_to_do() {
 fn an_answer_that_does_not_fit_is_not_read_into_the_resources() {
     let push = push(&[assembled(), Event::Held { issues: vec![] }]);
     let table = [
-        ("an entry too few", answer(&filings()[..1], None)),
+        ("an entry too few", exchange::answer::answer(Form::Transaction, &filings()[..1], None)),
         ("no Bundle", Bytes::from_static(b"<p>")),
         ("another Bundle", Bytes::from_static(br#"{"resourceType":"Bundle","type":"searchset"}"#)),
     ];

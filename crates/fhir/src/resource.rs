@@ -153,6 +153,46 @@ impl Resource {
         Resource { bytes: out.into(), index: Arc::new(index) }
     }
 
+    /// The resource under another logical id; every other byte stays. `id` must be one
+    /// (`is_id`).
+    pub fn with_id(&self, id: &str) -> Resource {
+        let old = &*self.index;
+        let (place, text) = match &old.id {
+            Some(span) => (span.clone(), id.to_owned()),
+            // At the front of the object, whatever stands before it.
+            None => {
+                let brace = self.bytes.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+                (brace..brace, format!(r#""id":"{id}","#))
+            }
+        };
+        let mut out = Vec::with_capacity(self.bytes.len() + text.len());
+        out.extend_from_slice(&self.bytes[..place.start]);
+        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(&self.bytes[place.end..]);
+        let moved = |span: &Range<usize>| match span.start >= place.end {
+            true => {
+                let by = |at: usize| at - place.end + place.start + text.len();
+                by(span.start)..by(span.end)
+            }
+            false => span.clone(),
+        };
+        let end = place.start + text.len();
+        let new_id = match old.id {
+            Some(_) => place.start..end,
+            None => end - 2 - id.len()..end - 2,
+        };
+        let references = old.references.iter();
+        let index = Index {
+            kind: moved(&old.kind),
+            id: Some(new_id),
+            source: old.source.as_ref().map(&moved),
+            references: references
+                .map(|one| ReferenceSpan { span: moved(&one.span), element: one.element })
+                .collect(),
+        };
+        Resource { bytes: out.into(), index: Arc::new(index) }
+    }
+
     /// SHA-256 of the bytes.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(&self.bytes).into()

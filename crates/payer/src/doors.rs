@@ -5,7 +5,9 @@
 //! Never      a rule about members or records: a door translates.
 
 use crate::limits::POLL_SECONDS;
+use crate::response::{Reply, refusal};
 use crate::road::{Road, outward};
+use crate::single::{bundle_of_one, in_its_terms};
 use bytes::Bytes;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
@@ -13,7 +15,7 @@ use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use repository::{Description, Desk, Handling, Served, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
-use wire::rest::{self, Outcome, Prefer, Rest};
+use wire::rest::{self, Outcome, Prefer, Rest, Write};
 use wire::{Answer, Caller};
 
 /// The file of a manifest that holds the stored answer.
@@ -34,6 +36,8 @@ impl Doors {
             version: road.setup.version,
             date: crate::limits::STATEMENT_DATE,
             transaction: true,
+            batch: true,
+            writes: true,
             token_endpoint: Some(token_endpoint),
             ..Description::default()
         });
@@ -91,7 +95,8 @@ impl Doors {
             (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
-                kept.ok_or_else(unknown)?.to_vec()
+                let purged = || Issue::new(Code::ContentPurged, "the time of its answer is over");
+                kept.ok_or_else(purged)?.to_vec()
             }
             (_, None) => return Err(unknown()),
         };
@@ -114,16 +119,36 @@ fn served(served: Served) -> Answer {
         .with(LAST_MODIFIED, served.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }
 
+/// The id of a submission: not guessable, and told apart by its first few digits.
+fn drawn() -> SubmissionId {
+    let drawn = uuid::Uuid::new_v4().simple().to_string();
+    SubmissionId(drawn[16..].to_owned())
+}
+
 impl Rest for Doors {
     fn capability(&self) -> Bytes {
         self.statement.clone()
     }
 
-    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, _prefer: Prefer) -> Outcome<'a> {
-        // Not guessable, and told apart by its first few digits.
-        let drawn = uuid::Uuid::new_v4().simple().to_string();
-        let id = SubmissionId(drawn[16..].to_owned());
-        Box::pin(async move { Ok(self.road.receive(caller, body, id).await) })
+    fn writes(&self) -> bool {
+        true
+    }
+
+    fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
+        let reply = Reply { single: false, returning: prefer.returning };
+        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), reply).await) })
+    }
+
+    fn write<'a>(&'a self, caller: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
+        let reply = Reply { single: true, returning: prefer.returning };
+        Box::pin(async move {
+            let body = bundle_of_one(&write)?;
+            let walked = self.road.walk(caller, body, drawn(), reply).await;
+            Ok(walked.unwrap_or_else(|issues| {
+                let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
+                refusal(&issues.collect::<Vec<_>>())
+            }))
+        })
     }
 
     fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {

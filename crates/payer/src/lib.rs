@@ -6,15 +6,20 @@
 //!
 //! Read `road.rs` first.
 
+mod arrival;
 pub mod desk;
 pub mod doors;
 pub mod key;
 pub mod limits;
 pub mod register;
+mod response;
 pub mod road;
 pub mod setup;
+mod single;
 
+pub use arrival::row;
 pub use desk::Desk;
 pub use doors::Doors;
+pub use response::Reply;
 pub use road::Road;
 pub use setup::{Sender, Setup};

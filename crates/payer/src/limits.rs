@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Each round loses to a commit that succeeded, so sixteen in a row means something is wrong.
 pub const STALE_ROUNDS_MAX: u32 = 16;
 
+/// Coverages of one Patient that are read for a member id: a person has a few, and old cards.
+pub const COVERAGES_MAX: u32 = 50;
+
 /// How long a repeat waits for the first with the same key, before it is told to come again.
 pub const KEY_WAIT: Duration = Duration::from_secs(10);
 

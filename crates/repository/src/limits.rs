@@ -22,6 +22,17 @@ pub const PARAMETERS_MAX: usize = 64;
 /// bound on the values of one statement.
 pub const ALTERNATIVES_MAX: usize = 500;
 
+/// Different conditions of one Bundle, in urls, `ifNoneExist` and references: each entry of the
+/// largest one may have its own.
+pub const CONDITIONS_MAX: usize = 5_000;
+
+/// Conditions for one token each that are asked in one question, within the database's bound on
+/// the values of one statement.
+pub const CONDITIONS_TOGETHER: usize = 200;
+
+/// Bytes of content read at once to tell which of them fit.
+pub const CONDITION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Versions in a page of a history, whatever `_count` says: their contents are read one by one, and
 /// the page is built in memory.
 pub const HISTORY_RECORDS_MAX: u32 = 100;
@@ -52,3 +63,7 @@ pub const QUOTED_NAME_MAX: usize = 40;
 
 /// Rows looked at to tell what an abbreviated id means: a trigger and its walks.
 pub const ROWS_LOOKED_AT: u32 = 64;
+
+/// Rows of work whose contents are purged in one commit: with some hundred resources each, others
+/// wait for the writer no longer than for a large push.
+pub const PURGE_ROWS: u32 = 10;

@@ -12,9 +12,10 @@
 //! derived identity). They must be testable as a table.
 
 use bytes::Bytes;
+use exchange::read::IfMatch;
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use store::{Expect, NewVersion, Raise, Record, RecordKeys};
 
 /// One entry to file.
@@ -32,26 +33,34 @@ pub struct Incoming {
     pub keys: RecordKeys,
     /// The id was computed again from the sender's own namespace: nobody else has a right to it.
     pub derived: bool,
+    /// What the record's newest version must be.
+    pub if_match: Option<IfMatch>,
 }
 
 impl Incoming {
     /// A resource to put under its own id; `None` when it has none.
     pub fn put(entry: usize, resource: &fhir::Resource) -> Option<Incoming> {
-        Some(Incoming {
+        Some(Incoming::of(entry, resource.id()?, resource))
+    }
+
+    /// A resource to put under this id, which is its own.
+    pub(crate) fn of(entry: usize, id: &str, resource: &fhir::Resource) -> Incoming {
+        Incoming {
             entry,
             kind: resource.kind().to_owned(),
-            id: resource.id()?.to_owned(),
+            id: id.to_owned(),
             content: Some(resource.bytes().clone()),
             keys: crate::keys(resource),
             derived: false,
-        })
+            if_match: None,
+        }
     }
 
     /// A record to delete.
     pub fn delete(entry: usize, kind: &str, id: &str) -> Incoming {
         let (kind, id) = (kind.to_owned(), id.to_owned());
         let keys = RecordKeys::default();
-        Incoming { entry, kind, id, content: None, keys, derived: false }
+        Incoming { entry, kind, id, content: None, keys, derived: false, if_match: None }
     }
 }
 
@@ -104,11 +113,15 @@ pub enum Change {
     AlreadyAbsent,
     /// A push with a higher number filed what stands there: set aside, no version.
     Older,
+    /// It was to be created only if it was not there, and it is: no version.
+    Exists,
 }
 
 /// What becomes of one entry, and where it then stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryOutcome {
+    /// The entry's place in the Bundle, counted from 0.
+    pub entry: usize,
     /// Resource type.
     pub kind: String,
     /// Logical id.
@@ -121,6 +134,8 @@ pub struct EntryOutcome {
     pub digest: Digest,
     /// When that version was filed; `None`: it is this unit that files it.
     pub last_updated: Option<Timestamp>,
+    /// What was put; `None` where nothing was, or something else stands.
+    pub content: Option<Bytes>,
 }
 
 /// What to write, on which grounds, and what to answer.
@@ -132,8 +147,10 @@ pub struct Plan {
     pub raises: Vec<Raise>,
     /// What the plan relies on, for `Unit.expects`: one per entry, unchanged ones included.
     pub expects: Vec<Expect>,
-    /// One per entry, in their order.
+    /// One per entry that is acted on, in their order.
     pub outcomes: Vec<EntryOutcome>,
+    /// Entries of a batch that are refused, and why.
+    pub refused: BTreeMap<usize, Vec<Issue>>,
 }
 
 impl Plan {
@@ -192,13 +209,21 @@ impl Plan {
             return Ok(());
         }
         let change = change(&item, filing, head)?;
+        if let Some(wanted) = item.if_match
+            && !matches(wanted, filing, head)
+        {
+            let detail = "the record's newest version is another one, or there is none";
+            return Err(Issue::new(Code::VersionConflict, detail).at(place(&item)));
+        }
         let seen = own.or(head.filter(|_| item.content.is_some()));
         let newest = seen.map(|head| head.version);
         let writes = matches!(change, Change::Created | Change::Updated | Change::Deleted);
         self.outcomes.push(EntryOutcome {
+            entry: item.entry,
             kind: item.kind.clone(),
             id: item.id.clone(),
             change,
+            content: item.content.clone().filter(|_| change != Change::Older),
             version: if writes { Some(newest.unwrap_or(0) + 1) } else { newest },
             digest: match seen.filter(|_| !writes) {
                 Some(head) => head.digest,
@@ -273,9 +298,11 @@ impl Plan {
             (Some(_), _) => return false,
         };
         self.outcomes.push(EntryOutcome {
+            entry: item.entry,
             kind: item.kind.clone(),
             id: item.id.clone(),
             change,
+            content: None,
             version: None,
             digest: Digest::of(b""),
             last_updated: None,
@@ -296,7 +323,7 @@ fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Cha
     if head.owner != filing.owner {
         return match &item.content {
             None => Ok(Change::AlreadyAbsent),
-            Some(_) if item.derived && head.deleted => Ok(Change::Created),
+            Some(_) if may_put(item.derived, filing, Some(head)) => Ok(Change::Created),
             Some(_) => {
                 let detail = "this record belongs to another sender";
                 Err(Issue::new(Code::RecordOwnedByAnother, detail).at(place(item)))
@@ -310,6 +337,21 @@ fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Cha
         None => Change::Deleted,
         Some(_) if head.deleted => Change::Created,
         Some(_) => Change::Updated,
+    })
+}
+
+/// Whether a record is the sender's to write: nobody's, its own, or one that another sender has
+/// left under an id derived from this sender's namespace.
+pub(crate) fn may_put(derived: bool, filing: &Filing, head: Option<&Record>) -> bool {
+    head.is_none_or(|head| head.owner == filing.owner || derived && head.deleted)
+}
+
+/// Whether the record's newest version is the one wanted. What is another sender's is not there.
+pub(crate) fn matches(wanted: IfMatch, filing: &Filing, head: Option<&Record>) -> bool {
+    let own = head.filter(|head| head.owner == filing.owner && !head.deleted);
+    own.is_some_and(|head| match wanted {
+        IfMatch::Any => true,
+        IfMatch::Version(version) => head.version == version,
     })
 }
 

@@ -127,7 +127,9 @@ async fn what_was_purged_is_in_no_file_of_the_server() {
     server.sql("scrubbed", "CHECKPOINT");
     let before = found(&server.folder());
     for word in ["body", "first-small", "first-large", "answer", "status", "token"] {
-        assert!(before.contains_key(&format!("planted-goes-{word}")), "{word} is there");
+        let word = format!("planted-goes-{word}");
+        // Noise may follow that looks like more of it.
+        assert!(before.keys().any(|found| found.starts_with(&word)), "{word} is there");
     }
 
     let purge = Purge { at: at(1), works: vec!["first".to_owned()], lines: Vec::new() };
@@ -141,7 +143,8 @@ async fn what_was_purged_is_in_no_file_of_the_server() {
     let after = found(&server.folder());
     let left: Vec<_> = after.iter().filter(|(word, _)| word.contains("goes")).collect();
     assert!(left.is_empty(), "what was purged is gone: {left:?}");
-    assert!(after.contains_key("planted-stays-second-large"), "the rest is not");
+    let stays = |word: &String| word.starts_with("planted-stays-second-large");
+    assert!(after.keys().any(stays), "the rest is not");
     let query = RecordQuery { kind: "Observation".to_owned(), limit: 9, ..RecordQuery::default() };
     assert_eq!(house.search(query).await.unwrap().len(), 2);
 }

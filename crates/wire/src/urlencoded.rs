@@ -12,17 +12,8 @@ use exchange::{Code, Issue};
 ///
 /// Errors: `ParameterInvalid`, without quoting what came.
 pub fn decode(text: &[u8]) -> Result<Vec<(String, String)>, Issue> {
-    let mut pairs = Vec::new();
-    for part in text.split(|byte| *byte == b'&').filter(|part| !part.is_empty()) {
-        if pairs.len() == PARAMETERS_MAX {
-            return Err(invalid("there are more parameters than this door takes"));
-        }
-        let mut halves = part.splitn(2, |byte| *byte == b'=');
-        let name = decode_part(halves.next().unwrap_or_default())?;
-        let value = decode_part(halves.next().unwrap_or_default())?;
-        pairs.push((name, value));
-    }
-    Ok(pairs)
+    exchange::query::decode(text, PARAMETERS_MAX)
+        .map_err(|fault| Issue::new(Code::ParameterInvalid, fault))
 }
 
 /// Encodes pairs; everything but RFC 3986 unreserved characters is escaped.
@@ -50,33 +41,6 @@ fn encode_part(text: &mut String, part: &str) {
             text.push(HEX[usize::from(byte & 15)].into());
         }
     }
-}
-
-fn decode_part(part: &[u8]) -> Result<String, Issue> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, after) {
-            (b'%', [high, low, after @ ..]) => {
-                bytes.push(digit(*high)? << 4 | digit(*low)?);
-                rest = after;
-            }
-            (b'%', _) => return Err(invalid("a percent escape is cut short")),
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| invalid("a parameter is not UTF-8"))
-}
-
-fn digit(byte: u8) -> Result<u8, Issue> {
-    let digit = char::from(byte).to_digit(16);
-    digit.map(|digit| digit as u8).ok_or_else(|| invalid("a percent escape is not hexadecimal"))
-}
-
-fn invalid(detail: &str) -> Issue {
-    Issue::new(Code::ParameterInvalid, detail)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ fn put(content: &'static [u8]) -> Incoming {
         content: Some(Bytes::from_static(content)),
         keys: RecordKeys::default(),
         derived: false,
+        if_match: None,
     }
 }
 

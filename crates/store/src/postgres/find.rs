@@ -20,6 +20,8 @@ use tokio_postgres::types::{ToSql, Type};
 use super::record::{COLUMNS, CONTENT};
 use super::row::{micros, token};
 use crate::house::{AboutQuery, Compare, Error, RecordQuery};
+use crate::limits::LEAD_TOKENS;
+use crate::token;
 
 /// Settings of connections that search: by indexes, row by row, and in an index's own order
 /// where it has the one that is asked for (a bitmap has none).
@@ -81,9 +83,11 @@ impl Search {
 #[path = "find_tests.rs"]
 mod tests;
 
-/// Newest, undeleted versions that fit, with content, in the order of their ids.
-pub(super) fn search(house: i64, query: &RecordQuery) -> Search {
-    let mut sql = Sql::over(house, query);
+/// Newest, undeleted versions that fit, with content, in the order of their ids. `walk`: through
+/// the ids of the type until there are enough, since most fit.
+pub(super) fn search(house: i64, query: &RecordQuery, walk: bool) -> Search {
+    let way = if walk { Way::Order } else { Way::of(query) };
+    let mut sql = Sql::over(house, query, way);
     let mut text = sql.closed();
     if let Some(after) = &query.after {
         // Behind the fence: a bound of ids would lead past it.
@@ -104,16 +108,36 @@ fn with_versions(records: &str, order: &str) -> String {
     )
 }
 
+/// Whether tokens lead, and nothing better does.
+pub(super) fn by_tokens(query: &RecordQuery) -> bool {
+    Way::of(query) == Way::Tokens
+}
+
+/// How many tokens fit some of these, at most `LEAD_TOKENS`.
+pub(super) fn weigh(house: i64, kind: &str, tokens: &[String]) -> Search {
+    let (low, high) = ranges(tokens);
+    let text = format!(
+        "SELECT count(*) AS number FROM (
+            SELECT FROM unnest($3::text[], $4::text[]) a (low, high) CROSS JOIN LATERAL (
+                SELECT FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                    AND t.token BETWEEN a.low AND a.high OFFSET 0) t
+            LIMIT {LEAD_TOKENS}) t"
+    );
+    let kind = Value::Text(kind.to_owned());
+    let values = vec![Value::Int(house), kind, Value::Texts(low), Value::Texts(high)];
+    Search { text, values, common: true }
+}
+
 /// How many records fit.
 pub(super) fn count(house: i64, query: &RecordQuery) -> Search {
-    let mut sql = Sql::over(house, query);
+    let mut sql = Sql::over(house, query, Way::of(query));
     sql.text = format!("SELECT count(*) AS number FROM ({}) r", sql.closed());
     sql.done(query)
 }
 
 /// The ids of records that fit, at most one more than `expected`.
 pub(super) fn fitting(house: i64, query: &RecordQuery, expected: usize) -> Search {
-    let mut sql = Sql::over(house, query);
+    let mut sql = Sql::over(house, query, Way::of(query));
     let limit = sql.hold(Value::Int(i64::try_from(expected).unwrap_or(i64::MAX - 1) + 1));
     sql.text = format!("SELECT r.id FROM ({}) r LIMIT {limit}", sql.closed());
     sql.done(query)
@@ -181,9 +205,9 @@ impl Way {
             FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (SELECT s.subject
                 FROM subjects s WHERE s.house = $1 AND s.id = a.word OFFSET 0) s";
         const TOKENS: &str = "SELECT DISTINCT t.record AS key
-            FROM unnest({}::text[], {}::text[]) a (first, last)
-            CROSS JOIN LATERAL (SELECT t.record FROM tokens t WHERE t.house = $1 AND t.kind = $2
-                AND t.token >= a.first AND t.token <= a.last OFFSET 0) t";
+            FROM unnest({}::text[], {high}::text[]) a (low, high) CROSS JOIN LATERAL (
+                SELECT t.record FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                    AND t.token BETWEEN a.low AND a.high OFFSET 0) t";
         // Pairs, so that no index serves which begins with the type.
         const PATIENT: &str = "(r.patient, r.kind) >= (l.key, $2)
             AND (r.patient, r.kind) <= (l.key, $2)";
@@ -214,15 +238,9 @@ impl Way {
     }
 }
 
-/// The first and the last token that fit each of these: one with its system is itself; one without
-/// is followed by a bar and whatever stands behind that.
-fn ranges(tokens: &[String]) -> [Vec<String>; 2] {
-    let bounds = tokens.iter().map(|asked| match (asked.contains('|'), token(asked)) {
-        (true, token) => (token.to_string(), token.into_owned()),
-        (false, name) => (format!("{name}|"), format!("{name}|\u{10FFFF}")),
-    });
-    let (first, last) = bounds.unzip();
-    [first, last]
+/// From which token to which each word goes.
+fn ranges(words: &[String]) -> (Vec<String>, Vec<String>) {
+    words.iter().map(|word| <(String, String)>::from(token::range(&token(word)))).unzip()
 }
 
 /// A SELECT of records that grows by conditions; `$1` is the house, `$2` the type, and `{}` in a
@@ -234,9 +252,9 @@ struct Sql {
 }
 
 impl Sql {
-    fn over(house: i64, query: &RecordQuery) -> Sql {
+    fn over(house: i64, query: &RecordQuery, way: Way) -> Sql {
         let values = vec![Value::Int(house), Value::Text(query.kind.clone())];
-        let mut sql = Sql { text: String::new(), values, way: Way::of(query) };
+        let mut sql = Sql { text: String::new(), values, way };
         let mut tokens = query.tokens.iter();
         match sql.way {
             Way::Ids => sql.lead(&query.ids),
@@ -255,11 +273,15 @@ impl Sql {
     /// Begins with what leads the way. Each word is looked up by itself: a list in a condition
     /// looks dearer to the planner than a small table.
     fn lead(&mut self, words: &[String]) {
+        let (words, high) = match self.way {
+            Way::Tokens => ranges(words),
+            _ => (words.to_vec(), Vec::new()),
+        };
         if let Some((leader, key)) = self.way.leader() {
-            let leader = match self.way {
-                Way::Tokens => self.named(leader, ranges(words)),
-                _ => self.named(leader, [words.to_vec()]),
-            };
+            let mut leader = leader.replace("{}", &self.hold(Value::Texts(words)));
+            if leader.contains("{high}") {
+                leader = leader.replace("{high}", &self.hold(Value::Texts(high)));
+            }
             self.text = format!(
                 "SELECT r.* FROM ({leader}) l CROSS JOIN LATERAL (
                     {SELECT} FROM records r WHERE r.house = $1 AND {key} AND "
@@ -296,12 +318,6 @@ impl Sql {
         format!("${}", self.values.len())
     }
 
-    /// A text with the names of these lists for each `{}`.
-    fn named<const N: usize>(&mut self, text: &str, lists: [Vec<String>; N]) -> String {
-        let name = |text: String, list| text.replacen("{}", &self.hold(Value::Texts(list)), 1);
-        lists.into_iter().fold(text.to_owned(), name)
-    }
-
     fn and(&mut self, condition: &str, value: Value) {
         let name = self.hold(value);
         self.text.push_str(" AND ");
@@ -333,14 +349,27 @@ impl Sql {
     }
 
     /// Tokens are looked up row by row, but for those that lead the way: a category has a million
-    /// records where a patient has hundreds.
+    /// records where a patient has hundreds. (`|| ''` keeps the planner from walking through all of
+    /// a name: a record has few tokens.)
     fn add_tokens(&mut self, tokens: &[String]) {
-        // A record is of one type; and no range may lead past the index of records.
-        let condition = " AND EXISTS (SELECT 1 FROM unnest({}::text[], {}::text[]) a (first, last)
-            CROSS JOIN LATERAL (SELECT 1 FROM tokens t WHERE t.house = $1 AND t.record = r.record
-                AND t.token || '' >= a.first AND t.token || '' <= a.last OFFSET 0) t OFFSET 0)";
-        let condition = self.named(condition, ranges(tokens));
-        self.text.push_str(&condition);
+        if tokens.iter().all(|token| token::is_whole(token)) {
+            let condition = "EXISTS (SELECT 1 FROM unnest({}::text[]) a (word) CROSS JOIN LATERAL (
+                    SELECT 1 FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                        AND t.token = a.word AND t.record = r.record OFFSET 0) t
+                OFFSET 0)";
+            return self
+                .and(condition, Value::Texts(tokens.iter().map(|it| token(it).into()).collect()));
+        }
+        let (low, high) = ranges(tokens);
+        let (low, high) = (self.hold(Value::Texts(low)), self.hold(Value::Texts(high)));
+        // A record is of one type: the type is not asked again, since an index begins with it.
+        self.text.push_str(&format!(
+            " AND EXISTS (SELECT 1 FROM unnest({low}::text[], {high}::text[]) a (low, high)
+                CROSS JOIN LATERAL (SELECT 1 FROM tokens t
+                    WHERE t.house = $1 AND t.record = r.record
+                        AND t.token || '' BETWEEN a.low AND a.high OFFSET 0) t
+                OFFSET 0)"
+        ));
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {

@@ -119,6 +119,14 @@ impl PostgresHouse {
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
+    /// As `AnyHouse::sweep`.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub async fn sweep(&self) -> Result<u64, Error> {
+        purge::sweep_alone(&self.shared.pool, &self.shared.blobs).await
+    }
+
     fn over(pool: Arc<Pool>, blobs: Blobs, house: i64, blob_key: Key) -> PostgresHouse {
         let writer = Writer::start(Arc::clone(&pool), house);
         PostgresHouse { shared: Arc::new(Shared { writer, pool, blobs }), house, blob_key }

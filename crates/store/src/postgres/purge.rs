@@ -117,7 +117,13 @@ pub(super) async fn scrub(pool: &Pool, blobs: &Blobs) -> Result<(), Error> {
         ),
         done => done?,
     }
-    sweep(db, pool, blobs).await
+    sweep(db, pool, blobs).await.map(|_| ())
+}
+
+/// `sweep` without a scrub.
+pub(super) async fn sweep_alone(pool: &Pool, blobs: &Blobs) -> Result<u64, Error> {
+    let turn = Turn::apart(pool).await?;
+    sweep(turn.db()?, pool, blobs).await
 }
 
 /// Waits until no transaction is open that began before now: VACUUM keeps what it may see.
@@ -152,7 +158,7 @@ const NAMED: &str = "SELECT k.file FROM unnest($1::bytea[]) AS k(file)
         OR EXISTS (SELECT 1 FROM first_answers a WHERE a.file = k.file)";
 
 /// Removes files that no row has named for a while. Not while a backup copies them.
-async fn sweep(db: &ClientWrapper, pool: &Pool, blobs: &Blobs) -> Result<(), Error> {
+async fn sweep(db: &ClientWrapper, pool: &Pool, blobs: &Blobs) -> Result<u64, Error> {
     let begin = vec![
         say("SET lock_timeout = 0"),
         ask("SELECT pg_advisory_lock($1)", values![SWEEPING]),
@@ -168,6 +174,5 @@ async fn sweep(db: &ClientWrapper, pool: &Pool, blobs: &Blobs) -> Result<(), Err
         let odd = |_| Error::Damaged("the name of a file has not its length".to_owned());
         found.iter().map(|row| file(row)?.map_err(odd)).collect::<Result<HashSet<_>, Error>>()
     };
-    blobs.sweep(Some(time(now - age)?), named).await?;
-    Ok(())
+    blobs.sweep(Some(time(now - age)?), named).await
 }

@@ -95,25 +95,21 @@ pub(super) fn some_number(row: &Row, column: &str) -> Result<Option<u64>, Error>
     Ok(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned))
 }
 
-/// A token as it stands in its index, which takes some two thousand bytes: a longer name, or a
-/// longer system, is told by its digest. Whoever searches for one asks for the same, so that a name
-/// without a system finds all of its own.
+/// A token as it stands in its index, which takes some two thousand bytes: a longer part of it, on
+/// either side of the bar, is told by its digest. Whoever searches for one asks for the same.
 pub(super) fn token(token: &str) -> Cow<'_, str> {
     if token.len() <= TOKEN_BYTES_MAX {
         return Cow::Borrowed(token);
     }
     let part = |part: &str| match part.len() <= TOKEN_BYTES_MAX {
         true => part.to_owned(),
-        false => format!("{LONG}{}", Digest::of(part.as_bytes())),
+        false => format!("sha256:{}", Digest::of(part.as_bytes())),
     };
     Cow::Owned(match token.split_once('|') {
         Some((name, system)) => format!("{}|{}", part(name), part(system)),
         None => part(token),
     })
 }
-
-/// What the digest of something long begins with.
-pub(super) const LONG: &str = "sha256:";
 
 /// What stands for the key of a first answer in its index.
 pub(super) fn mark(key: &str) -> Digest {

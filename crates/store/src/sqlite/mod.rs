@@ -20,6 +20,7 @@ mod doors;
 mod inspect;
 mod ledger;
 mod link;
+mod log;
 #[cfg(test)]
 mod old_tests;
 mod purge;
@@ -50,6 +51,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 pub use self::inspect::Inspection;
+use self::log::Log;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
@@ -121,21 +123,22 @@ impl SqliteHouse {
         let file = folder.join(DATABASE);
         // Created here, so that only its owner can read it; the log inherits that.
         let handle = private(&file)?;
-        let db = Connection::open(&file)?;
+        let mut db = Connection::open(&file)?;
         prepare(&db)?;
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
         // The lock keeps everybody else away.
         let blobs = blobs.alone();
         blobs.sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
+        let log = Log::watch(&mut db, file.clone())?;
         let shared = Shared {
-            writer: Some(Writer::start(db)?),
+            writer: Some(Writer::start(db, log)?),
             readers: Arc::new(Readers::new(file)),
             folder: folder.to_owned(),
             blobs,
@@ -190,8 +193,8 @@ impl SqliteHouse {
         let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?,
-            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
+            None => ours(folder),
         };
         let shared = Shared {
             writer: None,
@@ -280,9 +283,10 @@ impl SqliteHouse {
         self.read(move |db, _| content::named(db, &files)).await
     }
 
+    /// Runs a job on the writer's thread; it may run more than once (see `writer`).
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
-        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
         match &self.shared.writer {
@@ -320,13 +324,13 @@ impl SqliteHouse {
         Ok(answer)
     }
 
-    /// Removes files and objects that no row names and that were last written before then (an
-    /// hour ago; the time is the file system's or the storage's), left by units that were refused
-    /// or cut off; how many.
+    /// As `AnyHouse::sweep`.
     ///
     /// # Errors
     /// `Unavailable`; what was removed until then is gone.
-    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let before = now.checked_sub(ORPHAN_AGE).unwrap_or(Timestamp::MIN);
         self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
     }
 
@@ -359,9 +363,8 @@ impl House for SqliteHouse {
                 let bytes = sealed.bytes();
                 let (house, held) = (self.house, Arc::clone(&hold));
                 let run = move |db: &Connection| {
-                    let answer = unit::apply(db, house, sealed);
-                    drop(held);
-                    answer
+                    let _held = &held;
+                    unit::apply(db, house, &sealed)
                 };
                 self.write(bytes, run).await
             }
@@ -677,6 +680,11 @@ fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
 }
 
+/// Where contents lie that were kept in no other place.
+fn ours(folder: &Path) -> Blobs {
+    Blobs::folder_as_it_is(&folder.join(BLOBS))
+}
+
 fn private(file: &Path) -> Result<File, Error> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -689,16 +697,18 @@ fn private(file: &Path) -> Result<File, Error> {
 fn prepare(db: &Connection) -> Result<(), Error> {
     db.busy_timeout(DATABASE_WAIT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    row::keep_plans(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)?;
+    // The keys that rows refer to are made by this room, in the same unit. Looking each of them up
+    // again costs a fifth of the writing, so only tests do.
+    db.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
     db.pragma_update(None, "trusted_schema", false)?;
     // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
     // patient's data outside of the folder.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     // What is removed is overwritten; `scrub` clears what this leaves.
     db.pragma_update(None, "secure_delete", true)?;
-    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(())

@@ -443,6 +443,36 @@ async fn files_that_a_crash_left_are_swept_up_and_no_others() {
     assert!(opened.record("Binary", "a", None).await.is_ok());
 }
 
+/// A house whose contents are to lie elsewhere from now on finds those it had, and lets them go.
+#[tokio::test]
+async fn a_house_moves_its_contents_as_it_goes() {
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("old", 99_999)).await.unwrap();
+    drop(opened);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let open = || {
+        let blobs = Blobs::folder(elsewhere.path()).unwrap();
+        SqliteHouse::open_with(folder.path(), &house("one"), Some(blobs)).unwrap()
+    };
+    let opened = open();
+    opened.commit(full_unit("new", 99_999)).await.unwrap();
+    assert_eq!(files(&folder), 1, "what is new lies elsewhere");
+    drop(opened);
+    let stray = folder.path().join(BLOBS).join(Digest::of(b"stray").to_string());
+    std::fs::write(&stray, "left behind").unwrap();
+    let opened = open();
+    assert!(!stray.exists(), "swept here too");
+    for id in ["old", "new"] {
+        let record = opened.record("Binary", id, None).await.unwrap().unwrap();
+        assert_eq!(record.content.unwrap().len(), 100_002, "{id}");
+    }
+    drop(opened);
+    let read = SqliteHouse::open_to_read(folder.path(), &house("one")).unwrap();
+    assert!(read.record("Binary", "old", None).await.is_ok());
+    let unseen = read.record("Binary", "new", None).await;
+    assert!(matches!(unseen, Err(Error::Damaged(_))), "nobody said where it lies");
+}
+
 #[tokio::test]
 async fn a_content_that_was_changed_is_not_given_out() {
     let (folder, opened) = open_here();

@@ -1,0 +1,178 @@
+//! Arrival: one submission on its way, and the unit of work it becomes.
+//!
+//! Comes in   who sent it, what was read of it, how far it has come.
+//! Goes out   ledger lines, the row they add up to, the answer to remember.
+//! Never      decides anything: the road does.
+
+use crate::response::Reply;
+use crate::setup::Sender;
+use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::limits::FAULTS_MAX;
+use exchange::member::MemberKey;
+use exchange::read::Incoming;
+use exchange::submission::Submission;
+use exchange::{Chain, Digest, Event, PartnerId, SubmissionId, Who};
+use jiff::Timestamp;
+use repository::{Change, Plan};
+use store::{Expect, FirstAnswer, StoredWork, Unit, Work, WorkKind};
+use wire::Answer;
+
+/// One submission on its way.
+pub(crate) struct Arrival<'r> {
+    pub(crate) id: SubmissionId,
+    pub(crate) sender: &'r Sender,
+    pub(crate) incoming: Incoming,
+    pub(crate) reply: Reply,
+    pub(crate) begun: Begun<'r>,
+}
+
+/// How a submission came to be filed now.
+pub(crate) enum Begun<'r> {
+    /// It stands at the door.
+    AtTheDoor,
+    /// A person lets it go on, perhaps for the member they name.
+    Released {
+        stored: &'r StoredWork,
+        submission: Box<Submission>,
+        who: Who,
+        member: Option<&'r str>,
+    },
+}
+
+impl Arrival<'_> {
+    pub(crate) fn owner(&self) -> &PartnerId {
+        &self.sender.public.name
+    }
+
+    /// The line that every unit of it begins with.
+    fn first_event(&self) -> Event {
+        let incoming = &self.incoming;
+        match &self.begun {
+            Begun::AtTheDoor => Event::Received {
+                sender: self.owner().clone(),
+                key: incoming.key.clone(),
+                digest: incoming.digest,
+                bytes: incoming.bytes.len() as u64,
+                entries: incoming.count as u64,
+            },
+            Begun::Released { who, .. } => Event::Released { who: who.clone() },
+        }
+    }
+
+    /// A unit in which it goes on: its lines, the row they add up to, the body as it arrived.
+    pub(crate) fn unit(&self, at: Timestamp, events: Vec<Event>) -> Unit {
+        let first = self.first_event();
+        if let Begun::Released { stored, submission, .. } = &self.begun {
+            let events = std::iter::once(first).chain(events);
+            return gone_on(at, stored, (**submission).clone(), events);
+        }
+        let mut unit = Unit { at, ..Unit::default() };
+        let chain = Chain::Submission(self.id.clone());
+        let events: Vec<_> = std::iter::once(first).chain(events).collect();
+        let lines = events.iter().map(|event| (at, event));
+        if let Some(submission) = Submission::replay(self.id.clone(), lines) {
+            unit.works.push(row(&submission));
+        }
+        unit.lines = events.into_iter().map(|event| (chain.clone(), event)).collect();
+        unit.blobs.push((self.incoming.digest, self.incoming.bytes.clone()));
+        unit
+    }
+
+    /// The unit that files it: what was filed and the answer, in one.
+    pub(crate) fn filed(
+        &self,
+        at: Timestamp,
+        plan: Plan,
+        matched: Option<Event>,
+        answer: &Answer,
+    ) -> Unit {
+        let mut events = Vec::from_iter(matched);
+        events.push(filed(&plan, self.owner()));
+        let digest = Digest::of(&answer.body);
+        events.push(Event::Answered { status: answer.status, answer: digest });
+        let mut unit = self.unit(at, events);
+        unit.first_answer = self.first_answer(answer);
+        unit.expects.extend(plan.expects);
+        unit.records = plan.records;
+        unit.raises = plan.raises;
+        unit.blobs.push((digest, answer.body.clone()));
+        unit
+    }
+
+    /// What a repeat of it gets. A released one was answered when it came.
+    pub(crate) fn first_answer(&self, answer: &Answer) -> Option<FirstAnswer> {
+        if matches!(self.begun, Begun::Released { .. }) {
+            return None;
+        }
+        let headers = answer.headers.iter();
+        Some(FirstAnswer {
+            sender: self.owner().clone(),
+            key: self.incoming.key.clone()?,
+            digest: self.incoming.digest,
+            status: answer.status,
+            headers: headers.map(|(name, value)| (name.to_string(), value.clone())).collect(),
+            body: answer.body.clone(),
+        })
+    }
+}
+
+/// The member it was matched to, for the ledger.
+pub(crate) fn matched(member: &MemberKey, secret: &[u8]) -> Event {
+    Event::Matched { member: member.digest(secret) }
+}
+
+fn filed(plan: &Plan, owner: &PartnerId) -> Event {
+    if plan.outcomes.is_empty() {
+        let issues = plan.refused.values().flatten().take(FAULTS_MAX).cloned();
+        return Event::NotFiled { issues: issues.collect() };
+    }
+    let versions = plan.outcomes.iter().filter_map(|one| {
+        let (kind, id) = (one.kind.clone(), one.id.clone());
+        let version = one.version?;
+        Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
+    });
+    let unchanged = [Change::Unchanged, Change::Older, Change::Exists];
+    Event::Filed {
+        records: filed_digest(&versions.collect::<Vec<_>>()),
+        created: plan.count(Change::Created),
+        updated: plan.count(Change::Updated),
+        unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
+        deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
+    }
+}
+
+/// A unit in which a submission goes on: more lines, and the row they add up to. Stale when
+/// somebody else was first.
+pub(crate) fn gone_on(
+    at: Timestamp,
+    stored: &StoredWork,
+    mut submission: Submission,
+    events: impl IntoIterator<Item = Event>,
+) -> Unit {
+    let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
+    let expects = vec![Expect::WorkRevision { id, revision }];
+    let mut unit = Unit { at, expects, ..Unit::default() };
+    for event in events {
+        submission.apply(at, &event);
+        unit.lines.push((submission.chain(), event));
+    }
+    unit.works.push(row(&submission));
+    unit
+}
+
+/// The row of a submission.
+pub fn row(submission: &Submission) -> Work {
+    Work {
+        id: submission.id.to_string(),
+        kind: WorkKind::Submission,
+        lane: format!("submission|{}", submission.id),
+        partner: Some(submission.sender.clone()),
+        dossier: None,
+        trigger: None,
+        label: submission.key.clone(),
+        number: None,
+        state: submission.state_word().to_owned(),
+        due: submission.due(),
+        body: serde_json::to_vec(submission).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Response: what the sender is told of what was filed.
+//!
+//! Comes in   a plan that is about to be written, how the sender asked, what it would like to see.
+//! Goes out   a response Bundle, which is kept; for a single request its own status and headers.
+//! Never      tells a sender more than it had a right to ask.
+
+use bytes::Bytes;
+use exchange::answer::{Done, Filing, LedgerRoot, answer};
+use exchange::read::Form;
+use exchange::{Code, Issue};
+use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use jiff::Timestamp;
+use repository::{Change, EntryOutcome, Plan, serve, store_issue};
+use store::{House, Record};
+use wire::Answer;
+use wire::rest::Returning;
+
+/// How a submission came, and how it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// One record, in a request of its own: the answer is its own, and no Bundle.
+    pub single: bool,
+    /// What comes back of what was written.
+    pub returning: Returning,
+}
+
+impl Reply {
+    /// A Bundle, answered by as little as possible.
+    pub const BUNDLE: Reply = Reply { single: false, returning: Returning::Minimal };
+}
+
+/// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
+pub(crate) async fn filings(
+    house: &impl House,
+    plan: &Plan,
+    at: Timestamp,
+    returning: Returning,
+) -> Result<Vec<Filing>, Issue> {
+    let mut filings = Vec::with_capacity(plan.outcomes.len() + plan.refused.len());
+    for outcome in &plan.outcomes {
+        let mut filing = filing(outcome, at);
+        filing.in_words = returning == Returning::OperationOutcome;
+        if returning == Returning::Representation {
+            filing.resource = standing(house, outcome, at).await?;
+        }
+        filings.push((outcome.entry, filing));
+    }
+    filings.extend(plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone()))));
+    filings.sort_by_key(|(entry, _)| *entry);
+    Ok(filings.into_iter().map(|(_, filing)| filing).collect())
+}
+
+/// The resource as it stands once the plan is written.
+async fn standing(
+    house: &impl House,
+    outcome: &EntryOutcome,
+    at: Timestamp,
+) -> Result<Option<Bytes>, Issue> {
+    let there = match (&outcome.content, outcome.version, outcome.change) {
+        (_, None, _) | (_, _, Change::Deleted | Change::AlreadyAbsent) => return Ok(None),
+        (Some(content), Some(version), _) => Some(Record {
+            kind: outcome.kind.clone(),
+            id: outcome.id.clone(),
+            version,
+            last_updated: outcome.last_updated.unwrap_or(at),
+            owner: "".into(),
+            receipt: String::new(),
+            lane: None,
+            number: None,
+            digest: outcome.digest,
+            content: Some(content.clone()),
+            deleted: false,
+            purged: false,
+        }),
+        (None, version, _) => {
+            house.record(&outcome.kind, &outcome.id, version).await.map_err(store_issue)?
+        }
+    };
+    there.as_ref().map_or(Ok(None), serve)
+}
+
+fn filing(outcome: &EntryOutcome, at: Timestamp) -> Filing {
+    let older = || Issue::new(Code::OlderThanFiled, "a later push has filed this record already");
+    Filing {
+        kind: outcome.kind.clone(),
+        id: outcome.id.clone(),
+        done: match outcome.change {
+            Change::Created => Done::Created,
+            Change::Updated => Done::Updated,
+            Change::Unchanged | Change::Older => Done::Unchanged,
+            Change::Exists => Done::Exists,
+            Change::Deleted | Change::AlreadyAbsent => Done::Deleted,
+        },
+        version: outcome.version,
+        last_modified: outcome.last_updated.or(outcome.version.map(|_| at)),
+        issues: Vec::from_iter((outcome.change == Change::Older).then(older)),
+        resource: None,
+        in_words: false,
+    }
+}
+
+fn refused(issues: Vec<Issue>) -> Filing {
+    Filing {
+        kind: String::new(),
+        id: String::new(),
+        done: Done::Refused,
+        version: None,
+        last_modified: None,
+        issues,
+        resource: None,
+        in_words: false,
+    }
+}
+
+/// The response Bundle.
+pub(crate) fn bundle(form: Form, filings: &[Filing], root: Option<&LedgerRoot>) -> Answer {
+    Answer::new(200, answer(form, filings, root))
+}
+
+/// The answer to a single request (R4 §3.1.0.7, §3.1.0.8, §3.1.0.9).
+pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
+    let body = filing.resource.clone().or_else(|| filing.outcome().map(Bytes::from));
+    let status = match filing.code() {
+        // A deletion that has something to say.
+        204 if body.is_some() => 200,
+        code => code,
+    };
+    let mut answer = Answer::new(status, body.unwrap_or_default());
+    if let Some(place) = filing.location().filter(|_| filing.done != Done::Deleted) {
+        let place = format!("{}/{place}", base.trim_end_matches('/'));
+        answer = answer.with(LOCATION, place.clone());
+        if filing.resource.is_some() {
+            answer = answer.with(CONTENT_LOCATION, place);
+        }
+    }
+    if let Some(etag) = filing.etag() {
+        answer = answer.with(ETAG, etag);
+    }
+    if let Some(at) = filing.last_modified {
+        answer = answer.with(LAST_MODIFIED, at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    }
+    answer
+}
+
+/// Several issues in one answer; the first one's status speaks for them.
+pub(crate) fn refusal(issues: &[Issue]) -> Answer {
+    let Some(first) = issues.first() else {
+        return Answer::from(Issue::new(Code::InternalError, "refused without a reason"));
+    };
+    let mut answer = Answer::from(first.clone());
+    answer.body = Issue::outcome(issues).into();
+    answer
+}
+
+/// Kept for a person: where to ask for the answer, and when.
+pub(crate) fn held(place: &str, seconds: u32) -> Answer {
+    let told = Issue::new(Code::MemberHeld, "the member was not found; a person looks into it");
+    Answer::new(202, Issue::outcome([&told]))
+        .with(CONTENT_LOCATION, place)
+        .with(RETRY_AFTER, seconds.to_string())
+}

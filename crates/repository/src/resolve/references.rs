@@ -1,0 +1,264 @@
+//! References: every link of a Bundle's resources, to the record it means.
+//!
+//! Comes in   entries whose records are known; conditions and what fits them.
+//! Goes out   the resources as they are filed: under their ids, references rewritten in one pass.
+//! Never      files a reference to a record that is not there, not the sender's, or taken back by
+//!            the same Bundle; a Provenance alone may speak of what is gone.
+
+use super::{Heads, Pair, Placed, Resolving};
+use crate::desk::store_issue;
+use crate::keys::local_id;
+use crate::plan::Incoming;
+use exchange::limits::FAULTS_MAX;
+use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
+use exchange::{Code, Issue};
+use fhir::Resource;
+use std::collections::{HashMap, HashSet};
+use store::{House, RecordQuery};
+
+/// A reference that leads nowhere: position of its entry, and why.
+pub(super) type Fault = (usize, Code, String, Link);
+
+/// What each condition of a reference leads to, or why that is not one record.
+pub(super) type Links = HashMap<Condition, Result<String, (Code, String)>>;
+
+impl Resolving<'_> {
+    /// Resolves the conditions of references, last of all, and refuses the entries whose are not
+    /// met by exactly one record.
+    pub(super) fn conditional_links(&mut self) -> Links {
+        let mut links = Links::new();
+        let mut faults = Vec::new();
+        for entry in &self.incoming.entries {
+            for link in &entry.links {
+                let LinkTo::Fits(condition) = &link.to else { continue };
+                if !links.contains_key(condition) {
+                    links.insert(condition.clone(), self.one_that_fits(condition));
+                }
+                if let Some(Err((code, detail))) = links.get(condition) {
+                    faults.push((entry.index, *code, detail.clone(), link.clone()));
+                }
+            }
+        }
+        self.refuse_links(faults);
+        links
+    }
+
+    /// Refuses entries by their references, each told once, with its place.
+    pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
+        let mut said = HashSet::new();
+        faults.retain(|(index, ..)| said.insert(*index) || said.len() < FAULTS_MAX);
+        let told = faults.iter().filter_map(|(index, code, detail, link)| {
+            let entry = self.entry(*index)?;
+            Some((*code, entry.named(detail), entry.place(link, &self.incoming.bytes)))
+        });
+        let issues = self.incoming.at_references(told);
+        for ((index, ..), issue) in faults.iter().zip(issues) {
+            self.note(*index, issue);
+        }
+    }
+
+    fn one_that_fits(&self, condition: &Condition) -> Result<String, (Code, String)> {
+        let there = self.conditions.matches(condition).map_err(|one| (one.code, one.detail))?;
+        let kind = &condition.kind;
+        let mut ids: HashSet<String> = self.not_deleted(kind, there).into_iter().collect();
+        if self.incoming.form == Form::Transaction {
+            let fitting = self.fitting.of_condition(&self.conditions, condition);
+            for (entry, id) in self.written().filter(|(entry, _)| entry.kind == *kind) {
+                match fitting.contains(&entry.index) {
+                    true => ids.insert(id.to_owned()),
+                    false => ids.remove(id),
+                };
+            }
+        }
+        let mut ids = ids.into_iter();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            (None, _) => {
+                let detail = "no record of this sender fits the reference's condition";
+                Err((Code::ReferenceUnresolved, detail.to_owned()))
+            }
+            (Some(_), Some(_)) => {
+                let detail = "more than one record of this sender fits the reference's condition";
+                Err((Code::ConditionAmbiguous, detail.to_owned()))
+            }
+        }
+    }
+
+    /// The entries that put a record, each with its id.
+    fn written(&self) -> impl Iterator<Item = (&IncomingEntry, &str)> {
+        let entries = self.incoming.entries.iter();
+        let puts = entries.filter(|entry| entry.action != Action::Delete);
+        puts.filter_map(|entry| match self.placed.get(&entry.index)? {
+            Placed::Here(id) => Some((entry, id.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Type and id of the record a link leads to.
+    pub(super) fn leads_to<'l>(
+        &'l self,
+        link: &'l Link,
+        links: &'l Links,
+    ) -> Option<(&'l str, &'l str)> {
+        match &link.to {
+            LinkTo::Record(kind, id) => Some((kind, id)),
+            LinkTo::Fits(condition) => {
+                let id = links.get(condition)?.as_ref().ok()?;
+                Some((&condition.kind, id))
+            }
+            LinkTo::Entry(index) => self.id_of(*index),
+        }
+    }
+
+    fn id_of(&self, index: usize) -> Option<(&str, &str)> {
+        let entry = self.entry(index)?;
+        match self.placed.get(&index)? {
+            Placed::Here(id) | Placed::Stands(id) => Some((&entry.kind, id)),
+            Placed::Same(other) => self.id_of(*other),
+            Placed::Absent => None,
+        }
+    }
+
+    /// References by type and id lead to records of the sender that stand, or that the Bundle
+    /// brings.
+    pub(super) fn check_references(&mut self, standing: &Heads) {
+        let owner = self.sent.owner;
+        let stands = |pair: &Pair| {
+            standing.heads.get(pair).is_some_and(|head| !head.deleted && head.owner == *owner)
+        };
+        let outside = self.incoming.outside.iter();
+        let pairs = outside.map(|one| (one.kind.clone(), one.id.clone()));
+        let missing: HashSet<Pair> =
+            pairs.filter(|pair| self.deleted.contains(pair) || !stands(pair)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        if self.incoming.form == Form::Transaction {
+            let told = self.incoming.outside.iter().filter(|one| {
+                let speaks = self.entry(one.entry).is_some_and(|entry| entry.kind == "Provenance");
+                !speaks && missing.contains(&(one.kind.clone(), one.id.clone()))
+            });
+            let told: Vec<_> = told.take(FAULTS_MAX).collect();
+            let issues = self.incoming.unresolved(told.iter().copied());
+            for (one, issue) in told.into_iter().zip(issues) {
+                self.note(one.entry, issue);
+            }
+            return;
+        }
+        // In a batch, what one entry files another may refer to; and a refusal leads to others.
+        loop {
+            let dangling = self.dangling(&missing);
+            if dangling.is_empty() {
+                return;
+            }
+            self.refuse_links(dangling);
+        }
+    }
+
+    /// The entries of a batch that refer to nothing.
+    fn dangling(&self, missing: &HashSet<Pair>) -> Vec<Fault> {
+        let written = self.written().filter(|(entry, _)| self.stands(entry));
+        let brought: HashSet<(&str, &str)> =
+            written.map(|(entry, id)| (entry.kind.as_str(), id)).collect();
+        let nowhere = |link: &&Link| match &link.to {
+            LinkTo::Record(kind, id) => {
+                missing.contains(&(kind.clone(), id.clone()))
+                    && !brought.contains(&(kind.as_str(), id.as_str()))
+            }
+            _ => false,
+        };
+        let entries = self.incoming.entries.iter();
+        let judged = entries.filter(|entry| self.stands(entry) && entry.kind != "Provenance");
+        let fault = |entry: &IncomingEntry| {
+            let detail = "it refers to a record that is not filed".to_owned();
+            let link = entry.links.iter().find(nowhere)?.clone();
+            Some((entry.index, Code::ReferenceUnresolved, detail, link))
+        };
+        judged.filter_map(fault).collect()
+    }
+
+    /// A Patient goes with all that refers to it: what is left of this sender's records must not be
+    /// about somebody who is gone. A Provenance may speak of what is gone.
+    pub(super) async fn check_left<H: House>(
+        &mut self,
+        house: &H,
+        standing: &Heads,
+    ) -> Result<(), Issue> {
+        let owner = self.sent.owner;
+        for entry in self.incoming.entries.iter().filter(|entry| entry.kind == "Patient") {
+            let Some(Placed::Here(id)) = self.placed.get(&entry.index).cloned() else { continue };
+            let head = standing.heads.get(&(entry.kind.clone(), id.clone()));
+            let own = head.is_some_and(|head| !head.deleted && head.owner == *owner);
+            if entry.action != Action::Delete || !own || !self.stands(entry) {
+                continue;
+            }
+            for kind in crate::known().filter(|kind| !matches!(*kind, "Patient" | "Provenance")) {
+                let about = RecordQuery {
+                    kind: kind.to_owned(),
+                    patients: vec![id.clone()],
+                    owner: Some(owner.clone()),
+                    ..RecordQuery::default()
+                };
+                let ids = self.ids_of(kind);
+                let mut left = house.count(about.clone()).await.map_err(store_issue)?;
+                if left > 0 && !ids.is_empty() {
+                    let with = RecordQuery { ids, ..about };
+                    left -= house.count(with).await.map_err(store_issue)?.min(left);
+                }
+                if left > 0 {
+                    let detail = format!("filed records of type {kind} refer to this Patient");
+                    self.refuse(entry, "request.url", Code::ReferenceUnresolved, &detail);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids that the Bundle writes or deletes of a type.
+    fn ids_of(&self, kind: &str) -> Vec<String> {
+        let entries = self.incoming.entries.iter().filter(|entry| entry.kind == kind);
+        let placed = entries.filter(|entry| self.stands(entry));
+        placed
+            .filter_map(|entry| match self.placed.get(&entry.index)? {
+                Placed::Here(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// An entry as it is filed.
+    pub(super) fn item(&self, entry: &IncomingEntry, id: &str, links: &Links) -> Incoming {
+        let derived = entry.source_id.is_some();
+        let item = match entry.action.resource() {
+            None => Incoming::delete(entry.index, &entry.kind, id),
+            Some(resource) => {
+                let written = self.rewritten(entry, resource, links);
+                let resource = match written.id() == Some(id) {
+                    true => written,
+                    false => written.with_id(id),
+                };
+                Incoming::of(entry.index, id, &resource)
+            }
+        };
+        Incoming { derived, if_match: entry.if_match, ..item }
+    }
+
+    /// A resource whose references name records by type and id.
+    fn rewritten(&self, entry: &IncomingEntry, resource: &Resource, links: &Links) -> Resource {
+        if entry.links.iter().all(|link| matches!(link.to, LinkTo::Record(..))) {
+            return resource.clone();
+        }
+        let mut own = entry.links.iter().peekable();
+        let mut at = 0;
+        let new = |text: &str, link: &Link| {
+            let (kind, id) = self.leads_to(link, links)?;
+            // As it stands where it names the record already, a version included.
+            (local_id(text, kind) != Some(id)).then(|| format!("{kind}/{id}"))
+        };
+        resource.rewrite_references(|_, text| {
+            let link = own.next_if(|link| link.reference == at);
+            at += 1;
+            new(text, link?)
+        })
+    }
+}
