@@ -17,7 +17,7 @@ mod postgres;
 pub mod proof;
 mod sqlite;
 mod tables;
-mod token;
+pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;

@@ -117,9 +117,13 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages (4 KB) in the write-ahead log before they are brought into the database. A group of
-/// units fills a thousand, and bringing them in costs two waits for the disk: not after each.
-pub const LOG_PAGES: u32 = 8_192;
+/// Pages (4 KB) in the write-ahead log before they are brought into the database: 64 MB. The same
+/// pages are written again and again, and are brought over once.
+pub const LOG_PAGES: u32 = 16_384;
+
+/// Pages in the log beyond which the writer waits until they have been brought over: 256 MB. The
+/// log grows that far only where the disk is slower than what comes.
+pub const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
 
 /// Memory of the writing connection for pages, in KB: the inner pages of all indexes of a house
 /// of some million records.
