@@ -56,13 +56,14 @@ impl Hold {
             Place::Rows => usize::MAX,
             _ => INLINE_BYTES_MAX,
         };
-        let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
+        let weigh = move || {
             let mut files = Vec::new();
             let weighed =
                 contents.into_iter().map(|bytes| weigh(&key, inline_max, bytes, &mut files));
-            Ok((weighed.collect::<Result<_, _>>()?, files))
+            (weighed.collect::<Result<Vec<Kept>, Error>>(), files)
         };
-        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;
+        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await?;
+        let kept = kept?;
         if files.is_empty() {
             return Ok(kept);
         }
