@@ -12,12 +12,12 @@ mod any;
 mod blob;
 pub mod contract;
 mod house;
+mod keeping;
 pub mod limits;
 mod postgres;
 pub mod proof;
 mod sqlite;
 mod tables;
-mod token;
 pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
