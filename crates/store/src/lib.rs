@@ -17,7 +17,6 @@ mod postgres;
 pub mod proof;
 mod sqlite;
 mod tables;
-mod token;
 pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
