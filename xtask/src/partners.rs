@@ -13,8 +13,10 @@ use std::process::{Command, Stdio};
 /// The variable through which tests learn where the partners are.
 pub const VARIABLE: &str = "HANDOVER_PARTNERS";
 
-/// What is installed: a FHIR client by another hand (MIT), at the version the test was written for.
-const PACKAGES: &[&str] = &["fhirpy==2.3.1"];
+/// What is installed, at the versions the tests were written for: a FHIR client by another hand
+/// (MIT), and an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause).
+const PACKAGES: &[&str] =
+    &["fhirpy==2.3.1", "moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// Seconds until an unreachable package index is given up on.
 const INDEX_PATIENCE: &str = "15";
 

@@ -48,6 +48,8 @@ pub struct Agreement {
     /// Receiving: what becomes of a push whose member is not found.
     #[serde(default)]
     pub unmatched: Unmatched,
+    /// How long contents are kept; absent: for ever.
+    pub retention: Option<Retention>,
     /// Sending: identifiers of the payer by which a Coverage's payor names it.
     #[serde(default)]
     pub payer_identifiers: Vec<PayerIdentifier>,
@@ -84,6 +86,15 @@ pub enum Unmatched {
     Hold,
     /// Answered 422.
     Refuse,
+}
+
+/// How long contents exchanged with the partner are kept in this house.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days after a push or submission has ended until its contents are purged; lines, digests and
+    /// ids stay.
+    pub content_days: u32,
 }
 
 /// What is asked of the source for an encounter.

@@ -92,6 +92,17 @@ pub enum Command {
     },
     /// What would stop a push today.
     Check {},
+    /// Copy the house, as it is at one moment, into a new folder.
+    Backup {
+        /// The folder, by its whole path on the house's machine.
+        folder: String,
+    },
+    /// Purge contents whose time, as the agreements have it, is over.
+    Retention {
+        /// Only count them.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -112,6 +123,8 @@ impl Command {
             Command::Release { .. } => "release",
             Command::Withdraw { .. } => "withdraw",
             Command::Check {} => "check",
+            Command::Backup { .. } => "backup",
+            Command::Retention { .. } => "retention",
             Command::Verify { .. } => "verify",
         }
     }
@@ -164,6 +177,27 @@ pub enum Reply {
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `backup`.
+    BackedUp {
+        /// Where it is.
+        folder: String,
+        /// All entries of the ledger up to this one are in it, and proved.
+        proved_to: u64,
+        /// Files of the configuration that lie outside of the house's folder, and are not in it.
+        outside: Vec<String>,
+    },
+    /// To `retention`.
+    Retained {
+        /// One per partner whose agreement says how long.
+        partners: Vec<RetainedRow>,
+        /// Whether they were only counted.
+        dry_run: bool,
+    },
+    /// To `db migrate` and `db check`, which no running house is asked: one line each.
+    Store {
+        /// What was done, or looked at and found.
         lines: Vec<CheckLine>,
     },
     /// To `verify`.
@@ -297,6 +331,21 @@ pub struct FoundEncounter {
     pub what: String,
     /// `period.start`.
     pub start: String,
+}
+
+/// What was purged of a partner's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetainedRow {
+    /// The partner.
+    pub partner: PartnerId,
+    /// Days its agreement has contents kept.
+    pub days: u32,
+    /// Pushes or submissions whose time is over.
+    pub works: u64,
+    /// Contents of record versions that went.
+    pub versions: u64,
+    /// Payloads, answers and the like that went.
+    pub blobs: u64,
 }
 
 /// One push, trigger or submission in full.

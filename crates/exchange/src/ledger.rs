@@ -226,6 +226,9 @@ pub enum Event {
     Filed { records: Digest, created: u64, updated: u64, unchanged: u64, deleted: u64 },
     /// Receiving: refused; nothing was filed.
     NotFiled { issues: Vec<Issue> },
+    /// Both: its contents were removed, `days` after it ended; so many resources. `records` are
+    /// those a push put at the payer (`Type/id`), so that it can still be taken back.
+    Purged { days: u32, resources: u64, records: Vec<String> },
 }
 
 impl Event {

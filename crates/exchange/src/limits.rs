@@ -84,6 +84,10 @@ pub const REASON_BYTES_MAX: usize = 300;
 /// Hours a push may take until it must be settled: a month. Later data is a new push.
 pub const DEADLINE_HOURS_MAX: u32 = 31 * 24;
 
+/// Days that contents can be told to be kept: a hundred years. Longer is for ever, which is said by
+/// leaving the line out.
+pub const CONTENT_DAYS_MAX: u32 = 36_500;
+
 /// Requests a minute that an agreement can set as a partner's pace: a hundred a second is no pace
 /// any more, but a door without a limit.
 pub const REQUESTS_PER_MINUTE_MAX: u32 = 6_000;

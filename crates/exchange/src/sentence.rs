@@ -63,6 +63,9 @@ pub fn sentence(event: &Event) -> String {
             "filed: {created} created, {updated} updated, {unchanged} unchanged, {deleted} deleted"
         ),
         Event::NotFiled { issues } => format!("not filed: {}", codes(issues)),
+        Event::Purged { days, resources, .. } => {
+            format!("contents of {resources} resources purged, {days} days after it ended")
+        }
     }
 }
 

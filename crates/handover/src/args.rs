@@ -64,6 +64,16 @@ pub enum Asked {
     /// The record of what happened.
     #[command(subcommand)]
     Ledger(LedgerAsked),
+    /// Copy the house, as it is now, into a new folder; it may be running.
+    Backup(BackupArgs),
+    /// Rebuild a house from a backup, in a folder that holds nothing but its private keys.
+    Restore(RestoreArgs),
+    /// The store's own house-keeping.
+    #[command(subcommand)]
+    Db(DbAsked),
+    /// Contents whose agreed time is over.
+    #[command(subcommand)]
+    Retention(RetentionAsked),
     /// Print a short-lived access token of the operator, for curl.
     Token,
     /// Invented systems to try things out with.
@@ -313,6 +323,40 @@ pub enum LedgerAsked {
     },
 }
 
+/// `backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The new folder; private keys are not in it, keep them elsewhere.
+    pub folder: PathBuf,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup.
+    pub folder: PathBuf,
+}
+
+/// `db`
+#[derive(Debug, Subcommand)]
+pub enum DbAsked {
+    /// Bring the store up to this version; cut off, the next run goes on where it was.
+    Migrate,
+    /// Look at every page, every content and every line; the house may be running.
+    Check,
+}
+
+/// `retention`
+#[derive(Debug, Subcommand)]
+pub enum RetentionAsked {
+    /// Purge what the agreements' [retention] says; a running house does so every day.
+    Run {
+        /// Only count.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 /// `sim`
 #[derive(Debug, Subcommand)]
 pub enum SimAsked {
@@ -411,7 +455,7 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 14] = [
+        let table: [(&str, bool); 19] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
@@ -426,6 +470,11 @@ mod tests {
             ("handover init payer sun --payer-id urn:oid:1|99001", true),
             ("handover init payer sun --payer-id 99001", false),
             ("handover ledger forget", false),
+            ("handover backup there", true),
+            ("handover restore", false),
+            ("handover db migrate", true),
+            ("handover db forget", false),
+            ("handover retention run --dry-run", true),
         ];
         for (line, good) in table {
             let read = CommandLine::try_parse_from(line.split(' '));

@@ -131,7 +131,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             worker.await.ok();
             reply
         }
-        _ => opened.desk.command(command).await,
+        _ => opened.command(command).await,
     };
     if writes {
         opened.checkpoint().await?;

@@ -6,6 +6,7 @@
 
 use crate::caller;
 use crate::config;
+use crate::contents;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
 use crate::render::{COULD_NOT, DONE, WAITS};
@@ -138,8 +139,9 @@ async fn ledger(config: &config::House) -> Result<String, Issue> {
     if !fs::read_dir(&folder).is_ok_and(|files| files.flatten().any(|it| it.path().is_file())) {
         return Ok("empty".to_owned());
     }
-    let house =
-        SqliteHouse::open_to_read(&folder, &config.id()).map_err(repository::store_issue)?;
+    let blobs = contents::place(config)?;
+    let house = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs)
+        .map_err(repository::store_issue)?;
     proved(&house, &grounds).await
 }
 

@@ -5,12 +5,12 @@
 //! Never      prints a patient, except where a person asked for one (`find`, `show --page`).
 
 use crate::args::{
-    Asked, CommandLine, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked, PushAsked,
-    RoleWord, SimAsked, WhoArgs,
+    Asked, CommandLine, DbAsked, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked,
+    PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
-use crate::limits::{COMMAND_TIMEOUT, LIST_ROWS_MAX, WORKER_THREADS};
+use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
-use crate::{caller, check, config, demo, ehr, house, init, page, serve};
+use crate::{caller, check, config, database, demo, ehr, house, init, page, restore, serve};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
@@ -146,6 +146,15 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             show(&Reply::Checked { lines: checked.lines }, json, None)?;
             Ok(checked.code)
         }
+        Asked::Restore(args) => show(&restore::restore(&folder, &args.folder).await?, json, None),
+        Asked::Db(DbAsked::Migrate) => {
+            let config = config::House::read(&folder)?;
+            show(&database::migrate(&config).await?, json, None)
+        }
+        Asked::Db(DbAsked::Check) => {
+            let config = config::House::read(&folder)?;
+            show(&database::check(&config).await, json, None)
+        }
         asked => house_command(&folder, asked, json).await,
     }
 }
@@ -159,6 +168,11 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
     };
     let config = Arc::new(config::House::read(folder)?);
     let command = by_id(&config, command).await?;
+    // What copies or purges a whole house takes as long as it takes.
+    let wait = match command {
+        Command::Backup { .. } | Command::Retention { .. } => KEEPING_SECONDS_MAX,
+        _ => wait,
+    };
     let spinner = (wait > 0 && !json && std::io::stderr().is_terminal()).then(waiting);
     let reply = caller::carry_out(&config, command, Duration::from_secs(wait.into())).await;
     spinner.iter().for_each(ProgressBar::finish_and_clear);
@@ -171,7 +185,7 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
 
 /// Something that moves while a person waits.
 fn waiting() -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message("on its way; waiting for the payers' words");
+    let bar = ProgressBar::new_spinner().with_message("on its way; waiting for its end");
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }
@@ -233,6 +247,18 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Withdraw(args) => {
             let (who, wait) = (person(args.who, args.why), args.wait.seconds());
             (Command::Withdraw { id: args.id, who, wait }, wait, None)
+        }
+        Asked::Backup(args) => {
+            let folder = std::path::absolute(&args.folder).map_err(|_| {
+                Issue::new(Code::CommandInvalid, "the folder has no whole path").at("folder")
+            })?;
+            let folder = folder.into_os_string().into_string().map_err(|_| {
+                Issue::new(Code::CommandInvalid, "the folder's path is no text").at("folder")
+            })?;
+            (Command::Backup { folder }, 0, None)
+        }
+        Asked::Retention(RetentionAsked::Run { dry_run }) => {
+            (Command::Retention { dry_run }, 0, None)
         }
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The name of the configuration file in a house's folder.
 pub const FILE: &str = "house.toml";
 
+/// Its name in a folder that a house is being restored into.
+pub const UNFINISHED: &str = "house.toml.unfinished";
+
 /// `house.toml`, as it is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +43,8 @@ pub struct HouseFile {
     pub store: PathBuf,
     /// The database server, where several processes share the house; else it lies in `store`.
     pub database: Option<DatabaseFile>,
+    /// Where large contents lie, when not in `store`.
+    pub blobs: Option<BlobsFile>,
     /// Folder of the partners' public files.
     pub partners: PathBuf,
     /// Folder of the agreements.
@@ -76,6 +81,35 @@ pub struct DatabaseFile {
     /// File of the password, where one is needed.
     pub password: Option<PathBuf>,
     /// PEM of the authority the server's certificate comes from, where it is on another machine.
+    pub authority: Option<PathBuf>,
+}
+
+/// `[blobs]`: one of both.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobsFile {
+    /// A folder; all machines of the house see the same one.
+    pub folder: Option<PathBuf>,
+    /// A bucket.
+    pub s3: Option<S3File>,
+}
+
+/// `[blobs.s3]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3File {
+    /// URL of the storage; none: Amazon's own in the region. Plain HTTP on this machine only.
+    pub endpoint: Option<String>,
+    /// The region that signatures name.
+    pub region: String,
+    /// The bucket, which must exist.
+    pub bucket: String,
+    /// What the names of its objects begin with.
+    pub prefix: Option<String>,
+    /// File of the access key, in the form of Amazon's `credentials`; none: the environment
+    /// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`).
+    pub credentials: Option<PathBuf>,
+    /// PEM of the authority its certificate comes from; none: those the machine trusts.
     pub authority: Option<PathBuf>,
 }
 
@@ -132,6 +166,11 @@ impl House {
     ///
     /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
+        if !folder.join(FILE).exists() && folder.join(UNFINISHED).exists() {
+            let detail = "a restore into this folder was cut off; empty it, but for the keys";
+            return Err(Issue::new(Code::BackupUnusable, detail)
+                .at(folder.join(UNFINISHED).display().to_string()));
+        }
         let text = read_text(&folder.join(FILE))?;
         let file: HouseFile = toml::from_str(&text)
             .map_err(|error| tomlfile::issue(Code::ConfigInvalid, FILE, &text, &error))?;

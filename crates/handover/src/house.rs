@@ -6,9 +6,8 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
-use crate::config;
-use crate::halt;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
+use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -89,11 +88,13 @@ impl Desk {
 impl Opened {
     /// Opens a house.
     ///
-    /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `KeyUnusable`,
-    /// `ConfigInvalid`.
+    /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `StoreNewer`,
+    /// `MigrationNeeded`, `KeyUnusable`, `ConfigInvalid`.
     pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
+        database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
+        database::is_of_today(&memory).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
@@ -101,6 +102,16 @@ impl Opened {
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
         Ok(Opened { config, memory, ledger, grounds, clock, desk })
+    }
+
+    /// Carries out a command: what copies the house is done here, the rest at its desk.
+    ///
+    /// Errors: those of the command.
+    pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        match command {
+            Command::Backup { folder } => backup::backup(self, Path::new(&folder)).await,
+            command => self.desk.command(command).await,
+        }
     }
 
     /// The gate of the house's doors: one credential per partner, and the operator's.
@@ -191,7 +202,8 @@ impl Opened {
 /// What the house remembers: in its folder, or in a database server.
 pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
     let Some(database) = &config.file.database else {
-        let opened = SqliteHouse::open(&config.path(&config.file.store), &config.id());
+        let (folder, blobs) = (config.path(&config.file.store), contents::place(config)?);
+        let opened = SqliteHouse::open_with(&folder, &config.id(), blobs);
         return opened.map(AnyHouse::from).map_err(|error| match error {
             // Nothing is wrong: the caller asks whoever holds it.
             store::Error::Locked => {
@@ -208,9 +220,14 @@ pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
 fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
     let text = |path: &PathBuf| config.text(path);
     let password = database.password.as_ref().map(text).transpose()?;
-    let contents = config.path(&config.file.store).join("blobs");
+    let ours = Blobs::folder(&config.path(&config.file.store).join("blobs"));
+    let ours = ours.map_err(store_issue)?;
+    let blobs = match contents::place(config)? {
+        Some(place) => place.after(ours),
+        None => ours,
+    };
     Ok(PostgresPlace {
-        blobs: Some(Blobs::folder(&contents).map_err(store_issue)?),
+        blobs: Some(blobs),
         url: database.postgres.clone(),
         password: password.map(|text| text.trim_end().to_owned()),
         roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),

@@ -223,6 +223,16 @@ store = \"store\"
 # postgres = \"host=/run/postgresql user=handover dbname=handover\"
 # password = \"keys/database.txt\"             # a file
 # authority = \"tls/database-authority.pem\"   # needed where the server is on another machine
+# Large contents lie in `store`, or in a folder that all machines see, or in an S3 storage:
+# [blobs]
+# folder = \"/srv/contents\"
+# [blobs.s3]
+# endpoint = \"https://storage.example.org\"    # none: Amazon's own
+# region = \"us-east-1\"
+# bucket = \"contents\"                         # it must exist
+# prefix = \"handover\"
+# credentials = \"keys/storage.ini\"            # aws_access_key_id = …; none: the environment
+# authority = \"tls/storage-authority.pem\"     # none: those the machine trusts
 ",
         name = quoted(&new.name),
         title = quoted(&new.title),

@@ -9,10 +9,13 @@
 //! same functions as the commands.
 
 pub mod args;
+pub mod backup;
 pub mod caller;
 pub mod check;
 pub mod command;
 pub mod config;
+pub mod contents;
+pub mod database;
 pub mod demo;
 pub mod ehr;
 pub mod halt;
@@ -21,5 +24,6 @@ pub mod init;
 pub mod limits;
 pub mod page;
 pub mod render;
+pub mod restore;
 pub mod serve;
 pub mod table;

@@ -76,3 +76,20 @@ pub const CELL_MAX: usize = 200;
 
 /// Characters of a sentence shown, for the same reason.
 pub const SENTENCE_MAX: usize = 2_000;
+
+/// Time for a backup or a retention of a running house: a million records take minutes, a network
+/// share hours.
+pub const KEEPING_SECONDS_MAX: u32 = 6 * 60 * 60;
+
+/// Lines or rows of work read in one commit while contents are linked to them.
+pub const LINK_ROWS: u32 = 1_000;
+
+/// Records whose keys are read anew in one commit: some megabytes at a time, and little lost when
+/// it is cut off.
+pub const REKEY_ROWS: u32 = 500;
+
+/// How often a running house looks whether contents of this day are purged already.
+pub const RETENTION_LOOK: Duration = Duration::from_secs(10 * 60);
+
+/// How long it is remembered that a day's contents are purged: longer than the day.
+pub const RETENTION_REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);

@@ -7,7 +7,9 @@
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
-use exchange::desk::{CheckLine, Explained, FoundEncounter, IssueWords, Reply, Row, Shown};
+use exchange::desk::{
+    CheckLine, Explained, FoundEncounter, IssueWords, Reply, RetainedRow, Row, Shown,
+};
 use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -51,6 +53,9 @@ fn words_of(reply: &Reply) -> String {
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
+        Reply::Store { lines } => check_lines(lines),
+        Reply::BackedUp { folder, proved_to, outside } => backed_up(folder, *proved_to, outside),
+        Reply::Retained { partners, dry_run } => retained(partners, *dry_run),
         Reply::Verified { proved_to, last, checkpoints, broken } => {
             verified(*proved_to, *last, *checkpoints, broken.as_ref())
         }
@@ -73,6 +78,10 @@ pub fn exit_code(reply: &Reply) -> u8 {
         }
         Reply::Shown(shown) => shown.row.waits_for_person(),
         Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Store { lines } if lines.iter().any(|line| line.issue.is_some()) => {
+            return COULD_NOT;
+        }
+        Reply::Store { .. } | Reply::BackedUp { .. } | Reply::Retained { .. } => false,
         Reply::Verified { broken: Some(_), .. } => return COULD_NOT,
         Reply::Verified { .. } => false,
     };
@@ -392,7 +401,53 @@ pub fn purpose_words(purpose: Purpose) -> &'static str {
     }
 }
 
+fn backed_up(folder: &str, proved_to: u64, outside: &[String]) -> String {
+    let mut text = format!(
+        "The house is in {}, with the ledger's entries up to {proved_to}.\n\
+         Its private keys are not: keep them in a safe place of their own.\n",
+        one_line(folder)
+    );
+    for file in outside {
+        let _ = writeln!(text, "Not in it, since it lies elsewhere: {}", one_line(file));
+    }
+    text
+}
+
+fn retained(partners: &[RetainedRow], dry_run: bool) -> String {
+    if partners.is_empty() {
+        return "No agreement says how long contents are kept, so all of them are.\n".to_owned();
+    }
+    let mut text = String::new();
+    for RetainedRow { partner, days, works, versions, blobs } in partners {
+        let verb = if dry_run { "would be purged" } else { "purged" };
+        let of = match works {
+            1 => "1 push or submission".to_owned(),
+            many => format!("{many} pushes or submissions"),
+        };
+        let days = counted(u64::from(*days), "day");
+        let _ = write!(text, "{partner}: {of} older than {days} {verb}");
+        let _ = match dry_run || *works == 0 {
+            true => writeln!(text, "."),
+            false => {
+                let (versions, blobs) = (counted(*versions, "version"), counted(*blobs, "content"));
+                writeln!(text, ": {versions} of records, {blobs} besides.")
+            }
+        };
+    }
+    text
+}
+
 fn checked(lines: &[CheckLine]) -> String {
+    let mut text = check_lines(lines);
+    let wrong = lines.iter().filter(|line| line.issue.is_some()).count() as u64;
+    let _ = match wrong {
+        0 => writeln!(text, "\nNothing would stop a push."),
+        wrong => writeln!(text, "\n{} would stop a push.", counted(wrong, "thing")),
+    };
+    text
+}
+
+fn check_lines(lines: &[CheckLine]) -> String {
     let mut text = String::new();
     let cell = |line: &CheckLine| {
         let mark = if line.issue.is_some() { "WAITS" } else { "ok" };
@@ -405,11 +460,6 @@ fn checked(lines: &[CheckLine]) -> String {
             put_issue(&mut text, 7, words);
         }
     }
-    let wrong = lines.iter().filter(|line| line.issue.is_some()).count() as u64;
-    let _ = match wrong {
-        0 => writeln!(text, "\nNothing would stop a push."),
-        wrong => writeln!(text, "\n{} would stop a push.", counted(wrong, "thing")),
-    };
     text
 }
 

@@ -6,8 +6,9 @@
 //! Never      listens beyond loopback without TLS and a partner; never leaves work half-recorded
 //!            at a clean stop.
 
-use crate::config;
 use crate::house::{Desk, Opened, VERSION, split_base};
+use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
+use crate::{config, halt};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -51,6 +52,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(work(Arc::clone(&opened), told(stopped.clone())));
     let keeper = tokio::spawn(keep_signing(Arc::clone(&opened), told(stopped.clone())));
+    let purger = tokio::spawn(keep_contents(Arc::clone(&opened), told(stopped.clone())));
     let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
     println!("ready {}", config.file.base_url);
     std::io::stdout().flush().ok();
@@ -58,7 +60,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     asked_to_stop(tethered).await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    for part in [worker, keeper] {
+    for part in [worker, keeper, purger] {
         part.await.ok();
     }
     doors.await.ok();
@@ -115,6 +117,45 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
             tracing::error!(%issue, "checkpoint");
         }
     }
+}
+
+/// Once a day purges what the agreements' time is over for, and sweeps up what nothing names. Of
+/// several processes one does.
+async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    let mut done = None;
+    loop {
+        let today = opened.clock.now().strftime("%F").to_string();
+        if done.as_ref() != Some(&today) {
+            match keep_once(&opened, &today).await {
+                Ok(()) => done = Some(today),
+                Err(issue) => tracing::error!(%issue, "keeping contents"),
+            }
+        }
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+        }
+    }
+}
+
+async fn keep_once(opened: &Opened, today: &str) -> Result<(), Issue> {
+    let now = opened.clock.now();
+    let until = now.checked_add(RETENTION_REMEMBERED).unwrap_or(now);
+    let ours = async |what| {
+        let first = opened.memory.first_use(what, today, until, now).await;
+        first.map_err(store_issue)
+    };
+    let mut terms = opened.config.terms.values();
+    if terms.any(|terms| terms.agreement.retention.is_some()) && ours("retention").await? {
+        opened.command(Command::Retention { dry_run: false }).await?;
+        halt::passed("retained");
+    }
+    if ours("sweep").await? {
+        let removed = opened.memory.sweep(now).await.map_err(store_issue)?;
+        tracing::debug!(removed, "contents that nothing names");
+    }
+    Ok(())
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
@@ -181,7 +222,7 @@ impl Api for Commands {
     ) -> BoxFuture<'a, Result<Bytes, Issue>> {
         Box::pin(async move {
             let command = read_command(name, &body)?;
-            let reply = self.opened.desk.command(command).await?;
+            let reply = self.opened.command(command).await?;
             let text = serde_json::to_vec(&reply).map_err(|_| {
                 Issue::new(Code::InternalError, "a reply cannot be written as JSON")
             })?;

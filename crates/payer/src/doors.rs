@@ -95,7 +95,8 @@ impl Doors {
             (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
-                kept.ok_or_else(unknown)?.to_vec()
+                let purged = || Issue::new(Code::ContentPurged, "the time of its answer is over");
+                kept.ok_or_else(purged)?.to_vec()
             }
             (_, None) => return Err(unknown()),
         };

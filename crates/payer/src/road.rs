@@ -382,13 +382,20 @@ fn terms(sender: &Sender) -> SenderTerms {
     SenderTerms::of(&sender.terms.agreement, namespace)
 }
 
-/// The first answer, as it was given.
+/// The first answer, as it was given; once its body is purged, that it was given.
 fn answered(first: FirstAnswer) -> Answer {
     let named = |(name, value): (String, String)| Some((name.parse().ok()?, value));
+    let body = match first.body.is_empty() {
+        true => {
+            let detail = "this key was answered before; the time of the stored answer is over";
+            Issue::outcome([&Issue::new(Code::ContentPurged, detail)]).into()
+        }
+        false => first.body,
+    };
     Answer {
         status: first.status,
         headers: first.headers.into_iter().filter_map(named).collect(),
-        body: first.body,
+        body,
     }
 }
 

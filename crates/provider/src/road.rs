@@ -305,7 +305,8 @@ impl Road {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
         let payload = self.house.blob(&made.payload).await?;
-        let gone = || Issue::new(Code::InternalError, "the stored payload is gone");
+        let gone =
+            || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
         let payload = payload.ok_or_else(gone)?;
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         if let Some((until, issue)) = self.knock(payer, &turn.push).await? {

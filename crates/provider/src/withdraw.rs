@@ -13,7 +13,7 @@ use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Issue, Push, State, WalkId};
+use exchange::{Code, Dossier, Event, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -118,12 +118,32 @@ impl Road {
         Ok(pushes?.into_iter().filter(|other| other.dossier.lane() == lane).collect())
     }
 
-    /// The patient's records a push put at the payer, its own Provenance aside.
-    async fn records(&self, push: &Push) -> Result<Records, Fault> {
+    /// The patient's records a push put at the payer, its own Provenance aside. Once its payload is
+    /// purged, the line that says so has them.
+    pub(crate) async fn records(&self, push: &Push) -> Result<Records, Fault> {
+        if let Some(made) = &push.assembled
+            && self.house.blob(&made.payload).await?.is_none()
+        {
+            return self.purged_records(push).await;
+        }
         let contents = self.contents(push).await?.into_iter();
         let put = contents.filter(|one| one.digest.is_some() && one.kind != "Provenance");
         let put = put.filter(|one| !NOBODYS.contains(&one.kind.as_str()));
         Ok(put.map(|one| (one.kind, one.id)).collect())
+    }
+
+    async fn purged_records(&self, push: &Push) -> Result<Records, Fault> {
+        let story = self.house.story(&push.chain()).await?;
+        let said = story.iter().find_map(|entry| match entry.event() {
+            Ok(Event::Purged { records, .. }) => Some(records),
+            _ => None,
+        });
+        let parted = |record: &String| {
+            let (kind, id) = record.split_once('/')?;
+            Some((kind.to_owned(), id.to_owned()))
+        };
+        let records = said.map(|records| records.iter().filter_map(parted).collect());
+        records.ok_or(Fault::Unreadable)
     }
 
     /// What a push holds, in the order of its Bundle; nothing before *assemble*.

@@ -12,7 +12,6 @@ use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::submission::Submission;
 use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
 use fhir::Bundle;
-use std::collections::BTreeSet;
 use store::limits::VERIFY_PAGE;
 use store::{Error, House, Record};
 
@@ -24,6 +23,8 @@ struct Line {
     seq: u64,
     submission: SubmissionId,
     records: Digest,
+    /// How many versions it made.
+    brought: u64,
 }
 
 /// Reads every version that a line filed, and compares it with its line.
@@ -41,7 +42,8 @@ pub(crate) async fn compare(house: &impl House) -> Result<(), Finding> {
         last = end.seq;
         for entry in &page {
             if let Some(line) = open.take() {
-                filed += answered(house, &line, entry).await?;
+                answered(house, &line, entry).await?;
+                filed += line.brought;
             }
             open = opens(entry)?;
             if entry.prev == Digest([0; 32]) {
@@ -95,15 +97,18 @@ async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
 fn opens(entry: &Entry) -> Result<Option<Line>, Finding> {
     let Chain::Submission(submission) = &entry.chain else { return Ok(None) };
     match entry.event().map_err(|issue| (entry.seq, issue.detail))? {
-        Event::Filed { records, .. } => {
-            Ok(Some(Line { seq: entry.seq, submission: submission.clone(), records }))
+        Event::Filed { records, created, updated, deleted, .. } => {
+            let (seq, submission) = (entry.seq, submission.clone());
+            let brought = created + updated + deleted;
+            Ok(Some(Line { seq, submission, records, brought }))
         }
         _ => Ok(None),
     }
 }
 
-/// Compares a line with the records its answer names; how many versions it brought.
-async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<u64, Finding> {
+/// Compares a line with the records its answer names. Once the answer is purged nobody can tell
+/// which they were; that it is so, a line of the same chain must say.
+async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), Finding> {
     let broken = |why: &str| (line.seq, why.to_owned());
     let same = next.chain == Chain::Submission(line.submission.clone());
     let Some(Event::Answered { answer, .. }) = next.event().ok().filter(|_| same) else {
@@ -111,29 +116,33 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<u64, 
     };
     let body = match house.blob(&answer).await {
         Ok(Some(body)) => body,
+        Ok(None) if says_purged(house, line.submission.clone()).await? => return Ok(()),
         Ok(None) => return Err(broken("the answer it was given is gone")),
         Err(error) => return Err((line.seq, format!("the answer it was given: {error}"))),
     };
     let bundle = Bundle::parse(body).map_err(|_| broken("the answer it was given is no answer"))?;
     let places =
         bundle.entries.iter().filter_map(|entry| entry.response.as_ref()?.location.clone());
-    let (mut versions, mut brought) = (Vec::new(), BTreeSet::new());
+    let mut versions = Vec::new();
     for place in places {
         let (kind, id, version) =
             parted(&place).ok_or_else(|| broken("the answer it was given names no place"))?;
         let found = stands(house, kind, id, version).await;
         let record = found.map_err(|why| (line.seq, format!("{place} {why}")))?;
-        // An answer may name a version twice: for who brought it, and for who found it there.
-        if record.receipt == line.submission.as_str() {
-            brought.insert(place.clone());
-        }
         let Record { kind, id, version, digest, owner, .. } = record;
         versions.push(FiledVersion { kind, id, version, digest, owner });
     }
     match filed_digest(&versions) == line.records {
-        true => Ok(brought.len() as u64),
+        true => Ok(()),
         false => Err((line.seq, format!("the records of {} are not those it filed", next.chain))),
     }
+}
+
+/// Whether a submission's lines say that its contents were purged.
+async fn says_purged(house: &impl House, submission: SubmissionId) -> Result<bool, Finding> {
+    let story = house.story(&Chain::Submission(submission)).await;
+    let story = story.map_err(|error| (1, error.to_string()))?;
+    Ok(story.iter().any(|entry| matches!(entry.event(), Ok(Event::Purged { .. }))))
 }
 
 /// `Type/id/_history/version`.
@@ -149,7 +158,12 @@ async fn stands(house: &impl House, kind: &str, id: &str, version: u64) -> Resul
     let found = house.record(kind, id, Some(version)).await.map_err(unreadable)?;
     let record = found.ok_or("is missing")?;
     let content = record.content.as_deref().unwrap_or_default();
-    if record.deleted != record.content.is_none() || Digest::of(content) != record.digest {
+    if record.purged {
+        let said = says_purged(house, SubmissionId::from(record.receipt.as_str())).await;
+        if record.content.is_some() || !said.map_err(|(_, why)| why)? {
+            return Err("was purged, and no line says so".to_owned());
+        }
+    } else if record.deleted != record.content.is_none() || Digest::of(content) != record.digest {
         return Err("does not have its content".to_owned());
     }
     let asked = [(kind.to_owned(), id.to_owned())];

@@ -21,7 +21,9 @@ mod page;
 mod plan;
 mod read;
 mod references;
+mod rekey;
 mod resolve;
+mod retention;
 mod search;
 mod serve;
 mod when;
@@ -35,6 +37,8 @@ pub use plan::{
     Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
 };
 pub use read::Served;
+pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
+pub use retention::{Purging, Retention};
 pub use search::{Handling, Search};
 pub use serve::serve;

@@ -63,3 +63,7 @@ pub const QUOTED_NAME_MAX: usize = 40;
 
 /// Rows looked at to tell what an abbreviated id means: a trigger and its walks.
 pub const ROWS_LOOKED_AT: u32 = 64;
+
+/// Rows of work whose contents are purged in one commit: with some hundred resources each, others
+/// wait for the writer no longer than for a large push.
+pub const PURGE_ROWS: u32 = 10;

@@ -39,6 +39,21 @@ impl From<PostgresHouse> for AnyHouse {
     }
 }
 
+impl AnyHouse {
+    /// Removes files and objects that no row names, left behind by units that were refused or cut
+    /// off; how many. Those that are younger than an hour stay, by the caller's clock or, where
+    /// processes share the house, by the database's.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Error> {
+        match self {
+            AnyHouse::Sqlite(house) => house.sweep(now).await,
+            AnyHouse::Postgres(house) => house.sweep().await,
+        }
+    }
+}
+
 macro_rules! dispatch {
     ($(async fn $name:ident(&self $(, $arg:ident: $kind:ty)*) -> $answer:ty;)*) => {
         impl House for AnyHouse {

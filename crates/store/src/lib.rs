@@ -16,6 +16,8 @@ pub mod limits;
 mod postgres;
 pub mod proof;
 mod sqlite;
+mod tables;
+pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
@@ -23,4 +25,4 @@ pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
 pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
-pub use sqlite::SqliteHouse;
+pub use sqlite::{Inspection, SqliteHouse};

@@ -102,8 +102,8 @@ pub const RECONNECT_WAIT: Duration = Duration::from_millis(50);
 /// It never leaves it alone for longer: so long after its return a server is found again.
 pub const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes of a token as such in its index: a database server takes some 2,700 with the rest of the
-/// key, and real identifiers are shorter than this.
+/// Bytes of either part of a token as such in its index: a database server takes some 2,700 with the
+/// rest of the key, and real identifiers are shorter than this.
 pub const TOKEN_BYTES_MAX: usize = 1_000;
 
 /// Bytes above which a unit is hashed and spilled on a thread of its own: about the work that an
@@ -117,9 +117,13 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages (4 KB) in the write-ahead log before they are brought into the database. A group of
-/// units fills a thousand, and bringing them in costs two waits for the disk: not after each.
-pub const LOG_PAGES: u32 = 8_192;
+/// Pages (4 KB) in the write-ahead log before they are brought into the database: 64 MB. The same
+/// pages are written again and again, and are brought over once.
+pub const LOG_PAGES: u32 = 16_384;
+
+/// Pages in the log beyond which the writer waits until they have been brought over: 256 MB. The
+/// log grows that far only where the disk is slower than what comes.
+pub const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
 
 /// Memory of the writing connection for pages, in KB: the inner pages of all indexes of a house
 /// of some million records.
@@ -163,8 +167,38 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
 
+/// Tokens up to which their records are looked up one by one: a matter of milliseconds. Where more
+/// fit, a walk through all records of the type soon has a page of them.
+pub const LEAD_TOKENS: u64 = 5_000;
+
+/// Rows that are on their way together from one database to another.
+pub const COPY_ROWS: usize = 500;
+
+/// Bytes that are; a few of such steps wait at a time.
+pub const COPY_BYTES: usize = 1024 * 1024;
+
+/// Steps that wait for the slower side of a copy.
+pub const COPY_STEPS: usize = 4;
+
+/// Memory for pages of a file that is made of another database's rows, in KB.
+pub const COPY_CACHE_KB: i64 = 64 * 1024;
+
+/// Ledger lines, or rows of work, whose contents are linked in one commit before a restore.
+pub const LINK_LINES: u32 = 1_000;
+
+/// How long ago a file must have been written before it can be an orphan, where processes share
+/// its place: much longer than any unit is on its way from its file to its row.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
 /// Time between two tries to empty the write-ahead log.
 pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 
 /// How often it tries: about half a minute, longer than any reading of ours takes.
 pub const SCRUB_TRIES: u32 = 60;
+
+/// Contents looked at in one reading while a house is inspected: some megabytes, and short enough
+/// that the write-ahead log can be brought in between.
+pub const INSPECT_PAGE: u32 = 200;
+
+/// Faults of a file that are named; a person restores a backup long before reading more.
+pub const FAULTS_NAMED_MAX: u32 = 20;

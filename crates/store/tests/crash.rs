@@ -194,6 +194,52 @@ async fn what_was_acknowledged_survives_and_nothing_is_half() {
     assert_eq!(verified.proved_to, verified.last);
 }
 
+const BETWEEN: &str = "STORE_CRASH_BETWEEN";
+
+/// A child that comes as far as its file and no further: somebody else holds the database.
+#[test]
+fn child_between() {
+    let Ok(folder) = std::env::var(BETWEEN) else { return };
+    let folder = Path::new(&folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let house = open(folder);
+        let other = rusqlite::Connection::open(folder.join("house.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let answer = house.commit(unit("between-3", 3)).await;
+        panic!("nobody killed it: {answer:?}");
+    });
+}
+
+#[tokio::test]
+async fn killed_between_file_and_row_a_house_keeps_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_between", "--test-threads=1"])
+        .env(BETWEEN, folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let files = || {
+        let found = std::fs::read_dir(folder.path().join("blobs")).unwrap();
+        let names = found.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.parse::<Digest>().is_ok()).count()
+    };
+    let there = testdb::wait(|| files() == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(there, "the file comes before the row");
+    assert_eq!(files(), 1, "it is left behind");
+    let house = open(folder.path());
+    assert_eq!(files(), 0, "and swept up");
+    assert_eq!(house.record("Binary", "between-3", None).await.unwrap(), None);
+    assert_eq!(house.entries(1, 9).await.unwrap(), []);
+    house.commit(unit("between-3", 3)).await.unwrap();
+    assert!(check_units(&house, folder.path()).await.contains("between-3"), "it can come again");
+}
+
 /// Every unit that left anything is there whole and once; the folder holds their files only.
 async fn check_units(house: &SqliteHouse, folder: &Path) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();

@@ -1,8 +1,9 @@
-//! Private PostgreSQL servers for tests.
+//! Private PostgreSQL servers and S3 storages for tests.
 //!
-//! Comes in   Debian's `postgresql` package, where the machine has it.
-//! Goes out   a server on a Unix socket in a temporary folder, and connection strings for it.
-//! Never      listens on a network, touches a server that runs already, or outlives its test.
+//! Comes in   Debian's `postgresql` package, where the machine has it; the partners' moto.
+//! Goes out   a server on a Unix socket in a temporary folder, and connection strings for it; a
+//!            storage on a port of loopback.
+//! Never      listens on a network beyond this machine, touches a server that runs already, or outlives its test.
 //!
 //! Why not one server that always runs: a test may stop, kill and fill its server, and two runs
 //! of the tests must not see each other. A machine without PostgreSQL gets `None` and one line
@@ -14,6 +15,7 @@
 mod database;
 pub mod limits;
 mod process;
+mod storage;
 
 use std::fs;
 use std::io::{self, Error};
@@ -26,6 +28,7 @@ use tempfile::TempDir;
 pub use database::Database;
 use process::Process;
 pub use process::wait;
+pub use storage::{BUCKET, PARTNERS, Storage};
 
 /// The variable that names a server where databases may be created (a connection string).
 pub const VARIABLE: &str = "HANDOVER_POSTGRES";
@@ -120,7 +123,9 @@ impl Server {
     fn begin(&mut self) -> io::Result<()> {
         let mut command = as_account(&self.programs.join("postgres"))?;
         command.arg("-D").arg(self.folder());
-        self.process = Some(Process::start(&command, self.folder.path(), &self.folder())?);
+        let file = self.folder().join("postmaster.pid");
+        let up = |id| ready(&file, id);
+        self.process = Some(Process::start(&command, "QUIT", self.folder.path(), up)?);
         Ok(())
     }
 
@@ -193,6 +198,13 @@ impl Server {
     pub fn cpu_seconds(&self) -> f64 {
         self.process.as_ref().map_or(0.0, Process::cpu_seconds)
     }
+}
+
+/// Whether the server says of itself that it takes connections.
+fn ready(file: &Path, id: u32) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut lines = text.lines().map(str::trim);
+    lines.next() == Some(id.to_string().as_str()) && lines.nth(6) == Some("ready")
 }
 
 /// Where `initdb` and `postgres` are: on the path, or where Debian keeps the newest.

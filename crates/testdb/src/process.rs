@@ -10,11 +10,14 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Error, Write};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::limits::{LOG_LINES, LOOK, PATIENCE};
+
+/// What the program says, in its folder.
+pub(crate) const LOG: &str = "server.log";
 
 const SUPERVISE: &str = include_str!("supervise.sh");
 
@@ -29,11 +32,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it, and waits until it takes connections.
-    pub(crate) fn start(command: &Command, folder: &Path, data: &Path) -> io::Result<Process> {
-        let log = folder.join("server.log");
+    /// Starts it in a folder that goes when the test does, and waits until it is `up` (which is
+    /// told its process id). `signal` ends it when the test is gone.
+    pub(crate) fn start(
+        command: &Command,
+        signal: &str,
+        folder: &Path,
+        up: impl Fn(u32) -> bool,
+    ) -> io::Result<Process> {
+        let log = folder.join(LOG);
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", SUPERVISE, "supervise"]).arg(folder).arg(&log);
+        shell.args(["-c", SUPERVISE, "supervise"]).arg(folder).arg(&log).arg(signal);
         shell.arg(command.get_program()).args(command.get_args()).current_dir("/");
         // A group of its own: an interrupted test run ends the test, and by the pipe the server.
         shell.process_group(0);
@@ -41,8 +50,7 @@ impl Process {
         let mut shell = shell.spawn()?;
         let id = read_id(&mut shell)?;
         let process = Process { shell, id };
-        let file = data.join("postmaster.pid");
-        let up = wait(|| ready(&file, id) || ended(id));
+        let up = wait(|| up(id) || ended(id));
         if !up || ended(id) {
             return Err(Error::other(tail(&log)));
         }
@@ -107,13 +115,6 @@ fn read_id(shell: &mut Child) -> io::Result<u32> {
         BufReader::new(output).read_line(&mut line)?;
     }
     line.trim().parse().map_err(|_| Error::other("the shell does not start"))
-}
-
-/// Whether the server says of itself that it takes connections.
-fn ready(file: &PathBuf, id: u32) -> bool {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let mut lines = text.lines().map(str::trim);
-    lines.next() == Some(id.to_string().as_str()) && lines.nth(6) == Some("ready")
 }
 
 fn ended(id: u32) -> bool {

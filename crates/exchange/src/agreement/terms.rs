@@ -8,8 +8,8 @@
 use super::{Agreement, CodeCondition, EncounterContent};
 use crate::issue::{Code, Issue};
 use crate::limits::{
-    AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
-    REQUESTS_PER_MINUTE_MAX,
+    AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, CONTENT_DAYS_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX,
+    REASON_BYTES_MAX, REQUESTS_PER_MINUTE_MAX,
 };
 use crate::path::{Path, is_resource_type, resource_types};
 use crate::push::{Level, Purpose};
@@ -189,6 +189,11 @@ impl Reading<'_> {
         if agreement.requests_per_minute.is_some_and(|requests| !paces.contains(&requests)) {
             let detail = format!("`requests_per_minute` is 1 to {REQUESTS_PER_MINUTE_MAX}");
             return Err(self.fault(&["requests_per_minute"], detail));
+        }
+        let days = agreement.retention.map(|retention| retention.content_days);
+        if days.is_some_and(|days| !(1..=CONTENT_DAYS_MAX).contains(&days)) {
+            let detail = format!("`content_days` is 1 to {CONTENT_DAYS_MAX}");
+            return Err(self.fault(&["retention", "content_days"], detail));
         }
         self.check_word(&["mode"], &agreement.mode, &["sync"])?;
         if agreement.settled_by == Level::Accepted {

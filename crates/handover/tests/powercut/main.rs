@@ -23,7 +23,8 @@ mod load;
 mod order;
 mod run;
 
-use run::{Ends, Lived};
+use run::{Lived, Under};
+use testdb::Server;
 
 /// Seeds to run: in all tests a few, by `cargo xtask crash` many.
 fn seeds() -> Vec<u64> {
@@ -34,26 +35,33 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-fn live_all(ends: Ends) {
+fn live_all(what: &str, mut live: impl FnMut(u64) -> Lived) {
     let (seeds, mut all) = (seeds(), Lived::default());
     for seed in &seeds {
-        println!("seed {seed}, {ends:?}");
-        let lived = run::live(*seed, ends);
-        println!("seed {seed}, {ends:?}: {lived:?}");
+        println!("seed {seed}, {what}");
+        let lived = live(*seed);
+        println!("seed {seed}, {what}: {lived:?}");
         all += lived;
     }
-    println!("{} seeds, {ends:?}: {all:?}", seeds.len());
+    println!("{} seeds, {what}: {all:?}", seeds.len());
     assert!(all.ends > 0 && all.answered > 0);
 }
 
 #[test]
 fn sqlite_what_was_answered_survives_kills_at_any_moment() {
-    live_all(Ends::Kills);
+    live_all("kills", |seed| run::live(seed, Under::Kills));
 }
 
 #[test]
 fn sqlite_what_was_answered_survives_power_cuts_at_any_moment() {
     if cut::layer().is_some() {
-        live_all(Ends::PowerCuts);
+        live_all("power cuts", |seed| run::live(seed, Under::PowerCuts));
+    }
+}
+
+#[test]
+fn postgres_what_was_answered_survives_kills_of_house_and_server() {
+    if let Some(mut server) = Server::start() {
+        live_all("PostgreSQL", |seed| run::live(seed, Under::Server(&mut server)));
     }
 }

@@ -9,3 +9,4 @@ mod bundles;
 mod desk;
 mod filing;
 mod plan;
+mod statement;

@@ -279,6 +279,22 @@ impl Plan {
         self.ask(request.body(Body::empty()).unwrap()).await
     }
 
+    /// Asks in any way, as this partner.
+    pub(crate) async fn ask_as(
+        &self,
+        client: &str,
+        method: http::Method,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Response<Bytes> {
+        let token = self.token(client, "system/*.cruds").await;
+        let request = Request::builder().method(method).uri(path).header("authorization", token);
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
     async fn ask(&self, request: Request<Body>) -> Response<Bytes> {
         let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())

@@ -11,36 +11,38 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// One entry of a file, and where it stands in the house.
-pub struct Filed {
-    pub kind: String,
-    pub id: String,
+pub(crate) struct Filed {
+    pub(crate) kind: String,
+    pub(crate) id: String,
     /// The file it came in.
-    pub file: usize,
-    pub tree: Value,
+    pub(crate) file: usize,
+    pub(crate) tree: Value,
+    /// `Patient/id` of everybody it is about.
+    about: BTreeSet<String>,
 }
 
 /// All that was filed, and what references in the files mean.
 #[derive(Default)]
-pub struct Shelf {
-    pub all: Vec<Filed>,
+pub(crate) struct Shelf {
+    pub(crate) all: Vec<Filed>,
     /// `urn:uuid:…` and `Type?identifier=…` as `Type/id`.
     names: BTreeMap<String, String>,
 }
 
 /// The files, the two with information first, then so many patients.
-pub fn files(folder: &Path, patients: usize) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, patients: usize) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "gz"));
     paths.sort();
-    let (information, mut charts): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| {
-        path.file_name().unwrap().to_str().unwrap().contains("Information")
-    });
+    let (information, mut charts): (Vec<_>, Vec<_>) = paths
+        .into_iter()
+        .partition(|path| path.file_name().unwrap().to_str().unwrap().contains("Information"));
     charts.truncate(patients);
     [information, charts].concat()
 }
 
 /// The text of a file.
-pub fn unpack(path: &Path) -> String {
+pub(crate) fn unpack(path: &Path) -> String {
     let mut text = String::new();
     let file = std::fs::File::open(path).unwrap();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
@@ -49,7 +51,8 @@ pub fn unpack(path: &Path) -> String {
 
 impl Shelf {
     /// Adds a Bundle; `places` says where each of its entries was filed.
-    pub fn add(&mut self, file: usize, bundle: &Value, places: &[(String, String)]) {
+    pub(crate) fn add(&mut self, file: usize, bundle: &Value, places: &[(String, String)]) {
+        let first = self.all.len();
         for (entry, (kind, id)) in bundle["entry"].as_array().unwrap().iter().zip(places) {
             let tree = entry["resource"].clone();
             assert_eq!(tree["resourceType"], kind.as_str());
@@ -64,31 +67,36 @@ impl Shelf {
                     self.names.insert(name, place.clone());
                 }
             }
-            self.all.push(Filed { kind: kind.clone(), id: id.clone(), file, tree });
+            let (kind, id, about) = (kind.clone(), id.clone(), BTreeSet::new());
+            self.all.push(Filed { kind, id, file, tree, about });
+        }
+        for number in first..self.all.len() {
+            self.all[number].about = self.named_patients(&self.all[number]);
         }
     }
 
     /// Where a reference of the files leads.
-    pub fn place(&self, reference: &str) -> Option<&str> {
+    pub(crate) fn place(&self, reference: &str) -> Option<&str> {
         self.names.get(reference).map(String::as_str)
     }
 
-    pub fn of(&self, kind: &str) -> impl Iterator<Item = &Filed> {
+    pub(crate) fn of(&self, kind: &str) -> impl Iterator<Item = &Filed> {
         self.all.iter().filter(move |one| one.kind == kind)
     }
 
     /// Ids that fit every parameter.
-    pub fn search(&self, kind: &str, parameters: &[(String, String)]) -> BTreeSet<String> {
-        let fits = |one: &&Filed| parameters.iter().all(|(name, value)| self.fits(one, name, value));
+    pub(crate) fn search(&self, kind: &str, parameters: &[(String, String)]) -> BTreeSet<String> {
+        let fits =
+            |one: &&Filed| parameters.iter().all(|(name, value)| self.fits(one, name, value));
         self.of(kind).filter(fits).map(|one| one.id.clone()).collect()
     }
 
     /// `Type/id` of the Patient and all that names it, and of what those name that names nobody.
-    pub fn everything(&self, patient: &str) -> BTreeSet<String> {
+    pub(crate) fn everything(&self, patient: &str) -> BTreeSet<String> {
         let me = format!("Patient/{patient}");
         let place = |one: &Filed| format!("{}/{}", one.kind, one.id);
         let by_place: BTreeMap<_, _> = self.all.iter().map(|one| (place(one), one)).collect();
-        let chart = self.all.iter().filter(|one| place(one) == me || self.about(one).contains(&me));
+        let chart = self.all.iter().filter(|one| place(one) == me || one.about.contains(&me));
         let mut found = BTreeSet::new();
         for one in chart {
             found.insert(place(one));
@@ -98,7 +106,7 @@ impl Shelf {
                 let Some(target) = self.place(&reference).and_then(|it| by_place.get(it)) else {
                     continue;
                 };
-                if target.kind != "Patient" && self.about(target).is_empty() {
+                if target.kind != "Patient" && target.about.is_empty() {
                     found.insert(place(target));
                 }
             }
@@ -106,8 +114,7 @@ impl Shelf {
         found
     }
 
-    /// `Patient/id` of everybody it is about.
-    fn about(&self, one: &Filed) -> BTreeSet<String> {
+    fn named_patients(&self, one: &Filed) -> BTreeSet<String> {
         let named = match one.kind.as_str() {
             "Provenance" => nodes(&one.tree, "target.reference"),
             _ => [nodes(&one.tree, "subject.reference"), nodes(&one.tree, "patient.reference")]
@@ -122,14 +129,15 @@ impl Shelf {
             "_id" => one.id == value,
             "patient" | "subject" => {
                 let wanted = format!("Patient/{}", value.trim_start_matches("Patient/"));
-                self.about(one).contains(&wanted)
+                one.about.contains(&wanted)
             }
             "encounter" | "context" => {
                 let wanted = format!("Encounter/{}", value.trim_start_matches("Encounter/"));
                 let paths = ["encounter", "context", "context.encounter", "item.encounter"];
-                paths.iter().flat_map(|path| nodes(&one.tree, &format!("{path}.reference"))).any(
-                    |named| self.place(named.as_str().unwrap_or_default()) == Some(&wanted),
-                )
+                paths
+                    .iter()
+                    .flat_map(|path| nodes(&one.tree, &format!("{path}.reference")))
+                    .any(|named| self.place(named.as_str().unwrap_or_default()) == Some(&wanted))
             }
             "target" => nodes(&one.tree, "target.reference")
                 .iter()
@@ -139,7 +147,10 @@ impl Shelf {
             "category" => coded(&nodes(&one.tree, "category"), value),
             "code" => {
                 let paths = ["code", "medicationCodeableConcept", "reaction.substance"];
-                coded(&paths.iter().flat_map(|path| nodes(&one.tree, path)).collect::<Vec<_>>(), value)
+                coded(
+                    &paths.iter().flat_map(|path| nodes(&one.tree, path)).collect::<Vec<_>>(),
+                    value,
+                )
             }
             name if Some(name) == date_of(&one.kind).map(|it| it.0) => {
                 let paths = date_of(&one.kind).unwrap().1;
@@ -152,7 +163,7 @@ impl Shelf {
 }
 
 /// The date parameter of a type and the elements it asks about.
-pub fn date_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
+pub(crate) fn date_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
     Some(match kind {
         "Observation" | "DiagnosticReport" => ("date", &["effectiveDateTime", "effectivePeriod"]),
         "Procedure" => ("date", &["performedDateTime", "performedPeriod"]),
@@ -171,7 +182,7 @@ pub fn date_of(kind: &str) -> Option<(&'static str, &'static [&'static str])> {
 }
 
 /// All values at a path; lists count as their items.
-pub fn nodes<'t>(tree: &'t Value, path: &str) -> Vec<&'t Value> {
+pub(crate) fn nodes<'t>(tree: &'t Value, path: &str) -> Vec<&'t Value> {
     let each = |value: &'t Value| match value {
         Value::Array(items) => items.iter().collect(),
         Value::Null => Vec::new(),
@@ -193,7 +204,7 @@ fn references(tree: &Value, found: &mut Vec<String>) {
 }
 
 /// System and code of all codings, codes and identifiers.
-pub fn pairs(found: &[&Value]) -> Vec<(String, String)> {
+pub(crate) fn pairs(found: &[&Value]) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut pairs = Vec::new();
     for one in found {
@@ -231,7 +242,9 @@ fn span_of(value: &Value) -> Option<Span> {
     let part = |name: &str| value[name].as_str().map(span);
     match (part("start"), part("end")) {
         (None, None) => None,
-        (start, end) => Some((start.map_or(i128::MIN, |it| it.0), end.map_or(i128::MAX, |it| it.1))),
+        (start, end) => {
+            Some((start.map_or(i128::MIN, |it| it.0), end.map_or(i128::MAX, |it| it.1)))
+        }
     }
 }
 

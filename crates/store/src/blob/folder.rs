@@ -108,9 +108,22 @@ impl Folder {
         Ok(removed)
     }
 
-    /// Begins to list the folder.
-    pub(super) fn list(&self) -> Result<ReadDir, Error> {
-        Ok(fs::read_dir(&self.path)?)
+    /// Begins to list the folder; `None`: there is none.
+    pub(super) fn list(&self) -> Result<Option<ReadDir>, Error> {
+        match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            listing => Ok(Some(listing?)),
+        }
+    }
+
+    /// Every file of ours.
+    pub(super) fn files(&self) -> Result<Vec<Address>, Error> {
+        let mut files = Vec::new();
+        for found in self.list()?.into_iter().flatten() {
+            let name = found?.file_name();
+            files.extend(name.to_str().and_then(|name| Some(name.parse::<Digest>().ok()?.0)));
+        }
+        Ok(files)
     }
 
     /// The next files that were last written before then, at most so many (fewer: these were the

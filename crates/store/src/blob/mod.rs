@@ -12,6 +12,7 @@
 mod folder;
 mod hold;
 mod pack;
+mod place;
 mod s3;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use self::folder::Folder;
 use self::hold::Held;
 pub(crate) use self::hold::Hold;
+use self::place::Place;
 pub use self::s3::{S3Credentials, S3Place};
 use crate::house::{Error, Record};
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, SWEEP_FILES};
@@ -90,24 +92,13 @@ pub struct Blobs {
     /// Whether other processes keep contents here too.
     shared: bool,
     held: Arc<Held>,
-}
-
-/// The kinds of places there are.
-#[derive(Clone)]
-enum Place {
-    Folder(Arc<Folder>),
-    S3(Arc<s3::S3>),
-    /// None: contents of any size lie in their rows.
-    Rows,
+    /// Where contents were kept before.
+    older: Option<Box<Blobs>>,
 }
 
 impl fmt::Debug for Blobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Folder(folder) => write!(f, "Blobs({})", folder.path().display()),
-            Place::S3(s3) => write!(f, "Blobs({s3})"),
-            Place::Rows => f.write_str("Blobs"),
-        }
+        write!(f, "Blobs({})", self.place)
     }
 }
 
@@ -147,7 +138,19 @@ impl Blobs {
     }
 
     fn of(place: Place) -> Blobs {
-        Blobs { place, shared: true, held: Arc::default() }
+        Blobs { place, shared: true, held: Arc::default(), older: None }
+    }
+
+    /// This place, for contents that used to be kept in another: what is not here is looked for
+    /// there. So a house can move to another place, and a copy of one opens wherever new contents
+    /// are to go.
+    #[must_use]
+    pub fn after(self, older: Blobs) -> Blobs {
+        let older = match self.older {
+            Some(between) => between.after(older),
+            None => older,
+        };
+        Blobs { older: Some(Box::new(older)), ..self }
     }
 
     /// The part of this place that belongs to one database, told by the key of its first house:
@@ -158,11 +161,13 @@ impl Blobs {
     pub(crate) fn of_database(&self, first: &Key) -> Result<Blobs, Error> {
         let name = Digest(mac(first, &[b"the place of this database's contents"])?).to_string();
         let name = &name[..16];
-        match &self.place {
-            Place::Folder(folder) => Blobs::folder(&folder.path().join(name)),
-            Place::S3(s3) => Ok(Blobs::of(Place::S3(Arc::new(s3.within(name))))),
-            Place::Rows => Ok(self.clone()),
-        }
+        let place = match &self.place {
+            Place::Folder(folder) => Blobs::folder(&folder.path().join(name))?,
+            Place::S3(s3) => Blobs::of(Place::S3(Arc::new(s3.within(name)))),
+            Place::Rows => Blobs::rows(),
+        };
+        let older = self.older.as_ref().map(|older| older.of_database(first)).transpose()?;
+        Ok(Blobs { older: older.map(Box::new), ..place })
     }
 
     /// The same place, where no other process keeps anything: what a refused unit leaves behind
@@ -283,14 +288,11 @@ impl Blobs {
         let named = named(leaving.to_vec()).await?;
         let orphans: Vec<Address> =
             leaving.iter().filter(|file| !named.contains(*file)).copied().collect();
-        match &self.place {
-            Place::Folder(folder) => {
-                let folder = Arc::clone(folder);
-                apart(true, move || folder.remove(&orphans, before)).await?
-            }
-            Place::S3(s3) => s3.remove(&orphans, before).await,
-            Place::Rows => Ok(0),
+        let mut removed = 0;
+        for place in self.places() {
+            removed += place.remove(orphans.clone(), before).await?;
         }
+        Ok(removed)
     }
 
     /// Removes what `remove` would, and unfinished files, of everything in this place; how many.
@@ -308,39 +310,31 @@ impl Blobs {
         Answer: Future<Output = Result<HashSet<Address>, Error>>,
     {
         let mut removed = 0;
-        match &self.place {
-            Place::Folder(folder) => {
-                let mut listing = apart(true, {
-                    let folder = Arc::clone(folder);
-                    move || folder.list()
-                })
-                .await??;
-                loop {
-                    let folder = Arc::clone(folder);
-                    let next = move || {
-                        let found = folder.next_old(&mut listing, before, SWEEP_FILES);
-                        found.map(|(files, unfinished)| (files, unfinished, listing))
-                    };
-                    let (files, unfinished, rest) = apart(true, next).await??;
-                    listing = rest;
-                    removed += unfinished + self.remove(&files, before, &named).await?;
-                    if files.len() < SWEEP_FILES {
-                        return Ok(removed);
-                    }
-                }
-            }
-            Place::Rows => Ok(0),
-            Place::S3(s3) => {
-                let mut listing = s3.list();
-                loop {
-                    let files = s3::next_old(&mut listing, before, SWEEP_FILES).await?;
-                    removed += self.remove(&files, before, &named).await?;
-                    if files.len() < SWEEP_FILES {
-                        return Ok(removed);
-                    }
-                }
+        for place in self.places() {
+            let mut listing = place.list().await?;
+            while let Some((files, unfinished)) = listing.next_old(before, SWEEP_FILES).await? {
+                removed += unfinished + self.remove(&files, before, &named).await?;
             }
         }
+        Ok(removed)
+    }
+
+    /// How many files of this place no row names; of a storage nobody counts them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn orphans<F, Answer>(&self, named: F) -> Result<u64, Error>
+    where
+        F: Fn(Vec<Address>) -> Answer,
+        Answer: Future<Output = Result<HashSet<Address>, Error>>,
+    {
+        let mut orphans = 0;
+        for place in self.places() {
+            for files in place.files().await?.chunks(SWEEP_FILES) {
+                orphans += (files.len() - named(files.to_vec()).await?.len()) as u64;
+            }
+        }
+        Ok(orphans)
     }
 
     /// `sweep` of a folder in this thread, while nobody keeps anything: when a house is opened.
@@ -349,18 +343,24 @@ impl Blobs {
         &self,
         named: impl Fn(&[Address]) -> Result<HashSet<Address>, Error>,
     ) -> Result<(), Error> {
-        let Place::Folder(folder) = &self.place else { return Ok(()) };
-        let mut listing = folder.list()?;
-        loop {
-            let (mut files, _) = folder.next_old(&mut listing, None, SWEEP_FILES)?;
-            let last = files.len() < SWEEP_FILES;
-            let named = named(&files)?;
-            files.retain(|file| !named.contains(file));
-            folder.remove(&files, None)?;
-            if last {
-                return Ok(());
+        let folders = self.places().filter_map(|place| match place {
+            Place::Folder(folder) => Some(folder),
+            _ => None,
+        });
+        for folder in folders {
+            let Some(mut listing) = folder.list()? else { continue };
+            loop {
+                let (mut files, _) = folder.next_old(&mut listing, None, SWEEP_FILES)?;
+                let last = files.len() < SWEEP_FILES;
+                let named = named(&files)?;
+                files.retain(|file| !named.contains(file));
+                folder.remove(&files, None)?;
+                if last {
+                    break;
+                }
             }
         }
+        Ok(())
     }
 
     /// Copies a content as it is stored into another place (a backup, a restored house). Durable
@@ -378,40 +378,28 @@ impl Blobs {
     /// # Errors
     /// `Unavailable`.
     pub(crate) async fn settle(&self) -> Result<(), Error> {
-        match &self.place {
-            Place::Folder(folder) => {
-                let folder = Arc::clone(folder);
-                apart(true, move || folder.settle()).await?
-            }
-            // What was answered is durable.
-            Place::S3(_) | Place::Rows => Ok(()),
-        }
+        self.place.settle().await
+    }
+
+    /// This place, and those where contents were kept before.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        let blobs = std::iter::successors(Some(self), |blobs| blobs.older.as_deref());
+        blobs.map(|blobs| &blobs.place)
     }
 
     /// The bytes of a file as they are stored; `None`: there is none.
     async fn read(&self, file: &Address) -> Result<Option<Bytes>, Error> {
-        match &self.place {
-            Place::Folder(folder) => {
-                let (folder, file) = (Arc::clone(folder), *file);
-                apart(true, move || folder.read(&file)).await?
+        for place in self.places() {
+            if let Some(bytes) = place.read(file).await? {
+                return Ok(Some(bytes));
             }
-            Place::S3(s3) => s3.read(file).await,
-            Place::Rows => Ok(None),
         }
+        Ok(None)
     }
 
     async fn write(&self, files: Vec<(Address, Bytes)>) -> Result<(), Error> {
-        match &self.place {
-            Place::Folder(folder) => {
-                // Where others remove old files, a file that is named again must not be old.
-                let (folder, again) = (Arc::clone(folder), self.shared);
-                let write =
-                    move || files.iter().try_for_each(|it| folder.write(&it.0, &it.1, again));
-                apart(true, write).await?
-            }
-            Place::S3(s3) => s3.write(files).await,
-            Place::Rows => Err(Error::Unavailable("there is no place for files".into())),
-        }
+        // Where others remove old files, a file that is named again must not be old.
+        self.place.write(files, self.shared).await
     }
 }
 

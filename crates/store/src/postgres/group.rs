@@ -89,7 +89,6 @@ pub(super) struct VersionRow<'a> {
     pub(super) new: &'a NewVersion,
     pub(super) content: Option<&'a Kept>,
     pub(super) number: Option<i64>,
-    /// What brought it last.
     pub(super) receipt: &'a str,
 }
 
@@ -122,8 +121,8 @@ pub(super) struct WorkRow<'a> {
 pub(super) struct Rows<'a> {
     pub(super) entries: Vec<(String, Entry)>,
     pub(super) versions: Vec<VersionRow<'a>>,
-    /// Versions of earlier groups: record, version, number.
-    pub(super) raises: Vec<(i64, i64, Option<i64>, &'a str)>,
+    /// Versions of earlier groups that came again, by record and version: number and receipt.
+    pub(super) raises: BTreeMap<(i64, i64), (Option<i64>, &'a str)>,
     pub(super) records: Vec<RecordRow<'a>>,
     pub(super) works: Vec<WorkRow<'a>>,
     pub(super) subjects: Vec<(&'a str, i64)>,
@@ -298,7 +297,7 @@ impl<'a> Group<'a> {
             head.row = Some(rows.versions.len());
             let (record, version) = (head.record, head.newest);
             let (content, number) = (content.as_ref(), new.number.map(int));
-            let receipt = new.receipt.as_str();
+            let receipt = &new.receipt;
             rows.versions.push(VersionRow { record, version, at, new, content, number, receipt });
             self.kinds.insert(&new.kind);
             version.cast_unsigned()
@@ -311,12 +310,16 @@ impl<'a> Group<'a> {
             let head = self.known.heads.get(&(raise.kind.as_str(), raise.id.as_str()));
             let Some(head) = head else { continue };
             let (number, receipt) = (raise.number.map(int), raise.receipt.as_str());
-            match head.row.and_then(|row| self.rows.versions.get_mut(row)) {
-                Some(row) => {
-                    row.number = row.number.max(number);
-                    row.receipt = receipt;
-                }
-                None => self.rows.raises.push((head.record, head.newest, number, receipt)),
+            let raised = |before: Option<i64>| match number {
+                Some(number) => Some(before.unwrap_or(0).max(number)),
+                None => before,
+            };
+            if let Some(row) = head.row.and_then(|row| self.rows.versions.get_mut(row)) {
+                (row.number, row.receipt) = (raised(row.number), receipt);
+            } else {
+                let key = (head.record, head.newest);
+                let raise = self.rows.raises.entry(key).or_insert((None, receipt));
+                *raise = (number.max(raise.0), receipt);
             }
         }
     }

@@ -10,14 +10,18 @@
 //! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
 //! rows of lanes by name, rows of work.
 
+mod backup;
 mod doors;
 mod find;
 mod group;
 mod ledger;
 mod pipe;
 mod pool;
+mod purge;
 mod read;
 mod record;
+mod rekey;
+mod restore;
 mod row;
 mod rows;
 mod schema;
@@ -27,7 +31,7 @@ mod work;
 mod writer;
 
 use bytes::Bytes;
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, ClientWrapper};
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use std::fmt;
@@ -43,7 +47,12 @@ use self::row::get;
 use self::writer::{Answer, Writer};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+
+/// Names the lock under which files are removed, and that backups share while they copy them:
+/// "sweeping" in ASCII.
+const SWEEPING: i64 = 0x7377_6565_7069_6e67;
 
 /// A house in a PostgreSQL database. Clones are the same house; so are others of its name, in
 /// this process or elsewhere.
@@ -79,10 +88,25 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(&pool.get().await?).await?)?,
+            Some(blobs) => blobs.of_database(&first_key(&*pool.get().await?).await?)?,
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
+    }
+
+    /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
+    /// not hold it yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database holds the house already, or as of `open`; those of
+    /// `SqliteHouse::open` for the folder, which is brought up to this version.
+    pub async fn restore(
+        place: &PostgresPlace,
+        folder: &Path,
+        house: &HouseId,
+    ) -> Result<PostgresHouse, Error> {
+        restore::read(place, folder, house).await?;
+        PostgresHouse::open(place, house).await
     }
 
     /// Another house in the same database; created where it does not exist yet.
@@ -95,6 +119,14 @@ impl PostgresHouse {
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
+    /// As `AnyHouse::sweep`.
+    ///
+    /// # Errors
+    /// `Unavailable`; what was removed until then is gone.
+    pub async fn sweep(&self) -> Result<u64, Error> {
+        purge::sweep_alone(&self.shared.pool, &self.shared.blobs).await
+    }
+
     fn over(pool: Arc<Pool>, blobs: Blobs, house: i64, blob_key: Key) -> PostgresHouse {
         let writer = Writer::start(Arc::clone(&pool), house);
         PostgresHouse { shared: Arc::new(Shared { writer, pool, blobs }), house, blob_key }
@@ -105,9 +137,39 @@ impl PostgresHouse {
         self.shared.pool.get().await
     }
 
-    /// Records with their contents, until these reach `bytes` (0: all).
-    async fn filled(&self, found: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
-        self.shared.blobs.fill(&self.blob_key, found, bytes).await
+    /// Records with their contents. A purge may remove a content between the reading of its row
+    /// and its own: then the row is read again, and says so.
+    async fn filled<F>(&self, read: impl Fn(Client) -> F, bytes: u64) -> Result<Vec<Record>, Error>
+    where
+        F: Future<Output = Result<Vec<(Record, Stored)>, Error>>,
+    {
+        let rows = read(self.client().await?).await?;
+        match self.shared.blobs.fill(&self.blob_key, rows, bytes).await {
+            Err(Error::Damaged(_)) => {
+                let rows = read(self.client().await?).await?;
+                self.shared.blobs.fill(&self.blob_key, rows, bytes).await
+            }
+            filled => filled,
+        }
+    }
+
+    /// What a row tells, with its content. As `filled`.
+    async fn fetched<T, F>(
+        &self,
+        read: impl Fn(Client) -> F,
+    ) -> Result<Option<(T, Option<Bytes>)>, Error>
+    where
+        F: Future<Output = Result<Option<(T, Digest, Stored)>, Error>>,
+    {
+        let mut again = true;
+        loop {
+            let row = read(self.client().await?).await?;
+            let Some((told, digest, stored)) = row else { return Ok(None) };
+            match self.shared.blobs.fetch(&self.blob_key, &digest, stored).await {
+                Err(Error::Damaged(_)) if again => again = false,
+                bytes => return Ok(Some((told, bytes?))),
+            }
+        }
     }
 }
 
@@ -124,7 +186,7 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
 }
 
 /// The key of the database's first house, by which its contents are told from another's.
-async fn first_key(db: &Client) -> Result<Key, Error> {
+async fn first_key(db: &ClientWrapper) -> Result<Key, Error> {
     let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
     key_of(&db.query_one(select, &[]).await?)
 }
@@ -254,8 +316,12 @@ impl House for PostgresHouse {
         id: &str,
         version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        let found = record::one(&self.client().await?, self.house, (kind, id), version).await?;
-        Ok(self.filled(found.into_iter().collect(), 0).await?.pop())
+        let house = self.house;
+        let read = move |db: Client| async move {
+            let found = record::one(&db, house, (kind, id), version).await?;
+            Ok(found.into_iter().collect())
+        };
+        Ok(self.filled(read, 0).await?.pop())
     }
 
     async fn history(
@@ -269,8 +335,9 @@ impl House for PostgresHouse {
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
-        let found = record::search(&self.client().await?, self.house, &query).await?;
-        self.filled(found, query.bytes).await
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::search(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
@@ -278,8 +345,9 @@ impl House for PostgresHouse {
     }
 
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
-        let found = record::about(&self.client().await?, self.house, &query).await?;
-        self.filled(found, query.bytes).await
+        let (house, query) = (self.house, &query);
+        let read = move |db: Client| async move { record::about(&db, house, query).await };
+        self.filled(read, query.bytes).await
     }
 
     async fn dump(
@@ -295,11 +363,11 @@ impl House for PostgresHouse {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let stored = read::blob(&self.client().await?, self.house, digest).await?;
-        match stored {
-            Some(stored) => self.shared.blobs.fetch(&self.blob_key, digest, stored).await,
-            None => Ok(None),
-        }
+        let house = self.house;
+        let read = move |db: Client| async move {
+            Ok(read::blob(&db, house, digest).await?.map(|stored| ((), *digest, stored)))
+        };
+        Ok(self.fetched(read).await?.and_then(|((), bytes)| bytes))
     }
 
     async fn first_answer(
@@ -307,49 +375,49 @@ impl House for PostgresHouse {
         sender: &PartnerId,
         key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        let found = read::first_answer(&self.client().await?, self.house, sender, key).await?;
-        let Some((answer, body, stored)) = found else { return Ok(None) };
-        let body = self.shared.blobs.fetch(&self.blob_key, &body, stored).await?;
-        Ok(Some(FirstAnswer { body: body.unwrap_or_default(), ..answer }))
+        let house = self.house;
+        let read =
+            move |db: Client| async move { read::first_answer(&db, house, sender, key).await };
+        let found = self.fetched(read).await?;
+        Ok(found.map(|(answer, body)| FirstAnswer { body: body.unwrap_or_default(), ..answer }))
     }
 
     // House-keeping.
 
     async fn at_rest(
         &self,
-        _partner: &PartnerId,
-        _before: Timestamp,
-        _after: Option<(Timestamp, String)>,
-        _limit: u32,
+        partner: &PartnerId,
+        before: Timestamp,
+        after: Option<(Timestamp, String)>,
+        limit: u32,
     ) -> Result<Vec<StoredWork>, Error> {
-        unbuilt()
+        work::at_rest(&self.shared.pool, self.house, partner, before, after, limit).await
     }
 
-    async fn purge(&self, _purge: Purge) -> Result<Purged, Error> {
-        unbuilt()
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        purge::purge(&self.shared.pool, self.house, &purge).await
     }
 
     async fn scrub(&self) -> Result<(), Error> {
-        unbuilt()
+        purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
-    async fn backup(&self, _folder: &Path) -> Result<(), Error> {
-        unbuilt()
+    async fn backup(&self, folder: &Path) -> Result<(), Error> {
+        let shared = &self.shared;
+        backup::write(&shared.pool, &shared.blobs, self.house, folder).await
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
-        unbuilt()
+        rekey::edition(&*self.client().await?, self.house).await
     }
 
-    async fn rekey_next(&self, _edition: u32, _limit: u32) -> Result<Vec<Record>, Error> {
-        unbuilt()
+    async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
+        let house = self.house;
+        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
+        self.filled(read, REKEY_BYTES).await
     }
 
-    async fn rekey(&self, _edition: u32, _keys: Vec<Rekey>) -> Result<(), Error> {
-        unbuilt()
+    async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
+        rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
-}
-
-fn unbuilt<T>() -> Result<T, Error> {
-    Err(Error::Unavailable("unbuilt".into()))
 }

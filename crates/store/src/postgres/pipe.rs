@@ -91,6 +91,11 @@ impl Turn {
         Ok(Turn { client: Some(pool.get().await?) })
     }
 
+    /// A connection of one's own, with its settings; it ends when this is dropped.
+    pub(super) async fn apart(pool: &Pool) -> Result<Turn, Error> {
+        Ok(Turn { client: Some(pool.open().await?) })
+    }
+
     /// The connection.
     pub(super) fn db(&self) -> Result<&ClientWrapper, Error> {
         match &self.client {

@@ -20,7 +20,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::find;
+use super::find::SETTINGS;
 use super::row::sqlstate;
 use crate::blob::Blobs;
 use crate::house::Error;
@@ -198,10 +198,9 @@ async fn set_up(client: &tokio_postgres::Client) -> Result<(), tokio_postgres::E
         "SELECT set_config('synchronous_commit', 'on', false)
             WHERE current_setting('synchronous_commit') <> 'remote_apply';
          SET default_transaction_isolation = 'read committed';
-         {}
+         {SETTINGS}
          SET idle_in_transaction_session_timeout = {};
          SET lock_timeout = {}",
-        find::SETTINGS,
         IDLE_IN_TRANSACTION_MAX.as_millis(),
         LOCK_WAIT.as_millis()
     );

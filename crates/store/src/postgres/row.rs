@@ -95,13 +95,20 @@ pub(super) fn some_number(row: &Row, column: &str) -> Result<Option<u64>, Error>
     Ok(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned))
 }
 
-/// A token as it stands in its index, which takes some two thousand bytes: a longer one is told
-/// by its digest. Whoever searches for one asks for the same.
+/// A token as it stands in its index, which takes some two thousand bytes: a longer part of it, on
+/// either side of the bar, is told by its digest. Whoever searches for one asks for the same.
 pub(super) fn token(token: &str) -> Cow<'_, str> {
-    match token.len() <= TOKEN_BYTES_MAX {
-        true => Cow::Borrowed(token),
-        false => Cow::Owned(format!("sha256|{}", Digest::of(token.as_bytes()))),
+    if token.len() <= TOKEN_BYTES_MAX {
+        return Cow::Borrowed(token);
     }
+    let part = |part: &str| match part.len() <= TOKEN_BYTES_MAX {
+        true => part.to_owned(),
+        false => format!("sha256:{}", Digest::of(part.as_bytes())),
+    };
+    Cow::Owned(match token.split_once('|') {
+        Some((name, system)) => format!("{}|{}", part(name), part(system)),
+        None => part(token),
+    })
 }
 
 /// What stands for the key of a first answer in its index.

@@ -74,6 +74,7 @@ CREATE TABLE works (
     fence        bigint NOT NULL DEFAULT 0,
     leased_until bigint,
     by_database  boolean NOT NULL DEFAULT false,   -- whose clock the lease is measured by
+    purged       boolean NOT NULL DEFAULT false,   -- its contents are
     body         bytea NOT NULL,
     PRIMARY KEY (house, work)
 ) WITH (fillfactor = 80);
@@ -87,6 +88,8 @@ CREATE INDEX works_by_cause ON works (house, cause) WHERE cause IS NOT NULL;
 CREATE INDEX works_by_state ON works (house, state);
 CREATE INDEX works_waiting ON works (house, lane, work) WHERE due IS NOT NULL;
 CREATE INDEX works_leased ON works (house, lane, leased_until) WHERE leased_until IS NOT NULL;
+CREATE INDEX works_at_rest ON works (house, partner, changed)
+    WHERE due IS NULL AND NOT purged AND partner IS NOT NULL;
 
 -- One row per lane: which row of work is its next, and from when it can be claimed. So claiming
 -- costs the same however much waits behind it. Whoever holds the lane's row, and nobody else,
@@ -146,6 +149,11 @@ CREATE TABLE tokens (                          -- of newest, undeleted versions
     PRIMARY KEY (house, kind, token, record)
 );
 
+-- What the server samples of a table for its planner stays in its catalogue, whatever is removed
+-- from the table: of what a purge removes it samples nothing.
+ALTER TABLE tokens ALTER token SET STATISTICS 0;
+ALTER TABLE records ALTER status SET STATISTICS 0;
+
 CREATE INDEX tokens_by_record ON tokens (house, record);
 
 CREATE TABLE versions (
@@ -167,7 +175,7 @@ CREATE TABLE versions (
 ) WITH (toast_tuple_target = 8160);
 
 -- Contents are packed before they come here, and most are read with their row.
-ALTER TABLE versions ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE versions ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX versions_by_receipt ON versions (house, receipt);
 CREATE INDEX versions_by_file ON versions (file) WHERE file IS NOT NULL;
@@ -183,7 +191,7 @@ CREATE TABLE blobs (
     PRIMARY KEY (house, digest)
 ) WITH (toast_tuple_target = 8160);
 
-ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX blobs_by_file ON blobs (file) WHERE file IS NOT NULL;
 
@@ -213,7 +221,7 @@ CREATE TABLE first_answers (
     PRIMARY KEY (house, sender, mark)
 ) WITH (toast_tuple_target = 8160);
 
-ALTER TABLE first_answers ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE first_answers ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX first_answers_by_file ON first_answers (file) WHERE file IS NOT NULL;
 

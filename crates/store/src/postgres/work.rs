@@ -356,6 +356,28 @@ pub(super) async fn lane_number(pool: &Pool, house: i64, lane: &str) -> Result<u
     rows.first().map_or(Ok(0), |row| number(row, "number"))
 }
 
+/// Rows of work at rest; see `House::at_rest`.
+pub(super) async fn at_rest(
+    pool: &Pool,
+    house: i64,
+    partner: &PartnerId,
+    before: Timestamp,
+    after: Option<(Timestamp, String)>,
+    limit: u32,
+) -> Result<Vec<StoredWork>, Error> {
+    let (changed, id) = after.unwrap_or((Timestamp::MIN, String::new()));
+    let select = format!(
+        "SELECT {COLUMNS} FROM works
+            WHERE house = $1 AND partner = $2 AND due IS NULL AND NOT purged
+                AND changed < $3 AND changed >= $4 AND (changed, id) > ($4, $5)
+            ORDER BY changed, id LIMIT $6"
+    );
+    let (before, limit) = (micros(before), i64::from(limit));
+    let values = values![house, partner.as_str(), before, micros(changed), id, limit];
+    let db = pool.get().await?;
+    rows(&db, &select, values).await?.iter().map(read).collect()
+}
+
 /// Rows of work, newest first.
 pub(super) async fn some(
     pool: &Pool,

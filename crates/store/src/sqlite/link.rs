@@ -60,7 +60,8 @@ fn lines(db: &Connection, house: i64, from: i64, limit: u32) -> Result<(), Error
         };
         link(db, house, &work, body.as_bytes())?;
     }
-    let next = page.last().map(|(seq, ..)| seq + 1);
+    let more = page.len() == limit as usize;
+    let next = page.last().filter(|_| more).map(|(seq, ..)| seq + 1);
     run(db, "UPDATE houses SET uses_line = ?2 WHERE house = ?1", params![house, next])?;
     Ok(())
 }
@@ -74,7 +75,8 @@ fn works(db: &Connection, house: i64, from: i64, limit: u32) -> Result<(), Error
     for (_, id, body) in &page {
         link(db, house, id, body)?;
     }
-    let next = page.last().map(|(work, ..)| work + 1);
+    let more = page.len() == limit as usize;
+    let next = page.last().filter(|_| more).map(|(work, ..)| work + 1);
     run(db, "UPDATE houses SET uses_work = ?2 WHERE house = ?1", params![house, next])?;
     Ok(())
 }

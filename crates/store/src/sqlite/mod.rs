@@ -15,15 +15,22 @@
 
 mod backup;
 mod content;
+pub(crate) mod copy;
 mod doors;
+mod inspect;
 mod ledger;
 mod link;
+mod log;
+#[cfg(test)]
+mod old_tests;
 mod purge;
 mod reader;
 mod record;
 mod rekey;
 mod row;
 mod schema;
+#[cfg(test)]
+mod scrub_tests;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -43,6 +50,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+pub use self::inspect::Inspection;
+use self::log::Log;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
@@ -114,21 +123,22 @@ impl SqliteHouse {
         let file = folder.join(DATABASE);
         // Created here, so that only its owner can read it; the log inherits that.
         let handle = private(&file)?;
-        let db = Connection::open(&file)?;
+        let mut db = Connection::open(&file)?;
         prepare(&db)?;
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?,
+            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
         // The lock keeps everybody else away.
         let blobs = blobs.alone();
         blobs.sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
+        let log = Log::watch(&mut db, file.clone())?;
         let shared = Shared {
-            writer: Some(Writer::start(db)?),
+            writer: Some(Writer::start(db, log)?),
             readers: Arc::new(Readers::new(file)),
             folder: folder.to_owned(),
             blobs,
@@ -137,6 +147,23 @@ impl SqliteHouse {
             _lock: Some(lock),
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// Which schema step the house in this folder has taken, and how many this program knows;
+    /// `None`: there is no house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
+    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
+        let file = folder.join(DATABASE);
+        match std::fs::metadata(&file) {
+            Ok(found) if found.len() > 0 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let found = Readers::new(file).read_now(schema::check)?;
+        Ok(Some((found as u64, schema::KNOWN)))
     }
 
     /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
@@ -166,8 +193,8 @@ impl SqliteHouse {
         let ((id, blob_key), first) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?,
-            None => Blobs::folder_as_it_is(&folder.join(BLOBS)),
+            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
+            None => ours(folder),
         };
         let shared = Shared {
             writer: None,
@@ -210,9 +237,56 @@ impl SqliteHouse {
         self.read(link::left).await
     }
 
+    /// Looks at every page of the file and every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let mut found = self.read(|db, _| inspect::file(db)).await?;
+        let mut doubted = Vec::new();
+        for table in 0..inspect::tables() {
+            let mut after = i64::MIN;
+            loop {
+                let page = self.read(move |db, house| inspect::page(db, house, table, after));
+                let page = page.await?;
+                let Some(last) = page.last() else { break };
+                after = last.row();
+                for content in page {
+                    match self.is_whole(&content).await? {
+                        true => found.contents += 1,
+                        false => doubted.push(content),
+                    }
+                }
+            }
+        }
+        for content in doubted {
+            // It may have been purged while it was looked at.
+            let again = self.read(move |db, _| inspect::again(db, &content)).await?;
+            if let Some(content) = again {
+                found.damaged += u64::from(!self.is_whole(&content).await?);
+            }
+        }
+        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
+        Ok(found)
+    }
+
+    async fn is_whole(&self, content: &inspect::Content) -> Result<bool, Error> {
+        match self.fetch(content.digest(), content.stored()).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(Error::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of these files that rows name, as a reading sees them.
+    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.read(move |db, _| content::named(db, &files)).await
+    }
+
+    /// Runs a job on the writer's thread; it may run more than once (see `writer`).
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
-        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
         match &self.shared.writer {
@@ -250,13 +324,13 @@ impl SqliteHouse {
         Ok(answer)
     }
 
-    /// Removes files and objects that no row names and that were last written before then (an
-    /// hour ago; the time is the file system's or the storage's), left by units that were refused
-    /// or cut off; how many.
+    /// As `AnyHouse::sweep`.
     ///
     /// # Errors
     /// `Unavailable`; what was removed until then is gone.
-    pub async fn sweep(&self, before: Timestamp) -> Result<u64, Error> {
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Error> {
+        let _turn = self.shared.keeping.lock().await;
+        let before = now.checked_sub(ORPHAN_AGE).unwrap_or(Timestamp::MIN);
         self.shared.blobs.sweep(Some(before), |files| self.named(files)).await
     }
 
@@ -289,9 +363,8 @@ impl House for SqliteHouse {
                 let bytes = sealed.bytes();
                 let (house, held) = (self.house, Arc::clone(&hold));
                 let run = move |db: &Connection| {
-                    let answer = unit::apply(db, house, sealed);
-                    drop(held);
-                    answer
+                    let _held = &held;
+                    unit::apply(db, house, &sealed)
                 };
                 self.write(bytes, run).await
             }
@@ -585,8 +658,13 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::Unavailable(Box::new(error)))?
 }
 
-/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log.
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
+/// is done where nothing was purged since the last time.
 fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
+    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
+    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
+        return Ok(true);
+    }
     db.busy_timeout(SCRUB_WAIT)?;
     let empty = wipe::empty_log(db);
     db.busy_timeout(DATABASE_WAIT)?;
@@ -594,11 +672,17 @@ fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
         return Ok(false);
     }
     wipe::clear(db, file)?;
+    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
     Ok(true)
 }
 
 fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
+}
+
+/// Where contents lie that were kept in no other place.
+fn ours(folder: &Path) -> Blobs {
+    Blobs::folder_as_it_is(&folder.join(BLOBS))
 }
 
 fn private(file: &Path) -> Result<File, Error> {
@@ -613,16 +697,18 @@ fn private(file: &Path) -> Result<File, Error> {
 fn prepare(db: &Connection) -> Result<(), Error> {
     db.busy_timeout(DATABASE_WAIT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    row::keep_plans(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)?;
+    // The keys that rows refer to are made by this room, in the same unit. Looking each of them up
+    // again costs a fifth of the writing, so only tests do.
+    db.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
     db.pragma_update(None, "trusted_schema", false)?;
     // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
     // patient's data outside of the folder.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     // What is removed is overwritten; `scrub` clears what this leaves.
     db.pragma_update(None, "secure_delete", true)?;
-    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(())

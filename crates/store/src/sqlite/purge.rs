@@ -29,6 +29,7 @@ pub(super) fn purge(db: &Connection, house: i64, purge: &Purge) -> Result<Gone, 
     let mark = "UPDATE works SET purged = 1 WHERE house = ?1 AND purged = 0
         AND id IN (SELECT value FROM json_each(?2))";
     run(db, mark, params![house, list(&purge.works)])?;
+    run(db, "UPDATE houses SET unscrubbed = 1 WHERE house = ?1", [house])?;
     for work in &purge.works {
         versions(db, house, work, &mut gone)?;
         blobs(db, house, work, &mut gone)?;

@@ -15,6 +15,9 @@ use crate::house::Error;
 /// The steps, in order; step n leads to version n. Only ever appended to.
 const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
+/// How many steps this program knows.
+pub(super) const KNOWN: u64 = STEPS.len() as u64;
+
 /// Takes the steps that are missing.
 pub(super) fn bring_up(db: &Connection) -> Result<(), Error> {
     db.execute_batch(

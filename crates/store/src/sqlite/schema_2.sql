@@ -50,3 +50,6 @@ ALTER TABLE houses ADD COLUMN keys_done INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE houses ADD COLUMN uses_line INTEGER;       -- the next ledger line to be read
 ALTER TABLE houses ADD COLUMN uses_work INTEGER;       -- the next row of work to be read
 UPDATE houses SET uses_line = 1, uses_work = 1;
+
+-- Whether bytes of what was purged may still be in a file.
+ALTER TABLE houses ADD COLUMN unscrubbed INTEGER NOT NULL DEFAULT 0;

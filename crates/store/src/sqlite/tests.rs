@@ -13,7 +13,7 @@ use std::task::Poll;
 use crate::contract::{check_backup, check_contract, check_tenants};
 use crate::limits::{GROUP_UNITS_MAX, INLINE_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_UNITS_MAX};
 
-fn house(name: &str) -> HouseId {
+pub(super) fn house(name: &str) -> HouseId {
     HouseId::from(name)
 }
 
@@ -105,18 +105,18 @@ async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
     assert_eq!(opened.commit(late).await.unwrap(), Commit::Overtaken, "the dead do not write");
 }
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds)
 }
 
-fn open_here() -> (tempfile::TempDir, SqliteHouse) {
+pub(super) fn open_here() -> (tempfile::TempDir, SqliteHouse) {
     let folder = tempfile::tempdir().unwrap();
     let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
     (folder, opened)
 }
 
 /// A unit of a line, a record and a blob, of this many bytes that nothing packs.
-fn full_unit(id: &str, bytes: usize) -> Unit {
+pub(super) fn full_unit(id: &str, bytes: usize) -> Unit {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let noise = std::iter::from_fn(|| {
         state ^= state << 13;
@@ -441,6 +441,36 @@ async fn files_that_a_crash_left_are_swept_up_and_no_others() {
     let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
     assert_eq!(files(&folder), 2, "the one in use, and what is not ours");
     assert!(opened.record("Binary", "a", None).await.is_ok());
+}
+
+/// A house whose contents are to lie elsewhere from now on finds those it had, and lets them go.
+#[tokio::test]
+async fn a_house_moves_its_contents_as_it_goes() {
+    let (folder, opened) = open_here();
+    opened.commit(full_unit("old", 99_999)).await.unwrap();
+    drop(opened);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let open = || {
+        let blobs = Blobs::folder(elsewhere.path()).unwrap();
+        SqliteHouse::open_with(folder.path(), &house("one"), Some(blobs)).unwrap()
+    };
+    let opened = open();
+    opened.commit(full_unit("new", 99_999)).await.unwrap();
+    assert_eq!(files(&folder), 1, "what is new lies elsewhere");
+    drop(opened);
+    let stray = folder.path().join(BLOBS).join(Digest::of(b"stray").to_string());
+    std::fs::write(&stray, "left behind").unwrap();
+    let opened = open();
+    assert!(!stray.exists(), "swept here too");
+    for id in ["old", "new"] {
+        let record = opened.record("Binary", id, None).await.unwrap().unwrap();
+        assert_eq!(record.content.unwrap().len(), 100_002, "{id}");
+    }
+    drop(opened);
+    let read = SqliteHouse::open_to_read(folder.path(), &house("one")).unwrap();
+    assert!(read.record("Binary", "old", None).await.is_ok());
+    let unseen = read.record("Binary", "new", None).await;
+    assert!(matches!(unseen, Err(Error::Damaged(_))), "nobody said where it lies");
 }
 
 #[tokio::test]

@@ -1,0 +1,199 @@
+//! Restore: a house rebuilt from a backup, in the folder that holds its private keys.
+//!
+//! Comes in   a backup; a folder with nothing in it but the house's keys.
+//! Goes out   a house whose ledger proves itself and whose contents are whole.
+//! Never      overwrites a file, and never leaves half a house that opens: until all is proved the
+//!            configuration is called `house.toml.unfinished`, and without it there is no house.
+
+use crate::backup::{
+    ANCHOR, FORMAT, MANIFEST, Manifest, STORE, copy_file, is_within, make_private, sync_folders,
+    sync_parent, write_file,
+};
+use crate::{config, house};
+use exchange::desk::Reply;
+use exchange::{Code, Issue};
+use repository::{lookup, store_issue};
+use std::fs;
+use std::path::{Path, PathBuf};
+use store::SqliteHouse;
+
+/// Rebuilds a house.
+///
+/// # Errors
+/// `BackupUnusable` when the backup is not whole or the place is not empty; `KeyUnusable` without
+/// the ledger's key. Nothing is left behind.
+pub async fn restore(folder: &Path, backup: &Path) -> Result<Reply, Issue> {
+    let manifest = read_manifest(backup)?;
+    let config = config::House::read(backup)
+        .map_err(|issue| unusable(format!("its configuration: {}", issue.detail)))?;
+    let restored = config::House { folder: folder.to_owned(), ..config };
+    // Without the key nobody can tell whether the ledger is the house's own.
+    house::ledger_key(&restored)?;
+    let places = Places::of(&restored, &manifest)?;
+    places.are_free(folder)?;
+    let done = places.fill(folder, backup).map_err(|error| {
+        tracing::error!(%error, "restore");
+        Issue::new(Code::StoreUnavailable, "the restored house cannot be written")
+    });
+    let proved = match done {
+        Ok(()) => prove(&restored).await,
+        Err(issue) => Err(issue),
+    };
+    match proved {
+        Ok(reply) => places.finish(folder).map(|()| reply),
+        Err(issue) => {
+            places.clear(folder);
+            Err(issue)
+        }
+    }
+}
+
+fn unusable(detail: impl Into<String>) -> Issue {
+    Issue::new(Code::BackupUnusable, detail)
+}
+
+fn read_manifest(backup: &Path) -> Result<Manifest, Issue> {
+    let place = |issue: Issue| issue.at(backup.join(MANIFEST).display().to_string());
+    let text = fs::read_to_string(backup.join(MANIFEST))
+        .map_err(|_| place(unusable("this folder is no backup, or one that was cut off")))?;
+    let manifest: Manifest = toml::from_str(&text)
+        .map_err(|_| place(unusable("what it says of itself cannot be read")))?;
+    if manifest.format > FORMAT {
+        return Err(place(unusable("a newer version of this program made it")));
+    }
+    if !manifest.files.iter().all(|file| is_within(file) && backup.join(file).is_file()) {
+        return Err(place(unusable("it names files that are not in it")));
+    }
+    Ok(manifest)
+}
+
+/// Where everything goes.
+struct Places {
+    files: Vec<PathBuf>,
+    anchor: PathBuf,
+    store: PathBuf,
+}
+
+impl Places {
+    fn of(config: &config::House, manifest: &Manifest) -> Result<Places, Issue> {
+        let mut files = manifest.files.clone();
+        files.retain(|file| file != Path::new(config::FILE));
+        if files.len() == manifest.files.len() {
+            return Err(unusable("it holds no configuration"));
+        }
+        let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
+        Ok(Places { files, anchor, store: config.path(&config.file.store) })
+    }
+
+    /// Whatever is there already may be somebody's house.
+    fn are_free(&self, folder: &Path) -> Result<(), Issue> {
+        let unfinished = folder.join(config::UNFINISHED);
+        let own = [folder.join(config::FILE), unfinished, self.anchor.clone(), self.store.clone()];
+        let own = own.into_iter().chain(self.files.iter().map(|file| folder.join(file)));
+        let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut it| it.next().is_none());
+        for path in own {
+            if fs::symlink_metadata(&path).is_ok() && !empty(&path) {
+                let issue = unusable("the place to restore to is not empty, its keys aside");
+                return Err(issue.at(path.display().to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&self, folder: &Path, backup: &Path) -> std::io::Result<()> {
+        make_private(folder)?;
+        let config = fs::read_to_string(backup.join(config::FILE))?;
+        // First, so that whoever looks meanwhile is told.
+        write_file(&folder.join(config::UNFINISHED), without_database(&config).as_bytes())?;
+        sync_folders(folder)?;
+        for file in &self.files {
+            copy_file(&backup.join(file), &folder.join(file))?;
+        }
+        if backup.join(ANCHOR).is_file() {
+            copy_file(&backup.join(ANCHOR), &self.anchor)?;
+        }
+        copy_folder(&backup.join(STORE), &self.store)?;
+        sync_folders(&self.store)?;
+        sync_parent(&self.store)?;
+        crate::halt::passed("restored");
+        sync_folders(folder)
+    }
+
+    /// From now on it is a house.
+    fn finish(&self, folder: &Path) -> Result<(), Issue> {
+        let (from, to) = (folder.join(config::UNFINISHED), folder.join(config::FILE));
+        fs::rename(from, &to).and_then(|()| sync_parent(&to)).map_err(|error| {
+            tracing::error!(%error, "restore");
+            Issue::new(Code::StoreUnavailable, "the restored house cannot be written")
+        })
+    }
+
+    /// Takes back what was written; everything here was not there before.
+    fn clear(&self, folder: &Path) {
+        fs::remove_dir_all(&self.store).ok();
+        fs::remove_file(&self.anchor).ok();
+        self.files.iter().for_each(|file| drop(fs::remove_file(folder.join(file))));
+        fs::remove_file(folder.join(config::UNFINISHED)).ok();
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    make_private(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &to)?,
+            false => copy_file(&entry.path(), &to)?,
+        }
+    }
+    Ok(())
+}
+
+/// A backup is a house in a file, whichever database it came from: the table that names a server
+/// stays as a comment.
+fn without_database(config: &str) -> String {
+    let mut within = false;
+    let lines = config.lines().map(|line| {
+        if line.trim_start().starts_with('[') {
+            let name = line.trim().trim_matches(['[', ']']);
+            within = name == "database" || name.starts_with("database.");
+        }
+        if within { format!("# {line}\n") } else { format!("{line}\n") }
+    });
+    lines.collect()
+}
+
+/// `ledger verify`, and every content.
+async fn prove(config: &config::House) -> Result<Reply, Issue> {
+    let folder = config.path(&config.file.store);
+    let opened = SqliteHouse::open_to_read(&folder, &config.id()).map_err(|error| match error {
+        store::Error::TooNew { .. } => store_issue(error),
+        error => unusable(format!("its store: {error}")),
+    })?;
+    let grounds = house::grounds(config, &house::ledger_key(config)?)?;
+    let verified = lookup::verify(&opened, &grounds, &[]).await?;
+    if let Reply::Verified { broken: Some((seq, why)), .. } = &verified {
+        return Err(unusable(format!("its ledger does not verify: entry {seq}: {why}")));
+    }
+    let found = opened.inspect().await.map_err(store_issue)?;
+    if found.damaged > 0 || !found.faults.is_empty() || found.broken_references > 0 {
+        return Err(unusable(format!("{} of its contents are damaged", found.damaged)));
+    }
+    Ok(verified)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a restored house lies in its folder, and the rest of its configuration is as it was.
+
+    use super::*;
+
+    #[test]
+    fn a_server_is_named_no_longer() {
+        let text = "name = \"a\"\n\n[database]\npostgres = \"x\"\n\n[tls]\nkey = \"k\"\n";
+        let kept = "name = \"a\"\n\n# [database]\n# postgres = \"x\"\n# \n[tls]\nkey = \"k\"\n";
+        assert_eq!(without_database(text), kept);
+        assert_eq!(without_database(kept), kept);
+    }
+}

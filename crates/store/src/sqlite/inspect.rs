@@ -1,0 +1,107 @@
+//! Inspect: whether a house's file is whole, and every content it names is there.
+//!
+//! Comes in   a house, open or only to be read.
+//! Goes out   counts of what was looked at, and of what is not as it was written.
+//! Never      repairs anything, nor reads more than a page of contents at a time.
+
+use exchange::Digest;
+use rusqlite::{Connection, Row, params};
+
+use super::content::stored;
+use super::row::{all, digest, first, number};
+use crate::blob::Stored;
+use crate::house::Error;
+use crate::limits::{FAULTS_NAMED_MAX, INSPECT_PAGE};
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// What SQLite says of its pages and indexes that are not whole; empty: nothing.
+    pub faults: Vec<String>,
+    /// Rows that refer to rows that are not there.
+    pub broken_references: u64,
+    /// Contents that were read and have their digest.
+    pub contents: u64,
+    /// Contents that are missing or do not have their digest.
+    pub damaged: u64,
+    /// Files that no row names: left by a crash, swept up by the next opening.
+    pub orphans: u64,
+}
+
+/// Where contents lie, each with the column of its digest and what says that there is none.
+const TABLES: [(&str, &str, &str); 3] = [
+    ("versions", "digest", "deleted = 0 AND purged = 0"),
+    ("blobs", "digest", "1"),
+    ("first_answers", "body", "purged = 0"),
+];
+
+/// A content that a row has or names.
+#[derive(Debug)]
+pub(super) struct Content {
+    table: usize,
+    row: i64,
+    digest: Digest,
+    stored: Stored,
+}
+
+impl Content {
+    /// Its row.
+    pub(super) fn row(&self) -> i64 {
+        self.row
+    }
+
+    /// What it must have.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Where it lies.
+    pub(super) fn stored(&self) -> Stored {
+        self.stored.clone()
+    }
+}
+
+/// Faults of the file itself.
+pub(super) fn file(db: &Connection) -> Result<Inspection, Error> {
+    let check = format!("PRAGMA integrity_check({FAULTS_NAMED_MAX})");
+    let mut faults = all(db, &check, [], |row| Ok(row.get::<_, String>(0)?))?;
+    faults.retain(|fault| fault != "ok");
+    let broken = "SELECT count(*) AS number FROM pragma_foreign_key_check";
+    let broken_references = first(db, broken, [], |row| number(row, "number"))?.unwrap_or(0);
+    Ok(Inspection { faults, broken_references, ..Inspection::default() })
+}
+
+/// A page of contents of a table, behind a row; empty: that was all.
+pub(super) fn page(
+    db: &Connection,
+    house: i64,
+    table: usize,
+    after: i64,
+) -> Result<Vec<Content>, Error> {
+    let Some((name, column, there)) = TABLES.get(table) else { return Ok(Vec::new()) };
+    let select = format!(
+        "SELECT rowid AS place, {column} AS kept, file, content, packed FROM {name} NOT INDEXED
+            WHERE rowid > ?2 AND house = ?1 AND {there} ORDER BY rowid LIMIT ?3"
+    );
+    all(db, &select, params![house, after, INSPECT_PAGE], |row| read(row, table))
+}
+
+/// A content once more; `None`: it is there no longer.
+pub(super) fn again(db: &Connection, content: &Content) -> Result<Option<Content>, Error> {
+    let Some((name, column, there)) = TABLES.get(content.table) else { return Ok(None) };
+    let select = format!(
+        "SELECT rowid AS place, {column} AS kept, file, content, packed FROM {name}
+            WHERE rowid = ?1 AND {there}"
+    );
+    first(db, &select, [content.row], |row| read(row, content.table))
+}
+
+fn read(row: &Row<'_>, table: usize) -> Result<Content, Error> {
+    let (place, kept) = (row.get("place")?, digest(row, "kept")?);
+    Ok(Content { table, row: place, digest: kept, stored: stored(row)? })
+}
+
+/// How many tables hold contents.
+pub(super) const fn tables() -> usize {
+    TABLES.len()
+}
