@@ -15,8 +15,7 @@
 //!    for more than `SLOW_AFTER`;
 //! 3. and only then, in the same order, those on which a partner has signed in.
 //!
-//! It goes from the same address where that has its number, or more than its share of a full door;
-//! else from all. Only where every place is in work is somebody turned away.
+//! It goes from the same address where that has its number, else from all. Only where every place is in work is somebody turned away.
 //!
 //! Why the newest stay: whoever has something to ask does so at once, whoever holds connections
 //! for their own sake does not. A crowd thus pushes out itself, and callers beside it, of the same
@@ -188,15 +187,12 @@ impl Table {
     fn make_room(&mut self, places: &Places, address: IpAddr, now: Instant) -> Option<()> {
         let own = self.addresses.get(&address);
         let (open, silent) = own.map_or((0, 0), |line| (line.open, line.silent.len()));
-        let share = places.all / (self.addresses.len() + usize::from(own.is_none())).max(1);
         let goes = if open >= places.address {
             Some(self.oldest(Some(address), now)?)
         } else if silent >= SILENT_CONNECTIONS_MAX {
             own.and_then(|line| first([&line.silent]))
         } else if self.all.open < places.all {
             None
-        } else if open > share {
-            Some(self.oldest(Some(address), now).or_else(|| self.oldest(None, now))?)
         } else {
             Some(self.oldest(None, now)?)
         };
