@@ -7,6 +7,7 @@
 //! Why a library: `tidy` is a plain test as well as a command, so that `cargo test` alone
 //! already holds everyone to the rules that `docs/ARCHITECTURE.md` gives.
 
+pub mod bench;
 pub mod catalogue;
 pub mod crash;
 pub mod links;

@@ -8,7 +8,8 @@
 //! name must agree with one row. A family shares a member id, so the row is chosen by demographics;
 //! twins are told apart by their given name. A Patient has one name here, the official one, and
 //! every id it gives that this plan knows must lead to the same row: a push that names two members
-//! names none. Ids the plan does not know are another plan's, or old cards. Gender is not asked: it is the field most often
+//! names none. A plan may know a person by another identifier as well, such as a hospital's record
+//! number: a row whose member id is written `system|value` is that identifier, and no other. Ids the plan does not know are another plan's, or old cards. Gender is not asked: it is the field most often
 //! recorded differently by two houses, and never the one that tells two people apart who share all
 //! of the above.
 
@@ -129,7 +130,10 @@ impl Members {
         patient: &Resource,
         coverages: &[Resource],
     ) -> Result<MemberKey, Issue> {
-        let ids = member_ids(patient, coverages);
+        let numbers = member_ids(patient, coverages);
+        let qualified = qualified_ids(patient).into_iter();
+        let ids: BTreeSet<_> = qualified.filter(|id| self.rows.contains_key(id)).collect();
+        let ids: BTreeSet<_> = ids.into_iter().chain(numbers).collect();
         if ids.is_empty() {
             let detail = "neither the Patient nor a Coverage of it gives a member id";
             return Err(Issue::new(Code::MemberNotNamed, detail).at("Patient.identifier"));
@@ -256,6 +260,18 @@ fn member_ids(patient: &Resource, coverages: &[Resource]) -> BTreeSet<Phi<String
         }
     }
     ids
+}
+
+/// Every identifier of the Patient with its system, as a row of the member file may name it.
+fn qualified_ids(patient: &Resource) -> BTreeSet<Phi<String>> {
+    let doc = patient.doc();
+    let identifiers = each(doc.root(), "identifier");
+    let qualified = identifiers.filter_map(|identifier| {
+        let text = |name: &str| identifier.get(name).and_then(|node| node.text());
+        let (system, value) = (text("system")?, text("value")?);
+        (!system.is_empty() && !value.is_empty()).then(|| format!("{system}|{value}"))
+    });
+    qualified.map(|text| Phi(folded_id(&text))).collect()
 }
 
 /// Whether the beneficiary is this patient, as far as it is said.

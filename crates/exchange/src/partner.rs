@@ -25,7 +25,9 @@ pub struct PublicFile {
     pub title: String,
     /// FHIR base URL of its doors.
     pub base_url: String,
-    /// The URI its derived ids are made with, frozen at `init`.
+    /// The URI its derived ids are made with, frozen at `init`. Left out by senders that derive
+    /// none: what they PUT keeps its ids, and what they POST gets ids of the receiving house.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Its client id at partners' token endpoints.
     pub client_id: String,
@@ -83,7 +85,10 @@ impl PublicFile {
         if !self.base_url.starts_with("https://") || !visible(&self.base_url) {
             return Err(("base_url", "a partner's base URL begins with https://, without blanks"));
         }
-        check_namespace(&self.namespace).map_err(|detail| ("namespace", detail))?;
+        let derives = self.role == Role::Payer || !self.namespace.is_empty();
+        if derives {
+            check_namespace(&self.namespace).map_err(|detail| ("namespace", detail))?;
+        }
         let client = &self.client_id;
         if client.is_empty() || client.len() > PUBLIC_WORDS_MAX || !visible(client) {
             let detail = "a partner's client id is 1 to 200 letters, digits and signs of ASCII";
@@ -139,8 +144,10 @@ pub fn check_identities(
         let mut said = vec![
             ("name", file.name.to_string()),
             ("client id", file.client_id.to_ascii_lowercase()),
-            ("namespace", plain(&file.namespace)),
         ];
+        if !file.namespace.is_empty() {
+            said.push(("namespace", plain(&file.namespace)));
+        }
         let mut keys: Vec<&str> = file.key_ids().collect();
         keys.sort_unstable();
         keys.dedup();
@@ -194,7 +201,8 @@ mod tests {
         let table = [
             ("https://a.example/fhir", true),
             ("urn:oid:1.2.3", true),
-            ("", false),
+            // Whoever derives no ids has none.
+            ("", true),
             (" ", false),
             ("https://", false),
             ("https:///", false),

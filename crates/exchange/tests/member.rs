@@ -169,6 +169,51 @@ fn a_patient_of_several_names_or_ids_is_one_member_or_none() {
 }
 
 #[test]
+fn a_plan_may_know_a_member_by_an_identifier_of_another_house() {
+    let file = "member_id,family,given,birth_date,gender\n\
+        W100,Example,Ada,1980-02-03,\n\
+        urn:mercy|MR-77,Example,Ada,1980-02-03,\n\
+        urn:mercy|MR-78,Example,Ben,2010-05-06,\n";
+    let members = Members::read(file).unwrap();
+    let with = |identifiers: &str, family: &str| {
+        let text = format!(
+            r#"{{"resourceType":"Patient","id":"p","identifier":[{identifiers}],"name":[{{"family":"{family}"}}],"birthDate":"1980-02-03"}}"#
+        );
+        members.match_member(&resource(&text), &[]).map(|key| key.member_id.0)
+    };
+    let number = r#"{"type":{"coding":[{"code":"MB"}]},"value":"W100"}"#;
+    let own = r#"{"system":"urn:mercy","value":"MR-77"}"#;
+    let table = [
+        ("by it", own.to_owned(), "Example", Ok("URN:MERCY|MR77")),
+        ("beside a member number", format!("{number},{own}"), "Example", Ok("URN:MERCY|MR77")),
+        ("of another person", own.to_owned(), "Someone", Err(Code::MemberMismatch)),
+        (
+            "of another member",
+            format!(r#"{number},{{"system":"urn:mercy","value":"MR-78"}}"#),
+            "Example",
+            Err(Code::MemberMismatch),
+        ),
+        (
+            "in another system",
+            r#"{"system":"urn:lakeside","value":"MR-77"}"#.to_owned(),
+            "Example",
+            Err(Code::MemberNotNamed),
+        ),
+        (
+            "without its system",
+            r#"{"value":"MR-77"}"#.to_owned(),
+            "Example",
+            Err(Code::MemberNotNamed),
+        ),
+    ];
+    for (case, identifiers, family, expected) in table {
+        let found = with(&identifiers, family);
+        let found = found.as_deref().map_err(|issue| issue.code);
+        assert_eq!(found, expected, "{case}");
+    }
+}
+
+#[test]
 fn a_person_may_name_a_member_by_an_id_that_only_one_has() {
     let members = Members::read(FILE).unwrap();
     let table = [

@@ -420,9 +420,12 @@ fn retained(partners: &[RetainedRow], dry_run: bool) -> String {
     let mut text = String::new();
     for RetainedRow { partner, days, works, versions, blobs } in partners {
         let verb = if dry_run { "would be purged" } else { "purged" };
-        let of = counted(*works, "push or submission");
-        let _ =
-            write!(text, "{partner}: {of} older than {} {verb}", counted(u64::from(*days), "day"));
+        let of = match works {
+            1 => "1 push or submission".to_owned(),
+            many => format!("{many} pushes or submissions"),
+        };
+        let days = counted(u64::from(*days), "day");
+        let _ = write!(text, "{partner}: {of} older than {days} {verb}");
         let _ = match dry_run || *works == 0 {
             true => writeln!(text, "."),
             false => {

@@ -36,6 +36,8 @@ impl Doors {
             version: road.setup.version,
             date: crate::limits::STATEMENT_DATE,
             transaction: true,
+            batch: true,
+            writes: true,
             token_endpoint: Some(token_endpoint),
             ..Description::default()
         });

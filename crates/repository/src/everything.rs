@@ -162,8 +162,8 @@ impl<H: House> Desk<'_, H> {
     /// `_since` and `_type` hold for every record given; what is referred to is found by the whole
     /// chart, whatever they are. There is no total: it would have to be counted by walking through.
     ///
-    /// Errors: `ResourceUnknown`, `ResourceDeleted`; `ParameterUnsupported` (`start` and `end` too),
-    /// `ParameterInvalid`; those of the store.
+    /// Errors: `ResourceUnknown`, `ResourceDeleted`, `ContentPurged`; `ParameterUnsupported` (`start`
+    /// and `end` too), `ParameterInvalid`; those of the store.
     pub async fn everything(
         &self,
         id: &str,
@@ -207,6 +207,9 @@ impl<H: House> Desk<'_, H> {
         match head.filter(|head| self.may_see(head)) {
             Some(head) if head.deleted => {
                 Err(Issue::new(Code::ResourceDeleted, "this Patient was withdrawn"))
+            }
+            Some(head) if head.purged => {
+                Err(Issue::new(Code::ContentPurged, "this Patient's time is over"))
             }
             Some(_) => Ok(()),
             None => Err(crate::read::unknown()),

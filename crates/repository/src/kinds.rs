@@ -283,7 +283,10 @@ const KINDS: &[KindRow] = &[
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::references::references;
+    use serde_json::Value;
     use std::collections::BTreeSet;
 
     #[test]
@@ -313,5 +316,109 @@ mod tests {
         ] {
             assert!(row(kind).is_some_and(|row| row.parameter(name).is_none()), "{kind} {name}");
         }
+    }
+
+    /// R4's definitions, where they are: parameter by type and name.
+    fn definitions() -> Option<std::collections::BTreeMap<(String, String), Value>> {
+        let folder = std::path::PathBuf::from(std::env::var_os("HANDOVER_DATA")?);
+        let file = folder.join("r4-core-definitions/search-parameters.json.gz");
+        let read = std::io::BufReader::new(std::fs::File::open(file).unwrap());
+        let all: Value = serde_json::from_reader(flate2::bufread::GzDecoder::new(read)).unwrap();
+        let parameters = all["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
+        let of_each = parameters.flat_map(|one| {
+            let name = one["code"].as_str().unwrap().to_owned();
+            let kinds = one["base"].as_array().unwrap().iter();
+            kinds.map(move |kind| ((kind.as_str().unwrap().to_owned(), name.clone()), one.clone()))
+        });
+        Some(of_each.collect())
+    }
+
+    /// The elements of a type that a definition's expression names.
+    fn elements(definition: &Value, kind: &str) -> BTreeSet<String> {
+        let parts = definition["expression"].as_str().unwrap_or_default().split('|').map(str::trim);
+        let mine = parts.filter_map(|part| {
+            let part = part.trim_start_matches('(').strip_prefix(kind)?.strip_prefix('.')?;
+            let part = part.split(" as ").next()?.split(".where(").next()?;
+            Some(part.to_owned())
+        });
+        mine.collect()
+    }
+
+    fn paths(row: &KindRow, name: &str) -> &'static [&'static str] {
+        let named = |by: By| by.0.contains(&name).then_some(by.1);
+        let by = named(row.patient).or(named(row.encounter)).or(named(row.date));
+        let token = row.tokens.iter().find(|token| token.0 == name).map(|token| token.1);
+        let asked = |link: &&Link| link.parameters.iter().any(|parameter| parameter.0 == name);
+        let link = row.links.iter().find(asked).map(|link| link.paths);
+        by.or(token).or(link).unwrap_or(&["status"])
+    }
+
+    /// `effectivePeriod` is a form of `effective`.
+    fn is_form(path: &str, element: &str) -> bool {
+        let forms =
+            ["", "Date", "DateTime", "Period", "Instant", "Timing", "CodeableConcept", "Reference"];
+        path.strip_prefix(element).is_some_and(|rest| forms.contains(&rest))
+    }
+
+    #[test]
+    fn every_parameter_is_one_of_r4_and_asks_about_the_elements_r4_says() {
+        let Some(definitions) = definitions() else { return };
+        let defined = |kind: &str, name: &str| definitions.get(&(kind.to_owned(), name.to_owned()));
+        for row in KINDS {
+            for (name, finds) in row.parameters().filter(|(name, _)| !name.starts_with('_')) {
+                let place = format!("{}.{name}", row.kind);
+                let definition = defined(row.kind, name).unwrap_or_else(|| panic!("{place}"));
+                assert_eq!(definition["type"], finds.code(), "{place}");
+                let elements = elements(definition, row.kind);
+                for path in paths(row, name) {
+                    let known = elements.iter().any(|element| is_form(path, element));
+                    assert!(known, "{place}: {path} is not in {elements:?}");
+                }
+                for element in &elements {
+                    let asked = paths(row, name).iter().any(|path| is_form(path, element));
+                    assert!(asked, "{place} leaves out {element}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_r4_has_of_the_usual_parameters_is_offered() {
+        let Some(definitions) = definitions() else { return };
+        let usual =
+            ["identifier", "patient", "subject", "encounter", "code", "category", "status", "date"];
+        // The dates of a dosage repeat; the one of the order is `authoredon`.
+        let left_out = [("MedicationRequest", "date")];
+        for row in KINDS {
+            for name in usual {
+                let known = definitions.contains_key(&(row.kind.to_owned(), name.to_owned()));
+                let expected = known && !left_out.contains(&(row.kind, name));
+                assert_eq!(row.parameter(name).is_some(), expected, "{} {name}", row.kind);
+            }
+        }
+    }
+
+    #[test]
+    fn references_are_those_of_r4_canonicals_aside() {
+        let Some(definitions) = definitions() else { return };
+        let canonical = ["instantiates-canonical", "measure", "questionnaire"];
+        for row in KINDS {
+            let mut defined = BTreeSet::new();
+            for ((kind, name), definition) in &definitions {
+                let wanted = kind == row.kind && definition["type"] == "reference";
+                if wanted && !canonical.contains(&name.as_str()) {
+                    defined.extend(elements(definition, kind).into_iter().map(|it| (&**name, it)));
+                }
+            }
+            let ours = references(row.kind).iter();
+            let ours: BTreeSet<_> = ours.map(|(name, path)| (*name, without_form(path))).collect();
+            let defined = defined.into_iter().map(|(name, path)| (name, without_form(&path)));
+            assert_eq!(ours, defined.collect(), "{}", row.kind);
+        }
+    }
+
+    fn without_form(path: &str) -> String {
+        let path = path.split(':').next().unwrap_or_default();
+        path.strip_suffix("Reference").unwrap_or(path).to_owned()
     }
 }

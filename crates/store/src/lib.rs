@@ -12,11 +12,13 @@ mod any;
 mod blob;
 pub mod contract;
 mod house;
+mod keeping;
 pub mod limits;
 mod postgres;
 pub mod proof;
 mod sqlite;
-mod token;
+mod tables;
+pub mod token;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;

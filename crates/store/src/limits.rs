@@ -93,6 +93,10 @@ pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
 /// there, and twice more at the other end.
 pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Versions of one type in a group that a unit's conditions are compared with in memory; behind
+/// more of them the unit waits for the next group.
+pub const FILED_COMPARED_MAX: usize = 256;
+
 /// How often something is tried that had to give way to another transaction.
 pub const TRIES_MAX: u32 = 5;
 
@@ -117,9 +121,13 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages (4 KB) in the write-ahead log before they are brought into the database. A group of
-/// units fills a thousand, and bringing them in costs two waits for the disk: not after each.
-pub const LOG_PAGES: u32 = 8_192;
+/// Pages (4 KB) in the write-ahead log before they are brought into the database: 64 MB. The same
+/// pages are written again and again, and are brought over once.
+pub const LOG_PAGES: u32 = 16_384;
+
+/// Pages in the log beyond which the writer waits until they have been brought over: 256 MB. The
+/// log grows that far only where the disk is slower than what comes.
+pub const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
 
 /// Memory of the writing connection for pages, in KB: the inner pages of all indexes of a house
 /// of some million records.
@@ -162,6 +170,25 @@ pub const REKEY_BYTES: u64 = 16 * 1024 * 1024;
 /// How long the writer waits for readings to end before it can empty the write-ahead log; it lets
 /// units go first, and tries again.
 pub const SCRUB_WAIT: Duration = Duration::from_millis(200);
+
+/// Tokens up to which their records are looked up one by one: a matter of milliseconds. Where more
+/// fit, a walk through all records of the type soon has a page of them.
+pub const LEAD_TOKENS: u64 = 5_000;
+
+/// Rows that are on their way together from one database to another.
+pub const COPY_ROWS: usize = 500;
+
+/// Bytes that are; a few of such steps wait at a time.
+pub const COPY_BYTES: usize = 1024 * 1024;
+
+/// Steps that wait for the slower side of a copy.
+pub const COPY_STEPS: usize = 4;
+
+/// Memory for pages of a file that is made of another database's rows, in KB.
+pub const COPY_CACHE_KB: i64 = 64 * 1024;
+
+/// Ledger lines, or rows of work, whose contents are linked in one commit before a restore.
+pub const LINK_LINES: u32 = 1_000;
 
 /// How long ago a file must have been written before it can be an orphan, where processes share
 /// its place: much longer than any unit is on its way from its file to its row.

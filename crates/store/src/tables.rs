@@ -17,8 +17,7 @@ pub(crate) struct Table {
 }
 
 /// The columns of a house's own row.
-pub(crate) const HOUSE: [&str; 5] =
-    ["blob_key", "lines", "keys_edition", "keys_next", "keys_done"];
+pub(crate) const HOUSE: [&str; 5] = ["blob_key", "lines", "keys_edition", "keys_next", "keys_done"];
 
 /// When a lane's next row can be claimed, once all leases are dropped.
 pub(crate) const READY: &str =
@@ -49,8 +48,18 @@ pub(crate) const TABLES: [Table; 13] = [
     Table {
         name: "records",
         columns: &[
-            "record", "kind", "id", "newest", "deleted", "updated", "owner", "patient",
-            "encounter", "date_from", "date_to", "status",
+            "record",
+            "kind",
+            "id",
+            "newest",
+            "deleted",
+            "updated",
+            "owner",
+            "patient",
+            "encounter",
+            "date_from",
+            "date_to",
+            "status",
         ],
         order: "record",
     },
@@ -63,11 +72,7 @@ pub(crate) const TABLES: [Table; 13] = [
         ],
         order: "record, version",
     },
-    Table {
-        name: "blobs",
-        columns: &["digest", "packed", "file", "content"],
-        order: "digest",
-    },
+    Table { name: "blobs", columns: &["digest", "packed", "file", "content"], order: "digest" },
     Table { name: "blob_uses", columns: &["work", "digest"], order: "work, digest" },
     Table {
         name: "first_answers",
@@ -75,7 +80,7 @@ pub(crate) const TABLES: [Table; 13] = [
             "sender", "key", "digest", "status", "headers", "body", "purged", "packed", "file",
             "content",
         ],
-        order: "sender, key",
+        order: "sender",
     },
     Table { name: "uses", columns: &["mark", "until"], order: "mark" },
     Table {

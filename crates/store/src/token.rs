@@ -1,12 +1,20 @@
 //! Token: `name|system`, as records are found by it.
 //!
-//! Comes in   a token that is asked for.
-//! Goes out   which tokens fit it.
+//! Comes in   a token that is asked for (an alternative of `RecordQuery.tokens`).
+//! Goes out   which tokens of records fit it.
 //! Never      reads what a name means.
 
 /// Whether a token that is asked for has its bar: then it is one, and not all of a name.
-pub(crate) fn is_whole(token: &str) -> bool {
+pub fn is_whole(token: &str) -> bool {
     token.contains('|')
+}
+
+/// Whether a record's token fits one that is asked for, as every house finds it.
+pub fn fits(asked: &str, own: &str) -> bool {
+    match is_whole(asked) {
+        true => own == asked,
+        false => own.strip_prefix(asked).is_some_and(|rest| rest.starts_with('|')),
+    }
 }
 
 /// The first and the last token that fit, in the order of bytes: a whole one is itself; a name is

@@ -45,16 +45,25 @@ pub const REQUEST_ID_MAX: usize = 64;
 /// Longest id in a path: FHIR ids have 64 characters, ids of submissions and files may be longer.
 pub const PATH_ID_MAX: usize = 128;
 
-/// Connections served at once. Each costs two file handles and some 50 KB; more wait in the
-/// kernel's queue until one is free.
+/// Connections at once. Each costs two file handles and some 50 KB. Beyond it the one that has been
+/// quiet for longest makes room.
 pub const CONNECTIONS_MAX: usize = 1_000;
 
-/// Connections of one address at once: a quarter of the door. A partner keeps some tens.
+/// Connections that the kernel holds until they are let in: where there is no room the kernel drops
+/// what they say, and they are a second late.
+pub const LISTEN_BACKLOG: u32 = 4_096;
+
+/// Connections of one address at once: a quarter of the door. A partner keeps some tens. Beyond it
+/// the address's own longest quiet one makes room.
 pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4;
 
 /// Those of them that have not sent a request yet: far more than a partner opens in one moment, and
 /// few enough that their handshakes and silence cost the others nothing. Beyond it the oldest ends.
 pub const SILENT_CONNECTIONS_MAX: usize = 128;
+
+/// A request that has been arriving for so long, or an answer that has been leaving, may be ended
+/// where its place is needed: a partner's push of 1 MB takes a tenth of it.
+pub const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Time for a TLS handshake: two round trips on a poor line.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

@@ -3,32 +3,36 @@
 //! Comes in   a listener, TLS or none, a router, and the future that says when to stop.
 //! Goes out   answers. Returns when the last connection has ended, or the time to drain is over.
 //! Never      lets one connection hurt another: a bad handshake, silence or garbage ends with its
-//!            own connection, and the number of connections is bounded, for each address too.
+//!            own connection. The number of connections is bounded, for each address too, and
+//!            nobody waits for a place: see `peers`.
 //!
 //! Why not the protocol guess of the connection builder: it waits without bound for the first bytes.
 //! ALPN has said already what follows; without TLS it is HTTP/1.1.
 
 use crate::limits::{
-    ACCEPT_RETRY, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX,
-    HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, STREAMS_MAX,
+    ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX,
+    CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG,
+    STREAMS_MAX,
 };
-use crate::peers::{Peer, Peers};
+use crate::peers::{Peer, Peers, Places, Visit};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use http::Response;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -36,7 +40,7 @@ use tower::ServiceExt;
 /// The bounds of one listener; `limits.rs` says why they are what they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Connections served at once; more wait in the kernel's queue.
+    /// Connections at once; beyond it the one that has been quiet for longest makes room.
     pub connections: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
@@ -73,6 +77,20 @@ enum Stage {
     Closed,
 }
 
+/// Listens at an address, with room for those who come while others are let in.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
+}
+
 /// Serves a router on a listener until `shutdown` ends, then lets requests in flight finish.
 pub async fn serve(
     listener: TcpListener,
@@ -91,26 +109,24 @@ pub async fn serve_within(
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    let peers = Arc::new(Peers::default());
+    let all = bounds.connections;
+    let peers = Peers::new(Places { all, address: all.min(ADDRESS_CONNECTIONS_MAX) });
     let (stop, stopped) = watch::channel(Stage::Open);
+    // Every connection holds one end: the other hears when the last has gone.
+    let (here, mut gone) = mpsc::channel::<()>(1);
     let acceptor = tls.map(TlsAcceptor::from);
     let mut shutdown = pin!(shutdown);
     loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut shutdown => break,
-            next = next => next,
+            accepted = listener.accept() => accepted,
         };
-        let Ok(place) = place else { break };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // No file handles left, or the peer was gone already: the next one may be well.
                 tracing::warn!(%error, "accept");
+                peers.make_room();
                 sleep(ACCEPT_RETRY).await;
                 continue;
             }
@@ -118,16 +134,15 @@ pub async fn serve_within(
         // Dropped at once, without a word that would cost more than it is worth.
         let Some(peer) = peers.enter(address.ip()) else { continue };
         let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
+        let here = here.clone();
         tokio::spawn(async move {
             greet(bounds, peer, stream, acceptor, router, stopped).await;
-            drop(place);
+            drop(here);
         });
     }
-    drop(listener);
+    drop((listener, here));
     stop.send_replace(Stage::Closing);
-    // All places free means that all connections have ended.
-    let all = u32::try_from(bounds.connections).unwrap_or(u32::MAX);
-    if timeout(bounds.drain, places.acquire_many(all)).await.is_err() {
+    if timeout(bounds.drain, gone.recv()).await.is_err() {
         tracing::warn!("stopped with requests in flight");
         stop.send_replace(Stage::Closed);
     }
@@ -175,21 +190,17 @@ async fn converse<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let builder = builder(bounds, http2);
-    let traffic = Traffic::default();
     let peer = Arc::new(peer);
     let service = {
-        let (traffic, peer) = (traffic.clone(), Arc::clone(&peer));
-        hyper::service::service_fn(move |request| {
-            peer.spoke();
-            respond(router.clone(), request, traffic.begin())
-        })
+        let peer = Arc::clone(&peer);
+        hyper::service::service_fn(move |request| respond(router.clone(), request, peer.visit()))
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut end = pin!(sleep(bounds.life));
     let mut aborted = stopped.clone();
     let mut closing = false;
     loop {
-        let quiet_since = traffic.quiet_since().unwrap_or_else(Instant::now);
+        let quiet_since = peer.quiet_since().unwrap_or_else(Instant::now);
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -205,7 +216,7 @@ async fn converse<S>(
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep_until(quiet_since + bounds.idle), if !closing => {
-                if traffic.quiet_since().is_some_and(|since| since.elapsed() >= bounds.idle) {
+                if peer.quiet_since().is_some_and(|since| since.elapsed() >= bounds.idle) {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                     end.as_mut().reset(Instant::now() + LAST_WORDS_MAX);
@@ -227,7 +238,15 @@ async fn respond(
     request: Request<Incoming>,
     visit: Visit,
 ) -> Result<Response<Body>, Infallible> {
-    let response = router.oneshot(request.map(Body::new)).await?;
+    let visit = Arc::new(visit);
+    if request.body().is_end_stream() {
+        visit.arrived();
+    }
+    let arriving = |body| Body::new(Arriving { body, visit: Arc::clone(&visit) });
+    let mut request = request.map(arriving);
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let response = router.oneshot(request).await?;
+    visit.leaves();
     // The visit ends when the last byte has been handed over, or the peer has given up.
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
@@ -237,38 +256,38 @@ async fn respond(
     }))
 }
 
-/// How many requests a connection carries now, and since when it has carried none.
-#[derive(Clone)]
-struct Traffic(Arc<Mutex<(usize, Instant)>>);
+/// The body of a request on its way.
+struct Arriving {
+    body: Incoming,
+    visit: Arc<Visit>,
+}
 
-/// One request, from its head to the end of its answer.
-struct Visit(Traffic);
+impl hyper::body::Body for Arriving {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
 
-impl Default for Traffic {
-    fn default() -> Traffic {
-        Traffic(Arc::new(Mutex::new((0, Instant::now()))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.visit.arrived();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
-impl Traffic {
-    fn begin(&self) -> Visit {
-        self.change(|count| count + 1);
-        Visit(self.clone())
-    }
-
-    fn quiet_since(&self) -> Option<Instant> {
-        let (count, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (count == 0).then_some(since)
-    }
-
-    fn change(&self, change: impl FnOnce(usize) -> usize) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = (change(state.0), Instant::now());
-    }
-}
-
-impl Drop for Visit {
+impl Drop for Arriving {
     fn drop(&mut self) {
-        self.0.change(|count| count - 1);
+        self.visit.arrived();
     }
 }

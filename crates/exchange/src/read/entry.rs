@@ -117,10 +117,7 @@ impl Reading<'_> {
             (Some(node), false) => match Resource::within(self.bytes, node) {
                 Ok(resource) => Some(resource),
                 Err(error) => {
-                    if self.takes(index) {
-                        let issue = malformed(&error);
-                        self.note(index, Issue { code: Code::EntryInvalid, ..issue });
-                    }
+                    self.note(index, || Issue { code: Code::EntryInvalid, ..malformed(&error) });
                     None
                 }
             },
@@ -191,6 +188,10 @@ impl Reading<'_> {
         let one =
             place::type_and_id(path).filter(|(kind, id)| path.len() == kind.len() + 1 + id.len());
         let kind = one.map_or(path, |(kind, _)| kind);
+        // A method that is not known asks for no form of its own.
+        if method.is_none() && is_resource_type(kind) {
+            return None;
+        }
         let new = method == Some(Method::Post);
         let found = match (one, condition) {
             (None, None) if new => Ok(Target::New),

@@ -110,23 +110,21 @@ impl Reading<'_> {
                 _ => LinkTo::Record(record.0, record.1),
             }));
         }
-        if element == ReferenceElement::AttachmentUrl
-            || text.starts_with('#')
-            || text.contains("://")
-        {
+        if element == ReferenceElement::AttachmentUrl || text.starts_with('#') {
             return Ok(None);
+        }
+        // Before URLs: a condition may hold one.
+        if let Some((kind, query)) = text.split_once('?').filter(|(kind, _)| !kind.contains(':')) {
+            return match is_resource_type(kind) {
+                true => condition_of(kind, query).map(|condition| Some(LinkTo::Fits(condition))),
+                false => Err("a conditional reference begins with a resource type of R4"),
+            };
         }
         if text.starts_with("urn:uuid:") || text.starts_with("urn:oid:") {
             return Err(match together {
                 true => "no entry of the Bundle has this fullUrl",
                 false => "entries of a batch cannot refer to each other by fullUrl",
             });
-        }
-        if let Some((kind, query)) = text.split_once('?') {
-            return match is_resource_type(kind) {
-                true => condition_of(kind, query).map(|condition| Some(LinkTo::Fits(condition))),
-                false => Err("a conditional reference begins with a resource type of R4"),
-            };
         }
         match text.contains(':') {
             true => Ok(None),

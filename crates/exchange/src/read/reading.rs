@@ -95,23 +95,21 @@ impl<'r> Reading<'r> {
         node: Node<'_, '_>,
         detail: impl Into<String>,
     ) {
-        if self.takes(index) {
-            let detail = named(&detail.into(), index, self.urns.get(&index).map(String::as_str));
-            self.note(index, issue_at(code, node, detail));
-        }
+        self.note(index, || issue_at(code, node, detail));
     }
 
-    /// Whether more is to be said of this entry: so much of one, and in a transaction of all, that
+    /// Notes an issue under the name of its entry: so much of one, and in a transaction of all, that
     /// a Bundle of nothing but faults costs no more than a good one.
-    pub(super) fn takes(&self, index: usize) -> bool {
+    pub(super) fn note(&mut self, index: usize, issue: impl FnOnce() -> Issue) {
         let said = self.faults.get(&index).map_or(0, Vec::len);
         let room = self.form == Form::Batch || self.count < FAULTS_MAX;
-        said < FAULTS_PER_ENTRY_MAX && room
-    }
-
-    pub(super) fn note(&mut self, index: usize, issue: Issue) {
-        self.faults.entry(index).or_default().push(issue);
-        self.count += 1;
+        if said < FAULTS_PER_ENTRY_MAX && room {
+            let issue = issue();
+            let urn = self.urns.get(&index).map(String::as_str);
+            let detail = named(&issue.detail, index, urn);
+            self.faults.entry(index).or_default().push(Issue { detail, ..issue });
+            self.count += 1;
+        }
     }
 
     pub(super) fn is_faulty(&self, index: usize) -> bool {

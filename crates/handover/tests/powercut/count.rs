@@ -5,10 +5,11 @@
 //! Never      asks the house what it should hold.
 
 use crate::common::RUNTIME;
-use crate::load::{Asked, Load, Request};
+use crate::load::{Asked, Load, Request, Whose};
 use crate::sender::Told;
 use exchange::submission::Submission;
 use exchange::{Chain, Digest};
+use futures_util::future::join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,9 @@ const ALL: u32 = 1_000_000;
 
 /// Lines of the ledger that a filed submission has: received, matched, filed, answered.
 const LINES: usize = 4;
+
+/// Requests that are looked for at the same time.
+const AT_ONCE: usize = 16;
 
 /// What a client knows of a request.
 #[derive(Debug, Clone)]
@@ -102,13 +106,19 @@ impl Count {
         }
         let histories = histories(&held);
         self.check_own(&histories, &held, case);
+        let once = self.check_once(&histories, &held, case);
         RUNTIME.block_on(async {
-            for (number, here) in &held {
-                let case = format!("{case}, request {number}");
-                self.check_whole(memory, &self.requests[*number], here, &case).await;
-                if let Known::Answered(told) = &known[*number] {
-                    check_answer(&self.requests[*number], told, &histories, &case);
-                }
+            let all: Vec<_> = held.iter().collect();
+            for some in all.chunks(AT_ONCE) {
+                let check = |(number, here): (&usize, _)| {
+                    let case = format!("{case}, request {number}");
+                    let request = &self.requests[*number];
+                    if let Known::Answered(told) = &known[*number] {
+                        check_answer(request, told, &histories, &once, &case);
+                    }
+                    self.check_whole(memory, request, here, case)
+                };
+                join_all(some.iter().copied().map(check)).await;
             }
             check_lines(memory, &held, case).await;
         });
@@ -144,7 +154,9 @@ impl Count {
     fn check_own(&self, histories: &Histories, held: &BTreeMap<usize, Held>, case: &str) {
         let mut expected = Histories::new();
         for number in held.keys() {
-            for asked in self.requests[*number].entries.iter().filter(|asked| !asked.shared) {
+            for asked in
+                self.requests[*number].entries.iter().filter(|asked| asked.whose == Whose::Own)
+            {
                 let versions = expected.entry((asked.kind.clone(), asked.id.clone())).or_default();
                 let wanted = asked.content.as_ref().map(|content| Digest::of(content));
                 match versions.last_mut() {
@@ -161,14 +173,45 @@ impl Count {
             let found = histories.get(&(kind.clone(), id.clone())).cloned().unwrap_or_default();
             assert_eq!(&found, versions, "{case}: the versions of {kind}/{id}");
         }
-        for (kind, id) in histories.keys() {
-            let known = expected.contains_key(&(kind.clone(), id.clone()));
-            assert!(known || kind == "Practitioner", "{case}: nobody asked for {kind}/{id}");
+        let others: BTreeSet<(&str, &str)> = held
+            .keys()
+            .flat_map(|number| &self.requests[*number].entries)
+            .filter(|asked| asked.whose != Whose::Own)
+            .map(|asked| (asked.kind.as_str(), asked.id.as_str()))
+            .collect();
+        for record in histories.keys() {
+            let known = expected.contains_key(record);
+            let known = known || others.contains(&(record.0.as_str(), record.1.as_str()));
+            assert!(known, "{case}: nobody asked for {record:?}");
         }
     }
 
+    /// What was to be created unless it is there was created by one of those who asked; where each
+    /// of them was told that it is.
+    fn check_once(&self, histories: &Histories, held: &BTreeMap<usize, Held>, case: &str) -> Once {
+        let mut asked: BTreeMap<usize, Vec<(String, String)>> = BTreeMap::new();
+        for number in held.keys() {
+            for one in &self.requests[*number].entries {
+                if let Whose::Once(which) = one.whose {
+                    let record = (one.kind.clone(), one.id.clone());
+                    asked.entry(which).or_default().push(record);
+                }
+            }
+        }
+        let created = |(which, all): (usize, Vec<(String, String)>)| {
+            let there = |record: &(String, String)| histories.contains_key(record);
+            let created: Vec<_> = all.into_iter().filter(there).collect();
+            let [record] = &created[..] else {
+                panic!("{case}: {} were created under identifier {which}", created.len());
+            };
+            assert_eq!(histories[record].len(), 1, "{case}: {record:?} is as it was created");
+            (which, record.clone())
+        };
+        asked.into_iter().map(created).collect()
+    }
+
     /// All of a request is there: its body, its contents, its first answer.
-    async fn check_whole(&self, memory: &AnyHouse, request: &Request, here: &Held, case: &str) {
+    async fn check_whole(&self, memory: &AnyHouse, request: &Request, here: &Held, case: String) {
         let body = memory.blob(&request.digest).await.unwrap();
         assert_eq!(body.as_ref(), Some(&request.body), "{case}: the body as it arrived");
         let answer = here.submission.answer.expect("a filed submission has an answer");
@@ -189,7 +232,7 @@ impl Count {
             let found = found.and_then(|found| found.content);
             assert_eq!(found, asked.content, "{case}: {}/{}", version.kind, version.id);
         }
-        for asked in request.entries.iter().filter(|asked| asked.shared) {
+        for asked in request.entries.iter().filter(|asked| asked.whose == Whose::Shared) {
             let wrote = here.versions.iter().filter(|one| one.id == asked.id).count();
             assert_eq!(wrote, 1, "{case}: {}/{}", asked.kind, asked.id);
         }
@@ -201,6 +244,9 @@ type Wrote = (usize, Option<Digest>);
 
 /// Of each record, its versions in their order.
 type Histories = BTreeMap<(String, String), Vec<Wrote>>;
+
+/// The one record of each that was to be created once.
+type Once = BTreeMap<usize, (String, String)>;
 
 /// Fails where the versions of a record have a gap.
 fn histories(held: &BTreeMap<usize, Held>) -> Histories {
@@ -222,22 +268,28 @@ fn histories(held: &BTreeMap<usize, Held>) -> Histories {
 }
 
 /// What the answer said of each entry is so.
-fn check_answer(request: &Request, told: &Told, histories: &Histories, case: &str) {
+fn check_answer(request: &Request, told: &Told, histories: &Histories, once: &Once, case: &str) {
     let said = told.json();
     let entries = said["entry"].as_array().unwrap();
     assert_eq!(entries.len(), request.entries.len(), "{case}");
     for (asked, said) in request.entries.iter().zip(entries) {
-        let record = (asked.kind.clone(), asked.id.clone());
-        let Some(etag) = said["response"]["etag"].as_str() else {
-            assert!(asked.content.is_none(), "{case}: {record:?} has no version");
+        let record = match asked.whose {
+            Whose::Once(which) => once[&which].clone(),
+            Whose::Own | Whose::Shared => (asked.kind.clone(), asked.id.clone()),
+        };
+        let Some(location) = said["response"]["location"].as_str() else {
+            assert!(asked.content.is_none(), "{case}: {record:?} is nowhere");
             continue;
         };
-        let version: usize = etag.trim_matches(['W', '/', '"']).parse().unwrap();
+        let (place, version) = location.split_once("/_history/").unwrap();
+        assert!(place.ends_with(&format!("{}/{}", record.0, record.1)), "{case}: {location}");
+        let version: usize = version.parse().unwrap();
         let (_, digest) = histories[&record].get(version - 1).copied().unwrap_or_else(|| {
             panic!("{case}: version {version} of {record:?} was answered, and is lost")
         });
         let content = asked.content.as_ref().map(|content| Digest::of(content));
-        assert_eq!(digest, content, "{case}: version {version} of {record:?}");
+        let others = matches!(asked.whose, Whose::Once(_)) && record.1 != asked.id;
+        assert!(others || digest == content, "{case}: version {version} of {record:?}");
     }
 }
 

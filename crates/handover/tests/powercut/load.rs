@@ -27,6 +27,9 @@ const ROLLING: usize = 5;
 /// Practitioners that all clients write.
 const SHARED: usize = 2;
 
+/// Organizations that all clients create unless they are there.
+const ONCE: usize = 6;
+
 /// What one entry asks for.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -34,8 +37,18 @@ pub(crate) struct Asked {
     pub(crate) id: String,
     /// The resource's bytes; `None` deletes.
     pub(crate) content: Option<Bytes>,
-    /// Other clients write the record as well.
-    pub(crate) shared: bool,
+    pub(crate) whose: Whose,
+}
+
+/// Who else asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody: one client writes the record.
+    Own,
+    /// All clients write the record.
+    Shared,
+    /// All clients create it unless there is one: only the first of them does.
+    Once(usize),
 }
 
 /// One Bundle.
@@ -127,6 +140,10 @@ impl Writer<'_> {
             let content = json!({ "name": [{ "text": format!("as request {number} has it") }] });
             entries.push(self.sender.put("Practitioner", &format!("shared{shared}"), content));
         }
+        if self.chance.once_in(3) {
+            let once = self.once(number);
+            entries.push(once);
+        }
         if self.chance.once_in(4) {
             let large = self.large(number);
             entries.push(large);
@@ -145,11 +162,18 @@ impl Writer<'_> {
 
     fn bundle(&self, number: usize, key: Option<Value>, entries: &[Value]) -> Request {
         let asked = entries.iter().map(|entry| {
-            let url = entry["request"]["url"].as_str().unwrap();
-            let (kind, id) = url.split_once('/').unwrap();
+            let request = &entry["request"];
+            let url = request["url"].as_str().unwrap();
+            let (kind, id) = url.split_once('/').unwrap_or((url, ""));
+            let id = entry["resource"]["id"].as_str().unwrap_or(id).to_owned();
             let content = entry.get("resource").map(|resource| resource.to_string().into());
-            let shared = kind == "Practitioner";
-            Asked { kind: kind.to_owned(), id: id.to_owned(), content, shared }
+            let once = request["ifNoneExist"].as_str().and_then(|asked| asked.rsplit('|').next());
+            let whose = match (once, kind) {
+                (Some(once), _) => Whose::Once(once.parse().unwrap()),
+                (None, "Practitioner") => Whose::Shared,
+                _ => Whose::Own,
+            };
+            Asked { kind: kind.to_owned(), id, content, whose }
         });
         let asked = asked.collect();
         let mut bundle = json!({ "resourceType": "Bundle", "type": "transaction" });
@@ -206,6 +230,25 @@ impl Writer<'_> {
                 "valueString": format!("as request {number} has it"),
             }),
         )
+    }
+
+    /// An entry that creates an Organization unless there is one with its identifier.
+    fn once(&mut self, number: usize) -> Value {
+        let once = self.chance.below(ONCE);
+        let mut entry = self.sender.put(
+            "Organization",
+            &format!("once{number}"),
+            json!({
+                "identifier": [{ "system": "urn:example:once", "value": format!("{once}") }],
+                "name": format!("as request {number} has it"),
+            }),
+        );
+        entry["request"] = json!({
+            "method": "POST",
+            "url": "Organization",
+            "ifNoneExist": format!("identifier=urn:example:once|{once}"),
+        });
+        entry
     }
 
     /// A document above 64 KB, which lies in a file of its own.

@@ -2,9 +2,10 @@
 //! read the same about it.
 
 use crate::plan::{BASE, MERCY, NAMESPACE, Plan, Push, says, taking_back, who};
-use exchange::Code;
 use exchange::desk::Command;
+use exchange::{Code, Digest};
 use fhir::Bundle;
+use store::{House, Purge};
 
 #[tokio::test]
 async fn the_first_answer_is_given_again_and_other_content_under_its_key_is_refused() {
@@ -20,6 +21,28 @@ async fn the_first_answer_is_given_again_and_other_content_under_its_key_is_refu
     assert_eq!(issue.expression.as_deref(), Some("Bundle.identifier"));
     assert_eq!(plan.post("lab", other.by_hand("18")).await.status(), 200, "under a key of its own");
     assert_eq!(plan.list().await.len(), 2, "a repeat and a conflict are no submissions");
+}
+
+#[tokio::test]
+async fn once_its_answer_is_purged_a_key_is_told_so_and_files_nothing() {
+    let plan = Plan::open();
+    let first = plan.post("lab", Push::default().by_hand("17")).await;
+    let rows = plan.list().await;
+    let works = vec![rows[0].id.clone()];
+    let purge = Purge { at: plan.road.clock.now(), works, lines: Vec::new() };
+    plan.road.house.purge(purge).await.unwrap();
+    let before = plan.road.house.version_count().await.unwrap();
+    let again = plan.post("lab", Push::default().by_hand("17")).await;
+    assert_eq!(again.status(), first.status(), "it was answered, and so");
+    let told: serde_json::Value = serde_json::from_slice(again.body()).unwrap();
+    assert_eq!(told["resourceType"], "OperationOutcome");
+    assert_eq!(told["issue"][0]["details"]["coding"][0]["code"], "content-purged");
+    assert_eq!(plan.road.house.version_count().await.unwrap(), before);
+
+    // Under a key of its own the same content comes again.
+    assert_eq!(plan.post("lab", Push::default().by_hand("18")).await.status(), 200);
+    let observation = plan.road.house.record("Observation", "o1", None).await.unwrap().unwrap();
+    assert_eq!((observation.version, observation.content.is_some()), (2, true));
 }
 
 #[tokio::test]
@@ -321,8 +344,9 @@ async fn without_its_member_file_a_plan_files_nothing() {
 #[tokio::test]
 async fn a_record_whose_content_is_lost_is_said_to_be_so() {
     let plan = Plan::open();
-    let note =
-        format!(r#""code":{{"text":"weight"}},"note":[{{"text":"{}"}}]"#, "x".repeat(100_000));
+    // Long, and without a pattern that would make it short again.
+    let long: String = (0..4_000u32).map(|n| Digest::of(&n.to_be_bytes()).to_string()).collect();
+    let note = format!(r#""code":{{"text":"weight"}},"note":[{{"text":"{long}"}}]"#);
     let large = Push::default().by_hand("1").replace(r#""code":{"text":"weight"}"#, &note);
     assert_eq!(plan.post("lab", large).await.status(), 200);
     assert_eq!(plan.get("lab", "/fhir/Observation/o1").await.status(), 200);

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bundles;
 mod desk;
 mod filing;
 mod plan;
+mod statement;

@@ -13,7 +13,7 @@ use exchange::read::{self, Action, Condition, LinkTo, Target};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use store::{Compare, DateSpan, Expect, House, RecordKeys, RecordQuery};
+use store::{Compare, DateSpan, Expect, House, RecordKeys, RecordQuery, token};
 
 /// Every condition of a Bundle, and what fits it.
 pub(super) struct Conditions {
@@ -145,7 +145,7 @@ impl Asked {
         }
     }
 
-    /// The token, where that is all it asks for.
+    /// The token, with its system, where that is all it asks for.
     fn one_token(&self) -> Option<&str> {
         let [alternatives] = &self.query.tokens[..] else { return None };
         let [token] = &alternatives[..] else { return None };
@@ -155,7 +155,7 @@ impl Asked {
             owner: self.query.owner.clone(),
             ..RecordQuery::default()
         };
-        (self.query == alone).then_some(token)
+        (self.query == alone && token::is_whole(token)).then_some(token)
     }
 }
 
@@ -278,9 +278,13 @@ fn fits(query: &RecordQuery, id: Option<&str>, keys: &RecordKeys) -> bool {
         && among(&query.patients, keys.patient.as_deref())
         && among(&query.encounters, keys.encounter.as_deref())
         && among(&query.statuses, keys.status.as_deref())
-        && query.tokens.iter().all(|any| any.iter().any(|token| keys.tokens.contains(token)))
+        && query.tokens.iter().all(|any| any.iter().any(|asked| holds(keys, asked)))
         && dated()
         && query.last_updated == (None, None)
+}
+
+fn holds(keys: &RecordKeys, asked: &str) -> bool {
+    keys.tokens.iter().any(|own| token::fits(asked, own))
 }
 
 /// As the store compares (`store::Compare`).

@@ -56,14 +56,21 @@ impl Hold {
             Place::Rows => usize::MAX,
             _ => INLINE_BYTES_MAX,
         };
-        let weigh = move || {
-            let mut files = Vec::new();
-            let weighed =
-                contents.into_iter().map(|bytes| weigh(&key, inline_max, bytes, &mut files));
-            (weighed.collect::<Result<Vec<Kept>, Error>>(), files)
+        let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
+            let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
+            let mut last = Bytes::new();
+            for bytes in contents {
+                // The same bytes under two names, as an answer comes, are weighed once.
+                let again = !bytes.is_empty() && bytes.as_ptr_range() == last.as_ptr_range();
+                match weighed.last().filter(|kept| again && kept.file.is_none()) {
+                    Some(kept) => weighed.push(kept.clone()),
+                    None => weighed.push(weigh(&key, inline_max, bytes.clone(), &mut files)?),
+                }
+                last = bytes;
+            }
+            Ok((weighed, files))
         };
-        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await?;
-        let kept = kept?;
+        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;
         if files.is_empty() {
             return Ok(kept);
         }

@@ -20,6 +20,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::record::{COLUMNS, CONTENT};
 use super::row::{micros, token};
 use crate::house::{AboutQuery, Compare, Error, RecordQuery};
+use crate::limits::LEAD_TOKENS;
 use crate::token;
 
 /// Settings of connections that search: by indexes, row by row, and in an index's own order
@@ -82,9 +83,11 @@ impl Search {
 #[path = "find_tests.rs"]
 mod tests;
 
-/// Newest, undeleted versions that fit, with content, in the order of their ids.
-pub(super) fn search(house: i64, query: &RecordQuery) -> Search {
-    let mut sql = Sql::over(house, query);
+/// Newest, undeleted versions that fit, with content, in the order of their ids. `walk`: through
+/// the ids of the type until there are enough, since most fit.
+pub(super) fn search(house: i64, query: &RecordQuery, walk: bool) -> Search {
+    let way = if walk { Way::Order } else { Way::of(query) };
+    let mut sql = Sql::over(house, query, way);
     let mut text = sql.closed();
     if let Some(after) = &query.after {
         // Behind the fence: a bound of ids would lead past it.
@@ -105,16 +108,36 @@ fn with_versions(records: &str, order: &str) -> String {
     )
 }
 
+/// Whether tokens lead, and nothing better does.
+pub(super) fn by_tokens(query: &RecordQuery) -> bool {
+    Way::of(query) == Way::Tokens
+}
+
+/// How many tokens fit some of these, at most `LEAD_TOKENS`.
+pub(super) fn weigh(house: i64, kind: &str, tokens: &[String]) -> Search {
+    let (low, high) = ranges(tokens);
+    let text = format!(
+        "SELECT count(*) AS number FROM (
+            SELECT FROM unnest($3::text[], $4::text[]) a (low, high) CROSS JOIN LATERAL (
+                SELECT FROM tokens t WHERE t.house = $1 AND t.kind = $2
+                    AND t.token BETWEEN a.low AND a.high OFFSET 0) t
+            LIMIT {LEAD_TOKENS}) t"
+    );
+    let kind = Value::Text(kind.to_owned());
+    let values = vec![Value::Int(house), kind, Value::Texts(low), Value::Texts(high)];
+    Search { text, values, common: true }
+}
+
 /// How many records fit.
 pub(super) fn count(house: i64, query: &RecordQuery) -> Search {
-    let mut sql = Sql::over(house, query);
+    let mut sql = Sql::over(house, query, Way::of(query));
     sql.text = format!("SELECT count(*) AS number FROM ({}) r", sql.closed());
     sql.done(query)
 }
 
 /// The ids of records that fit, at most one more than `expected`.
 pub(super) fn fitting(house: i64, query: &RecordQuery, expected: usize) -> Search {
-    let mut sql = Sql::over(house, query);
+    let mut sql = Sql::over(house, query, Way::of(query));
     let limit = sql.hold(Value::Int(i64::try_from(expected).unwrap_or(i64::MAX - 1) + 1));
     sql.text = format!("SELECT r.id FROM ({}) r LIMIT {limit}", sql.closed());
     sql.done(query)
@@ -229,9 +252,9 @@ struct Sql {
 }
 
 impl Sql {
-    fn over(house: i64, query: &RecordQuery) -> Sql {
+    fn over(house: i64, query: &RecordQuery, way: Way) -> Sql {
         let values = vec![Value::Int(house), Value::Text(query.kind.clone())];
-        let mut sql = Sql { text: String::new(), values, way: Way::of(query) };
+        let mut sql = Sql { text: String::new(), values, way };
         let mut tokens = query.tokens.iter();
         match sql.way {
             Way::Ids => sql.lead(&query.ids),
@@ -339,10 +362,13 @@ impl Sql {
         }
         let (low, high) = ranges(tokens);
         let (low, high) = (self.hold(Value::Texts(low)), self.hold(Value::Texts(high)));
+        // A record is of one type: the type is not asked again, since an index begins with it.
         self.text.push_str(&format!(
-            " AND EXISTS (SELECT 1 FROM tokens t JOIN unnest({low}::text[], {high}::text[])
-                    a (low, high) ON t.token || '' BETWEEN a.low AND a.high
-                WHERE t.house = $1 AND t.kind = $2 AND t.record = r.record OFFSET 0)"
+            " AND EXISTS (SELECT 1 FROM unnest({low}::text[], {high}::text[]) a (low, high)
+                CROSS JOIN LATERAL (SELECT 1 FROM tokens t
+                    WHERE t.house = $1 AND t.record = r.record
+                        AND t.token || '' BETWEEN a.low AND a.high OFFSET 0) t
+                OFFSET 0)"
         ));
     }
 

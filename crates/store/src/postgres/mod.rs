@@ -10,6 +10,7 @@
 //! partners use a pool beside it. Locks are taken in one order everywhere: the house's row, the
 //! rows of lanes by name, rows of work.
 
+mod backup;
 mod doors;
 mod find;
 mod group;
@@ -20,16 +21,18 @@ mod purge;
 mod read;
 mod record;
 mod rekey;
+mod restore;
 mod row;
 mod rows;
 mod schema;
+mod sql;
 mod unit;
 mod uses;
 mod work;
 mod writer;
 
 use bytes::Bytes;
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, ClientWrapper};
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use std::fmt;
@@ -86,10 +89,25 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(&pool.get().await?).await?)?,
+            Some(blobs) => blobs.of_database(&first_key(&*pool.get().await?).await?)?,
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
+    }
+
+    /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
+    /// not hold it yet: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database holds the house already, or as of `open`; those of
+    /// `SqliteHouse::open` for the folder, which is brought up to this version.
+    pub async fn restore(
+        place: &PostgresPlace,
+        folder: &Path,
+        house: &HouseId,
+    ) -> Result<PostgresHouse, Error> {
+        restore::read(place, folder, house).await?;
+        PostgresHouse::open(place, house).await
     }
 
     /// Another house in the same database; created where it does not exist yet.
@@ -169,7 +187,7 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
 }
 
 /// The key of the database's first house, by which its contents are told from another's.
-async fn first_key(db: &Client) -> Result<Key, Error> {
+async fn first_key(db: &ClientWrapper) -> Result<Key, Error> {
     let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
     key_of(&db.query_one(select, &[]).await?)
 }
@@ -385,8 +403,9 @@ impl House for PostgresHouse {
         purge::scrub(&self.shared.pool, &self.shared.blobs).await
     }
 
-    async fn backup(&self, _folder: &Path) -> Result<(), Error> {
-        unbuilt()
+    async fn backup(&self, folder: &Path) -> Result<(), Error> {
+        let shared = &self.shared;
+        backup::write(&shared.pool, &shared.blobs, self.house, folder).await
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -402,8 +421,4 @@ impl House for PostgresHouse {
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
         rekey::write(&self.shared.pool, self.house, edition, &keys).await
     }
-}
-
-fn unbuilt<T>() -> Result<T, Error> {
-    Err(Error::Unavailable("unbuilt".into()))
 }

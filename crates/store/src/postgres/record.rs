@@ -10,12 +10,14 @@
 use deadpool_postgres::GenericClient;
 use exchange::PartnerId;
 use futures_util::TryStreamExt;
+use std::borrow::Cow;
 use tokio_postgres::{Row, RowStream};
 
 use super::find::{self, Search};
 use super::row::{digest, get, int, number, some_number, time};
 use crate::blob::Stored;
 use crate::house::{AboutQuery, Error, Record, RecordQuery};
+use crate::limits::LEAD_TOKENS;
 
 /// The columns of a head.
 pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, \
@@ -157,7 +159,37 @@ pub(super) async fn search(
     house: i64,
     query: &RecordQuery,
 ) -> Result<Vec<(Record, Stored)>, Error> {
-    window(db, find::search(house, query), query.bytes).await
+    let (query, walk) = weighed(db, house, query).await?;
+    window(db, find::search(house, &query, walk), query.bytes).await
+}
+
+/// The query with those tokens first that fit few records; whether all fit many. Half of a house's
+/// results are of one category: whoever asks for a page of them must not wait for all.
+async fn weighed<'q>(
+    db: &impl GenericClient,
+    house: i64,
+    query: &'q RecordQuery,
+) -> Result<(Cow<'q, RecordQuery>, bool), Error> {
+    if !find::by_tokens(query) {
+        return Ok((Cow::Borrowed(query), false));
+    }
+    for (place, tokens) in query.tokens.iter().enumerate() {
+        if number_of(db, find::weigh(house, &query.kind, tokens)).await? < LEAD_TOKENS {
+            let mut query = Cow::Borrowed(query);
+            if place > 0 {
+                query.to_mut().tokens.swap(0, place);
+            }
+            return Ok((query, false));
+        }
+    }
+    Ok((Cow::Borrowed(query), true))
+}
+
+async fn number_of(db: &impl GenericClient, search: Search) -> Result<u64, Error> {
+    let statement = search.prepare(db).await?;
+    let rows = db.query_raw(&statement, search.values()).await?;
+    let row = std::pin::pin!(rows).try_next().await?;
+    row.map_or(Ok(0), |row| number(&row, "number"))
 }
 
 /// What is held about a Patient.
@@ -200,11 +232,8 @@ pub(super) async fn count(
     house: i64,
     query: &RecordQuery,
 ) -> Result<u64, Error> {
-    let search = find::count(house, query);
-    let statement = search.prepare(db).await?;
-    let rows = db.query_raw(&statement, search.values()).await?;
-    let row = std::pin::pin!(rows).try_next().await?;
-    row.map_or(Ok(0), |row| number(&row, "number"))
+    let (query, _) = weighed(db, house, query).await?;
+    number_of(db, find::count(house, &query)).await
 }
 
 /// Whether exactly these records fit.

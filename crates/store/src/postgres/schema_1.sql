@@ -149,6 +149,11 @@ CREATE TABLE tokens (                          -- of newest, undeleted versions
     PRIMARY KEY (house, kind, token, record)
 );
 
+-- What the server samples of a table for its planner stays in its catalogue, whatever is removed
+-- from the table: of what a purge removes it samples nothing.
+ALTER TABLE tokens ALTER token SET STATISTICS 0;
+ALTER TABLE records ALTER status SET STATISTICS 0;
+
 CREATE INDEX tokens_by_record ON tokens (house, record);
 
 CREATE TABLE versions (
@@ -170,7 +175,7 @@ CREATE TABLE versions (
 ) WITH (toast_tuple_target = 8160);
 
 -- Contents are packed before they come here, and most are read with their row.
-ALTER TABLE versions ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE versions ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX versions_by_receipt ON versions (house, receipt);
 CREATE INDEX versions_by_file ON versions (file) WHERE file IS NOT NULL;
@@ -186,7 +191,7 @@ CREATE TABLE blobs (
     PRIMARY KEY (house, digest)
 ) WITH (toast_tuple_target = 8160);
 
-ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX blobs_by_file ON blobs (file) WHERE file IS NOT NULL;
 
@@ -216,7 +221,7 @@ CREATE TABLE first_answers (
     PRIMARY KEY (house, sender, mark)
 ) WITH (toast_tuple_target = 8160);
 
-ALTER TABLE first_answers ALTER content SET STORAGE EXTERNAL;
+ALTER TABLE first_answers ALTER content SET STORAGE EXTERNAL, ALTER content SET STATISTICS 0;
 
 CREATE INDEX first_answers_by_file ON first_answers (file) WHERE file IS NOT NULL;
 

@@ -24,7 +24,7 @@ use crate::limits::DATABASE_WAIT;
 const UNFINISHED: &str = ".unfinished";
 
 /// Files of contents that rows name, each once.
-const NAMED: &str = "SELECT file FROM versions WHERE file IS NOT NULL
+pub(super) const NAMED: &str = "SELECT file FROM versions WHERE file IS NOT NULL
     UNION SELECT file FROM blobs WHERE file IS NOT NULL
     UNION SELECT file FROM first_answers WHERE file IS NOT NULL";
 
@@ -35,12 +35,8 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// Copies the database; the contents that it names elsewhere are to follow.
-    pub(super) fn begin(
-        database: &Path,
-        house: i64,
-        folder: &Path,
-    ) -> Result<(Copy, Vec<Address>), Error> {
+    /// An empty copy, for a folder that does not exist yet.
+    pub(super) fn empty(folder: &Path) -> Result<Copy, Error> {
         if fs::symlink_metadata(folder).is_ok() {
             return Err(Error::Unavailable("the folder of the copy exists already".into()));
         }
@@ -50,17 +46,29 @@ impl Copy {
         let unfinished = folder.with_file_name(unfinished);
         remove(&unfinished)?;
         let copy = Copy { folder: folder.to_owned(), unfinished };
-        let files = copy.fill(database, house)?;
+        Blobs::folder(&copy.contents())?;
+        Ok(copy)
+    }
+
+    /// Copies the database; the contents that it names elsewhere are to follow.
+    pub(super) fn begin(
+        database: &Path,
+        house: i64,
+        folder: &Path,
+    ) -> Result<(Copy, Vec<Address>), Error> {
+        let copy = Copy::empty(folder)?;
+        copy_into(database, &copy.database())?;
+        leave_others(&copy.database(), house)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let db = Connection::open_with_flags(copy.database(), flags)?;
+        let files = all(&db, NAMED, [], |row| Ok(row.get(0)?))?;
+        drop(db);
         Ok((copy, files))
     }
 
-    fn fill(&self, database: &Path, house: i64) -> Result<Vec<Address>, Error> {
-        Blobs::folder(&self.contents())?;
-        let copy = self.unfinished.join(DATABASE);
-        copy_into(database, &copy)?;
-        leave_others(&copy, house)?;
-        let db = Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        all(&db, NAMED, [], |row| Ok(row.get(0)?))
+    /// Where its rows go.
+    pub(super) fn database(&self) -> PathBuf {
+        self.unfinished.join(DATABASE)
     }
 
     /// Where its contents go.
@@ -70,7 +78,7 @@ impl Copy {
 
     /// Everything is in it: it becomes durable, and gets its name.
     pub(super) fn finish(self) -> Result<(), Error> {
-        File::open(self.unfinished.join(DATABASE))?.sync_all()?;
+        File::open(self.database())?.sync_all()?;
         File::open(self.contents())?.sync_all()?;
         File::open(&self.unfinished)?.sync_all()?;
         fs::rename(&self.unfinished, &self.folder)?;

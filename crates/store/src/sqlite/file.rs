@@ -28,16 +28,18 @@ pub(super) fn private(file: &Path) -> Result<File, Error> {
 pub(super) fn prepare(db: &Connection) -> Result<(), Error> {
     db.busy_timeout(DATABASE_WAIT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    row::keep_plans(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)?;
+    // The keys that rows refer to are made by this room, in the same unit. Looking each of them up
+    // again costs a fifth of the writing, so only tests do.
+    db.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
     db.pragma_update(None, "trusted_schema", false)?;
     // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
     // patient's data outside of the folder.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     // What is removed is overwritten; `scrub` clears what this leaves.
     db.pragma_update(None, "secure_delete", true)?;
-    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
     Ok(())

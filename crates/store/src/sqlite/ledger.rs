@@ -50,11 +50,18 @@ pub(super) fn write(
         return Ok(());
     }
     let mut seq = count(db, house)?;
+    // The last hash of each chain that this unit has written to.
+    let mut heads: Vec<(&Chain, Digest)> = Vec::new();
     for (chain, event) in lines {
         seq += 1;
-        let prev = first(db, HEAD, params![house, chain.to_string()], |row| digest(row, "hash"))?;
+        let known = heads.iter().position(|(known, _)| *known == chain);
+        let prev = match known.map(|place| heads.swap_remove(place)) {
+            Some((_, hash)) => Some(hash),
+            None => first(db, HEAD, params![house, chain.to_string()], |row| digest(row, "hash"))?,
+        };
         let prev = prev.unwrap_or(Digest([0; 32]));
         let entry = Entry::new(seq, at, chain.clone(), event, prev);
+        heads.push((chain, entry.hash));
         let insert = "INSERT INTO entries (house, seq, at, chain, body, prev, hash)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let chain = entry.chain.to_string();

@@ -15,11 +15,13 @@
 
 mod backup;
 mod content;
+pub(crate) mod copy;
 mod doors;
 mod file;
 mod inspect;
 mod ledger;
 mod link;
+mod log;
 #[cfg(test)]
 mod old_tests;
 mod purge;
@@ -51,6 +53,7 @@ use tokio::sync::Mutex;
 
 use self::file::{admit, find, first_key, prepare, private};
 pub use self::inspect::Inspection;
+use self::log::Log;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
@@ -122,7 +125,7 @@ impl SqliteHouse {
         let file = folder.join(DATABASE);
         // Created here, so that only its owner can read it; the log inherits that.
         let handle = private(&file)?;
-        let db = Connection::open(&file)?;
+        let mut db = Connection::open(&file)?;
         prepare(&db)?;
         schema::bring_up(&db)?;
         let (id, blob_key) = admit(&db, house)?;
@@ -135,8 +138,9 @@ impl SqliteHouse {
         let blobs = blobs.alone();
         blobs.sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
+        let log = Log::watch(&mut db, file.clone())?;
         let shared = Shared {
-            writer: Some(Writer::start(db)?),
+            writer: Some(Writer::start(db, log)?),
             readers: Arc::new(Readers::new(file)),
             folder: folder.to_owned(),
             blobs,
@@ -216,74 +220,10 @@ impl SqliteHouse {
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
     }
 
-    /// Links contents that were written before their uses were kept to the rows of work that name
-    /// them: the next `limit` lines of the ledger, or rows of work. How many are left; `None`
-    /// once all are linked. A run that was cut off goes on.
-    ///
-    /// # Errors
-    /// Those of a writing.
-    pub async fn link_uses(&self, limit: u32) -> Result<Option<u64>, Error> {
-        let house = self.house;
-        self.write(0, move |db| Ok(Outcome::Keep(link::step(db, house, limit)?))).await
-    }
-
-    /// How many lines and rows of work `link_uses` has to read; `None`: nothing.
-    ///
-    /// # Errors
-    /// Those of a reading.
-    pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
-        self.read(link::left).await
-    }
-
-    /// Looks at every page of the file and every content of the house.
-    ///
-    /// # Errors
-    /// Those of a reading; what is damaged is no error but part of the answer.
-    pub async fn inspect(&self) -> Result<Inspection, Error> {
-        let mut found = self.read(|db, _| inspect::file(db)).await?;
-        let mut doubted = Vec::new();
-        for table in 0..inspect::tables() {
-            let mut after = i64::MIN;
-            loop {
-                let page = self.read(move |db, house| inspect::page(db, house, table, after));
-                let page = page.await?;
-                let Some(last) = page.last() else { break };
-                after = last.row();
-                for content in page {
-                    match self.is_whole(&content).await? {
-                        true => found.contents += 1,
-                        false => doubted.push(content),
-                    }
-                }
-            }
-        }
-        for content in doubted {
-            // It may have been purged while it was looked at.
-            let again = self.read(move |db, _| inspect::again(db, &content)).await?;
-            if let Some(content) = again {
-                found.damaged += u64::from(!self.is_whole(&content).await?);
-            }
-        }
-        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
-        Ok(found)
-    }
-
-    async fn is_whole(&self, content: &inspect::Content) -> Result<bool, Error> {
-        match self.fetch(content.digest(), content.stored()).await {
-            Ok(found) => Ok(found.is_some()),
-            Err(Error::Damaged(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Those of these files that rows name, as a reading sees them.
-    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
-        self.read(move |db, _| content::named(db, &files)).await
-    }
-
+    /// Runs a job on the writer's thread; it may run more than once (see `writer`).
     async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
-        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
         match &self.shared.writer {
@@ -360,9 +300,8 @@ impl House for SqliteHouse {
                 let bytes = sealed.bytes();
                 let (house, held) = (self.house, Arc::clone(&hold));
                 let run = move |db: &Connection| {
-                    let answer = unit::apply(db, house, sealed);
-                    drop(held);
-                    answer
+                    let _held = &held;
+                    unit::apply(db, house, &sealed)
                 };
                 self.write(bytes, run).await
             }

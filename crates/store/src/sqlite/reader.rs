@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
-use super::row::run;
+use super::row::{keep_plans, run};
 use crate::house::Error;
 use crate::limits::{DATABASE_WAIT, READERS_MAX, READS_WAITING_MAX, STATEMENTS_KEPT};
 
@@ -74,6 +74,7 @@ impl Readers {
         let db = Connection::open_with_flags(&self.file, flags)?;
         db.busy_timeout(DATABASE_WAIT)?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
+        keep_plans(&db)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(db)
     }

@@ -10,8 +10,9 @@
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Params, Row, named_params, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, Params, Row, ToSql, params, params_from_iter};
 use serde_json::json;
+use std::collections::HashMap;
 
 use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
@@ -59,80 +60,123 @@ pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Er
     Ok(())
 }
 
-/// Files a version as the newest of its record; its number.
-pub(super) fn file(
-    db: &Connection,
+/// The filing of one unit's versions. What is the same for many of them is asked once.
+pub(super) struct Filing<'d> {
+    db: &'d Connection,
     house: i64,
-    at: Timestamp,
-    version: &NewVersion,
-    content: Option<&Kept>,
-) -> Result<u64, Error> {
-    let (record, newest) = file_head(db, house, at, version, content.is_none())?;
-    let insert = "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
-            number, digest, deleted, file, content, packed)
-        VALUES (:house, :record, :version, :updated, :owner, :receipt, :lane,
-            :number, :digest, :deleted, :file, :content, :packed)";
-    let columns = named_params! {
-        ":house": house,
-        ":record": record,
-        ":version": int(newest),
-        ":updated": micros(at),
-        ":owner": version.owner.as_str(),
-        ":receipt": version.receipt,
-        ":lane": version.lane,
-        ":number": version.number.map(int),
-        ":digest": content.map_or_else(|| Digest::of(b""), |kept| kept.digest).0,
-        ":deleted": content.is_none(),
-        ":file": content.and_then(|kept| kept.file),
-        ":content": content.and_then(Kept::inline),
-        ":packed": content.is_some_and(|kept| kept.packed),
-    };
-    run(db, insert, columns)?;
-    Ok(newest)
+    at: i64,
+    /// Patients and Encounters met so far.
+    subjects: HashMap<String, i64>,
+    records: CachedStatement<'d>,
+    versions: CachedStatement<'d>,
+    tokens: CachedStatement<'d>,
 }
 
-/// Brings the record's row and tokens to the new version.
-fn file_head(
-    db: &Connection,
-    house: i64,
-    at: Timestamp,
-    version: &NewVersion,
-    deleted: bool,
-) -> Result<(i64, u64), Error> {
-    let keys = &version.keys;
-    let upsert = "INSERT INTO records (house, kind, id, newest, deleted, updated, owner, patient,
-            encounter, date_from, date_to, status)
-        VALUES (:house, :kind, :id, 1, :deleted, :updated, :owner, :patient,
-            :encounter, :date_from, :date_to, :status)
-        ON CONFLICT DO UPDATE SET newest = newest + 1, deleted = excluded.deleted,
-            updated = excluded.updated, owner = excluded.owner, patient = excluded.patient,
-            encounter = excluded.encounter, date_from = excluded.date_from,
-            date_to = excluded.date_to, status = excluded.status
-        RETURNING record, newest";
-    let columns = named_params! {
-        ":house": house,
-        ":kind": version.kind,
-        ":id": version.id,
-        ":deleted": deleted,
-        ":updated": micros(at),
-        ":owner": version.owner.as_str(),
-        ":patient": subject(db, house, keys.patient.as_deref())?,
-        ":encounter": subject(db, house, keys.encounter.as_deref())?,
-        ":date_from": keys.date.map(|date| micros(date.from)),
-        ":date_to": keys.date.map(|date| micros(date.to)),
-        ":status": keys.status,
-    };
-    let head = first(db, upsert, columns, |row| Ok((row.get(0)?, number(row, "newest")?)))?;
-    let (record, newest) =
-        head.ok_or_else(|| Error::Unavailable("a record was not written".into()))?;
-    if newest > 1 {
+impl<'d> Filing<'d> {
+    /// Begins; every version is filed at this time.
+    pub(super) fn begin(db: &'d Connection, house: i64, at: Timestamp) -> Result<Self, Error> {
+        let records = "INSERT INTO records (house, kind, id, newest, deleted, updated, owner,
+                patient, encounter, date_from, date_to, status)
+            VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            ON CONFLICT DO NOTHING";
+        let versions = "INSERT INTO versions (house, record, version, updated, owner, receipt,
+                lane, number, digest, deleted, file, content, packed)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        let tokens = "INSERT INTO tokens (house, kind, token, record) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO NOTHING";
+        Ok(Filing {
+            db,
+            house,
+            at: micros(at),
+            subjects: HashMap::new(),
+            records: db.prepare_cached(records)?,
+            versions: db.prepare_cached(versions)?,
+            tokens: db.prepare_cached(tokens)?,
+        })
+    }
+
+    /// Files a version as the newest of its record; its number.
+    pub(super) fn file(
+        &mut self,
+        version: &NewVersion,
+        content: Option<&Kept>,
+    ) -> Result<u64, Error> {
+        let (record, newest) = self.head(version, content.is_none())?;
+        self.versions.execute(params![
+            self.house,
+            record,
+            int(newest),
+            self.at,
+            version.owner.as_str(),
+            version.receipt,
+            version.lane,
+            version.number.map(int),
+            content.map_or_else(|| Digest::of(b""), |kept| kept.digest).0,
+            content.is_none(),
+            content.and_then(|kept| kept.file),
+            content.and_then(Kept::inline),
+            content.is_some_and(|kept| kept.packed),
+        ])?;
+        Ok(newest)
+    }
+
+    /// Brings the record's row and tokens to the new version.
+    fn head(&mut self, version: &NewVersion, deleted: bool) -> Result<(i64, u64), Error> {
+        let keys = &version.keys;
+        let patient = self.subject(keys.patient.as_deref())?;
+        let encounter = self.subject(keys.encounter.as_deref())?;
+        let date = keys.date.map(|date| (micros(date.from), micros(date.to))).unzip();
+        let columns = params![
+            self.house,
+            version.kind,
+            version.id,
+            deleted,
+            self.at,
+            version.owner.as_str(),
+            patient,
+            encounter,
+            date.0,
+            date.1,
+            keys.status,
+        ];
+        // Most are new: those that are not are found by the same index a second time.
+        let (record, newest) = match self.records.execute(columns)? {
+            1 => (self.db.last_insert_rowid(), 1),
+            _ => self.next(version, columns)?,
+        };
+        for token in keys.tokens.iter().filter(|_| !deleted) {
+            self.tokens.execute(params![self.house, version.kind, token, record])?;
+        }
+        Ok((record, newest))
+    }
+
+    /// Brings the row of a record that is there to the new version, and forgets its tokens.
+    fn next(&self, version: &NewVersion, columns: &[&dyn ToSql]) -> Result<(i64, u64), Error> {
+        let update = "UPDATE records SET newest = newest + 1, deleted = ?4, updated = ?5,
+                owner = ?6, patient = ?7, encounter = ?8, date_from = ?9, date_to = ?10,
+                status = ?11
+            WHERE house = ?1 AND kind = ?2 AND id = ?3";
+        run(self.db, update, columns)?;
+        let select = "SELECT record, newest FROM records
+            WHERE house = ?1 AND kind = ?2 AND id = ?3";
+        let key = params![self.house, version.kind, version.id];
+        let head = first(self.db, select, key, |row| Ok((row.get(0)?, number(row, "newest")?)))?;
+        let head = head.ok_or_else(|| Error::Unavailable("a record was not written".into()))?;
         let delete = "DELETE FROM tokens WHERE house = ?1 AND record = ?2";
-        run(db, delete, params![house, record])?;
+        run(self.db, delete, params![self.house, head.0])?;
+        Ok(head)
     }
-    if !deleted {
-        write_tokens(db, house, &version.kind, record, &keys.tokens)?;
+
+    /// The integer that stands for a Patient's or Encounter's id.
+    fn subject(&mut self, id: Option<&str>) -> Result<Option<i64>, Error> {
+        let Some(id) = id else { return Ok(None) };
+        if let Some(known) = self.subjects.get(id) {
+            return Ok(Some(*known));
+        }
+        let subject = subject(self.db, self.house, Some(id))?;
+        self.subjects.extend(subject.map(|found| (id.to_owned(), found)));
+        Ok(subject)
     }
-    Ok((record, newest))
 }
 
 /// Writes the tokens of a record's newest version.
@@ -159,8 +203,8 @@ pub(super) fn subject(db: &Connection, house: i64, id: Option<&str>) -> Result<O
     if found.is_some() {
         return Ok(found);
     }
-    let insert = "INSERT INTO subjects (house, id) VALUES (?1, ?2) RETURNING subject";
-    first(db, insert, params![house, id], |row| Ok(row.get(0)?))
+    run(db, "INSERT INTO subjects (house, id) VALUES (?1, ?2)", params![house, id])?;
+    Ok(Some(db.last_insert_rowid()))
 }
 
 /// The newest versions of these records, without content.

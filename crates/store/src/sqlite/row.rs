@@ -6,6 +6,7 @@
 
 use exchange::Digest;
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Params, Row};
 
 use crate::house::Error;
@@ -66,6 +67,13 @@ pub(super) fn first<T>(
 /// Runs a statement; how many rows it touched.
 pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> Result<usize, Error> {
     Ok(db.prepare_cached(sql)?.execute(params)?)
+}
+
+/// Keeps a statement's plan as it was made. Otherwise SQLite, where it could take a partial index
+/// for one value and not for another, prepares a cached statement anew with every value.
+pub(super) fn keep_plans(db: &Connection) -> Result<(), Error> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// A time as it is stored: microseconds.

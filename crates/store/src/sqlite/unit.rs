@@ -12,13 +12,14 @@ use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::{Connection, named_params, params};
+use std::collections::HashMap;
 
 use super::content;
 use super::row::{digest, first, int, micros, run, time};
 use super::writer::Outcome;
 use super::{ledger, purge, record, work};
 use crate::blob::{Hold, Kept, Key, Stored};
-use crate::house::{Commit, Error, Expect, FirstAnswer, Unit};
+use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
 
 /// A unit with its contents kept: hashed, and the large ones on the disk.
 pub(super) struct Sealed {
@@ -89,7 +90,7 @@ pub(super) struct FoundAnswer {
 pub(super) fn apply(
     db: &Connection,
     house: i64,
-    sealed: Sealed,
+    sealed: &Sealed,
 ) -> Result<Outcome<Applied>, Error> {
     let refused = |commit| Ok(Outcome::Undo(Applied::Said(commit)));
     let Sealed { unit, contents, blobs, answer } = sealed;
@@ -106,33 +107,78 @@ pub(super) fn apply(
     {
         return refused(Commit::Overtaken);
     }
+    let filed = Expected::of(unit);
     for expect in &unit.expects {
-        if !meets(db, house, expect)? {
+        if !filed.answers(expect) && !meets(db, house, expect)? {
             return refused(Commit::Stale);
         }
     }
     ledger::write(db, house, unit.at, &unit.lines)?;
-    if !work::write(db, house, &unit)? {
+    if !work::write(db, house, unit)? {
         return refused(Commit::Stale);
     }
+    let mut filing = record::Filing::begin(db, house, unit.at)?;
     let mut versions = Vec::with_capacity(unit.records.len());
-    for (version, content) in unit.records.iter().zip(&contents) {
-        versions.push(record::file(db, house, unit.at, version, content.as_ref())?);
+    for (version, content) in unit.records.iter().zip(contents) {
+        let newest = filing.file(version, content.as_ref())?;
+        if !filed.met(version, newest) {
+            return refused(Commit::Stale);
+        }
+        versions.push(newest);
     }
     for raise in &unit.raises {
         record::raise(db, house, raise)?;
     }
-    for kept in &blobs {
+    for kept in blobs {
         write_blob(db, house, kept)?;
     }
-    if let (Some(new), Some(body)) = (&unit.first_answer, &answer) {
+    if let (Some(new), Some(body)) = (&unit.first_answer, answer) {
         write_first_answer(db, house, new, body)?;
     }
     for work in &unit.works {
-        let digests = blobs.iter().chain(&answer).map(|kept| kept.digest);
+        let digests = blobs.iter().chain(answer).map(|kept| kept.digest);
         purge::uses(db, house, &work.id, digests)?;
     }
     Ok(Outcome::Keep(Applied::Said(Commit::Done { versions })))
+}
+
+/// What a unit expects of the records that it files itself. Filing tells which version there was,
+/// so it need not be looked up before.
+struct Expected<'u>(HashMap<(&'u str, &'u str), Option<Option<u64>>>);
+
+impl<'u> Expected<'u> {
+    fn of(unit: &'u Unit) -> Expected<'u> {
+        let filed = unit.records.iter().map(|one| (one.kind.as_str(), one.id.as_str()));
+        let mut filed: HashMap<_, _> = filed.map(|record| (record, None)).collect();
+        if filed.len() < unit.records.len() {
+            // The same record twice: each version stands on the one before.
+            filed.clear();
+        }
+        for expect in &unit.expects {
+            if let Expect::Version { kind, id, version } = expect
+                && let Some(expected) = filed.get_mut(&(kind.as_str(), id.as_str()))
+            {
+                expected.get_or_insert(*version);
+            }
+        }
+        Expected(filed)
+    }
+
+    /// Whether filing will answer this.
+    fn answers(&self, expect: &Expect) -> bool {
+        let Expect::Version { kind, id, version } = expect else { return false };
+        let expected = self.0.get(&(kind.as_str(), id.as_str()));
+        expected.is_some_and(|expected| *expected == Some(*version))
+    }
+
+    /// Whether the version it was filed as follows the one that was expected.
+    fn met(&self, version: &NewVersion, newest: u64) -> bool {
+        let expected = self.0.get(&(version.kind.as_str(), version.id.as_str()));
+        match expected {
+            Some(Some(before)) => before.unwrap_or(0) + 1 == newest,
+            _ => true,
+        }
+    }
 }
 
 fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {

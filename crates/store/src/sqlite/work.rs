@@ -116,9 +116,13 @@ fn before(db: &Connection, house: i64, id: &str) -> Result<Option<Before>, Error
 pub(super) fn write(db: &Connection, house: i64, unit: &Unit) -> Result<bool, Error> {
     let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
     for work in &unit.works {
-        let highest = lanes.entry(work.lane.clone()).or_default();
-        *highest = work.number.unwrap_or(0).max(*highest);
-        match before(db, house, &work.id)? {
+        let before = before(db, house, &work.id)?;
+        // A new row that no clock has work on, and that brings no number, is nothing to its lane.
+        if before.is_some() || work.due.is_some() || work.number.is_some() {
+            let highest = lanes.entry(work.lane.clone()).or_default();
+            *highest = work.number.unwrap_or(0).max(*highest);
+        }
+        match before {
             None => insert(db, house, unit.at, work)?,
             Some(before) => {
                 let Some(after) = after(unit, work, &before) else { return Ok(false) };

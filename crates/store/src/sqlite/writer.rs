@@ -6,6 +6,11 @@
 //!
 //! Why a thread: SQLite takes one writer at a time anyway; waiting in a queue is fair, waiting in
 //! SQLite's busy handler is not. While one group's commit waits for the disk the next gathers.
+//!
+//! Why a group is tried without savepoints first: within one, SQLite copies every page before its
+//! first change. Hardly any job takes back what it wrote, so a group runs as if none would. When
+//! one does, the whole is taken back and every job runs anew, each in a savepoint: that is why a
+//! job can run twice.
 
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::log::Log;
 use super::row::run;
 use crate::house::Error;
 use crate::limits::{GROUP_UNITS_MAX, QUEUE_BYTES_MAX, QUEUE_UNITS_MAX};
@@ -28,6 +34,7 @@ pub(super) enum Outcome<T> {
 
 /// A job as the thread sees it: it runs, may lose what it did, and answers at last.
 trait Job: Send {
+    /// Runs, for the first time or anew; whether its rows stay.
     fn run(&mut self, db: &Connection) -> bool;
     fn alone(&self) -> bool;
     fn lose(&mut self, error: Error);
@@ -45,11 +52,11 @@ struct Task<F, T> {
 
 impl<F, T> Job for Task<F, T>
 where
-    F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send,
+    F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send,
     T: Send,
 {
     fn run(&mut self, db: &Connection) -> bool {
-        let Some(run) = self.run.take() else { return false };
+        let Some(run) = &mut self.run else { return false };
         let (keep, answer) = match catch_unwind(AssertUnwindSafe(|| run(db))) {
             Ok(Ok(Outcome::Keep(answer))) => (true, Ok(answer)),
             Ok(Ok(Outcome::Undo(answer))) => (false, Ok(answer)),
@@ -69,7 +76,9 @@ where
         self.answer = Some(Err(error));
     }
 
-    fn answer(self: Box<Self>) {
+    fn answer(mut self: Box<Self>) {
+        // What the job holds on to is let go before its caller goes on.
+        self.run = None;
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
         let answer = self.answer.unwrap_or_else(|| Err(unavailable("a unit had no turn")));
         // Nobody may be waiting any more; what was written stays written.
@@ -86,19 +95,20 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(db: Connection) -> Result<Writer, Error> {
+    pub(super) fn start(db: Connection, log: Log) -> Result<Writer, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE_UNITS_MAX);
         let thread = std::thread::Builder::new()
             .name("house-writer".to_owned())
-            .spawn(move || write(&db, jobs))?;
+            .spawn(move || write(&db, log, jobs))?;
         Ok(Writer { queue: Some(queue), thread: Some(thread), waiting: Arc::default() })
     }
 
-    /// Waits for a turn, runs the job in a savepoint, and answers once its commit is on the disk.
-    /// A caller that stops waiting does not stop the job.
+    /// Waits for a turn, runs the job, and answers once its commit is on the disk. The job may run
+    /// more than once; what an earlier run wrote is gone by then. A caller that stops waiting does
+    /// not stop the job.
     pub(super) async fn write<T, F>(&self, bytes: usize, run: F) -> Result<T, Error>
     where
-        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
         self.queue(bytes, false, run).await
@@ -110,12 +120,17 @@ impl Writer {
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        self.queue(0, true, move |db| run(db).map(Outcome::Keep)).await
+        let mut run = Some(run);
+        let once = move |db: &Connection| match run.take() {
+            Some(run) => run(db).map(Outcome::Keep),
+            None => Err(unavailable("a job had its turn already")),
+        };
+        self.queue(0, true, once).await
     }
 
     async fn queue<T, F>(&self, bytes: usize, alone: bool, run: F) -> Result<T, Error>
     where
-        F: FnOnce(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
+        F: FnMut(&Connection) -> Result<Outcome<T>, Error> + Send + 'static,
         T: Send + 'static,
     {
         let queue = self.queue.as_ref().ok_or_else(|| unavailable("the house is closed"))?;
@@ -151,11 +166,12 @@ fn unavailable(why: &'static str) -> Error {
 }
 
 /// The thread: gathers a group, writes it, answers.
-fn write(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn write(db: &Connection, mut log: Log, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(GROUP_UNITS_MAX);
     let mut next = None;
     while let Some(job) = next.take().or_else(|| jobs.blocking_recv()) {
         if job.alone() {
+            log.rest(db);
             run_outside(db, job);
             continue;
         }
@@ -169,7 +185,9 @@ fn write(db: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
         }
         write_group(db, &mut group);
         group.drain(..).for_each(|job| job.answer());
+        log.committed(db);
     }
+    log.end(db);
 }
 
 fn run_outside(db: &Connection, mut job: Box<dyn Job>) {
@@ -180,9 +198,32 @@ fn run_outside(db: &Connection, mut job: Box<dyn Job>) {
     job.answer();
 }
 
-/// One commit for all. Where SQLite gives up the whole transaction in the middle (it may, on a
-/// full disk), those before fail with it and those behind begin anew.
+/// One commit for all: without savepoints, or else with them.
 fn write_group(db: &Connection, group: &mut [Box<dyn Job>]) {
+    if let Err(error) = run(db, "BEGIN IMMEDIATE", []) {
+        return lose(group, &error);
+    }
+    if group.iter_mut().all(|job| run_together(db, job.as_mut())) && !db.is_autocommit() {
+        return commit(db, group);
+    }
+    if !db.is_autocommit()
+        && let Err(error) = run(db, "ROLLBACK", [])
+    {
+        tracing::error!("a group could not be taken back");
+        return lose(group, &error);
+    }
+    write_apart(db, group);
+}
+
+/// Runs a job among others; `false` where it leaves something behind that must be taken back.
+fn run_together(db: &Connection, job: &mut dyn Job) -> bool {
+    let before = db.total_changes();
+    job.run(db) || db.total_changes() == before
+}
+
+/// Each job in its savepoint. Where SQLite gives up the whole transaction in the middle (it may,
+/// on a full disk), those before fail with it and those behind begin anew.
+fn write_apart(db: &Connection, group: &mut [Box<dyn Job>]) {
     let mut begun = 0;
     while begun < group.len() {
         if let Err(error) = run(db, "BEGIN IMMEDIATE", []) {
@@ -196,15 +237,20 @@ fn write_group(db: &Connection, group: &mut [Box<dyn Job>]) {
         }
         if db.is_autocommit() {
             lose(&mut group[begun..next], &unavailable("the database gave up a transaction"));
-        } else if let Err(error) = run(db, "COMMIT", []) {
-            tracing::error!(%error, units = next - begun, "a commit failed");
-            if !db.is_autocommit() && run(db, "ROLLBACK", []).is_err() {
-                tracing::error!("a failed commit could not be rolled back");
-            }
-            lose(&mut group[begun..next], &error);
+        } else {
+            commit(db, &mut group[begun..next]);
         }
         begun = next;
     }
+}
+
+fn commit(db: &Connection, group: &mut [Box<dyn Job>]) {
+    let Err(error) = run(db, "COMMIT", []) else { return };
+    tracing::error!(%error, units = group.len(), "a commit failed");
+    if !db.is_autocommit() && run(db, "ROLLBACK", []).is_err() {
+        tracing::error!("a failed commit could not be rolled back");
+    }
+    lose(group, &error);
 }
 
 fn run_alone(db: &Connection, job: &mut dyn Job) {

@@ -5,10 +5,11 @@
 use crate::town::{House, PATIENT, SCOPES};
 use bytes::Bytes;
 use http::Request;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use wire::form::transaction::deliver;
 use wire::server::Bounds;
 use wire::{
@@ -199,6 +200,34 @@ async fn a_silent_crowd_of_one_address_keeps_nobody_out() {
     }
     // Those who speak at once are served, many of them too, without waiting for a time to be over.
     let asked = (0..64).map(|_| {
+        let client = house.client(SCOPES);
+        async move { client.get("Patient/1").await.unwrap().status() }
+    });
+    for status in futures_util::future::join_all(asked).await {
+        assert_eq!(status, 200);
+    }
+    let mut rest = Vec::new();
+    assert!(crowd[0].read_to_end(&mut rest).await.is_ok_and(|read| read == 0), "it made room");
+}
+
+#[tokio::test]
+async fn a_silent_crowd_of_many_addresses_keeps_nobody_out() {
+    let bounds = Bounds { connections: 40, ..Bounds::default() };
+    let house = House::open(bounds).await;
+    let client = house.client(SCOPES);
+    assert_eq!(client.get("Patient/1").await.unwrap().status(), 200);
+    let mut crowd = Vec::new();
+    for one in 0..400u32 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let octet = u8::try_from(1 + one % 20).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, octet], 0))).unwrap();
+        crowd.push(socket.connect(house.address).await.unwrap());
+        // Whoever asks is served, on the connection it has or on a new one.
+        if one % 50 == 0 {
+            assert_eq!(client.get("Patient/1").await.unwrap().status(), 200, "{one}");
+        }
+    }
+    let asked = (0..8).map(|_| {
         let client = house.client(SCOPES);
         async move { client.get("Patient/1").await.unwrap().status() }
     });

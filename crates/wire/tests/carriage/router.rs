@@ -159,6 +159,23 @@ async fn each_interaction_is_one_call() {
             200,
             r#"everything Patient/1 [("_count", "5")] Strict"#,
         ),
+        (
+            "POST",
+            "/fhir/Patient/1/$everything?x=1",
+            "application/fhir+json",
+            r#"{"resourceType":"Parameters","parameter":[{"name":"_count","valueInteger":5}]}"#,
+            200,
+            r#"everything Patient/1 [("x", "1"), ("_count", "5")] Strict"#,
+        ),
+        (
+            "POST",
+            "/fhir/Patient/1/$everything",
+            form,
+            "_type=Observation",
+            200,
+            r#"everything Patient/1 [("_type", "Observation")] Strict"#,
+        ),
+        ("POST", "/fhir/Patient/1/$everything", "", "", 200, "everything Patient/1 [] Strict"),
         ("GET", "/fhir/Patient/1/_history/3", "", "", 200, "vread Patient/1 3"),
         (
             "GET",
@@ -189,7 +206,7 @@ async fn each_interaction_is_one_call() {
         assert_eq!(answer.status(), status, "{method} {path}");
         assert_eq!(desk.records.calls().pop().as_deref(), Some(call), "{method} {path}");
     }
-    assert_eq!(desk.records.calls().len(), 14, "one call each");
+    assert_eq!(desk.records.calls().len(), 17, "one call each");
 }
 
 #[tokio::test]

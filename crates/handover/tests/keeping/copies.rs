@@ -1,0 +1,182 @@
+//! Backups and restored houses: whole, or refused.
+
+use crate::common::{House, Process};
+use crate::stage;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs the program on a folder with `--json`: exit code, and the code of the issue if any.
+fn ask(house: &House, folder: &Path, words: &[&str]) -> (i32, String) {
+    let words = [&["--json", "--house", text(folder)], words].concat();
+    let said = house.run_anywhere(&words);
+    let value: serde_json::Value = serde_json::from_str(&said.stdout).unwrap_or_default();
+    (said.code, value["issue"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A new folder with the private keys of a house, as its operator keeps them.
+fn keys_of(house: &House, folder: PathBuf) -> PathBuf {
+    for file in ["keys/signing.pem", "keys/ledger.pem", "keys/tokens.hex", "keys/operator.pem"] {
+        copy(&house.folder.join(file), &folder.join(file));
+    }
+    copy(&house.folder.join("tls/server-key.pem"), &folder.join("tls/server-key.pem"));
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(from, to).unwrap();
+}
+
+/// Every file of a folder, by its path in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_house_is_rebuilt_from_its_backup_and_its_keys() {
+    let mut stage = stage(11);
+    stage.serve();
+    let encounters = stage.finished();
+    let (before, after) = encounters.split_at(encounters.len() / 2);
+    let pushed = stage.provider.push_all(before);
+    assert!(pushed.values().flatten().any(|row| row.state == "settled"), "{pushed:?}");
+    let backups = stage.folder.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    // Both houses run on meanwhile.
+    for house in [&stage.payers[0], &stage.provider] {
+        let said = house.run(&["backup", text(&backups.join(&house.name))]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(said.stdout.contains("private keys are not"), "{}", said.stdout);
+        let again = ask(house, &house.folder, &["backup", text(&backups.join(&house.name))]);
+        assert_eq!(again, (2, "command-invalid".to_owned()), "never into a folder that exists");
+    }
+    for file in files(&backups) {
+        let text = fs::read(&file).unwrap();
+        let secret = String::from_utf8_lossy(&text).contains("PRIVATE KEY");
+        assert!(!secret && !file.ends_with("tokens.hex"), "a private key in {}", file.display());
+    }
+    let then = stage.payers[0].dump();
+    stage.provider.push_all(after);
+    assert!(stage.payers[0].dump().len() > then.len(), "the house has gone on");
+    stage.payers[0].stop();
+
+    let payer = &stage.payers[0];
+    let rebuilt = keys_of(payer, stage.folder.path().join("rebuilt").join(&payer.name));
+    let backup = backups.join(&payer.name);
+    let said = payer.run_anywhere(&["--house", text(&rebuilt), "restore", text(&backup)]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("verifies"), "{}", said.stdout);
+    let twice = ask(payer, &rebuilt, &["restore", text(&backup)]);
+    assert_eq!(twice, (2, "backup-unusable".to_owned()), "the place is not empty");
+    assert_eq!(ask(payer, &rebuilt, &["ledger", "verify"]).0, 0);
+    assert_eq!(ask(payer, &rebuilt, &["db", "check"]).0, 0);
+
+    // It takes its place, and the hospital goes on with it.
+    let payer = &mut stage.payers[0];
+    payer.folder = rebuilt;
+    assert_eq!(payer.dump(), then, "as it was when the copy was made");
+    payer.serve();
+    let encounter = encounters.last().unwrap();
+    assert_ne!(stage.provider.push(encounter)[0].state, "held");
+}
+
+#[test]
+fn a_backup_that_was_cut_off_is_none_and_the_next_one_takes_its_place() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let folder = stage.folder.path().join("backup");
+    let words = ["--house", text(&house.folder), "backup", text(&folder)];
+    let mut halted = Process::start(&words, &[("HANDOVER_HALT_AFTER", "copied")]);
+    halted.wait_halted();
+    halted.kill();
+    assert!(!folder.exists(), "it has not got its name");
+    let unfinished = folder.with_file_name("backup.unfinished");
+    assert!(unfinished.join("store").is_dir(), "though nearly all is there");
+    let place = keys_of(house, stage.folder.path().join("place"));
+    let refused = ask(house, &place, &["restore", text(&unfinished)]);
+    assert_eq!(refused, (2, "backup-unusable".to_owned()));
+    assert_eq!(files(&place).len(), 5, "nothing but the keys");
+
+    assert_eq!(house.run(&["backup", text(&folder)]).code, 0);
+    assert!(!unfinished.exists());
+    assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0);
+}
+
+#[test]
+fn a_restore_that_was_cut_off_is_no_house() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let folder = stage.folder.path().join("backup");
+    assert_eq!(house.run(&["backup", text(&folder)]).code, 0);
+    let place = keys_of(house, stage.folder.path().join("place"));
+    let words = ["--house", text(&place), "restore", text(&folder)];
+    let mut halted = Process::start(&words, &[("HANDOVER_HALT_AFTER", "restored")]);
+    halted.wait_halted();
+    halted.kill();
+    for words in [&["list"][..], &["serve"], &["check"], &["restore", text(&folder)]] {
+        let (code, _) = ask(house, &place, words);
+        assert_eq!(code, 2, "{words:?}");
+    }
+    assert_eq!(ask(house, &place, &["list"]).1, "backup-unusable");
+    assert_eq!(ask(house, &place, &["restore", text(&folder)]).1, "backup-unusable");
+}
+
+#[test]
+fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
+    let mut stage = stage(11);
+    stage.serve();
+    let encounter = stage.finished()[0].clone();
+    stage.provider.push(&encounter);
+    stage.stop();
+    let house = &stage.payers[0];
+    let folder = stage.folder.path().join("backup");
+    assert_eq!(house.run(&["backup", text(&folder)]).code, 0);
+    let place = keys_of(house, stage.folder.path().join("place"));
+    let keys = files(&place);
+    let refused = || {
+        let (code, slug) = ask(house, &place, &["restore", text(&folder)]);
+        assert_eq!(files(&place), keys, "nothing of it stays");
+        (code, slug)
+    };
+    let unusable = (2, "backup-unusable".to_owned());
+
+    let database = folder.join("store/house.sqlite");
+    let whole = fs::read(&database).unwrap();
+    let db = rusqlite::Connection::open(&database).unwrap();
+    db.execute_batch("UPDATE versions SET content = x'00', packed = 0 WHERE rowid = 1").unwrap();
+    drop(db);
+    assert_eq!(refused(), unusable, "a content that was changed");
+    fs::write(&database, &whole).unwrap();
+    let db = rusqlite::Connection::open(&database).unwrap();
+    db.execute_batch("DROP TRIGGER entries_stand; UPDATE entries SET at = at + 1 WHERE seq = 2")
+        .unwrap();
+    drop(db);
+    assert_eq!(refused(), unusable, "a line that was changed");
+    fs::write(&database, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(refused(), unusable, "half of it");
+    fs::write(&database, &whole).unwrap();
+    let manifest = folder.join("backup.toml");
+    let said = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, said.replace("format = 1", "format = 99")).unwrap();
+    assert_eq!(refused(), unusable, "a newer program's");
+    fs::write(&manifest, &said).unwrap();
+
+    fs::rename(place.join("keys/ledger.pem"), stage.folder.path().join("ledger.pem")).unwrap();
+    let (code, slug) = ask(house, &place, &["restore", text(&folder)]);
+    assert_eq!((code, slug == "backup-unusable"), (2, false), "without the ledger's key");
+    fs::rename(stage.folder.path().join("ledger.pem"), place.join("keys/ledger.pem")).unwrap();
+    assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0, "whole again");
+}

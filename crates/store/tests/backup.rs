@@ -1,0 +1,359 @@
+//! Goal: a house that goes from one database to the other, and back, is the same house.
+//!
+//! How: a house with something in every table; backed up, restored, read by all readings that can
+//! be compared, proved by its signatures. PostgreSQL is a private one.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use exchange::{Chain, Digest, Entry, Event, HouseId, PartnerId, SubmissionId};
+use jiff::{SignedDuration, Timestamp};
+use store::proof::{PublicKey, verify};
+use store::*;
+use testdb::Server;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(2_000_000 + seconds)
+}
+
+fn name() -> HouseId {
+    HouseId::from("hospital")
+}
+
+fn clinic() -> PartnerId {
+    PartnerId::from("clinic")
+}
+
+fn place(url: String, blobs: Option<Blobs>) -> PostgresPlace {
+    PostgresPlace { url, blobs, ..PostgresPlace::default() }
+}
+
+/// Bytes that no packing makes small, and that no other content has.
+fn noise(seed: &str, size: usize) -> Bytes {
+    let mut bytes = Vec::with_capacity(size + 32);
+    let mut last = Digest::of(seed.as_bytes());
+    while bytes.len() < size {
+        bytes.extend(last.0);
+        last = Digest::of(&last.0);
+    }
+    bytes.truncate(size);
+    bytes.into()
+}
+
+fn opened(word: &str) -> Event {
+    Event::Opened { version: word.to_owned() }
+}
+
+/// What a submission brings: something for every table.
+fn brought(number: i64) -> Unit {
+    let id = format!("submission-{number:03}");
+    let size = if number % 4 == 0 { 200_000 } else { 300 };
+    let (content, body) = (noise(&id, size), noise(&format!("body {id}"), size));
+    let keys = RecordKeys {
+        patient: Some(format!("patient-{}", number % 3)),
+        encounter: Some(format!("encounter-{}", number % 5)),
+        date: Some(DateSpan { from: at(number), to: at(number + 60) }),
+        status: Some("final".to_owned()),
+        tokens: vec![format!("ids|{number}"), "category:s|lab".to_owned(), "x".repeat(3_000)],
+    };
+    let work = Work {
+        id: id.clone(),
+        kind: WorkKind::Submission,
+        lane: format!("lane-{}", number % 4),
+        partner: Some(clinic()),
+        dossier: Some("dossier".to_owned()),
+        trigger: None,
+        label: Some(format!("key-{number}")),
+        number: Some(number.unsigned_abs()),
+        state: "due".to_owned(),
+        due: (number % 2 == 0).then(|| at(number)),
+        body: b"{}".to_vec(),
+    };
+    let answer = FirstAnswer {
+        sender: clinic(),
+        key: format!("key-{number}"),
+        digest: Digest::of(&body),
+        status: 201,
+        headers: vec![("location".to_owned(), format!("/{id}"))],
+        body: body.clone(),
+    };
+    Unit {
+        at: at(number),
+        lines: vec![
+            (Chain::House, opened("house")),
+            (Chain::Submission(SubmissionId::from(id.as_str())), opened("submission")),
+        ],
+        works: vec![work],
+        records: vec![NewVersion {
+            kind: "Observation".to_owned(),
+            id: format!("record-{:02}", number % 20),
+            owner: clinic(),
+            receipt: id,
+            lane: Some("lane".to_owned()),
+            number: Some(u64::MAX),
+            content: Some(content).filter(|_| number % 7 != 0),
+            keys,
+        }],
+        blobs: vec![(Digest::of(&body), body)],
+        first_answer: Some(answer),
+        ..Unit::default()
+    }
+}
+
+async fn write(house: &impl House, numbers: std::ops::Range<i64>) {
+    for number in numbers {
+        let written = house.commit(brought(number)).await.unwrap();
+        assert!(matches!(written, Commit::Done { .. }), "{number}: {written:?}");
+    }
+}
+
+/// All that a house does once it has lived: signed, leased, purged, asked.
+async fn live(house: &impl House, key: &LedgerKey) {
+    write(house, 0..30).await;
+    house.checkpoint(at(30), key).await.unwrap().unwrap();
+    write(house, 30..40).await;
+    assert!(!house.claim(Clock::At(at(1_000)), DAY, 2).await.unwrap().is_empty());
+    let breaker = Breaker { failures: 1, rest: DAY, rest_max: DAY };
+    house.report(Clock::At(at(40)), &clinic(), false, breaker).await.unwrap();
+    assert!(house.first_use("scope", "token", at(9_999_999), at(0)).await.unwrap());
+    let works = vec!["submission-025".to_owned(), "submission-039".to_owned()];
+    let lines = vec![(Chain::House, opened("purged"))];
+    house.purge(Purge { at: at(41), works, lines }).await.unwrap();
+    house.rekey(3, Vec::new()).await.unwrap();
+}
+
+/// What a house holds, as far as readings tell.
+#[derive(Debug, PartialEq)]
+struct Picture {
+    entries: Vec<Entry>,
+    checkpoints: Vec<Checkpoint>,
+    works: Vec<StoredWork>,
+    at_rest: Vec<StoredWork>,
+    counts: Vec<(String, u64)>,
+    lanes: Vec<u64>,
+    dump: Vec<Record>,
+    contents: Vec<Record>,
+    found: Vec<Vec<Record>>,
+    about: Vec<Record>,
+    answers: Vec<Option<FirstAnswer>>,
+    blobs: Vec<Option<Bytes>>,
+    doors: Vec<DoorState>,
+    next_due: Option<Timestamp>,
+}
+
+async fn picture(house: &impl House) -> Picture {
+    let dump = house.dump(None, 9_999).await.unwrap();
+    let query = || RecordQuery { kind: "Observation".into(), limit: 99, ..RecordQuery::default() };
+    let queries = [
+        query(),
+        RecordQuery { patients: vec!["patient-1".into()], ..query() },
+        RecordQuery { encounters: vec!["encounter-2".into()], ..query() },
+        RecordQuery { tokens: vec![vec!["ids|33".into()]], ..query() },
+        RecordQuery { date: vec![(Compare::Sa, DateSpan { from: at(20), to: at(21) })], ..query() },
+    ];
+    let about = AboutQuery { patient: "patient-2".into(), limit: 99, ..AboutQuery::default() };
+    let mut seen = Picture {
+        entries: house.entries(1, 9_999).await.unwrap(),
+        checkpoints: house.checkpoints().await.unwrap(),
+        works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
+        at_rest: house.at_rest(&clinic(), at(9_999), None, 9_999).await.unwrap(),
+        counts: house.work_counts().await.unwrap(),
+        lanes: Vec::new(),
+        contents: Vec::new(),
+        found: Vec::new(),
+        about: house.about(about).await.unwrap(),
+        answers: Vec::new(),
+        blobs: Vec::new(),
+        doors: house.doors().await.unwrap(),
+        next_due: None,
+        dump,
+    };
+    for query in queries {
+        seen.found.push(house.search(query).await.unwrap());
+    }
+    for number in 0..4 {
+        seen.lanes.push(house.lane_number(&format!("lane-{number}")).await.unwrap());
+    }
+    for record in &seen.dump {
+        let whole = house.record(&record.kind, &record.id, Some(record.version)).await.unwrap();
+        seen.contents.push(whole.unwrap());
+    }
+    for number in 0..40 {
+        let key = format!("key-{number}");
+        seen.answers.push(house.first_answer(&clinic(), &key).await.unwrap());
+        let size = if number % 4 == 0 { 200_000 } else { 300 };
+        let body = noise(&format!("body submission-{number:03}"), size);
+        seen.blobs.push(house.blob(&Digest::of(&body)).await.unwrap());
+    }
+    seen
+}
+
+async fn proved(house: &impl House, key: &LedgerKey) {
+    let keys = [PublicKey::new(key.public(), false)];
+    let found = verify(house, &keys).await.unwrap();
+    assert!(found.proved_to > 0 && found.last >= found.proved_to);
+}
+
+#[tokio::test]
+async fn a_house_is_the_same_in_either_database() {
+    for large in ["rows", "a folder"] {
+        let Some(database) = Server::shared() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let (key, _) = LedgerKey::generate().unwrap();
+        let blobs =
+            (large == "a folder").then(|| Blobs::folder(&folder.path().join("large")).unwrap());
+        let place = place(database.url(), blobs);
+
+        let first = SqliteHouse::open(&folder.path().join("first"), &name()).unwrap();
+        live(&first, &key).await;
+        let copy = folder.path().join("copy");
+        first.backup(&copy).await.unwrap();
+        let mut before = picture(&first).await;
+        before.next_due = SqliteHouse::open(&copy, &name()).unwrap().next_due().await.unwrap();
+        drop(first);
+
+        let second = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
+        let mut there = picture(&second).await;
+        there.next_due = second.next_due().await.unwrap();
+        assert_eq!(there, before, "large contents in {large}: leases are dropped, all else stays");
+        assert_eq!(second.keys_edition().await.unwrap(), 3);
+        proved(&second, &key).await;
+        assert!(!second.first_use("scope", "token", at(9_999_999), at(0)).await.unwrap());
+
+        // It goes on there …
+        write(&second, 40..48).await;
+        let again = Unit { at: at(99), ..brought(39) };
+        assert!(matches!(second.commit(again).await.unwrap(), Commit::Repeated(_)), "known keys");
+        assert!(!second.claim(Clock::At(at(1_000)), DAY, 2).await.unwrap().is_empty());
+        second.checkpoint(at(99), &key).await.unwrap().unwrap();
+
+        // … and comes back.
+        let back = folder.path().join("back");
+        second.backup(&back).await.unwrap();
+        let before = picture(&second).await;
+        let third = SqliteHouse::open(&back, &name()).unwrap();
+        assert_eq!(picture(&third).await, before, "large contents in {large}, on the way back");
+        proved(&third, &key).await;
+        assert_eq!(third.keys_edition().await.unwrap(), 0, "long tokens are to be read anew");
+        assert_eq!(third.unlinked().await.unwrap(), None, "all uses came along");
+        write(&third, 48..50).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_out_of_postgresql_is_the_house_of_a_moment() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Blobs::folder(&folder.path().join("large")).unwrap();
+    let place = place(database.url(), Some(blobs));
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    let other = house.tenant(&HouseId::from("other")).await.unwrap();
+    let planted = Bytes::from_static(b"planted-elsewhere");
+    let blobs = vec![(Digest::of(&planted), planted.clone())];
+    other.commit(Unit { at: at(0), blobs, ..Unit::default() }).await.unwrap();
+    let copy = folder.path().join("copy");
+    contract::check_backup(house, &copy, async |copy: &Path| {
+        SqliteHouse::open(copy, &name()).unwrap()
+    })
+    .await;
+    let file = std::fs::read(copy.join("house.sqlite")).unwrap();
+    let found = file.windows(planted.len()).any(|window| window == planted);
+    assert!(!found, "nothing of the other house");
+    assert!(!folder.path().join("copy.unfinished").exists());
+}
+
+/// Each unit writes two lines, a row of work and a version: a copy that was not of one moment
+/// would have more of one than of the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_while_others_write_is_a_prefix() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(database.url(), None);
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    let (key, _) = LedgerKey::generate().unwrap();
+    write(&house, 0..10).await;
+    house.checkpoint(at(10), &key).await.unwrap().unwrap();
+    let writer = tokio::spawn({
+        let house = house.clone();
+        async move { write(&house, 10..120).await }
+    });
+    let mut copies = Vec::new();
+    while !writer.is_finished() && copies.len() < 5 {
+        let copy = folder.path().join(copies.len().to_string());
+        house.backup(&copy).await.unwrap();
+        copies.push(copy);
+    }
+    writer.await.unwrap();
+    let all = house.entries(1, 9_999).await.unwrap();
+    for copy in copies {
+        let copy = SqliteHouse::open(&copy, &name()).unwrap();
+        let entries = copy.entries(1, 9_999).await.unwrap();
+        assert_eq!(entries, all[..entries.len()], "the first lines, and no other");
+        let works = copy.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap();
+        let versions = copy.dump(None, 9_999).await.unwrap();
+        assert_eq!((works.len() * 2, versions.len() * 2), (entries.len(), entries.len()));
+        proved(&copy, &key).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_restored_over_a_house_or_out_of_another() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(database.url(), None);
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    write(&house, 0..3).await;
+    let copy = folder.path().join("copy");
+    house.backup(&copy).await.unwrap();
+    write(&house, 3..5).await;
+    let before = picture(&house).await;
+    let over = PostgresHouse::restore(&place, &copy, &name()).await;
+    assert!(matches!(over, Err(Error::Unavailable(_))), "{over:?}");
+    let none = PostgresHouse::restore(&place, &copy, &HouseId::from("other")).await;
+    assert!(matches!(none, Err(Error::Damaged(_))), "{none:?}");
+    let empty = PostgresHouse::restore(&place, &folder.path().join("none"), &name()).await;
+    assert!(matches!(empty, Err(Error::Unavailable(_))), "{empty:?}");
+    assert_eq!(picture(&house).await, before);
+    assert_eq!(database.sql("SELECT count(*) FROM houses"), "1", "none was made");
+}
+
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    let place = place(server.create_database("cut"), Some(Blobs::folder(&large).unwrap()));
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    write(&house, 0..5).await;
+    let copy = folder.path().join("copy");
+    let nothing = || ["copy", "copy.unfinished"].iter().all(|it| !folder.path().join(it).exists());
+
+    let (away, there) = (folder.path().join("away"), large.clone());
+    std::fs::rename(&there, &away).unwrap();
+    let missing = house.backup(&copy).await;
+    assert!(matches!(missing, Err(Error::Damaged(_))), "a content is not there: {missing:?}");
+    assert!(nothing());
+    std::fs::rename(&away, &there).unwrap();
+
+    server.kill();
+    let gone = house.backup(&copy).await;
+    assert!(matches!(gone, Err(Error::Unavailable(_))), "no server: {gone:?}");
+    assert!(nothing());
+    server.start_again();
+    house.backup(&copy).await.unwrap();
+    assert_eq!(SqliteHouse::open(&copy, &name()).unwrap().unsigned().await.unwrap(), 10);
+
+    // A copy that lacks a content is not brought in, not even in part.
+    let contents = std::fs::read_dir(copy.join("blobs")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(contents.path()).unwrap();
+    let url = server.create_database("other");
+    let place = PostgresPlace { url, ..place };
+    let lacking = PostgresHouse::restore(&place, &copy, &name()).await;
+    assert!(matches!(lacking, Err(Error::Damaged(_))), "{lacking:?}");
+    assert_eq!(server.sql("other", "SELECT count(*) FROM houses, entries"), "0");
+}
