@@ -17,6 +17,7 @@ mod backup;
 mod content;
 pub(crate) mod copy;
 mod doors;
+mod file;
 mod inspect;
 mod ledger;
 mod link;
@@ -41,15 +42,16 @@ mod writer;
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+use self::file::{admit, find, first_key, prepare, private};
 pub use self::inspect::Inspection;
 use self::log::Log;
 use self::reader::Readers;
@@ -618,58 +620,4 @@ fn for_reading_only() -> Error {
 /// Where contents lie that were kept in no other place.
 fn ours(folder: &Path) -> Blobs {
     Blobs::folder_as_it_is(&folder.join(BLOBS))
-}
-
-fn private(file: &Path) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(file)?)
-}
-
-/// Settings of the writing connection. FULL: a commit waits for the disk.
-fn prepare(db: &Connection) -> Result<(), Error> {
-    db.busy_timeout(DATABASE_WAIT)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    row::keep_plans(db)?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    // The keys that rows refer to are made by this room, in the same unit. Looking each of them up
-    // again costs a fifth of the writing, so only tests do.
-    db.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
-    db.pragma_update(None, "trusted_schema", false)?;
-    // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
-    // patient's data outside of the folder.
-    db.pragma_update(None, "temp_store", "MEMORY")?;
-    // What is removed is overwritten; `scrub` clears what this leaves.
-    db.pragma_update(None, "secure_delete", true)?;
-    db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
-    db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
-    Ok(())
-}
-
-fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, Key)>, Error> {
-    let select = "SELECT house, blob_key FROM houses WHERE name = ?1";
-    row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-}
-
-/// The key of the house that was here first: it tells one database from another.
-fn first_key(db: &Connection) -> Result<Key, Error> {
-    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
-    let found = row::first(db, select, [], |row| Ok(row.get(0)?))?;
-    found.ok_or_else(|| Error::Damaged("the file does not hold any house".to_owned()))
-}
-
-/// The house's number and the key of its contents; both are made with the house.
-fn admit(db: &Connection, house: &HouseId) -> Result<(i64, Key), Error> {
-    if let Some(found) = find(db, house)? {
-        return Ok(found);
-    }
-    let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key)
-        .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
-    let insert = "INSERT INTO houses (name, blob_key) VALUES (?1, ?2)";
-    row::run(db, insert, params![house.as_str(), key])?;
-    Ok((db.last_insert_rowid(), key))
 }
