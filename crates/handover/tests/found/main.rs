@@ -117,6 +117,9 @@ fn some_charts_are_found_over_https_as_counting_finds_them() {
     }
 }
 
+/// Whether a file's number fits another's.
+type Fits = fn(usize, usize) -> bool;
+
 fn check(stage: &Stage, patients: usize) {
     let patients: Vec<_> =
         stage.shelf.of("Patient").take(patients).map(|one| one.id.clone()).collect();
@@ -129,7 +132,7 @@ fn check(stage: &Stage, patients: usize) {
         }
     }
     for (file, time) in stage.times.iter().enumerate().skip(2) {
-        let fits: [(&str, fn(usize, usize) -> bool); 3] = [
+        let fits: [(&str, Fits); 3] = [
             ("", |it, file| it == file),
             ("ge", |it, file| it >= file),
             ("lt", |it, file| it < file),
