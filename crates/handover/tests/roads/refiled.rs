@@ -112,7 +112,7 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
                     &format!(
                         "INSERT INTO versions SELECT house, record, 1 + (SELECT max(version) FROM
                             versions), updated, owner, receipt, lane, number, digest, deleted,
-                            file, content FROM versions WHERE {ONE}"
+                            file, content, packed, purged FROM versions WHERE {ONE}"
                     ),
                 );
             },
