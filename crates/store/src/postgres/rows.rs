@@ -262,11 +262,7 @@ impl<'a> Names<'a> {
 
 /// Begins the transaction, locks the house and then its lanes, and reads what it holds of all
 /// that is named.
-async fn read<'a>(
-    db: &Client,
-    house: i64,
-    names: &Names<'a>,
-) -> Result<Known<'a>, Error> {
+async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a>, Error> {
     let (works_sql, answers_sql) = (works(), answers());
     let ids: Vec<&str> = names.works.iter().copied().collect();
     let lanes: Vec<&str> = names.lanes.iter().copied().collect();
