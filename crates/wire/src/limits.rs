@@ -26,6 +26,10 @@ pub const BODY_READ_MAX: Duration = Duration::from_secs(120);
 /// largest, or some thousands of ordinary ones.
 pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Bytes of bodies that are worked on at once; the others wait, as they came. A Bundle in work takes
+/// five times its size, so that this is 80 MB; the writer is busy with much less.
+pub const BODIES_WORK_MAX: usize = 16 * 1024 * 1024;
+
 /// One caller may fill one part in so many of that room, so that the others find room whatever it
 /// sends.
 pub const BODIES_SHARE: usize = 4;
@@ -48,6 +52,10 @@ pub const PATH_ID_MAX: usize = 128;
 /// Connections at once. Each costs two file handles and some 50 KB. Beyond it the one that has been
 /// quiet for longest makes room.
 pub const CONNECTIONS_MAX: usize = 1_000;
+
+/// Connections that the kernel holds until they are let in: where there is no room the kernel drops
+/// what they say, and they are a second late.
+pub const LISTEN_BACKLOG: u32 = 4_096;
 
 /// Connections of one address at once: a quarter of the door. A partner keeps some tens. Beyond it
 /// the address's own longest quiet one makes room.

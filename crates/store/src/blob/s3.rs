@@ -240,7 +240,7 @@ fn is_plain(endpoint: &str) -> Result<bool, Error> {
         None => address.split(':').next().unwrap_or_default(),
     };
     let here = host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        || host.parse::<core::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     here.then_some(true).ok_or_else(wrong)
 }
 
@@ -248,6 +248,7 @@ fn unusable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Unavailable(why.into())
 }
 
-fn refused(error: object_store::Error) -> Error {
+/// What the storage says no with.
+pub(super) fn refused(error: object_store::Error) -> Error {
     Error::Unavailable(Box::new(error))
 }
