@@ -55,6 +55,9 @@ fn place(location: &str) -> (String, String) {
     (kind.to_owned(), rest.split_once('/').unwrap().0.to_owned())
 }
 
+/// Whether a file is found by the time of another.
+type Fits = fn(usize, usize) -> bool;
+
 struct Stage {
     door: Door,
     shelf: Shelf,
@@ -132,7 +135,7 @@ fn check(stage: &Stage, patients: usize) {
         }
     }
     for (file, time) in stage.times.iter().enumerate().skip(2) {
-        let fits: [(&str, fn(usize, usize) -> bool); 3] = [
+        let fits: [(&str, Fits); 3] = [
             ("", |it, file| it == file),
             ("ge", |it, file| it >= file),
             ("lt", |it, file| it < file),

@@ -170,6 +170,61 @@ async fn every_interaction_claimed_is_there_and_no_other() {
     }
 }
 
+/// A resource that says nothing, but for the Patient, who must be a member.
+fn bare(kind: &str, id: &str) -> String {
+    let coding = r#"{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MB"}"#;
+    let member = format!(
+        r#","identifier":[{{"type":{{"coding":[{coding}]}},"system":"urn:plan","value":"W100"}}],
+            "name":[{{"family":"Example","given":["Ada"]}}],"birthDate":"1980-02-03""#
+    );
+    let member = if kind == "Patient" { member.as_str() } else { "" };
+    format!(r#"{{"resourceType":"{kind}","id":"{id}"{member}}}"#)
+}
+
+#[tokio::test]
+async fn every_way_to_write_that_is_claimed_is_there() {
+    let plan = Plan::open();
+    let door = Write { plan: &plan };
+    let answer = plan.get("lab", "/fhir/metadata").await;
+    let statement: Value = serde_json::from_slice(answer.body()).unwrap();
+    let json = ("content-type", "application/fhir+json");
+    for resource in resources(&statement) {
+        let kind = resource["type"].as_str().unwrap();
+        assert_eq!(resource["versioning"], "versioned-update", "{kind}");
+        for claim in ["updateCreate", "conditionalCreate", "conditionalUpdate"] {
+            assert_eq!(resource[claim], true, "{kind} {claim}");
+        }
+        assert_eq!(resource["conditionalDelete"], "single", "{kind}");
+        let body = bare(kind, "w1");
+        let (one, by_id) = (format!("{kind}/w1"), format!("{kind}?_id=w1"));
+        let table: [(Method, &str, &[(&str, &str)], &str, u16); 9] = [
+            (Method::PUT, &one, &[json], &body, 201),
+            (Method::PUT, &one, &[json, ("if-match", r#"W/"1""#)], &body, 200),
+            (Method::PUT, &one, &[json, ("if-match", r#"W/"7""#)], &body, 412),
+            (Method::POST, kind, &[json, ("if-none-exist", "_id=w1")], &body, 200),
+            (Method::PUT, &by_id, &[json], &body, 200),
+            (Method::POST, kind, &[json], &body, 201),
+            (Method::DELETE, &by_id, &[], "", 204),
+            (Method::DELETE, &one, &[], "", 204),
+            (Method::GET, &one, &[], "", 410),
+        ];
+        for (method, path, headers, body, expected) in table {
+            let place = format!("{method} {path}");
+            let answer = plan.ask_as("lab", method, &format!("/fhir/{path}"), body, headers).await;
+            assert_eq!(answer.status().as_u16(), expected, "{place}: {answer:?}");
+        }
+    }
+    let claimed = list(&statement["rest"][0], "interaction");
+    assert_eq!(claimed, ["transaction", "batch"]);
+    for kind in claimed {
+        let put = r#"{"method":"PUT","url":"Basic/b"}"#;
+        let entry = format!(r#"{{"resource":{},"request":{put}}}"#, bare("Basic", "b"));
+        let bundle = format!(r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{entry}]}}"#);
+        let answer = door.plan.post("lab", bundle).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{kind}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_operation_claimed_is_there_and_no_other() {
     let (plan, statement) = stocked().await;
