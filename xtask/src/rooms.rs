@@ -121,7 +121,7 @@ const ROOMS: &[Room] = &[
         crates: AllBut(&[]),
         words: &[],
     },
-    Room { name: "testdb", rooms: &[], crates: Only(&["tempfile"]), words: &[NETWORK_WORDS] },
+    Room { name: "testdb", rooms: &[], crates: Only(&["tempfile"]), words: &[] },
     Room { name: "xtask", rooms: &["testdb"], crates: Only(&["serde", "serde_json"]), words: &[] },
 ];
 

@@ -48,11 +48,13 @@ impl Input {
         let incoming = read::read(bundle.clone(), &terms).expect("the Bundle is sound");
         let filings = incoming.entries.iter().map(|entry| Filing {
             kind: entry.kind.clone(),
-            id: entry.id.clone(),
+            id: entry.id().unwrap_or_default().to_owned(),
             done: Done::Created,
             version: Some(1),
             last_modified: Some(Timestamp::UNIX_EPOCH),
-            issue: None,
+            issues: Vec::new(),
+            resource: None,
+            in_words: false,
         });
         let filings = filings.collect();
         Input { bundle, terms, incoming, filings }
@@ -95,7 +97,7 @@ const PARTS: [Part; 7] = [
         black_box(repository::plan_transaction(items, &filing, standing)).ok();
     }),
     ("the answer", |input| {
-        black_box(answer::answer(&input.filings, None));
+        black_box(answer::answer(read::Form::Transaction, &input.filings, None));
     }),
     ("a ledger entry", |_| {
         let records = Digest::of(b"");

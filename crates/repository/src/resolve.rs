@@ -422,6 +422,10 @@ impl<'r> Resolving<'r> {
         };
         let (heads, marks) = (items.iter().map(head).collect(), items.iter().map(mark).collect());
         let expects = self.relied_on(&standing);
+        // Of a batch, nothing may be left that is about anybody.
+        let mut left = self.incoming.entries.iter().filter(|entry| self.stands(entry));
+        let about = left.any(|entry| entry.clinical && entry.action.resource().is_some());
+        let whom = whom.filter(|_| about);
         let refused = self.refused;
         Ok(Resolved { filing, whom, items, heads, marks, settled, same, expects, refused })
     }

@@ -1,7 +1,7 @@
 //! Commit: how many units a second a house takes, what sharing a commit gains, and what of the
 //! processor a unit costs, the database's server included.
 //!
-//! Comes in   nothing; `cargo bench -p store`.
+//! Comes in   nothing, or a word of a table's title: `cargo bench -p store --bench commit`.
 //! Goes out   a table for each database: units a second for 1, 16, 64 and 256 producers, the
 //!            ratio to one, microseconds of processor time for each unit.
 //! Never      runs much longer than twenty seconds, nor says anything about another disk.
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use store::{AnyHouse, DateSpan, House, NewVersion, PostgresHouse, PostgresPlace};
 use store::{RecordKeys, SqliteHouse, Unit, Work, WorkKind};
 use testdb::Server;
+use tokio::runtime::Runtime;
 
 const LENGTH: Duration = Duration::from_millis(2_300);
 
@@ -142,29 +143,46 @@ const LOADS: [Load; 2] =
     [("units of one record", unit, &[1, 16, 64, 256]), ("units of fifty records", part, &[1, 8])];
 
 fn main() {
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let server = Server::start();
+    let wants = |title: &str| {
+        let wanted = title.contains(&wanted);
+        if wanted {
+            println!("{title}\nproducers  units/s  ratio  own us/unit  server us/unit");
+        }
+        wanted
+    };
     for (name, unit, producers) in LOADS {
-        println!("SQLite, {name}\nproducers  units/s  ratio  own us/unit  server us/unit");
-        let mut one = None;
-        for count in producers {
-            let folder = tempfile::tempdir().unwrap();
-            let house = SqliteHouse::open(folder.path(), &HouseId::from("bench")).unwrap();
-            let measured = runtime.block_on(measure(house.into(), *count, unit, || 0.0));
-            print(*count, &mut one, &measured);
+        if wants(&format!("SQLite, {name}")) {
+            on_sqlite(&runtime, unit, producers);
         }
-        let Some(server) = &server else { continue };
-        println!("PostgreSQL, {name}\nproducers  units/s  ratio  own us/unit  server us/unit");
-        let mut one = None;
-        for count in producers {
-            let name = format!("bench_{}_{count}", name.replace(' ', "_"));
-            let url = server.create_database(&name);
-            let place = PostgresPlace { url, ..PostgresPlace::default() };
-            let measured = runtime.block_on(async {
-                let house = PostgresHouse::open(&place, &HouseId::from("bench")).await.unwrap();
-                measure(house.into(), *count, unit, || server.cpu_seconds()).await
-            });
-            print(*count, &mut one, &measured);
+        if wants(&format!("PostgreSQL, {name}"))
+            && let Some(server) = Server::start()
+        {
+            on_postgres(&runtime, &server, unit, producers);
         }
+    }
+}
+
+fn on_sqlite(runtime: &Runtime, unit: fn(u64) -> Unit, producers: &[u64]) {
+    let mut one = None;
+    for count in producers {
+        let folder = tempfile::tempdir().unwrap();
+        let house = SqliteHouse::open(folder.path(), &HouseId::from("bench")).unwrap();
+        let measured = runtime.block_on(measure(house.into(), *count, unit, || 0.0));
+        print(*count, &mut one, &measured);
+    }
+}
+
+fn on_postgres(runtime: &Runtime, server: &Server, unit: fn(u64) -> Unit, producers: &[u64]) {
+    let mut one = None;
+    for count in producers {
+        let url = server.create_database(&format!("bench_{count}"));
+        let place = PostgresPlace { url, ..PostgresPlace::default() };
+        let measured = runtime.block_on(async {
+            let house = PostgresHouse::open(&place, &HouseId::from("bench")).await.unwrap();
+            measure(house.into(), *count, unit, || server.cpu_seconds()).await
+        });
+        print(*count, &mut one, &measured);
     }
 }

@@ -12,6 +12,7 @@ mod any;
 mod blob;
 pub mod contract;
 mod house;
+mod keeping;
 pub mod limits;
 mod postgres;
 pub mod proof;

@@ -321,3 +321,39 @@ async fn nothing_is_restored_over_a_house_or_out_of_another() {
     assert_eq!(picture(&house).await, before);
     assert_eq!(database.sql("SELECT count(*) FROM houses"), "1", "none was made");
 }
+
+#[tokio::test]
+async fn a_backup_that_fails_leaves_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    let place = place(server.create_database("cut"), Some(Blobs::folder(&large).unwrap()));
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    write(&house, 0..5).await;
+    let copy = folder.path().join("copy");
+    let nothing = || ["copy", "copy.unfinished"].iter().all(|it| !folder.path().join(it).exists());
+
+    let (away, there) = (folder.path().join("away"), large.clone());
+    std::fs::rename(&there, &away).unwrap();
+    let missing = house.backup(&copy).await;
+    assert!(matches!(missing, Err(Error::Damaged(_))), "a content is not there: {missing:?}");
+    assert!(nothing());
+    std::fs::rename(&away, &there).unwrap();
+
+    server.kill();
+    let gone = house.backup(&copy).await;
+    assert!(matches!(gone, Err(Error::Unavailable(_))), "no server: {gone:?}");
+    assert!(nothing());
+    server.start_again();
+    house.backup(&copy).await.unwrap();
+    assert_eq!(SqliteHouse::open(&copy, &name()).unwrap().unsigned().await.unwrap(), 10);
+
+    // A copy that lacks a content is not brought in, not even in part.
+    let contents = std::fs::read_dir(copy.join("blobs")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(contents.path()).unwrap();
+    let url = server.create_database("other");
+    let place = PostgresPlace { url, ..place };
+    let lacking = PostgresHouse::restore(&place, &copy, &name()).await;
+    assert!(matches!(lacking, Err(Error::Damaged(_))), "{lacking:?}");
+    assert_eq!(server.sql("other", "SELECT count(*) FROM houses, entries"), "0");
+}

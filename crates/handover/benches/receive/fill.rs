@@ -53,6 +53,7 @@ async fn push(opened: &Opened, bundle: bytes::Bytes) {
     let scopes = vec!["system/*.cruds".to_owned()];
     let caller = Caller { client_id: sender.clone(), partner: sender, scopes };
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let answer = road.receive(&caller, bundle, SubmissionId(id[16..].to_owned())).await;
+    let id = SubmissionId(id[16..].to_owned());
+    let answer = road.receive(&caller, bundle, id, payer::Reply::BUNDLE).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
 }

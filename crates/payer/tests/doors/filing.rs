@@ -2,8 +2,8 @@
 //! read the same about it.
 
 use crate::plan::{BASE, MERCY, NAMESPACE, Plan, Push, says, taking_back, who};
-use exchange::Code;
 use exchange::desk::Command;
+use exchange::{Code, Digest};
 use fhir::Bundle;
 use store::{House, Purge};
 
@@ -344,8 +344,9 @@ async fn without_its_member_file_a_plan_files_nothing() {
 #[tokio::test]
 async fn a_record_whose_content_is_lost_is_said_to_be_so() {
     let plan = Plan::open();
-    let note =
-        format!(r#""code":{{"text":"weight"}},"note":[{{"text":"{}"}}]"#, "x".repeat(100_000));
+    // Long, and without a pattern that would make it short again.
+    let long: String = (0..4_000u32).map(|n| Digest::of(&n.to_be_bytes()).to_string()).collect();
+    let note = format!(r#""code":{{"text":"weight"}},"note":[{{"text":"{long}"}}]"#);
     let large = Push::default().by_hand("1").replace(r#""code":{"text":"weight"}"#, &note);
     assert_eq!(plan.post("lab", large).await.status(), 200);
     assert_eq!(plan.get("lab", "/fhir/Observation/o1").await.status(), 200);

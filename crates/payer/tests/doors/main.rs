@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bundles;
 mod desk;
 mod filing;
 mod plan;

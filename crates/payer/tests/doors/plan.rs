@@ -243,6 +243,34 @@ impl Plan {
         self.ask(request.body(Body::from(body.into())).unwrap()).await
     }
 
+    /// A request that writes one record.
+    pub(crate) async fn write(
+        &self,
+        client: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(format!("/fhir/{path}"));
+        let token = self.token(client, "system/*.cruds").await;
+        for (name, value) in headers.iter().chain(&[("authorization", token.as_str())]) {
+            request = request.header(*name, *value);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/fhir+json");
+        }
+        self.ask(request.body(Body::from(body.unwrap_or_default())).unwrap()).await
+    }
+
+    /// What the ledger does not bear out.
+    pub(crate) async fn verify(&self) -> Result<(), (u64, String)> {
+        match self.desk.command(Command::Verify { witness: Vec::new() }).await.unwrap() {
+            Reply::Verified { broken: Some(broken), .. } => Err(broken),
+            _ => Ok(()),
+        }
+    }
+
     /// Gets a path, or an absolute URL of the plan's, as this partner.
     pub(crate) async fn get(&self, client: &str, path: &str) -> Response<Bytes> {
         let path = path.strip_prefix("https://plan.example").unwrap_or(path);

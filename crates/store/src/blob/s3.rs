@@ -240,7 +240,7 @@ fn is_plain(endpoint: &str) -> Result<bool, Error> {
         None => address.split(':').next().unwrap_or_default(),
     };
     let here = host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        || host.parse::<core::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     here.then_some(true).ok_or_else(wrong)
 }
 

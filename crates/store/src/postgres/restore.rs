@@ -92,11 +92,18 @@ struct Arrival<'a> {
     into: Option<Into>,
 }
 
-/// The house's number and key, and the table whose rows are on their way.
+/// The house's number and key, and where its rows go.
 struct Into {
     house: i64,
     key: Key,
-    table: Option<(&'static Table, Pin<Box<BinaryCopyInWriter>>, Vec<Type>)>,
+    open: Option<Open>,
+}
+
+/// A table whose rows are on their way.
+struct Open {
+    table: &'static Table,
+    columns: usize,
+    writer: Pin<Box<BinaryCopyInWriter>>,
 }
 
 fn odd() -> Error {
@@ -128,7 +135,7 @@ impl Arrival<'_> {
         let made = rows(self.db, &insert, columns).await?;
         let there = || Error::Unavailable("the database holds this house already".into());
         let house = get(made.first().ok_or_else(there)?, "house")?;
-        self.into = Some(Into { house, key, table: None });
+        self.into = Some(Into { house, key, open: None });
         self.blobs = Some(match &self.place.blobs {
             Some(blobs) => blobs.of_database(&first_key(self.db).await?)?,
             None => Blobs::rows(),
@@ -138,9 +145,9 @@ impl Arrival<'_> {
 
     async fn add(&mut self, table: &'static Table, rows: Vec<Vec<Value>>) -> Result<(), Error> {
         let into = self.into.as_mut().ok_or_else(odd)?;
-        if into.table.as_ref().is_none_or(|(open, ..)| *open != table) {
+        if into.open.as_ref().is_none_or(|open| open.table != table) {
             into.finish().await?;
-            into.table = Some(begin(self.db, table).await?);
+            into.open = Some(begin(self.db, table).await?);
         }
         for mut row in rows {
             self.bring(table, &mut row).await?;
@@ -211,30 +218,27 @@ impl Arrival<'_> {
 
 impl Into {
     async fn write(&mut self, row: Vec<Value>) -> Result<(), Error> {
-        let (_, writer, types) = self.table.as_mut().ok_or_else(odd)?;
+        let open = self.open.as_mut().ok_or_else(odd)?;
         let house = Value::Integer(self.house);
         let cells: Vec<Cell<'_>> = std::iter::once(&house).chain(&row).map(Cell).collect();
-        if cells.len() != types.len() {
+        if cells.len() != open.columns {
             return Err(odd());
         }
         let cells: Vec<&(dyn ToSql + Sync)> =
             cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
-        Ok(writer.as_mut().write(&cells).await?)
+        Ok(open.writer.as_mut().write(&cells).await?)
     }
 
     /// The rows of the table at hand are all there.
     async fn finish(&mut self) -> Result<(), Error> {
-        if let Some((_, mut writer, _)) = self.table.take() {
-            writer.as_mut().finish().await?;
+        if let Some(mut open) = self.open.take() {
+            open.writer.as_mut().finish().await?;
         }
         Ok(())
     }
 }
 
-async fn begin(
-    db: &ClientWrapper,
-    table: &'static Table,
-) -> Result<(&'static Table, Pin<Box<BinaryCopyInWriter>>, Vec<Type>), Error> {
+async fn begin(db: &ClientWrapper, table: &'static Table) -> Result<Open, Error> {
     let mut columns = vec!["house"];
     columns.extend(table.columns);
     if table.name == "first_answers" {
@@ -245,7 +249,8 @@ async fn begin(
     let types: Vec<Type> = statement.columns().iter().map(|it| it.type_().clone()).collect();
     let copy = format!("COPY {name} ({columns}) FROM STDIN (FORMAT binary)");
     let sink: CopyInSink<bytes::Bytes> = db.copy_in(&copy).await?;
-    Ok((table, Box::pin(BinaryCopyInWriter::new(sink, &types)), types))
+    let writer = Box::pin(BinaryCopyInWriter::new(sink, &types));
+    Ok(Open { table, columns: types.len(), writer })
 }
 
 /// A column as SQLite holds it, on its way to PostgreSQL.

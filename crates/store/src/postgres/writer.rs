@@ -62,7 +62,8 @@ impl Writer {
     /// Starts the task. It ends once the queue is dropped and what was queued is written.
     pub(super) fn start(pool: Arc<Pool>, house: i64) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE_UNITS_MAX);
-        let line = Line { pool, house, db: None, rest: RECONNECT_WAIT, not_before: None };
+        let (rest, not_before) = (RECONNECT_WAIT, None);
+        let line = Line { pool, house, db: None, groups: 0, rest, not_before };
         tokio::spawn(write(line, jobs));
         Writer { queue, waiting: Arc::default() }
     }
@@ -112,6 +113,8 @@ struct Line {
     pool: Arc<Pool>,
     house: i64,
     db: Option<Client>,
+    /// Groups that this connection has written.
+    groups: u64,
     /// How long it is left alone after the next failure.
     rest: Duration,
     not_before: Option<Instant>,
@@ -156,10 +159,11 @@ impl Line {
     }
 
     async fn try_group(&mut self, group: &[Job]) -> Result<Vec<Answer>, Failure> {
-        let house = self.house;
+        self.groups += 1;
+        let (house, groups) = (self.house, self.groups);
         let db = self.connection().await.map_err(Failure::of_connecting)?;
         let units: Vec<&Sealed> = group.iter().map(|job| &job.sealed).collect();
-        let written = AssertUnwindSafe(rows::write(db, house, &units)).catch_unwind();
+        let written = AssertUnwindSafe(rows::write(db, house, groups, &units)).catch_unwind();
         let written = match tokio::time::timeout(ANSWER_WAIT, written).await {
             Ok(Ok(written)) => written,
             Ok(Err(_)) => Err(Failed::lost(unavailable("a unit ended in the middle"))),
@@ -218,7 +222,7 @@ impl Line {
         let opened = tokio::time::timeout(CONNECT_WAIT, opened).await;
         match opened.unwrap_or_else(|_| Err(unavailable("PostgreSQL was not reached in time"))) {
             Ok(db) => {
-                (self.rest, self.not_before) = (RECONNECT_WAIT, None);
+                (self.rest, self.not_before, self.groups) = (RECONNECT_WAIT, None, 0);
                 Ok(db)
             }
             Err(error) => {

@@ -6,10 +6,12 @@
 
 use exchange::Digest;
 use rusqlite::{Connection, Row, params};
+use std::collections::HashSet;
 
-use super::content::stored;
+use super::SqliteHouse;
+use super::content::{self, stored};
 use super::row::{all, digest, first, number};
-use crate::blob::Stored;
+use crate::blob::{Address, Stored};
 use crate::house::Error;
 use crate::limits::{FAULTS_NAMED_MAX, INSPECT_PAGE};
 
@@ -61,6 +63,54 @@ impl Content {
     }
 }
 
+impl SqliteHouse {
+    /// Looks at every page of the file and every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let mut found = self.read(|db, _| file(db)).await?;
+        let mut doubted = Vec::new();
+        for table in 0..TABLES.len() {
+            let mut after = i64::MIN;
+            loop {
+                let read = self.read(move |db, house| page(db, house, table, after));
+                let page = read.await?;
+                let Some(last) = page.last() else { break };
+                after = last.row();
+                for content in page {
+                    match self.is_whole(&content).await? {
+                        true => found.contents += 1,
+                        false => doubted.push(content),
+                    }
+                }
+            }
+        }
+        for content in doubted {
+            // It may have been purged while it was looked at.
+            let again = self.read(move |db, _| again(db, &content)).await?;
+            if let Some(content) = again {
+                found.damaged += u64::from(!self.is_whole(&content).await?);
+            }
+        }
+        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
+        Ok(found)
+    }
+
+    async fn is_whole(&self, content: &Content) -> Result<bool, Error> {
+        match self.fetch(content.digest(), content.stored()).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(Error::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of these files that rows name, as a reading sees them.
+    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+        self.read(move |db, _| content::named(db, &files)).await
+    }
+}
+
 /// Faults of the file itself.
 pub(super) fn file(db: &Connection) -> Result<Inspection, Error> {
     let check = format!("PRAGMA integrity_check({FAULTS_NAMED_MAX})");
@@ -99,9 +149,4 @@ pub(super) fn again(db: &Connection, content: &Content) -> Result<Option<Content
 fn read(row: &Row<'_>, table: usize) -> Result<Content, Error> {
     let (place, kept) = (row.get("place")?, digest(row, "kept")?);
     Ok(Content { table, row: place, digest: kept, stored: stored(row)? })
-}
-
-/// How many tables hold contents.
-pub(super) const fn tables() -> usize {
-    TABLES.len()
 }

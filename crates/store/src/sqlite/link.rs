@@ -12,9 +12,32 @@
 use exchange::{Chain, Digest};
 use rusqlite::{Connection, params};
 
+use super::SqliteHouse;
 use super::purge::uses;
 use super::row::{all, first, number, run};
+use super::writer::Outcome;
 use crate::house::Error;
+
+impl SqliteHouse {
+    /// Links contents that were written before their uses were kept to the rows of work that name
+    /// them: the next `limit` lines of the ledger, or rows of work. How many are left; `None`
+    /// once all are linked. A run that was cut off goes on.
+    ///
+    /// # Errors
+    /// Those of a writing.
+    pub async fn link_uses(&self, limit: u32) -> Result<Option<u64>, Error> {
+        let house = self.house;
+        self.write(0, move |db| Ok(Outcome::Keep(step(db, house, limit)?))).await
+    }
+
+    /// How many lines and rows of work `link_uses` has to read; `None`: nothing.
+    ///
+    /// # Errors
+    /// Those of a reading.
+    pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
+        self.read(left).await
+    }
+}
 
 /// Reads the next lines, or rows of work after the last line; how many are left, or `None` when
 /// all is linked.

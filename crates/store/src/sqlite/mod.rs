@@ -17,6 +17,7 @@ mod backup;
 mod content;
 pub(crate) mod copy;
 mod doors;
+mod file;
 mod inspect;
 mod ledger;
 mod link;
@@ -41,15 +42,16 @@ mod writer;
 use bytes::Bytes;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+use self::file::{admit, find, first_key, prepare, private};
 pub use self::inspect::Inspection;
 use self::log::Log;
 use self::reader::Readers;
@@ -216,71 +218,6 @@ impl SqliteHouse {
         let house = house.clone();
         let found = self.write(0, move |db| Ok(Outcome::Keep(admit(db, &house)?))).await?;
         Ok(SqliteHouse { shared: Arc::clone(&self.shared), house: found.0, blob_key: found.1 })
-    }
-
-    /// Links contents that were written before their uses were kept to the rows of work that name
-    /// them: the next `limit` lines of the ledger, or rows of work. How many are left; `None`
-    /// once all are linked. A run that was cut off goes on.
-    ///
-    /// # Errors
-    /// Those of a writing.
-    pub async fn link_uses(&self, limit: u32) -> Result<Option<u64>, Error> {
-        let house = self.house;
-        self.write(0, move |db| Ok(Outcome::Keep(link::step(db, house, limit)?))).await
-    }
-
-    /// How many lines and rows of work `link_uses` has to read; `None`: nothing.
-    ///
-    /// # Errors
-    /// Those of a reading.
-    pub async fn unlinked(&self) -> Result<Option<u64>, Error> {
-        self.read(link::left).await
-    }
-
-    /// Looks at every page of the file and every content of the house.
-    ///
-    /// # Errors
-    /// Those of a reading; what is damaged is no error but part of the answer.
-    pub async fn inspect(&self) -> Result<Inspection, Error> {
-        let mut found = self.read(|db, _| inspect::file(db)).await?;
-        let mut doubted = Vec::new();
-        for table in 0..inspect::tables() {
-            let mut after = i64::MIN;
-            loop {
-                let page = self.read(move |db, house| inspect::page(db, house, table, after));
-                let page = page.await?;
-                let Some(last) = page.last() else { break };
-                after = last.row();
-                for content in page {
-                    match self.is_whole(&content).await? {
-                        true => found.contents += 1,
-                        false => doubted.push(content),
-                    }
-                }
-            }
-        }
-        for content in doubted {
-            // It may have been purged while it was looked at.
-            let again = self.read(move |db, _| inspect::again(db, &content)).await?;
-            if let Some(content) = again {
-                found.damaged += u64::from(!self.is_whole(&content).await?);
-            }
-        }
-        found.orphans = self.shared.blobs.orphans(|files| self.named_now(files)).await?;
-        Ok(found)
-    }
-
-    async fn is_whole(&self, content: &inspect::Content) -> Result<bool, Error> {
-        match self.fetch(content.digest(), content.stored()).await {
-            Ok(found) => Ok(found.is_some()),
-            Err(Error::Damaged(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Those of these files that rows name, as a reading sees them.
-    async fn named_now(&self, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
-        self.read(move |db, _| content::named(db, &files)).await
     }
 
     /// Runs a job on the writer's thread; it may run more than once (see `writer`).
@@ -683,58 +620,4 @@ fn for_reading_only() -> Error {
 /// Where contents lie that were kept in no other place.
 fn ours(folder: &Path) -> Blobs {
     Blobs::folder_as_it_is(&folder.join(BLOBS))
-}
-
-fn private(file: &Path) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(file)?)
-}
-
-/// Settings of the writing connection. FULL: a commit waits for the disk.
-fn prepare(db: &Connection) -> Result<(), Error> {
-    db.busy_timeout(DATABASE_WAIT)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    row::keep_plans(db)?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    // The keys that rows refer to are made by this room, in the same unit. Looking each of them up
-    // again costs a fifth of the writing, so only tests do.
-    db.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
-    db.pragma_update(None, "trusted_schema", false)?;
-    // What a savepoint needs to take a unit back stays out of temporary files: faster, and no
-    // patient's data outside of the folder.
-    db.pragma_update(None, "temp_store", "MEMORY")?;
-    // What is removed is overwritten; `scrub` clears what this leaves.
-    db.pragma_update(None, "secure_delete", true)?;
-    db.pragma_update(None, "cache_size", -WRITER_CACHE_KB)?;
-    db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
-    Ok(())
-}
-
-fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, Key)>, Error> {
-    let select = "SELECT house, blob_key FROM houses WHERE name = ?1";
-    row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-}
-
-/// The key of the house that was here first: it tells one database from another.
-fn first_key(db: &Connection) -> Result<Key, Error> {
-    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
-    let found = row::first(db, select, [], |row| Ok(row.get(0)?))?;
-    found.ok_or_else(|| Error::Damaged("the file does not hold any house".to_owned()))
-}
-
-/// The house's number and the key of its contents; both are made with the house.
-fn admit(db: &Connection, house: &HouseId) -> Result<(i64, Key), Error> {
-    if let Some(found) = find(db, house)? {
-        return Ok(found);
-    }
-    let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key)
-        .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
-    let insert = "INSERT INTO houses (name, blob_key) VALUES (?1, ?2)";
-    row::run(db, insert, params![house.as_str(), key])?;
-    Ok((db.last_insert_rowid(), key))
 }

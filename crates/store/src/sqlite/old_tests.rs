@@ -9,6 +9,7 @@ use exchange::{Event, SubmissionId};
 
 use super::tests::{at, house};
 use super::*;
+use rusqlite::params;
 
 /// A file as the first version left it: submissions with a body that a line names, an answer that
 /// only the row of work names, a record each, and a body that the first two share.

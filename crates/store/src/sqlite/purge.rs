@@ -14,7 +14,7 @@ use super::{ledger, work};
 use crate::blob::Address;
 use crate::house::{Error, Purge, Purged, StoredWork};
 
-/// What a purge leaves to be done outside of the database.
+/// What a purge took out of the database, and what it leaves outside.
 pub(super) struct Gone {
     pub(super) purged: Purged,
     /// Files that these rows named; others may still name them.
