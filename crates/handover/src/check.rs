@@ -45,6 +45,15 @@ pub async fn check(folder: &Path) -> Checked {
     put(&mut lines, "listening", config.check_bind().map(|()| config.file.listen.to_string()));
     keys(&config, &mut lines);
     put(&mut lines, "store: disk", writable(&config.path(&config.file.store)));
+    if let Some(blobs) = &config.file.blobs {
+        let key = blobs.s3.as_ref().and_then(|s3| s3.credentials.as_deref());
+        let kept = key.map_or(Ok(()), |path| only_owner(&config.path(path)));
+        let contents = match kept {
+            Ok(()) => contents::reach(&config).await,
+            Err(issue) => Err(issue),
+        };
+        put(&mut lines, "large contents", contents);
+    }
     put(&mut lines, "ledger", ledger(&config).await);
     // From here on nothing stops the house itself.
     let runs = lines.iter().all(|line| line.issue.is_none());

@@ -28,6 +28,16 @@ pub fn place(config: &House) -> Result<Option<Blobs>, Issue> {
     }
 }
 
+/// Whether the place that the configuration names is there, in words.
+///
+/// # Errors
+/// As `place`; `StoreUnavailable` when it does not answer, or not to this house.
+pub async fn reach(config: &House) -> Result<String, Issue> {
+    let Some(place) = place(config)? else { return Ok("in the store's folder".to_owned()) };
+    place.reach().await.map_err(store_issue)?;
+    Ok(format!("reached: {place}"))
+}
+
 fn storage(config: &House, s3: &S3File) -> Result<Blobs, Issue> {
     let credentials = match &s3.credentials {
         Some(path) => {

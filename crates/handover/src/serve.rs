@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
 use store::{House as _, Unit};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
 
@@ -38,7 +37,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         None => None,
     };
     // The address before the store: whoever is refused here has not touched anything.
-    let listener = TcpListener::bind(config.file.listen).await.map_err(|error| {
+    let listener = server::listen(config.file.listen).map_err(|error| {
         tracing::error!(%error, "listen");
         let detail = "the address cannot be listened on; another program may have it";
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")

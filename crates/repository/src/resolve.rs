@@ -182,15 +182,10 @@ impl<'r> Resolving<'r> {
     /// Places every entry, in the order of the specification.
     fn place(&mut self) {
         let entries = &self.incoming.entries;
-        type Stage<'r> = fn(&mut Resolving<'r>, &'r IncomingEntry);
-        let stages: [(fn(&Action) -> bool, Stage<'r>); 3] = [
-            (|action| matches!(action, Action::Delete), Resolving::place_delete),
-            (|action| matches!(action, Action::Create(_)), Resolving::place_create),
-            (|action| matches!(action, Action::Put(_)), Resolving::place_put),
-        ];
-        for (of_stage, place) in stages {
-            entries.iter().filter(|entry| of_stage(&entry.action)).for_each(|one| place(self, one));
-        }
+        let of = |letter: char| entries.iter().filter(move |one| one.action.letter() == letter);
+        of('d').for_each(|entry| self.place_delete(entry));
+        of('c').for_each(|entry| self.place_create(entry));
+        of('u').for_each(|entry| self.place_put(entry));
         self.check_once();
     }
 
@@ -354,13 +349,10 @@ impl<'r> Resolving<'r> {
         let records = pairs.len();
         pairs.extend(marks);
         let found = house.heads(&pairs).await.map_err(store_issue)?;
-        let mut heads = pairs.into_iter().zip(found).filter_map(|(pair, head)| Some((pair, head)));
-        let heads_of: HashMap<_, _> = heads
-            .by_ref()
-            .take(records)
-            .filter_map(|(pair, head)| head.map(|head| (pair, head)))
-            .collect();
-        let marks_of = heads.filter_map(|(pair, head)| head.map(|head| (pair, head))).collect();
+        let mut found = pairs.into_iter().zip(found);
+        let there = |(pair, head): (Pair, Option<Record>)| head.map(|head| (pair, head));
+        let heads_of = found.by_ref().take(records).filter_map(there).collect();
+        let marks_of = found.filter_map(there).collect();
         Ok(Heads { heads: heads_of, marks: marks_of })
     }
 

@@ -93,6 +93,10 @@ pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
 /// there, and twice more at the other end.
 pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Versions of one type in a group that a unit's conditions are compared with in memory; behind
+/// more of them the unit waits for the next group.
+pub const FILED_COMPARED_MAX: usize = 256;
+
 /// How often something is tried that had to give way to another transaction.
 pub const TRIES_MAX: u32 = 5;
 

@@ -49,6 +49,10 @@ pub const PATH_ID_MAX: usize = 128;
 /// quiet for longest makes room.
 pub const CONNECTIONS_MAX: usize = 1_000;
 
+/// Connections that the kernel holds until they are let in: where there is no room the kernel drops
+/// what they say, and they are a second late.
+pub const LISTEN_BACKLOG: u32 = 4_096;
+
 /// Connections of one address at once: a quarter of the door. A partner keeps some tens. Beyond it
 /// the address's own longest quiet one makes room.
 pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 4;

@@ -12,10 +12,10 @@
 //! 1. the one that has been quiet for longest: nothing was ever asked on it, or everything asked
 //!    has been answered;
 //! 2. the one whose request has been arriving, or whose answer has been leaving, for longest and
-//!    for more than `SLOW_AFTER`.
+//!    for more than `SLOW_AFTER`;
+//! 3. and only then, in the same order, those on which a partner has signed in.
 //!
-//! It goes from the same address where that has its number, or more than its share of a full door;
-//! else from all. Only where every place is in work is somebody turned away.
+//! It goes from the same address where that has its number, else from all. Only where every place is in work is somebody turned away.
 //!
 //! Why the newest stay: whoever has something to ask does so at once, whoever holds connections
 //! for their own sake does not. A crowd thus pushes out itself, and callers beside it, of the same
@@ -56,6 +56,8 @@ struct Table {
 struct Seat {
     address: IpAddr,
     doing: Doing,
+    /// A partner has signed in on it.
+    known: bool,
     /// Since which count, and since when.
     since: (u64, Instant),
     requests: Requests,
@@ -86,10 +88,12 @@ struct Requests {
 #[derive(Default)]
 struct Line {
     open: usize,
-    silent: BTreeMap<u64, u64>,
-    idle: BTreeMap<u64, u64>,
-    moving: BTreeMap<u64, u64>,
+    silent: Row,
+    idle: [Row; 2],
+    moving: [Row; 2],
 }
+
+type Row = BTreeMap<u64, u64>;
 
 /// One connection, until it is dropped.
 pub(crate) struct Peer {
@@ -113,19 +117,21 @@ enum Stage {
 }
 
 impl Line {
-    fn line(&mut self, doing: Doing) -> Option<&mut BTreeMap<u64, u64>> {
-        match doing {
+    /// Where a connection stands; the second of two are those of partners.
+    fn row(&mut self, seat: &Seat) -> Option<&mut Row> {
+        let known = usize::from(seat.known);
+        match seat.doing {
             Doing::Silent => Some(&mut self.silent),
-            Doing::Idle => Some(&mut self.idle),
-            Doing::Moving => Some(&mut self.moving),
+            Doing::Idle => self.idle.get_mut(known),
+            Doing::Moving => self.moving.get_mut(known),
             Doing::Work => None,
         }
     }
+}
 
-    fn first(&self, lines: &[&BTreeMap<u64, u64>]) -> Option<u64> {
-        let firsts = lines.iter().filter_map(|line| line.first_key_value());
-        firsts.min().map(|(_, number)| *number)
-    }
+fn first<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Option<u64> {
+    let firsts = rows.into_iter().filter_map(|row| row.first_key_value());
+    firsts.min().map(|(_, number)| *number)
 }
 
 impl Peers {
@@ -167,7 +173,8 @@ impl Table {
         self.last += 1;
         let number = self.last;
         let (since, requests) = ((number, Instant::now()), Requests::default());
-        let seat = Seat { address, doing: Doing::Silent, since, requests, must_go };
+        let doing = Doing::Silent;
+        let seat = Seat { address, doing, known: false, since, requests, must_go };
         self.stand(&seat, number);
         self.seats.insert(number, seat);
         for line in [&mut self.all, self.addresses.entry(address).or_default()] {
@@ -180,15 +187,12 @@ impl Table {
     fn make_room(&mut self, places: &Places, address: IpAddr, now: Instant) -> Option<()> {
         let own = self.addresses.get(&address);
         let (open, silent) = own.map_or((0, 0), |line| (line.open, line.silent.len()));
-        let share = places.all / (self.addresses.len() + usize::from(own.is_none())).max(1);
         let goes = if open >= places.address {
             Some(self.oldest(Some(address), now)?)
         } else if silent >= SILENT_CONNECTIONS_MAX {
-            own.and_then(|line| line.first(&[&line.silent]))
+            own.and_then(|line| first([&line.silent]))
         } else if self.all.open < places.all {
             None
-        } else if open > share {
-            Some(self.oldest(Some(address), now).or_else(|| self.oldest(None, now))?)
         } else {
             Some(self.oldest(None, now)?)
         };
@@ -204,11 +208,16 @@ impl Table {
             Some(address) => self.addresses.get(&address)?,
             None => &self.all,
         };
-        line.first(&[&line.silent, &line.idle]).or_else(|| {
-            let number = line.first(&[&line.moving])?;
+        let slow = |row: &Row| {
+            let number = first([row])?;
             let since = self.seats.get(&number)?.since.1;
             (now.saturating_duration_since(since) >= SLOW_AFTER).then_some(number)
-        })
+        };
+        let ([idle, known_idle], [moving, known_moving]) = (&line.idle, &line.moving);
+        first([&line.silent, idle])
+            .or_else(|| slow(moving))
+            .or_else(|| first([known_idle]))
+            .or_else(|| slow(known_moving))
     }
 
     /// Its place is free from now on.
@@ -233,18 +242,26 @@ impl Table {
 
     fn stand(&mut self, seat: &Seat, number: u64) {
         for line in [&mut self.all, self.addresses.entry(seat.address).or_default()] {
-            if let Some(line) = line.line(seat.doing) {
-                line.insert(seat.since.0, number);
+            if let Some(row) = line.row(seat) {
+                row.insert(seat.since.0, number);
             }
         }
     }
 
     fn stand_out(&mut self, seat: &Seat) {
         for line in [Some(&mut self.all), self.addresses.get_mut(&seat.address)] {
-            if let Some(line) = line.and_then(|line| line.line(seat.doing)) {
-                line.remove(&seat.since.0);
+            if let Some(row) = line.and_then(|line| line.row(seat)) {
+                row.remove(&seat.since.0);
             }
         }
+    }
+
+    fn known(&mut self, number: u64) {
+        let Some(mut seat) = self.seats.remove(&number) else { return };
+        self.stand_out(&seat);
+        seat.known = true;
+        self.stand(&seat, number);
+        self.seats.insert(number, seat);
     }
 
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Requests)) {
@@ -296,6 +313,12 @@ impl Visit {
     /// All of the request is here, or nobody reads the rest.
     pub(crate) fn arrived(&self) {
         self.go_on(Stage::Work);
+    }
+
+    /// A partner has signed in.
+    pub(crate) fn known(&self) {
+        let table = &self.peer.peers.table;
+        table.lock().unwrap_or_else(PoisonError::into_inner).known(self.peer.number);
     }
 
     /// The answer is ready.
@@ -410,6 +433,20 @@ mod tests {
     }
 
     #[test]
+    fn a_partner_who_has_signed_in_keeps_its_place_while_it_is_idle() {
+        let peers = peers(100, 8);
+        let partner = enter(&peers, HOME).unwrap();
+        let visit = at_work(&partner);
+        visit.known();
+        drop(visit);
+        let crowd: Vec<_> = (0..50).map(|_| answered(&peers, HOME)).collect();
+        assert!(!gone(&partner), "those go first who have not");
+        let work: Vec<_> = crowd[43..].iter().map(at_work).collect();
+        assert!(enter(&peers, HOME).is_some() && gone(&partner), "but nobody waits for a place");
+        drop(work);
+    }
+
+    #[test]
     fn a_crowd_of_many_addresses_keeps_no_other_address_out() {
         let peers = peers(100, 50);
         let partner = answered(&peers, HOME);
@@ -453,7 +490,8 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_once_however_it_ends() {
-        let table: [(&str, fn(&Visit)); 5] = [
+        type Case = (&'static str, fn(&Visit));
+        let table: [Case; 5] = [
             ("given up while it arrives", |_| {}),
             ("given up in work", |visit| visit.arrived()),
             ("answered", |visit| {

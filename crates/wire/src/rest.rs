@@ -17,6 +17,7 @@ pub use write::{Condition, Write, WriteAction};
 use crate::door::{self, content_type, not_offered};
 use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
 use crate::media::{self, Media};
+use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
 pub use crate::room::Room;
@@ -239,6 +240,9 @@ impl Base {
             }
             segments => {
                 let caller = self.gate.caller(&asked.headers)?;
+                if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
+                    visit.known();
+                }
                 self.signed_in(&caller, segments, asked, request).await
             }
         }

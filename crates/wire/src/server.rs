@@ -11,7 +11,8 @@
 
 use crate::limits::{
     ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX,
-    CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, STREAMS_MAX,
+    CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG,
+    STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
 use axum::Router;
@@ -24,12 +25,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -73,6 +75,20 @@ enum Stage {
     Closing,
     /// The time to drain is over.
     Closed,
+}
+
+/// Listens at an address, with room for those who come while others are let in.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
 }
 
 /// Serves a router on a listener until `shutdown` ends, then lets requests in flight finish.
@@ -227,7 +243,9 @@ async fn respond(
         visit.arrived();
     }
     let arriving = |body| Body::new(Arriving { body, visit: Arc::clone(&visit) });
-    let response = router.oneshot(request.map(arriving)).await?;
+    let mut request = request.map(arriving);
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let response = router.oneshot(request).await?;
     visit.leaves();
     // The visit ends when the last byte has been handed over, or the peer has given up.
     Ok(response.map(|body| {

@@ -11,6 +11,7 @@ use exchange::HouseId;
 use exchange::partner::PublicFile;
 use secrecy::ExposeSecret;
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -23,7 +24,11 @@ use tempfile::TempDir;
 use testdb::Server;
 use wire::{HttpTransport, SmartClient, SystemClock};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_handover");
+/// The program: this build's, or another one that is named, to set two builds side by side.
+fn program() -> OsString {
+    let named = std::env::var_os("HANDOVER_BENCH_PROGRAM");
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_handover").into())
+}
 
 /// The plan's name, and its sender's.
 const PLAN: &str = "plan";
@@ -189,7 +194,7 @@ fn text(path: &Path) -> &str {
 }
 
 fn run(words: &[&str]) {
-    let output = Command::new(PROGRAM).args(words).stdin(Stdio::null()).output();
+    let output = Command::new(program()).args(words).stdin(Stdio::null()).output();
     let output = output.expect("the program starts");
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -225,7 +230,7 @@ pub(crate) struct House<'t> {
 impl House<'_> {
     /// Opens its doors. It is tethered to this process and cannot outlive it.
     pub(crate) fn serve(&mut self) {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .args(["--house", text(self.folder.path()), "serve", "--tethered"])
             .env("HANDOVER_LOG", "warn")
             .stdin(Stdio::piped())

@@ -167,6 +167,66 @@ fn a_partner_with_the_identity_of_another_is_not_known() {
     assert_eq!(provider.run(&["partner", "add", file.to_str().unwrap()]).code, 0);
 }
 
+/// `[blobs]` as it is written, and the words of the answer.
+const PLACES: [(&str, &str); 9] = [
+    ("[blobs]", "either a folder or [blobs.s3]"),
+    ("[blobs]\nfolder = \"a\"\n[blobs.s3]\nregion = \"r\"\nbucket = \"b\"", "not both"),
+    ("[blobs]\nfoldr = \"a\"", "did you mean `folder`?"),
+    ("[blobs.s3]\nregion = \"r\"\nbucket = \"b\"", "access key is not there"),
+    ("[blobs.s3]\nregion = \"r\"\nbucket = \"b\"\ncredentials = \"none.ini\"", "none.ini"),
+    ("[blobs.s3]\nregion = \"r\"\nbucket = \"b\"\ncredentials = \"half.ini\"", "half.ini"),
+    ("[blobs.s3]\nregion = \"r\"\nbucket = \"b\"\nsecret = \"s\"", "unknown key `secret`"),
+    (
+        "[blobs.s3]\nendpoint = \"http://storage.example.org\"\nregion = \"r\"\nbucket = \"b\"
+            credentials = \"key.ini\"",
+        "https://",
+    ),
+    (
+        "[blobs.s3]\nregion = \"r\"\nbucket = \"b\"\ncredentials = \"key.ini\"
+            authority = \"public.json\"",
+        "authority (PEM)",
+    ),
+];
+
+#[test]
+fn a_place_of_contents_that_is_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, _) = houses(folder.path());
+    let whole = provider.read("house.toml");
+    let key = "[default]\naws_access_key_id = id\naws_secret_access_key = do-not-tell\n";
+    provider.write("key.ini", key);
+    provider.write("half.ini", "aws_access_key_id = id\n");
+    let open_to = |file: &str, mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(provider.folder.join(file), mode).unwrap();
+    };
+    open_to("key.ini", 0o600);
+    open_to("half.ini", 0o600);
+    for (blobs, told) in PLACES {
+        provider.write("house.toml", &format!("{whole}\n{blobs}\n"));
+        for command in ["list", "check"] {
+            let said = provider.run(&[command]);
+            assert_eq!(said.code, 2, "{blobs}: {command}: {}{}", said.stdout, said.stderr);
+            let words = said.stdout + &said.stderr;
+            assert!(words.contains(told), "{blobs}: {command} lacks {told:?}: {words}");
+            assert!(words.contains("config-invalid"), "{blobs}: {words}");
+            assert!(!words.contains("do-not-tell"), "{blobs}: {words}");
+        }
+    }
+    open_to("key.ini", 0o644);
+    let storage = "[blobs.s3]\nendpoint = \"http://127.0.0.1:9\"\nregion = \"r\"\nbucket = \"b\"";
+    let storage = format!("{whole}\n{storage}\ncredentials = \"key.ini\"\n");
+    provider.write("house.toml", &storage);
+    let open = provider.run(&["check"]);
+    assert!(open.stdout.contains("key-unusable"), "every user can read it: {}", open.stdout);
+    open_to("key.ini", 0o600);
+    let away = provider.run(&["check"]);
+    assert!(away.stdout.contains("store-unavailable"), "nobody is there: {}", away.stdout);
+    provider.write("house.toml", &format!("{whole}\n[blobs]\nfolder = \"contents\"\n"));
+    let mended = provider.run(&["list"]);
+    assert_eq!(mended.code, 0, "{}", mended.stderr);
+}
+
 #[test]
 fn the_line_of_a_mistake_is_the_line_in_the_file() {
     let folder = tempfile::tempdir().unwrap();

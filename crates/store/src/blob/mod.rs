@@ -96,6 +96,12 @@ pub struct Blobs {
     older: Option<Box<Blobs>>,
 }
 
+impl fmt::Display for Blobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
 impl fmt::Debug for Blobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Blobs({})", self.place)
@@ -130,6 +136,14 @@ impl Blobs {
     /// processes share nothing else.
     pub fn rows() -> Blobs {
         Blobs::of(Place::Rows)
+    }
+
+    /// Whether the place is there, and answers us.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn reach(&self) -> Result<(), Error> {
+        self.place.list().await?.begin().await
     }
 
     /// A folder that need not exist and is not created: to read from.

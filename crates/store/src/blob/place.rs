@@ -5,6 +5,7 @@
 //! Never      waits for a disk on a thread that serves others.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use object_store::ObjectMeta;
@@ -155,5 +156,13 @@ impl Listing {
             *self = rest;
         }
         Ok(Some((files, unfinished)))
+    }
+
+    /// Whether it begins.
+    pub(super) async fn begin(&mut self) -> Result<(), Error> {
+        match self {
+            Listing::S3(list) => list.next().await.transpose().map(|_| ()).map_err(s3::refused),
+            Listing::Folder(..) | Listing::Over => Ok(()),
+        }
     }
 }

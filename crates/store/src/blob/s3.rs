@@ -248,6 +248,7 @@ fn unusable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Unavailable(why.into())
 }
 
-fn refused(error: object_store::Error) -> Error {
+/// What the storage says no with.
+pub(super) fn refused(error: object_store::Error) -> Error {
     Error::Unavailable(Box::new(error))
 }

@@ -14,13 +14,15 @@
 
 use exchange::{Chain, Digest, Entry, Event};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::row::{int, micros};
 use super::unit::{Answered, Sealed};
 use super::work::{After, WorkNow, after};
 use crate::blob::Kept;
 use crate::house::{Commit, Expect, NewVersion, RecordKeys, RecordQuery, Unit, Work};
+use crate::limits::FILED_COMPARED_MAX;
+use crate::token;
 
 /// What became of a unit.
 pub(super) enum Decided {
@@ -144,8 +146,8 @@ pub(super) fn place(query: &RecordQuery) -> usize {
 pub(super) struct Group<'a> {
     pub(super) known: Known<'a>,
     pub(super) rows: Rows<'a>,
-    /// Types of which records were written.
-    kinds: HashSet<&'a str>,
+    /// Versions that were written, by type.
+    filed: HashMap<&'a str, Vec<(&'a NewVersion, bool)>>,
     /// Ids of rows of work that were written, in the order of their first writing.
     written: Vec<&'a str>,
 }
@@ -153,7 +155,7 @@ pub(super) struct Group<'a> {
 impl<'a> Group<'a> {
     /// Begins with what the database holds.
     pub(super) fn new(known: Known<'a>) -> Group<'a> {
-        Group { known, rows: Rows::default(), kinds: HashSet::new(), written: Vec::new() }
+        Group { known, rows: Rows::default(), filed: HashMap::new(), written: Vec::new() }
     }
 
     /// What becomes of the next unit.
@@ -202,8 +204,12 @@ impl<'a> Group<'a> {
                 let lane = known.lanes.get(lane.as_str());
                 lane.map_or(0, |lane| lane.number.cast_unsigned()) == *number
             }
-            Expect::Found { query, .. } => {
-                if self.kinds.contains(query.kind.as_str()) {
+            Expect::Found { query, ids } => {
+                let filed = self.filed.get(query.kind.as_str()).map_or(&[][..], Vec::as_slice);
+                let touches = |(new, deleted): &(&NewVersion, bool)| {
+                    ids.contains(&new.id) || (!deleted && might_fit(query, new))
+                };
+                if filed.len() > FILED_COMPARED_MAX || filed.iter().any(touches) {
                     return None;
                 }
                 known.found.get(&place(query)).copied().unwrap_or(false)
@@ -299,7 +305,7 @@ impl<'a> Group<'a> {
             let (content, number) = (content.as_ref(), new.number.map(int));
             let receipt = &new.receipt;
             rows.versions.push(VersionRow { record, version, at, new, content, number, receipt });
-            self.kinds.insert(&new.kind);
+            self.filed.entry(&new.kind).or_default().push((new, content.is_none()));
             version.cast_unsigned()
         });
         versions.collect()
@@ -377,4 +383,20 @@ impl<'a> Group<'a> {
             counts.subjects
         }))
     }
+}
+
+/// Whether a version may be among what a query finds; when in doubt it may.
+fn might_fit(query: &RecordQuery, new: &NewVersion) -> bool {
+    let keys = &new.keys;
+    let among = |asked: &[String], own: Option<&String>| {
+        asked.is_empty() || own.is_some_and(|own| asked.contains(own))
+    };
+    let any = |asked: &[String]| {
+        asked.iter().any(|asked| keys.tokens.iter().any(|own| token::fits(asked, own)))
+    };
+    among(&query.ids, Some(&new.id))
+        && among(&query.patients, keys.patient.as_ref())
+        && among(&query.encounters, keys.encounter.as_ref())
+        && among(&query.statuses, keys.status.as_ref())
+        && query.tokens.iter().all(|asked| any(asked))
 }

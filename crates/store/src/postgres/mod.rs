@@ -25,6 +25,7 @@ mod restore;
 mod row;
 mod rows;
 mod schema;
+mod sql;
 mod unit;
 mod uses;
 mod work;

@@ -175,7 +175,7 @@ impl Line {
         }
     }
 
-    /// What is to be done about a failure; without a connection that can be used again, none is
+    /// What a failure asks for; without a connection that can be used again, none is
     /// kept.
     fn judge(&mut self, failed: Failed) -> Failure {
         let closed = self.db.as_ref().is_none_or(|db| db.is_closed());
@@ -242,7 +242,7 @@ fn answer(decided: Decided) -> Option<Answer> {
     }
 }
 
-/// Why a group was not written, and what is to be done.
+/// Why a group was not written, and what that asks for.
 struct Failure {
     /// The same once more.
     again: bool,
