@@ -163,6 +163,8 @@ async fn every_interaction_claimed_is_there_and_no_other() {
     }
 }
 
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 /// A resource that says no more than whom it is about; a Patient must be a member.
 fn bare(kind: &str, id: &str) -> String {
     let me = r#"{"reference":"Patient/me"}"#;
@@ -217,7 +219,7 @@ async fn every_way_to_write_that_is_claimed_is_there() {
         assert_eq!(resource["conditionalDelete"], "single", "{kind}");
         let body = bare(kind, "w1");
         let (one, by_id) = (format!("{kind}/w1"), format!("{kind}?_id=w1"));
-        let table: [(Method, &str, &[(&str, &str)], &str, u16); 9] = [
+        let table: [(Method, &str, Headers<'_>, &str, u16); 9] = [
             (Method::PUT, &one, &[json], &body, 201),
             (Method::PUT, &one, &[json, ("if-match", r#"W/"1""#)], &body, 200),
             (Method::PUT, &one, &[json, ("if-match", r#"W/"7""#)], &body, 412),
