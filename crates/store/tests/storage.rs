@@ -16,20 +16,24 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use store::contract::{check_contract, check_tenants};
 use store::limits::INLINE_BYTES_MAX;
 use store::{
-    Blobs, Commit, Error, House, NewVersion, RecordKeys, S3Credentials, S3Place, SqliteHouse, Unit,
+    Blobs, Commit, Error, House, NewVersion, PostgresHouse, PostgresPlace, RecordKeys,
+    S3Credentials, S3Place, SqliteHouse, Unit,
 };
-use testdb::Storage;
+use testdb::{Server, Storage};
 
-fn blobs(address: SocketAddr) -> Blobs {
-    let place = S3Place {
-        endpoint: Some(format!("http://{address}")),
+fn place(endpoint: &str) -> S3Place {
+    S3Place {
+        endpoint: Some(endpoint.to_owned()),
         region: "us-east-1".to_owned(),
         bucket: testdb::BUCKET.to_owned(),
         prefix: String::new(),
         credentials: S3Credentials::new("id".to_owned(), "secret".to_owned(), None),
         authority: None,
-    };
-    Blobs::s3(place).unwrap()
+    }
+}
+
+fn blobs(address: SocketAddr) -> Blobs {
+    Blobs::s3(place(&format!("http://{address}"))).unwrap()
 }
 
 fn open(folder: &Path, address: SocketAddr) -> SqliteHouse {
@@ -125,6 +129,47 @@ async fn a_house_with_a_storage_keeps_the_contract() {
     .await;
     let blobs = folder.path().join("blobs");
     assert!(!blobs.exists(), "nothing lies in the folder");
+}
+
+#[tokio::test]
+async fn a_house_in_postgres_with_a_storage_keeps_the_contract() {
+    let (Some(storage), Some(database)) = (Storage::start(), Server::shared()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let places = [Blobs::folder(folder.path()).unwrap(), blobs(storage.address())];
+    for (number, blobs) in places.into_iter().enumerate() {
+        let place =
+            PostgresPlace { url: database.url(), blobs: Some(blobs), ..PostgresPlace::default() };
+        let house = HouseId::from(format!("house-{number}"));
+        let open = async || PostgresHouse::open(&place, &house).await.unwrap();
+        check_contract(open().await, async |house| {
+            drop(house);
+            open().await
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_storage_is_trusted_by_its_own_authority_only() {
+    let names = vec!["127.0.0.1".to_owned()];
+    let signed = rcgen::generate_simple_self_signed(names.clone()).unwrap();
+    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let other = rcgen::generate_simple_self_signed(names).unwrap().cert.pem();
+    let Some(storage) = Storage::start_with_tls(&certificate, &key) else { return };
+    let house = async |authority: Option<String>| {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::s3(S3Place { authority, ..place(&storage.url()) }).unwrap();
+        let id = HouseId::from("one");
+        let house = SqliteHouse::open_with(folder.path(), &id, Some(blobs.clone())).unwrap();
+        let done = house.commit(unit("a", &noise(INLINE_BYTES_MAX + 1, 1))).await;
+        assert_eq!(done.is_ok(), blobs.reach().await.is_ok());
+        done
+    };
+    assert_eq!(house(Some(certificate)).await.unwrap(), ONE());
+    for stranger in [None, Some(other)] {
+        let refused = house(stranger).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -128,10 +128,9 @@ fn join(house: &House) -> Process {
     Process::until_ready(&words, &[("HANDOVER_LOG", "warn")])
 }
 
-fn signal(process: &Process, name: &str) {
-    let id = process.id().to_string();
-    let sent = std::process::Command::new("kill").args([name, &id]).status().unwrap();
-    assert!(sent.success());
+fn signal(process: u32, name: &str) {
+    let words = [name, &process.to_string()];
+    assert!(std::process::Command::new("kill").args(words).status().unwrap().success());
 }
 
 #[test]
@@ -150,33 +149,31 @@ fn three_processes_end_like_one_whatever_befalls_them() {
     stage.provider.write("house.toml", &config);
     stage.serve();
     let (killed, stalled) = (join(&stage.provider), join(&stage.provider));
-    ask_for_all(&stage);
     let all = 2 * stage.finished().len();
-
-    wait_until("a part has ended", || ended(&stage.provider).0 > all / 10);
-    killed.kill();
-    // Nobody at the payer's answers while the process is stopped: it stops in the middle of walks.
-    let payer = stage.payers[0].process().id().to_string();
-    let told = |name: &str, id: &str| {
-        assert!(std::process::Command::new("kill").args([name, id]).status().unwrap().success());
-    };
-    told("-STOP", &payer);
-    let leased = |server: &Server| -> usize {
-        let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
-        server.sql("hospital", count).trim().parse().unwrap()
-    };
-    // More than one process takes up at once: both have some.
-    let walks = provider::limits::WALKS_MAX;
-    wait_until("walks of both processes wait for the payer", || leased(&server) > walks);
-    signal(&stalled, "-STOP");
-    told("-CONT", &payer);
+    // While nobody answers at the payer's, walks pile up: more than two processes take up at once
+    // means that each of the three has some.
+    let payer = stage.payers[0].process().id();
+    signal(payer, "-STOP");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask_for_all(&stage));
+        let leased = || -> usize {
+            let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
+            server.sql("hospital", count).trim().parse().unwrap()
+        };
+        let walks = 2 * provider::limits::WALKS_MAX;
+        wait_until("walks of all processes wait for the payer", || leased() > walks);
+        signal(stalled.id(), "-STOP");
+        killed.kill();
+        signal(payer, "-CONT");
+        asking.join().unwrap();
+    });
 
     wait_until("more has ended", || ended(&stage.provider).0 > all / 3);
     server.stop_fast();
     server.start_again();
     wait_for_the_end(&stage);
 
-    signal(&stalled, "-CONT");
+    signal(stalled.id(), "-CONT");
     let overtaken = "the lease has passed to another worker";
     wait_until("its writes were refused", || stalled.stderr().contains(overtaken));
     let said = stalled.stop();

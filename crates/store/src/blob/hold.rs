@@ -18,6 +18,9 @@ use super::{Address, Blobs, Kept, Key, Place, address, apart, pack};
 use crate::house::Error;
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, KEEPING_BYTES_MAX};
 
+/// What rows are to hold, and the files that they are about to name.
+type Weighed = (Vec<Kept>, Vec<(Address, Bytes)>);
+
 /// Files that a unit is about to name: until it is dropped nobody removes them.
 #[derive(Debug)]
 pub(crate) struct Hold {
@@ -56,7 +59,7 @@ impl Hold {
             Place::Rows => usize::MAX,
             _ => INLINE_BYTES_MAX,
         };
-        let weigh = move || -> Result<(Vec<Kept>, Vec<(Address, Bytes)>), Error> {
+        let weigh = move || -> Result<Weighed, Error> {
             let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
             let mut last = Bytes::new();
             for bytes in contents {
