@@ -40,8 +40,7 @@ struct Input {
 
 impl Input {
     fn new() -> Input {
-        let series =
-            Series { namespace: NAMESPACE.to_owned(), resources: RESOURCES, name: "i" };
+        let series = Series { namespace: NAMESPACE.to_owned(), resources: RESOURCES, name: "i" };
         let bundle = series.bundles(0, 1).remove(0);
         let namespace = Some(NAMESPACE.to_owned());
         let terms = SenderTerms { partner: "hospital".into(), namespace, types: Vec::new() };

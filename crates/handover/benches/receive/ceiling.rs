@@ -155,15 +155,8 @@ async fn copy(client: &tokio_postgres::Client, groups: &[Group]) {
     use tokio_postgres::types::Type;
     let copy = "COPY resources (kind, id, patient, date, status, digest, content)
         FROM STDIN BINARY";
-    let types = [
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::BYTEA,
-        Type::BYTEA,
-    ];
+    let types =
+        [Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::BYTEA, Type::BYTEA];
     let sink = client.copy_in(copy).await.expect("a copy");
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &types));
     for group in groups {
