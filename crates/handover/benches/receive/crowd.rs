@@ -210,7 +210,7 @@ async fn slow(one: u64, address: SocketAddr, head: Arc<str>, tally: Arc<Tally>) 
     loop {
         if let Some(mut stream) = connect(one, address, &tally).await {
             tally.held.fetch_add(1, Ordering::Relaxed);
-            if one % 2 == 0 {
+            if one.is_multiple_of(2) {
                 stream.write_all(head.as_bytes()).await.ok();
             }
             while stream.write_all(b"P").await.is_ok() {

@@ -117,9 +117,6 @@ fn some_charts_are_found_over_https_as_counting_finds_them() {
     }
 }
 
-/// Whether a file's number fits another's.
-type Fits = fn(usize, usize) -> bool;
-
 fn check(stage: &Stage, patients: usize) {
     let patients: Vec<_> =
         stage.shelf.of("Patient").take(patients).map(|one| one.id.clone()).collect();
