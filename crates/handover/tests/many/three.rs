@@ -5,11 +5,13 @@
 use crate::common::{House, Process, RUNTIME, Stage, free_address, who};
 use exchange::desk::Command;
 use exchange::{Chain, Digest, Entry, Event, Push, WalkId};
+use handover::{caller, house};
 use sim::TownPlan;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use store::{House as _, WorkKind};
 use testdb::Server;
+use tokio::task::JoinHandle;
 
 const PATIENTS: usize = 500;
 
@@ -31,16 +33,18 @@ fn stage() -> Stage {
 
 /// Asks for a push of each encounter, and waits for none. Asked again where the house could not say
 /// that it has taken it: a second push of the same is unchanged, and ends so.
-fn ask_for(stage: &Stage, encounters: &[String]) {
-    RUNTIME.block_on(async {
+fn ask_for(stage: &Stage, encounters: &[String]) -> JoinHandle<()> {
+    let client = house::operator_client(&stage.provider.config(), PATIENCE).unwrap();
+    let encounters = encounters.to_vec();
+    RUNTIME.spawn(async move {
         for encounter in encounters {
-            let (encounter, why) = (encounter.clone(), who("a test pushes"));
+            let why = who("a test pushes");
             let command = Command::Push { encounter, purpose: None, who: why, wait: 0 };
-            while stage.provider.ask_later(&command).await.is_err() {
+            while caller::ask(&client, &command).await.is_err() {
                 tokio::task::yield_now().await;
             }
         }
-    });
+    })
 }
 
 /// How many pushes have ended, and how many there are of everything.
@@ -141,7 +145,7 @@ fn three_processes_end_like_one_whatever_befalls_them() {
     let Some(mut server) = Server::start() else { return };
     let mut alone = stage();
     alone.serve();
-    ask_for(&alone, &alone.finished());
+    RUNTIME.block_on(ask_for(&alone, &alone.finished())).unwrap();
     wait_for_the_end(&alone);
     alone.stop();
 
@@ -155,32 +159,28 @@ fn three_processes_end_like_one_whatever_befalls_them() {
     let (first, second) = encounters.split_at(encounters.len() / 2);
 
     let killed = join(&stage.provider);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| ask_for(&stage, first));
-        wait_until("a part has ended", || ended(&stage.provider).0 > first.len() / 4);
-        server.stop_fast();
-        server.start_again();
-        asking.join().unwrap();
-    });
+    let asking = ask_for(&stage, first);
+    wait_until("a part has ended", || ended(&stage.provider).0 > first.len() / 4);
+    server.stop_fast();
+    server.start_again();
+    RUNTIME.block_on(asking).unwrap();
 
     // While nobody answers at the payer's, walks pile up: more than two processes take up at once
     // means that each of the three has some.
     let stalled = join(&stage.provider);
     let payer = stage.payers[0].process().id();
     signal(payer, "-STOP");
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| ask_for(&stage, second));
-        let leased = || -> usize {
-            let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
-            server.sql("hospital", count).trim().parse().unwrap()
-        };
-        let walks = 2 * provider::limits::WALKS_MAX;
-        wait_until("walks of all processes wait for the payer", || leased() > walks);
-        signal(stalled.id(), "-STOP");
-        killed.kill();
-        signal(payer, "-CONT");
-        asking.join().unwrap();
-    });
+    let asking = ask_for(&stage, second);
+    let leased = || -> usize {
+        let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
+        server.sql("hospital", count).trim().parse().unwrap()
+    };
+    let walks = 2 * provider::limits::WALKS_MAX;
+    wait_until("walks of all processes wait for the payer", || leased() > walks);
+    signal(stalled.id(), "-STOP");
+    killed.kill();
+    signal(payer, "-CONT");
+    RUNTIME.block_on(asking).unwrap();
     wait_for_the_end(&stage);
 
     signal(stalled.id(), "-CONT");
