@@ -161,5 +161,18 @@ proptest! {
         let displays = again.doc().root().get("performer").into_iter().flat_map(|list| list.items())
             .map(|item| item.get("display").unwrap().text().unwrap().into_owned()).collect::<Vec<_>>();
         prop_assert_eq!(&displays, &texts[1..texts.len() - 1]);
+        // Under another id, longer or shorter or the first, everything else stands.
+        for tree in [tree.clone(), { let mut bare = tree.clone(); bare.as_object_mut().unwrap().remove("id"); bare }] {
+            let resource = Resource::parse(serde_json::to_vec_pretty(&tree).unwrap()).unwrap();
+            let renamed = resource.with_id("a-much.longer-id");
+            let again = Resource::parse(renamed.bytes().clone()).unwrap();
+            prop_assert_eq!(renamed.references(), again.references());
+            prop_assert_eq!((renamed.kind(), renamed.id(), renamed.source()), (again.kind(), again.id(), again.source()));
+            let mut value: Value = serde_json::from_slice(renamed.bytes()).unwrap();
+            prop_assert_eq!(value["id"].take(), "a-much.longer-id");
+            let mut own = tree;
+            own["id"] = Value::Null;
+            prop_assert_eq!(value, own);
+        }
     }
 }

@@ -117,20 +117,22 @@ fn security(token: &str) -> Value {
 
 fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
     let reads = ["read", "vread", "history-instance", "search-type"];
+    // A Binary does not say whom it is about, so it comes with what refers to it.
+    let alone = about.writes && row.kind != "Binary";
     let writes = ["create", "update", "delete"];
-    let writes = writes.iter().filter(|_| about.writes);
+    let writes = writes.iter().filter(|_| alone);
     let interactions = reads.iter().chain(writes).map(|code| json!({ "code": code }));
     let mut resource = json!({
         "type": row.kind,
         "interaction": interactions.collect::<Value>(),
-        "versioning": if about.writes { "versioned-update" } else { "versioned" },
+        "versioning": if alone { "versioned-update" } else { "versioned" },
         "readHistory": true,
         // An id of the sender's choice is taken, where anything is taken at all.
         "updateCreate": about.transaction || about.writes,
-        "conditionalCreate": about.writes,
+        "conditionalCreate": alone,
         "conditionalRead": "not-match",
-        "conditionalUpdate": about.writes,
-        "conditionalDelete": if about.writes { "single" } else { "not-supported" },
+        "conditionalUpdate": alone,
+        "conditionalDelete": if alone { "single" } else { "not-supported" },
         "searchRevInclude": [REVINCLUDE],
         "searchParam": row.parameters().map(parameter).collect::<Value>(),
     });

@@ -26,6 +26,10 @@ pub const BODY_READ_MAX: Duration = Duration::from_secs(120);
 /// largest, or some thousands of ordinary ones.
 pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Bytes of bodies that are worked on at once; the others wait, as they came. A Bundle in work takes
+/// five times its size, so that this is 80 MB; the writer is busy with much less.
+pub const BODIES_WORK_MAX: usize = 16 * 1024 * 1024;
+
 /// One caller may fill one part in so many of that room, so that the others find room whatever it
 /// sends.
 pub const BODIES_SHARE: usize = 4;

@@ -267,6 +267,7 @@ impl Base {
                 // Kept until the body has been worked on.
                 let mut filled = self.free.place(&caller.partner);
                 let body = door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?;
+                let _turn = self.free.turn(body.len()).await;
                 typed(media, rest.transaction(caller, body, prefer).await?)
             }
             ["status", id] if get && is_token(id) => {

@@ -5,7 +5,8 @@
 //! Never      keeps room for what has not arrived; never lets one caller fill the room of all.
 
 use crate::limits::{
-    BODIES_BYTES_MAX, BODIES_SHARE, BODY_PACE_GRACE, BODY_PACE_MIN, BODY_READ_MAX, BODY_ROOM_WAIT,
+    BODIES_BYTES_MAX, BODIES_SHARE, BODIES_WORK_MAX, BODY_PACE_GRACE, BODY_PACE_MIN, BODY_READ_MAX,
+    BODY_ROOM_WAIT,
 };
 use exchange::{Code, Issue};
 use std::collections::HashMap;
@@ -37,6 +38,8 @@ pub(crate) struct Free {
     room: Room,
     /// One permit per byte.
     all: Arc<Semaphore>,
+    /// The same for those that are being worked on.
+    work: Arc<Semaphore>,
     /// The same by partner: as many as have signed in, so no more than are known.
     shares: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -50,7 +53,13 @@ pub(crate) struct Filled {
 
 impl Free {
     pub(crate) fn new(room: Room) -> Free {
-        Free { room, all: Arc::new(Semaphore::new(room.bytes)), shares: Mutex::default() }
+        let all = Arc::new(Semaphore::new(room.bytes));
+        Free {
+            room,
+            all,
+            work: Arc::new(Semaphore::new(BODIES_WORK_MAX)),
+            shares: Mutex::default(),
+        }
     }
 
     /// The place of a body of this partner's: nothing yet.
@@ -61,6 +70,15 @@ impl Free {
             .or_insert_with(|| Arc::new(Semaphore::new(self.room.share)));
         let from = [Arc::clone(own), Arc::clone(&self.all)];
         Filled { wait: self.room.wait, from, held: Vec::new() }
+    }
+}
+
+impl Free {
+    /// A turn to work on a body of so many bytes, in the order they came; until it is dropped. One
+    /// that is larger than all has its turn alone.
+    pub(crate) async fn turn(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(BODIES_WORK_MAX)).unwrap_or(u32::MAX);
+        Arc::clone(&self.work).acquire_many_owned(bytes).await.ok()
     }
 }
 
@@ -109,6 +127,20 @@ mod tests {
         assert!(c.grow(21).await.is_err(), "beyond the room of all");
         drop((slow, c));
         free.place("c").grow(40).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_so_much_is_worked_on_at_once() {
+        use futures_util::FutureExt;
+        let free = Free::new(Room::default());
+        let half = free.turn(BODIES_WORK_MAX / 2).await.unwrap();
+        let mut huge = Box::pin(free.turn(usize::MAX));
+        assert!(huge.as_mut().now_or_never().is_none(), "it waits until nothing else is in work");
+        let mut small = Box::pin(free.turn(1));
+        assert!(small.as_mut().now_or_never().is_none(), "nobody overtakes");
+        drop(half);
+        drop(huge.await.unwrap());
+        assert!(small.await.is_some());
     }
 
     #[test]

@@ -52,7 +52,10 @@ impl Reading<'_> {
             }
             Method::Put | Method::Post => {
                 let resource = resource?;
-                self.check_target(index, node, &resource, &kind, &target);
+                if !self.is_of_kind(index, node, &resource, &kind) {
+                    return None;
+                }
+                self.check_target(index, node, &resource, &target);
                 self.check_agreed(index, node, &kind);
                 let source_id = self.check_identity(index, node, &resource, &kind);
                 // Whoever derives ids gives them: this house has none to add.
@@ -295,20 +298,31 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether the resource is of the type its request names.
+    fn is_of_kind(
+        &mut self,
+        index: usize,
+        entry: Node<'_, '_>,
+        resource: &Resource,
+        kind: &str,
+    ) -> bool {
+        let good = resource.kind() == kind;
+        if !good {
+            let node = place_in(entry, &["resource", "resourceType"]);
+            let detail = "the resource is not of the type in the url";
+            self.refuse(index, Code::EntryInvalid, node, detail);
+        }
+        good
+    }
+
     /// The resource is the one its request names.
     fn check_target(
         &mut self,
         index: usize,
         entry: Node<'_, '_>,
         resource: &Resource,
-        kind: &str,
         target: &Target,
     ) {
-        if resource.kind() != kind {
-            let node = place_in(entry, &["resource", "resourceType"]);
-            let detail = "the resource is not of the type in the url";
-            self.refuse(index, Code::EntryInvalid, node, detail);
-        }
         let Target::Id(id) = target else { return };
         match resource.id() {
             Some(found) if found == id => {}

@@ -12,6 +12,7 @@ use exchange::{Code, Issue};
 
 const NAMESPACE: &str = "https://clinic.example/handover";
 
+mod bundles;
 mod pushes;
 
 fn stranger() -> SenderTerms {

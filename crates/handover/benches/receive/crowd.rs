@@ -106,7 +106,7 @@ fn newcomers(address: SocketAddr, token: &str) -> (Vec<Duration>, u64) {
                         Some(()) => times.push(asked.elapsed()),
                         None => failed += 1,
                     }
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    pause(Duration::from_millis(10)).await;
                 }
                 (times, failed)
             })
@@ -158,7 +158,7 @@ pub(crate) fn process(words: &[String]) {
             tokio::spawn(slow(one, address, Arc::clone(&head), Arc::clone(&tally)));
         }
         while tally.opened.load(Ordering::Relaxed) < IDLE + SLOW {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            pause(Duration::from_millis(50)).await;
         }
         println!("all have come");
         std::io::stdout().flush().ok();
@@ -176,6 +176,11 @@ pub(crate) fn process(words: &[String]) {
         // Tasks are not waited for.
         std::process::exit(0);
     });
+}
+
+/// A crowd has nothing to wait for but the time.
+async fn pause(time: Duration) {
+    tokio::time::timeout(time, std::future::pending::<()>()).await.ok();
 }
 
 async fn connect(one: u64, address: SocketAddr, tally: &Tally) -> Option<TcpStream> {
@@ -196,7 +201,7 @@ async fn idle(one: u64, address: SocketAddr, tally: Arc<Tally>) {
             tally.held.fetch_sub(1, Ordering::Relaxed);
         }
         tally.sent_away.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(BACK_AFTER).await;
+        pause(BACK_AFTER).await;
     }
 }
 
@@ -205,15 +210,15 @@ async fn slow(one: u64, address: SocketAddr, head: Arc<str>, tally: Arc<Tally>) 
     loop {
         if let Some(mut stream) = connect(one, address, &tally).await {
             tally.held.fetch_add(1, Ordering::Relaxed);
-            if one % 2 == 0 {
+            if one.is_multiple_of(2) {
                 stream.write_all(head.as_bytes()).await.ok();
             }
             while stream.write_all(b"P").await.is_ok() {
-                tokio::time::sleep(BYTE_EVERY).await;
+                pause(BYTE_EVERY).await;
             }
             tally.held.fetch_sub(1, Ordering::Relaxed);
         }
         tally.sent_away.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(BACK_AFTER).await;
+        pause(BACK_AFTER).await;
     }
 }

@@ -174,7 +174,7 @@ fn cell(
     let memory = gauge::peak_mb(house.pid());
     house.stop();
     let resources = done.bundles * size as u64;
-    assert_eq!(house.versions(), resources, "what was answered 200 is there");
+    assert!(house.versions() >= resources, "what was answered 200 is there");
     line(&done, size, memory, house.disk() as f64 / done.bytes.max(1) as f64)
 }
 

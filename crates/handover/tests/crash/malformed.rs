@@ -70,8 +70,8 @@ const SPOILT: &[(&str, Spoil, Refusal)] = &[
         Refusal(400, "bundle-invalid", At("Patient.resourceType")),
     ),
     (
-        "a batch",
-        |it, _| it["type"] = json!("batch"),
+        "a collection",
+        |it, _| it["type"] = json!("collection"),
         Refusal(400, "bundle-invalid", At("Bundle.type")),
     ),
     (
@@ -110,9 +110,9 @@ const SPOILT: &[(&str, Spoil, Refusal)] = &[
         Refusal(400, ENTRY, At("Bundle.entry[2]")),
     ),
     (
-        "a resource to be created",
-        |it, _| it["entry"][2]["request"] = json!({ "method": "POST", "url": "Encounter" }),
-        Refusal(400, ENTRY, At("Bundle.entry[2].request.method")),
+        "a resource to be created under an id",
+        |it, _| it["entry"][2]["request"]["method"] = json!("POST"),
+        Refusal(400, ENTRY, At("Bundle.entry[2].request.url")),
     ),
     (
         "a method nobody knows",
@@ -120,14 +120,14 @@ const SPOILT: &[(&str, Spoil, Refusal)] = &[
         Refusal(400, ENTRY, At("Bundle.entry[2].request.method")),
     ),
     (
-        "a conditional update",
-        |it, _| it["entry"][2]["request"]["url"] = json!("Encounter?identifier=1"),
-        Refusal(400, ENTRY, At("Bundle.entry[2].request.url")),
+        "an update on a condition that nobody can ask",
+        |it, _| it["entry"][2]["request"]["url"] = json!("Encounter?colour=red"),
+        Refusal(400, "parameter-unsupported", At("Bundle.entry[2].request.url")),
     ),
     (
-        "an update on a condition",
+        "an update of a version that is not there",
         |it, _| it["entry"][2]["request"]["ifMatch"] = json!("W/\"1\""),
-        Refusal(400, ENTRY, At("Bundle.entry[2].request.ifMatch")),
+        Refusal(412, "version-conflict", At("Bundle.entry[2].request.ifMatch")),
     ),
     (
         "a type that R4 does not know",
@@ -280,7 +280,7 @@ fn every_fault_of_a_bundle_is_told_at_once() {
     let door = Door::open();
     let mut bundle = door.bundle(1);
     bundle["entry"][0]["resource"]["birthDate"] = json!(7);
-    bundle["entry"][1]["request"]["method"] = json!("POST");
+    bundle["entry"][1]["request"]["method"] = json!("PATCH");
     bundle["entry"][2]["request"]["url"] = json!("Dragon/1");
     let told = door.sender.post(&door.token, bundle.to_string());
     let outcome = told.json();

@@ -121,7 +121,7 @@ const ASKED: &[(&str, Ask, Refusal)] = &[
             let request = door.sender.request("POST", "Patient", &door.token);
             request.header("content-type", FHIR_JSON)
         },
-        Refusal(405, "interaction-unsupported", Nowhere),
+        Refusal(400, "entry-invalid", At("Patient.resourceType")),
     ),
     (
         "a Bundle posted to nowhere",

@@ -131,6 +131,11 @@ pub(crate) fn live(seed: u64, under: Under<'_>) -> Lived {
         run.life(&format!("seed {seed} ({name}), life {life}"));
     }
     run.last_life(&format!("seed {seed} ({name}), last life"));
+    if let Some(server) = &run.server {
+        // A server that starts after a kill syncs all files of all its databases first.
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", database(seed));
+        server.sql("postgres", &drop);
+    }
     run.lived
 }
 

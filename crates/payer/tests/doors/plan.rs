@@ -141,7 +141,10 @@ impl Push {
 fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
     let partner = name.into();
     let text = Agreement::default_text(&partner, &[Purpose::Payment], &[]);
-    let text = text.replace(r#"unmatched = "hold""#, &format!(r#"unmatched = "{unmatched}""#));
+    let text = match name {
+        "guest" => "partner = \"guest\"\npurposes = [\"HPAYMT\"]\nunmatched = \"hold\"\n".into(),
+        _ => text.replace(r#"unmatched = "hold""#, &format!(r#"unmatched = "{unmatched}""#)),
+    };
     let public = PublicFile {
         name: partner,
         role: Role::Provider,
@@ -159,7 +162,7 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
 
 impl Plan {
     /// The houses `clinic` and `mercy` and the stranger `lab` are kept for a person when no member fits;
-    /// the stranger `rival` is refused then.
+    /// the stranger `rival` is refused then. The stranger `guest` may send every type.
     pub(crate) fn open() -> Plan {
         let folder = tempfile::tempdir().unwrap();
         let members = folder.path().join("members.csv");
@@ -171,6 +174,7 @@ impl Plan {
             sender("mercy", MERCY, "hold"),
             sender("lab", "", "hold"),
             sender("rival", "", "refuse"),
+            sender("guest", "", "hold"),
         ];
         let senders = senders.into_iter().map(|one| (one.public.name.clone(), one)).collect();
         Plan::with(folder, house.into(), members, senders)
@@ -200,7 +204,8 @@ impl Plan {
             jwks: key.jwks(),
             scopes: vec!["system/*.cruds".into()],
         };
-        let credentials = ["clinic", "mercy", "lab", "rival", "nobody"].map(credential).to_vec();
+        let credentials =
+            ["clinic", "mercy", "lab", "rival", "guest", "nobody"].map(credential).to_vec();
         let replay = Arc::new(MemoryReplay::new(Arc::clone(&clock)));
         let gate = Arc::new(Gate::new(BASE, credentials, [9; 32], replay, clock));
         let doors = Arc::new(Doors::new(Arc::clone(&road), &gate.token_endpoint()));

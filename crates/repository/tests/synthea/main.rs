@@ -3,7 +3,7 @@
 //!
 //! How: the Synthea Bundles that `HANDOVER_DATA` names, filed one Bundle an hour; thousands of
 //! questions that the files suggest, each answered twice, by the desk and by brute force. Ten
-//! patients usually; all with `HANDOVER_CHARTS=1000` in the environment.
+//! patients usually, four in PostgreSQL; all with `HANDOVER_CHARTS=1000` in the environment.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
@@ -17,8 +17,8 @@ use questions::{ask_all, everything, query, walk, walk_with};
 use repository::{Desk, Handling, Loader};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use store::{AnyHouse, SqliteHouse};
+use std::path::{Path, PathBuf};
+use store::{AnyHouse, PostgresHouse, PostgresPlace, SqliteHouse};
 
 const BASE: &str = "https://plan.example/fhir";
 
@@ -39,16 +39,21 @@ struct Stage {
     shelf: Shelf,
     house: AnyHouse,
     runtime: tokio::runtime::Runtime,
-    _folder: tempfile::TempDir,
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+/// The files in a house in a folder.
+fn in_a_folder(patients: usize, folder: &Path) -> Option<Stage> {
+    let opened = SqliteHouse::open(folder, &"plan".into()).unwrap();
+    stage(patients, opened.into(), runtime())
 }
 
 /// The files in a house, the references within them told by their places.
-fn stage(patients: usize) -> Option<Stage> {
+fn stage(patients: usize, house: AnyHouse, runtime: tokio::runtime::Runtime) -> Option<Stage> {
     let source = folder()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let _folder = tempfile::tempdir().unwrap();
-    let opened = SqliteHouse::open(_folder.path(), &"plan".into()).unwrap();
-    let house = AnyHouse::from(opened);
     let mut shelf = Shelf::default();
     for (number, file) in files(&source, patients).iter().enumerate() {
         let text = unpack(file);
@@ -65,7 +70,7 @@ fn stage(patients: usize) -> Option<Stage> {
         let loader = Loader { house: &house, owner: "mercy".into(), receipt: "s".into() };
         runtime.block_on(loader.load(at(number), settled)).unwrap();
     }
-    Some(Stage { shelf, house, runtime, _folder })
+    Some(Stage { shelf, house, runtime })
 }
 
 impl Stage {
@@ -124,8 +129,19 @@ fn charts(usual: usize) -> usize {
 
 #[test]
 fn some_charts_are_found_as_counting_finds_them() {
-    let Some(stage) = stage(charts(10)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(stage) = in_a_folder(charts(10), folder.path()) else { return };
     check(&stage, 2);
+}
+
+#[test]
+fn a_database_server_finds_the_same() {
+    let Some(database) = testdb::Server::shared() else { return };
+    let place = PostgresPlace { url: database.url(), ..PostgresPlace::default() };
+    let runtime = runtime();
+    let opened = runtime.block_on(PostgresHouse::open(&place, &"plan".into())).unwrap();
+    let Some(stage) = stage(charts(4), opened.into(), runtime) else { return };
+    check(&stage, 1);
 }
 
 fn check(stage: &Stage, patients: usize) {

@@ -18,6 +18,9 @@ use super::{Address, Blobs, Kept, Key, Place, address, apart, pack};
 use crate::house::Error;
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, KEEPING_BYTES_MAX};
 
+/// What rows are to hold, and the files that they are about to name.
+type Weighed = (Vec<Kept>, Vec<(Address, Bytes)>);
+
 /// Files that a unit is about to name: until it is dropped nobody removes them.
 #[derive(Debug)]
 pub(crate) struct Hold {
@@ -56,7 +59,20 @@ impl Hold {
             Place::Rows => usize::MAX,
             _ => INLINE_BYTES_MAX,
         };
-        let weigh = move || weigh_all(&key, inline_max, contents);
+        let weigh = move || -> Result<Weighed, Error> {
+            let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
+            let mut last = Bytes::new();
+            for bytes in contents {
+                // The same bytes under two names, as an answer comes, are weighed once.
+                let again = !bytes.is_empty() && bytes.as_ptr_range() == last.as_ptr_range();
+                match weighed.last().filter(|kept| again && kept.file.is_none()) {
+                    Some(kept) => weighed.push(kept.clone()),
+                    None => weighed.push(weigh(&key, inline_max, bytes.clone(), &mut files)?),
+                }
+                last = bytes;
+            }
+            Ok((weighed, files))
+        };
         let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;
         if files.is_empty() {
             return Ok(kept);
@@ -114,24 +130,6 @@ impl Drop for Hold {
         let files = std::mem::take(&mut *self.files());
         drop(self.blobs.held.give_up(&files, true));
     }
-}
-
-/// Contents as they go into rows, and the files that are to be written first.
-type Weighed = (Vec<Kept>, Vec<(Address, Bytes)>);
-
-fn weigh_all(key: &Key, inline_max: usize, contents: Vec<Bytes>) -> Result<Weighed, Error> {
-    let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
-    let mut last = Bytes::new();
-    for bytes in contents {
-        // The same bytes under two names, as an answer comes, are weighed once.
-        let again = !bytes.is_empty() && bytes.as_ptr_range() == last.as_ptr_range();
-        match weighed.last().filter(|kept| again && kept.file.is_none()) {
-            Some(kept) => weighed.push(kept.clone()),
-            None => weighed.push(weigh(key, inline_max, bytes.clone(), &mut files)?),
-        }
-        last = bytes;
-    }
-    Ok((weighed, files))
 }
 
 /// Hashes and packs a content, and decides where it lies.

@@ -63,6 +63,7 @@ use crate::limits::*;
 use crate::proof::LedgerKey;
 
 const DATABASE: &str = "house.sqlite";
+const JOURNAL: &str = "house.sqlite-journal";
 const LOCK: &str = "house.lock";
 const BLOBS: &str = "blobs";
 
@@ -164,8 +165,12 @@ impl SqliteHouse {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         }
+        // Only a file that was never finished has a journal beside it: a house has a log.
+        if folder.join(JOURNAL).exists() {
+            return Ok(None);
+        }
         let found = Readers::new(file).read_now(schema::check)?;
-        Ok(Some((found as u64, schema::KNOWN)))
+        Ok((found > 0).then_some((found as u64, schema::KNOWN)))
     }
 
     /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
@@ -189,7 +194,9 @@ impl SqliteHouse {
     ) -> Result<SqliteHouse, Error> {
         let readers = Readers::new(folder.join(DATABASE));
         let found = readers.read_now(|db| {
-            schema::check(db)?;
+            if schema::check(db)? == 0 {
+                return Ok(None);
+            }
             find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
         })?;
         let ((id, blob_key), first) =

@@ -35,8 +35,12 @@ pub(super) fn bring_up(db: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many steps were taken; an error when they are not ours.
+/// How many steps were taken; an error when they are not ours. None were where somebody was cut
+/// off while the file was made.
 pub(super) fn check(db: &Connection) -> Result<usize, Error> {
+    if !db.table_exists(None, "schema")? {
+        return Ok(0);
+    }
     let count = "SELECT coalesce(max(version), 0) FROM schema";
     let found = db.query_row(count, [], |row| row.get::<_, i64>(0))?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);

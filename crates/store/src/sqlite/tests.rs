@@ -205,6 +205,40 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     assert!(matches!(edited, Err(Error::Damaged(_))), "a step that is not ours");
 }
 
+/// A journal that takes everything back: of a file that had no page yet.
+fn journal_of_an_empty_file() -> Vec<u8> {
+    let numbers = [0, 1, 0, 512, 4096].map(u32::to_be_bytes).concat();
+    let mut journal = [&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7], &numbers[..]].concat();
+    journal.resize(512, 0);
+    journal
+}
+
+#[tokio::test]
+async fn a_file_that_was_never_finished_becomes_a_house() {
+    type Unfinished = fn(&Path);
+    let table: [(&str, Unfinished); 3] = [
+        ("an empty file", |file| drop(std::fs::write(file, b""))),
+        ("no table yet", |file| {
+            let db = Connection::open(file).unwrap();
+            db.pragma_update(None, "journal_mode", "WAL").unwrap();
+        }),
+        ("half a first page", |file| {
+            std::fs::write(file, [b"SQLite format 3\0".as_slice(), &[1; 4080]].concat()).unwrap();
+            let journal = file.with_extension("sqlite-journal");
+            std::fs::write(journal, journal_of_an_empty_file()).unwrap();
+        }),
+    ];
+    for (case, unfinished) in table {
+        let folder = tempfile::tempdir().unwrap();
+        unfinished(&folder.path().join(DATABASE));
+        assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), None, "{case}");
+        let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
+        let first = Commit::Done { versions: vec![1] };
+        assert_eq!(opened.commit(full_unit("a", 9)).await.unwrap(), first, "{case}");
+        assert!(SqliteHouse::schema(folder.path()).unwrap().is_some(), "{case}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_an_error() {
     let folder = tempfile::tempdir().unwrap();

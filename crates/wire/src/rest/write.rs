@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use http::header::IF_MATCH;
+use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName, Method};
 
 use crate::door;
@@ -83,7 +83,8 @@ impl Asks {
 
     /// With the body, and the conditional headers.
     ///
-    /// Errors: `ParameterInvalid` for an `If-None-Exist` that is no query.
+    /// Errors: `ParameterInvalid` for an `If-None-Exist` that is no query, and for a condition that
+    /// would be passed over.
     pub(super) fn write(
         self,
         kind: &str,
@@ -100,6 +101,12 @@ impl Asks {
             (Asks::Delete, Some(id)) => WriteAction::Delete(id),
             (Asks::Delete, None) => WriteAction::DeleteWhere(condition),
         };
+        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            if headers.contains_key(&name) {
+                let detail = "this condition is not one of writing here; If-Match is";
+                return Err(Issue::new(Code::ParameterInvalid, detail).at(name.as_str()));
+            }
+        }
         let if_match = text(headers, &IF_MATCH)?.map(str::to_owned);
         let if_none_exist = match text(headers, &IF_NONE_EXIST)? {
             Some(query) => Some(none_exist(query)?),

@@ -217,7 +217,7 @@ async fn where_writes_are_taken_each_is_one_call() {
     let update_only = desk.token("system/Patient.u").await;
     let none = "None None Minimal";
     type Row<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], u16, &'r str);
-    let table: [Row<'_>; 14] = [
+    let table: [Row<'_>; 15] = [
         ("POST", "Patient", &[], 200, &format!(r#"Patient Create(b"{{}}") {none}"#)),
         ("PUT", "Patient/1", &[], 200, &format!(r#"Patient Update("1", b"{{}}") {none}"#)),
         (
@@ -257,6 +257,7 @@ async fn where_writes_are_taken_each_is_one_call() {
             400,
             "parameter-invalid",
         ),
+        ("PUT", "Patient/1", &[("if-none-match", "*")], 400, "parameter-invalid"),
         ("PUT", "Patient", &[], 405, "interaction-unsupported"),
         ("DELETE", "Patient", &[], 405, "interaction-unsupported"),
         ("PATCH", "Patient/1", &[], 405, "interaction-unsupported"),

@@ -1,0 +1,160 @@
+//! Goal: what an entry asks, by which conditions, and where its references lead is taken apart
+//! once; of a batch the good entries are left.
+
+use super::*;
+use exchange::read::{Form, IfMatch, LinkTo, Target};
+
+fn batch(entries: &str) -> String {
+    transaction(entries).replace(r#""transaction""#, r#""batch""#)
+}
+
+const PRACTITIONER: &str = r#"{"resource":{"resourceType":"Practitioner","id":"d"},"request":{"method":"PUT","url":"Practitioner/d"}}"#;
+
+#[test]
+fn targets_and_conditions_are_taken_apart() {
+    let fits = |parameters: &[(&str, &str)]| {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let parameters = parameters.iter().map(own).collect();
+        exchange::read::Condition { kind: "Practitioner".to_owned(), parameters }
+    };
+    let by_number = fits(&[("identifier", "urn:npi|1"), ("_id", "a,b")]);
+    let query = "identifier=urn%3Anpi%7C1&_id=a,b";
+    let table = [
+        ("create", "POST", "Practitioner".to_owned(), "", Target::New, None, None),
+        (
+            "conditional create",
+            "POST",
+            "Practitioner".to_owned(),
+            &*format!(r#","ifNoneExist":"{query}""#),
+            Target::New,
+            Some(by_number.clone()),
+            None,
+        ),
+        ("update", "PUT", "Practitioner/d".to_owned(), "", Target::Id("d".into()), None, None),
+        (
+            "update of a version",
+            "PUT",
+            "Practitioner/d".to_owned(),
+            r#","ifMatch":"W/\"3\"""#,
+            Target::Id("d".into()),
+            None,
+            Some(IfMatch::Version(3)),
+        ),
+        (
+            "conditional update",
+            "PUT",
+            format!("Practitioner?{query}"),
+            r#","ifMatch":"*""#,
+            Target::Fits(by_number.clone()),
+            None,
+            Some(IfMatch::Any),
+        ),
+        (
+            "conditional delete",
+            "DELETE",
+            format!("Practitioner?{query}"),
+            "",
+            Target::Fits(by_number),
+            None,
+            None,
+        ),
+    ];
+    for (case, method, url, more, target, unless, if_match) in table {
+        let resource = match method {
+            "DELETE" => "",
+            _ => r#""resource":{"resourceType":"Practitioner","id":"d"},"#,
+        };
+        let entry =
+            format!(r#"{{{resource}"request":{{"method":"{method}","url":"{url}"{more}}}}}"#);
+        let incoming = try_read(&transaction(&entry), &stranger());
+        let incoming = incoming.unwrap_or_else(|issues| panic!("{case}: {issues:?}"));
+        let entry = &incoming.entries[0];
+        assert_eq!((&entry.target, &entry.unless), (&target, &unless), "{case}");
+        assert_eq!(entry.if_match, if_match, "{case}");
+        let resource = entry.action.resource().is_some();
+        assert!(!(resource && entry.clinical), "{case}: nobody's care");
+    }
+}
+
+#[test]
+fn references_lead_to_entries_records_and_conditions() {
+    let urn = "urn:uuid:00000000-0000-4000-8000-000000000001";
+    let patient = PATIENT
+        .replace("https://lab.example/fhir/Patient/p", urn)
+        .replace(r#""PUT","url":"Patient/p""#, r#""POST","url":"Patient""#);
+    let entry = LinkTo::Entry(0);
+    let record = |kind: &str, id: &str| LinkTo::Record(kind.into(), id.into());
+    let table = [
+        ("a urn", urn, Some(entry.clone())),
+        ("the id of what is created", "Patient/p", Some(entry)),
+        ("a record", "Group/g", Some(record("Group", "g"))),
+        ("a version", "Group/g/_history/2", Some(record("Group", "g"))),
+        ("a URL elsewhere", "https://x.example/Group/g", None),
+        ("a condition with a URL in it", "Group?identifier=https://x.example|1", {
+            let parameters = vec![("identifier".to_owned(), "https://x.example|1".to_owned())];
+            Some(LinkTo::Fits(exchange::read::Condition { kind: "Group".into(), parameters }))
+        }),
+    ];
+    for (case, reference, leads) in table {
+        let observation = OBSERVATION.replace(
+            r#""subject":{"reference":"Patient/p"}"#,
+            &format!(r#""focus":[{{"reference":"{reference}"}}]"#),
+        );
+        let incoming =
+            try_read(&transaction(&format!("{patient},{observation}")), &stranger()).unwrap();
+        let links: Vec<_> = incoming.entries[1].links.iter().map(|link| link.to.clone()).collect();
+        assert_eq!(links, Vec::from_iter(leads), "{case}");
+    }
+    // An entry of a batch stands alone: what has no id of the sender's is nothing to refer to.
+    let text = batch(&format!("{patient},{}", OBSERVATION.replace("Patient/p", urn)));
+    let incoming = try_read(&text, &stranger()).unwrap();
+    assert_eq!(incoming.refused[0].issues[0].code, Code::ReferenceUnresolved);
+}
+
+#[test]
+fn of_a_batch_the_good_entries_are_left() {
+    let text = batch(&format!(
+        "{PRACTITIONER},7,{PATIENT},{PRACTITIONER},{}",
+        PRACTITIONER.replace("PUT", "GET")
+    ));
+    let incoming = try_read(&text, &stranger()).unwrap();
+    assert_eq!((incoming.form, incoming.count), (Form::Batch, 5));
+    let left: Vec<_> = incoming.entries.iter().map(|entry| entry.index).collect();
+    let refused: Vec<_> = incoming.refused.iter().map(|entry| entry.index).collect();
+    assert_eq!((left, refused), (vec![0, 2], vec![1, 3, 4]));
+
+    let many = batch(&vec!["7"; ENTRIES_MAX].join(","));
+    let refused = try_read(&many, &stranger()).unwrap().refused;
+    assert_eq!(refused.len(), ENTRIES_MAX, "each, however many they are");
+}
+
+#[test]
+fn a_bundle_is_about_one_patient_or_about_nobody() {
+    let observation = |subject: &str| OBSERVATION.replace("Patient/p", subject);
+    assert!(try_read(&transaction(PRACTITIONER), &stranger()).is_ok(), "nobody");
+    let on_file = try_read(&transaction(&observation("Patient/x")), &stranger()).unwrap();
+    assert!(on_file.patient().is_none() && on_file.entries[0].clinical, "one on file");
+    let issues = try_read(&transaction(&observation("Group/x")), &stranger()).unwrap_err();
+    assert_eq!(issues[0].code, Code::MemberNotNamed);
+    let text = batch(&format!("{PRACTITIONER},{}", observation("Group/x")));
+    let incoming = try_read(&text, &stranger()).unwrap();
+    assert_eq!((incoming.entries.len(), incoming.refused[0].index), (1, 1));
+    let second = PATIENT.replace("Patient/p", "Patient/q").replace(r#""id":"p""#, r#""id":"q""#);
+    let incoming = try_read(&batch(&format!("{PATIENT},{second}")), &stranger()).unwrap();
+    assert_eq!(incoming.refused[0].index, 1, "the second Patient of a batch");
+}
+
+/// Whoever derives ids gives them, whatever the method.
+#[test]
+fn a_house_that_derives_ids_creates_under_them() {
+    let id = exchange::id::derived_id(NAMESPACE, "Practitioner", "d1");
+    let create = |id: &str| {
+        transaction(&format!(
+            r#"{{"resource":{{"resourceType":"Practitioner","id":"{id}","meta":{{"source":"{NAMESPACE}/Practitioner/d1"}}}},"request":{{"method":"POST","url":"Practitioner"}}}}"#
+        ))
+    };
+    let incoming = try_read(&create(&id), &house()).unwrap();
+    assert_eq!(incoming.entries[0].target, Target::Id(id));
+    let issues = try_read(&create("d1"), &house()).unwrap_err();
+    assert_eq!(issues[0].code, Code::IdentityMismatch);
+}
