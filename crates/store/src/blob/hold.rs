@@ -203,7 +203,7 @@ impl Held {
     }
 
     /// Room for so many bytes on their way; what is too large alone goes when nothing else does.
-    fn room(&self, bytes: usize) -> Result<Room<'_>, Error> {
+    pub(super) fn room(&self, bytes: usize) -> Result<Room<'_>, Error> {
         let mut state = self.state();
         if state.writing > 0 && state.writing.saturating_add(bytes) > KEEPING_BYTES_MAX {
             return Err(Error::Busy);
@@ -258,7 +258,7 @@ impl Drop for Leaving<'_> {
 
 /// Room taken on the way to files.
 #[derive(Debug)]
-struct Room<'a> {
+pub(super) struct Room<'a> {
     held: &'a Held,
     bytes: usize,
 }
