@@ -64,7 +64,7 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
         let said = house.run(&["ledger", "verify"]);
         assert_eq!(said.code, 0, "{}", said.stdout);
     }
-    let table: [Forgery; 12] = [
+    let table: [Forgery; 13] = [
         (
             "content changed",
             |db| run(db, &format!("UPDATE versions SET content = x'7b7d' WHERE {ONE}")),
@@ -90,6 +90,13 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
             "does not have its content",
         ),
         (
+            "said to be purged",
+            |db| {
+                run(db, &format!("UPDATE versions SET purged = 1, content = NULL WHERE {ONE}"));
+            },
+            "was purged, and no line says so",
+        ),
+        (
             "given to another owner",
             |db| run(db, &format!("UPDATE versions SET owner = 'other' WHERE {ONE}")),
             "are not those it filed",
@@ -110,9 +117,11 @@ fn whatever_is_done_to_a_filed_record_verify_names_its_line() {
                 run(
                     db,
                     &format!(
-                        "INSERT INTO versions SELECT house, record, 1 + (SELECT max(version) FROM
-                            versions), updated, owner, receipt, lane, number, digest, deleted,
-                            file, content, packed, purged FROM versions WHERE {ONE}"
+                        "INSERT INTO versions (house, record, version, updated, owner, receipt, lane,
+                            number, digest, deleted, file, content, packed)
+                        SELECT house, record, 1 + (SELECT max(version) FROM versions), updated,
+                            owner, receipt, lane, number, digest, deleted, file, content, packed
+                        FROM versions WHERE {ONE}"
                     ),
                 );
             },
