@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../crash/sender.rs"]
+#[allow(dead_code, reason = "others use the rest of it")]
 mod sender;
 
 mod at_once;
