@@ -11,6 +11,7 @@ mod common;
 // Not every test of the workspace says everything a sender can say.
 #[allow(dead_code)]
 #[path = "../crash/sender.rs"]
+#[allow(dead_code, reason = "others use the rest of it")]
 mod sender;
 
 mod at_once;
