@@ -163,12 +163,8 @@ fn day() -> (Stage, sim::Town) {
     let mistyped = provider.rows().into_iter().find(|row| row.state == "held").unwrap();
     provider.ask(&take_back(&mistyped.id)).unwrap();
 
-    // A trigger for an encounter that is not there, and one for an EHR that does not answer.
+    // A trigger for an encounter that is not there.
     assert!(provider.push("nobody-knows-it").is_empty());
-    stage.ehr.stop();
-    assert!(provider.push(&encounters[0]).is_empty());
-    let (chart, public) = (stage.chart.clone(), provider.public());
-    stage.ehr.start(&chart, &[public]);
 
     // refused: as agreed from now on.
     let agreement = format!("agreements/{}.toml", stage.provider.name);
@@ -190,5 +186,15 @@ fn day() -> (Stage, sim::Town) {
     stage.provider.stop();
     stage.provider.serve();
     stage.provider.push(settled.subject.as_deref().unwrap());
+
+    // due for as long as one looks: a plan that is away, and an EHR that does not answer.
+    let away = stage.payers[1].name.clone();
+    stage.payers[1].stop();
+    let mut rows = stage.provider.rows().into_iter().filter(is_sent);
+    let sent = rows.find(|row| row.partner.as_ref().is_some_and(|it| it.as_str() == away)).unwrap();
+    let take_back = Command::Withdraw { id: sent.id, who: who("no"), wait: 5 };
+    stage.provider.ask(&take_back).unwrap();
+    stage.ehr.stop();
+    assert!(stage.provider.push(&encounters[0]).is_empty());
     (stage, town)
 }
