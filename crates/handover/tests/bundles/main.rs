@@ -8,8 +8,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-// Not every test of the workspace says everything a sender can say.
-#[allow(dead_code)]
 #[path = "../crash/sender.rs"]
 #[allow(dead_code, reason = "others use the rest of it")]
 mod sender;
