@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio_postgres::Statement;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::record::{COLUMNS, CONTENT};
+use super::record::{COLUMNS, CONTENT, NEWEST};
 use super::row::{micros, token};
 use crate::house::{AboutQuery, Compare, Error, RecordQuery};
 use crate::limits::LEAD_TOKENS;
@@ -101,11 +101,7 @@ pub(super) fn search(house: i64, query: &RecordQuery, walk: bool) -> Search {
 
 /// The records of a statement with their newest versions, in its order.
 fn with_versions(records: &str, order: &str) -> String {
-    format!(
-        "SELECT {COLUMNS}, {CONTENT} FROM ({records}) r
-            JOIN versions v ON v.house = $1 AND v.record = r.record AND v.version = r.newest
-            ORDER BY {order}"
-    )
+    format!("SELECT {COLUMNS}, {CONTENT} FROM ({records}) r {NEWEST} ORDER BY {order}")
 }
 
 /// Whether tokens lead, and nothing better does.
@@ -149,9 +145,10 @@ pub(super) fn about(house: i64, query: &AboutQuery) -> Search {
     let mut sql = Sql { text: String::new(), values: vec![Value::Int(house)], way: Way::Patient };
     let patient = sql.hold(patient);
     sql.text = format!(
-        "SELECT * FROM ({SELECT} FROM records r WHERE r.house = $1 AND r.patient = (
-                SELECT s.subject FROM subjects s WHERE s.house = $1 AND s.id = {patient})
-            AND {}",
+        "SELECT r.* FROM (SELECT s.subject FROM subjects s
+                WHERE s.house = $1 AND s.id = {patient} OFFSET 0) l
+            CROSS JOIN LATERAL ({SELECT} FROM records r WHERE r.house = $1
+                AND (r.patient, r.kind) >= (l.subject, '') AND r.patient <= l.subject AND {}",
         sql.way.present()
     );
     if !query.kinds.is_empty() {

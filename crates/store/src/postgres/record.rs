@@ -23,6 +23,11 @@ use crate::limits::LEAD_TOKENS;
 pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, \
     v.number, v.digest, v.deleted, v.purged";
 
+/// The newest version of each record, looked up one by one: a join that was planned while the
+/// tables were empty would walk through all of them for ever.
+pub(super) const NEWEST: &str = "CROSS JOIN LATERAL (SELECT * FROM versions v
+    WHERE v.house = $1 AND v.record = r.record AND v.version = r.newest OFFSET 0) v";
+
 /// Where the content is, on top.
 pub(super) const CONTENT: &str = "v.packed, v.file, v.content";
 
@@ -57,6 +62,17 @@ fn read_whole(row: &Row) -> Result<(Record, Stored), Error> {
     Ok((read_head(row)?, read_stored(row)?))
 }
 
+/// The newest versions of records by their types and ids.
+pub(super) fn heads_of() -> String {
+    format!(
+        "SELECT a.place, {COLUMNS}
+            FROM unnest($2::text[], $3::text[]) WITH ORDINALITY a (kind, id, place)
+            CROSS JOIN LATERAL (SELECT * FROM records r
+                WHERE r.house = $1 AND r.kind = a.kind AND r.id = a.id OFFSET 0) r
+            {NEWEST}"
+    )
+}
+
 /// The newest versions of these records, without content, in the order asked.
 pub(super) async fn heads(
     db: &impl GenericClient,
@@ -66,15 +82,9 @@ pub(super) async fn heads(
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let select = format!(
-        "SELECT a.place, {COLUMNS}
-            FROM unnest($2::text[], $3::text[]) WITH ORDINALITY a (kind, id, place)
-            JOIN records r ON r.house = $1 AND r.kind = a.kind AND r.id = a.id
-            JOIN versions v ON v.house = $1 AND v.record = r.record AND v.version = r.newest"
-    );
     let (kinds, ids): (Vec<&str>, Vec<&str>) =
         records.iter().map(|(kind, id)| (kind.as_str(), id.as_str())).unzip();
-    let statement = db.prepare_cached(&select).await?;
+    let statement = db.prepare_cached(&heads_of()).await?;
     let mut heads = vec![None; records.len()];
     for row in db.query(&statement, &[&house, &kinds, &ids]).await? {
         let place = usize::try_from(get::<i64>(&row, "place")? - 1).unwrap_or(usize::MAX);
