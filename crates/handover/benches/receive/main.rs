@@ -47,7 +47,9 @@ impl Bounds {
         if has("--ten-million") {
             filled.push(10_000_000);
         }
-        let only = words.iter().skip_while(|word| *word != "--only").skip(1);
+        // Cargo adds a word of its own at the end.
+        let only = words.iter().filter(|word| *word != "--bench");
+        let only = only.skip_while(|word| *word != "--only").skip(1);
         Bounds {
             time: Duration::from_millis(time),
             resources,
