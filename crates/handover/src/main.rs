@@ -6,11 +6,6 @@
 
 use std::process::ExitCode;
 
-/// The system's allocator gives memory back to the system, and takes it again, with nearly every
-/// Bundle: a call of the system for each resource filed.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     handover::command::main()
 }

@@ -121,11 +121,12 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages (4 KB) in the write-ahead log before they are brought into the database: 64 MB. The same
-/// pages are written again and again, and are brought over once.
-pub const LOG_PAGES: u32 = 16_384;
+/// Pages (4 KB) in the write-ahead log before they are brought into the database: 32 MB. The same
+/// pages are written again and again, and are brought over once; with twice as many, the commits
+/// that wait for the disk meanwhile wait longer.
+pub const LOG_PAGES: u32 = 8_192;
 
-/// Pages in the log beyond which the writer waits until they have been brought over: 256 MB. The
+/// Pages in the log beyond which the writer waits until they have been brought over: 128 MB. The
 /// log grows that far only where the disk is slower than what comes.
 pub const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
 
