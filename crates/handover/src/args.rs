@@ -335,6 +335,10 @@ pub struct BackupArgs {
 pub struct RestoreArgs {
     /// The backup.
     pub folder: PathBuf,
+    /// Restore into the database server that the `[database]` table of the backup's house.toml
+    /// names; without it the house comes back as one in its folder.
+    #[arg(long)]
+    pub database: bool,
 }
 
 /// `db`

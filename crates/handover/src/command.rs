@@ -146,7 +146,11 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             show(&Reply::Checked { lines: checked.lines }, json, None)?;
             Ok(checked.code)
         }
-        Asked::Restore(args) => show(&restore::restore(&folder, &args.folder).await?, json, None),
+        Asked::Restore(args) => {
+            let into =
+                if args.database { restore::Target::Database } else { restore::Target::Folder };
+            show(&restore::restore(&folder, &args.folder, into).await?, json, None)
+        }
         Asked::Db(DbAsked::Migrate) => {
             let config = config::House::read(&folder)?;
             show(&database::migrate(&config).await?, json, None)

@@ -201,7 +201,7 @@ impl Opened {
 
 /// What the house remembers: in its folder, or in a database server.
 pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
-    let Some(database) = &config.file.database else {
+    let Some(place) = server(config)? else {
         let (folder, blobs) = (config.path(&config.file.store), contents::place(config)?);
         let opened = SqliteHouse::open_with(&folder, &config.id(), blobs);
         return opened.map(AnyHouse::from).map_err(|error| match error {
@@ -212,12 +212,13 @@ pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
             error => store_issue(error),
         });
     };
-    let opened = PostgresHouse::open(&place(config, database)?, &config.id()).await;
+    let opened = PostgresHouse::open(&place, &config.id()).await;
     opened.map(AnyHouse::from).map_err(store_issue)
 }
 
-/// Where the database server is, with its secrets read.
-fn place(config: &config::House, database: &config::DatabaseFile) -> Result<PostgresPlace, Issue> {
+/// Where the database server is, if the house is in one, with its secrets read.
+pub fn server(config: &config::House) -> Result<Option<PostgresPlace>, Issue> {
+    let Some(database) = &config.file.database else { return Ok(None) };
     let text = |path: &PathBuf| config.text(path);
     let password = database.password.as_ref().map(text).transpose()?;
     let ours = Blobs::folder(&config.path(&config.file.store).join("blobs"));
@@ -226,12 +227,12 @@ fn place(config: &config::House, database: &config::DatabaseFile) -> Result<Post
         Some(place) => place.after(ours),
         None => ours,
     };
-    Ok(PostgresPlace {
+    Ok(Some(PostgresPlace {
         blobs: Some(blobs),
         url: database.postgres.clone(),
         password: password.map(|text| text.trim_end().to_owned()),
         roots: database.authority.as_ref().map(text).transpose()?.map(String::into_bytes),
-    })
+    }))
 }
 
 /// The MAC key of access tokens.

@@ -1,6 +1,7 @@
 //! Restore: a house rebuilt from a backup, in the folder that holds its private keys.
 //!
-//! Comes in   a backup; a folder with nothing in it but the house's keys.
+//! Comes in   a backup; a folder with nothing in it but the house's keys; whether its store goes
+//!            into the database server that its configuration names.
 //! Goes out   a house whose ledger proves itself and whose contents are whole.
 //! Never      overwrites a file, and never leaves half a house that opens: until all is proved the
 //!            configuration is called `house.toml.unfinished`, and without it there is no house.
@@ -15,37 +16,75 @@ use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
 use std::fs;
 use std::path::{Path, PathBuf};
-use store::SqliteHouse;
+use store::{AnyHouse, PostgresHouse, SqliteHouse};
+
+/// Where a restored house has its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// In its folder, whichever database it came from.
+    Folder,
+    /// In the database server of its configuration.
+    Database,
+}
 
 /// Rebuilds a house.
 ///
 /// # Errors
-/// `BackupUnusable` when the backup is not whole or the place is not empty; `KeyUnusable` without
-/// the ledger's key. Nothing is left behind.
-pub async fn restore(folder: &Path, backup: &Path) -> Result<Reply, Issue> {
+/// `BackupUnusable` when the backup is not whole, or the place or the database holds something
+/// already; `KeyUnusable` without the ledger's key. Nothing is left behind.
+pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply, Issue> {
     let manifest = read_manifest(backup)?;
     let config = config::House::read(backup)
         .map_err(|issue| unusable(format!("its configuration: {}", issue.detail)))?;
     let restored = config::House { folder: folder.to_owned(), ..config };
     // Without the key nobody can tell whether the ledger is the house's own.
     house::ledger_key(&restored)?;
-    let places = Places::of(&restored, &manifest)?;
+    if into == Target::Database && restored.file.database.is_none() {
+        let detail = "its configuration names no database server to restore it into";
+        return Err(unusable(detail).at(backup.join(config::FILE).display().to_string()));
+    }
+    let places = Places::of(&restored, &manifest, into)?;
     places.are_free(folder)?;
-    let done = places.fill(folder, backup).map_err(|error| {
-        tracing::error!(%error, "restore");
-        Issue::new(Code::StoreUnavailable, "the restored house cannot be written")
-    });
-    let proved = match done {
-        Ok(()) => prove(&restored).await,
-        Err(issue) => Err(issue),
+    let done = places.fill(folder, backup).map_err(unwritten);
+    let proved = async {
+        done?;
+        let reply = prove(&restored, &places.copy).await?;
+        match into {
+            Target::Folder => Ok(reply),
+            Target::Database => pour(&restored, &places).await,
+        }
     };
-    match proved {
+    match proved.await {
         Ok(reply) => places.finish(folder).map(|()| reply),
         Err(issue) => {
             places.clear(folder);
             Err(issue)
         }
     }
+}
+
+/// Brings the copy into the database server, and proves it there.
+async fn pour(config: &config::House, places: &Places) -> Result<Reply, Issue> {
+    let Some(place) = house::server(config)? else {
+        return Err(unusable("its configuration names no database server"));
+    };
+    let opened = PostgresHouse::restore(&place, &places.copy, &config.id()).await;
+    let opened = AnyHouse::from(opened.map_err(|error| match error {
+        store::Error::Taken => {
+            let detail = "the database holds a house of this name; give this one an empty database";
+            unusable(detail).at(format!("{}: database", config::FILE))
+        }
+        error => store_issue(error),
+    })?);
+    crate::halt::passed("poured");
+    let reply = verify(config, &opened).await?;
+    fs::remove_dir_all(&places.copy).and_then(|()| sync_parent(&places.copy)).map_err(unwritten)?;
+    Ok(reply)
+}
+
+fn unwritten(error: std::io::Error) -> Issue {
+    tracing::error!(%error, "restore");
+    Issue::new(Code::StoreUnavailable, "the restored house cannot be written")
 }
 
 fn unusable(detail: impl Into<String>) -> Issue {
@@ -72,24 +111,33 @@ struct Places {
     files: Vec<PathBuf>,
     anchor: PathBuf,
     store: PathBuf,
+    /// The store of the backup: in its place, or on its way into the database.
+    copy: PathBuf,
+    into: Target,
 }
 
 impl Places {
-    fn of(config: &config::House, manifest: &Manifest) -> Result<Places, Issue> {
+    fn of(config: &config::House, manifest: &Manifest, into: Target) -> Result<Places, Issue> {
         let mut files = manifest.files.clone();
         files.retain(|file| file != Path::new(config::FILE));
         if files.len() == manifest.files.len() {
             return Err(unusable("it holds no configuration"));
         }
         let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
-        Ok(Places { files, anchor, store: config.path(&config.file.store) })
+        let store = config.path(&config.file.store);
+        let copy = match into {
+            Target::Folder => store.clone(),
+            Target::Database => store.with_extension("restoring"),
+        };
+        Ok(Places { files, anchor, store, copy, into })
     }
 
     /// Whatever is there already may be somebody's house.
     fn are_free(&self, folder: &Path) -> Result<(), Issue> {
         let unfinished = folder.join(config::UNFINISHED);
-        let own = [folder.join(config::FILE), unfinished, self.anchor.clone(), self.store.clone()];
-        let own = own.into_iter().chain(self.files.iter().map(|file| folder.join(file)));
+        let own = [folder.join(config::FILE), unfinished];
+        let own = own.into_iter().chain([&self.anchor, &self.store, &self.copy].map(Clone::clone));
+        let own = own.chain(self.files.iter().map(|file| folder.join(file)));
         let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut it| it.next().is_none());
         for path in own {
             if fs::symlink_metadata(&path).is_ok() && !empty(&path) {
@@ -104,7 +152,11 @@ impl Places {
         make_private(folder)?;
         let config = fs::read_to_string(backup.join(config::FILE))?;
         // First, so that whoever looks meanwhile is told.
-        write_file(&folder.join(config::UNFINISHED), without_database(&config).as_bytes())?;
+        let config = match self.into {
+            Target::Folder => without_database(&config),
+            Target::Database => config,
+        };
+        write_file(&folder.join(config::UNFINISHED), config.as_bytes())?;
         sync_folders(folder)?;
         for file in &self.files {
             copy_file(&backup.join(file), &folder.join(file))?;
@@ -112,9 +164,9 @@ impl Places {
         if backup.join(ANCHOR).is_file() {
             copy_file(&backup.join(ANCHOR), &self.anchor)?;
         }
-        copy_folder(&backup.join(STORE), &self.store)?;
-        sync_folders(&self.store)?;
-        sync_parent(&self.store)?;
+        copy_folder(&backup.join(STORE), &self.copy)?;
+        sync_folders(&self.copy)?;
+        sync_parent(&self.copy)?;
         crate::halt::passed("restored");
         sync_folders(folder)
     }
@@ -122,15 +174,14 @@ impl Places {
     /// From now on it is a house.
     fn finish(&self, folder: &Path) -> Result<(), Issue> {
         let (from, to) = (folder.join(config::UNFINISHED), folder.join(config::FILE));
-        fs::rename(from, &to).and_then(|()| sync_parent(&to)).map_err(|error| {
-            tracing::error!(%error, "restore");
-            Issue::new(Code::StoreUnavailable, "the restored house cannot be written")
-        })
+        fs::rename(from, &to).and_then(|()| sync_parent(&to)).map_err(unwritten)
     }
 
     /// Takes back what was written; everything here was not there before.
     fn clear(&self, folder: &Path) {
-        fs::remove_dir_all(&self.store).ok();
+        for folder in [&self.store, &self.copy] {
+            fs::remove_dir_all(folder).ok();
+        }
         fs::remove_file(&self.anchor).ok();
         self.files.iter().for_each(|file| drop(fs::remove_file(folder.join(file))));
         fs::remove_file(folder.join(config::UNFINISHED)).ok();
@@ -165,20 +216,24 @@ fn without_database(config: &str) -> String {
 }
 
 /// `ledger verify`, and every content.
-async fn prove(config: &config::House) -> Result<Reply, Issue> {
-    let folder = config.path(&config.file.store);
-    let opened = SqliteHouse::open_to_read(&folder, &config.id()).map_err(|error| match error {
+async fn prove(config: &config::House, store: &Path) -> Result<Reply, Issue> {
+    let opened = SqliteHouse::open_to_read(store, &config.id()).map_err(|error| match error {
         store::Error::TooNew { .. } => store_issue(error),
         error => unusable(format!("its store: {error}")),
     })?;
-    let grounds = house::grounds(config, &house::ledger_key(config)?)?;
-    let verified = lookup::verify(&opened, &grounds, &[]).await?;
-    if let Reply::Verified { broken: Some((seq, why)), .. } = &verified {
-        return Err(unusable(format!("its ledger does not verify: entry {seq}: {why}")));
-    }
+    let verified = verify(config, &opened).await?;
     let found = opened.inspect().await.map_err(store_issue)?;
     if found.damaged > 0 || !found.faults.is_empty() || found.broken_references > 0 {
         return Err(unusable(format!("{} of its contents are damaged", found.damaged)));
+    }
+    Ok(verified)
+}
+
+async fn verify(config: &config::House, opened: &impl store::House) -> Result<Reply, Issue> {
+    let grounds = house::grounds(config, &house::ledger_key(config)?)?;
+    let verified = lookup::verify(opened, &grounds, &[]).await?;
+    if let Reply::Verified { broken: Some((seq, why)), .. } = &verified {
+        return Err(unusable(format!("its ledger does not verify: entry {seq}: {why}")));
     }
     Ok(verified)
 }

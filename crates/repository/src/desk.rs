@@ -52,6 +52,7 @@ pub fn store_issue(error: Error) -> Issue {
     let (code, detail) = match &error {
         Error::Busy => (Code::HouseBusy, "the store has as much work as it can hold"),
         Error::Locked => (Code::HouseLocked, "another process holds this house"),
+        Error::Taken => (Code::StoreUnavailable, "a house of this name is there already"),
         Error::TooNew { .. } => (Code::StoreNewer, "its schema is not known to this program"),
         Error::Unavailable(_) => (Code::StoreUnavailable, "the store did not answer"),
         Error::Damaged(_) => (Code::StoreUnavailable, "what is stored cannot be read"),

@@ -395,6 +395,9 @@ pub enum Error {
     /// Another process holds the house.
     #[error("another process holds this house")]
     Locked,
+    /// A house that was to be made is there already.
+    #[error("a house of this name is there already")]
+    Taken,
     /// A newer version of this program wrote the house; only that one, or a later one, opens it.
     #[error("the house was written by a newer version (schema {found}; this one knows {known})")]
     TooNew {

@@ -4,6 +4,7 @@ use crate::common::{House, Process};
 use crate::stage;
 use std::fs;
 use std::path::{Path, PathBuf};
+use testdb::Server;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -179,4 +180,69 @@ fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
     assert_eq!((code, slug == "backup-unusable"), (2, false), "without the ledger's key");
     fs::rename(stage.folder.path().join("ledger.pem"), place.join("keys/ledger.pem")).unwrap();
     assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0, "whole again");
+}
+
+#[test]
+fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
+    let Some(server) = Server::start() else { return };
+    let mut stage = stage(11);
+    stage.serve();
+    let encounters = stage.finished();
+    let (before, after) = encounters.split_at(encounters.len() / 2);
+    stage.provider.push_all(before);
+    let place = |name: &str| stage.folder.path().join(name);
+    let backup = place("backup");
+    let payer = &stage.payers[0];
+    assert_eq!(payer.run(&["backup", text(&backup)]).code, 0);
+    let then = payer.dump();
+    assert!(!then.is_empty(), "it holds something");
+
+    let keys = keys_of(payer, place("rebuilt"));
+    let restore = ["restore", "--database", text(&backup)];
+    let unusable = (2, "backup-unusable".to_owned());
+    assert_eq!(ask(payer, &keys, &restore), unusable, "it names no server yet");
+    let config = fs::read_to_string(backup.join("house.toml")).unwrap();
+    let url = server.create_database("plan");
+    let config = format!("{config}\n[database]\npostgres = \"{url}\"\n");
+    fs::write(backup.join("house.toml"), config).unwrap();
+    let away = format!("{url}-missing");
+    let (config, empty) = (fs::read_to_string(backup.join("house.toml")).unwrap(), files(&keys));
+    fs::write(backup.join("house.toml"), config.replace(&url, &away)).unwrap();
+    assert_eq!(ask(payer, &keys, &restore), (2, "store-unavailable".to_owned()));
+    assert_eq!(files(&keys), empty, "nothing of it stays");
+    fs::write(backup.join("house.toml"), &config).unwrap();
+    assert_eq!(ask(payer, &keys, &restore).0, 0);
+    assert!(!keys.join("store/house.sqlite").exists(), "the store is in the server");
+    assert!(!keys.join("store.restoring").exists(), "and the copy has gone");
+    let second = keys_of(payer, place("second"));
+    assert_eq!(ask(payer, &second, &restore), unusable, "the server holds it now");
+    assert_eq!(
+        files(&second),
+        empty
+            .iter()
+            .map(|it| place("second").join(it.strip_prefix(&keys).unwrap()))
+            .collect::<Vec<_>>()
+    );
+
+    // It takes its place, and the hospital goes on with it.
+    stage.payers[0].stop();
+    stage.payers[0].folder = keys;
+    let payer = &mut stage.payers[0];
+    assert_eq!(payer.dump(), then, "as it was when the copy was made");
+    payer.serve();
+    stage.provider.push_all(after);
+    let payer = &stage.payers[0];
+    assert!(payer.dump().len() > then.len(), "it has gone on");
+    for words in [&["ledger", "verify"][..], &["db", "check"]] {
+        assert_eq!(ask(payer, &payer.folder, words).0, 0, "{words:?}");
+    }
+
+    // And back, with a backup of the server's.
+    let (again, now) = (place("again"), payer.dump());
+    assert_eq!(payer.run(&["backup", text(&again)]).code, 0);
+    stage.payers[0].stop();
+    let back = keys_of(&stage.payers[0], place("back"));
+    assert_eq!(ask(&stage.payers[0], &back, &["restore", text(&again)]).0, 0);
+    stage.payers[0].folder = back;
+    assert_eq!(stage.payers[0].dump(), now, "nothing is lost on the way");
 }

@@ -99,7 +99,7 @@ impl PostgresHouse {
     /// not hold it yet: all of it, or nothing.
     ///
     /// # Errors
-    /// `Unavailable` when the database holds the house already, or as of `open`; those of
+    /// `Taken` when the database holds the house already; those of `open`; those of
     /// `SqliteHouse::open` for the folder, which is brought up to this version.
     pub async fn restore(
         place: &PostgresPlace,

@@ -133,8 +133,7 @@ impl Arrival<'_> {
             columns.push(Box::new(*count));
         }
         let made = rows(self.db, &insert, columns).await?;
-        let there = || Error::Unavailable("the database holds this house already".into());
-        let house = get(made.first().ok_or_else(there)?, "house")?;
+        let house = get(made.first().ok_or(Error::Taken)?, "house")?;
         self.into = Some(Into { house, key, open: None });
         self.blobs = Some(match &self.place.blobs {
             Some(blobs) => blobs.of_database(&first_key(self.db).await?)?,
