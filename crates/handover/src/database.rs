@@ -150,9 +150,7 @@ async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), 
         false => is_of_today(&memory).await.map(|()| "no record yet".to_owned()),
     };
     put(lines, "keys", keys);
-    if let AnyHouse::Sqlite(house) = &memory {
-        inspect(house, lines).await?;
-    }
+    inspect(&memory, lines).await?;
     let grounds = house::grounds(config, &house::ledger_key(config)?)?;
     let ledger = match lookup::verify(&memory, &grounds, &[]).await? {
         Reply::Verified { broken: Some((seq, why)), .. } => {
@@ -167,17 +165,17 @@ async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), 
     Ok(())
 }
 
-async fn inspect(house: &SqliteHouse, lines: &mut Vec<CheckLine>) -> Result<(), Issue> {
+async fn inspect(house: &AnyHouse, lines: &mut Vec<CheckLine>) -> Result<(), Issue> {
     let found = house.inspect().await.map_err(store_issue)?;
     let damaged = |detail: String| Err(Issue::new(Code::StoreUnavailable, detail));
-    let file = match (found.faults.len(), found.broken_references) {
+    let rows = match (found.faults.len(), found.broken_references) {
         (0, 0) => Ok("whole".to_owned()),
         (faults, broken) => {
             found.faults.iter().for_each(|fault| tracing::error!(fault, "integrity check"));
             damaged(format!("{faults} faults in its pages, {broken} references to nothing"))
         }
     };
-    put(lines, "file", file);
+    put(lines, "rows", rows);
     let contents = match found.damaged {
         0 => Ok(format!("{} whole", found.contents)),
         some => damaged(format!("{some} are missing or not as they were written")),
@@ -185,7 +183,7 @@ async fn inspect(house: &SqliteHouse, lines: &mut Vec<CheckLine>) -> Result<(), 
     put(lines, "contents", contents);
     let orphans = match found.orphans {
         0 => "none".to_owned(),
-        some => format!("{some}; the next start removes them"),
+        some => format!("{some}; they are removed by themselves"),
     };
     put(lines, "files that nothing names", Ok(orphans));
     Ok(())

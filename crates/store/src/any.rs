@@ -52,6 +52,17 @@ impl AnyHouse {
             AnyHouse::Postgres(house) => house.sweep().await,
         }
     }
+
+    /// Looks at the whole house; it may be in use.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        match self {
+            AnyHouse::Sqlite(house) => house.inspect().await,
+            AnyHouse::Postgres(house) => house.inspect().await,
+        }
+    }
 }
 
 macro_rules! dispatch {

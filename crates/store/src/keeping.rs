@@ -77,3 +77,19 @@ pub struct Rekey {
     /// What searches find it by.
     pub keys: RecordKeys,
 }
+
+/// What was found in a house that was looked at as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// What SQLite says of its pages and indexes that are not whole; empty: nothing. A server looks
+    /// after its own.
+    pub faults: Vec<String>,
+    /// Rows that refer to rows that are not there.
+    pub broken_references: u64,
+    /// Contents that were read and have their digest.
+    pub contents: u64,
+    /// Contents that are missing or do not have their digest.
+    pub damaged: u64,
+    /// Files that no row names: left by a crash, swept up later.
+    pub orphans: u64,
+}

@@ -26,4 +26,4 @@ pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
 pub use postgres::{PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
-pub use sqlite::{Inspection, SqliteHouse};
+pub use sqlite::SqliteHouse;

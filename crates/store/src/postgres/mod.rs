@@ -14,6 +14,7 @@ mod backup;
 mod doors;
 mod find;
 mod group;
+mod inspect;
 mod ledger;
 mod pipe;
 mod pool;
@@ -126,6 +127,15 @@ impl PostgresHouse {
     /// `Unavailable`; what was removed until then is gone.
     pub async fn sweep(&self) -> Result<u64, Error> {
         purge::sweep_alone(&self.shared.pool, &self.shared.blobs).await
+    }
+
+    /// Looks at every row that names another, and at every content of the house.
+    ///
+    /// # Errors
+    /// Those of a reading; what is damaged is no error but part of the answer.
+    pub async fn inspect(&self) -> Result<Inspection, Error> {
+        let Shared { pool, blobs, .. } = &*self.shared;
+        inspect::inspect(pool, blobs, (self.house, &self.blob_key)).await
     }
 
     fn over(pool: Arc<Pool>, blobs: Blobs, house: i64, blob_key: Key) -> PostgresHouse {

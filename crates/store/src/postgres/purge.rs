@@ -167,12 +167,14 @@ async fn sweep(db: &ClientWrapper, pool: &Pool, blobs: &Blobs) -> Result<u64, Er
     let found = all(db, begin).await?;
     let now = found[2].first().map_or(Ok(0), |row| get::<i64>(row, "now"))?;
     let age = i64::try_from(ORPHAN_AGE.as_micros()).unwrap_or(i64::MAX);
-    let named = |files: Vec<Address>| async move {
-        let files: Vec<&[u8]> = files.iter().map(|file| &file[..]).collect();
-        let found = rows(&*pool.get().await?, NAMED, values![files]).await?;
-        let file = |row| get::<&[u8]>(row, "file").map(<[u8; 32]>::try_from);
-        let odd = |_| Error::Damaged("the name of a file has not its length".to_owned());
-        found.iter().map(|row| file(row)?.map_err(odd)).collect::<Result<HashSet<_>, Error>>()
-    };
-    blobs.sweep(Some(time(now - age)?), named).await
+    blobs.sweep(Some(time(now - age)?), |files| named(pool, files)).await
+}
+
+/// Those of these files that some row names.
+pub(super) async fn named(pool: &Pool, files: Vec<Address>) -> Result<HashSet<Address>, Error> {
+    let files: Vec<&[u8]> = files.iter().map(|file| &file[..]).collect();
+    let found = rows(&*pool.get().await?, NAMED, values![files]).await?;
+    let file = |row| get::<&[u8]>(row, "file").map(<[u8; 32]>::try_from);
+    let odd = |_| Error::Damaged("the name of a file has not its length".to_owned());
+    found.iter().map(|row| file(row)?.map_err(odd)).collect()
 }

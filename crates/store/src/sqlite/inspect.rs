@@ -13,22 +13,8 @@ use super::content::{self, stored};
 use super::row::{all, digest, first, number};
 use crate::blob::{Address, Stored};
 use crate::house::Error;
+use crate::keeping::Inspection;
 use crate::limits::{FAULTS_NAMED_MAX, INSPECT_PAGE};
-
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inspection {
-    /// What SQLite says of its pages and indexes that are not whole; empty: nothing.
-    pub faults: Vec<String>,
-    /// Rows that refer to rows that are not there.
-    pub broken_references: u64,
-    /// Contents that were read and have their digest.
-    pub contents: u64,
-    /// Contents that are missing or do not have their digest.
-    pub damaged: u64,
-    /// Files that no row names: left by a crash, swept up by the next opening.
-    pub orphans: u64,
-}
 
 /// Where contents lie, each with the column of its digest and what says that there is none.
 const TABLES: [(&str, &str, &str); 3] = [

@@ -52,7 +52,6 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use self::file::{admit, find, first_key, prepare, private};
-pub use self::inspect::Inspection;
 use self::log::Log;
 use self::reader::Readers;
 use self::unit::{Applied, FoundAnswer};
