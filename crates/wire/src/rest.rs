@@ -352,8 +352,10 @@ impl Base {
             }
             false => Bytes::new(),
         };
+        let length = body.len();
         let write = asks.write(kind, id, asked.parameters, &asked.headers, body)?;
         caller.require(kind, write.action.letter())?;
+        let _turn = self.free.turn(length).await;
         let prefer = Prefer::of(&asked.headers);
         typed(media, self.rest.write(caller, write, prefer).await?)
     }

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use exchange::Issue;
+use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 use wire::api::Api;
-use wire::limits::BODY_BYTES_MAX;
+use wire::limits::{BODIES_WORK_MAX, BODY_BYTES_MAX};
 use wire::rest::{Room, mount, mount_all};
 use wire::{BoxFuture, Caller, Gate, SigningKey};
 
@@ -525,6 +526,33 @@ async fn where_there_is_no_room_for_a_body_the_sender_comes_again() {
         _ = waiting => panic!("a body that never came was answered"),
         answer = desk.ask(post(10)) => assert_eq!(answer.status(), 202),
     }
+}
+
+#[tokio::test]
+async fn who_writes_one_record_waits_for_a_turn_as_who_sends_a_bundle() {
+    let desk = Desk::open();
+    desk.records.writes.store(true, std::sync::atomic::Ordering::SeqCst);
+    let token = desk.token(SCOPES).await;
+    let put = |id: &str, length: usize| {
+        let headers =
+            [("authorization", token.as_str()), ("content-type", "application/fhir+json")];
+        request("PUT", &format!("/fhir/Patient/{id}"), &headers, "x".repeat(length))
+    };
+    let begun = |id: &str| desk.records.calls().iter().any(|call| call.contains(id));
+    let mut large = Box::pin(desk.ask(put("slow", BODIES_WORK_MAX)));
+    let mut small = Box::pin(desk.ask(put("small", 1)));
+    while !begun("slow") {
+        assert!(large.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        assert!(small.as_mut().now_or_never().is_none(), "as much is in work as may be");
+        tokio::task::yield_now().await;
+    }
+    assert!(!begun("small"));
+    desk.records.go_on.notify_one();
+    assert_eq!(large.await.status(), 200);
+    assert_eq!(small.await.status(), 200);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wire::rest::{Outcome, Prefer, Rest, Write};
+use wire::rest::{Outcome, Prefer, Rest, Write, WriteAction};
 use wire::server::{Bounds, serve_within};
 use wire::{Answer, Caller, Clock, Credential, Gate, HttpTransport, MemoryReplay, SigningKey};
 
@@ -109,10 +109,19 @@ impl Rest for Records {
 
     fn write<'a>(&'a self, _: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
         let Write { kind, action, if_match, if_none_exist } = write;
-        let told =
-            format!("{kind} {action:?} {if_match:?} {if_none_exist:?} {:?}", prefer.returning);
-        self.note(told);
-        Box::pin(async move { Ok(Answer::new(200, "")) })
+        let slow = matches!(&action, WriteAction::Update(id, _) if id == "slow");
+        self.note(match slow {
+            true => "slow".to_owned(),
+            false => {
+                format!("{kind} {action:?} {if_match:?} {if_none_exist:?} {:?}", prefer.returning)
+            }
+        });
+        Box::pin(async move {
+            if slow {
+                self.go_on.notified().await;
+            }
+            Ok(Answer::new(200, ""))
+        })
     }
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, _: Prefer) -> Outcome<'a> {
