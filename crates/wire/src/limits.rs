@@ -43,6 +43,31 @@ pub const BODY_PACE_MIN: u64 = 4 * 1024;
 /// How long a request waits for room among them before it is told to come back.
 pub const BODY_ROOM_WAIT: Duration = Duration::from_secs(5);
 
+/// Bytes of answers in memory at once, those being made and those that their callers have not taken
+/// yet: some five of the largest, or thousands of ordinary ones.
+pub const ANSWERS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One caller may leave one part in so many of that room untaken, so that the others find room: more
+/// than the largest record.
+pub const ANSWERS_SHARE: usize = 4;
+
+/// Room that is kept while an answer is made, since its length is known only then: a page of large
+/// records. Most answers have a hundredth of it, and give the rest back.
+pub const ANSWER_ROOM: usize = 4 * 1024 * 1024;
+
+/// The same for an answer that says what was written: a line for each of some hundred records.
+pub const WRITTEN_ROOM: usize = 64 * 1024;
+
+/// The same where what was written is to come back: as many bytes of records as a house gives then.
+pub const REPRESENTATIONS_ROOM: usize = 16 * 1024 * 1024;
+
+/// Bytes of an answer that are handed over at once; how many were tells whether the peer takes it.
+pub const ANSWER_PIECE: usize = 64 * 1024;
+
+/// Time for an answer to be taken whole, by as slow a line as may send a body. One that is not taken
+/// at the pace of a body ends before.
+pub const ANSWER_TAKE_MAX: Duration = BODY_READ_MAX;
+
 /// Longest request id a caller may choose; it is echoed and logged.
 pub const REQUEST_ID_MAX: usize = 64;
 

@@ -22,9 +22,11 @@
 //! address even, keep their places as long as they ask.
 
 use crate::limits::{SILENT_CONNECTIONS_MAX, SLOW_AFTER};
+use crate::room::time_for;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -100,11 +102,22 @@ pub(crate) struct Peer {
     peers: Arc<Peers>,
     number: u64,
     must_go: Arc<Notify>,
+    leaving: Mutex<Leaving>,
+    /// Another answer is leaving.
+    answered: Notify,
+}
+
+/// Answers on their way, by the number of their visit: since when, and how many bytes were taken.
+#[derive(Default)]
+struct Leaving {
+    last: u64,
+    answers: BTreeMap<u64, (Instant, usize)>,
 }
 
 /// One request, from its head to the last byte of its answer.
 pub(crate) struct Visit {
     peer: Arc<Peer>,
+    number: u64,
     at: Mutex<Stage>,
 }
 
@@ -151,7 +164,8 @@ impl Peers {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.make_room(&self.places, address, now)?;
         let number = table.enter(address, Arc::clone(&must_go));
-        Some(Peer { peers: Arc::clone(self), number, must_go })
+        let (leaving, answered) = (Mutex::default(), Notify::new());
+        Some(Peer { peers: Arc::clone(self), number, must_go, leaving, answered })
     }
 
     /// The system has no more handles: somebody must go.
@@ -286,7 +300,26 @@ impl Peer {
     /// A request begins.
     pub(crate) fn visit(self: &Arc<Peer>) -> Visit {
         self.peers.change(self.number, |requests| requests.moving += 1);
-        Visit { peer: Arc::clone(self), at: Mutex::new(Stage::Arriving) }
+        let mut leaving = self.leaving();
+        leaving.last += 1;
+        Visit { peer: Arc::clone(self), number: leaving.last, at: Mutex::new(Stage::Arriving) }
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Leaving> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when another answer is leaving.
+    pub(crate) async fn answered(&self) {
+        self.answered.notified().await;
+    }
+
+    /// When the peer must have taken more of its answers, each of which it may take for so long at
+    /// most; `None` while none is leaving.
+    pub(crate) fn taken_by(&self, most: Duration) -> Option<Instant> {
+        let leaving = self.leaving();
+        let by = leaving.answers.values().map(|(since, taken)| *since + time_for(*taken).min(most));
+        by.min()
     }
 
     /// Ends when the connection must make room.
@@ -324,6 +357,15 @@ impl Visit {
     /// The answer is ready.
     pub(crate) fn leaves(&self) {
         self.go_on(Stage::Leaving);
+        self.peer.leaving().answers.insert(self.number, (Instant::now(), 0));
+        self.peer.answered.notify_one();
+    }
+
+    /// The peer takes so many bytes more of the answer.
+    pub(crate) fn takes(&self, bytes: usize) {
+        if let Some((_, taken)) = self.peer.leaving().answers.get_mut(&self.number) {
+            *taken += bytes;
+        }
     }
 
     fn go_on(&self, to: Stage) {
@@ -351,6 +393,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.peer.leaving().answers.remove(&self.number);
         let at = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
         self.change(|all| match at {
             Stage::Work => all.work -= 1,

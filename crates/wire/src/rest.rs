@@ -15,12 +15,14 @@ pub use prefer::{Handling, Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
-use crate::limits::{BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX};
+use crate::limits::{
+    ANSWER_ROOM, BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX, REPRESENTATIONS_ROOM, WRITTEN_ROOM,
+};
 use crate::media::{self, Media};
 use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
-pub use crate::room::Room;
+pub use crate::room::{Room, Rooms};
 use crate::transport::BoxFuture;
 use crate::trust::Caller;
 use crate::trust::smart::server::Gate;
@@ -140,12 +142,12 @@ fn no_submission<'a>() -> Outcome<'a> {
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    router_with(Room::default(), rest, gate)
+    router_with(Rooms::default(), rest, gate)
 }
 
 /// The same router, with room of its own size.
-pub fn router_with(room: Room, rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
-    let base = Base { rest, gate, free: Arc::new(Free::new(room)) };
+pub fn router_with(rooms: Rooms, rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
+    let base = Base { rest, gate, free: Arc::new(Free::new(rooms)) };
     Router::new().fallback(move |request: Request| {
         let base = base.clone();
         door::answer(request, move |request| async move {
@@ -255,21 +257,29 @@ impl Base {
         asked: Asked,
         request: Request,
     ) -> Result<Answer, Issue> {
-        let (rest, get) = (&self.rest, asked.is_get());
         if let Some((kind, id, asks)) = self.written(segments, &asked) {
             return self.write(caller, (kind, id, asks), asked, request).await;
         }
+        if let ([""], &Method::POST) = (segments, &asked.method) {
+            return self.transaction(caller, asked, request).await;
+        }
+        let mut room = self.free.answer(&caller.partner);
+        room.keep_own(ANSWER_ROOM).await?;
+        room.keep_of_all(ANSWER_ROOM).await?;
+        room.hold(self.look(caller, segments, asked, request).await?).await
+    }
+
+    /// What changes nothing.
+    async fn look(
+        &self,
+        caller: &Caller,
+        segments: &[&str],
+        asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Issue> {
+        let (rest, get) = (&self.rest, asked.is_get());
         let prefer = Prefer::of(&asked.headers);
         match *segments {
-            [""] if asked.method == Method::POST => {
-                let media = asked.choose(media::FHIR)?;
-                media::check_sent(content_type(&asked.headers))?;
-                // Kept until the body has been worked on.
-                let mut filled = self.free.place(&caller.partner);
-                let body = door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?;
-                let _turn = self.free.turn(body.len()).await;
-                typed(media, rest.transaction(caller, body, prefer).await?)
-            }
             ["status", id] if get && is_token(id) => {
                 asked.choose(media::STATUS)?;
                 rest.status(caller, id).await
@@ -335,6 +345,22 @@ impl Base {
         self.rest.writes().then_some((kind, id, asks))
     }
 
+    async fn transaction(
+        &self,
+        caller: &Caller,
+        asked: Asked,
+        request: Request,
+    ) -> Result<Answer, Issue> {
+        let media = asked.choose(media::FHIR)?;
+        media::check_sent(content_type(&asked.headers))?;
+        // Kept until the body has been worked on.
+        let mut filled = self.free.body(&caller.partner);
+        let body = door::read_body(request, BODY_BYTES_MAX, Some(&mut filled)).await?;
+        let (length, prefer) = (body.len(), Prefer::of(&asked.headers));
+        let work = || self.rest.transaction(caller, body, prefer);
+        typed(media, self.in_turn(caller, length, prefer, work).await?)
+    }
+
     async fn write(
         &self,
         caller: &Caller,
@@ -344,7 +370,7 @@ impl Base {
     ) -> Result<Answer, Issue> {
         let media = asked.choose(media::FHIR)?;
         // Kept until the body has been worked on.
-        let mut filled = self.free.place(&caller.partner);
+        let mut filled = self.free.body(&caller.partner);
         let body = match asks.has_body() {
             true => {
                 media::check_sent(content_type(&asked.headers))?;
@@ -355,9 +381,30 @@ impl Base {
         let length = body.len();
         let write = asks.write(kind, id, asked.parameters, &asked.headers, body)?;
         caller.require(kind, write.action.letter())?;
-        let _turn = self.free.turn(length).await;
         let prefer = Prefer::of(&asked.headers);
-        typed(media, self.rest.write(caller, write, prefer).await?)
+        let work = || self.rest.write(caller, write, prefer);
+        typed(media, self.in_turn(caller, length, prefer, work).await?)
+    }
+
+    /// What writes, and has so many bytes: in its turn, and where its answer will have room. Once
+    /// it has begun, it is not refused for the length of its answer.
+    async fn in_turn<'a>(
+        &self,
+        caller: &Caller,
+        length: usize,
+        prefer: Prefer,
+        work: impl FnOnce() -> Outcome<'a>,
+    ) -> Result<Answer, Issue> {
+        let answer = match prefer.returning {
+            Returning::Representation => REPRESENTATIONS_ROOM,
+            Returning::Minimal | Returning::OperationOutcome => WRITTEN_ROOM,
+        };
+        let mut room = self.free.answer(&caller.partner);
+        // A caller with no room of its own waits here, where it keeps no turn from others.
+        room.keep_own(answer).await?;
+        let _turn = self.free.turn(length).await;
+        room.keep_of_all(answer).await?;
+        Ok(room.hold_at_once(work().await?))
     }
 
     async fn search_by_form(

@@ -3,23 +3,23 @@
 //! Comes in   a listener, TLS or none, a router, and the future that says when to stop.
 //! Goes out   answers. Returns when the last connection has ended, or the time to drain is over.
 //! Never      lets one connection hurt another: a bad handshake, silence or garbage ends with its
-//!            own connection. The number of connections is bounded, for each address too, and
+//!            own connection, and so does an answer that nobody takes. The number of connections is bounded, for each address too, and
 //!            nobody waits for a place: see `peers`.
 //!
 //! Why not the protocol guess of the connection builder: it waits without bound for the first bytes.
 //! ALPN has said already what follows; without TLS it is HTTP/1.1.
 
 use crate::limits::{
-    ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, CONNECTION_IDLE_MAX, CONNECTION_LIFE_MAX,
-    CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG,
-    STREAMS_MAX,
+    ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, ANSWER_PIECE, ANSWER_TAKE_MAX, CONNECTION_IDLE_MAX,
+    CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX,
+    LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use bytes::Bytes;
 use http::Response;
-use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -28,7 +28,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -48,6 +48,8 @@ pub struct Bounds {
     pub header: Duration,
     /// A connection without a request for so long is closed.
     pub idle: Duration,
+    /// Time for an answer to be taken; one that is not taken at a pace ends before.
+    pub take: Duration,
     /// No connection lives longer.
     pub life: Duration,
     /// Time for requests in flight after the stop.
@@ -61,6 +63,7 @@ impl Default for Bounds {
             handshake: HANDSHAKE_MAX,
             header: HEADER_READ_MAX,
             idle: CONNECTION_IDLE_MAX,
+            take: ANSWER_TAKE_MAX,
             life: CONNECTION_LIFE_MAX,
             drain: DRAIN_MAX,
         }
@@ -201,6 +204,7 @@ async fn converse<S>(
     let mut closing = false;
     loop {
         let quiet_since = peer.quiet_since().unwrap_or_else(Instant::now);
+        let taken_by = peer.taken_by(bounds.take);
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -210,6 +214,13 @@ async fn converse<S>(
             }
             () = &mut end => return,
             () = peer.must_go() => return,
+            () = peer.answered() => {}
+            () = until(taken_by) => {
+                if peer.taken_by(bounds.take).is_some_and(|by| by <= Instant::now()) {
+                    tracing::debug!("an answer was not taken");
+                    return;
+                }
+            }
             _ = aborted.wait_for(|stage| *stage == Stage::Closed) => return,
             _ = stopped.wait_for(|stage| *stage >= Stage::Closing), if !closing => {
                 closing = true;
@@ -223,6 +234,14 @@ async fn converse<S>(
                 }
             }
         }
+    }
+}
+
+/// Waits for a moment that may never come.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -248,12 +267,52 @@ async fn respond(
     let response = router.oneshot(request).await?;
     visit.leaves();
     // The visit ends when the last byte has been handed over, or the peer has given up.
-    Ok(response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _visit = &visit;
-            frame
-        }))
-    }))
+    Ok(response.map(|body| Body::new(Leaving { body, rest: Bytes::new(), visit })))
+}
+
+/// The body of an answer on its way: piece by piece, as the peer takes it.
+struct Leaving {
+    body: Body,
+    rest: Bytes,
+    visit: Arc<Visit>,
+}
+
+impl hyper::body::Body for Leaving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let length = self.rest.len().min(ANSWER_PIECE);
+        let piece = self.rest.split_to(length);
+        self.visit.takes(length);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
 }
 
 /// The body of a request on its way.
@@ -263,7 +322,7 @@ struct Arriving {
 }
 
 impl hyper::body::Body for Arriving {
-    type Data = bytes::Bytes;
+    type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(

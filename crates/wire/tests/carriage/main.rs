@@ -12,3 +12,4 @@ mod partner;
 mod router;
 mod sign_in;
 mod town;
+mod untaken;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tower::ServiceExt;
 use wire::api::Api;
 use wire::limits::{BODIES_WORK_MAX, BODY_BYTES_MAX};
-use wire::rest::{Room, mount, mount_all};
+use wire::rest::{Room, Rooms, mount, mount_all};
 use wire::{BoxFuture, Caller, Gate, SigningKey};
 
 const BASE: &str = "https://plan.example/fhir";
@@ -496,7 +496,8 @@ async fn a_body_has_a_limit_told_or_not() {
 async fn where_there_is_no_room_for_a_body_the_sender_comes_again() {
     let desk = Desk::open();
     let room = Room { bytes: 20, share: 10, wait: Duration::ZERO };
-    let router = wire::rest::router_with(room, desk.records.clone(), desk.gate.clone());
+    let rooms = Rooms { bodies: room, ..Rooms::default() };
+    let router = wire::rest::router_with(rooms, desk.records.clone(), desk.gate.clone());
     let desk = Desk { router: mount("/fhir", router), ..desk };
     let token = desk.token(SCOPES).await;
     let post = |length: usize| {

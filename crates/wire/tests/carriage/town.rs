@@ -96,6 +96,9 @@ impl Records {
     }
 }
 
+/// Bytes of the record `huge`: more than any line holds on its way.
+pub(crate) const HUGE: usize = 32 * 1024 * 1024;
+
 pub(crate) const PATIENT: &str = r#"{"resourceType":"Patient","id":"1","active":true}"#;
 
 impl Rest for Records {
@@ -137,6 +140,7 @@ impl Rest for Records {
             match id {
                 "1" => Ok(Answer::new(200, PATIENT).with(http::header::ETAG, "W/\"1\"")),
                 "large" => Ok(Answer::new(200, vec![b' '; 100_000])),
+                "huge" => Ok(Answer::new(200, vec![b' '; HUGE])),
                 "moved" => Ok(Answer::new(302, "").with(http::header::LOCATION, "/fhir/Patient/1")),
                 "slow" => {
                     self.begun.notify_one();
