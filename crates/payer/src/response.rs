@@ -4,6 +4,7 @@
 //! Goes out   a response Bundle, which is kept; for a single request its own status and headers.
 //! Never      tells a sender more than it had a right to ask.
 
+use crate::limits::REPRESENTATIONS_BYTES_MAX;
 use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
@@ -30,6 +31,9 @@ impl Reply {
 }
 
 /// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
+///
+/// Representations come back until they have `REPRESENTATIONS_BYTES_MAX`; the entries behind are
+/// answered minimally, as R4 allows (§3.1.0.1.9: a server may do without the preference).
 pub(crate) async fn filings(
     house: &impl House,
     plan: &Plan,
@@ -37,11 +41,15 @@ pub(crate) async fn filings(
     returning: Returning,
 ) -> Result<Vec<Filing>, Issue> {
     let mut filings = Vec::with_capacity(plan.outcomes.len() + plan.refused.len());
-    for outcome in &plan.outcomes {
+    let mut outcomes: Vec<_> = plan.outcomes.iter().collect();
+    outcomes.sort_by_key(|outcome| outcome.entry);
+    let mut given = 0;
+    for outcome in outcomes {
         let mut filing = filing(outcome, at);
         filing.in_words = returning == Returning::OperationOutcome;
-        if returning == Returning::Representation {
+        if returning == Returning::Representation && given < REPRESENTATIONS_BYTES_MAX {
             filing.resource = standing(house, outcome, at).await?;
+            given += filing.resource.as_ref().map_or(0, Bytes::len);
         }
         filings.push((outcome.entry, filing));
     }

@@ -9,4 +9,5 @@ mod bundles;
 mod desk;
 mod filing;
 mod plan;
+mod returned;
 mod statement;
