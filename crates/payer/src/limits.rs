@@ -9,6 +9,10 @@ pub const STALE_ROUNDS_MAX: u32 = 16;
 /// Coverages of one Patient that are read for a member id: a person has a few, and old cards.
 pub const COVERAGES_MAX: u32 = 50;
 
+/// Bytes of them that are read, the one that reaches it included: some thousand Coverages as people
+/// have them.
+pub const COVERAGES_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Bytes of records that one answer gives back, for senders who ask for what was written. The one that
 /// reaches it is the last; the answer is built in memory, and kept.
 pub const REPRESENTATIONS_BYTES_MAX: usize = wire::limits::REPRESENTATIONS_ROOM;

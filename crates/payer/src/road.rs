@@ -11,7 +11,7 @@
 
 use crate::arrival::{Arrival, Begun, matched};
 use crate::key::Keys;
-use crate::limits::{COVERAGES_MAX, POLL_SECONDS, STALE_ROUNDS_MAX};
+use crate::limits::{COVERAGES_BYTES_MAX, COVERAGES_MAX, POLL_SECONDS, STALE_ROUNDS_MAX};
 use crate::register::Register;
 use crate::response::{self, Reply, refusal};
 use crate::setup::{Sender, Setup};
@@ -249,6 +249,7 @@ impl Road {
             patients: vec![patient.to_owned()],
             owner: Some(arrival.owner().clone()),
             limit: COVERAGES_MAX,
+            bytes: COVERAGES_BYTES_MAX,
             ..RecordQuery::default()
         };
         let found = self.house.search(query).await.map_err(store_issue)?;

@@ -5,6 +5,8 @@ use crate::plan::{BASE, MERCY, NAMESPACE, Plan, Push, says, taking_back, who};
 use exchange::desk::Command;
 use exchange::{Code, Digest};
 use fhir::Bundle;
+use payer::limits::COVERAGES_BYTES_MAX;
+use serde_json::{Value, json};
 use store::{House, Purge};
 
 #[tokio::test]
@@ -34,7 +36,7 @@ async fn once_its_answer_is_purged_a_key_is_told_so_and_files_nothing() {
     let before = plan.road.house.version_count().await.unwrap();
     let again = plan.post("lab", Push::default().by_hand("17")).await;
     assert_eq!(again.status(), first.status(), "it was answered, and so");
-    let told: serde_json::Value = serde_json::from_slice(again.body()).unwrap();
+    let told: Value = serde_json::from_slice(again.body()).unwrap();
     assert_eq!(told["resourceType"], "OperationOutcome");
     assert_eq!(told["issue"][0]["details"]["coding"][0]["code"], "content-purged");
     assert_eq!(plan.road.house.version_count().await.unwrap(), before);
@@ -325,7 +327,7 @@ async fn a_poll_is_answered_to_whoever_sent_it_and_nobody_else() {
     plan.desk.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
     let manifest = plan.get("lab", &place).await;
     assert_eq!(manifest.status(), 200);
-    let manifest: serde_json::Value = serde_json::from_slice(manifest.body()).unwrap();
+    let manifest: Value = serde_json::from_slice(manifest.body()).unwrap();
     let file = plan.get("lab", manifest["error"][0]["url"].as_str().unwrap()).await;
     assert_eq!(file.status(), 200, "{manifest}");
     let text = String::from_utf8_lossy(file.body()).into_owned();
@@ -354,4 +356,47 @@ async fn a_record_whose_content_is_lost_is_said_to_be_so() {
     assert!(lost > 0, "large contents lie in files");
     says(&plan.get("lab", "/fhir/Observation/o1").await, Code::StoreUnavailable);
     assert_eq!(plan.get("lab", "/fhir/Patient/p1").await.status(), 200, "others are served");
+}
+
+#[tokio::test]
+async fn coverages_on_file_are_looked_through_for_a_member_and_no_further_than_is_reasonable() {
+    let coverage = |id: &str, member: &str, bytes: u64| {
+        json!({
+            "resource": {
+                "resourceType": "Coverage", "id": id, "status": "active",
+                "beneficiary": { "reference": "Patient/p1" }, "subscriberId": member,
+                "payor": [{ "display": "x".repeat(usize::try_from(bytes).unwrap()) }],
+            },
+            "request": { "method": "PUT", "url": format!("Coverage/{id}") },
+        })
+    };
+    let observation = json!({
+        "resource": {
+            "resourceType": "Observation", "id": "o2", "status": "final",
+            "code": { "text": "height" }, "subject": { "reference": "Patient/p1" },
+        },
+        "request": { "method": "PUT", "url": "Observation/o2" },
+    });
+    let bundle = |entries: &[Value]| {
+        json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries }).to_string()
+    };
+    let large = COVERAGES_BYTES_MAX;
+    // What no card gives is kept for a person.
+    let table = [
+        ("few", vec![("a", "W9", 1), ("b", "W100", 1)], 200),
+        ("a large one behind", vec![("a", "W100", 1), ("b", "W9", large)], 200),
+        ("too large a one before", vec![("a", "W9", large), ("b", "W100", 1)], 202),
+    ];
+    for (case, coverages, status) in table {
+        let plan = Plan::open();
+        let patient: Value =
+            serde_json::from_str(&Push { member: "", ..Push::default() }.by_hand("k")).unwrap();
+        let mut brought = vec![patient["entry"][0].clone()];
+        brought.extend(coverages.into_iter().map(|(id, member, size)| coverage(id, member, size)));
+        // Brought together, they are all looked at.
+        let filed = plan.post("guest", bundle(&brought)).await;
+        assert_eq!(filed.status(), 200, "{case}: {:?}", filed.body());
+        let later = plan.post("guest", bundle(std::slice::from_ref(&observation))).await;
+        assert_eq!(later.status(), status, "{case}: {:?}", later.body());
+    }
 }
