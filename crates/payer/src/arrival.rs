@@ -15,12 +15,15 @@ use exchange::{Chain, Digest, Event, PartnerId, SubmissionId, Who};
 use jiff::Timestamp;
 use repository::{Change, Plan};
 use store::{Expect, FirstAnswer, StoredWork, Unit, Work, WorkKind};
-use wire::Answer;
+use wire::rest::Returning;
+use wire::{Answer, Caller};
 
 /// One submission on its way.
 pub(crate) struct Arrival<'r> {
     pub(crate) id: SubmissionId,
     pub(crate) sender: &'r Sender,
+    /// Who waits for the answer; nobody, where a person released it.
+    pub(crate) caller: Option<&'r Caller>,
     pub(crate) incoming: Incoming,
     pub(crate) reply: Reply,
     pub(crate) begun: Begun<'r>,
@@ -42,6 +45,15 @@ pub(crate) enum Begun<'r> {
 impl Arrival<'_> {
     pub(crate) fn owner(&self) -> &PartnerId {
         &self.sender.public.name
+    }
+
+    /// What comes back of a record of this type: no record that the caller may not read.
+    pub(crate) fn returning(&self, kind: &str) -> Returning {
+        let may_read = self.caller.is_some_and(|caller| caller.require(kind, 'r').is_ok());
+        match self.reply.returning {
+            Returning::Representation if !may_read => Returning::Minimal,
+            asked => asked,
+        }
     }
 
     /// The line that every unit of it begins with.

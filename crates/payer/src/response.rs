@@ -30,7 +30,8 @@ impl Reply {
     pub const BUNDLE: Reply = Reply { single: false, returning: Returning::Minimal };
 }
 
-/// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
+/// What becomes of every entry of a Bundle, in its order; `returning`: what comes back of a record
+/// of a type. Errors: those of the store.
 ///
 /// Representations come back until they have `REPRESENTATIONS_BYTES_MAX`; the entries behind are
 /// answered minimally, as R4 allows (§3.1.0.1.9: a server may do without the preference).
@@ -38,7 +39,7 @@ pub(crate) async fn filings(
     house: &impl House,
     plan: &Plan,
     at: Timestamp,
-    returning: Returning,
+    returning: impl Fn(&str) -> Returning,
 ) -> Result<Vec<Filing>, Issue> {
     let mut filings = Vec::with_capacity(plan.outcomes.len() + plan.refused.len());
     let mut outcomes: Vec<_> = plan.outcomes.iter().collect();
@@ -46,6 +47,7 @@ pub(crate) async fn filings(
     let mut given = 0;
     for outcome in outcomes {
         let mut filing = filing(outcome, at);
+        let returning = returning(&outcome.kind);
         filing.in_words = returning == Returning::OperationOutcome;
         if returning == Returning::Representation && given < REPRESENTATIONS_BYTES_MAX {
             filing.resource = standing(house, outcome, at).await?;

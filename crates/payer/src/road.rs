@@ -101,7 +101,8 @@ impl Road {
         if let Some(first) = self.repeated(sender, &incoming).await? {
             return Ok(first);
         }
-        let arrival = Arrival { id, sender, incoming, reply, begun: Begun::AtTheDoor };
+        let arrival =
+            Arrival { id, sender, caller: Some(caller), incoming, reply, begun: Begun::AtTheDoor };
         match self.go_on(&arrival).await {
             Ok(answer) => Ok(answer),
             Err(Stop::Unmatched(issue)) => self.unmatched(&arrival, issue).await,
@@ -130,7 +131,7 @@ impl Road {
         let incoming = read::read(body, &terms(sender))?;
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
-        let arrival = Arrival { id, sender, incoming, reply: Reply::BUNDLE, begun };
+        let arrival = Arrival { id, sender, caller: None, incoming, reply: Reply::BUNDLE, begun };
         match self.go_on(&arrival).await {
             Ok(_) => Ok(()),
             Err(Stop::Unmatched(issue)) => Err(vec![issue]),
@@ -301,11 +302,11 @@ impl Road {
         plan: &Plan,
         at: Timestamp,
     ) -> Result<(Answer, Answer), Issue> {
-        let Reply { single, returning } = arrival.reply;
+        let returning = |kind: &str| arrival.returning(kind);
         let filings = response::filings(&self.house, plan, at, returning).await?;
         let root = self.ledger_root.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = response::bundle(arrival.incoming.form, &filings, root.as_ref());
-        let told = match filings.first().filter(|_| single) {
+        let told = match filings.first().filter(|_| arrival.reply.single) {
             Some(filing) => response::single(filing, &self.setup.base_url),
             None => kept.clone(),
         };

@@ -293,7 +293,19 @@ impl Plan {
         body: &str,
         headers: &[(&str, &str)],
     ) -> Response<Bytes> {
-        let token = self.token(client, "system/*.cruds").await;
+        self.ask_within(client, "system/*.cruds", (method, path), body, headers).await
+    }
+
+    /// The same, with a token of this scope.
+    pub(crate) async fn ask_within(
+        &self,
+        client: &str,
+        scope: &str,
+        (method, path): (http::Method, &str),
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Response<Bytes> {
+        let token = self.token(client, scope).await;
         let request = Request::builder().method(method).uri(path).header("authorization", token);
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));

@@ -69,3 +69,44 @@ async fn an_answer_gives_so_much_back_and_says_the_rest_in_brief() {
     let put = plan.write("lab", "PUT", "Practitioner/large", &[PREFER], Some(large.to_string()));
     assert_eq!(body(&put.await)["id"], "large", "one record always fits");
 }
+
+#[tokio::test]
+async fn who_may_not_read_a_record_does_not_get_it_back_for_writing_one() {
+    let plan = Plan::open();
+    let one = practitioner("one", 1).to_string();
+    assert_eq!(plan.write("lab", "PUT", "Practitioner/one", &[], Some(one)).await.status(), 201);
+    let organization = json!({
+        "resource": { "resourceType": "Organization", "id": "o" },
+        "request": { "method": "PUT", "url": "Organization/o" },
+    });
+    let again = json!({
+        "resource": { "resourceType": "Practitioner" },
+        "request": {
+            "method": "POST", "url": "Practitioner", "ifNoneExist": "identifier=urn:npi|one",
+        },
+    });
+    let entries = [again, organization];
+    let bundle = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
+    let new = json!({ "resourceType": "Practitioner" }).to_string();
+    let if_none = ("if-none-exist", "identifier=urn:npi|one");
+    let table = [
+        ("system/Practitioner.c system/Organization.cru", false, true),
+        ("system/Practitioner.cs system/Organization.cu", false, false),
+        ("system/Practitioner.cr system/Organization.cu", true, false),
+        ("system/*.cruds", true, true),
+    ];
+    for (scope, practitioner, organization) in table {
+        let ask = async |path: &str, body: &str, headers: &[(&str, &str)]| {
+            plan.ask_within("lab", scope, (http::Method::POST, path), body, headers).await
+        };
+        let single = ask("/fhir/Practitioner", &new, &[PREFER, FHIR, if_none]).await;
+        assert_eq!(single.status(), 200, "{scope}");
+        assert_eq!(!single.body().is_empty(), practitioner, "{scope}");
+        let told = entries_with(&ask("/fhir", &bundle.to_string(), &[PREFER, FHIR]).await);
+        assert_eq!(told, [practitioner, organization], "{scope}");
+    }
+}
+
+fn entries_with(answer: &Response<Bytes>) -> Vec<bool> {
+    entries(answer).into_iter().map(|(_, with)| with).collect()
+}
