@@ -103,7 +103,7 @@ catalogue! {
         "send a Bundle of type transaction or batch, each entry with its request"
     EntryInvalid "entry-invalid" 400 "invalid" Sender None;
         "an entry of the Bundle cannot be acted on";
-        "mend the entry named; nothing of the Bundle was filed"
+        "mend the entry named, and send it again; a transaction stands or falls as a whole"
     TooManyEntries "too-many-entries" 413 "too-long" Sender None;
         "the Bundle holds more entries than this door takes at once";
         "split the push, or agree on bulk submission"

@@ -235,6 +235,9 @@ async fn a_batch_files_what_it_can_and_answers_each_entry_in_its_place() {
         "204",
         "entry-invalid",
     ];
+    let words = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(!words.contains("nothing of the Bundle was filed"), "its neighbours were");
+    assert!(words.contains(Code::EntryInvalid.row().next));
     // The DELETE names a record that another entry of the batch names.
     let told = told(&answer);
     assert_eq!(told[..10], expected[..10]);
