@@ -161,15 +161,21 @@ fn includes(kind: &str) -> Vec<String> {
 
 fn parameter((name, finds): (&'static str, Finds)) -> Value {
     let mut parameter = json!({ "name": name, "type": finds.code() });
-    if let Some(words) = limits_of(finds) {
+    if let Some(words) = limits_of(name, finds) {
         parameter["documentation"] = words.into();
     }
     parameter
 }
 
 /// What R4 leaves open, and where we do less than it allows.
-fn limits_of(finds: Finds) -> Option<&'static str> {
+fn limits_of(name: &str, finds: Finds) -> Option<&'static str> {
     match finds {
+        Finds::Patient if kinds::is_wider(name, "Group") => {
+            Some("an id, or Patient/id; other types are refused")
+        }
+        Finds::Encounter if kinds::is_wider(name, "EpisodeOfCare") => {
+            Some("an id, or Encounter/id; EpisodeOfCare is refused")
+        }
         Finds::LastUpdated => Some("all prefixes but ne; no alternatives"),
         Finds::Date => Some(
             "all prefixes, ap for what overlaps; no alternatives; a date without zone is of UTC",

@@ -119,6 +119,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static KindRow> {
     KINDS.iter()
 }
 
+/// Whether R4 asks by this parameter for records of this type too, beside Patients and Encounters:
+/// they may be filed, but are no keys, so that nothing would be found by them.
+pub(crate) fn is_wider(name: &str, kind: &str) -> bool {
+    match name {
+        "subject" => kind != "Patient",
+        "context" => kind == "EpisodeOfCare",
+        _ => false,
+    }
+}
+
 /// The token of what a Provenance is about.
 pub(crate) const TARGET: &str = "target";
 

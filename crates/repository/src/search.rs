@@ -222,7 +222,8 @@ fn ids(name: &str, value: &str) -> Result<Vec<String>, Issue> {
     Err(invalid(name, "an id is 1 to 64 characters of letters, digits, '-' and '.'"))
 }
 
-/// `id`, `Type/id` or `<base>/Type/id`; a reference to anything else fits nothing.
+/// `id`, `Type/id` or `<base>/Type/id`; a reference to anything else fits nothing, or is refused where
+/// a record that is filed could have it.
 fn references(base: &str, name: &str, kind: &str, value: &str) -> Result<Vec<String>, Issue> {
     let mut found = Vec::new();
     for value in alternatives(name, value)? {
@@ -234,6 +235,8 @@ fn references(base: &str, name: &str, kind: &str, value: &str) -> Result<Vec<Str
             found.push(id.to_owned());
         } else if !local.contains('/') {
             return Err(invalid(name, "a reference is an id or Type/id"));
+        } else if local.rsplit('/').nth(1).is_some_and(|other| kinds::is_wider(name, other)) {
+            return Err(invalid(name, &format!("records are found by a {kind} only here")));
         }
     }
     Ok(found)

@@ -114,7 +114,7 @@ async fn each_parameter_finds_what_r4_says() {
         ("date=2026-02-14", ""),
         ("_lastUpdated=ge2026-01-03T00:26:45Z", "d"),
         ("patient=p&patient=q", ""),
-        ("subject=Group/p", ""),
+        ("patient=Group/p", ""),
         ("_lastUpdated=gt2026-01-03T00:26:40Z", "d"),
         ("_lastUpdated=lt2026-01-03T00:26:50Z", "abc"),
         ("_lastUpdated=2026-01-03T00:26:50Z", "d"),
