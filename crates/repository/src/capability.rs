@@ -85,9 +85,11 @@ pub fn capability(about: &Description<'_>) -> Bytes {
 }
 
 const TRANSACTION: &str = "All entries stand or fall together. A Bundle.identifier is the key: \
-    repeated with the same bytes, it gets the first answer again.";
+    repeated with the same bytes, it gets the first answer again. Entries are of POST, PUT and DELETE; \
+    those of GET, HEAD and PATCH are refused.";
 
-const BATCH: &str = "Each entry stands or falls alone.";
+const BATCH: &str = "Each entry stands or falls alone. Entries are of POST, PUT and DELETE; those of \
+    GET, HEAD and PATCH are refused.";
 
 fn words(about: &Description<'_>) -> String {
     let (usual, most) = about.page;
@@ -125,10 +127,11 @@ fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
     let mut resource = json!({
         "type": row.kind,
         "interaction": interactions.collect::<Value>(),
-        "versioning": if alone { "versioned-update" } else { "versioned" },
+        // If-Match is honoured, and nobody needs to send it.
+        "versioning": "versioned",
         "readHistory": true,
-        // An id of the sender's choice is taken, where anything is taken at all.
-        "updateCreate": about.transaction || about.writes,
+        // An id of the sender's choice is taken, where an update is.
+        "updateCreate": alone,
         "conditionalCreate": alone,
         "conditionalRead": "not-match",
         "conditionalUpdate": alone,
@@ -136,6 +139,10 @@ fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
         "searchRevInclude": [REVINCLUDE],
         "searchParam": row.parameters().map(parameter).collect::<Value>(),
     });
+    if row.kind == "Binary" && about.transaction {
+        let words = "Written in a Bundle, with what refers to it; not alone.";
+        resource["documentation"] = words.into();
+    }
     let includes = includes(row.kind);
     if !includes.is_empty() {
         resource["searchInclude"] = includes.into();
@@ -249,6 +256,21 @@ mod tests {
         assert_eq!(codes(&patient(&reading)["interaction"]).len(), 4);
         for name in ["updateCreate", "conditionalCreate", "conditionalUpdate"] {
             assert_eq!(patient(&reading)[name], false, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_updates_goes_with_the_updates_promised() {
+        for statement in [statement(true), statement(false)] {
+            for resource in statement["rest"][0]["resource"].as_array().unwrap() {
+                let interactions = resource["interaction"].as_array().unwrap();
+                let updates = interactions.iter().any(|one| one["code"] == "update");
+                for name in ["updateCreate", "conditionalUpdate"] {
+                    assert_eq!(resource[name], updates, "{} {name}", resource["type"]);
+                }
+                // `versioned-update` would say that no update is taken without If-Match.
+                assert_eq!(resource["versioning"], "versioned", "{}", resource["type"]);
+            }
         }
     }
 

@@ -210,17 +210,20 @@ async fn every_way_to_write_that_is_claimed_is_there() {
         let kind = resource["type"].as_str().unwrap();
         if kind == "Binary" {
             assert_eq!(list(&resource, "interaction").len(), 4, "it does not come alone");
+            assert_eq!(resource["updateCreate"], false);
+            assert!(resource["documentation"].as_str().unwrap().contains("in a Bundle"));
             continue;
         }
-        assert_eq!(resource["versioning"], "versioned-update", "{kind}");
+        assert_eq!(resource["versioning"], "versioned", "{kind}: no update needs If-Match");
         for claim in ["updateCreate", "conditionalCreate", "conditionalUpdate"] {
             assert_eq!(resource[claim], true, "{kind} {claim}");
         }
         assert_eq!(resource["conditionalDelete"], "single", "{kind}");
         let body = bare(kind, "w1");
         let (one, by_id) = (format!("{kind}/w1"), format!("{kind}?_id=w1"));
-        let table: [(Method, &str, Headers<'_>, &str, u16); 9] = [
+        let table: [(Method, &str, Headers<'_>, &str, u16); 10] = [
             (Method::PUT, &one, &[json], &body, 201),
+            (Method::PUT, &one, &[json], &body, 200),
             (Method::PUT, &one, &[json, ("if-match", r#"W/"1""#)], &body, 200),
             (Method::PUT, &one, &[json, ("if-match", r#"W/"7""#)], &body, 412),
             (Method::POST, kind, &[json, ("if-none-exist", "_id=w1")], &body, 200),
@@ -239,12 +242,20 @@ async fn every_way_to_write_that_is_claimed_is_there() {
     }
     let claimed = list(&statement["rest"][0], "interaction");
     assert_eq!(claimed, ["transaction", "batch"]);
-    for kind in claimed {
+    let system = statement["rest"][0]["interaction"].as_array().unwrap();
+    for (kind, words) in claimed.into_iter().zip(system) {
+        let words = words["documentation"].as_str().unwrap();
         let put = r#"{"method":"PUT","url":"Location/b"}"#;
         let entry = format!(r#"{{"resource":{},"request":{put}}}"#, bare("Location", "b"));
         let bundle = format!(r#"{{"resourceType":"Bundle","type":"{kind}","entry":[{entry}]}}"#);
-        let answer = plan.post("guest", bundle).await;
+        let answer = plan.post("guest", bundle.clone()).await;
         assert_eq!(answer.status(), StatusCode::OK, "{kind}: {answer:?}");
+        for method in ["GET", "HEAD", "PATCH"] {
+            let answer = plan.post("guest", bundle.replace("PUT", method)).await;
+            let told = String::from_utf8_lossy(answer.body());
+            assert!(told.contains(Code::EntryInvalid.row().slug), "{kind} {method}: {told}");
+            assert!(words.contains(method), "and the statement says so: {kind} {method}");
+        }
     }
 }
 
