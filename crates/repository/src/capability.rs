@@ -97,8 +97,8 @@ fn words(about: &Description<'_>) -> String {
         "A search gives {usual} records in a page unless _count says otherwise, at most {most}, in \
          the order of their ids; _summary=count gives the number alone, _total=none leaves it out. \
          Parameters that are not listed are refused; with Prefer: handling=lenient they are passed \
-         over, and the self link shows what was understood. Modifiers, chains and :iterate are not \
-         offered. A caller sees the records it may see, and no others.",
+         over, and the self link shows what was understood. Modifiers of these, chains and :iterate are \
+         not offered, and always refused. A caller sees the records it may see, and no others.",
     )
 }
 

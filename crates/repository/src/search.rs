@@ -92,6 +92,10 @@ impl Search {
                 // A modifier changes the meaning, so it is never passed over (R4 §3.1.1.5.1).
                 (Some(_), Some(_)) => return Err(unsupported(kind, name)),
                 (None, Some(_)) if Include::is_one(plain) => return Err(unsupported(kind, name)),
+                // So does a chain, there or back: it asks about another record.
+                (None, _) if plain.contains('.') || plain == "_has" => {
+                    return Err(unsupported(kind, name));
+                }
                 (None, None) if search.include.add(kind, plain, value) => {}
                 (None, _) if handling == Handling::Lenient => continue,
                 (None, _) => return Err(unsupported(kind, name)),
@@ -120,7 +124,12 @@ impl Search {
             },
             // A total is always exact, so whoever chooses how it is counted has what they want. The
             // second name is a dialect: fhirpy's count, after Aidbox.
-            "_total" | "_totalMethod" => self.total = value != "none",
+            "_total" | "_totalMethod" => match value {
+                "none" => self.total = false,
+                "estimate" | "accurate" => {}
+                "count" if name == "_totalMethod" => {}
+                _ => return Err(invalid(name, "a total is none, estimate or accurate")),
+            },
             AFTER if is_id(value) => self.query.after = Some(value.to_owned()),
             AFTER => return Err(invalid(name, "use next links as they were given")),
             _ => return Ok(false),

@@ -155,6 +155,10 @@ fn what_is_not_understood_is_refused_and_never_quoted() {
         ("Observation", "_count=Planted", ParameterInvalid),
         ("Observation", "_count=-1", ParameterInvalid),
         ("Observation", "_summary=text", ParameterInvalid),
+        ("Observation", "_total=Planted", ParameterInvalid),
+        ("Observation", "_total=", ParameterInvalid),
+        ("Observation", "_total=count", ParameterInvalid),
+        ("Observation", "_totalMethod=Planted", ParameterInvalid),
         ("Observation", "_after=../Planted", ParameterInvalid),
     ];
     for (kind, query, code) in table {
@@ -165,7 +169,7 @@ fn what_is_not_understood_is_refused_and_never_quoted() {
 }
 
 #[test]
-fn leniency_passes_over_unknown_parameters_but_never_a_modifier() {
+fn leniency_passes_over_unknown_parameters_but_never_a_modifier_or_a_chain() {
     let lenient =
         |query: &str| Search::parse(BASE, "Observation", &pairs(query), Handling::Lenient);
     let search = lenient("patient=p&mood=good").unwrap();
@@ -175,6 +179,12 @@ fn leniency_passes_over_unknown_parameters_but_never_a_modifier() {
     assert_eq!(lenient("_include=Observation:mood").unwrap().understood, []);
     let iterate = lenient("_include:iterate=Observation:subject");
     assert_eq!(iterate.unwrap_err().code, Code::ParameterUnsupported);
+    for chain in
+        ["patient.identifier=1", "subject:Patient.name=a", "_has:Provenance:target:agent=a"]
+    {
+        assert_eq!(lenient(chain).unwrap_err().code, Code::ParameterUnsupported, "{chain}");
+    }
+    assert_eq!(lenient("_total=bogus").unwrap_err().code, Code::ParameterInvalid);
     assert_eq!(lenient("patient=").unwrap_err().code, Code::ParameterInvalid);
 }
 

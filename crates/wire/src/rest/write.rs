@@ -93,6 +93,15 @@ impl Asks {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Write, Issue> {
+        if !condition.is_empty() && (id.is_some() || self == Asks::Create) {
+            let detail = match id {
+                Some(_) => {
+                    "a record named by its id takes no parameters; If-Match names its version"
+                }
+                None => "a create takes no parameters; If-None-Exist is its condition",
+            };
+            return Err(Issue::new(Code::ParameterInvalid, detail).at("url"));
+        }
         let id = id.map(str::to_owned);
         let action = match (self, id) {
             (Asks::Create, _) => WriteAction::Create(body),

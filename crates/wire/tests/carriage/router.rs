@@ -218,7 +218,7 @@ async fn where_writes_are_taken_each_is_one_call() {
     let update_only = desk.token("system/Patient.u").await;
     let none = "None None Minimal";
     type Row<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], u16, &'r str);
-    let table: [Row<'_>; 15] = [
+    let table: [Row<'_>; 18] = [
         ("POST", "Patient", &[], 200, &format!(r#"Patient Create(b"{{}}") {none}"#)),
         ("PUT", "Patient/1", &[], 200, &format!(r#"Patient Update("1", b"{{}}") {none}"#)),
         (
@@ -259,6 +259,9 @@ async fn where_writes_are_taken_each_is_one_call() {
             "parameter-invalid",
         ),
         ("PUT", "Patient/1", &[("if-none-match", "*")], 400, "parameter-invalid"),
+        ("PUT", "Patient/1?_lastUpdated=lt2000-01-01", &[], 400, "parameter-invalid"),
+        ("DELETE", "Patient/1?_lastUpdated=lt2000-01-01", &[], 400, "parameter-invalid"),
+        ("POST", "Patient?identifier=1", &[], 400, "parameter-invalid"),
         ("PUT", "Patient", &[], 405, "interaction-unsupported"),
         ("DELETE", "Patient", &[], 405, "interaction-unsupported"),
         ("PATCH", "Patient/1", &[], 405, "interaction-unsupported"),
