@@ -505,3 +505,60 @@ async fn long_words_of_partners_are_kept_and_found() {
     let longer = WorkQuery { prefix: Some(long('a') + "b"), limit: 9, ..WorkQuery::default() };
     assert!(house.works(longer).await.unwrap().is_empty());
 }
+
+/// A certificate for an address, from an authority of its own; PEM of authority, certificate, key.
+fn vouched(name: &str) -> [String; 3] {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let vouched = params.signed_by(&own, &issuer).unwrap();
+    [certificate.pem(), vouched.pem(), own.serialize_pem()]
+}
+
+#[tokio::test]
+async fn a_server_is_spoken_to_once_its_certificate_is_verified() {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let Some(mut server) = Server::start() else { return };
+    server.create_database("hospital");
+    server.stop_fast();
+    let [authority, certificate, key] = vouched("127.0.0.1");
+    let folder = server.folder();
+    let owner = fs::metadata(&folder).unwrap();
+    for (name, text) in [("server.crt", &certificate), ("server.key", &key)] {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        chown(folder.join(name), Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = folder.join("postgresql.auto.conf");
+    let said = fs::read_to_string(&settings).unwrap();
+    let own = format!("listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n");
+    fs::write(&settings, said + &own).unwrap();
+    // Whoever comes over the network comes with TLS.
+    fs::write(folder.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+    server.start_again();
+
+    let [stranger, ..] = vouched("127.0.0.1");
+    let place = |host: &str, roots: Option<&String>| PostgresPlace {
+        url: format!("postgresql://postgres@{host}:{port}/hospital?sslmode=verify-full"),
+        roots: roots.map(|pem| pem.clone().into_bytes()),
+        ..PostgresPlace::default()
+    };
+    let name = HouseId::from("hospital");
+    let house = PostgresHouse::open(&place("127.0.0.1", Some(&authority)), &name).await.unwrap();
+    assert_eq!(house.version_count().await.unwrap(), 0, "it reads and writes");
+    let refused = [
+        ("another authority", place("127.0.0.1", Some(&stranger))),
+        ("another name than the certificate's", place("localhost", Some(&authority))),
+        ("without TLS", place("127.0.0.1", None)),
+    ];
+    for (case, place) in refused {
+        let opened = PostgresHouse::open(&place, &name).await;
+        assert!(matches!(opened, Err(Error::Unavailable(_))), "{case}: {opened:?}");
+    }
+}
