@@ -92,7 +92,9 @@ impl Doors {
             return Err(unknown());
         }
         let mut lines = match (&submission.state, submission.answer) {
-            (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
+            (SubmissionState::Refused, _) => {
+                Issue::outcome(&submission.issues.into_iter().map(outward).collect::<Vec<_>>())
+            }
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
                 let purged = || Issue::new(Code::ContentPurged, "the time of its answer is over");
@@ -145,8 +147,7 @@ impl Rest for Doors {
             let body = bundle_of_one(&write)?;
             let walked = self.road.walk(caller, body, drawn(), reply).await;
             Ok(walked.unwrap_or_else(|issues| {
-                let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
-                refusal(&issues.collect::<Vec<_>>())
+                refusal(&issues.map(|issue| in_its_terms(issue, &write.kind)))
             }))
         })
     }

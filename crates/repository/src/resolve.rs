@@ -22,9 +22,10 @@ pub use whom::Whom;
 use crate::desk::store_issue;
 use crate::plan::{self, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
 use conditions::{Conditions, Fitting};
+use exchange::issues::IssuesByEntry;
 use exchange::read::{self, Action, Form, IncomingEntry, Target};
-use exchange::{Code, Digest, Issue, PartnerId};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use exchange::{Code, Digest, Issue, Issues, PartnerId};
+use std::collections::{HashMap, HashSet};
 use store::{Expect, House, Record};
 
 /// Who sends, and under which name what it brings is kept.
@@ -54,12 +55,12 @@ pub struct Resolved {
     /// Entries that lead to the record of another entry.
     same: Vec<(usize, usize)>,
     expects: Vec<Expect>,
-    refused: BTreeMap<usize, Vec<Issue>>,
+    refused: IssuesByEntry,
 }
 
 impl Resolved {
     /// What to write, and what becomes of every entry. Errors: as `plan_transaction`.
-    pub fn plan(self) -> Result<Plan, Vec<Issue>> {
+    pub fn plan(self) -> Result<Plan, Issues> {
         let standing = Standing { heads: &self.heads, marks: &self.marks };
         let mut plan = plan_transaction(self.items, &self.filing, standing)?;
         plan.expects.extend(self.expects);
@@ -106,22 +107,18 @@ pub async fn resolve<H: House>(
     house: &H,
     sent: Sent<'_>,
     incoming: &read::Incoming,
-) -> Result<Resolved, Vec<Issue>> {
-    let conditions = Conditions::look(house, sent, incoming).await.map_err(stop)?;
+) -> Result<Resolved, Issues> {
+    let conditions = Conditions::look(house, sent, incoming).await?;
     let mut resolving = Resolving::new(sent, incoming, conditions);
     resolving.place();
     let links = resolving.conditional_links();
     let whom = resolving.whom(&links);
     let filing = resolving.filing(whom.as_ref());
-    let standing = resolving.look(house, &filing).await.map_err(stop)?;
+    let standing = resolving.look(house, &filing).await?;
     resolving.check_standing(&filing, &standing);
-    resolving.check_left(house, &standing).await.map_err(stop)?;
+    resolving.check_left(house, &standing).await?;
     resolving.check_references(&standing);
     resolving.end(filing, whom, &links, standing)
-}
-
-fn stop(issue: Issue) -> Vec<Issue> {
-    vec![issue]
 }
 
 /// What stands now, by type and id.
@@ -140,7 +137,7 @@ struct Resolving<'r> {
     /// What the Bundle's own resources are found by; only of types that conditions ask about.
     fitting: Fitting,
     deleted: HashSet<Pair>,
-    refused: BTreeMap<usize, Vec<Issue>>,
+    refused: IssuesByEntry,
     /// Issues of the Bundle as a whole.
     stops: Vec<Issue>,
 }
@@ -172,7 +169,7 @@ impl<'r> Resolving<'r> {
     }
 
     fn note(&mut self, index: usize, issue: Issue) {
-        self.refused.entry(index).or_default().push(issue);
+        Issues::note(&mut self.refused, index, issue);
     }
 
     fn stands(&self, entry: &IncomingEntry) -> bool {
@@ -381,10 +378,10 @@ impl<'r> Resolving<'r> {
         whom: Option<Whom>,
         links: &references::Links,
         standing: Heads,
-    ) -> Result<Resolved, Vec<Issue>> {
+    ) -> Result<Resolved, Issues> {
         let together = self.incoming.form == Form::Transaction;
-        if !self.stops.is_empty() || together && !self.refused.is_empty() {
-            return Err(self.issues());
+        if together || !self.stops.is_empty() {
+            self.issues().map_or(Ok(()), Err)?;
         }
         let (mut items, mut settled, mut same) = (Vec::new(), Vec::new(), Vec::new());
         for entry in &self.incoming.entries {
@@ -436,9 +433,9 @@ impl<'r> Resolving<'r> {
     }
 
     /// All issues, in the order of the Bundle.
-    fn issues(self) -> Vec<Issue> {
-        let all = self.stops.into_iter().chain(self.refused.into_values().flatten());
-        all.take(exchange::limits::FAULTS_MAX).collect()
+    fn issues(&self) -> Option<Issues> {
+        let all = self.stops.iter().chain(self.refused.values().flatten());
+        Issues::of(all.take(exchange::limits::FAULTS_MAX).cloned())
     }
 }
 
