@@ -12,10 +12,10 @@ use bytes::Bytes;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
-use repository::{Description, Desk, Handling, Served, capability, store_issue};
+use repository::{Description, Desk, Served, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
-use wire::rest::{self, Outcome, Prefer, Rest, Write};
+use wire::rest::{Outcome, Prefer, Rest, Write};
 use wire::{Answer, Caller};
 
 /// The file of a manifest that holds the stored answer.
@@ -107,13 +107,6 @@ impl Doors {
     }
 }
 
-fn handling(prefer: Prefer) -> Handling {
-    match prefer.handling {
-        rest::Handling::Strict => Handling::Strict,
-        rest::Handling::Lenient => Handling::Lenient,
-    }
-}
-
 fn served(served: Served) -> Answer {
     let etag = served.etag();
     Answer::new(200, served.bytes)
@@ -172,10 +165,11 @@ impl Rest for Doors {
         kind: &'a str,
         id: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
+            let told = desk.history(kind, id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, told))
         })
     }
@@ -189,7 +183,7 @@ impl Rest for Doors {
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, handling(prefer)).await?;
+            let found = desk.search(kind, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, found))
         })
     }
@@ -207,7 +201,7 @@ impl Rest for Doors {
                 let detail = "$everything is offered of a Patient";
                 return Err(Issue::new(Code::InteractionUnsupported, detail));
             }
-            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
+            let all = self.desk(caller).everything(id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, all))
         })
     }
