@@ -40,6 +40,6 @@ pub use plan::{
 pub use read::{Served, Told};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
-pub use retention::{Purging, Retention};
+pub use retention::{Kept, Purging, retain};
 pub use search::Search;
 pub use serve::serve;
