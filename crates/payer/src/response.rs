@@ -7,11 +7,11 @@
 use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, Issues};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, serve, store_issue};
-use store::{House, Record};
+use store::House;
 use wire::Answer;
 use wire::rest::Returning;
 
@@ -45,7 +45,9 @@ pub(crate) async fn filings(
         }
         filings.push((outcome.entry, filing));
     }
-    filings.extend(plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone()))));
+    filings.extend(
+        plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone().into()))),
+    );
     filings.sort_by_key(|(entry, _)| *entry);
     Ok(filings.into_iter().map(|(_, filing)| filing).collect())
 }
@@ -56,27 +58,19 @@ async fn standing(
     outcome: &EntryOutcome,
     at: Timestamp,
 ) -> Result<Option<Bytes>, Issue> {
-    let there = match (&outcome.content, outcome.version, outcome.change) {
+    let (content, version, at) = match (&outcome.content, outcome.version, outcome.change) {
         (_, None, _) | (_, _, Change::Deleted | Change::AlreadyAbsent) => return Ok(None),
-        (Some(content), Some(version), _) => Some(Record {
-            kind: outcome.kind.clone(),
-            id: outcome.id.clone(),
-            version,
-            last_updated: outcome.last_updated.unwrap_or(at),
-            owner: "".into(),
-            receipt: String::new(),
-            lane: None,
-            number: None,
-            digest: outcome.digest,
-            content: Some(content.clone()),
-            deleted: false,
-            purged: false,
-        }),
+        (Some(content), Some(version), _) => {
+            (content.clone(), version, outcome.last_updated.unwrap_or(at))
+        }
         (None, version, _) => {
-            house.record(&outcome.kind, &outcome.id, version).await.map_err(store_issue)?
+            let found = house.record(&outcome.kind, &outcome.id, version).await;
+            let Some(record) = found.map_err(store_issue)? else { return Ok(None) };
+            let Some(content) = record.content else { return Ok(None) };
+            (content, record.version, record.last_updated)
         }
     };
-    there.as_ref().map_or(Ok(None), serve)
+    serve(&content, version, at).map(Some)
 }
 
 fn filing(outcome: &EntryOutcome, at: Timestamp) -> Filing {
@@ -143,11 +137,8 @@ pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
 }
 
 /// Several issues in one answer; the first one's status speaks for them.
-pub(crate) fn refusal(issues: &[Issue]) -> Answer {
-    let Some(first) = issues.first() else {
-        return Answer::from(Issue::new(Code::InternalError, "refused without a reason"));
-    };
-    let mut answer = Answer::from(first.clone());
+pub(crate) fn refusal(issues: &Issues) -> Answer {
+    let mut answer = Answer::from(issues.first.clone());
     answer.body = Issue::outcome(issues).into();
     answer
 }
