@@ -39,22 +39,6 @@ pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = 
     while walks.join_next().await.is_some() {}
 }
 
-/// Claims and walks until nothing is due: for a command that works on the store directly.
-pub async fn run_until_idle(road: &Arc<Road>) {
-    loop {
-        let claimed = claim(road, WALKS_MAX).await;
-        if claimed.is_empty() {
-            return;
-        }
-        let mut walks = JoinSet::new();
-        for lease in claimed {
-            let road = Arc::clone(road);
-            walks.spawn(async move { take(&road, lease).await });
-        }
-        while walks.join_next().await.is_some() {}
-    }
-}
-
 async fn claim(road: &Road, room: usize) -> Vec<Lease> {
     let now = road.house.clock(road.clock.now());
     match road.house.claim(now, LEASE, u32::try_from(room).unwrap_or(1)).await {

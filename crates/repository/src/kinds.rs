@@ -104,12 +104,8 @@ pub(crate) fn row(kind: &str) -> Option<&'static KindRow> {
     KINDS.iter().find(|row| row.kind == kind)
 }
 
-/// Whether resources of this type can be searched and are promised in the capability statement.
-pub fn is_known(kind: &str) -> bool {
-    row(kind).is_some()
-}
-
-/// The types that can be searched, in the order of print.
+/// The types that can be searched and are promised in the capability statement, in the order of
+/// print.
 pub fn known() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|row| row.kind)
 }

@@ -160,13 +160,6 @@ impl Plan {
     }
 }
 
-/// Plans one entry. Errors: as `plan_transaction`.
-pub fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
-    let mut plan = Plan::default();
-    plan.add(incoming, filing, head, None)?;
-    Ok(plan)
-}
-
 /// Plans entries that stand or fall together; what stands is in the same order.
 ///
 /// Errors, all of them at once: `RecordOwnedByAnother`; `EntryInvalid` where a record is named

@@ -29,6 +29,7 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::{Code, Issue};
+use fhir::Versions;
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
@@ -469,12 +470,11 @@ fn typed(media: Media, answer: Answer) -> Result<Answer, Issue> {
 
 /// `$versions` (FHIR R4 CapabilityStatement operation): the only version, in either form.
 fn versions(media: Media) -> Answer {
+    let version = || "4.0".to_owned();
+    let spoken = Versions { versions: vec![version()], default: Some(version()) };
     match media {
-        Media::Json => plain("application/json", r#"{"versions":["4.0"],"default":"4.0"}"#),
-        _ => Answer::new(
-            200,
-            r#"{"resourceType":"Parameters","parameter":[{"name":"version","valueCode":"4.0"},{"name":"default","valueCode":"4.0"}]}"#,
-        ),
+        Media::Json => plain("application/json", spoken.to_json()),
+        _ => Answer::new(200, spoken.to_parameters()),
     }
 }
 
