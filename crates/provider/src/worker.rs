@@ -1,7 +1,7 @@
-//! Worker: takes up work whose time has come, and signs the ledger now and then.
+//! Worker: takes up work whose time has come.
 //!
 //! Comes in   a road, a wake-up call, a sign to stop.
-//! Goes out   walks taken, a bounded number at once; checkpoints.
+//! Goes out   walks taken, a bounded number at once.
 //! Never      loses a walk to an error: its lease runs out, and it is taken up again.
 
 use crate::limits::{IDLE_MAX, LEASE, RENEWAL, WALK_AGE_MAX, WALKS_MAX};
