@@ -10,7 +10,7 @@ use crate::contents;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
 use crate::render::{COULD_NOT, DONE, WAITS};
-use exchange::desk::{CheckLine, Command, IssueWords, Reply};
+use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue};
 use jiff::Timestamp;
@@ -76,12 +76,13 @@ pub async fn check(folder: &Path) -> Checked {
     Checked { lines, code }
 }
 
-fn put(lines: &mut Vec<CheckLine>, what: impl Into<String>, found: Result<String, Issue>) {
-    let (found, issue) = match found {
-        Ok(found) => (found, None),
-        Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
-    };
-    lines.push(CheckLine { what: what.into(), issue, found });
+/// Adds a line.
+pub(crate) fn put(
+    lines: &mut Vec<CheckLine>,
+    what: impl Into<String>,
+    looked: Result<String, Issue>,
+) {
+    lines.push(CheckLine::of(what, looked));
 }
 
 fn role_words(config: &config::House) -> &'static str {
@@ -250,10 +251,6 @@ async fn desk_lines(config: &Arc<config::House>) -> Vec<CheckLine> {
     match caller::carry_out(config, Command::Check {}, Duration::ZERO).await {
         Ok(Reply::Checked { lines }) => lines,
         Ok(_) => Vec::new(),
-        Err(issue) => {
-            let mut lines = Vec::new();
-            put(&mut lines, "house", Err(issue));
-            lines
-        }
+        Err(issue) => vec![CheckLine::of("house", Err(issue))],
     }
 }

@@ -4,9 +4,10 @@
 //! Goes out   a store of today's schema, uses and keys; or what of the store is not whole.
 //! Never      holds more than a page of records, and never begins anew what was cut off.
 
+use crate::check::put;
 use crate::limits::{LINK_ROWS, REKEY_ROWS};
 use crate::{config, contents, halt, house};
-use exchange::desk::{CheckLine, IssueWords, Reply};
+use exchange::desk::{CheckLine, Reply};
 use exchange::{Code, Issue};
 use indicatif::{ProgressBar, ProgressStyle};
 use repository::{KEYS_EDITION, Rekeyed, lookup, rekey, store_issue};
@@ -189,12 +190,4 @@ async fn inspect(house: &SqliteHouse, lines: &mut Vec<CheckLine>) -> Result<(), 
     };
     put(lines, "files that nothing names", Ok(orphans));
     Ok(())
-}
-
-fn put(lines: &mut Vec<CheckLine>, what: &str, found: Result<String, Issue>) {
-    let (found, issue) = match found {
-        Ok(found) => (found, None),
-        Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
-    };
-    lines.push(CheckLine { what: what.to_owned(), issue, found });
 }

@@ -356,9 +356,8 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
-            let found =
-                door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
-            lines.push(line(format!("payer {name}: door"), found));
+            let found = door.map(|door| format!("{} speaks {}", door.base_url, door.version));
+            lines.push(CheckLine::of(format!("payer {name}: door"), found));
             let signed = payer.client.get("Patient?_count=1&_id=none").await;
             let signed = match signed {
                 Ok(answer) if answer.status() == 401 => Err(Issue::new(
@@ -368,25 +367,18 @@ impl Desk {
                 Ok(_) => Ok("a token was given and accepted".to_owned()),
                 Err(error) => Err(crate::route::away(&error)),
             };
-            lines.push(line(format!("payer {name}: sign-in"), signed.as_ref().cloned()));
+            lines.push(CheckLine::of(format!("payer {name}: sign-in"), signed));
         }
-        lines.push(line("restrictions".into(), self.road.restrictions().map(|_| "read".into())));
+        let restrictions = self.road.restrictions().map(|_| "read".to_owned());
+        lines.push(CheckLine::of("restrictions", restrictions));
         lines
     }
 
     async fn check_source(&self) -> CheckLine {
         let source = self.road.charts.source();
         let found = source.search("Encounter", &[("_id", "none")]).await;
-        line("source: sign-in and search".into(), found.map(|_| source.base_url().to_owned()))
-    }
-}
-
-fn line<E: std::borrow::Borrow<Issue>>(what: String, found: Result<String, E>) -> CheckLine {
-    match found {
-        Ok(found) => CheckLine { what, issue: None, found },
-        Err(issue) => {
-            CheckLine { what, issue: Some(IssueWords::from(issue.borrow())), found: String::new() }
-        }
+        let found = found.map(|_| source.base_url().to_owned());
+        CheckLine::of("source: sign-in and search", found)
     }
 }
 
