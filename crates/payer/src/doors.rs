@@ -5,7 +5,7 @@
 //! Never      a rule about members or records: a door translates.
 
 use crate::limits::POLL_SECONDS;
-use crate::response::{Reply, refusal};
+use crate::response::{Asked, refusal};
 use crate::road::{Road, outward};
 use crate::single::{bundle_of_one, in_its_terms};
 use bytes::Bytes;
@@ -135,15 +135,15 @@ impl Rest for Doors {
     }
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: false, returning: prefer.returning };
-        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), reply).await) })
+        let asked = Asked { single: false, returning: prefer.returning };
+        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), asked).await) })
     }
 
     fn write<'a>(&'a self, caller: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: true, returning: prefer.returning };
+        let asked = Asked { single: true, returning: prefer.returning };
         Box::pin(async move {
             let body = bundle_of_one(&write)?;
-            let walked = self.road.walk(caller, body, drawn(), reply).await;
+            let walked = self.road.walk(caller, body, drawn(), asked).await;
             Ok(walked.unwrap_or_else(|issues| {
                 let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
                 refusal(&issues.collect::<Vec<_>>())

@@ -15,18 +15,18 @@ use store::{House, Record};
 use wire::Answer;
 use wire::rest::Returning;
 
-/// How a submission came, and how it is answered.
+/// How a submission came, and what its sender asked to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reply {
+pub struct Asked {
     /// One record, in a request of its own: the answer is its own, and no Bundle.
     pub single: bool,
     /// What comes back of what was written.
     pub returning: Returning,
 }
 
-impl Reply {
+impl Asked {
     /// A Bundle, answered by as little as possible.
-    pub const BUNDLE: Reply = Reply { single: false, returning: Returning::Minimal };
+    pub const BUNDLE: Asked = Asked { single: false, returning: Returning::Minimal };
 }
 
 /// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
