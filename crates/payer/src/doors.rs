@@ -113,10 +113,8 @@ fn handling(prefer: Prefer) -> Handling {
 }
 
 fn served(served: Served) -> Answer {
-    let etag = served.etag();
-    Answer::new(200, served.bytes)
-        .with(ETAG, etag)
-        .with(LAST_MODIFIED, served.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+    let (etag, modified) = (served.etag(), served.last_modified());
+    Answer::new(200, served.bytes).with(ETAG, etag).with(LAST_MODIFIED, modified)
 }
 
 /// The id of a submission: not guessable, and told apart by its first few digits.

@@ -10,7 +10,7 @@ use exchange::read::Form;
 use exchange::{Code, Issue};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
-use repository::{Change, EntryOutcome, Plan, serve, store_issue};
+use repository::{Change, EntryOutcome, Plan, http_date, serve, store_issue};
 use store::{House, Record};
 use wire::Answer;
 use wire::rest::Returning;
@@ -137,7 +137,7 @@ pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
         answer = answer.with(ETAG, etag);
     }
     if let Some(at) = filing.last_modified {
-        answer = answer.with(LAST_MODIFIED, at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        answer = answer.with(LAST_MODIFIED, http_date(at));
     }
     answer
 }

@@ -34,7 +34,7 @@ pub use keys::keys;
 pub use kinds::known;
 pub use load::{Loaded, Loader};
 pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
-pub use read::Served;
+pub use read::{Served, http_date};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use retention::{Purging, Retention};
