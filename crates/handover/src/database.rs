@@ -6,7 +6,7 @@
 
 use crate::check::put;
 use crate::limits::{LINK_ROWS, REKEY_ROWS};
-use crate::{config, contents, halt, house};
+use crate::{config, halt, house};
 use exchange::desk::{CheckLine, Reply};
 use exchange::{Code, Issue};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -128,23 +128,16 @@ pub async fn check(config: &config::House) -> Reply {
 }
 
 async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), Issue> {
-    let folder = config.path(&config.file.store);
-    let memory: AnyHouse = match config.file.database {
-        Some(_) => house::memory(config).await?,
-        None => match SqliteHouse::schema(&folder).map_err(store_issue)? {
-            None => {
-                put(lines, "schema", Ok("there is no house yet".to_owned()));
-                return Ok(());
-            }
-            Some((found, _)) => {
-                has_schema_of_today(config)?;
-                put(lines, "schema", Ok(format!("step {found}, the newest")));
-                let blobs = contents::place(config)?;
-                let opened = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs);
-                opened.map_err(store_issue)?.into()
-            }
-        },
-    };
+    if config.file.database.is_none() {
+        let folder = config.path(&config.file.store);
+        let Some((found, _)) = SqliteHouse::schema(&folder).map_err(store_issue)? else {
+            put(lines, "schema", Ok("there is no house yet".to_owned()));
+            return Ok(());
+        };
+        has_schema_of_today(config)?;
+        put(lines, "schema", Ok(format!("step {found}, the newest")));
+    }
+    let memory = house::memory_to_read(config).await?;
     let edition = memory.keys_edition().await.map_err(store_issue)?;
     let keys = match edition == KEYS_EDITION {
         true => Ok(format!("edition {edition}, the newest")),
