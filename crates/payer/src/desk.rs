@@ -171,8 +171,7 @@ fn first(issues: Vec<Issue>) -> Issue {
 }
 
 fn read(stored: &StoredWork) -> Result<Submission, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
 }
 
 fn resources(body: bytes::Bytes) -> Result<Vec<String>, Issue> {

@@ -16,7 +16,7 @@ use repository::{Description, Desk, Handling, Served, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
 use wire::rest::{self, Outcome, Prefer, Rest, Write};
-use wire::{Answer, Caller};
+use wire::{Answer, Caller, draw_id};
 
 /// The file of a manifest that holds the stored answer.
 const ANSWER_FILE: &str = "answer.ndjson";
@@ -117,12 +117,6 @@ fn served(served: Served) -> Answer {
     Answer::new(200, served.bytes).with(ETAG, etag).with(LAST_MODIFIED, modified)
 }
 
-/// The id of a submission: not guessable, and told apart by its first few digits.
-fn drawn() -> SubmissionId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    SubmissionId(drawn[16..].to_owned())
-}
-
 impl Rest for Doors {
     fn capability(&self) -> Bytes {
         self.statement.clone()
@@ -134,14 +128,16 @@ impl Rest for Doors {
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
         let asked = Asked { single: false, returning: prefer.returning };
-        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), asked).await) })
+        Box::pin(async move {
+            Ok(self.road.receive(caller, body, SubmissionId(draw_id()), asked).await)
+        })
     }
 
     fn write<'a>(&'a self, caller: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
         let asked = Asked { single: true, returning: prefer.returning };
         Box::pin(async move {
             let body = bundle_of_one(&write)?;
-            let walked = self.road.walk(caller, body, drawn(), asked).await;
+            let walked = self.road.walk(caller, body, SubmissionId(draw_id()), asked).await;
             Ok(walked.unwrap_or_else(|issues| {
                 let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
                 refusal(&issues.collect::<Vec<_>>())

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
+use wire::draw_id;
 
 mod find;
 mod show;
@@ -124,7 +125,7 @@ impl Desk {
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
         let trigger =
-            self.road.trigger(new_trigger(), Subject::Record(subject), purpose, who).await?;
+            self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
         self.await_end(&trigger.id, wait).await
     }
@@ -280,7 +281,7 @@ impl Desk {
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
-        let trigger = new_trigger();
+        let trigger = TriggerId(draw_id());
         let at = self.road.clock.now();
         let by = turn::walk_id(&trigger, &push.dossier.payer);
         let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
@@ -386,13 +387,6 @@ fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
 }
 
-/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
-/// first few digits.
-fn new_trigger() -> TriggerId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    TriggerId(drawn[16..].to_owned())
-}
-
 /// `Encounter/<id>`, from what a person types.
 fn subject(encounter: &str) -> Result<String, Issue> {
     let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
@@ -404,13 +398,11 @@ fn subject(encounter: &str) -> Result<String, Issue> {
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {
-    let unreadable = || Issue::new(Code::InternalError, "a row of work cannot be read");
-    turn::read(&stored.work).ok_or_else(unreadable)
+    turn::read(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn read_trigger(stored: &StoredWork) -> Result<Trigger, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+    turn::read_trigger(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn row_of_push(stored: &StoredWork, push: &Push) -> Row {

@@ -35,6 +35,11 @@ pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue
     Ok(rows.swap_remove(chosen))
 }
 
+/// A row of work whose push, trigger or submission this version cannot read.
+pub fn unreadable() -> Issue {
+    Issue::new(Code::InternalError, "a row of work cannot be read")
+}
+
 /// A chain's entries in words, oldest first.
 pub async fn timeline(house: &impl House, chain: &Chain) -> Result<Vec<TimelineRow>, Issue> {
     timeline_of(house, chain, |_| true).await

@@ -29,7 +29,7 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use fhir::Versions;
+use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
@@ -503,12 +503,6 @@ fn is_kind(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// A FHIR id (FHIR R4 §2.24.0.1 id).
-fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 /// An id of ours in a path, or a file's name: never a dot alone, never a slash.
