@@ -242,11 +242,6 @@ impl IncomingEntry {
 }
 
 impl Incoming {
-    /// The one Patient, unless records are only taken back, or none is about a patient.
-    pub fn patient(&self) -> Option<&Resource> {
-        self.resources("Patient").next()
-    }
-
     /// The resources of a type, in the order of the Bundle.
     pub fn resources(&self, kind: &str) -> impl Iterator<Item = &Resource> {
         let of_kind = self.entries.iter().filter(move |entry| entry.kind == kind);

@@ -130,25 +130,11 @@ impl Desk {
     }
 
     fn check(&self) -> Vec<CheckLine> {
-        let members = self.road.register.members();
-        let line = match members {
-            Ok(members) if members.is_empty() => CheckLine {
-                what: "member file".into(),
-                issue: None,
-                found: "no member yet: every push will be held or refused".into(),
-            },
-            Ok(members) => CheckLine {
-                what: "member file".into(),
-                issue: None,
-                found: format!("{} members", members.len()),
-            },
-            Err(issue) => CheckLine {
-                what: "member file".into(),
-                issue: Some(IssueWords::from(&issue)),
-                found: String::new(),
-            },
-        };
-        vec![line]
+        let members = self.road.register.members().map(|members| match members.len() {
+            0 => "no member yet: every push will be held or refused".to_owned(),
+            count => format!("{count} members"),
+        });
+        vec![CheckLine::of("member file", members)]
     }
 }
 
@@ -169,8 +155,7 @@ impl Kept for Desk {
 }
 
 fn read(stored: &StoredWork) -> Result<Submission, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
 }
 
 /// While a person here has the work, their words come first; the cause stands beside them.

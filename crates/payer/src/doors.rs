@@ -5,7 +5,7 @@
 //! Never      a rule about members or records: a door translates.
 
 use crate::limits::POLL_SECONDS;
-use crate::response::{Reply, refusal};
+use crate::response::{Asked, refusal};
 use crate::road::{Road, outward};
 use crate::single::{bundle_of_one, in_its_terms};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
 use wire::rest::{Outcome, Prefer, Rest, Write};
-use wire::{Answer, Caller};
+use wire::{Answer, Caller, draw_id};
 
 /// The file of a manifest that holds the stored answer.
 const ANSWER_FILE: &str = "answer.ndjson";
@@ -118,12 +118,6 @@ fn told(told: Told) -> Answer {
     }
 }
 
-/// The id of a submission: not guessable, and told apart by its first few digits.
-fn drawn() -> SubmissionId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    SubmissionId(drawn[16..].to_owned())
-}
-
 impl Rest for Doors {
     fn capability(&self) -> Bytes {
         self.statement.clone()
@@ -134,15 +128,17 @@ impl Rest for Doors {
     }
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: false, returning: prefer.returning };
-        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), reply).await) })
+        let asked = Asked { single: false, returning: prefer.returning };
+        Box::pin(async move {
+            Ok(self.road.receive(caller, body, SubmissionId(draw_id()), asked).await)
+        })
     }
 
     fn write<'a>(&'a self, caller: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: true, returning: prefer.returning };
+        let asked = Asked { single: true, returning: prefer.returning };
         Box::pin(async move {
             let body = bundle_of_one(&write)?;
-            let walked = self.road.walk(caller, body, drawn(), reply).await;
+            let walked = self.road.walk(caller, body, SubmissionId(draw_id()), asked).await;
             Ok(walked.unwrap_or_else(|issues| {
                 refusal(&issues.map(|issue| in_its_terms(issue, &write.kind)))
             }))

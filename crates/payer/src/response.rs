@@ -10,23 +10,23 @@ use exchange::read::Form;
 use exchange::{Code, Issue, Issues};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
-use repository::{Change, EntryOutcome, Plan, serve, store_issue};
+use repository::{Change, EntryOutcome, Plan, http_date, serve, store_issue};
 use store::House;
 use wire::Answer;
 use wire::rest::Returning;
 
-/// How a submission came, and how it is answered.
+/// How a submission came, and what its sender asked to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reply {
+pub struct Asked {
     /// One record, in a request of its own: the answer is its own, and no Bundle.
     pub single: bool,
     /// What comes back of what was written.
     pub returning: Returning,
 }
 
-impl Reply {
+impl Asked {
     /// A Bundle, answered by as little as possible.
-    pub const BUNDLE: Reply = Reply { single: false, returning: Returning::Minimal };
+    pub const BUNDLE: Asked = Asked { single: false, returning: Returning::Minimal };
 }
 
 /// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
@@ -131,7 +131,7 @@ pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
         answer = answer.with(ETAG, etag);
     }
     if let Some(at) = filing.last_modified {
-        answer = answer.with(LAST_MODIFIED, at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        answer = answer.with(LAST_MODIFIED, http_date(at));
     }
     answer
 }

@@ -13,7 +13,7 @@ use crate::arrival::{Arrival, Begun, matched};
 use crate::key::Keys;
 use crate::limits::{COVERAGES_MAX, POLL_SECONDS, STALE_ROUNDS_MAX};
 use crate::register::Register;
-use crate::response::{self, Reply, refusal};
+use crate::response::{self, Asked, refusal};
 use crate::setup::{Sender, Setup};
 use exchange::agreement::Unmatched;
 use exchange::answer::LedgerRoot;
@@ -77,9 +77,9 @@ impl Road {
         caller: &Caller,
         body: bytes::Bytes,
         id: SubmissionId,
-        reply: Reply,
+        asked: Asked,
     ) -> Answer {
-        match self.walk(caller, body, id, reply).await {
+        match self.walk(caller, body, id, asked).await {
             Ok(answer) => answer,
             Err(issues) => refusal(&issues),
         }
@@ -91,7 +91,7 @@ impl Road {
         caller: &Caller,
         body: bytes::Bytes,
         id: SubmissionId,
-        reply: Reply,
+        asked: Asked,
     ) -> Result<Answer, Issues> {
         let sender = self.authenticate(caller)?;
         let incoming = read(body, sender, caller)?;
@@ -101,7 +101,7 @@ impl Road {
         if let Some(first) = self.repeated(sender, &incoming).await? {
             return Ok(first);
         }
-        let arrival = Arrival { id, sender, incoming, reply, begun: Begun::AtTheDoor };
+        let arrival = Arrival { id, sender, incoming, asked, begun: Begun::AtTheDoor };
         match self.go_on(&arrival).await {
             Ok(answer) => Ok(answer),
             Err(Stop::Unmatched(issue)) => self.unmatched(&arrival, issue).await,
@@ -129,7 +129,7 @@ impl Road {
         let incoming = read::read(body, &terms(sender))?;
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
-        let arrival = Arrival { id, sender, incoming, reply: Reply::BUNDLE, begun };
+        let arrival = Arrival { id, sender, incoming, asked: Asked::BUNDLE, begun };
         match self.go_on(&arrival).await {
             Ok(_) => Ok(()),
             Err(Stop::Unmatched(issue)) => Err(issue.into()),
@@ -295,7 +295,7 @@ impl Road {
         plan: &Plan,
         at: Timestamp,
     ) -> Result<(Answer, Answer), Issue> {
-        let Reply { single, returning } = arrival.reply;
+        let Asked { single, returning } = arrival.asked;
         let filings = response::filings(&self.house, plan, at, returning).await?;
         let root = self.ledger_root.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = response::bundle(arrival.incoming.form, &filings, root.as_ref());

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
+use wire::draw_id;
 
 mod find;
 mod show;
@@ -81,7 +82,7 @@ impl Desk {
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
         let trigger =
-            self.road.trigger(new_trigger(), Subject::Record(subject), purpose, who).await?;
+            self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
         self.await_end(&trigger.id, wait).await
     }
@@ -237,7 +238,7 @@ impl Desk {
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
-        let trigger = new_trigger();
+        let trigger = TriggerId(draw_id());
         let at = self.road.clock.now();
         let by = turn::walk_id(&trigger, &push.dossier.payer);
         let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
@@ -313,9 +314,8 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
-            let found =
-                door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
-            lines.push(line(format!("payer {name}: door"), found));
+            let found = door.map(|door| format!("{} speaks {}", door.base_url, door.version));
+            lines.push(CheckLine::of(format!("payer {name}: door"), found));
             let signed = payer.client.get("Patient?_count=1&_id=none").await;
             let signed = match signed {
                 Ok(answer) if answer.status() == 401 => Err(Issue::new(
@@ -325,16 +325,18 @@ impl Desk {
                 Ok(_) => Ok("a token was given and accepted".to_owned()),
                 Err(error) => Err(crate::route::away(&error)),
             };
-            lines.push(line(format!("payer {name}: sign-in"), signed.as_ref().cloned()));
+            lines.push(CheckLine::of(format!("payer {name}: sign-in"), signed));
         }
-        lines.push(line("restrictions".into(), self.road.restrictions().map(|_| "read".into())));
+        let restrictions = self.road.restrictions().map(|_| "read".to_owned());
+        lines.push(CheckLine::of("restrictions", restrictions));
         lines
     }
 
     async fn check_source(&self) -> CheckLine {
         let source = self.road.charts.source();
         let found = source.search("Encounter", &[("_id", "none")]).await;
-        line("source: sign-in and search".into(), found.map(|_| source.base_url().to_owned()))
+        let found = found.map(|_| source.base_url().to_owned());
+        CheckLine::of("source: sign-in and search", found)
     }
 }
 
@@ -365,24 +367,8 @@ impl Kept for Desk {
     }
 }
 
-fn line<E: std::borrow::Borrow<Issue>>(what: String, found: Result<String, E>) -> CheckLine {
-    match found {
-        Ok(found) => CheckLine { what, issue: None, found },
-        Err(issue) => {
-            CheckLine { what, issue: Some(IssueWords::from(issue.borrow())), found: String::new() }
-        }
-    }
-}
-
 fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
-}
-
-/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
-/// first few digits.
-fn new_trigger() -> TriggerId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    TriggerId(drawn[16..].to_owned())
 }
 
 /// `Encounter/<id>`, from what a person types.
@@ -396,13 +382,11 @@ fn subject(encounter: &str) -> Result<String, Issue> {
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {
-    let unreadable = || Issue::new(Code::InternalError, "a row of work cannot be read");
-    turn::read(&stored.work).ok_or_else(unreadable)
+    turn::read(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn read_trigger(stored: &StoredWork) -> Result<Trigger, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+    turn::read_trigger(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn row_of_push(stored: &StoredWork, push: &Push) -> Row {

@@ -36,7 +36,7 @@ pub fn keys(resource: &Resource) -> RecordKeys {
 /// The token under which a code or identifier is filed and found: `parameter:code|system`, with
 /// nothing behind the bar where there is no system. Without a bar (`None`) it finds the code under
 /// any system, and under none. The first bar always ends the code.
-pub fn token(parameter: &str, code: &str, system: Option<&str>) -> String {
+pub(crate) fn token(parameter: &str, code: &str, system: Option<&str>) -> String {
     let code = match code.contains(['|', '%']) {
         true => Cow::from(code.replace('%', "%25").replace('|', "%7C")),
         false => Cow::from(code),

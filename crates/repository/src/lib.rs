@@ -31,15 +31,12 @@ mod when;
 
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
-pub use keys::{keys, token};
-pub use kinds::{is_known, known};
+pub use keys::keys;
+pub use kinds::known;
 pub use load::{Loaded, Loader};
-pub use plan::{
-    Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
-};
-pub use read::{Served, Told};
+pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
+pub use read::{Served, Told, http_date};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use retention::{Kept, Purging, retain};
-pub use search::Search;
 pub use serve::serve;

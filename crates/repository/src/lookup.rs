@@ -48,6 +48,11 @@ pub fn resources(bundle: Bytes, purged: &str) -> Result<Vec<String>, Issue> {
     Ok(resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect())
 }
 
+/// A row of work whose push, trigger or submission this version cannot read.
+pub fn unreadable() -> Issue {
+    Issue::new(Code::InternalError, "a row of work cannot be read")
+}
+
 /// A chain's entries in words, oldest first.
 pub async fn timeline(house: &impl House, chain: &Chain) -> Result<Vec<TimelineRow>, Issue> {
     timeline_of(house, chain, |_| true).await

@@ -12,7 +12,7 @@ use crate::limits::PAGE_BYTES_MAX;
 use crate::search::{AFTER, Search};
 use crate::serve::serve_record;
 use bytes::Bytes;
-use exchange::query::Handling;
+use exchange::query::{Handling, encode_pair};
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite};
 use store::{House, Record, RecordQuery};
@@ -160,22 +160,9 @@ impl Link {
         Link(url)
     }
 
-    /// Adds a parameter, percent-encoded (RFC 3986 §3.4; unreserved characters stay).
+    /// Adds a parameter.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        self.encode(name);
-        self.0.push('=');
-        self.encode(value);
-    }
-
-    fn encode(&mut self, text: &str) {
-        for byte in text.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    self.0.push(char::from(byte));
-                }
-                _ => self.0.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        encode_pair(&mut self.0, name, value);
     }
 }

@@ -164,13 +164,6 @@ impl Plan {
     }
 }
 
-/// Plans one entry. Errors: as `plan_transaction`.
-pub fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
-    let mut plan = Plan::default();
-    plan.add(incoming, filing, head, None)?;
-    Ok(plan)
-}
-
 /// Plans entries that stand or fall together; what stands is in the same order. No record is named
 /// twice: whoever collects the entries sees to that (`resolve`, `Loader`).
 ///

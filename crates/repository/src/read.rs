@@ -34,10 +34,15 @@ impl Served {
         format!("W/\"{}\"", self.version)
     }
 
-    /// `Last-Modified` (RFC 9110 §5.6.7), which knows whole seconds only.
+    /// `Last-Modified`.
     pub fn last_modified(&self) -> String {
-        self.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        http_date(self.last_updated)
     }
+}
+
+/// A time as HTTP headers have it (RFC 9110 §5.6.7): whole seconds only.
+pub fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// What an ask is answered by.

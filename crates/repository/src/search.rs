@@ -22,7 +22,7 @@ use store::{Compare, DateSpan, RecordQuery};
 
 /// A search that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search {
+pub(crate) struct Search {
     /// What the store is asked; `owner` and `limit` are the desk's to set.
     pub query: RecordQuery,
     /// Two conditions exclude each other: nothing fits, and the store is not asked.
@@ -46,7 +46,7 @@ impl Search {
     ///
     /// Errors: `ResourceUnknown` for a type that is not held here, `ParameterUnsupported`,
     /// `ParameterInvalid`.
-    pub fn parse(
+    pub(crate) fn parse(
         base: &str,
         kind: &str,
         parameters: &[(String, String)],

@@ -140,8 +140,8 @@ impl Checkpoint {
     }
 }
 
-/// Merkle tree hash of RFC 6962, one leaf after the other: equal to
-/// `exchange::ledger::merkle_root` over all of them, in memory of the tree's height.
+/// Merkle tree hash of RFC 6962 over entry hashes, one leaf after the other, in memory of the tree's
+/// height: leaves and nodes are told apart by a prefix.
 #[derive(Debug, Default, Clone)]
 pub struct Tree {
     /// Full subtrees from left to right, as (leaves, hash): sizes are falling powers of two.
@@ -482,7 +482,19 @@ fn moved(entry: &Entry) -> (u64, Reason) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use exchange::ledger::merkle_root;
+
+    /// The same root, as RFC 6962 §2.1 defines it over all leaves at once.
+    fn merkle_root(hashes: &[Digest]) -> Digest {
+        match hashes {
+            [] => Digest::of(b""),
+            [one] => Digest::of(&[&[0u8][..], &one.0].concat()),
+            _ => {
+                let split = hashes.len().next_power_of_two() / 2;
+                let (left, right) = (merkle_root(&hashes[..split]), merkle_root(&hashes[split..]));
+                Digest::of(&[&[1u8][..], &left.0, &right.0].concat())
+            }
+        }
+    }
 
     #[test]
     fn a_tree_grown_leaf_by_leaf_has_the_root_of_the_whole() {

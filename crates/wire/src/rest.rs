@@ -30,6 +30,7 @@ use axum::extract::Request;
 use bytes::Bytes;
 use exchange::query::Ask;
 use exchange::{Code, Issue};
+use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
@@ -434,12 +435,11 @@ fn typed(media: Media, answer: Answer) -> Result<Answer, Issue> {
 
 /// `$versions` (FHIR R4 CapabilityStatement operation): the only version, in either form.
 fn versions(media: Media) -> Answer {
+    let version = || "4.0".to_owned();
+    let spoken = Versions { versions: vec![version()], default: Some(version()) };
     match media {
-        Media::Json => plain("application/json", r#"{"versions":["4.0"],"default":"4.0"}"#),
-        _ => Answer::new(
-            200,
-            r#"{"resourceType":"Parameters","parameter":[{"name":"version","valueCode":"4.0"},{"name":"default","valueCode":"4.0"}]}"#,
-        ),
+        Media::Json => plain("application/json", spoken.to_json()),
+        _ => Answer::new(200, spoken.to_parameters()),
     }
 }
 
@@ -468,12 +468,6 @@ fn is_kind(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// A FHIR id (FHIR R4 §2.24.0.1 id).
-fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 /// An id of ours in a path, or a file's name: never a dot alone, never a slash.

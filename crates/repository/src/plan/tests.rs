@@ -47,6 +47,13 @@ fn delete() -> Incoming {
     Incoming::delete(7, "Observation", "o")
 }
 
+/// Plans one entry.
+fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
+    let mut plan = Plan::default();
+    plan.add(incoming, filing, head, None)?;
+    Ok(plan)
+}
+
 #[test]
 fn every_entry_has_one_outcome() {
     use Change::*;

@@ -100,8 +100,8 @@ impl SqliteHouse {
     ///
     /// # Errors
     /// `Locked` while another process (or another part of this one) holds the folder;
-    /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
-    /// file is not a whole database.
+    /// `Unavailable` when the disk refuses; `TooNew` when a newer version wrote the file; `Damaged`
+    /// when the file is not a whole database.
     pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
         SqliteHouse::open_with(folder, house, None)
     }
@@ -176,8 +176,8 @@ impl SqliteHouse {
     /// every writing method answers `Unavailable`.
     ///
     /// # Errors
-    /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
-    /// does not hold this house.
+    /// `Unavailable` when there is no such file; `TooNew` when a newer version wrote it; `Damaged`
+    /// when it does not hold this house.
     pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
         SqliteHouse::open_to_read_with(folder, house, None)
     }
