@@ -10,7 +10,9 @@
 pub mod anchor;
 mod any;
 mod blob;
+mod column;
 pub mod contract;
+mod door;
 mod house;
 mod keeping;
 pub mod limits;

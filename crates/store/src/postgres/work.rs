@@ -18,6 +18,7 @@ use tokio_postgres::Row;
 use super::pipe::{Turn, Value, all, ask, insisting, rows, say, values};
 use super::pool::Pool;
 use super::row::{get, int, micros, number, some_number, time};
+use crate::column::{self, later};
 use crate::house::*;
 
 const COLUMNS: &str = "id, kind, lane, partner, dossier, cause, label, number, state, due, body, \
@@ -207,7 +208,7 @@ async fn claim_once(
         turn.end();
         return Ok(Vec::new());
     };
-    let until = later(get(first, "now")?, length);
+    let until = later(get(first, "now")?, column::length(length));
     let lanes = ready.iter().map(|row| get(row, "lane")).collect::<Result<Vec<String>, _>>()?;
     let works = ready.iter().map(|row| get(row, "next")).collect::<Result<Vec<i64>, _>>()?;
     let lease = format!(
@@ -241,12 +242,6 @@ pub(super) fn given(clock: Clock) -> Option<i64> {
     }
 }
 
-/// When a time of this length ends.
-pub(super) fn later(now: i64, length: Duration) -> i64 {
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    now.saturating_add(length).min(micros(Timestamp::MAX))
-}
-
 /// Goes on with a lease that still holds.
 pub(super) async fn renew(
     pool: &Pool,
@@ -264,10 +259,9 @@ pub(super) async fn renew(
                 AND leased_until > (SELECT now FROM clock)
             RETURNING lane"
     );
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     let (now, latest) = (given(clock), micros(Timestamp::MAX));
     // A sum beyond the calendar must not be one beyond the numbers.
-    let length = length.min(latest);
+    let length = column::length(length).min(latest);
     let write = |lane: &str| {
         values![
             house,

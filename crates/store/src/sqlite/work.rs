@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::row::{all, first, int, list, micros, number, run, some_number, time};
+use crate::column::{self, later};
 use crate::house::*;
 
 pub(super) const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
@@ -293,8 +294,7 @@ pub(super) fn now(db: &Connection, clock: Clock) -> Result<i64, Error> {
 /// From now until a lease of this length ends.
 fn span(db: &Connection, clock: Clock, length: Duration) -> Result<(i64, i64), Error> {
     let now = now(db, clock)?;
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    Ok((now, now.saturating_add(length).min(micros(Timestamp::MAX))))
+    Ok((now, later(now, column::length(length))))
 }
 
 /// Goes on with a lease that still holds.
