@@ -10,6 +10,7 @@
 pub mod anchor;
 mod any;
 mod blob;
+mod checkpoint;
 mod column;
 pub mod contract;
 mod door;
