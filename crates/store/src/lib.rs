@@ -16,6 +16,7 @@ pub mod contract;
 mod door;
 mod house;
 mod keeping;
+mod lease;
 pub mod limits;
 mod postgres;
 pub mod proof;

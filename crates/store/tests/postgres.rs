@@ -405,6 +405,29 @@ async fn lines_cannot_be_changed_or_removed() {
     assert_eq!(ledger_is_whole(&house).await, 1);
 }
 
+#[tokio::test]
+async fn what_no_clock_works_on_has_no_lane() {
+    let Some(database) = Server::shared() else { return };
+    let house = open(&database.url()).await;
+    let (client, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let numbered = Work { number: Some(1), ..work("numbered", None) };
+    let table = [
+        ("filed at the door", work("filed", None), 0),
+        ("numbered", numbered, 1),
+        ("due", work("due", Some(at(1))), 2),
+        ("filed and then due", work("filed", Some(at(1))), 3),
+    ];
+    for (case, row, lanes) in table {
+        assert!(done(&house.commit(Unit { works: vec![row], ..lines(0) }).await.unwrap()));
+        let count = client.query_one("SELECT count(*) FROM lanes", &[]).await.unwrap();
+        assert_eq!(count.get::<_, i64>(0), lanes, "{case}");
+    }
+    drop(client);
+    let _ = connection.await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_start_together_lay_out_the_tables_once() {
     let Some(database) = Server::shared() else { return };

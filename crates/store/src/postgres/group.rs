@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::row::{int, micros};
 use super::unit::{Answered, Sealed};
-use super::work::{After, WorkNow, after};
+use super::work::WorkNow;
 use crate::blob::Kept;
 use crate::house::{Commit, Expect, NewVersion, RecordKeys, RecordQuery, Unit, Work};
+use crate::lease::{After, after, stirs};
 use crate::limits::FILED_COMPARED_MAX;
 use crate::token;
 
@@ -272,6 +273,7 @@ impl<'a> Group<'a> {
         for mut next in works {
             let Some(work) = next.written else { continue };
             let before = known.works.get(work.id.as_str());
+            let stirs = stirs(work, before.is_none());
             if let Some(before) = before {
                 known.lanes.entry(before.lane.clone()).or_default().touched = true;
                 next.work = before.work;
@@ -283,7 +285,7 @@ impl<'a> Group<'a> {
                 self.written.push(&work.id);
             }
             let lane = known.lanes.entry(Cow::Borrowed(&work.lane)).or_default();
-            lane.touched = true;
+            lane.touched |= stirs;
             let number = i64::try_from(work.number.unwrap_or(0)).unwrap_or(i64::MAX);
             lane.number = lane.number.max(number);
             known.works.insert(&work.id, next);

@@ -21,7 +21,7 @@ use super::pipe::{Asked, all, ask, say, values};
 use super::row::{get, int, mark, micros, token};
 use super::sql::*;
 use super::unit::{Answered, Sealed};
-use super::work::{LOOK_AGAIN, WorkNow, kind_code};
+use super::work::{LOOK_AGAIN, WorkNow};
 use crate::house::{Error, Expect, RecordQuery};
 
 /// Why a group was not written.
@@ -368,7 +368,7 @@ impl Rows<'_> {
                 house,
                 column!(rows, row => row.now.work),
                 column!(rows, row => row.work.id.as_str()),
-                column!(rows, row => kind_code(row.work.kind)),
+                column!(rows, row => row.work.kind.code()),
                 column!(rows, row => row.work.lane.as_str()),
                 column!(rows, row => row.work.partner.as_ref().map(|partner| partner.as_str())),
                 column!(rows, row => row.work.dossier.as_deref()),
