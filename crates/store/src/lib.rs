@@ -20,6 +20,7 @@ mod lease;
 pub mod limits;
 mod postgres;
 pub mod proof;
+mod seal;
 mod sqlite;
 mod tables;
 pub mod token;

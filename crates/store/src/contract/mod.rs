@@ -66,6 +66,12 @@ pub async fn check_tenants<H: House>(one: H, other: H) {
     tenants::neither_sees_nor_touches_the_other(&one, &other).await;
 }
 
+/// Checks what becomes of contents that are lost. `lose` closes the house, takes the contents of
+/// all answers and versions out of their rows, and opens the same house again.
+pub async fn check_loss<H: House>(house: H, lose: impl AsyncFn(H) -> H) {
+    keeping::what_was_lost_is_not_taken_for_purged(house, lose).await;
+}
+
 /// Checks that a backup, written into a folder that does not exist yet, is the house.
 pub async fn check_backup<H: House, C: House>(
     house: H,

@@ -17,24 +17,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::row::{int, micros};
-use super::unit::{Answered, Sealed};
 use super::work::WorkNow;
 use crate::blob::Kept;
 use crate::house::{Commit, Expect, NewVersion, RecordKeys, RecordQuery, Unit, Work};
 use crate::lease::{After, after, stirs};
 use crate::limits::FILED_COMPARED_MAX;
+use crate::seal::{Answered, Decided, Sealed};
 use crate::token;
-
-/// What became of a unit.
-pub(super) enum Decided {
-    /// As the caller is told.
-    Commit(Commit),
-    /// `Commit::Repeated`, once the body of the answer was fetched.
-    Repeated(Answered),
-    /// It depends on what an earlier unit of the group writes in a way that only the database can
-    /// tell: it is the first of the next group.
-    Later,
-}
 
 /// Highest numbers the house has given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -159,38 +148,38 @@ impl<'a> Group<'a> {
         Group { known, rows: Rows::default(), filed: HashMap::new(), written: Vec::new() }
     }
 
-    /// What becomes of the next unit.
-    pub(super) fn decide(&mut self, sealed: &'a Sealed) -> Decided {
+    /// What becomes of the next unit. `None`: it depends on what an earlier unit of the group
+    /// writes in a way that only the database can tell, and is the first of the next group.
+    pub(super) fn decide(&mut self, sealed: &'a Sealed) -> Option<Decided> {
         let unit = &sealed.unit;
+        let said = |commit| Some(Decided::Said(commit));
         if let Some(new) = &unit.first_answer
             && let Some(before) = self.known.answers.get(&(new.sender.as_str(), &new.key))
         {
             return match before.answer.digest == new.digest {
-                true => Decided::Repeated(before.clone()),
-                false => Decided::Commit(Commit::Conflict),
+                true => Some(Decided::Repeated(Box::new(before.clone()))),
+                false => said(Commit::Conflict),
             };
         }
         if let Some(fence) = &unit.fence {
             let row = self.known.works.get(fence.work.as_str());
             if !row.is_some_and(|row| row.holds(fence, micros(unit.at), self.known.now)) {
-                return Decided::Commit(Commit::Overtaken);
+                return said(Commit::Overtaken);
             }
         }
         for expect in &unit.expects {
-            match self.meets(expect) {
-                Some(true) => {}
-                Some(false) => return Decided::Commit(Commit::Stale),
-                None => return Decided::Later,
+            if !self.meets(expect)? {
+                return said(Commit::Stale);
             }
         }
-        let Some(works) = self.works_after(unit) else { return Decided::Commit(Commit::Stale) };
+        let Some(works) = self.works_after(unit) else { return said(Commit::Stale) };
         self.rows.any = true;
         self.write_lines(unit);
         self.write_works(works);
         let versions = self.write_records(sealed);
         self.write_raises(unit);
         self.write_contents(sealed);
-        Decided::Commit(Commit::Done { versions })
+        said(Commit::Done { versions })
     }
 
     /// `None`: only the database can tell, after what the group has written.
