@@ -12,6 +12,7 @@ mod any;
 mod blob;
 mod checkpoint;
 mod column;
+mod compare;
 pub mod contract;
 mod door;
 mod house;

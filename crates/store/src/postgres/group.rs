@@ -23,7 +23,6 @@ use crate::house::{Commit, Expect, NewVersion, RecordKeys, RecordQuery, Unit, Wo
 use crate::lease::{After, after, stirs};
 use crate::limits::FILED_COMPARED_MAX;
 use crate::seal::{Answered, Decided, Sealed};
-use crate::token;
 
 /// Highest numbers the house has given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -197,7 +196,8 @@ impl<'a> Group<'a> {
             Expect::Found { query, ids } => {
                 let filed = self.filed.get(query.kind.as_str()).map_or(&[][..], Vec::as_slice);
                 let touches = |(new, deleted): &(&NewVersion, bool)| {
-                    ids.contains(&new.id) || (!deleted && might_fit(query, new))
+                    // When it is filed and whose it is are not asked: it may fit.
+                    ids.contains(&new.id) || (!deleted && query.fits(Some(&new.id), &new.keys))
                 };
                 if filed.len() > FILED_COMPARED_MAX || filed.iter().any(touches) {
                     return None;
@@ -374,20 +374,4 @@ impl<'a> Group<'a> {
             counts.subjects
         }))
     }
-}
-
-/// Whether a version may be among what a query finds; when in doubt it may.
-fn might_fit(query: &RecordQuery, new: &NewVersion) -> bool {
-    let keys = &new.keys;
-    let among = |asked: &[String], own: Option<&String>| {
-        asked.is_empty() || own.is_some_and(|own| asked.contains(own))
-    };
-    let any = |asked: &[String]| {
-        asked.iter().any(|asked| keys.tokens.iter().any(|own| token::fits(asked, own)))
-    };
-    among(&query.ids, Some(&new.id))
-        && among(&query.patients, keys.patient.as_ref())
-        && among(&query.encounters, keys.encounter.as_ref())
-        && among(&query.statuses, keys.status.as_ref())
-        && query.tokens.iter().all(|asked| any(asked))
 }
