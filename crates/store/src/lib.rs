@@ -10,6 +10,7 @@
 pub mod anchor;
 mod any;
 mod blob;
+mod blocking;
 mod checkpoint;
 mod column;
 mod compare;

@@ -57,6 +57,7 @@ use self::log::Log;
 use self::reader::Readers;
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
+use crate::blocking::blocking;
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
@@ -539,12 +540,12 @@ impl House for SqliteHouse {
         let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
         let _turn = self.shared.keeping.lock().await;
         let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
-        let (copy, files) = blocking(begin).await?;
+        let (copy, files) = blocking(begin).await??;
         let contents = Blobs::folder_as_it_is(&copy.contents());
         for file in &files {
             self.shared.blobs.copy(file, &contents).await?;
         }
-        blocking(move || copy.finish()).await
+        blocking(move || copy.finish()).await?
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -564,14 +565,6 @@ impl House for SqliteHouse {
         let write = move |db: &Connection| rekey::write(db, house, edition, &keys);
         self.write(0, move |db| Ok(Outcome::Keep(write(db)?))).await
     }
-}
-
-/// Runs work of the disk on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|error| Error::Unavailable(Box::new(error)))?
 }
 
 /// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
