@@ -14,12 +14,14 @@ mod blocking;
 mod checkpoint;
 mod column;
 mod compare;
-pub mod contract;
 mod door;
 mod house;
 mod keeping;
 mod lease;
 pub mod limits;
+#[cfg(test)]
+#[path = "../tests/house/noise.rs"]
+mod noise;
 mod postgres;
 pub mod proof;
 mod seal;
