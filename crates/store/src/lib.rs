@@ -24,10 +24,12 @@ pub mod limits;
 mod noise;
 mod postgres;
 pub mod proof;
+mod records;
 mod seal;
 mod sqlite;
 mod tables;
 pub mod token;
+mod works;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
