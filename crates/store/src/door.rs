@@ -16,7 +16,7 @@ pub(crate) struct Door {
     pub(crate) free_at: i64,
     /// Until when nothing is sent; none: the breaker is closed.
     pub(crate) resting: Option<i64>,
-    /// How long it rests, once it does.
+    /// How long it rests, once it does; below zero while somebody has gone to see how it is.
     pub(crate) rest: i64,
     /// Failures in a row.
     pub(crate) failures: u32,
@@ -44,7 +44,10 @@ impl Door {
         }
         self.free_at = later(now, every);
         // Whoever comes first after a rest sees how the door is; the others wait as long again.
-        self.resting = self.resting.map(|_| later(now, self.rest));
+        if self.resting.is_some() {
+            let rest = self.rest.saturating_abs();
+            (self.resting, self.rest) = (Some(later(now, rest)), -rest);
+        }
         Ok(Approach::Now)
     }
 
@@ -52,6 +55,10 @@ impl Door {
     pub(crate) fn report(&mut self, now: i64, answered: bool, breaker: Breaker) {
         if answered {
             (self.failures, self.resting, self.rest) = (0, None, 0);
+            return;
+        }
+        // What was on its way when the rest began says nothing new, however much of it fails.
+        if self.rest > 0 && self.resting.is_some_and(|until| now < until) {
             return;
         }
         self.failures = self.failures.saturating_add(1);
@@ -79,10 +86,29 @@ mod tests {
         time(seconds * SECOND).unwrap()
     }
 
+    /// A door at which so many requests failed, each after the rest before it.
     fn failed(times: u32) -> Door {
         let mut door = Door::default();
-        (0..times).for_each(|_| door.report(0, false, BREAKER));
+        for _ in 0..times {
+            if let Some(until) = door.resting {
+                assert_eq!(door.approach(until, Duration::ZERO).unwrap(), Approach::Now);
+            }
+            door.report(0, false, BREAKER);
+        }
         door
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_the_rest_began_lengthens_nothing() {
+        let mut door = failed(3);
+        let before = door;
+        (0..16).for_each(|_| door.report(SECOND, false, BREAKER));
+        assert_eq!(door, before, "sixteen that fail together are one failure of the door");
+        assert_eq!(door.approach(30 * SECOND, EVERY).unwrap(), Approach::Now);
+        door.report(31 * SECOND, false, BREAKER);
+        assert_eq!(door.resting, Some(91 * SECOND), "who went to see counts");
+        door.report(32 * SECOND, false, BREAKER);
+        assert_eq!(door.resting, Some(91 * SECOND), "once");
     }
 
     #[test]
@@ -110,6 +136,7 @@ mod tests {
         door.report(0, false, BREAKER);
         assert_eq!((door.failures, door.rest), (u32::MAX, 100 * SECOND), "nor does the count");
         let forever = Breaker { rest: Duration::MAX, rest_max: Duration::MAX, ..BREAKER };
+        let mut door = Door { failures: 2, ..Door::default() };
         door.report(0, false, forever);
         assert_eq!(door.resting, Some(micros(Timestamp::MAX)), "nor the calendar");
     }

@@ -328,7 +328,8 @@ pub trait House: Send + Sync {
         every: Duration,
     ) -> impl Future<Output = Result<Approach, Error>> + Send;
 
-    /// Says how a request went: an answer of any kind closes the breaker, none at all counts.
+    /// Says how a request went: an answer of any kind closes the breaker, none at all counts, but
+    /// not while the door rests: that request was on its way before.
     fn report(
         &self,
         clock: Clock,

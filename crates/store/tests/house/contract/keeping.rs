@@ -442,6 +442,8 @@ pub(super) async fn a_door_has_its_pace_and_its_rest(house: &impl House) {
         report(30, false).await;
     }
     assert_eq!(state().await, (3, Some(at(90))), "the third opens the breaker");
+    report(31, false).await;
+    assert_eq!(state().await, (3, Some(at(90))), "what was on its way says nothing new");
     assert_eq!(approach(31, Duration::ZERO).await, Approach::Resting(at(90)));
     assert_eq!(approach(89, second).await, Approach::Resting(at(90)));
     assert_eq!(approach(90, Duration::ZERO).await, Approach::Now, "one goes to see");
