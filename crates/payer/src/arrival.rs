@@ -4,7 +4,7 @@
 //! Goes out   ledger lines, the row they add up to, the answer to remember.
 //! Never      decides anything: the road does.
 
-use crate::response::Reply;
+use crate::response::Asked;
 use crate::setup::Sender;
 use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::limits::FAULTS_MAX;
@@ -25,7 +25,7 @@ pub(crate) struct Arrival<'r> {
     /// Who waits for the answer; nobody, where a person released it.
     pub(crate) caller: Option<&'r Caller>,
     pub(crate) incoming: Incoming,
-    pub(crate) reply: Reply,
+    pub(crate) asked: Asked,
     pub(crate) begun: Begun<'r>,
 }
 
@@ -50,7 +50,7 @@ impl Arrival<'_> {
     /// What comes back of a record of this type: no record that the caller may not read.
     pub(crate) fn returning(&self, kind: &str) -> Returning {
         let may_read = self.caller.is_some_and(|caller| caller.require(kind, 'r').is_ok());
-        match self.reply.returning {
+        match self.asked.returning {
             Returning::Representation if !may_read => Returning::Minimal,
             asked => asked,
         }
