@@ -6,6 +6,17 @@
 //! Never      guesses: a broken escape, bytes that are not UTF-8 and more pairs than allowed are
 //!            faults, told without quoting what came.
 
+/// What becomes of parameters that are not known where they are asked (`Prefer: handling=…`, R4
+/// §3.1.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Handling {
+    /// They are refused.
+    #[default]
+    Strict,
+    /// They are passed over, and the answer's self link leaves them out.
+    Lenient,
+}
+
 /// Decodes pairs; a part without `=` is a name with an empty value. Errors: one sentence.
 pub fn decode(text: &[u8], pairs_max: usize) -> Result<Vec<(String, String)>, &'static str> {
     let mut pairs = Vec::new();

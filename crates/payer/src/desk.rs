@@ -93,7 +93,7 @@ impl Desk {
         let (stored, submission) = self.held(id).await?;
         let member = member.as_ref().map(|Phi(member)| member.as_str());
         let done = self.road.release(&stored, submission, who, member).await;
-        done.map_err(first)?;
+        done.map_err(|issues| issues.first)?;
         self.standing(&stored.work.id).await
     }
 
@@ -177,11 +177,6 @@ impl Desk {
         };
         vec![line]
     }
-}
-
-fn first(issues: Vec<Issue>) -> Issue {
-    let none = || Issue::new(Code::InternalError, "refused without a reason");
-    issues.into_iter().next().unwrap_or_else(none)
 }
 
 fn read(stored: &StoredWork) -> Result<Submission, Issue> {

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
-use repository::{Description, Desk, Handling, Served, capability, store_issue};
+use repository::{Description, Desk, Served, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
-use wire::rest::{self, Outcome, Prefer, Rest, Write};
+use wire::rest::{Outcome, Prefer, Rest, Write};
 use wire::{Answer, Caller};
 
 /// The file of a manifest that holds the stored answer.
@@ -92,7 +92,9 @@ impl Doors {
             return Err(unknown());
         }
         let mut lines = match (&submission.state, submission.answer) {
-            (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
+            (SubmissionState::Refused, _) => {
+                Issue::outcome(&submission.issues.into_iter().map(outward).collect::<Vec<_>>())
+            }
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
                 let purged = || Issue::new(Code::ContentPurged, "the time of its answer is over");
@@ -102,13 +104,6 @@ impl Doors {
         };
         lines.push(b'\n');
         Ok(Answer::new(200, lines).with(CONTENT_TYPE, "application/fhir+ndjson"))
-    }
-}
-
-fn handling(prefer: Prefer) -> Handling {
-    match prefer.handling {
-        rest::Handling::Strict => Handling::Strict,
-        rest::Handling::Lenient => Handling::Lenient,
     }
 }
 
@@ -145,8 +140,7 @@ impl Rest for Doors {
             let body = bundle_of_one(&write)?;
             let walked = self.road.walk(caller, body, drawn(), reply).await;
             Ok(walked.unwrap_or_else(|issues| {
-                let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
-                refusal(&issues.collect::<Vec<_>>())
+                refusal(&issues.map(|issue| in_its_terms(issue, &write.kind)))
             }))
         })
     }
@@ -171,10 +165,11 @@ impl Rest for Doors {
         kind: &'a str,
         id: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
+            let told = desk.history(kind, id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, told))
         })
     }
@@ -188,7 +183,7 @@ impl Rest for Doors {
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, handling(prefer)).await?;
+            let found = desk.search(kind, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, found))
         })
     }
@@ -206,7 +201,7 @@ impl Rest for Doors {
                 let detail = "$everything is offered of a Patient";
                 return Err(Issue::new(Code::InteractionUnsupported, detail));
             }
-            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
+            let all = self.desk(caller).everything(id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, all))
         })
     }

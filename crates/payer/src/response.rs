@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, Issues};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, serve, store_issue};
@@ -45,7 +45,9 @@ pub(crate) async fn filings(
         }
         filings.push((outcome.entry, filing));
     }
-    filings.extend(plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone()))));
+    filings.extend(
+        plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone().into()))),
+    );
     filings.sort_by_key(|(entry, _)| *entry);
     Ok(filings.into_iter().map(|(_, filing)| filing).collect())
 }
@@ -143,11 +145,8 @@ pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
 }
 
 /// Several issues in one answer; the first one's status speaks for them.
-pub(crate) fn refusal(issues: &[Issue]) -> Answer {
-    let Some(first) = issues.first() else {
-        return Answer::from(Issue::new(Code::InternalError, "refused without a reason"));
-    };
-    let mut answer = Answer::from(first.clone());
+pub(crate) fn refusal(issues: &Issues) -> Answer {
+    let mut answer = Answer::from(issues.first.clone());
     answer.body = Issue::outcome(issues).into();
     answer
 }

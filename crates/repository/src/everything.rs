@@ -19,9 +19,10 @@ use crate::limits::{
     ALTERNATIVES_MAX, CHART_STEP_BYTES, CHART_STEP_RECORDS, PAGE_BYTES_MAX, REFERRED_RECORDS_MAX,
 };
 use crate::page::{Link, cut, is_full};
-use crate::search::{Handling, invalid, unsupported};
+use crate::search::{invalid, unsupported};
 use crate::when;
 use bytes::Bytes;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, Resource};
 use jiff::Timestamp;

@@ -40,5 +40,5 @@ pub use read::Served;
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use retention::{Purging, Retention};
-pub use search::{Handling, Search};
+pub use search::Search;
 pub use serve::serve;

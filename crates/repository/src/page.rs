@@ -9,9 +9,10 @@
 use crate::desk::{Desk, store_issue};
 use crate::include::{Include, Included, size};
 use crate::limits::PAGE_BYTES_MAX;
-use crate::search::{AFTER, Handling, Search};
+use crate::search::{AFTER, Search};
 use crate::serve::serve;
 use bytes::Bytes;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite};
 use store::{House, Record, RecordQuery};

@@ -12,10 +12,11 @@
 //! derived identity). They must be testable as a table.
 
 use bytes::Bytes;
+use exchange::issues::IssuesByEntry;
 use exchange::read::IfMatch;
-use exchange::{Code, Digest, Issue, PartnerId};
+use exchange::{Code, Digest, Issue, Issues, PartnerId};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use store::{Expect, NewVersion, Raise, Record, RecordKeys};
 
 /// One entry to file.
@@ -150,7 +151,7 @@ pub struct Plan {
     /// One per entry that is acted on, in their order.
     pub outcomes: Vec<EntryOutcome>,
     /// Entries of a batch that are refused, and why.
-    pub refused: BTreeMap<usize, Vec<Issue>>,
+    pub refused: IssuesByEntry,
 }
 
 impl Plan {
@@ -175,7 +176,7 @@ pub fn plan_transaction(
     incoming: Vec<Incoming>,
     filing: &Filing,
     standing: Standing<'_>,
-) -> Result<Plan, Vec<Issue>> {
+) -> Result<Plan, Issues> {
     debug_assert_eq!(incoming.len(), standing.heads.len(), "one head for each entry");
     let (mut plan, mut issues, mut named) = (Plan::default(), Vec::new(), HashSet::new());
     let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
@@ -188,7 +189,7 @@ pub fn plan_transaction(
             issues.push(issue);
         }
     }
-    if issues.is_empty() { Ok(plan) } else { Err(issues) }
+    Issues::of(issues).map_or(Ok(plan), Err)
 }
 
 impl Plan {

@@ -7,10 +7,11 @@
 use crate::desk::{Desk, store_issue};
 use crate::limits::{HISTORY_RECORDS_MAX, PAGE_BYTES_MAX};
 use crate::page::Link;
-use crate::search::{Handling, invalid, unsupported};
+use crate::search::{invalid, unsupported};
 use crate::serve::serve;
 use crate::when;
 use bytes::Bytes;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite, Method, ResponseToWrite};
 use jiff::Timestamp;

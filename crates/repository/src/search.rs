@@ -13,20 +13,11 @@ use crate::keys::{local, local_id, token};
 use crate::kinds::{self, Finds};
 use crate::limits::{ALTERNATIVES_MAX, PARAMETERS_MAX, QUOTED_NAME_MAX};
 use crate::when;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::is_id;
 use jiff::Timestamp;
 use store::{Compare, DateSpan, RecordQuery};
-
-/// What becomes of parameters that the type does not have (`Prefer: handling=…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Handling {
-    /// They are refused.
-    #[default]
-    Strict,
-    /// They are passed over; the `self` link shows what was understood.
-    Lenient,
-}
 
 /// A search that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use exchange::{Code, HouseId, Issue, PartnerId};
 use fhir::Resource;
 use http::header::{ETAG, LAST_MODIFIED};
 use jiff::Timestamp;
-use repository::{Description, Desk, Handling, Loaded, Loader, Served, capability, store_issue};
+use repository::{Description, Desk, Loaded, Loader, Served, capability, store_issue};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -215,10 +215,11 @@ impl Rest for Reading {
         kind: &'a str,
         id: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
+            let told = desk.history(kind, id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, told))
         })
     }
@@ -232,7 +233,7 @@ impl Rest for Reading {
     ) -> Outcome<'a> {
         Box::pin(async move {
             let desk = self.desk(caller);
-            Ok(Answer::new(200, desk.search(kind, &parameters, handling(prefer)).await?))
+            Ok(Answer::new(200, desk.search(kind, &parameters, prefer.handling).await?))
         })
     }
 
@@ -249,16 +250,9 @@ impl Rest for Reading {
                 let detail = "$everything is offered of a Patient";
                 return Err(Issue::new(Code::InteractionUnsupported, detail));
             }
-            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
+            let all = self.desk(caller).everything(id, &parameters, prefer.handling).await?;
             Ok(Answer::new(200, all))
         })
-    }
-}
-
-fn handling(prefer: Prefer) -> Handling {
-    match prefer.handling {
-        rest::Handling::Strict => Handling::Strict,
-        rest::Handling::Lenient => Handling::Lenient,
     }
 }
 

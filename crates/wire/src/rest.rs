@@ -11,7 +11,7 @@
 mod prefer;
 mod write;
 
-pub use prefer::{Handling, Prefer, Returning};
+pub use prefer::{Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
@@ -84,6 +84,7 @@ pub trait Rest: Send + Sync + 'static {
         _kind: &'a str,
         _id: &'a str,
         _parameters: Vec<(String, String)>,
+        _: Prefer,
     ) -> Outcome<'a> {
         not_here()
     }
@@ -294,7 +295,7 @@ impl Base {
             [kind, id, "_history"] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
-                typed(media, rest.history(caller, kind, id, asked.parameters).await?)
+                typed(media, rest.history(caller, kind, id, asked.parameters, prefer).await?)
             }
             [kind, id, "$everything"] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;

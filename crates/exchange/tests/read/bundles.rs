@@ -108,7 +108,7 @@ fn references_lead_to_entries_records_and_conditions() {
     // An entry of a batch stands alone: what has no id of the sender's is nothing to refer to.
     let text = batch(&format!("{patient},{}", OBSERVATION.replace("Patient/p", urn)));
     let incoming = try_read(&text, &stranger()).unwrap();
-    assert_eq!(incoming.refused[0].issues[0].code, Code::ReferenceUnresolved);
+    assert_eq!(incoming.refused[0].issues.first.code, Code::ReferenceUnresolved);
 }
 
 #[test]

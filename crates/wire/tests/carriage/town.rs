@@ -151,8 +151,9 @@ impl Rest for Records {
         kind: &'a str,
         id: &'a str,
         parameters: Vec<(String, String)>,
+        prefer: Prefer,
     ) -> Outcome<'a> {
-        self.note(format!("history {kind}/{id} {parameters:?}"));
+        self.note(format!("history {kind}/{id} {parameters:?} {:?}", prefer.handling));
         Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
     }
 
