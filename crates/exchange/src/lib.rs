@@ -20,7 +20,7 @@ pub mod limits;
 pub mod member;
 pub mod partner;
 pub mod path;
-mod place;
+pub mod place;
 pub mod provenance;
 pub mod push;
 pub mod query;

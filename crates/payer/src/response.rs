@@ -11,7 +11,7 @@ use exchange::{Code, Issue, Issues};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, serve, store_issue};
-use store::{House, Record};
+use store::House;
 use wire::Answer;
 use wire::rest::Returning;
 
@@ -58,27 +58,19 @@ async fn standing(
     outcome: &EntryOutcome,
     at: Timestamp,
 ) -> Result<Option<Bytes>, Issue> {
-    let there = match (&outcome.content, outcome.version, outcome.change) {
+    let (content, version, at) = match (&outcome.content, outcome.version, outcome.change) {
         (_, None, _) | (_, _, Change::Deleted | Change::AlreadyAbsent) => return Ok(None),
-        (Some(content), Some(version), _) => Some(Record {
-            kind: outcome.kind.clone(),
-            id: outcome.id.clone(),
-            version,
-            last_updated: outcome.last_updated.unwrap_or(at),
-            owner: "".into(),
-            receipt: String::new(),
-            lane: None,
-            number: None,
-            digest: outcome.digest,
-            content: Some(content.clone()),
-            deleted: false,
-            purged: false,
-        }),
+        (Some(content), Some(version), _) => {
+            (content.clone(), version, outcome.last_updated.unwrap_or(at))
+        }
         (None, version, _) => {
-            house.record(&outcome.kind, &outcome.id, version).await.map_err(store_issue)?
+            let found = house.record(&outcome.kind, &outcome.id, version).await;
+            let Some(record) = found.map_err(store_issue)? else { return Ok(None) };
+            let Some(content) = record.content else { return Ok(None) };
+            (content, record.version, record.last_updated)
         }
     };
-    there.as_ref().map_or(Ok(None), serve)
+    serve(&content, version, at).map(Some)
 }
 
 fn filing(outcome: &EntryOutcome, at: Timestamp) -> Filing {

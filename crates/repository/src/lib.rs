@@ -18,6 +18,7 @@ pub mod limits;
 mod load;
 pub mod lookup;
 mod page;
+mod paging;
 mod plan;
 mod read;
 mod references;

@@ -6,9 +6,9 @@
 
 use crate::desk::{Desk, store_issue};
 use crate::limits::{HISTORY_RECORDS_MAX, PAGE_BYTES_MAX};
-use crate::page::Link;
+use crate::paging::Paging;
 use crate::search::{invalid, unsupported};
-use crate::serve::serve;
+use crate::serve::serve_record;
 use crate::when;
 use bytes::Bytes;
 use exchange::query::Handling;
@@ -56,7 +56,7 @@ impl<H: House> Desk<'_, H> {
     async fn version(&self, kind: &str, id: &str, version: Option<u64>) -> Result<Served, Issue> {
         let record = self.house.record(kind, id, version).await.map_err(store_issue)?;
         let record = record.filter(|record| self.may_see(record)).ok_or_else(unknown)?;
-        match serve(&record)? {
+        match serve_record(&record)? {
             Some(bytes) => {
                 Ok(Served { bytes, version: record.version, last_updated: record.last_updated })
             }
@@ -87,7 +87,7 @@ impl<H: House> Desk<'_, H> {
         if !newest.first().is_some_and(|newest| self.may_see(newest)) {
             return Err(unknown());
         }
-        let count = self.page_size(asked.count).min(HISTORY_RECORDS_MAX as usize);
+        let count = self.page_size(asked.paging.count).min(HISTORY_RECORDS_MAX as usize);
         // The one behind the page says whether there is a next one, and what the last one changed.
         let limit = count as u32 + 1;
         let heads = self.house.history(kind, id, asked.before, limit).await.map_err(store_issue)?;
@@ -111,7 +111,7 @@ impl<H: House> Desk<'_, H> {
                     record.map_err(store_issue)?
                 }
             };
-            let content = record.map(|record| serve(&record)).transpose()?.flatten();
+            let content = record.map(|record| serve_record(&record)).transpose()?.flatten();
             bytes += content.as_ref().map_or(0, Bytes::len);
             self.line(&mut bundle, head, before, content.as_deref());
         }
@@ -161,26 +161,22 @@ const BEFORE: &str = "_before";
 /// What is asked of a history.
 #[derive(Default)]
 struct Asked {
-    count: Option<u32>,
-    since: Option<Timestamp>,
+    paging: Paging,
     before: Option<u64>,
-    /// What was understood, as it came, without paging.
-    understood: Vec<(String, String)>,
 }
 
 impl Asked {
     fn parse(parameters: &[(String, String)], handling: Handling) -> Result<Asked, Issue> {
         let mut asked = Asked::default();
         for (name, value) in parameters {
-            let number = || value.parse().map_err(|_| invalid(name, "this is no number"));
+            if asked.paging.takes(name, value)? {
+                continue;
+            }
             match name.as_str() {
-                "_count" => asked.count = Some(number()?),
-                BEFORE => asked.before = Some(number()?.into()),
-                "_since" => {
-                    let since = when::span(value);
-                    let since = since.ok_or_else(|| invalid(name, "this is no FHIR instant"))?;
-                    asked.since = asked.since.max(Some(since.from));
-                    asked.understood.push((name.clone(), value.clone()));
+                BEFORE => {
+                    let before: u32 =
+                        value.parse().map_err(|_| invalid(name, "this is no number"))?;
+                    asked.before = Some(before.into());
                 }
                 _ if handling == Handling::Lenient => {}
                 _ => return Err(unsupported("a history", name)),
@@ -191,15 +187,11 @@ impl Asked {
 
     /// Whether a version was filed since then; those before it were filed earlier still.
     fn reaches(&self, head: &Record) -> bool {
-        self.since.is_none_or(|since| head.last_updated >= since)
+        self.paging.reaches(head.last_updated)
     }
 
     fn link(&self, url: &str, before: Option<u64>) -> String {
-        let mut link = Link::new(url.to_owned());
-        self.understood.iter().for_each(|(name, value)| link.add(name, value));
-        if let Some(count) = self.count {
-            link.add("_count", &count.to_string());
-        }
+        let mut link = self.paging.link(url.to_owned());
         if let Some(before) = before {
             link.add(BEFORE, &before.to_string());
         }

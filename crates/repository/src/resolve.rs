@@ -20,7 +20,9 @@ mod whom;
 pub use whom::Whom;
 
 use crate::desk::store_issue;
-use crate::plan::{self, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
+use crate::plan::{
+    self, Asks, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction,
+};
 use conditions::{Conditions, Fitting};
 use exchange::issues::IssuesByEntry;
 use exchange::read::{self, Action, Form, IncomingEntry, Target};
@@ -368,17 +370,10 @@ impl<'r> Resolving<'r> {
     fn check_standing(&mut self, filing: &Filing, standing: &Heads) {
         for (entry, head) in self.incoming.entries.iter().zip(&standing.entries) {
             let Some(Placed::Here(_)) = self.placed.get(&entry.index) else { continue };
-            let head = head.as_ref();
-            let puts = entry.action.resource().is_some();
-            let derived = entry.source_id.is_some();
-            if puts && !plan::may_put(derived, filing, head) {
-                let detail = "this record belongs to another sender";
-                self.refuse(entry, "resource", Code::RecordOwnedByAnother, detail);
-            } else if let Some(wanted) = entry.if_match
-                && !plan::matches(wanted, filing, head)
-            {
-                let detail = "the record's newest version is another one, or there is none";
-                self.refuse(entry, "request.ifMatch", Code::VersionConflict, detail);
+            let (puts, derived) = (entry.action.resource().is_some(), entry.source_id.is_some());
+            let asks = Asks { puts, derived, if_match: entry.if_match };
+            if let Err((way, code, detail)) = plan::check(asks, filing, head.as_ref()) {
+                self.refuse(entry, way, code, detail);
             }
         }
     }
