@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bundles;
+mod conditions;
 mod desk;
 mod filing;
 mod plan;

@@ -1,0 +1,83 @@
+//! Goal: a condition counts what stands once the Bundle has taken away what it takes away: neither
+//! more, nor less, nor what it was only asked to take away.
+//!
+//! How: several records of the stranger `lab` fit one condition; what it sends names some of them.
+
+use crate::bundles::{Answer, bundle, count, entry, place, practitioner, stands, told, with};
+use crate::plan::{Plan, says};
+use exchange::Code;
+use serde_json::{Value, json};
+
+const BY_NUMBER: &str = "identifier=urn:npi|1";
+
+fn put(id: &str, number: &str) -> Value {
+    entry("PUT", &format!("Practitioner/{id}"), Some(practitioner(id, number)))
+}
+
+fn delete(id: &str) -> Value {
+    entry("DELETE", &format!("Practitioner/{id}"), None)
+}
+
+/// Files a record whose number nobody has.
+fn update() -> Value {
+    entry("PUT", &format!("Practitioner?{BY_NUMBER}"), Some(practitioner("", "1")))
+}
+
+fn create() -> Value {
+    let post = entry("POST", "Practitioner", Some(practitioner("", "1")));
+    with(post, "/request/ifNoneExist", BY_NUMBER)
+}
+
+fn refer() -> Value {
+    let reference = json!({ "reference": format!("Practitioner?{BY_NUMBER}") });
+    let role = json!({ "resourceType": "PractitionerRole", "practitioner": reference });
+    entry("POST", "PractitionerRole", Some(role))
+}
+
+/// A plan where these records of `lab` have the same number.
+async fn with_twins(ids: &[&str]) -> Plan {
+    let plan = Plan::open();
+    let all = ids.iter().map(|id| put(id, "1")).collect();
+    assert_eq!(plan.post("lab", bundle("batch", all)).await.status(), 200);
+    plan
+}
+
+async fn send(plan: &Plan, kind: &str, entries: Vec<Value>) -> Answer {
+    plan.post("lab", bundle(kind, entries)).await
+}
+
+#[tokio::test]
+async fn what_is_left_of_many_that_fit_is_the_one_that_fits() {
+    for (case, changed) in [("update", update()), ("create", create()), ("refer", refer())] {
+        let plan = with_twins(&["a", "b", "c"]).await;
+        let answer = send(&plan, "transaction", vec![delete("a"), delete("b"), changed]).await;
+        let told = told(&answer);
+        assert_eq!(told[..2], ["204", "204"], "{case}");
+        match case {
+            "refer" => {
+                let role = stands(&plan, "lab", &place(&answer, 2)).await;
+                assert_eq!(role["practitioner"]["reference"], "Practitioner/c");
+            }
+            _ => assert_eq!((told[2].as_str(), &*place(&answer, 2)), ("200", "Practitioner/c")),
+        }
+        assert_eq!(count(&plan, "lab", &format!("Practitioner?{BY_NUMBER}")).await, 1, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn two_that_are_left_are_too_many_however_many_go() {
+    for (case, changed) in [("update", update()), ("create", create()), ("refer", refer())] {
+        let plan = with_twins(&["a", "b", "c", "d"]).await;
+        let answer = send(&plan, "transaction", vec![delete("a"), delete("b"), changed]).await;
+        says(&answer, Code::ConditionAmbiguous);
+        assert_eq!(count(&plan, "lab", "Practitioner?_count=0").await, 4, "{case}");
+    }
+    // What is written anew and fits no longer is aside for a reference; the others are not.
+    let plan = with_twins(&["a", "b", "c"]).await;
+    let answer = send(&plan, "transaction", vec![put("a", "2"), refer()]).await;
+    says(&answer, Code::ConditionAmbiguous);
+    let answer = send(&plan, "transaction", vec![put("a", "2"), put("b", "2"), refer()]).await;
+    assert_eq!(told(&answer), ["200", "200", "201"]);
+    let role = stands(&plan, "lab", &place(&answer, 2)).await;
+    assert_eq!(role["practitioner"]["reference"], "Practitioner/c");
+}
