@@ -10,6 +10,9 @@
 //! condition is asked of what stands when its turn comes, and an earlier entry may have changed
 //! that.
 //!
+//! Why a batch in rounds: each of its entries stands or falls alone. What is refused takes no part
+//! in what becomes of the others, so that these are asked again without it.
+//!
 //! Why few questions: a Bundle of a whole chart has thousands of entries. Equal conditions are
 //! asked once, those for one identifier of one type together, and all heads in one reading.
 
@@ -20,13 +23,15 @@ mod whom;
 pub use whom::Whom;
 
 use crate::desk::store_issue;
+use crate::limits::BATCH_ROUNDS_MAX;
 use crate::plan::{
     self, Asks, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction,
 };
 use conditions::{Conditions, Fitting};
 use exchange::issues::IssuesByEntry;
-use exchange::read::{self, Action, Form, IncomingEntry, Target};
+use exchange::read::{self, Action, Form, IncomingEntry, RefusedEntry, Target};
 use exchange::{Code, Digest, Issue, Issues, PartnerId};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::vec;
 use store::{Expect, House, Record};
@@ -101,6 +106,8 @@ enum Placed {
 
 type Pair = (String, String);
 
+const AMBIGUOUS: &str = "more than one record of this sender fits the condition";
+
 /// Finds the records of a Bundle's entries.
 ///
 /// Errors: those of the store; in a transaction also `EntryInvalid`, `ConditionAmbiguous`,
@@ -112,16 +119,26 @@ pub async fn resolve<H: House>(
     incoming: &read::Incoming,
 ) -> Result<Resolved, Issues> {
     let conditions = Conditions::look(house, sent, incoming).await?;
-    let mut resolving = Resolving::new(sent, incoming, conditions);
-    resolving.place();
-    let links = resolving.conditional_links();
-    let whom = resolving.whom(&links);
-    let filing = resolving.filing(whom.as_ref());
-    let standing = resolving.look(house, &filing).await?;
-    resolving.check_standing(&filing, &standing);
-    resolving.check_left(house, &standing).await?;
-    resolving.check_references(&standing);
-    resolving.end(filing, whom, &links, standing)
+    let fitting = Fitting::of(incoming, &conditions);
+    let mut incoming = Cow::Borrowed(incoming);
+    for _ in 0..BATCH_ROUNDS_MAX {
+        let resolving = Resolving::new(sent, &incoming, &conditions, &fitting);
+        match resolving.round(house).await? {
+            Round::Done(resolved) => return Ok(*resolved),
+            Round::Again(refused) => incoming.to_mut().refuse(refused),
+        }
+    }
+    let detail = "its entries lean on each other in too many steps";
+    Err(Issue::new(Code::EntryInvalid, detail).at("Bundle.entry").into())
+}
+
+/// What a round came to.
+enum Round {
+    /// All that is left stands.
+    Done(Box<Resolved>),
+    /// These entries of a batch are refused, and others may have leant on them: they are asked
+    /// again without.
+    Again(Vec<RefusedEntry>),
 }
 
 /// What stands now.
@@ -137,33 +154,88 @@ struct Heads {
 struct Resolving<'r> {
     sent: Sent<'r>,
     incoming: &'r read::Incoming,
-    conditions: Conditions,
+    conditions: &'r Conditions,
+    /// What the Bundle's own resources are found by; only of types that conditions ask about.
+    fitting: &'r Fitting,
     /// Positions in `incoming.entries` by position in the Bundle.
     at: HashMap<usize, usize>,
     placed: HashMap<usize, Placed>,
-    /// What the Bundle's own resources are found by; only of types that conditions ask about.
-    fitting: Fitting,
     deleted: HashSet<Pair>,
     refused: IssuesByEntry,
+    /// What speaks against entries because of other entries: of a batch it is heard only once
+    /// those others stand.
+    leaning: Vec<(usize, Issue)>,
     /// Issues of the Bundle as a whole.
     stops: Vec<Issue>,
 }
 
 impl<'r> Resolving<'r> {
-    fn new(sent: Sent<'r>, incoming: &'r read::Incoming, conditions: Conditions) -> Self {
+    fn new(
+        sent: Sent<'r>,
+        incoming: &'r read::Incoming,
+        conditions: &'r Conditions,
+        fitting: &'r Fitting,
+    ) -> Self {
         let at = incoming.entries.iter().enumerate().map(|(at, entry)| (entry.index, at));
         let refused = incoming.refused.iter().map(|one| (one.index, one.issues.clone()));
         Resolving {
             sent,
             incoming,
-            fitting: Fitting::of(incoming, &conditions),
             conditions,
+            fitting,
             at: at.collect(),
             placed: HashMap::new(),
             deleted: HashSet::new(),
             refused: refused.collect(),
+            leaning: Vec::new(),
             stops: Vec::new(),
         }
+    }
+
+    /// Looks at all entries. Of a batch, what each has on its own is asked first, and what it owes
+    /// to others only of those that stand.
+    async fn round<H: House>(mut self, house: &H) -> Result<Round, Issues> {
+        self.place();
+        let links = self.conditional_links();
+        let whom = self.whom(&links);
+        let filing = self.filing(whom.as_ref());
+        let standing = self.look(house, &filing).await?;
+        self.check_standing(&filing, &standing);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_conditional(&links);
+        self.check_references(&standing);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        for (index, issue) in std::mem::take(&mut self.leaning) {
+            self.note(index, issue);
+        }
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_left(house, &standing).await?;
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_whom(whom.as_ref(), &links);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.end(filing, whom, &links, standing).map(|resolved| Round::Done(Box::new(resolved)))
+    }
+
+    /// Whether an entry of a batch is refused that stood when the round began.
+    fn fell(&self) -> bool {
+        self.incoming.form == Form::Batch
+            && self.stops.is_empty()
+            && self.refused.len() > self.incoming.refused.len()
+    }
+
+    fn again(self) -> Round {
+        let fell = self.refused.into_iter().filter(|(index, _)| self.at.contains_key(index));
+        Round::Again(fell.map(|(index, issues)| RefusedEntry { index, issues }).collect())
     }
 
     fn entry(&self, index: usize) -> Option<&'r IncomingEntry> {
@@ -173,6 +245,13 @@ impl<'r> Resolving<'r> {
     fn refuse(&mut self, entry: &IncomingEntry, way: &str, code: Code, detail: &str) {
         let issue = Issue::new(code, entry.named(detail));
         self.note(entry.index, issue.at(format!("Bundle.entry[{}].{way}", entry.index)));
+    }
+
+    /// The same, because of another entry.
+    fn lean(&mut self, entry: &IncomingEntry, way: &str, code: Code, detail: &str) {
+        let issue = Issue::new(code, entry.named(detail));
+        let issue = issue.at(format!("Bundle.entry[{}].{way}", entry.index));
+        self.leaning.push((entry.index, issue));
     }
 
     fn note(&mut self, index: usize, issue: Issue) {
@@ -245,6 +324,14 @@ impl<'r> Resolving<'r> {
             ([], []) => Placed::Here(here()),
             ([id], []) => Placed::Stands(id.clone()),
             ([], [other]) => Placed::Same(*other),
+            ([_], _) | ([], _) => {
+                return self.lean(
+                    entry,
+                    "request.ifNoneExist",
+                    Code::ConditionAmbiguous,
+                    AMBIGUOUS,
+                );
+            }
             _ => return self.ambiguous(entry, "request.ifNoneExist"),
         };
         self.placed.insert(entry.index, placed);
@@ -280,7 +367,10 @@ impl<'r> Resolving<'r> {
             }
             ([], [other], _) => {
                 let detail = format!("the same record as in entry {other}");
-                return self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
+                return self.lean(entry, "request.url", Code::EntryInvalid, &detail);
+            }
+            ([_], _, _) | ([], _, _) => {
+                return self.lean(entry, "request.url", Code::ConditionAmbiguous, AMBIGUOUS);
             }
             _ => return self.ambiguous(entry, "request.url"),
         };
@@ -297,8 +387,7 @@ impl<'r> Resolving<'r> {
     }
 
     fn ambiguous(&mut self, entry: &IncomingEntry, way: &str) {
-        let detail = "more than one record of this sender fits the condition";
-        self.refuse(entry, way, Code::ConditionAmbiguous, detail);
+        self.refuse(entry, way, Code::ConditionAmbiguous, AMBIGUOUS);
     }
 
     fn unreadable(&mut self, entry: &IncomingEntry, way: &str, issue: Issue) {
@@ -324,7 +413,7 @@ impl<'r> Resolving<'r> {
         let again: Vec<_> = self.incoming.entries.iter().filter_map(again).collect();
         for (entry, first) in again {
             let detail = format!("the same record as in entry {first}");
-            self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
+            self.lean(entry, "request.url", Code::EntryInvalid, &detail);
         }
     }
 
@@ -379,7 +468,7 @@ impl<'r> Resolving<'r> {
     }
 
     fn end(
-        mut self,
+        self,
         filing: Filing,
         whom: Option<Whom>,
         links: &references::Links,
@@ -395,10 +484,6 @@ impl<'r> Resolving<'r> {
         let stood = standing.entries.into_iter().zip(standing.marks);
         for (entry, (head, mark)) in self.incoming.entries.iter().zip(stood) {
             match self.placed.get(&entry.index) {
-                Some(Placed::Same(other)) if self.refused.contains_key(other) => {
-                    let detail = format!("entry {other}, which brings the record, is refused");
-                    self.refuse(entry, "request.ifNoneExist", Code::EntryInvalid, &detail);
-                }
                 Some(Placed::Same(other)) if self.stands(entry) => same.push((entry.index, *other)),
                 Some(Placed::Here(id)) if self.stands(entry) => {
                     items.push(self.item(entry, id, links));

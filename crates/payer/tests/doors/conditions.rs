@@ -3,7 +3,9 @@
 //!
 //! How: several records of the stranger `lab` fit one condition; what it sends names some of them.
 
-use crate::bundles::{Answer, bundle, count, entry, place, practitioner, stands, told, with};
+use crate::bundles::{
+    Answer, bundle, count, entry, observation, patient, place, practitioner, stands, told, with,
+};
 use crate::plan::{Plan, says};
 use exchange::Code;
 use serde_json::{Value, json};
@@ -80,4 +82,66 @@ async fn two_that_are_left_are_too_many_however_many_go() {
     assert_eq!(told(&answer), ["200", "200", "201"]);
     let role = stands(&plan, "lab", &place(&answer, 2)).await;
     assert_eq!(role["practitioner"]["reference"], "Practitioner/c");
+}
+
+#[tokio::test]
+async fn what_a_batch_is_refused_to_delete_stands_and_fits() {
+    let stale = || with(delete("g"), "/request/ifMatch", "W/\"99\"");
+    for (case, changed, status) in
+        [("create", create(), "200"), ("update", update(), "200"), ("refer", refer(), "201")]
+    {
+        let plan = with_twins(&["g"]).await;
+        for round in ["first", "again"] {
+            let answer = send(&plan, "batch", vec![stale(), changed.clone()]).await;
+            assert_eq!(told(&answer), ["version-conflict", status], "{case}, {round}");
+            let fits = count(&plan, "lab", &format!("Practitioner?{BY_NUMBER}")).await;
+            assert_eq!(fits, 1, "{case}, {round}");
+        }
+    }
+    // A Patient who must stay, since a record is about it, stays for conditions too.
+    let plan = Plan::open();
+    let about = observation("o", "Patient/p");
+    let filed = vec![
+        entry("PUT", "Patient/p", Some(patient("p", "W100"))),
+        entry("PUT", "Observation/o", Some(about)),
+    ];
+    assert_eq!(told(&send(&plan, "transaction", filed).await), ["201", "201"]);
+    let mut again = patient("", "W100");
+    again.as_object_mut().unwrap().remove("id");
+    let post = entry("POST", "Patient", Some(again));
+    let post = with(post, "/request/ifNoneExist", "identifier=urn:plan|W100");
+    let answer = send(&plan, "batch", vec![entry("DELETE", "Patient/p", None), post]).await;
+    assert_eq!(told(&answer), ["reference-unresolved", "200"]);
+}
+
+#[tokio::test]
+async fn who_leans_on_a_refused_entry_of_a_batch_goes_on_without_it() {
+    let plan = Plan::open();
+    let role = |reference: &str| {
+        let reference = json!({ "reference": reference });
+        json!({ "resourceType": "PractitionerRole", "practitioner": reference,
+            "identifier": [{ "system": "urn:role", "value": "1" }] })
+    };
+    let on_condition = |reference: &str| {
+        let post = entry("POST", "PractitionerRole", Some(role(reference)));
+        with(post, "/request/ifNoneExist", "identifier=urn:role|1")
+    };
+    let entries =
+        vec![on_condition("Practitioner/nobody"), put("a", "1"), on_condition("Practitioner/a")];
+    let answer = send(&plan, "batch", entries).await;
+    assert_eq!(told(&answer), ["reference-unresolved", "201", "201"]);
+
+    let url = "PractitionerRole?identifier=urn:role|2";
+    let mut other = role("Practitioner/a");
+    other["identifier"][0]["value"] = "2".into();
+    let mut nowhere = other.clone();
+    nowhere["practitioner"]["reference"] = "Practitioner/nobody".into();
+    let entries = vec![
+        entry("POST", "PractitionerRole", Some(nowhere)),
+        entry("PUT", url, Some(other.clone())),
+        with(put("a", "2"), "/request/ifMatch", "W/\"7\""),
+        entry("PUT", &format!("Practitioner?{BY_NUMBER}"), Some(practitioner("a", "1"))),
+    ];
+    let answer = send(&plan, "batch", entries).await;
+    assert_eq!(told(&answer), ["reference-unresolved", "201", "version-conflict", "200"]);
 }

@@ -23,24 +23,31 @@ pub(super) type Fault = (usize, Code, String, Link);
 pub(super) type Links = HashMap<Condition, Result<String, (Code, String)>>;
 
 impl Resolving<'_> {
-    /// Resolves the conditions of references, last of all, and refuses the entries whose are not
-    /// met by exactly one record.
-    pub(super) fn conditional_links(&mut self) -> Links {
+    /// Resolves the conditions of references, last of all.
+    pub(super) fn conditional_links(&self) -> Links {
         let mut links = Links::new();
+        let all = self.incoming.entries.iter().flat_map(|entry| &entry.links);
+        for link in all {
+            let LinkTo::Fits(condition) = &link.to else { continue };
+            if !links.contains_key(condition) {
+                links.insert(condition.clone(), self.one_that_fits(condition));
+            }
+        }
+        links
+    }
+
+    /// Refuses the entries with references whose conditions are not met by exactly one record.
+    pub(super) fn check_conditional(&mut self, links: &Links) {
         let mut faults = Vec::new();
         for entry in &self.incoming.entries {
             for link in &entry.links {
                 let LinkTo::Fits(condition) = &link.to else { continue };
-                if !links.contains_key(condition) {
-                    links.insert(condition.clone(), self.one_that_fits(condition));
-                }
                 if let Some(Err((code, detail))) = links.get(condition) {
                     faults.push((entry.index, *code, detail.clone(), link.clone()));
                 }
             }
         }
         self.refuse_links(faults);
-        links
     }
 
     /// Refuses entries by their references, each told once, with its place.

@@ -28,29 +28,42 @@ impl Whom {
 }
 
 impl Resolving<'_> {
-    /// Whom the Bundle is about; refuses the entries that are about somebody else.
-    pub(super) fn whom(&mut self, links: &Links) -> Option<Whom> {
-        let mut entries = self.incoming.entries.iter();
-        let patient = entries.find(|entry| {
-            entry.kind == "Patient" && entry.action.resource().is_some() && self.stands(entry)
-        });
-        let brought = patient.and_then(|entry| match self.placed.get(&entry.index)? {
+    /// Whom the Bundle is about, as far as its entries stand.
+    pub(super) fn whom(&self, links: &Links) -> Option<Whom> {
+        let brought = self.patient().and_then(|entry| match self.placed.get(&entry.index)? {
             Placed::Here(id) => Some(Whom::Brought(id.clone())),
             Placed::Stands(id) => Some(Whom::OnFile(id.clone())),
             Placed::Same(_) | Placed::Absent => None,
         });
-        let whom = brought.or_else(|| self.named(links).map(Whom::OnFile))?;
+        brought.or_else(|| self.named(links).map(Whom::OnFile))
+    }
+
+    /// The entry that brings a Patient.
+    fn patient(&self) -> Option<&IncomingEntry> {
+        let mut entries = self.incoming.entries.iter();
+        entries.find(|entry| {
+            entry.kind == "Patient" && entry.action.resource().is_some() && self.stands(entry)
+        })
+    }
+
+    /// Refuses the entries that are about somebody else. Where the Bundle's own Patient is refused,
+    /// nobody can tell.
+    pub(super) fn check_whom(&mut self, whom: Option<&Whom>, links: &Links) {
+        let Some(whom) = whom else { return };
         let others = self.others(whom.id(), links);
         let together = self.incoming.form == Form::Transaction;
-        if together && !others.is_empty() && matches!(whom, Whom::OnFile(_)) && patient.is_none() {
+        let brought = self.incoming.patient().is_some();
+        if brought && self.patient().is_none() {
+            return;
+        }
+        if together && !others.is_empty() && !brought {
             let detail = "its resources are about different Patients; one is needed";
             self.stops.push(Issue::new(Code::MemberNotNamed, detail).at("Bundle.entry"));
-            return Some(whom);
+            return;
         }
         let detail = "it is about another Patient than the Bundle's";
         let fault = |(index, link)| (index, Code::EntryInvalid, detail.to_owned(), link);
         self.refuse_links(others.into_iter().map(fault).collect());
-        Some(whom)
     }
 
     /// The first Patient that a resource says it is about; else one that a Provenance speaks of.
