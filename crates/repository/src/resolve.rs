@@ -17,6 +17,7 @@
 //! asked once, those for one identifier of one type together, and all heads in one reading.
 
 mod conditions;
+mod left;
 mod references;
 mod whom;
 
@@ -165,6 +166,8 @@ struct Resolving<'r> {
     /// What speaks against entries because of other entries: of a batch it is heard only once
     /// those others stand.
     leaning: Vec<(usize, Issue)>,
+    /// That nothing is left of the Patients that are taken back.
+    nothing_left: Vec<Expect>,
     /// Issues of the Bundle as a whole.
     stops: Vec<Issue>,
 }
@@ -188,6 +191,7 @@ impl<'r> Resolving<'r> {
             deleted: HashSet::new(),
             refused: refused.collect(),
             leaning: Vec::new(),
+            nothing_left: Vec::new(),
             stops: Vec::new(),
         }
     }
@@ -315,7 +319,7 @@ impl<'r> Resolving<'r> {
         let creates = |index: &usize| {
             self.entry(*index).is_some_and(|other| matches!(other.action, Action::Create(_)))
         };
-        let mut brought = self.fitting.of_condition(&self.conditions, condition);
+        let mut brought = self.fitting.of_condition(self.conditions, condition);
         brought.extend(self.fitting.alike(condition).filter(alike));
         brought.sort_unstable();
         brought.dedup();
@@ -350,7 +354,7 @@ impl<'r> Resolving<'r> {
             Ok(ids) => self.not_deleted(&entry.kind, ids),
             Err(issue) => return self.unreadable(entry, "request.url", issue),
         };
-        let mut brought = self.fitting.of_condition(&self.conditions, condition);
+        let mut brought = self.fitting.of_condition(self.conditions, condition);
         brought.retain(|index| {
             let placed = matches!(self.placed.get(index), Some(Placed::Here(_)));
             placed && self.entry(*index).is_some_and(|one| matches!(one.action, Action::Create(_)))
@@ -511,6 +515,7 @@ impl<'r> Resolving<'r> {
     /// What the decisions rely on, beside the heads of what is written.
     fn relied_on(&self, standing: &Heads) -> Vec<Expect> {
         let mut expects = self.conditions.expects();
+        expects.extend_from_slice(&self.nothing_left);
         let outside = self.incoming.outside.iter().zip(&standing.outside);
         expects.extend(outside.filter_map(|(one, head)| {
             let speaks = self.entry(one.entry).is_some_and(|entry| entry.kind == "Provenance");

@@ -6,15 +6,14 @@
 //!            the same Bundle; a Provenance alone may speak of what is gone.
 
 use super::{Heads, Placed, Resolving};
-use crate::desk::store_issue;
 use crate::keys::local_id;
 use crate::plan::Incoming;
+use exchange::Code;
 use exchange::limits::FAULTS_MAX;
 use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
-use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{HashMap, HashSet};
-use store::{House, Record, RecordQuery};
+use store::Record;
 
 /// A reference that leads nowhere: position of its entry, and why.
 pub(super) type Fault = (usize, Code, String, Link);
@@ -69,7 +68,7 @@ impl Resolving<'_> {
         let kind = &condition.kind;
         let mut ids: HashSet<String> = self.not_deleted(kind, there).into_iter().collect();
         if self.incoming.form == Form::Transaction {
-            let fitting = self.fitting.of_condition(&self.conditions, condition);
+            let fitting = self.fitting.of_condition(self.conditions, condition);
             for (entry, id) in self.written().filter(|(entry, _)| entry.kind == *kind) {
                 match fitting.contains(&entry.index) {
                     true => ids.insert(id.to_owned()),
@@ -183,55 +182,6 @@ impl Resolving<'_> {
             Some((entry.index, Code::ReferenceUnresolved, detail, link))
         };
         judged.filter_map(fault).collect()
-    }
-
-    /// A Patient goes with all that refers to it: what is left of this sender's records must not be
-    /// about somebody who is gone. A Provenance may speak of what is gone.
-    pub(super) async fn check_left<H: House>(
-        &mut self,
-        house: &H,
-        standing: &Heads,
-    ) -> Result<(), Issue> {
-        let owner = self.sent.owner;
-        let entries = self.incoming.entries.iter().zip(&standing.entries);
-        for (entry, head) in entries.filter(|(entry, _)| entry.kind == "Patient") {
-            let Some(Placed::Here(id)) = self.placed.get(&entry.index).cloned() else { continue };
-            let own = head.as_ref().is_some_and(|head| !head.deleted && head.owner == *owner);
-            if entry.action != Action::Delete || !own || !self.stands(entry) {
-                continue;
-            }
-            for kind in crate::known().filter(|kind| !matches!(*kind, "Patient" | "Provenance")) {
-                let about = RecordQuery {
-                    kind: kind.to_owned(),
-                    patients: vec![id.clone()],
-                    owner: Some(owner.clone()),
-                    ..RecordQuery::default()
-                };
-                let ids = self.ids_of(kind);
-                let mut left = house.count(about.clone()).await.map_err(store_issue)?;
-                if left > 0 && !ids.is_empty() {
-                    let with = RecordQuery { ids, ..about };
-                    left -= house.count(with).await.map_err(store_issue)?.min(left);
-                }
-                if left > 0 {
-                    let detail = format!("filed records of type {kind} refer to this Patient");
-                    self.refuse(entry, "request.url", Code::ReferenceUnresolved, &detail);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The ids that the Bundle writes or deletes of a type.
-    fn ids_of(&self, kind: &str) -> Vec<String> {
-        let entries = self.incoming.entries.iter().filter(|entry| entry.kind == kind);
-        let placed = entries.filter(|entry| self.stands(entry));
-        placed
-            .filter_map(|entry| match self.placed.get(&entry.index)? {
-                Placed::Here(id) => Some(id.clone()),
-                _ => None,
-            })
-            .collect()
     }
 
     /// An entry as it is filed.
