@@ -261,6 +261,12 @@ impl Incoming {
         self.refused.sort_by_key(|one| one.index);
     }
 
+    /// The entries to file that are about somebody's care, by their positions.
+    pub fn clinical(&self) -> Vec<usize> {
+        let puts = self.entries.iter().filter(|entry| entry.clinical && entry.puts());
+        puts.map(|entry| entry.index).collect()
+    }
+
     /// Whether records are only taken back, and a Provenance says why: that needs no member.
     pub fn only_takes_back(&self) -> bool {
         about::only_takes_back(&self.entries)

@@ -55,6 +55,9 @@ pub struct Resolved {
     pub filing: Filing,
     /// Whom it is about; `None`: nobody, or records are only taken back.
     pub whom: Option<Whom>,
+    /// Entries to file that are about somebody's care: not without a member. Positions in the
+    /// Bundle.
+    pub clinical: Vec<usize>,
     /// Entries to file or delete, in the order of the Bundle.
     items: Vec<Incoming>,
     heads: Vec<Option<Record>>,
@@ -505,11 +508,21 @@ impl<'r> Resolving<'r> {
             }
         }
         // Of a batch, nothing may be left that is about anybody.
-        let mut left = self.incoming.entries.iter().filter(|entry| self.stands(entry));
-        let about = left.any(|entry| entry.clinical && entry.action.resource().is_some());
-        let whom = whom.filter(|_| about);
+        let clinical: Vec<usize> = self.clinical().map(|entry| entry.index).collect();
+        let whom = whom.filter(|_| !clinical.is_empty());
         let refused = self.refused;
-        Ok(Resolved { filing, whom, items, heads, marks, settled, same, expects, refused })
+        Ok(Resolved {
+            filing,
+            whom,
+            clinical,
+            items,
+            heads,
+            marks,
+            settled,
+            same,
+            expects,
+            refused,
+        })
     }
 
     /// What the decisions rely on, beside the heads of what is written.

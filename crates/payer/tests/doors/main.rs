@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod batch;
 mod bundles;
 mod conditions;
 mod desk;

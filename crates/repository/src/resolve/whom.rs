@@ -27,7 +27,7 @@ impl Whom {
     }
 }
 
-impl Resolving<'_> {
+impl<'r> Resolving<'r> {
     /// Whom the Bundle is about, as far as its entries stand.
     pub(super) fn whom(&self, links: &Links) -> Option<Whom> {
         let brought = self.patient().and_then(|entry| match self.placed.get(&entry.index)? {
@@ -49,7 +49,7 @@ impl Resolving<'_> {
     /// Refuses the entries that are about somebody else. Where the Bundle's own Patient is refused,
     /// nobody can tell.
     pub(super) fn check_whom(&mut self, whom: Option<&Whom>, links: &Links) {
-        let Some(whom) = whom else { return };
+        let Some(whom) = whom else { return self.check_nobody() };
         let others = self.others(whom.id(), links);
         let together = self.incoming.form == Form::Transaction;
         let brought = self.incoming.patient().is_some();
@@ -64,6 +64,32 @@ impl Resolving<'_> {
         let detail = "it is about another Patient than the Bundle's";
         let fault = |(index, link)| (index, Code::EntryInvalid, detail.to_owned(), link);
         self.refuse_links(others.into_iter().map(fault).collect());
+    }
+
+    /// The entries to file that stand and are about somebody's care.
+    pub(super) fn clinical(&self) -> impl Iterator<Item = &'r IncomingEntry> {
+        let puts = |entry: &&IncomingEntry| entry.clinical && entry.action.resource().is_some();
+        self.incoming.entries.iter().filter(puts).filter(|entry| self.stands(entry))
+    }
+
+    /// Where no entry of a batch that stands names a Patient, none is filed that is about
+    /// somebody's care. Records may be taken back, and a Provenance may say why; it brings nothing
+    /// along.
+    fn check_nobody(&mut self) {
+        if self.incoming.form == Form::Transaction {
+            return;
+        }
+        let takes_back = self.incoming.only_takes_back();
+        let brings = |entry: &&IncomingEntry| {
+            let contained =
+                entry.action.resource().map(|one| one.doc().root().get("contained").is_some());
+            !takes_back || contained == Some(true)
+        };
+        let refused: Vec<_> = self.clinical().filter(brings).collect();
+        for entry in refused {
+            let detail = "no Patient whom it is about is named by an entry that can be acted on";
+            self.refuse(entry, "resource", Code::MemberNotNamed, detail);
+        }
     }
 
     /// The first Patient that a resource says it is about; else one that a Provenance speaks of.
