@@ -1,5 +1,5 @@
-//! Query: names and values of a query (application/x-www-form-urlencoded), in urls, conditional
-//! references and posted forms.
+//! Query: what a caller asks to read; names and values of a query
+//! (application/x-www-form-urlencoded), in urls, conditional references and posted forms.
 //!
 //! Comes in   the text after `?`, or a body.
 //! Goes out   pairs in their order, decoded.
@@ -15,6 +15,61 @@ pub enum Handling {
     Strict,
     /// They are passed over, and the answer's self link leaves them out.
     Lenient,
+}
+
+/// Decoded names and values, in their order.
+pub type Parameters = Vec<(String, String)>;
+
+/// What a caller asks to read (R4 §3.1.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// A record's newest version.
+    Read {
+        /// Resource type.
+        kind: &'a str,
+        /// Logical id.
+        id: &'a str,
+    },
+    /// One of its versions.
+    Vread {
+        /// Resource type.
+        kind: &'a str,
+        /// Logical id.
+        id: &'a str,
+        /// Which one.
+        version: u64,
+    },
+    /// All of its versions, page by page.
+    History {
+        /// Resource type.
+        kind: &'a str,
+        /// Logical id.
+        id: &'a str,
+        /// What narrows the answer.
+        parameters: Parameters,
+        /// What becomes of unknown ones.
+        handling: Handling,
+    },
+    /// The records of a type that fit, page by page.
+    Search {
+        /// Resource type.
+        kind: &'a str,
+        /// What they must fit.
+        parameters: Parameters,
+        /// What becomes of unknown ones.
+        handling: Handling,
+    },
+    /// `$everything` about a record, page by page.
+    Everything {
+        /// Resource type.
+        kind: &'a str,
+        /// Logical id.
+        id: &'a str,
+        /// What narrows the answer.
+        parameters: Parameters,
+        /// What becomes of unknown ones.
+        handling: Handling,
+    },
 }
 
 /// Decodes pairs; a part without `=` is a name with an empty value. Errors: one sentence.

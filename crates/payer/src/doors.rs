@@ -9,10 +9,11 @@ use crate::response::{Reply, refusal};
 use crate::road::{Road, outward};
 use crate::single::{bundle_of_one, in_its_terms};
 use bytes::Bytes;
+use exchange::query::Ask;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
-use repository::{Description, Desk, Served, capability, store_issue};
+use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
 use wire::rest::{Outcome, Prefer, Rest, Write};
@@ -107,11 +108,14 @@ impl Doors {
     }
 }
 
-fn served(served: Served) -> Answer {
-    let etag = served.etag();
-    Answer::new(200, served.bytes)
-        .with(ETAG, etag)
-        .with(LAST_MODIFIED, served.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
+fn told(told: Told) -> Answer {
+    match told {
+        Told::One(served) => {
+            let (etag, modified) = (served.etag(), served.last_modified());
+            Answer::new(200, served.bytes).with(ETAG, etag).with(LAST_MODIFIED, modified)
+        }
+        Told::List(bundle) => Answer::new(200, bundle),
+    }
 }
 
 /// The id of a submission: not guessable, and told apart by its first few digits.
@@ -145,65 +149,8 @@ impl Rest for Doors {
         })
     }
 
-    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).read(kind, id).await.map(served) })
-    }
-
-    fn vread<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        version: u64,
-    ) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(served) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, prefer.handling).await?;
-            Ok(Answer::new(200, told))
-        })
-    }
-
-    fn search<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, prefer.handling).await?;
-            Ok(Answer::new(200, found))
-        })
-    }
-
-    fn everything<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            if kind != "Patient" {
-                let detail = "$everything is offered of a Patient";
-                return Err(Issue::new(Code::InteractionUnsupported, detail));
-            }
-            let all = self.desk(caller).everything(id, &parameters, prefer.handling).await?;
-            Ok(Answer::new(200, all))
-        })
+    fn ask<'a>(&'a self, caller: &'a Caller, ask: Ask<'a>) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).answer(ask).await.map(told) })
     }
 
     fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {

@@ -15,9 +15,10 @@ use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::shape;
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Subject, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
+    TriggerId, Who,
 };
-use repository::{Purging, Retention, lookup, store_issue};
+use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +60,9 @@ impl Desk {
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
-            Command::Retention { dry_run } => self.retain(dry_run).await,
+            Command::Retention { dry_run } => {
+                retain(&self.road.house, self, self.road.clock.now(), dry_run).await
+            }
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
@@ -67,52 +70,6 @@ impl Desk {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
         }
-    }
-
-    /// Purges contents of pushes whose time is over. What each put at the payer is written down,
-    /// so that it can still be taken back.
-    async fn retain(&self, dry_run: bool) -> Result<Reply, Issue> {
-        let now = self.road.clock.now();
-        let mut partners = Vec::new();
-        for (partner, payer) in &self.road.setup.payers {
-            let Some(retention) = payer.terms.agreement.retention else { continue };
-            let mut walk = Retention::new(partner, retention.content_days, now, dry_run);
-            loop {
-                let page = walk.next(&self.road.house).await?;
-                if page.is_empty() {
-                    break;
-                }
-                let mut ended = Vec::new();
-                for stored in &page {
-                    ended.extend(self.purged(stored, retention.content_days).await?);
-                }
-                walk.purge(&self.road.house, ended).await?;
-            }
-            partners.push(walk.done());
-        }
-        if !dry_run {
-            self.road.house.scrub().await.map_err(store_issue)?;
-        }
-        Ok(Reply::Retained { partners, dry_run })
-    }
-
-    /// The line of a push whose contents are to go; none where it has not ended.
-    async fn purged(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
-        let push = read_push(stored)?;
-        if !push.ended() {
-            return Ok(None);
-        }
-        let records = match push.sent {
-            true => self.road.records(&push).await.map_err(|fault| match fault {
-                Fault::Store(error) => store_issue(error),
-                _ => Issue::new(Code::InternalError, "a stored payload cannot be read"),
-            })?,
-            false => BTreeSet::new(),
-        };
-        let records = records.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect();
-        let resources = push.assembled.as_ref().map_or(0, |made| made.resources);
-        let purged = Event::Purged { days, resources, records };
-        Ok(Some((stored.work.id.clone(), push.chain(), purged)))
     }
 
     async fn push(
@@ -378,6 +335,33 @@ impl Desk {
         let source = self.road.charts.source();
         let found = source.search("Encounter", &[("_id", "none")]).await;
         line("source: sign-in and search".into(), found.map(|_| source.base_url().to_owned()))
+    }
+}
+
+impl Kept for Desk {
+    fn partners(&self) -> Vec<(PartnerId, u32)> {
+        let payers = self.road.setup.payers.iter();
+        let kept = |payer: &Payer| payer.terms.agreement.retention.map(|it| it.content_days);
+        payers.filter_map(|(name, payer)| Some((name.clone(), kept(payer)?))).collect()
+    }
+
+    /// What the push put at the payer is written down, so that it can still be taken back.
+    async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
+        let push = read_push(stored)?;
+        if !push.ended() {
+            return Ok(None);
+        }
+        let records = match push.sent {
+            true => self.road.records(&push).await.map_err(|fault| match fault {
+                Fault::Store(error) => store_issue(error),
+                _ => Issue::new(Code::InternalError, "a stored payload cannot be read"),
+            })?,
+            false => BTreeSet::new(),
+        };
+        let records = records.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect();
+        let resources = push.assembled.as_ref().map_or(0, |made| made.resources);
+        let purged = Event::Purged { days, resources, records };
+        Ok(Some((stored.work.id.clone(), push.chain(), purged)))
     }
 }
 

@@ -37,9 +37,9 @@ pub use load::{Loaded, Loader};
 pub use plan::{
     Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
 };
-pub use read::Served;
+pub use read::{Served, Told};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
-pub use retention::{Purging, Retention};
+pub use retention::{Kept, Purging, retain};
 pub use search::Search;
 pub use serve::serve;

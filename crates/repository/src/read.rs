@@ -11,7 +11,7 @@ use crate::search::{invalid, unsupported};
 use crate::serve::serve_record;
 use crate::when;
 use bytes::Bytes;
-use exchange::query::Handling;
+use exchange::query::{Ask, Handling};
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite, Method, ResponseToWrite};
 use jiff::Timestamp;
@@ -40,7 +40,40 @@ impl Served {
     }
 }
 
+/// What an ask is answered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// One version of one record.
+    One(Served),
+    /// A Bundle: a page of a list.
+    List(Bytes),
+}
+
 impl<H: House> Desk<'_, H> {
+    /// Answers whatever a caller asks to read.
+    ///
+    /// Errors: those of `read`, `vread`, `history`, `search` and `everything`;
+    /// `InteractionUnsupported` for `$everything` of another type than Patient.
+    pub async fn answer(&self, ask: Ask<'_>) -> Result<Told, Issue> {
+        match ask {
+            Ask::Read { kind, id } => self.read(kind, id).await.map(Told::One),
+            Ask::Vread { kind, id, version } => self.vread(kind, id, version).await.map(Told::One),
+            Ask::History { kind, id, parameters, handling } => {
+                self.history(kind, id, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Search { kind, parameters, handling } => {
+                self.search(kind, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Everything { kind: "Patient", id, parameters, handling } => {
+                self.everything(id, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Everything { .. } => {
+                let detail = "$everything is offered of a Patient";
+                Err(Issue::new(Code::InteractionUnsupported, detail))
+            }
+        }
+    }
+
     /// A record's newest version.
     ///
     /// Errors: `ResourceUnknown`, `ResourceDeleted`, `ContentPurged`, and those of the store.
