@@ -96,6 +96,9 @@ impl Road {
     ) -> Result<Answer, Issues> {
         let sender = self.authenticate(caller)?;
         let incoming = read(body, sender, caller)?;
+        if let Some(faults) = incoming.faults() {
+            return Err(self.all_faults(&sender.public.name, &id, &incoming, faults).await);
+        }
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
         let _turn = self.keys.turn(&sender.public.name, key).await?;
@@ -110,6 +113,26 @@ impl Road {
             Err(Stop::Unwritten(commit)) => Ok(unexpected(commit)?),
             Err(Stop::Stale) => Err(kept_changing().into()),
         }
+    }
+
+    /// What is wrong with a Bundle of which nothing can be filed: what was read, and what is found
+    /// only in the house. Where the house cannot say, what was read is certain.
+    async fn all_faults(
+        &self,
+        owner: &PartnerId,
+        id: &SubmissionId,
+        incoming: &Incoming,
+        read: Issues,
+    ) -> Issues {
+        let sent = Sent { owner, receipt: id.as_str(), base: self.base() };
+        match repository::resolve(&self.house, sent, incoming).await {
+            Err(all) if all.iter().all(|issue| issue.code.row().status < 500) => all,
+            _ => read,
+        }
+    }
+
+    fn base(&self) -> &str {
+        self.setup.base_url.trim_end_matches('/')
     }
 
     /// A person lets a held submission go on: it is matched again (or for the member they name),
@@ -192,8 +215,8 @@ impl Road {
     /// Which records the entries are about, and whom; and *match*. Each entry of a batch stands or
     /// falls alone: those about somebody who is not found are refused, and the others go on.
     async fn resolve(&self, arrival: &Arrival<'_>) -> Result<(Resolved, Option<MemberKey>), Stop> {
-        let base = self.setup.base_url.trim_end_matches('/');
-        let sent = Sent { owner: arrival.owner(), receipt: arrival.id.as_str(), base };
+        let (owner, receipt) = (arrival.owner(), arrival.id.as_str());
+        let sent = Sent { owner, receipt, base: self.base() };
         let mut incoming = Cow::Borrowed(&arrival.incoming);
         for tried in 1.. {
             let resolved = repository::resolve(&self.house, sent, &incoming).await?;
@@ -385,19 +408,18 @@ fn kept_changing() -> Issue {
     Issue::new(Code::HouseBusy, "the records kept changing while they were filed")
 }
 
-/// *Read*: is it a Bundle this house can act on, and may this caller ask for it?
+/// *Read*: is it a Bundle this house can act on, and may this caller ask for it? What it may not
+/// ask for is not looked into any further.
 fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming, Issues> {
-    let mut incoming = read::read(body, &terms(sender))?;
+    let mut incoming = read::take_apart(body, &terms(sender))?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
         if let Err(issue) = caller.require(&entry.kind, entry.action.letter()) {
+            let detail = entry.named(&issue.detail);
+            let issue = Issue { detail, ..issue };
             let issue = issue.at(format!("Bundle.entry[{}].request", entry.index));
             refused.push(RefusedEntry { index: entry.index, issues: issue.into() });
         }
-    }
-    if incoming.form == Form::Transaction {
-        let issues = Issues::of(refused.into_iter().flat_map(|one| one.issues));
-        return issues.map_or(Ok(incoming), Err);
     }
     incoming.refuse(refused);
     Ok(incoming)

@@ -30,6 +30,7 @@ use crate::plan::{
 };
 use conditions::{Conditions, Fitting};
 use exchange::issues::IssuesByEntry;
+use exchange::limits::{FAULTS_MAX, FAULTS_PER_ENTRY_MAX};
 use exchange::read::{self, Action, Form, IncomingEntry, RefusedEntry, Target};
 use exchange::{Code, Digest, Issue, Issues, PartnerId};
 use std::borrow::Cow;
@@ -195,7 +196,7 @@ impl<'r> Resolving<'r> {
             refused: refused.collect(),
             leaning: Vec::new(),
             nothing_left: Vec::new(),
-            stops: Vec::new(),
+            stops: incoming.stops.clone(),
         }
     }
 
@@ -262,7 +263,10 @@ impl<'r> Resolving<'r> {
     }
 
     fn note(&mut self, index: usize, issue: Issue) {
-        Issues::note(&mut self.refused, index, issue);
+        let said = self.refused.get(&index).map_or(0, |noted| 1 + noted.rest.len());
+        if said < FAULTS_PER_ENTRY_MAX {
+            Issues::note(&mut self.refused, index, issue);
+        }
     }
 
     fn stands(&self, entry: &IncomingEntry) -> bool {
@@ -542,7 +546,7 @@ impl<'r> Resolving<'r> {
     /// All issues, in the order of the Bundle.
     fn issues(&self) -> Option<Issues> {
         let all = self.stops.iter().chain(self.refused.values().flatten());
-        Issues::of(all.take(exchange::limits::FAULTS_MAX).cloned())
+        Issues::of(all.take(FAULTS_MAX).cloned())
     }
 }
 

@@ -8,9 +8,9 @@
 use super::{Heads, Placed, Resolving};
 use crate::keys::local_id;
 use crate::plan::Incoming;
-use exchange::Code;
-use exchange::limits::FAULTS_MAX;
+use exchange::limits::{FAULTS_MAX, FAULTS_PER_ENTRY_MAX};
 use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
+use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{HashMap, HashSet};
 use store::Record;
@@ -37,11 +37,17 @@ impl Resolving<'_> {
 
     /// Refuses the entries with references whose conditions are not met by exactly one record.
     pub(super) fn check_conditional(&mut self, links: &Links) {
+        let together = self.incoming.form == Form::Transaction;
         let mut faults = Vec::new();
         for entry in &self.incoming.entries {
             for link in &entry.links {
                 let LinkTo::Fits(condition) = &link.to else { continue };
                 if let Some(Err((code, detail))) = links.get(condition) {
+                    // What would fit may stand in an entry that could not be read.
+                    let nothing = together && *code == Code::ReferenceUnresolved;
+                    if nothing && self.incoming.unread.contains(&condition.kind) {
+                        continue;
+                    }
                     faults.push((entry.index, *code, detail.clone(), link.clone()));
                 }
             }
@@ -49,10 +55,18 @@ impl Resolving<'_> {
         self.refuse_links(faults);
     }
 
-    /// Refuses entries by their references, each told once, with its place.
+    /// Refuses entries by their references, each told with its place: so many of one entry, and of
+    /// a transaction in all, as are told.
     pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
-        let mut said = HashSet::new();
-        faults.retain(|(index, ..)| said.insert(*index) || said.len() < FAULTS_MAX);
+        let together = self.incoming.form == Form::Transaction;
+        let (mut said, mut count) = (HashMap::new(), 0);
+        faults.retain(|(index, ..)| {
+            let of_entry = said.entry(*index).or_insert(0);
+            let room = *of_entry < FAULTS_PER_ENTRY_MAX && !(together && count >= FAULTS_MAX);
+            *of_entry += usize::from(room);
+            count += usize::from(room);
+            room
+        });
         let told = faults.iter().filter_map(|(index, code, detail, link)| {
             let entry = self.entry(*index)?;
             Some((*code, entry.named(detail), entry.place(link, &self.incoming.bytes)))
@@ -148,7 +162,9 @@ impl Resolving<'_> {
             let told: Vec<_> = told.take(FAULTS_MAX).collect();
             let issues = self.incoming.unresolved(told.iter().copied());
             for (one, issue) in told.into_iter().zip(issues) {
-                self.note(one.entry, issue);
+                let named = self.entry(one.entry).map(|entry| entry.named(&issue.detail));
+                let detail = named.unwrap_or_else(|| issue.detail.clone());
+                self.note(one.entry, Issue { detail, ..issue });
             }
             return;
         }
