@@ -145,3 +145,31 @@ async fn who_leans_on_a_refused_entry_of_a_batch_goes_on_without_it() {
     let answer = send(&plan, "batch", entries).await;
     assert_eq!(told(&answer), ["reference-unresolved", "201", "version-conflict", "200"]);
 }
+
+#[tokio::test]
+async fn a_bundle_has_so_many_different_conditions_whatever_they_ask_for() {
+    const MANY: usize = repository::limits::CONDITIONS_MAX;
+    let plan = Plan::open();
+    let with_conditions = |count: usize| {
+        let numbers =
+            (0..count).map(|number| json!({ "system": "urn:npi", "value": number.to_string() }));
+        let mut practitioner = practitioner("p", "1");
+        practitioner["identifier"] = numbers.collect();
+        let references = (0..count).map(
+            |number| json!({ "reference": format!("Practitioner?identifier=urn:npi|{number}") }),
+        );
+        let list: Vec<_> = references.map(|item| json!({ "item": item })).collect();
+        let list = json!({ "resourceType": "List", "id": "l", "status": "current",
+            "mode": "working", "entry": list, "subject": { "reference": "Patient/p" } });
+        let entries = vec![
+            entry("PUT", "Patient/p", Some(patient("p", "W100"))),
+            entry("PUT", "Practitioner/p", Some(practitioner)),
+            entry("PUT", "List/l", Some(list)),
+        ];
+        bundle("transaction", entries)
+    };
+    let issue = says(&plan.post("guest", with_conditions(MANY + 1)).await, Code::ParameterInvalid);
+    let place = format!("Bundle.entry[2].resource.entry[{MANY}].item.reference");
+    assert_eq!(issue.expression, Some(place));
+    assert_eq!(told(&plan.post("guest", with_conditions(MANY)).await), ["201"; 3]);
+}

@@ -47,8 +47,8 @@ impl Conditions {
             seen: 0,
         };
         let mut together: BTreeMap<String, Vec<(String, Condition)>> = BTreeMap::new();
-        for condition in distinct(incoming) {
-            let asked = Asked::of(&condition, sent, conditions.asked.len());
+        for (before, condition) in distinct(incoming).into_iter().enumerate() {
+            let asked = Asked::of(&condition, sent, before);
             match asked.one_token().map(str::to_owned) {
                 Some(token) => {
                     let of_kind = together.entry(condition.kind.clone()).or_default();
