@@ -147,6 +147,27 @@ async fn who_leans_on_a_refused_entry_of_a_batch_goes_on_without_it() {
 }
 
 #[tokio::test]
+async fn a_refusal_in_a_batch_reaches_whoever_leans_on_it_through_others() {
+    let plan = with_twins(&["a"]).await;
+    let refers = |id: &str, to: &str| {
+        let reference = json!({ "reference": to });
+        let whole = json!({ "resourceType": "Organization", "id": id, "partOf": reference });
+        entry("PUT", &format!("Organization/{id}"), Some(whole))
+    };
+    let entries = vec![
+        refers("one", "Organization/two"),
+        refers("two", "Organization/three"),
+        refers("three", "Organization/none"),
+        refers("four", "Organization/five"),
+        refers("five", "Organization/five"),
+        put("a", "1"),
+    ];
+    let answer = send(&plan, "batch", entries).await;
+    let nowhere = "reference-unresolved";
+    assert_eq!(told(&answer), [nowhere, nowhere, nowhere, "201", "201", "200"]);
+}
+
+#[tokio::test]
 async fn a_bundle_has_so_many_different_conditions_whatever_they_ask_for() {
     const MANY: usize = repository::limits::CONDITIONS_MAX;
     let plan = Plan::open();

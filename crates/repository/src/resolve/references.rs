@@ -168,36 +168,41 @@ impl Resolving<'_> {
             }
             return;
         }
-        // In a batch, what one entry files another may refer to; and a refusal leads to others.
-        loop {
-            let dangling = self.dangling(&missing);
-            if dangling.is_empty() {
-                return;
-            }
-            self.refuse_links(dangling);
-        }
+        let dangling = self.dangling(&missing);
+        self.refuse_links(dangling);
     }
 
-    /// The entries of a batch that refer to nothing.
+    /// The entries of a batch that refer to nothing. What one entry files another may refer to; so a
+    /// refusal leads to others.
     fn dangling(&self, missing: &HashSet<(&str, &str)>) -> Vec<Fault> {
         let written = self.written().filter(|(entry, _)| self.stands(entry));
-        let brought: HashSet<(&str, &str)> =
-            written.map(|(entry, id)| (entry.kind.as_str(), id)).collect();
-        let nowhere = |link: &&Link| match &link.to {
-            LinkTo::Record(kind, id) => {
-                let pair = (kind.as_str(), id.as_str());
-                missing.contains(&pair) && !brought.contains(&pair)
-            }
-            _ => false,
-        };
+        let mut brought: HashMap<usize, (&str, &str)> =
+            written.map(|(entry, id)| (entry.index, (entry.kind.as_str(), id))).collect();
+        let there: HashSet<(&str, &str)> = brought.values().copied().collect();
+        let mut leaning: HashMap<(&str, &str), Vec<(usize, &Link)>> = HashMap::new();
+        let mut falling = Vec::new();
         let entries = self.incoming.entries.iter();
-        let judged = entries.filter(|entry| self.stands(entry) && entry.kind != "Provenance");
-        let fault = |entry: &IncomingEntry| {
-            let detail = "it refers to a record that is not filed".to_owned();
-            let link = entry.links.iter().find(nowhere)?.clone();
-            Some((entry.index, Code::ReferenceUnresolved, detail, link))
-        };
-        judged.filter_map(fault).collect()
+        for entry in entries.filter(|entry| self.stands(entry) && entry.kind != "Provenance") {
+            for link in &entry.links {
+                let LinkTo::Record(kind, id) = &link.to else { continue };
+                let record = (kind.as_str(), id.as_str());
+                match (missing.contains(&record), there.contains(&record)) {
+                    (true, false) => falling.push((entry.index, link)),
+                    (true, true) => leaning.entry(record).or_default().push((entry.index, link)),
+                    (false, _) => {}
+                }
+            }
+        }
+        let (mut fallen, mut faults) = (HashSet::new(), Vec::new());
+        while let Some((index, link)) = falling.pop() {
+            if fallen.insert(index) {
+                let detail = "it refers to a record that is not filed".to_owned();
+                faults.push((index, Code::ReferenceUnresolved, detail, link.clone()));
+                let gone = brought.remove(&index).and_then(|record| leaning.remove(&record));
+                falling.extend(gone.into_iter().flatten());
+            }
+        }
+        faults
     }
 
     /// An entry as it is filed.
