@@ -22,9 +22,10 @@ use crate::agreement::Agreement;
 use crate::id::{Digest, PartnerId, PushId};
 use crate::issue::{Code, Issue};
 use crate::issues::Issues;
+use crate::limits::FAULTS_MAX;
 use bytes::Bytes;
 use fhir::{Doc, Node, ParseError, Resource};
-use reading::{Reading, envelope};
+use reading::{Found, Reading, envelope};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -68,14 +69,20 @@ pub struct Incoming {
     pub count: usize,
     /// Those that can be acted on, in the order of the Bundle.
     pub entries: Vec<IncomingEntry>,
-    /// Those of a batch that cannot, in the order of the Bundle; none in a transaction.
+    /// Those that cannot, in the order of the Bundle. Of a transaction, nothing can be filed then;
+    /// those that could be read are among `entries` too, so that all is told that is wrong.
     pub refused: Vec<RefusedEntry>,
+    /// What is wrong with the Bundle as a whole: nothing can be filed.
+    pub stops: Vec<Issue>,
+    /// Types of resources that are brought by entries which could not be read: a condition that
+    /// nothing fits may have been meant for one of them.
+    pub unread: BTreeSet<String>,
     /// Records referred to that are not in the Bundle, each once: the caller looks for them in its
     /// own, and hands those it does not have to `unresolved`.
     pub outside: Vec<OutsideReference>,
 }
 
-/// An entry of a batch that cannot be acted on.
+/// An entry that cannot be acted on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedEntry {
     /// Its position, from 0.
@@ -248,12 +255,40 @@ impl Incoming {
         of_kind.filter_map(|entry| entry.action.resource())
     }
 
-    /// Refuses entries of a batch that were read, and may not be acted on.
+    /// Refuses entries that were read, and may not be acted on.
     pub fn refuse(&mut self, refused: Vec<RefusedEntry>) {
         let gone: BTreeSet<usize> = refused.iter().map(|one| one.index).collect();
+        let unread = self.entries.iter().filter(|one| one.puts() && gone.contains(&one.index));
+        self.unread.extend(unread.map(|one| one.kind.clone()));
         self.entries.retain(|entry| !gone.contains(&entry.index));
         self.refused.extend(refused);
         self.refused.sort_by_key(|one| one.index);
+        self.refused.dedup_by(|later, first| {
+            let same = later.index == first.index;
+            if same {
+                first.issues.rest.extend(later.issues.clone());
+            }
+            same
+        });
+    }
+
+    /// All that was found to be wrong where nothing can be filed, in the order of the body; at most
+    /// `limits::FAULTS_MAX`.
+    pub fn faults(&self) -> Option<Issues> {
+        if self.form == Form::Batch && self.stops.is_empty() {
+            return None;
+        }
+        let of_entries = self.refused.iter().flat_map(|one| &one.issues);
+        let mut issues: Vec<Issue> = self.stops.iter().chain(of_entries).cloned().collect();
+        issues.sort_by_key(|issue| issue.offset);
+        issues.truncate(FAULTS_MAX);
+        Issues::of(issues)
+    }
+
+    /// The entries to file that are about somebody's care, by their positions.
+    pub fn clinical(&self) -> Vec<usize> {
+        let puts = self.entries.iter().filter(|entry| entry.clinical && entry.puts());
+        puts.map(|entry| entry.index).collect()
     }
 
     /// Whether records are only taken back, and a Provenance says why: that needs no member.
@@ -299,12 +334,19 @@ fn string_at<'d, 'a>(doc: &'d Doc<'a>, content: &Range<usize>) -> Option<Node<'d
     doc.node_at(&(content.start.checked_sub(1)?..content.end + 1))
 }
 
-/// Reads a transaction or a batch. Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`; in
-/// a transaction also those of its entries: `EntryInvalid`, `ReferenceUnresolved`,
-/// `IdentityMismatch`, `KindNotAgreed`, `MemberNotNamed`; at most
-/// `limits::FAULTS_MAX`, those of the first
-/// entries.
+/// Reads a transaction or a batch. Errors: those of `take_apart`; in a transaction also those of
+/// its entries: `EntryInvalid`, `ReferenceUnresolved`, `IdentityMismatch`, `KindNotAgreed`,
+/// `MemberNotNamed`; at most `limits::FAULTS_MAX`, those of the first entries.
 pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
+    let incoming = take_apart(bytes, sender)?;
+    incoming.faults().map_or(Ok(incoming), Err)
+}
+
+/// Takes a transaction or a batch apart, whatever is wrong with its entries: whoever knows what is
+/// filed can then name all faults at once. Nothing may be filed while there are `faults`.
+///
+/// Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`.
+pub fn take_apart(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
     let doc = Doc::parse(&bytes).map_err(|error| malformed(&error))?;
     let (form, list) = envelope(doc.root())?;
     let mut reading = Reading::new(&bytes, sender, form);
@@ -313,11 +355,23 @@ pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
         list.items().enumerate().filter_map(|(index, node)| reading.entry(index, node)).collect();
     let outside = reading.links(&doc, list, &mut entries);
     reading.about(list, &mut entries);
-    let refused = reading.end(&mut entries)?;
+    let Found { stops, refused, unread } = reading.end(&mut entries);
     let (digest, number) = (Digest::of(&bytes), push.as_ref().and_then(PushId::number));
-    let count = entries.len() + refused.len();
-    let bytes = bytes.clone();
-    Ok(Incoming { form, key, push, number, bytes, digest, count, entries, refused, outside })
+    let count = list.items().count();
+    Ok(Incoming {
+        form,
+        key,
+        push,
+        number,
+        bytes: bytes.clone(),
+        digest,
+        count,
+        entries,
+        refused,
+        stops,
+        unread,
+        outside,
+    })
 }
 
 fn malformed(error: &ParseError) -> Issue {

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// Each round loses to a commit that succeeded, so sixteen in a row means something is wrong.
 pub const STALE_ROUNDS_MAX: u32 = 16;
 
+/// Persons that are looked for on behalf of one batch: it is about one, and where that one is not
+/// found, there may be another. With the last, all is refused that is about anybody.
+pub const PERSONS_TRIED_MAX: u32 = 4;
+
 /// Coverages of one Patient that are read for a member id: a person has a few, and old cards.
 pub const COVERAGES_MAX: u32 = 50;
 

@@ -11,7 +11,9 @@
 
 use crate::arrival::{Arrival, Begun, matched};
 use crate::key::Keys;
-use crate::limits::{COVERAGES_BYTES_MAX, COVERAGES_MAX, POLL_SECONDS, STALE_ROUNDS_MAX};
+use crate::limits::{
+    COVERAGES_BYTES_MAX, COVERAGES_MAX, PERSONS_TRIED_MAX, POLL_SECONDS, STALE_ROUNDS_MAX,
+};
 use crate::register::Register;
 use crate::response::{self, Asked, refusal};
 use crate::setup::{Sender, Setup};
@@ -24,6 +26,7 @@ use exchange::{Code, Event, Issue, Issues, PartnerId, SubmissionId, Who};
 use fhir::Resource;
 use jiff::Timestamp;
 use repository::{Plan, Resolved, Sent, Whom, store_issue};
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{AnyHouse, Commit, FirstAnswer, House, RecordQuery, StoredWork};
 use wire::{Answer, Caller, Clock};
@@ -95,6 +98,9 @@ impl Road {
     ) -> Result<Answer, Issues> {
         let sender = self.authenticate(caller)?;
         let incoming = read(body, sender, caller)?;
+        if let Some(faults) = incoming.faults() {
+            return Err(self.all_faults(&sender.public.name, &id, &incoming, faults).await);
+        }
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
         let _turn = self.keys.turn(&sender.public.name, key).await?;
@@ -110,6 +116,26 @@ impl Road {
             Err(Stop::Unwritten(commit)) => Ok(unexpected(commit)?),
             Err(Stop::Stale) => Err(kept_changing().into()),
         }
+    }
+
+    /// What is wrong with a Bundle of which nothing can be filed: what was read, and what is found
+    /// only in the house. Where the house cannot say, what was read is certain.
+    async fn all_faults(
+        &self,
+        owner: &PartnerId,
+        id: &SubmissionId,
+        incoming: &Incoming,
+        read: Issues,
+    ) -> Issues {
+        let sent = Sent { owner, receipt: id.as_str(), base: self.base() };
+        match repository::resolve(&self.house, sent, incoming).await {
+            Err(all) if all.iter().all(|issue| issue.code.row().status < 500) => all,
+            _ => read,
+        }
+    }
+
+    fn base(&self) -> &str {
+        self.setup.base_url.trim_end_matches('/')
     }
 
     /// A person lets a held submission go on: it is matched again (or for the member they name),
@@ -154,8 +180,7 @@ impl Road {
     /// What arrived, what was filed and the answer are one unit.
     async fn round(&self, arrival: &Arrival<'_>) -> Result<Answer, Stop> {
         let at = self.clock.now();
-        let resolved = self.resolve(arrival).await?;
-        let member = self.match_member(arrival, &resolved).await?;
+        let (resolved, member) = self.resolve(arrival).await?;
         let plan = resolved.plan()?;
         let (answer, kept) = self.acknowledge(arrival, &plan, at).await?;
         self.file(arrival, at, plan, member, &kept).await?;
@@ -190,11 +215,26 @@ impl Road {
         }
     }
 
-    /// Which records the entries are about, and whom.
-    async fn resolve(&self, arrival: &Arrival<'_>) -> Result<Resolved, Issues> {
-        let base = self.setup.base_url.trim_end_matches('/');
-        let sent = Sent { owner: arrival.owner(), receipt: arrival.id.as_str(), base };
-        repository::resolve(&self.house, sent, &arrival.incoming).await
+    /// Which records the entries are about, and whom; and *match*. Each entry of a batch stands or
+    /// falls alone: those about somebody who is not found are refused, and the others go on.
+    async fn resolve(&self, arrival: &Arrival<'_>) -> Result<(Resolved, Option<MemberKey>), Stop> {
+        let (owner, receipt) = (arrival.owner(), arrival.id.as_str());
+        let sent = Sent { owner, receipt, base: self.base() };
+        let mut incoming = Cow::Borrowed(&arrival.incoming);
+        for tried in 1.. {
+            let resolved = repository::resolve(&self.house, sent, &incoming).await?;
+            let issue = match self.match_member(arrival, &resolved).await {
+                Err(Stop::Unmatched(issue)) if falls_alone(arrival, &issue) => issue,
+                matched => return Ok((resolved, matched?)),
+            };
+            let about = match tried < PERSONS_TRIED_MAX {
+                true => resolved.clinical,
+                false => incoming.clinical(),
+            };
+            let refused = |index| RefusedEntry { index, issues: issue.clone().into() };
+            incoming.to_mut().refuse(about.into_iter().map(refused).collect());
+        }
+        Err(Stop::Stale)
     }
 
     /// *Match*: whose data are these? `None` where records are only taken back, or none is about
@@ -239,7 +279,7 @@ impl Road {
             Issue::new(Code::MemberNotNamed, detail).at("Bundle.entry")
         };
         let patient = content.and_then(|content| Resource::parse(content).ok());
-        patient.ok_or_else(|| Stop::from(gone()))
+        patient.ok_or_else(|| Stop::Unmatched(gone()))
     }
 
     /// What the sender filed of a Patient's Coverages.
@@ -259,9 +299,7 @@ impl Road {
 
     /// A push whose member is not found: kept for a person, or refused, as the agreement says.
     async fn unmatched(&self, arrival: &Arrival<'_>, issue: Issue) -> Result<Answer, Issues> {
-        let agreed = arrival.sender.terms.agreement.unmatched;
-        let waits = matches!(issue.code, Code::MemberUnknown | Code::MemberMismatch);
-        if !waits || agreed == Unmatched::Refuse {
+        if !waits(arrival, &issue) {
             return self.refuse(arrival, issue.into()).await;
         }
         let place = format!("{}/status/{}", self.setup.base_url, arrival.id);
@@ -298,7 +336,10 @@ impl Road {
         at: Timestamp,
     ) -> Result<(Answer, Answer), Issue> {
         let returning = |kind: &str| arrival.returning(kind);
-        let filings = response::filings(&self.house, plan, at, returning).await?;
+        let mut filings = response::filings(&self.house, plan, at, returning).await?;
+        for filing in &mut filings {
+            filing.issues = std::mem::take(&mut filing.issues).into_iter().map(outward).collect();
+        }
         let root = self.ledger_root.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = response::bundle(arrival.incoming.form, &filings, root.as_ref());
         let told = match filings.first().filter(|_| arrival.asked.single) {
@@ -344,6 +385,20 @@ impl Road {
     }
 }
 
+/// Whether a submission whose member is not found is kept for a person.
+fn waits(arrival: &Arrival<'_>, issue: &Issue) -> bool {
+    let agreed = arrival.sender.terms.agreement.unmatched;
+    let waits = matches!(issue.code, Code::MemberUnknown | Code::MemberMismatch);
+    waits && agreed != Unmatched::Refuse
+}
+
+/// Whether only the entries about a member who is not found are refused: those of a batch, unless a
+/// person looks at all of it first.
+fn falls_alone(arrival: &Arrival<'_>, issue: &Issue) -> bool {
+    let at_the_door = matches!(arrival.begun, Begun::AtTheDoor);
+    arrival.incoming.form == Form::Batch && at_the_door && !waits(arrival, issue)
+}
+
 /// Commits that are no `Done`: the key was used meanwhile, by another process.
 fn unexpected(commit: Commit) -> Result<Answer, Issue> {
     match commit {
@@ -357,19 +412,18 @@ fn kept_changing() -> Issue {
     Issue::new(Code::HouseBusy, "the records kept changing while they were filed")
 }
 
-/// *Read*: is it a Bundle this house can act on, and may this caller ask for it?
+/// *Read*: is it a Bundle this house can act on, and may this caller ask for it? What it may not
+/// ask for is not looked into any further.
 fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming, Issues> {
-    let mut incoming = read::read(body, &terms(sender))?;
+    let mut incoming = read::take_apart(body, &terms(sender))?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
         if let Err(issue) = caller.require(&entry.kind, entry.action.letter()) {
+            let detail = entry.named(&issue.detail);
+            let issue = Issue { detail, ..issue };
             let issue = issue.at(format!("Bundle.entry[{}].request", entry.index));
             refused.push(RefusedEntry { index: entry.index, issues: issue.into() });
         }
-    }
-    if incoming.form == Form::Transaction {
-        let issues = Issues::of(refused.into_iter().flat_map(|one| one.issues));
-        return issues.map_or(Ok(incoming), Err);
     }
     incoming.refuse(refused);
     Ok(incoming)

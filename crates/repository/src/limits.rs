@@ -30,6 +30,14 @@ pub const CONDITIONS_MAX: usize = 5_000;
 /// the values of one statement.
 pub const CONDITIONS_TOGETHER: usize = 200;
 
+/// Records that are looked at to tell what fits the conditions of one Bundle, of those that are
+/// asked alone: two for each condition, and as many again that the Bundle's own entries take away.
+pub const CONDITION_FITS_MAX: usize = 20_000;
+
+/// How often the entries of a batch are asked again because some of them were refused. Each time
+/// what they lean on is looked up; three times is much where nobody wishes to make work.
+pub const BATCH_ROUNDS_MAX: usize = 16;
+
 /// Bytes of content read at once to tell which of them fit.
 pub const CONDITION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

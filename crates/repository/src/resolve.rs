@@ -10,23 +10,31 @@
 //! condition is asked of what stands when its turn comes, and an earlier entry may have changed
 //! that.
 //!
+//! Why a batch in rounds: each of its entries stands or falls alone. What is refused takes no part
+//! in what becomes of the others, so that these are asked again without it.
+//!
 //! Why few questions: a Bundle of a whole chart has thousands of entries. Equal conditions are
 //! asked once, those for one identifier of one type together, and all heads in one reading.
 
 mod conditions;
+mod left;
+mod place;
 mod references;
 mod whom;
 
 pub use whom::Whom;
 
 use crate::desk::store_issue;
+use crate::limits::BATCH_ROUNDS_MAX;
 use crate::plan::{
     self, Asks, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction,
 };
 use conditions::{Conditions, Fitting};
 use exchange::issues::IssuesByEntry;
-use exchange::read::{self, Action, Form, IncomingEntry, Target};
+use exchange::limits::{FAULTS_MAX, FAULTS_PER_ENTRY_MAX};
+use exchange::read::{self, Form, IncomingEntry, RefusedEntry};
 use exchange::{Code, Digest, Issue, Issues, PartnerId};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::vec;
 use store::{Expect, House, Record};
@@ -49,6 +57,9 @@ pub struct Resolved {
     pub filing: Filing,
     /// Whom it is about; `None`: nobody, or records are only taken back.
     pub whom: Option<Whom>,
+    /// Entries to file that are about somebody's care: not without a member. Positions in the
+    /// Bundle.
+    pub clinical: Vec<usize>,
     /// Entries to file or delete, in the order of the Bundle.
     items: Vec<Incoming>,
     heads: Vec<Option<Record>>,
@@ -112,16 +123,26 @@ pub async fn resolve<H: House>(
     incoming: &read::Incoming,
 ) -> Result<Resolved, Issues> {
     let conditions = Conditions::look(house, sent, incoming).await?;
-    let mut resolving = Resolving::new(sent, incoming, conditions);
-    resolving.place();
-    let links = resolving.conditional_links();
-    let whom = resolving.whom(&links);
-    let filing = resolving.filing(whom.as_ref());
-    let standing = resolving.look(house, &filing).await?;
-    resolving.check_standing(&filing, &standing);
-    resolving.check_left(house, &standing).await?;
-    resolving.check_references(&standing);
-    resolving.end(filing, whom, &links, standing)
+    let fitting = Fitting::of(incoming, &conditions);
+    let mut incoming = Cow::Borrowed(incoming);
+    for _ in 0..BATCH_ROUNDS_MAX {
+        let resolving = Resolving::new(sent, &incoming, &conditions, &fitting);
+        match resolving.round(house).await? {
+            Round::Done(resolved) => return Ok(*resolved),
+            Round::Again(refused) => incoming.to_mut().refuse(refused),
+        }
+    }
+    let detail = "its entries lean on each other in too many steps";
+    Err(Issue::new(Code::EntryInvalid, detail).at("Bundle.entry").into())
+}
+
+/// What a round came to.
+enum Round {
+    /// All that is left stands.
+    Done(Box<Resolved>),
+    /// These entries of a batch are refused, and others may have leant on them: they are asked
+    /// again without.
+    Again(Vec<RefusedEntry>),
 }
 
 /// What stands now.
@@ -137,33 +158,91 @@ struct Heads {
 struct Resolving<'r> {
     sent: Sent<'r>,
     incoming: &'r read::Incoming,
-    conditions: Conditions,
+    conditions: &'r Conditions,
+    /// What the Bundle's own resources are found by; only of types that conditions ask about.
+    fitting: &'r Fitting,
     /// Positions in `incoming.entries` by position in the Bundle.
     at: HashMap<usize, usize>,
     placed: HashMap<usize, Placed>,
-    /// What the Bundle's own resources are found by; only of types that conditions ask about.
-    fitting: Fitting,
     deleted: HashSet<Pair>,
     refused: IssuesByEntry,
+    /// What speaks against entries because of other entries: of a batch it is heard only once
+    /// those others stand.
+    leaning: Vec<(usize, Issue)>,
+    /// That nothing is left of the Patients that are taken back.
+    nothing_left: Vec<Expect>,
     /// Issues of the Bundle as a whole.
     stops: Vec<Issue>,
 }
 
 impl<'r> Resolving<'r> {
-    fn new(sent: Sent<'r>, incoming: &'r read::Incoming, conditions: Conditions) -> Self {
+    fn new(
+        sent: Sent<'r>,
+        incoming: &'r read::Incoming,
+        conditions: &'r Conditions,
+        fitting: &'r Fitting,
+    ) -> Self {
         let at = incoming.entries.iter().enumerate().map(|(at, entry)| (entry.index, at));
         let refused = incoming.refused.iter().map(|one| (one.index, one.issues.clone()));
         Resolving {
             sent,
             incoming,
-            fitting: Fitting::of(incoming, &conditions),
             conditions,
+            fitting,
             at: at.collect(),
             placed: HashMap::new(),
             deleted: HashSet::new(),
             refused: refused.collect(),
-            stops: Vec::new(),
+            leaning: Vec::new(),
+            nothing_left: Vec::new(),
+            stops: incoming.stops.clone(),
         }
+    }
+
+    /// Looks at all entries. Of a batch, what each has on its own is asked first, and what it owes
+    /// to others only of those that stand.
+    async fn round<H: House>(mut self, house: &H) -> Result<Round, Issues> {
+        self.place();
+        let links = self.conditional_links();
+        let whom = self.whom(&links);
+        let filing = self.filing(whom.as_ref());
+        let standing = self.look(house, &filing).await?;
+        self.check_standing(&filing, &standing);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_conditional(&links);
+        self.check_references(&standing);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        for (index, issue) in std::mem::take(&mut self.leaning) {
+            self.note(index, issue);
+        }
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_left(house, &standing).await?;
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.check_whom(whom.as_ref(), &links);
+        if self.fell() {
+            return Ok(self.again());
+        }
+        self.end(filing, whom, &links, standing).map(|resolved| Round::Done(Box::new(resolved)))
+    }
+
+    /// Whether an entry of a batch is refused that stood when the round began.
+    fn fell(&self) -> bool {
+        self.incoming.form == Form::Batch
+            && self.stops.is_empty()
+            && self.refused.len() > self.incoming.refused.len()
+    }
+
+    fn again(self) -> Round {
+        let fell = self.refused.into_iter().filter(|(index, _)| self.at.contains_key(index));
+        Round::Again(fell.map(|(index, issues)| RefusedEntry { index, issues }).collect())
     }
 
     fn entry(&self, index: usize) -> Option<&'r IncomingEntry> {
@@ -175,157 +254,22 @@ impl<'r> Resolving<'r> {
         self.note(entry.index, issue.at(format!("Bundle.entry[{}].{way}", entry.index)));
     }
 
+    /// The same, because of another entry.
+    fn lean(&mut self, entry: &IncomingEntry, way: &str, code: Code, detail: &str) {
+        let issue = Issue::new(code, entry.named(detail));
+        let issue = issue.at(format!("Bundle.entry[{}].{way}", entry.index));
+        self.leaning.push((entry.index, issue));
+    }
+
     fn note(&mut self, index: usize, issue: Issue) {
-        Issues::note(&mut self.refused, index, issue);
+        let said = self.refused.get(&index).map_or(0, |noted| 1 + noted.rest.len());
+        if said < FAULTS_PER_ENTRY_MAX {
+            Issues::note(&mut self.refused, index, issue);
+        }
     }
 
     fn stands(&self, entry: &IncomingEntry) -> bool {
         !self.refused.contains_key(&entry.index)
-    }
-
-    /// Places every entry, in the order of the specification.
-    fn place(&mut self) {
-        let entries = &self.incoming.entries;
-        let of = |letter: char| entries.iter().filter(move |one| one.action.letter() == letter);
-        of('d').for_each(|entry| self.place_delete(entry));
-        of('c').for_each(|entry| self.place_create(entry));
-        of('u').for_each(|entry| self.place_put(entry));
-        self.check_once();
-    }
-
-    fn place_delete(&mut self, entry: &'r IncomingEntry) {
-        let placed = match &entry.target {
-            Target::Id(id) => Placed::Here(id.clone()),
-            Target::New => return,
-            Target::Fits(condition) => {
-                let found = self.conditions.matches(condition);
-                match found.as_ref().map(|ids| &ids[..]) {
-                    Ok([]) => Placed::Absent,
-                    Ok([id]) => Placed::Here(id.clone()),
-                    Ok(_) => return self.ambiguous(entry, "request.url"),
-                    Err(issue) => return self.unreadable(entry, "request.url", issue.clone()),
-                }
-            }
-        };
-        if let Placed::Here(id) = &placed {
-            self.deleted.insert((entry.kind.clone(), id.clone()));
-        }
-        self.placed.insert(entry.index, placed);
-    }
-
-    fn place_create(&mut self, entry: &'r IncomingEntry) {
-        let here = || match &entry.target {
-            Target::Id(id) => id.clone(),
-            Target::New | Target::Fits(_) => self.given_id(entry.index),
-        };
-        let Some(condition) = &entry.unless else {
-            self.placed.insert(entry.index, Placed::Here(here()));
-            return;
-        };
-        let there = match self.conditions.matches(condition) {
-            Ok(ids) => self.not_deleted(&entry.kind, ids),
-            Err(issue) => return self.unreadable(entry, "request.ifNoneExist", issue),
-        };
-        // An entry before this one may have brought it: by what it holds, or in the same words.
-        let before = |index: &usize| {
-            *index < entry.index && matches!(self.placed.get(index), Some(Placed::Here(_)))
-        };
-        let alike = |index: &usize| {
-            self.entry(*index).is_some_and(|other| other.unless.as_ref() == Some(condition))
-        };
-        let creates = |index: &usize| {
-            self.entry(*index).is_some_and(|other| matches!(other.action, Action::Create(_)))
-        };
-        let mut brought = self.fitting.of_condition(&self.conditions, condition);
-        brought.extend(self.fitting.alike(condition).filter(alike));
-        brought.sort_unstable();
-        brought.dedup();
-        brought.retain(|index| before(index) && creates(index));
-        let placed = match (&there[..], &brought[..]) {
-            ([], []) => Placed::Here(here()),
-            ([id], []) => Placed::Stands(id.clone()),
-            ([], [other]) => Placed::Same(*other),
-            _ => return self.ambiguous(entry, "request.ifNoneExist"),
-        };
-        self.placed.insert(entry.index, placed);
-    }
-
-    fn place_put(&mut self, entry: &'r IncomingEntry) {
-        let condition = match &entry.target {
-            Target::Id(id) => {
-                self.placed.insert(entry.index, Placed::Here(id.clone()));
-                return;
-            }
-            Target::New => return,
-            Target::Fits(condition) => condition,
-        };
-        let there = match self.conditions.matches(condition) {
-            Ok(ids) => self.not_deleted(&entry.kind, ids),
-            Err(issue) => return self.unreadable(entry, "request.url", issue),
-        };
-        let mut brought = self.fitting.of_condition(&self.conditions, condition);
-        brought.retain(|index| {
-            let placed = matches!(self.placed.get(index), Some(Placed::Here(_)));
-            placed && self.entry(*index).is_some_and(|one| matches!(one.action, Action::Create(_)))
-        });
-        let own = entry.action.resource().and_then(|resource| resource.id());
-        let id = match (&there[..], &brought[..], own) {
-            ([], [], Some(own)) => own.to_owned(),
-            ([], [], None) => self.given_id(entry.index),
-            ([id], [], None) => id.clone(),
-            ([id], [], Some(own)) if id == own => id.clone(),
-            ([_], [], Some(_)) => {
-                let detail = "the resource's id is not that of the record that fits";
-                return self.refuse(entry, "resource.id", Code::EntryInvalid, detail);
-            }
-            ([], [other], _) => {
-                let detail = format!("the same record as in entry {other}");
-                return self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
-            }
-            _ => return self.ambiguous(entry, "request.url"),
-        };
-        self.placed.insert(entry.index, Placed::Here(id));
-    }
-
-    fn not_deleted(&self, kind: &str, mut ids: Vec<String>) -> Vec<String> {
-        ids.retain(|id| !self.takes_back(kind, id));
-        ids
-    }
-
-    fn takes_back(&self, kind: &str, id: &str) -> bool {
-        !self.deleted.is_empty() && self.deleted.contains(&(kind.to_owned(), id.to_owned()))
-    }
-
-    fn ambiguous(&mut self, entry: &IncomingEntry, way: &str) {
-        let detail = "more than one record of this sender fits the condition";
-        self.refuse(entry, way, Code::ConditionAmbiguous, detail);
-    }
-
-    fn unreadable(&mut self, entry: &IncomingEntry, way: &str, issue: Issue) {
-        self.refuse(entry, way, issue.code, &issue.detail);
-    }
-
-    /// The id of a record that this house gives: the same each time the entry is looked at, and
-    /// nobody else's, since nobody else has the submission's.
-    fn given_id(&self, index: usize) -> String {
-        let index = (index as u64).to_be_bytes();
-        let pieces = [b"record".as_slice(), self.sent.receipt.as_bytes(), &index];
-        Digest::of_pieces(pieces).to_string()[..32].to_owned()
-    }
-
-    /// A record is written once (R4 §3.1.0.11.2: identities may not overlap).
-    fn check_once(&mut self) {
-        let mut named: HashMap<(&str, &str), usize> = HashMap::new();
-        let again = |entry: &'r IncomingEntry| {
-            let Placed::Here(id) = self.placed.get(&entry.index)? else { return None };
-            let first = *named.entry((&entry.kind, id)).or_insert(entry.index);
-            (first != entry.index).then_some((entry, first))
-        };
-        let again: Vec<_> = self.incoming.entries.iter().filter_map(again).collect();
-        for (entry, first) in again {
-            let detail = format!("the same record as in entry {first}");
-            self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
-        }
     }
 
     fn filing(&self, whom: Option<&Whom>) -> Filing {
@@ -379,7 +323,7 @@ impl<'r> Resolving<'r> {
     }
 
     fn end(
-        mut self,
+        self,
         filing: Filing,
         whom: Option<Whom>,
         links: &references::Links,
@@ -395,10 +339,6 @@ impl<'r> Resolving<'r> {
         let stood = standing.entries.into_iter().zip(standing.marks);
         for (entry, (head, mark)) in self.incoming.entries.iter().zip(stood) {
             match self.placed.get(&entry.index) {
-                Some(Placed::Same(other)) if self.refused.contains_key(other) => {
-                    let detail = format!("entry {other}, which brings the record, is refused");
-                    self.refuse(entry, "request.ifNoneExist", Code::EntryInvalid, &detail);
-                }
                 Some(Placed::Same(other)) if self.stands(entry) => same.push((entry.index, *other)),
                 Some(Placed::Here(id)) if self.stands(entry) => {
                     items.push(self.item(entry, id, links));
@@ -416,16 +356,27 @@ impl<'r> Resolving<'r> {
             }
         }
         // Of a batch, nothing may be left that is about anybody.
-        let mut left = self.incoming.entries.iter().filter(|entry| self.stands(entry));
-        let about = left.any(|entry| entry.clinical && entry.action.resource().is_some());
-        let whom = whom.filter(|_| about);
+        let clinical: Vec<usize> = self.clinical().map(|entry| entry.index).collect();
+        let whom = whom.filter(|_| !clinical.is_empty());
         let refused = self.refused;
-        Ok(Resolved { filing, whom, items, heads, marks, settled, same, expects, refused })
+        Ok(Resolved {
+            filing,
+            whom,
+            clinical,
+            items,
+            heads,
+            marks,
+            settled,
+            same,
+            expects,
+            refused,
+        })
     }
 
     /// What the decisions rely on, beside the heads of what is written.
     fn relied_on(&self, standing: &Heads) -> Vec<Expect> {
         let mut expects = self.conditions.expects();
+        expects.extend_from_slice(&self.nothing_left);
         let outside = self.incoming.outside.iter().zip(&standing.outside);
         expects.extend(outside.filter_map(|(one, head)| {
             let speaks = self.entry(one.entry).is_some_and(|entry| entry.kind == "Provenance");
@@ -439,7 +390,7 @@ impl<'r> Resolving<'r> {
     /// All issues, in the order of the Bundle.
     fn issues(&self) -> Option<Issues> {
         let all = self.stops.iter().chain(self.refused.values().flatten());
-        Issues::of(all.take(exchange::limits::FAULTS_MAX).cloned())
+        Issues::of(all.take(FAULTS_MAX).cloned())
     }
 }
 

@@ -120,7 +120,8 @@ impl Reading<'_> {
             let whole =
                 match (link.and_then(|at| entry.links.get(at)).map(|link| &link.to), patient) {
                     (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
-                        kind != "Patient" || id == own
+                        // Of a batch, the Patient's entry may be refused, and another be meant.
+                        kind != "Patient" || id == own || self.form == Form::Batch
                     }
                     (Some(_), _) => true,
                     (None, _) => !names_a_patient(&reference.text().unwrap_or_default(), resource),

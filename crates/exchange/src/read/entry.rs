@@ -51,10 +51,11 @@ impl Reading<'_> {
                 (Action::Delete, None)
             }
             Method::Put | Method::Post => {
-                let resource = resource?;
-                if !self.is_of_kind(index, node, &resource, &kind) {
+                let read = resource.filter(|one| self.is_of_kind(index, node, one, &kind));
+                let Some(resource) = read else {
+                    self.unread(index, &kind, &target);
                     return None;
-                }
+                };
                 self.check_target(index, node, &resource, &target);
                 self.check_agreed(index, node, &kind);
                 let source_id = self.check_identity(index, node, &resource, &kind);
@@ -70,6 +71,9 @@ impl Reading<'_> {
             }
         };
         self.check_once(index, node, &kind, &target);
+        if self.is_faulty(index) && method != Method::Delete {
+            self.unread(index, &kind, &target);
+        }
         (!self.is_faulty(index)).then(|| IncomingEntry {
             index,
             urn: self.urn(index),

@@ -4,7 +4,7 @@
 //! Goes out   the envelope's values; the issues of all, or of each entry of a batch.
 //! Never      loses a fault of a batch's entry: that entry would be filed.
 
-use super::{Form, IncomingEntry, RefusedEntry, SenderTerms, issue_at};
+use super::{Form, IncomingEntry, RefusedEntry, SenderTerms, Target, issue_at};
 use crate::assemble::push_system;
 use crate::id::PushId;
 use crate::issue::{Code, Issue};
@@ -12,7 +12,7 @@ use crate::issues::{Issues, IssuesByEntry};
 use crate::limits::{ENTRIES_MAX, FAULTS_MAX, FAULTS_PER_ENTRY_MAX, KEY_CHARS_MAX};
 use bytes::Bytes;
 use fhir::{Kind, Node};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The form and the entries of a body that is a transaction or a batch at all.
 pub(super) fn envelope<'d, 'a>(root: Node<'d, 'a>) -> Result<(Form, Node<'d, 'a>), Issues> {
@@ -45,6 +45,16 @@ pub(super) fn envelope<'d, 'a>(root: Node<'d, 'a>) -> Result<(Form, Node<'d, 'a>
     }
 }
 
+/// What was found to be wrong.
+pub(super) struct Found {
+    /// With the Bundle as a whole.
+    pub(super) stops: Vec<Issue>,
+    /// With each entry.
+    pub(super) refused: Vec<RefusedEntry>,
+    /// Types of resources in entries that could not be read.
+    pub(super) unread: BTreeSet<String>,
+}
+
 /// One reading; collects what is wrong.
 pub(super) struct Reading<'r> {
     pub(super) bytes: &'r Bytes,
@@ -61,6 +71,7 @@ pub(super) struct Reading<'r> {
     issues: Vec<Issue>,
     faults: IssuesByEntry,
     count: usize,
+    unread: BTreeSet<String>,
     /// The urns of entries.
     urns: HashMap<usize, String>,
 }
@@ -78,6 +89,7 @@ impl<'r> Reading<'r> {
             issues: Vec::new(),
             faults: IssuesByEntry::new(),
             count: 0,
+            unread: BTreeSet::new(),
             urns: HashMap::new(),
         }
     }
@@ -113,6 +125,15 @@ impl<'r> Reading<'r> {
         }
     }
 
+    /// Notes what an entry would bring that could not be read. Of a transaction, references to the
+    /// record it names are good: it alone is told.
+    pub(super) fn unread(&mut self, index: usize, kind: &str, target: &Target) {
+        self.unread.insert(kind.to_owned());
+        if let (Form::Transaction, Target::Id(id)) = (self.form, target) {
+            self.records.entry((kind.to_owned(), id.clone())).or_insert(index);
+        }
+    }
+
     pub(super) fn is_faulty(&self, index: usize) -> bool {
         self.faults.contains_key(&index)
     }
@@ -129,18 +150,14 @@ impl<'r> Reading<'r> {
         self.urns.get(&index).cloned()
     }
 
-    /// The entries that are refused; all issues when nothing can be filed.
-    pub(super) fn end(self, entries: &mut Vec<IncomingEntry>) -> Result<Vec<RefusedEntry>, Issues> {
-        let mut issues = self.issues;
-        if self.form == Form::Batch && issues.is_empty() {
+    /// What is wrong. Of a batch, the entries that are refused leave the others.
+    pub(super) fn end(self, entries: &mut Vec<IncomingEntry>) -> Found {
+        if self.form == Form::Batch {
             entries.retain(|entry| !self.faults.contains_key(&entry.index));
-            let refused = self.faults.into_iter();
-            return Ok(refused.map(|(index, issues)| RefusedEntry { index, issues }).collect());
         }
-        issues.extend(self.faults.into_values().flatten());
-        issues.sort_by_key(|issue| issue.offset);
-        issues.truncate(FAULTS_MAX);
-        Issues::of(issues).map_or(Ok(Vec::new()), Err)
+        let refused = self.faults.into_iter();
+        let refused = refused.map(|(index, issues)| RefusedEntry { index, issues }).collect();
+        Found { stops: self.issues, refused, unread: self.unread }
     }
 
     /// `Bundle.identifier` as a key, and as a push of the sender.

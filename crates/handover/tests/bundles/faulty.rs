@@ -128,3 +128,61 @@ fn faults_against_what_is_filed_are_all_named_too() {
     );
     assert_eq!(door.payer.dump(), before, "nothing is filed");
 }
+
+/// And where some are found in the Bundle, some in the token, and some in what the house holds.
+#[test]
+fn faults_of_every_kind_are_named_at_once() {
+    let door = Door::open(&[ADA.to_owned()]);
+    let filed = [("1", "a"), ("2", "a"), ("3", "b")].map(|(id, number)| {
+        let mut practitioner = crate::stranger::practitioner(number);
+        practitioner["id"] = id.into();
+        entry("PUT", &format!("Practitioner/{id}"), Some(practitioner))
+    });
+    assert_eq!(door.post(bundle("batch", filed.to_vec())).status, 200);
+    let before = door.payer.dump();
+
+    let mut entries = entries();
+    entries.truncate(9);
+    let by = |reference: &str| json!([{ "reference": reference }]);
+    entries[1]["request"]["method"] = "PATCH".into();
+    let mut stale = crate::stranger::practitioner("b");
+    stale["id"] = "3".into();
+    entries[2]["resource"] = stale;
+    entries[2]["request"] =
+        json!({ "method": "PUT", "url": "Practitioner/3", "ifMatch": "W/\"9\"" });
+    entries[3]["resource"]["encounter"] = json!({ "reference": "Encounter/none" });
+    entries[4]["resource"]["performer"] = by("Practitioner?identifier=urn:npi|a");
+    entries[5]["resource"]["status"] = json!(["final"]);
+    // Two faults of one entry, found in two ways.
+    entries[6]["resource"]["encounter"] = json!({ "reference": "urn:uuid:nobody" });
+    entries[6]["resource"]["performer"] = by("Practitioner/nobody");
+    let organization = json!({ "resourceType": "Organization", "name": "Lab" });
+    entries[7]["resource"] = organization;
+    entries[7]["request"]["url"] = "Organization".into();
+    // What it refers to is in an entry that cannot be read: that one alone is told.
+    entries[8]["resource"]["hasMember"] = json!([{ "reference": urn(5) }]);
+
+    let scope = "system/Observation.cud system/Patient.cud system/Practitioner.cud";
+    let told = door.sender.post(&door.sender.token(scope).unwrap(), bundle("transaction", entries));
+    let place = |index: usize, way: &str| format!("Bundle.entry[{index}].{way}");
+    let told_of = issues(&told);
+    assert_eq!(
+        told_of,
+        [
+            ("entry-invalid".to_owned(), place(1, "request.method")),
+            ("version-conflict".to_owned(), place(2, "request.ifMatch")),
+            ("reference-unresolved".to_owned(), place(3, "resource.encounter.reference")),
+            ("condition-ambiguous".to_owned(), place(4, "resource.performer[0].reference")),
+            ("entry-invalid".to_owned(), place(5, "resource.status")),
+            ("reference-unresolved".to_owned(), place(6, "resource.encounter.reference")),
+            ("reference-unresolved".to_owned(), place(6, "resource.performer[0].reference")),
+            ("scope-missing".to_owned(), place(7, "request")),
+        ]
+    );
+    let outcome = told.json()["issue"].as_array().unwrap().clone();
+    for (issue, index) in outcome.iter().zip([1, 2, 3, 4, 5, 6, 6, 7]) {
+        let words = issue["details"]["text"].as_str().unwrap();
+        assert!(words.contains(&urn(index)), "its fullUrl is named: {words}");
+    }
+    assert_eq!(door.payer.dump(), before, "nothing is filed");
+}

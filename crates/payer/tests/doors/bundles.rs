@@ -10,13 +10,13 @@ use exchange::desk::Command;
 use http::Response;
 use serde_json::{Value, json};
 
-type Answer = Response<Bytes>;
+pub(crate) type Answer = Response<Bytes>;
 
-fn bundle(kind: &str, entries: Vec<Value>) -> String {
+pub(crate) fn bundle(kind: &str, entries: Vec<Value>) -> String {
     json!({ "resourceType": "Bundle", "type": kind, "entry": entries }).to_string()
 }
 
-fn entry(method: &str, url: &str, resource: Option<Value>) -> Value {
+pub(crate) fn entry(method: &str, url: &str, resource: Option<Value>) -> Value {
     let mut entry = json!({ "request": { "method": method, "url": url } });
     entry["resource"] = resource.unwrap_or(Value::Null);
     if entry["resource"].is_null() {
@@ -25,7 +25,7 @@ fn entry(method: &str, url: &str, resource: Option<Value>) -> Value {
     entry
 }
 
-fn with(mut entry: Value, way: &str, value: &str) -> Value {
+pub(crate) fn with(mut entry: Value, way: &str, value: &str) -> Value {
     *entry.pointer_mut(way.rsplit_once('/').unwrap().0).unwrap() = {
         let (parent, name) = way.rsplit_once('/').unwrap();
         let mut parent = entry.pointer(parent).unwrap().clone();
@@ -35,7 +35,7 @@ fn with(mut entry: Value, way: &str, value: &str) -> Value {
     entry
 }
 
-fn practitioner(id: &str, number: &str) -> Value {
+pub(crate) fn practitioner(id: &str, number: &str) -> Value {
     let mut one = json!({
         "resourceType": "Practitioner", "id": id,
         "identifier": [{ "system": "urn:npi", "value": number }],
@@ -46,7 +46,7 @@ fn practitioner(id: &str, number: &str) -> Value {
     one
 }
 
-fn patient(id: &str, member: &str) -> Value {
+pub(crate) fn patient(id: &str, member: &str) -> Value {
     let coding =
         json!([{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB" }]);
     json!({
@@ -56,19 +56,19 @@ fn patient(id: &str, member: &str) -> Value {
     })
 }
 
-fn observation(id: &str, subject: &str) -> Value {
+pub(crate) fn observation(id: &str, subject: &str) -> Value {
     json!({
         "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "weight" },
         "subject": { "reference": subject },
     })
 }
 
-fn body(answer: &Answer) -> Value {
+pub(crate) fn body(answer: &Answer) -> Value {
     serde_json::from_slice(answer.body()).unwrap_or(Value::Null)
 }
 
 /// What each entry was answered: the digits of its status, or the code of its first issue.
-fn told(answer: &Answer) -> Vec<String> {
+pub(crate) fn told(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status(), 200, "{}", body(answer));
     let entries = body(answer)["entry"].as_array().unwrap().clone();
     let one = |entry: &Value| {
@@ -80,17 +80,17 @@ fn told(answer: &Answer) -> Vec<String> {
 }
 
 /// Where the record of an entry is now: `Type/id`.
-fn place(answer: &Answer, entry: usize) -> String {
+pub(crate) fn place(answer: &Answer, entry: usize) -> String {
     let location = body(answer)["entry"][entry]["response"]["location"].clone();
     location.as_str().unwrap().split_once("/_history/").unwrap().0.to_owned()
 }
 
-async fn count(plan: &Plan, client: &str, search: &str) -> u64 {
+pub(crate) async fn count(plan: &Plan, client: &str, search: &str) -> u64 {
     let found = plan.get(client, &format!("/fhir/{search}&_summary=count")).await;
     body(&found)["total"].as_u64().unwrap()
 }
 
-async fn stands(plan: &Plan, client: &str, record: &str) -> Value {
+pub(crate) async fn stands(plan: &Plan, client: &str, record: &str) -> Value {
     body(&plan.get(client, &format!("/fhir/{record}")).await)
 }
 

@@ -5,8 +5,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod batch;
 mod bundles;
+mod conditions;
 mod desk;
+mod faults;
 mod filing;
 mod plan;
 mod returned;

@@ -2,24 +2,29 @@
 //!
 //! Comes in   a Bundle's conditions, and whose records they are asked of.
 //! Goes out   the ids that fit each, in the house and in the Bundle; what they rely on.
-//! Never      asks the same question twice, and never more than it must: two that fit are too many.
+//! Never      asks the same question twice, and never more than it must: two that fit are too many,
+//!            beside those that the Bundle itself may take away.
 
 use super::Sent;
 use crate::desk::store_issue;
 use crate::keys::keys;
-use crate::limits::{CONDITION_BYTES_MAX, CONDITIONS_MAX, CONDITIONS_TOGETHER};
+use crate::limits::{CONDITION_BYTES_MAX, CONDITION_FITS_MAX, CONDITIONS_MAX, CONDITIONS_TOGETHER};
 use crate::search::Search;
 use exchange::query::Handling;
 use exchange::read::{self, Action, Condition, LinkTo, Target};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use store::{Expect, House, RecordKeys, RecordQuery, token};
+use store::{Expect, House, Record, RecordKeys, RecordQuery, token};
 
 /// Every condition of a Bundle, and what fits it.
 pub(super) struct Conditions {
     asked: HashMap<Condition, Asked>,
     expects: Vec<Expect>,
+    /// By type, how many records the Bundle may delete or write anew: each may fit no longer.
+    taken: HashMap<String, usize>,
+    /// How many fitting records were looked at one condition at a time.
+    seen: usize,
 }
 
 /// One condition: what the store is asked, and the ids that fit.
@@ -35,10 +40,15 @@ impl Conditions {
         sent: Sent<'_>,
         incoming: &read::Incoming,
     ) -> Result<Conditions, Issue> {
-        let mut conditions = Conditions { asked: HashMap::new(), expects: Vec::new() };
+        let mut conditions = Conditions {
+            asked: HashMap::new(),
+            expects: Vec::new(),
+            taken: taken(incoming),
+            seen: 0,
+        };
         let mut together: BTreeMap<String, Vec<(String, Condition)>> = BTreeMap::new();
-        for condition in distinct(incoming) {
-            let asked = Asked::of(&condition, sent, conditions.asked.len());
+        for (before, condition) in distinct(incoming).into_iter().enumerate() {
+            let asked = Asked::of(&condition, sent, before);
             match asked.one_token().map(str::to_owned) {
                 Some(token) => {
                     let of_kind = together.entry(condition.kind.clone()).or_default();
@@ -63,17 +73,39 @@ impl Conditions {
         mut asked: Asked,
     ) -> Result<(), Issue> {
         if asked.found.as_ref().is_ok_and(Vec::is_empty) && !asked.query.kind.is_empty() {
-            let query = RecordQuery { limit: 2, ..asked.query.clone() };
-            let records = house.search(query).await.map_err(store_issue)?;
-            let ids: Vec<_> = records.into_iter().map(|record| record.id).collect();
-            if ids.len() < 2 {
-                let query = Box::new(asked.query.clone());
-                self.expects.push(Expect::Found { query, ids: ids.clone() });
-            }
-            asked.found = Ok(ids);
+            asked.found = match self.seen < CONDITION_FITS_MAX {
+                true => Ok(self.all_that_matter(house, &asked.query).await?),
+                false => Err(too_many_fit()),
+            };
         }
         self.asked.insert(condition.clone(), asked);
         Ok(())
+    }
+
+    /// The ids that fit, with what they rely on. Where more fit than the Bundle can take away but
+    /// one, they are too many whatever else there is, and nothing relies on them.
+    async fn all_that_matter<H: House>(
+        &mut self,
+        house: &H,
+        asked: &RecordQuery,
+    ) -> Result<Vec<String>, Issue> {
+        let wanted = 2 + self.taken.get(&asked.kind).copied().unwrap_or(0);
+        let mut query = RecordQuery { bytes: CONDITION_BYTES_MAX, ..asked.clone() };
+        let mut ids: Vec<String> = Vec::new();
+        while ids.len() < wanted {
+            query.limit = u32::try_from(wanted - ids.len()).unwrap_or(u32::MAX);
+            let records = house.search(query.clone()).await.map_err(store_issue)?;
+            let whole = is_whole(&records, &query);
+            ids.extend(records.into_iter().map(|record| record.id));
+            if whole {
+                let query = Box::new(asked.clone());
+                self.expects.push(Expect::Found { query, ids: ids.clone() });
+                break;
+            }
+            query.after = ids.last().cloned();
+        }
+        self.seen += ids.len();
+        Ok(ids)
     }
 
     /// Several conditions for one token each, of one type: one question.
@@ -95,9 +127,8 @@ impl Conditions {
             ..RecordQuery::default()
         };
         let records = house.search(query.clone()).await.map_err(store_issue)?;
-        let bytes: usize = records.iter().flat_map(|one| &one.content).map(|one| one.len()).sum();
         // More may fit than were read: then each is asked alone.
-        if records.len() >= limit as usize || bytes as u64 >= CONDITION_BYTES_MAX {
+        if !is_whole(&records, &query) {
             for (_, condition) in tokens {
                 let asked = Asked::of(condition, sent, 0);
                 self.look_for(house, condition, asked).await?;
@@ -122,7 +153,8 @@ impl Conditions {
         Ok(())
     }
 
-    /// The ids that fit, among the sender's records in the house; at least two where more do.
+    /// The ids that fit, among the sender's records in the house: all of them, or so many that two
+    /// are left whatever the Bundle takes away.
     pub(super) fn matches(&self, condition: &Condition) -> Result<Vec<String>, Issue> {
         match self.asked.get(condition) {
             Some(asked) => asked.found.clone(),
@@ -134,6 +166,26 @@ impl Conditions {
     pub(super) fn expects(&self) -> Vec<Expect> {
         self.expects.clone()
     }
+}
+
+/// Whether an answer holds all that fits: neither its number nor its bytes ended it.
+fn is_whole(records: &[Record], query: &RecordQuery) -> bool {
+    let bytes: usize = records.iter().flat_map(|one| &one.content).map(|one| one.len()).sum();
+    records.len() < query.limit as usize && (bytes as u64) < query.bytes
+}
+
+/// How many records of each type the Bundle names or may find: those it deletes, or writes anew.
+fn taken(incoming: &read::Incoming) -> HashMap<String, usize> {
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    for entry in incoming.entries.iter().filter(|entry| entry.target != Target::New) {
+        *taken.entry(entry.kind.clone()).or_default() += 1;
+    }
+    taken
+}
+
+fn too_many_fit() -> Issue {
+    let detail = format!("more than {CONDITION_FITS_MAX} records fit the Bundle's conditions");
+    Issue::new(Code::ParameterInvalid, detail)
 }
 
 impl Asked {

@@ -6,15 +6,14 @@
 //!            the same Bundle; a Provenance alone may speak of what is gone.
 
 use super::{Heads, Placed, Resolving};
-use crate::desk::store_issue;
 use crate::keys::local_id;
 use crate::plan::Incoming;
-use exchange::limits::FAULTS_MAX;
+use exchange::limits::{FAULTS_MAX, FAULTS_PER_ENTRY_MAX};
 use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{HashMap, HashSet};
-use store::{House, Record, RecordQuery};
+use store::Record;
 
 /// A reference that leads nowhere: position of its entry, and why.
 pub(super) type Fault = (usize, Code, String, Link);
@@ -23,30 +22,51 @@ pub(super) type Fault = (usize, Code, String, Link);
 pub(super) type Links = HashMap<Condition, Result<String, (Code, String)>>;
 
 impl Resolving<'_> {
-    /// Resolves the conditions of references, last of all, and refuses the entries whose are not
-    /// met by exactly one record.
-    pub(super) fn conditional_links(&mut self) -> Links {
+    /// Resolves the conditions of references, last of all.
+    pub(super) fn conditional_links(&self) -> Links {
         let mut links = Links::new();
+        let all = self.incoming.entries.iter().flat_map(|entry| &entry.links);
+        for link in all {
+            let LinkTo::Fits(condition) = &link.to else { continue };
+            if !links.contains_key(condition) {
+                links.insert(condition.clone(), self.one_that_fits(condition));
+            }
+        }
+        links
+    }
+
+    /// Refuses the entries with references whose conditions are not met by exactly one record.
+    pub(super) fn check_conditional(&mut self, links: &Links) {
+        let together = self.incoming.form == Form::Transaction;
         let mut faults = Vec::new();
         for entry in &self.incoming.entries {
             for link in &entry.links {
                 let LinkTo::Fits(condition) = &link.to else { continue };
-                if !links.contains_key(condition) {
-                    links.insert(condition.clone(), self.one_that_fits(condition));
-                }
                 if let Some(Err((code, detail))) = links.get(condition) {
+                    // What would fit may stand in an entry that could not be read.
+                    let nothing = together && *code == Code::ReferenceUnresolved;
+                    if nothing && self.incoming.unread.contains(&condition.kind) {
+                        continue;
+                    }
                     faults.push((entry.index, *code, detail.clone(), link.clone()));
                 }
             }
         }
         self.refuse_links(faults);
-        links
     }
 
-    /// Refuses entries by their references, each told once, with its place.
+    /// Refuses entries by their references, each told with its place: so many of one entry, and of
+    /// a transaction in all, as are told.
     pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
-        let mut said = HashSet::new();
-        faults.retain(|(index, ..)| said.insert(*index) || said.len() < FAULTS_MAX);
+        let together = self.incoming.form == Form::Transaction;
+        let (mut said, mut count) = (HashMap::new(), 0);
+        faults.retain(|(index, ..)| {
+            let of_entry = said.entry(*index).or_insert(0);
+            let room = *of_entry < FAULTS_PER_ENTRY_MAX && !(together && count >= FAULTS_MAX);
+            *of_entry += usize::from(room);
+            count += usize::from(room);
+            room
+        });
         let told = faults.iter().filter_map(|(index, code, detail, link)| {
             let entry = self.entry(*index)?;
             Some((*code, entry.named(detail), entry.place(link, &self.incoming.bytes)))
@@ -62,7 +82,7 @@ impl Resolving<'_> {
         let kind = &condition.kind;
         let mut ids: HashSet<String> = self.not_deleted(kind, there).into_iter().collect();
         if self.incoming.form == Form::Transaction {
-            let fitting = self.fitting.of_condition(&self.conditions, condition);
+            let fitting = self.fitting.of_condition(self.conditions, condition);
             for (entry, id) in self.written().filter(|(entry, _)| entry.kind == *kind) {
                 match fitting.contains(&entry.index) {
                     true => ids.insert(id.to_owned()),
@@ -142,89 +162,47 @@ impl Resolving<'_> {
             let told: Vec<_> = told.take(FAULTS_MAX).collect();
             let issues = self.incoming.unresolved(told.iter().copied());
             for (one, issue) in told.into_iter().zip(issues) {
-                self.note(one.entry, issue);
+                let named = self.entry(one.entry).map(|entry| entry.named(&issue.detail));
+                let detail = named.unwrap_or_else(|| issue.detail.clone());
+                self.note(one.entry, Issue { detail, ..issue });
             }
             return;
         }
-        // In a batch, what one entry files another may refer to; and a refusal leads to others.
-        loop {
-            let dangling = self.dangling(&missing);
-            if dangling.is_empty() {
-                return;
-            }
-            self.refuse_links(dangling);
-        }
+        let dangling = self.dangling(&missing);
+        self.refuse_links(dangling);
     }
 
-    /// The entries of a batch that refer to nothing.
+    /// The entries of a batch that refer to nothing. What one entry files another may refer to; so a
+    /// refusal leads to others.
     fn dangling(&self, missing: &HashSet<(&str, &str)>) -> Vec<Fault> {
         let written = self.written().filter(|(entry, _)| self.stands(entry));
-        let brought: HashSet<(&str, &str)> =
-            written.map(|(entry, id)| (entry.kind.as_str(), id)).collect();
-        let nowhere = |link: &&Link| match &link.to {
-            LinkTo::Record(kind, id) => {
-                let pair = (kind.as_str(), id.as_str());
-                missing.contains(&pair) && !brought.contains(&pair)
-            }
-            _ => false,
-        };
+        let mut brought: HashMap<usize, (&str, &str)> =
+            written.map(|(entry, id)| (entry.index, (entry.kind.as_str(), id))).collect();
+        let there: HashSet<(&str, &str)> = brought.values().copied().collect();
+        let mut leaning: HashMap<(&str, &str), Vec<(usize, &Link)>> = HashMap::new();
+        let mut falling = Vec::new();
         let entries = self.incoming.entries.iter();
-        let judged = entries.filter(|entry| self.stands(entry) && entry.kind != "Provenance");
-        let fault = |entry: &IncomingEntry| {
-            let detail = "it refers to a record that is not filed".to_owned();
-            let link = entry.links.iter().find(nowhere)?.clone();
-            Some((entry.index, Code::ReferenceUnresolved, detail, link))
-        };
-        judged.filter_map(fault).collect()
-    }
-
-    /// A Patient goes with all that refers to it: what is left of this sender's records must not be
-    /// about somebody who is gone. A Provenance may speak of what is gone.
-    pub(super) async fn check_left<H: House>(
-        &mut self,
-        house: &H,
-        standing: &Heads,
-    ) -> Result<(), Issue> {
-        let owner = self.sent.owner;
-        let entries = self.incoming.entries.iter().zip(&standing.entries);
-        for (entry, head) in entries.filter(|(entry, _)| entry.kind == "Patient") {
-            let Some(Placed::Here(id)) = self.placed.get(&entry.index).cloned() else { continue };
-            let own = head.as_ref().is_some_and(|head| !head.deleted && head.owner == *owner);
-            if entry.action != Action::Delete || !own || !self.stands(entry) {
-                continue;
-            }
-            for kind in crate::known().filter(|kind| !matches!(*kind, "Patient" | "Provenance")) {
-                let about = RecordQuery {
-                    kind: kind.to_owned(),
-                    patients: vec![id.clone()],
-                    owner: Some(owner.clone()),
-                    ..RecordQuery::default()
-                };
-                let ids = self.ids_of(kind);
-                let mut left = house.count(about.clone()).await.map_err(store_issue)?;
-                if left > 0 && !ids.is_empty() {
-                    let with = RecordQuery { ids, ..about };
-                    left -= house.count(with).await.map_err(store_issue)?.min(left);
-                }
-                if left > 0 {
-                    let detail = format!("filed records of type {kind} refer to this Patient");
-                    self.refuse(entry, "request.url", Code::ReferenceUnresolved, &detail);
+        for entry in entries.filter(|entry| self.stands(entry) && entry.kind != "Provenance") {
+            for link in &entry.links {
+                let LinkTo::Record(kind, id) = &link.to else { continue };
+                let record = (kind.as_str(), id.as_str());
+                match (missing.contains(&record), there.contains(&record)) {
+                    (true, false) => falling.push((entry.index, link)),
+                    (true, true) => leaning.entry(record).or_default().push((entry.index, link)),
+                    (false, _) => {}
                 }
             }
         }
-        Ok(())
-    }
-
-    /// The ids that the Bundle writes or deletes of a type.
-    fn ids_of(&self, kind: &str) -> Vec<String> {
-        let entries = self.incoming.entries.iter().filter(|entry| entry.kind == kind);
-        let placed = entries.filter(|entry| self.stands(entry));
-        placed
-            .filter_map(|entry| match self.placed.get(&entry.index)? {
-                Placed::Here(id) => Some(id.clone()),
-                _ => None,
-            })
-            .collect()
+        let (mut fallen, mut faults) = (HashSet::new(), Vec::new());
+        while let Some((index, link)) = falling.pop() {
+            if fallen.insert(index) {
+                let detail = "it refers to a record that is not filed".to_owned();
+                faults.push((index, Code::ReferenceUnresolved, detail, link.clone()));
+                let gone = brought.remove(&index).and_then(|record| leaning.remove(&record));
+                falling.extend(gone.into_iter().flatten());
+            }
+        }
+        faults
     }
 
     /// An entry as it is filed.

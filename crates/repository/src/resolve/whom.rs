@@ -27,30 +27,69 @@ impl Whom {
     }
 }
 
-impl Resolving<'_> {
-    /// Whom the Bundle is about; refuses the entries that are about somebody else.
-    pub(super) fn whom(&mut self, links: &Links) -> Option<Whom> {
-        let mut entries = self.incoming.entries.iter();
-        let patient = entries.find(|entry| {
-            entry.kind == "Patient" && entry.action.resource().is_some() && self.stands(entry)
-        });
-        let brought = patient.and_then(|entry| match self.placed.get(&entry.index)? {
+impl<'r> Resolving<'r> {
+    /// Whom the Bundle is about, as far as its entries stand.
+    pub(super) fn whom(&self, links: &Links) -> Option<Whom> {
+        let brought = self.patient().and_then(|entry| match self.placed.get(&entry.index)? {
             Placed::Here(id) => Some(Whom::Brought(id.clone())),
             Placed::Stands(id) => Some(Whom::OnFile(id.clone())),
             Placed::Same(_) | Placed::Absent => None,
         });
-        let whom = brought.or_else(|| self.named(links).map(Whom::OnFile))?;
+        brought.or_else(|| self.named(links).map(Whom::OnFile))
+    }
+
+    /// The entry that brings a Patient.
+    fn patient(&self) -> Option<&IncomingEntry> {
+        let mut entries = self.incoming.entries.iter();
+        entries.find(|entry| {
+            entry.kind == "Patient" && entry.action.resource().is_some() && self.stands(entry)
+        })
+    }
+
+    /// Refuses the entries that are about somebody else. Where the Bundle's own Patient is refused,
+    /// nobody can tell.
+    pub(super) fn check_whom(&mut self, whom: Option<&Whom>, links: &Links) {
+        let Some(whom) = whom else { return self.check_nobody() };
         let others = self.others(whom.id(), links);
         let together = self.incoming.form == Form::Transaction;
-        if together && !others.is_empty() && matches!(whom, Whom::OnFile(_)) && patient.is_none() {
+        let brought = self.incoming.resources("Patient").next().is_some();
+        if brought && self.patient().is_none() {
+            return;
+        }
+        if together && !others.is_empty() && !brought {
             let detail = "its resources are about different Patients; one is needed";
             self.stops.push(Issue::new(Code::MemberNotNamed, detail).at("Bundle.entry"));
-            return Some(whom);
+            return;
         }
         let detail = "it is about another Patient than the Bundle's";
         let fault = |(index, link)| (index, Code::EntryInvalid, detail.to_owned(), link);
         self.refuse_links(others.into_iter().map(fault).collect());
-        Some(whom)
+    }
+
+    /// The entries to file that stand and are about somebody's care.
+    pub(super) fn clinical(&self) -> impl Iterator<Item = &'r IncomingEntry> {
+        let puts = |entry: &&IncomingEntry| entry.clinical && entry.action.resource().is_some();
+        self.incoming.entries.iter().filter(puts).filter(|entry| self.stands(entry))
+    }
+
+    /// Where no entry of a batch that stands names a Patient, none is filed that is about
+    /// somebody's care. Records may be taken back, and a Provenance may say why; it brings nothing
+    /// along.
+    fn check_nobody(&mut self) {
+        if self.incoming.form == Form::Transaction {
+            return;
+        }
+        let takes_back = self.incoming.only_takes_back();
+        let brings = |entry: &&IncomingEntry| {
+            let contained =
+                entry.action.resource().map(|one| one.doc().root().get("contained").is_some());
+            !takes_back || contained == Some(true)
+        };
+        let refused: Vec<_> = self.clinical().filter(brings).collect();
+        for entry in refused {
+            let detail = "no Patient whom it is about is named by an entry that can be acted on";
+            self.refuse(entry, "resource", Code::MemberNotNamed, detail);
+        }
     }
 
     /// The first Patient that a resource says it is about; else one that a Provenance speaks of.
