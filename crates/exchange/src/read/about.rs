@@ -13,6 +13,7 @@ use super::reading::Reading;
 use super::{Form, IncomingEntry, LinkTo, Target, place_in};
 use crate::issue::Code;
 use fhir::Node;
+use std::collections::HashSet;
 
 /// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
 const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
@@ -109,21 +110,19 @@ impl Reading<'_> {
     ) {
         let resource = place_in(node, &["resource"]);
         let start = resource.span().start;
+        let within = PatientsWithin::of(resource);
         let elements = SUBJECTS.iter().filter_map(|name| resource.get(name));
         for element in elements.flat_map(|element| element.each()) {
             let Some(reference) = element.get("reference") else { continue };
             let content = reference.span().start + 1 - start;
-            let references = entry.action.resource().map(|one| one.references());
-            let at =
-                references.unwrap_or_default().iter().position(|one| one.span.start == content);
-            let link = entry.links.iter().position(|link| Some(link.reference) == at);
+            let link = link_at(entry, content);
             let whole =
                 match (link.and_then(|at| entry.links.get(at)).map(|link| &link.to), patient) {
                     (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
                         kind != "Patient" || id == own
                     }
                     (Some(_), _) => true,
-                    (None, _) => !names_a_patient(&reference.text().unwrap_or_default(), resource),
+                    (None, _) => !within.named_by(&reference.text().unwrap_or_default()),
                 };
             entry.subjects.extend(link);
             if !whole {
@@ -199,13 +198,14 @@ fn is_clinical(entry: &IncomingEntry, node: Node<'_, '_>, kinds: &Kinds) -> bool
         kind == "Patient" || speaks && !is_directory(kind)
     });
     let elsewhere = || {
+        let patients = PatientsWithin::of(resource);
         let resource_of = entry.action.resource();
         let references = resource_of.into_iter().flat_map(|one| {
             one.references().iter().map(move |reference| one.reference_text(reference))
         });
         references.into_iter().any(|text| {
             let outside = text.contains("://");
-            outside && names_a_patient(&text, resource)
+            outside && patients.named_by(&text)
         })
     };
     own || within || leads || elsewhere()
@@ -215,15 +215,31 @@ fn is_directory(kind: &str) -> bool {
     DIRECTORY.binary_search(&kind).is_ok()
 }
 
-/// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or within the resource.
-fn names_a_patient(text: &str, resource: Node<'_, '_>) -> bool {
-    let text_of = |node: Node<'_, '_>, name: &str| node.get(name)?.text().map(|it| it.into_owned());
-    if let Some(id) = text.strip_prefix('#') {
-        let mut contained = resource.get("contained").into_iter().flat_map(|list| list.each());
-        return contained.any(|one| {
-            let own = text_of(one, "id").as_deref() == Some(id);
-            own && text_of(one, "resourceType").as_deref() == Some("Patient")
-        });
+/// Which of an entry's links the reference is whose content begins there, from the resource's
+/// first byte. Both lists are in document order.
+fn link_at(entry: &IncomingEntry, content: usize) -> Option<usize> {
+    let references = entry.action.resource()?.references();
+    let at = references.binary_search_by_key(&content, |one| one.span.start).ok()?;
+    entry.links.binary_search_by_key(&at, |link| link.reference).ok()
+}
+
+/// The ids of the Patients within a resource.
+struct PatientsWithin(HashSet<String>);
+
+impl PatientsWithin {
+    fn of(resource: Node<'_, '_>) -> PatientsWithin {
+        let text = |one: Node<'_, '_>, name: &str| Some(one.get(name)?.text()?.into_owned());
+        let contained = resource.get("contained").into_iter().flat_map(|list| list.each());
+        let patients =
+            contained.filter(|one| text(*one, "resourceType").as_deref() == Some("Patient"));
+        PatientsWithin(patients.filter_map(|one| text(one, "id")).collect())
     }
-    text.split(['/', '?', '#', '|']).any(|step| step == "Patient")
+
+    /// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or to one of these.
+    fn named_by(&self, text: &str) -> bool {
+        match text.strip_prefix('#') {
+            Some(id) => self.0.contains(id),
+            None => text.split(['/', '?', '#', '|']).any(|step| step == "Patient"),
+        }
+    }
 }

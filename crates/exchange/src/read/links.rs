@@ -10,7 +10,7 @@
 
 use super::entry::condition_of;
 use super::reading::Reading;
-use super::{Form, IncomingEntry, Link, LinkTo, OutsideReference, place_in, string_at};
+use super::{Form, IncomingEntry, Link, LinkTo, OutsideReference, issue_at, place_in, string_at};
 use crate::issue::Code;
 use crate::path::is_resource_type;
 use crate::place;
@@ -61,38 +61,41 @@ impl Reading<'_> {
         for (entry, node) in entries.iter_mut().zip(nodes) {
             let Some(resource) = entry.action.resource() else { continue };
             let speaks = entry.kind == "Provenance";
+            let start = place_in(node, &["resource"]).span().start;
             for (at, reference) in resource.references().iter().enumerate() {
                 let text = resource.reference_text(reference);
-                let content = || {
-                    let start = place_in(node, &["resource"]).span().start;
-                    start + reference.span.start..start + reference.span.end
-                };
+                let content = start + reference.span.start..start + reference.span.end;
                 match self.lead(&text, reference.element) {
                     Ok(None) => {}
                     Ok(Some(LinkTo::Entry(other))) if self.deletes.contains(&other) => {
                         // A Provenance may speak of what is gone.
                         if !speaks {
                             let detail = "it refers to a record that the same Bundle deletes";
-                            let node = string_at(doc, &content()).unwrap_or(node);
-                            self.refuse(entry.index, Code::ReferenceUnresolved, node, detail);
+                            self.leads_nowhere(entry.index, doc, &content, detail);
                         }
                     }
                     Ok(Some(to)) => {
                         if let LinkTo::Record(kind, id) = &to {
-                            let content = content();
                             let rank = (speaks, entry.index, content.start);
                             outside.note((kind.clone(), id.clone()), rank, content);
                         }
                         entry.links.push(Link { reference: at, to });
                     }
                     Err(detail) => {
-                        let node = string_at(doc, &content()).unwrap_or(node);
-                        self.refuse(entry.index, Code::ReferenceUnresolved, node, detail);
+                        self.leads_nowhere(entry.index, doc, &content, detail);
                     }
                 }
             }
         }
         outside.in_order()
+    }
+
+    /// Refuses an entry by one of its references. Where that stands is only looked up to be told.
+    fn leads_nowhere(&mut self, index: usize, doc: &Doc<'_>, content: &Range<usize>, detail: &str) {
+        self.note(index, || {
+            let node = string_at(doc, content).unwrap_or(doc.root());
+            issue_at(Code::ReferenceUnresolved, node, detail)
+        });
     }
 
     fn lead(&self, text: &str, element: ReferenceElement) -> Led {

@@ -13,6 +13,7 @@ use exchange::{Code, Issue};
 const NAMESPACE: &str = "https://clinic.example/handover";
 
 mod bundles;
+mod hostile;
 mod pushes;
 
 fn stranger() -> SenderTerms {

@@ -14,5 +14,6 @@ mod sender;
 
 mod at_once;
 mod faulty;
+mod hostile;
 mod stranger;
 mod synthea;

@@ -9,7 +9,7 @@ use super::{Heads, Pair, Placed, Resolving};
 use crate::desk::store_issue;
 use crate::keys::local_id;
 use crate::plan::Incoming;
-use exchange::limits::FAULTS_MAX;
+use exchange::limits::{FAULTS_MAX, FAULTS_PER_ENTRY_MAX};
 use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
 use exchange::{Code, Issue};
 use fhir::Resource;
@@ -29,12 +29,16 @@ impl Resolving<'_> {
         let mut links = Links::new();
         let mut faults = Vec::new();
         for entry in &self.incoming.entries {
+            let mut said = 0;
             for link in &entry.links {
                 let LinkTo::Fits(condition) = &link.to else { continue };
                 if !links.contains_key(condition) {
                     links.insert(condition.clone(), self.one_that_fits(condition));
                 }
-                if let Some(Err((code, detail))) = links.get(condition) {
+                if let Some(Err((code, detail))) = links.get(condition)
+                    && said < FAULTS_PER_ENTRY_MAX
+                {
+                    said += 1;
                     faults.push((entry.index, *code, detail.clone(), link.clone()));
                 }
             }
@@ -43,10 +47,11 @@ impl Resolving<'_> {
         links
     }
 
-    /// Refuses entries by their references, each told once, with its place.
+    /// Refuses entries by their references, each with its place: every entry by one at least, and
+    /// by no more than are told of all.
     pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
-        let mut said = HashSet::new();
-        faults.retain(|(index, ..)| said.insert(*index) || said.len() < FAULTS_MAX);
+        let (mut said, mut more) = (HashSet::new(), 0..FAULTS_MAX);
+        faults.retain(|(index, ..)| said.insert(*index) || more.next().is_some());
         let told = faults.iter().filter_map(|(index, code, detail, link)| {
             let entry = self.entry(*index)?;
             Some((*code, entry.named(detail), entry.place(link, &self.incoming.bytes)))
