@@ -69,6 +69,8 @@ pub enum Reason {
     ControlCharacter,
     #[error("a string holds an escape that JSON does not know")]
     Escape,
+    #[error("a string holds the character U+0000, which FHIR forbids")]
+    Nought,
     #[error("an object has the same member twice")]
     DuplicateMember,
     #[error("a member name is written with escapes, so that readers may take it for another")]
@@ -390,6 +392,8 @@ mod tests {
             ("a second half alone", br#"{"a":"@\udc00"}"#, "$this.a", Escape),
             ("a first half twice", br#"{"a":"@\ud800\ud800"}"#, "$this.a", Escape),
             ("a raw tab", b"{\"a\":\"12345678@\t\"}", "$this.a", ControlCharacter),
+            ("an escaped nought", br#"{"a":"x@\u0000"}"#, "$this.a", Nought),
+            ("a nought that is the first half", br#"{"a":"@\u0000\udc00"}"#, "$this.a", Nought),
             ("a raw nought", b"{\"a\":\"@\0\"}", "$this.a", ControlCharacter),
             ("a comma too many in an object", br#"{"a":1,@}"#, "$this", Unexpected),
             ("a comma too many in an array", br#"{"a":[1,@]}"#, "$this.a[1]", Unexpected),

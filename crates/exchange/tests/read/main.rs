@@ -83,6 +83,20 @@ fn every_bad_bundle_is_refused_at_its_place() {
             r#""id":"o","subject"#,
         ),
         (
+            "a nought in a text",
+            spoilt(r#""birthDate":"1970-01-01""#, r#""status":"\u0000""#),
+            BodyMalformed,
+            "Bundle.entry[0].resource.status",
+            r"\u0000",
+        ),
+        (
+            "a nought in a condition",
+            spoilt(r#""Observation/o""#, r#""Observation?code=a%00b""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observation?"#,
+        ),
+        (
             "another resource",
             r#"{"resourceType":"Patient"}"#.into(),
             BundleInvalid,

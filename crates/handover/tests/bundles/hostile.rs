@@ -1,6 +1,6 @@
 //! A body that is made to be dear to answer is answered in few words, and stops nobody.
 
-use crate::stranger::{ADA, Door, ada, bundle, entry, issues, issues_of};
+use crate::stranger::{ADA, Door, ada, bundle, entry, issues, issues_of, practitioner, statuses};
 use exchange::limits::FAULTS_PER_ENTRY_MAX;
 use serde_json::{Value, json};
 
@@ -43,4 +43,29 @@ fn many_references_to_one_record_are_filed() {
     let told = door.post(bundle("transaction", vec![patient, account(|_| "Patient/p".to_owned())]));
     assert_eq!(told.status, 200, "{:?}", told.json()["issue"]);
     assert_eq!(door.count("Account?patient=p"), 1);
+}
+
+/// One store keeps U+0000 in a text, another cannot: no house takes it.
+#[test]
+fn a_nought_is_refused_wherever_it_stands() {
+    let door = Door::open(&[ADA.to_owned()]);
+    let spoilt = practitioner("a\0b");
+    let told = door.ask("POST", "Practitioner", &[], Some(&spoilt));
+    assert_eq!(told.status, 400);
+    assert_eq!(issues(&told)[0].0, "body-malformed");
+    let entries = vec![
+        entry("POST", "Practitioner", Some(practitioner("1"))),
+        entry("DELETE", "Practitioner?identifier=a%00b", None),
+    ];
+    assert_eq!(statuses(&door.post(bundle("batch", entries))), [201, 400]);
+    for search in ["Practitioner?identifier=a%00b", "Practitioner?%00=1", "Practitioner?_id=%00"] {
+        let told = door.get(search);
+        assert_eq!((told.status, issues(&told)[0].0.as_str()), (400, "parameter-invalid"));
+    }
+    let unless = [("if-none-exist", "identifier=a%00b")];
+    let told = door.ask("POST", "Practitioner", &unless, Some(&practitioner("2")));
+    assert_eq!((told.status, issues(&told)[0].0.as_str()), (400, "parameter-invalid"));
+    let path = door.get("Practitioner/a%00b");
+    assert!(matches!(path.status, 400 | 404), "{}", path.status);
+    assert_eq!(door.payer.dump().len(), 1, "the good one stands");
 }
