@@ -36,6 +36,8 @@ pub struct SenderTerms {
     pub namespace: Option<String>,
     /// Types it may send; empty: all. A Provenance always may come.
     pub types: Vec<String>,
+    /// The base URL under which it may name records of this house; empty: by type and id alone.
+    pub base: String,
 }
 
 /// Whether entries stand or fall together.
@@ -185,10 +187,12 @@ pub struct OutsideReference {
 }
 
 impl SenderTerms {
-    /// The terms of an agreement, for a partner with or without a registered namespace.
-    pub fn of(agreement: &Agreement, namespace: Option<String>) -> SenderTerms {
+    /// The terms of an agreement, for a partner with or without a registered namespace, with a
+    /// house of this base URL.
+    pub fn of(agreement: &Agreement, namespace: Option<String>, base: &str) -> SenderTerms {
         let types = agreement.permit.iter().flat_map(|permit| permit.types.iter().cloned());
-        SenderTerms { partner: agreement.partner.clone(), namespace, types: types.collect() }
+        let (partner, types) = (agreement.partner.clone(), types.collect());
+        SenderTerms { partner, namespace, types, base: base.to_owned() }
     }
 }
 

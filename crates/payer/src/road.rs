@@ -94,7 +94,7 @@ impl Road {
         reply: Reply,
     ) -> Result<Answer, Vec<Issue>> {
         let sender = self.authenticate(caller)?;
-        let incoming = read(body, sender, caller)?;
+        let incoming = read(body, &terms(sender, &self.setup), caller)?;
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
         let _turn = self.keys.turn(&sender.public.name, key).await.map_err(|issue| vec![issue])?;
@@ -127,7 +127,7 @@ impl Road {
         let body = body.ok_or_else(|| {
             vec![Issue::new(Code::InternalError, "the submission's body is gone")]
         })?;
-        let incoming = read::read(body, &terms(sender))?;
+        let incoming = read::read(body, &terms(sender, &self.setup))?;
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
         let arrival = Arrival { id, sender, incoming, reply: Reply::BUNDLE, begun };
@@ -361,8 +361,8 @@ fn kept_changing() -> Issue {
 }
 
 /// *Read*: is it a Bundle this house can act on, and may this caller ask for it?
-fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming, Vec<Issue>> {
-    let mut incoming = read::read(body, &terms(sender))?;
+fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Incoming, Vec<Issue>> {
+    let mut incoming = read::read(body, terms)?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
         if let Err(issue) = caller.require(&entry.kind, entry.action.letter()) {
@@ -377,9 +377,9 @@ fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming
     Ok(incoming)
 }
 
-fn terms(sender: &Sender) -> SenderTerms {
+fn terms(sender: &Sender, setup: &Setup) -> SenderTerms {
     let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
-    SenderTerms::of(&sender.terms.agreement, namespace)
+    SenderTerms::of(&sender.terms.agreement, namespace, &setup.base_url)
 }
 
 /// The first answer, as it was given; once its body is purged, that it was given.

@@ -62,10 +62,12 @@ impl Reading<'_> {
             let Some(resource) = entry.action.resource() else { continue };
             let speaks = entry.kind == "Provenance";
             let start = place_in(node, &["resource"]).span().start;
+            let full_url = node.get("fullUrl").and_then(|node| node.text());
+            let root = full_url.as_deref().and_then(place::root);
             for (at, reference) in resource.references().iter().enumerate() {
                 let text = resource.reference_text(reference);
                 let content = start + reference.span.start..start + reference.span.end;
-                match self.lead(&text, reference.element) {
+                match self.lead(&text, root, reference.element) {
                     Ok(None) => {}
                     Ok(Some(LinkTo::Entry(other))) if self.deletes.contains(&other) => {
                         // A Provenance may speak of what is gone.
@@ -98,12 +100,20 @@ impl Reading<'_> {
         });
     }
 
-    fn lead(&self, text: &str, element: ReferenceElement) -> Led {
+    /// `root`: what stands before type and id in the `fullUrl` of the entry that refers.
+    fn lead(&self, text: &str, root: Option<&str>, element: ReferenceElement) -> Led {
         let together = self.form == Form::Transaction;
         if let Some(&entry) = self.full_urls.get(text).filter(|_| together) {
             return Ok(Some(LinkTo::Entry(entry)));
         }
-        if let Some((kind, id)) = place::type_and_id(text) {
+        if let Some(entry) = root.and_then(|root| self.beside(root, text)) {
+            match together {
+                true => return Ok(Some(LinkTo::Entry(entry))),
+                false if self.brings_under(entry, text) => {}
+                false => return Err(ALONE),
+            }
+        }
+        if let Some((kind, id)) = place::below(text, &self.sender.base) {
             let record = (kind.to_owned(), id.to_owned());
             let created = || self.created.get(&record).filter(|_| together);
             return Ok(Some(match self.records.get(&record).or_else(created) {
@@ -126,7 +136,7 @@ impl Reading<'_> {
         if text.starts_with("urn:uuid:") || text.starts_with("urn:oid:") {
             return Err(match together {
                 true => "no entry of the Bundle has this fullUrl",
-                false => "entries of a batch cannot refer to each other by fullUrl",
+                false => ALONE,
             });
         }
         match text.contains(':') {
@@ -134,7 +144,23 @@ impl Reading<'_> {
             false => Err("a reference of the form Type/id is needed"),
         }
     }
+
+    /// The entry that a relative reference means by its `fullUrl`: that goes before any record of
+    /// the same type and id (R4 §2.36.4.1).
+    fn beside(&self, root: &str, text: &str) -> Option<usize> {
+        let (kind, id) = place::type_and_id(text)?;
+        self.full_urls.get(&format!("{root}{kind}/{id}")).copied()
+    }
+
+    /// Whether an entry names its record by the type and id of this reference.
+    fn brings_under(&self, entry: usize, text: &str) -> bool {
+        let record = place::type_and_id(text).map(|(kind, id)| (kind.to_owned(), id.to_owned()));
+        record.and_then(|record| self.records.get(&record)) == Some(&entry)
+    }
 }
+
+/// Why one entry of a batch does not lead to what another creates.
+const ALONE: &str = "entries of a batch cannot refer to each other by fullUrl";
 
 /// The nodes of entries that were read, in the same order.
 pub(super) fn nodes_of<'d, 'a>(

@@ -11,18 +11,20 @@ use exchange::read::{Action, Incoming, SenderTerms, read};
 use exchange::{Code, Issue};
 
 const NAMESPACE: &str = "https://clinic.example/handover";
+const BASE: &str = "https://plan.example/fhir";
 
 mod bundles;
 mod hostile;
 mod pushes;
 
 fn stranger() -> SenderTerms {
-    SenderTerms { partner: "lab".into(), namespace: None, types: Vec::new() }
+    let base = BASE.to_owned();
+    SenderTerms { partner: "lab".into(), namespace: None, types: Vec::new(), base }
 }
 
 fn house() -> SenderTerms {
     let namespace = Some(NAMESPACE.to_owned());
-    SenderTerms { partner: "clinic".into(), namespace, types: Vec::new() }
+    SenderTerms { partner: "clinic".into(), namespace, ..stranger() }
 }
 
 fn try_read(text: &str, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> {

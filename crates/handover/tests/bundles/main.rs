@@ -15,5 +15,6 @@ mod sender;
 mod at_once;
 mod faulty;
 mod hostile;
+mod references;
 mod stranger;
 mod synthea;

@@ -250,15 +250,25 @@ impl Resolving<'_> {
 
     /// A resource whose references name records by type and id.
     fn rewritten(&self, entry: &IncomingEntry, resource: &Resource, links: &Links) -> Resource {
-        if entry.links.iter().all(|link| matches!(link.to, LinkTo::Record(..))) {
+        let stands = |link: &Link| match (&link.to, resource.references().get(link.reference)) {
+            (LinkTo::Record(kind, id), Some(reference)) => {
+                local_id(&resource.reference_text(reference), kind) == Some(id)
+            }
+            _ => false,
+        };
+        if entry.links.iter().all(stands) {
             return resource.clone();
         }
         let mut own = entry.links.iter().peekable();
         let mut at = 0;
         let new = |text: &str, link: &Link| {
             let (kind, id) = self.leads_to(link, links)?;
-            // As it stands where it names the record already, a version included.
-            (local_id(text, kind) != Some(id)).then(|| format!("{kind}/{id}"))
+            // As it stands where it names the record already, a version included; so does what is
+            // left of an address of this house's own.
+            let own = text.strip_prefix(self.sent.base).and_then(|rest| rest.strip_prefix('/'));
+            let own = own.filter(|rest| local_id(rest, kind) == Some(id));
+            let written = || own.map_or_else(|| format!("{kind}/{id}"), str::to_owned);
+            (local_id(text, kind) != Some(id)).then(written)
         };
         resource.rewrite_references(|_, text| {
             let link = own.next_if(|link| link.reference == at);
