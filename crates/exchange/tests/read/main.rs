@@ -631,6 +631,42 @@ fn types_beyond_the_agreement_are_refused_but_provenance_is_always_taken() {
     assert!(
         try_read(&transaction(&format!("{PATIENT},{provenance}")), &terms(&["Patient"])).is_ok()
     );
+    let within = |of: &str, contained: &str| {
+        let contained = format!(r#"{{"contained":[{contained}],"resourceType""#);
+        let (patient, provenance) = match of {
+            "Patient" => (with(PATIENT, &contained), provenance.to_owned()),
+            _ => (PATIENT.to_owned(), with(provenance, &contained)),
+        };
+        try_read(&transaction(&format!("{patient},{provenance}")), &terms(&["Patient", "Device"]))
+    };
+    let device = r#"{"resourceType":"Device","id":"d"}"#;
+    let observation = r#"{"resourceType":"Observation","id":"x"}"#;
+    let deep = device.replace('}', &format!(r#","contained":[{observation}]}}"#));
+    let table = [
+        ("Patient", device.to_owned(), None),
+        ("Patient", format!("{device},{observation}"), Some("0].resource.contained[1]")),
+        ("Patient", deep, Some("0].resource.contained[0].contained[0]")),
+        ("Provenance", device.to_owned(), None),
+        ("Provenance", observation.to_owned(), Some("1].resource.contained[0]")),
+        ("Provenance", observation.replace("Observ", "Secret"), Some("1].resource.contained[0]")),
+    ];
+    for (of, contained, place) in table {
+        let place = place.map(|place| format!("Bundle.entry[{place}.resourceType"));
+        match (within(of, &contained), place) {
+            (Ok(_), None) => {}
+            (Err(issues), Some(place)) => {
+                assert_eq!(issues[0].code, Code::KindNotAgreed, "{contained} in {of}");
+                assert_eq!(issues[0].expression.as_ref(), Some(&place), "{contained} in {of}");
+                assert!(!issues[0].detail.contains("Secret"), "{}", issues[0].detail);
+            }
+            (found, _) => panic!("{contained} in {of}: {:?}", found.map(|_| ())),
+        }
+    }
+}
+
+/// An entry whose resource begins with something else.
+fn with(entry: &str, begin: &str) -> String {
+    entry.replacen(r#"{"resourceType""#, begin, 1)
 }
 
 /// What the issues say must not be what the resources say.
