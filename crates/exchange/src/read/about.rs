@@ -18,6 +18,9 @@ use std::collections::HashSet;
 /// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
 const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
 
+/// Elements of a Provenance that do, where they lead to a Patient.
+const TARGETS: [&str; 1] = ["target"];
+
 /// Types that stand in no patient's compartment (R4 §2.5.4) and say nothing of anybody's care:
 /// who works where, and what can be prescribed.
 const DIRECTORY: [&str; 11] = [
@@ -63,9 +66,13 @@ impl Reading<'_> {
         let kinds = Kinds(entries.iter().map(|entry| (entry.index, entry.kind.clone())).collect());
         let nodes: Vec<_> = nodes_of(list, entries).collect();
         let patient = self.one_patient(list, &nodes, entries);
+        // Where records are only taken back, the Provenance may speak of whom it likes.
+        let takes_back = only_takes_back(entries);
         for (entry, node) in entries.iter_mut().zip(&nodes) {
             if entry.puts() {
-                self.subjects(entry, *node, patient.as_ref());
+                if !takes_back {
+                    self.subjects(entry, *node, patient.as_ref(), &kinds);
+                }
                 entry.clinical = is_clinical(entry, *node, &kinds);
             }
         }
@@ -107,23 +114,30 @@ impl Reading<'_> {
         entry: &mut IncomingEntry,
         node: Node<'_, '_>,
         patient: Option<&(usize, Target)>,
+        kinds: &Kinds,
     ) {
         let resource = place_in(node, &["resource"]);
         let start = resource.span().start;
         let within = PatientsWithin::of(resource);
-        let elements = SUBJECTS.iter().filter_map(|name| resource.get(name));
+        // A Provenance is about the Patients it speaks of, and about nobody else by that.
+        let speaks = entry.kind == "Provenance";
+        let names = if speaks { &TARGETS[..] } else { &SUBJECTS[..] };
+        let elements = names.iter().filter_map(|name| resource.get(name));
         for element in elements.flat_map(|element| element.each()) {
             let Some(reference) = element.get("reference") else { continue };
             let content = reference.span().start + 1 - start;
             let link = link_at(entry, content);
-            let whole =
-                match (link.and_then(|at| entry.links.get(at)).map(|link| &link.to), patient) {
-                    (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
-                        kind != "Patient" || id == own
-                    }
-                    (Some(_), _) => true,
-                    (None, _) => !within.named_by(&reference.text().unwrap_or_default()),
-                };
+            let to = link.and_then(|at| entry.links.get(at)).map(|link| &link.to);
+            if speaks && to.is_none_or(|to| kinds.of(to) != "Patient") {
+                continue;
+            }
+            let whole = match (to, patient) {
+                (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
+                    kind != "Patient" || id == own
+                }
+                (Some(_), _) => true,
+                (None, _) => !within.named_by(&reference.text().unwrap_or_default()),
+            };
             entry.subjects.extend(link);
             if !whole {
                 let detail = "it is about another Patient than the Bundle's";

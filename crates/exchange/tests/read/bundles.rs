@@ -243,6 +243,50 @@ fn a_bundle_is_about_one_patient_or_about_nobody() {
     assert_eq!(incoming.refused[0].index, 1, "the second Patient of a batch");
 }
 
+/// It stands among the records of whoever it speaks of.
+#[test]
+fn a_provenance_is_about_the_patients_it_speaks_of() {
+    let provenance = |target: &str| {
+        format!(
+            r#"{{"resource":{{"resourceType":"Provenance","id":"v","target":[{{"reference":"Observation/o"}},{{"reference":"{target}"}}]}},"request":{{"method":"PUT","url":"Provenance/v"}}}}"#
+        )
+    };
+    let own = format!("{BASE}/Patient/q");
+    let table = [
+        ("Patient/p", true),
+        ("Group/g", true),
+        ("Patient/q", false),
+        ("Patient/q/_history/1", false),
+        (&*own, false),
+    ];
+    for (target, good) in table {
+        let entries = format!("{PATIENT},{OBSERVATION},{}", provenance(target));
+        match try_read(&transaction(&entries), &stranger()) {
+            Ok(_) => assert!(good, "{target}"),
+            Err(issues) => {
+                assert!(!good, "{target}: {issues:?}");
+                assert_eq!(issues[0].code, Code::EntryInvalid, "{target}");
+                let place = "Bundle.entry[2].resource.target[1].reference";
+                assert_eq!(issues[0].expression.as_deref(), Some(place), "{target}");
+            }
+        }
+        let incoming = try_read(&batch(&entries), &stranger()).unwrap();
+        assert_eq!(
+            (incoming.entries.len(), incoming.refused.len()),
+            if good { (3, 0) } else { (2, 1) }
+        );
+    }
+    // Whether the Patient on file is the same is for the caller to find.
+    let entries = format!("{OBSERVATION},{}", provenance("Patient/q"));
+    let incoming = try_read(&transaction(&entries), &stranger()).unwrap();
+    assert_eq!(incoming.entries[1].subjects, [1]);
+    // Who only takes back needs no member, whoever is spoken of.
+    let deletes = r#"{"request":{"method":"DELETE","url":"Observation/o"}}"#;
+    let entries = format!("{deletes},{}", provenance("Patient/q"));
+    let incoming = try_read(&transaction(&entries), &stranger()).unwrap();
+    assert!(incoming.only_takes_back() && incoming.entries[1].subjects.is_empty());
+}
+
 /// Whoever derives ids gives them, whatever the method.
 #[test]
 fn a_house_that_derives_ids_creates_under_them() {

@@ -57,3 +57,38 @@ fn a_reference_under_the_house_s_own_address_is_one_to_its_records() {
     assert_eq!((told.status, issues(&told)[0].0.as_str()), (422, "reference-unresolved"));
     assert_eq!(door.count("Observation?"), 2);
 }
+
+/// A Provenance about another member would stand among that member's records.
+#[test]
+fn a_provenance_speaks_of_one_member() {
+    let bea = "W200,Example,Bea,1990-05-06,female";
+    let door = Door::open(&[ADA.to_owned(), bea.to_owned()]);
+    let mut other = ada(Some("bea"));
+    other["identifier"][0]["value"] = "W200".into();
+    other["name"] = json!([{ "family": "Example", "given": ["Bea"] }]);
+    other["birthDate"] = "1990-05-06".into();
+    assert_eq!(door.ask("PUT", "Patient/bea", &[], Some(&other)).status, 201);
+
+    let provenance = |of: &[&str]| {
+        let targets: Vec<_> = of.iter().map(|of| json!({ "reference": of })).collect();
+        let agent = json!([{ "who": { "display": "the laboratory" } }]);
+        let provenance = json!({
+            "resourceType": "Provenance", "target": targets,
+            "recorded": "2026-01-03T10:00:00Z", "agent": agent,
+        });
+        entry("POST", "Provenance", Some(provenance))
+    };
+    let patient = entry("PUT", "Patient/ada", Some(ada(Some("ada"))));
+    let spoken =
+        |of: &[&str]| door.post(bundle("transaction", vec![patient.clone(), provenance(of)]));
+    let told = spoken(&["Patient/ada", "Patient/bea"]);
+    assert_eq!((told.status, issues(&told)[0].0.as_str()), (400, "entry-invalid"));
+    assert_eq!(statuses(&spoken(&["Patient/ada"])), [201, 201]);
+
+    let mut about = observation("Patient/ada");
+    about["id"] = "o".into();
+    let about = entry("PUT", "Observation/o", Some(about));
+    let told = door.post(bundle("transaction", vec![about, provenance(&["Patient/bea"])]));
+    assert_eq!((told.status, issues(&told)[0].0.as_str()), (422, "member-not-named"));
+    assert_eq!(door.count("Provenance?patient=bea"), 0);
+}
