@@ -307,8 +307,8 @@ fn string_at<'d, 'a>(doc: &'d Doc<'a>, content: &Range<usize>) -> Option<Node<'d
     doc.node_at(&(content.start.checked_sub(1)?..content.end + 1))
 }
 
-/// Reads a transaction or a batch. Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`; in
-/// a transaction also those of its entries: `EntryInvalid`, `ReferenceUnresolved`,
+/// Reads a transaction or a batch. Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`,
+/// `BodyTooLarge` (`limits::REFERENCES_MAX`); in a transaction also those of its entries: `EntryInvalid`, `ReferenceUnresolved`,
 /// `IdentityMismatch`, `KindNotAgreed`, `MemberNotNamed`; at most
 /// `limits::FAULTS_MAX`, those of the first
 /// entries.
@@ -317,8 +317,12 @@ pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> 
     let (form, list) = envelope(doc.root())?;
     let mut reading = Reading::new(&bytes, sender, form);
     let (key, push) = reading.identifier(doc.root());
-    let mut entries: Vec<IncomingEntry> =
-        list.items().enumerate().filter_map(|(index, node)| reading.entry(index, node)).collect();
+    let mut entries: Vec<IncomingEntry> = Vec::new();
+    for (index, node) in list.items().enumerate() {
+        let entry = reading.entry(index, node);
+        reading.count_references(entry.as_ref(), node)?;
+        entries.extend(entry);
+    }
     let outside = reading.links(&doc, list, &mut entries);
     reading.about(list, &mut entries);
     let refused = reading.end(&mut entries)?;

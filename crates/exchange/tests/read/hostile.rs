@@ -4,10 +4,10 @@
 //! How: bodies so long that work which grows with their square would never end here.
 
 use super::*;
-use exchange::limits::FAULTS_PER_ENTRY_MAX;
+use exchange::limits::{FAULTS_PER_ENTRY_MAX, REFERENCES_MAX};
 
-/// References of one entry.
-const MANY: usize = 200_000;
+/// References of one entry: all that are taken.
+const MANY: usize = REFERENCES_MAX;
 
 /// Texts made of each number, in a row with commas.
 fn row(count: usize, one: impl Fn(usize) -> String) -> String {
@@ -60,4 +60,34 @@ fn what_stands_within_and_before_a_resource_is_looked_at_once() {
     let subjects = row(MANY, |_| reference("Patient/p"));
     let entry = account(&subjects, &format!("{before},"));
     assert!(try_read(&transaction(&format!("{PATIENT},{entry}")), &stranger()).is_ok());
+}
+
+#[test]
+fn a_bundle_has_a_limited_number_of_references() {
+    // One of the Bundle's is the Observation's: it is told where there are too many.
+    let subjects = |count| row(count, |_| reference("Patient/p"));
+    for form in ["transaction", "batch"] {
+        let read = |count| {
+            let entries = format!("{PATIENT},{OBSERVATION},{}", account(&subjects(count), ""));
+            try_read(&transaction(&entries).replace("transaction", form), &stranger())
+        };
+        assert!(read(MANY - 1).is_ok());
+        let issues = read(MANY).unwrap_err();
+        assert_eq!((issues.len(), issues[0].code), (1, Code::BodyTooLarge));
+        assert_eq!(issues[0].expression.as_deref(), Some("Bundle.entry[2]"));
+    }
+}
+
+#[test]
+fn each_faulty_entry_of_a_batch_is_told_and_all_of_them_in_bounds() {
+    let bad = row(2 * FAULTS_PER_ENTRY_MAX, |_| reference("y"));
+    let entry = |n: usize| account(&bad, "").replace("Account/a", &format!("Account/{n}"));
+    let entry = |n: usize| entry(n).replace(r#""id":"a""#, &format!(r#""id":"{n}""#));
+    let text = transaction(&row(ENTRIES_MAX, entry)).replace("transaction", "batch");
+    let refused = try_read(&text, &stranger()).unwrap().refused;
+    let told: Vec<_> = refused.iter().map(|one| one.issues.len()).collect();
+    assert_eq!(told.len(), ENTRIES_MAX, "each");
+    assert_eq!(told[0], FAULTS_PER_ENTRY_MAX, "the first with its first faults");
+    assert!(told.iter().all(|count| *count > 0));
+    assert!(told.iter().sum::<usize>() <= ENTRIES_MAX + FAULTS_MAX);
 }
