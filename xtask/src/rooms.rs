@@ -65,7 +65,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "fhir",
         rooms: &[],
-        crates: Only(&["base64", "bytes", "memchr", "serde", "serde_json", "sha2", "thiserror"]),
+        crates: Only(&["base64", "bytes", "memchr", "serde_json", "sha2", "thiserror"]),
         words: PURE_WORDS,
     },
     Room {
@@ -80,13 +80,12 @@ const ROOMS: &[Room] = &[
             "sha2",
             "thiserror",
             "toml",
-            "toml_edit",
         ]),
         words: PURE_WORDS,
     },
     Room {
         name: "store",
-        rooms: &["fhir", "exchange"],
+        rooms: &["exchange"],
         crates: AllBut(&[NETWORK]),
         words: &[WALL_CLOCK_WORDS, NETWORK_WORDS],
     },
@@ -122,7 +121,7 @@ const ROOMS: &[Room] = &[
         words: &[],
     },
     Room { name: "testdb", rooms: &[], crates: Only(&["tempfile"]), words: &[] },
-    Room { name: "xtask", rooms: &["testdb"], crates: Only(&["serde", "serde_json"]), words: &[] },
+    Room { name: "xtask", rooms: &["testdb"], crates: Only(&["serde_json"]), words: &[] },
 ];
 
 /// One dependency as a manifest declares it.

@@ -388,3 +388,14 @@ pub struct CheckLine {
     /// What was found.
     pub found: String,
 }
+
+impl CheckLine {
+    /// A line of what was looked at, and what was found or is wrong.
+    pub fn of(what: impl Into<String>, looked: Result<String, Issue>) -> CheckLine {
+        let (found, issue) = match looked {
+            Ok(found) => (found, None),
+            Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
+        };
+        CheckLine { what: what.into(), issue, found }
+    }
+}

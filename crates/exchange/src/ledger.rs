@@ -96,19 +96,6 @@ pub fn entry_hash(seq: u64, at: Timestamp, chain: &Chain, body: &str, prev: &Dig
     ])
 }
 
-/// RFC 6962 Merkle tree hash over entry hashes: leaves and nodes are told apart by a prefix.
-pub fn merkle_root(hashes: &[Digest]) -> Digest {
-    match hashes {
-        [] => Digest::of(b""),
-        [one] => Digest::of(&[&[0u8][..], &one.0].concat()),
-        _ => {
-            let split = hashes.len().next_power_of_two() / 2;
-            let (left, right) = (merkle_root(&hashes[..split]), merkle_root(&hashes[split..]));
-            Digest::of(&[&[1u8][..], &left.0, &right.0].concat())
-        }
-    }
-}
-
 /// A version of a record, as a `Filed` line vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiledVersion {

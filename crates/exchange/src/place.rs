@@ -6,20 +6,31 @@
 
 use fhir::is_id;
 
+/// Type and logical id of `Type/id`, and whatever stands behind a `/_history/`.
+pub fn parts(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (kind, rest) = text.split_once('/')?;
+    let (id, version) = match rest.split_once("/_history/") {
+        Some((id, version)) => (id, Some(version)),
+        None => (rest, None),
+    };
+    (is_type(kind) && is_id(id)).then_some((kind, id, version))
+}
+
 /// Type and logical id of `Type/id` or `Type/id/_history/version`.
 pub(crate) fn type_and_id(text: &str) -> Option<(&str, &str)> {
-    let mut steps = text.split('/');
-    let (kind, id) = (steps.next()?, steps.next()?);
-    let rest: Vec<&str> = steps.collect();
-    let whole = rest.is_empty() || matches!(rest[..], ["_history", version] if is_id(version));
-    (whole && is_type(kind) && is_id(id)).then_some((kind, id))
+    let (kind, id, version) = parts(text)?;
+    version.is_none_or(is_id).then_some((kind, id))
+}
+
+/// What a text says below `base`; `None` where it does not point there.
+pub fn under<'t>(text: &'t str, base: &str) -> Option<&'t str> {
+    let base = base.trim_end_matches('/');
+    text.strip_prefix(base).filter(|_| !base.is_empty())?.strip_prefix('/')
 }
 
 /// Type and logical id where a text points below `base`, or is relative.
 pub(crate) fn below<'t>(text: &'t str, base: &str) -> Option<(&'t str, &'t str)> {
-    let base = base.trim_end_matches('/');
-    let under = (!base.is_empty()).then(|| text.strip_prefix(base)?.strip_prefix('/')).flatten();
-    type_and_id(under.unwrap_or(text))
+    type_and_id(under(text, base).unwrap_or(text))
 }
 
 /// What stands before `Type/id` in a web address, with its last slash: the root against which

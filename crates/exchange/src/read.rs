@@ -21,6 +21,7 @@ mod reading;
 use crate::agreement::Agreement;
 use crate::id::{Digest, PartnerId, PushId};
 use crate::issue::{Code, Issue};
+use crate::issues::Issues;
 use bytes::Bytes;
 use fhir::{Doc, Node, ParseError, Resource};
 use reading::{Reading, envelope};
@@ -81,8 +82,8 @@ pub struct Incoming {
 pub struct RefusedEntry {
     /// Its position, from 0.
     pub index: usize,
-    /// What is wrong with it; never empty.
-    pub issues: Vec<Issue>,
+    /// What is wrong with it.
+    pub issues: Issues,
 }
 
 /// One entry.
@@ -245,11 +246,6 @@ impl IncomingEntry {
 }
 
 impl Incoming {
-    /// The one Patient, unless records are only taken back, or none is about a patient.
-    pub fn patient(&self) -> Option<&Resource> {
-        self.resources("Patient").next()
-    }
-
     /// The resources of a type, in the order of the Bundle.
     pub fn resources(&self, kind: &str) -> impl Iterator<Item = &Resource> {
         let of_kind = self.entries.iter().filter(move |entry| entry.kind == kind);
@@ -312,8 +308,8 @@ fn string_at<'d, 'a>(doc: &'d Doc<'a>, content: &Range<usize>) -> Option<Node<'d
 /// `IdentityMismatch`, `KindNotAgreed`, `MemberNotNamed`; at most
 /// `limits::FAULTS_MAX`, those of the first
 /// entries.
-pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> {
-    let doc = Doc::parse(&bytes).map_err(|error| vec![malformed(&error)])?;
+pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
+    let doc = Doc::parse(&bytes).map_err(|error| malformed(&error))?;
     let (form, list) = envelope(doc.root())?;
     let mut reading = Reading::new(&bytes, sender, form);
     let (key, push) = reading.identifier(doc.root());

@@ -53,9 +53,9 @@ pub enum Answered {
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// `Retry-After`, as a length of time.
+    /// How long the payer asks us to wait (`Retry-After`, in seconds or as an HTTP date).
     pub retry_after: Option<Duration>,
-    /// `Content-Location`, as written.
+    /// Where to ask again (`Content-Location`), as the payer wrote it.
     pub content_location: Option<String>,
     /// The body as it came.
     pub body: Bytes,

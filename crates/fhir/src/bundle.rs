@@ -64,8 +64,6 @@ pub struct EntryRequest {
     pub url: String,
     /// `ifMatch`, an ETag such as `W/"3"`.
     pub if_match: Option<String>,
-    /// `ifNoneMatch`.
-    pub if_none_match: Option<String>,
     /// `ifNoneExist`: the query of a conditional create.
     pub if_none_exist: Option<String>,
 }
@@ -227,7 +225,6 @@ impl EntryRequest {
             method: Method::read(method)?,
             url: required(node, "url")?,
             if_match: optional(node, "ifMatch")?,
-            if_none_match: optional(node, "ifNoneMatch")?,
             if_none_exist: optional(node, "ifNoneExist")?,
         })
     }

@@ -89,7 +89,7 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
     let config = &opened.config;
     let (files, outside) = files(config);
     let copy = || {
-        let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
+        let anchor = config.anchor();
         if anchor.exists() {
             copy_file(&anchor, &folder.join(ANCHOR))?;
         }
@@ -120,8 +120,7 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
 fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let file = &config.file;
     let mut named = vec![PathBuf::from(config::FILE), PathBuf::from("public.json")];
-    named.push(file.restrictions.clone().unwrap_or_else(|| "restrictions.toml".into()));
-    named.push(file.members.clone().unwrap_or_else(|| "members.csv".into()));
+    named.extend([config.restrictions(), config.members()].map(Path::to_owned));
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
     named.extend(file.source.iter().map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));

@@ -10,7 +10,7 @@ use crate::contents;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
 use crate::render::{COULD_NOT, DONE, WAITS};
-use exchange::desk::{CheckLine, Command, IssueWords, Reply};
+use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Grounds, House, SqliteHouse, proof};
+use store::proof;
 use tokio::net::TcpStream;
 use wire::{SigningKey, tls};
 
@@ -76,12 +76,13 @@ pub async fn check(folder: &Path) -> Checked {
     Checked { lines, code }
 }
 
-fn put(lines: &mut Vec<CheckLine>, what: impl Into<String>, found: Result<String, Issue>) {
-    let (found, issue) = match found {
-        Ok(found) => (found, None),
-        Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
-    };
-    lines.push(CheckLine { what: what.into(), issue, found });
+/// Adds a line.
+pub(crate) fn put(
+    lines: &mut Vec<CheckLine>,
+    what: impl Into<String>,
+    looked: Result<String, Issue>,
+) {
+    lines.push(CheckLine::of(what, looked));
 }
 
 fn role_words(config: &config::House) -> &'static str {
@@ -140,22 +141,14 @@ fn writable(folder: &Path) -> Result<String, Issue> {
 /// Reads beside whoever runs the house.
 async fn ledger(config: &config::House) -> Result<String, Issue> {
     let grounds = grounds(config, &ledger_key(config)?)?;
-    if config.file.database.is_some() {
-        return proved(&house::memory(config).await?, &grounds).await;
-    }
     let folder = config.path(&config.file.store);
+    let mut files = fs::read_dir(&folder).into_iter().flatten().flatten();
     // A house that was never opened has no ledger yet.
-    if !fs::read_dir(&folder).is_ok_and(|files| files.flatten().any(|it| it.path().is_file())) {
+    if config.file.database.is_none() && !files.any(|it| it.path().is_file()) {
         return Ok("empty".to_owned());
     }
-    let blobs = contents::place(config)?;
-    let house = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs)
-        .map_err(repository::store_issue)?;
-    proved(&house, &grounds).await
-}
-
-async fn proved(house: &impl House, grounds: &Grounds) -> Result<String, Issue> {
-    match proof::verify_on(house, grounds, &[]).await {
+    let memory = house::memory_to_read(config).await?;
+    match proof::verify_on(&memory, &grounds, &[]).await {
         Ok(it) => Ok(format!("{} entries, proved to {}", it.last, it.proved_to)),
         Err(broken) => Err(ledger_broken(&broken)),
     }
@@ -234,7 +227,7 @@ pub(crate) async fn knock(base_url: &str) -> Result<String, Issue> {
 }
 
 fn members(config: &config::House) -> Result<String, Issue> {
-    let place = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
+    let place = config.members();
     let text = config.text(place)?;
     exchange::member::Members::read(&text)?;
     match text.lines().count().saturating_sub(1) {
@@ -250,10 +243,6 @@ async fn desk_lines(config: &Arc<config::House>) -> Vec<CheckLine> {
     match caller::carry_out(config, Command::Check {}, Duration::ZERO).await {
         Ok(Reply::Checked { lines }) => lines,
         Ok(_) => Vec::new(),
-        Err(issue) => {
-            let mut lines = Vec::new();
-            put(&mut lines, "house", Err(issue));
-            lines
-        }
+        Err(issue) => vec![CheckLine::of("house", Err(issue))],
     }
 }

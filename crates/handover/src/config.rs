@@ -199,6 +199,21 @@ impl House {
         self.folder.join(path)
     }
 
+    /// Where the ledger's anchor is: beside its key.
+    pub fn anchor(&self) -> PathBuf {
+        self.path(&self.file.keys.ledger).with_extension("anchor")
+    }
+
+    /// The file of members, as the configuration names it.
+    pub fn members(&self) -> &Path {
+        self.file.members.as_deref().unwrap_or(Path::new("members.csv"))
+    }
+
+    /// The table of restrictions, as the configuration names it.
+    pub fn restrictions(&self) -> &Path {
+        self.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"))
+    }
+
     /// Reads a file the configuration names; errors name the file.
     pub fn text(&self, path: &Path) -> Result<String, Issue> {
         read_text(&self.path(path))
@@ -243,6 +258,16 @@ pub fn read_text(path: &Path) -> Result<String, Issue> {
         tracing::debug!(%error, "file cannot be read");
         Issue::new(Code::ConfigInvalid, "a file cannot be read").at(path.display().to_string())
     })
+}
+
+/// Writes a text file people will read; errors name the file.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Issue> {
+    fs::write(path, text).map_err(|_| unwritable(path))
+}
+
+/// A file or folder cannot be written.
+pub(crate) fn unwritable(path: &Path) -> Issue {
+    Issue::new(Code::ConfigInvalid, "a file cannot be written").at(path.display().to_string())
 }
 
 /// Files of a folder with this ending, in the order of their names; none when it does not exist.

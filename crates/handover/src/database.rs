@@ -4,9 +4,10 @@
 //! Goes out   a store of today's schema, uses and keys; or what of the store is not whole.
 //! Never      holds more than a page of records, and never begins anew what was cut off.
 
+use crate::check::put;
 use crate::limits::{LINK_ROWS, REKEY_ROWS};
-use crate::{config, contents, halt, house};
-use exchange::desk::{CheckLine, IssueWords, Reply};
+use crate::{config, halt, house};
+use exchange::desk::{CheckLine, Reply};
 use exchange::{Code, Issue};
 use indicatif::{ProgressBar, ProgressStyle};
 use repository::{KEYS_EDITION, Rekeyed, lookup, rekey, store_issue};
@@ -127,23 +128,16 @@ pub async fn check(config: &config::House) -> Reply {
 }
 
 async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), Issue> {
-    let folder = config.path(&config.file.store);
-    let memory: AnyHouse = match config.file.database {
-        Some(_) => house::memory(config).await?,
-        None => match SqliteHouse::schema(&folder).map_err(store_issue)? {
-            None => {
-                put(lines, "schema", Ok("there is no house yet".to_owned()));
-                return Ok(());
-            }
-            Some((found, _)) => {
-                has_schema_of_today(config)?;
-                put(lines, "schema", Ok(format!("step {found}, the newest")));
-                let blobs = contents::place(config)?;
-                let opened = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs);
-                opened.map_err(store_issue)?.into()
-            }
-        },
-    };
+    if config.file.database.is_none() {
+        let folder = config.path(&config.file.store);
+        let Some((found, _)) = SqliteHouse::schema(&folder).map_err(store_issue)? else {
+            put(lines, "schema", Ok("there is no house yet".to_owned()));
+            return Ok(());
+        };
+        has_schema_of_today(config)?;
+        put(lines, "schema", Ok(format!("step {found}, the newest")));
+    }
+    let memory = house::memory_to_read(config).await?;
     let edition = memory.keys_edition().await.map_err(store_issue)?;
     let keys = match edition == KEYS_EDITION {
         true => Ok(format!("edition {edition}, the newest")),
@@ -187,12 +181,4 @@ async fn inspect(house: &AnyHouse, lines: &mut Vec<CheckLine>) -> Result<(), Iss
     };
     put(lines, "files that nothing names", Ok(orphans));
     Ok(())
-}
-
-fn put(lines: &mut Vec<CheckLine>, what: &str, found: Result<String, Issue>) {
-    let (found, issue) = match found {
-        Ok(found) => (found, None),
-        Err(issue) => (String::new(), Some(IssueWords::from(&issue))),
-    };
-    lines.push(CheckLine { what: what.to_owned(), issue, found });
 }

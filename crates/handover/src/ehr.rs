@@ -6,7 +6,7 @@
 //! Never      anything real: it is a toy with real sign-in and real TLS.
 
 use crate::args::SimEhrArgs;
-use crate::config::read_text;
+use crate::config::{read_text, unwritable, write_text};
 use crate::serve::asked_to_stop;
 use exchange::partner::PublicFile;
 use exchange::{Code, Digest, Issue};
@@ -16,7 +16,7 @@ use sim::{Chart, Overlay, OverlayRules, Town, TownPlan};
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use wire::{Credential, SigningKey, SystemClock, keys, tls};
@@ -42,9 +42,9 @@ pub async fn serve(args: SimEhrArgs) -> Result<(), Issue> {
     fs::create_dir_all(&args.folder).map_err(|_| unwritable(&args.folder))?;
     for plan in &record.plans {
         let file = args.folder.join(format!("members-{}.csv", plan.payer_id.value));
-        write(&file, &plan.member_file())?;
+        write_text(&file, &plan.member_file())?;
     }
-    write(&args.folder.join("restrictions.toml"), &restrictions_toml(&record.restrictions))?;
+    write_text(&args.folder.join("restrictions.toml"), &restrictions_toml(&record.restrictions))?;
     let clients: Vec<PublicFile> = args
         .clients
         .iter()
@@ -102,7 +102,7 @@ fn certificate(folder: &Path, name: &str) -> Result<(String, String), Issue> {
     if !private.exists() {
         let (authority, authority_key) = tls::make_authority(&format!("{name} EHR authority"))?;
         keys::write_private(&private, authority_key.as_bytes())?;
-        write(&public, &authority)?;
+        write_text(&public, &authority)?;
     }
     let hosts = ["127.0.0.1", "localhost"].map(str::to_owned);
     tls::issue_server_certificate(&read_text(&public)?, &read_text(&private)?, &hosts)
@@ -180,13 +180,4 @@ pub fn restrictions_toml(restrictions: &[Restriction]) -> String {
         ));
     }
     text
-}
-
-/// Writes a file people will read.
-pub fn write(path: &PathBuf, text: &str) -> Result<(), Issue> {
-    fs::write(path, text).map_err(|_| unwritable(path))
-}
-
-fn unwritable(path: &Path) -> Issue {
-    Issue::new(Code::ConfigInvalid, "a file cannot be written").at(path.display().to_string())
 }

@@ -216,6 +216,16 @@ pub async fn memory(config: &config::House) -> Result<AnyHouse, Issue> {
     opened.map(AnyHouse::from).map_err(store_issue)
 }
 
+/// The same, looked at beside whoever holds the house: in its folder, for reading only.
+pub async fn memory_to_read(config: &config::House) -> Result<AnyHouse, Issue> {
+    if config.file.database.is_some() {
+        return memory(config).await;
+    }
+    let (folder, blobs) = (config.path(&config.file.store), contents::place(config)?);
+    let opened = SqliteHouse::open_to_read_with(&folder, &config.id(), blobs);
+    opened.map(AnyHouse::from).map_err(store_issue)
+}
+
 /// Where the database server is, if the house is in one, with its secrets read.
 pub fn server(config: &config::House) -> Result<Option<PostgresPlace>, Issue> {
     let Some(database) = &config.file.database else { return Ok(None) };
@@ -268,8 +278,7 @@ pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<Pub
 
 /// What the ledger is proved against: its keys, and the anchor beside them.
 pub fn grounds(config: &config::House, ledger: &LedgerKey) -> Result<Grounds, Issue> {
-    let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
-    Ok(Grounds { keys: ledger_keys(config, ledger)?, anchor: Some(anchor) })
+    Ok(Grounds { keys: ledger_keys(config, ledger)?, anchor: Some(config.anchor()) })
 }
 
 /// A finding of the proof, as a failure.
@@ -329,14 +338,12 @@ fn open_provider(
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
     let source = provider::source::ehr::Ehr::new(Arc::new(source_client(config, clock)?));
-    let restrictions =
-        config.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"));
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
         version: VERSION,
         payers,
-        restrictions: config.path(restrictions),
+        restrictions: config.path(config.restrictions()),
         passed: halt::passed,
     };
     let road = Arc::new(provider::road::Road {
@@ -365,8 +372,7 @@ fn open_payer(
         let Some(public) = config.partners.get(name).cloned() else { continue };
         senders.insert(name.clone(), payer::setup::Sender { public, terms: terms.clone() });
     }
-    let members = config.file.members.as_deref().unwrap_or(Path::new("members.csv"));
-    let members = config.path(members);
+    let members = config.path(config.members());
     let setup = payer::setup::Setup {
         base_url: config.file.base_url.clone(),
         version: VERSION,

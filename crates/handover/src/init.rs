@@ -6,7 +6,7 @@
 //! Never      overwrites anything: a key that partners know must not be lost by a second `init`.
 
 use crate::args::InitArgs;
-use crate::config;
+use crate::config::{self, unwritable, write_text};
 use exchange::partner::{self, PublicFile, PublicIdentifier, Role};
 use exchange::{Code, Issue};
 use std::fs;
@@ -103,9 +103,9 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
 
     let (authority, authority_key) = tls::make_authority(&format!("{} authority", new.title))?;
     let (certificate, key) = tls::issue_server_certificate(&authority, &authority_key, &new.hosts)?;
-    write(&folder.join("tls/authority.pem"), &authority)?;
+    write_text(&folder.join("tls/authority.pem"), &authority)?;
     keys::write_private(&folder.join("tls/authority-key.pem"), authority_key.as_bytes())?;
-    write(&folder.join("tls/server.pem"), &certificate)?;
+    write_text(&folder.join("tls/server.pem"), &certificate)?;
     keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
 
     let public = PublicFile {
@@ -125,21 +125,21 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
     };
     write_public(folder, &public)?;
     match new.role {
-        Role::Provider => write(&folder.join("restrictions.toml"), RESTRICTIONS)?,
-        Role::Payer => write(&folder.join("members.csv"), MEMBERS)?,
+        Role::Provider => write_text(&folder.join("restrictions.toml"), RESTRICTIONS)?,
+        Role::Payer => write_text(&folder.join("members.csv"), MEMBERS)?,
     }
     for (name, text) in exchange::agreement::DEFAULT_VALUE_SETS {
-        write(&folder.join(format!("agreements/valuesets/{name}.txt")), text)?;
+        write_text(&folder.join(format!("agreements/valuesets/{name}.txt")), text)?;
     }
     // Last, so that a half-made house is not taken for a whole one.
-    write(&folder.join(config::FILE), &house_toml(new, &public))?;
+    write_text(&folder.join(config::FILE), &house_toml(new, &public))?;
     config::House::read(folder)?;
     Ok(public)
 }
 
 fn write_public(folder: &Path, public: &PublicFile) -> Result<(), Issue> {
     let text = serde_json::to_string_pretty(public).unwrap_or_default();
-    write(&folder.join("public.json"), &(text + "\n"))
+    write_text(&folder.join("public.json"), &(text + "\n"))
 }
 
 /// Adds a partner: its public file, and a default agreement to be read and narrowed by people.
@@ -164,18 +164,10 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
     partner::check_identities(&house.file.name, &house.file.namespace, config::FILE, &all)?;
     let agreement = house.path(&house.file.agreements).join(format!("{}.toml", public.name));
     if !agreement.exists() {
-        write(&agreement, &exchange::agreement::default_text(&public))?;
+        write_text(&agreement, &exchange::agreement::default_text(&public))?;
     }
-    write(&place, &text)?;
+    write_text(&place, &text)?;
     Ok(agreement)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Issue> {
-    fs::write(path, text).map_err(|_| unwritable(path))
-}
-
-fn unwritable(path: &Path) -> Issue {
-    Issue::new(Code::ConfigInvalid, "a file cannot be written").at(path.display().to_string())
 }
 
 const RESTRICTIONS: &str = "\

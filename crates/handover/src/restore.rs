@@ -123,7 +123,7 @@ impl Places {
         if files.len() == manifest.files.len() {
             return Err(unusable("it holds no configuration"));
         }
-        let anchor = config.path(&config.file.keys.ledger).with_extension("anchor");
+        let anchor = config.anchor();
         let store = config.path(&config.file.store);
         let copy = match into {
             Target::Folder => store.clone(),

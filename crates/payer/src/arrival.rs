@@ -4,7 +4,7 @@
 //! Goes out   ledger lines, the row they add up to, the answer to remember.
 //! Never      decides anything: the road does.
 
-use crate::response::Reply;
+use crate::response::Asked;
 use crate::setup::Sender;
 use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::limits::FAULTS_MAX;
@@ -22,7 +22,7 @@ pub(crate) struct Arrival<'r> {
     pub(crate) id: SubmissionId,
     pub(crate) sender: &'r Sender,
     pub(crate) incoming: Incoming,
-    pub(crate) reply: Reply,
+    pub(crate) asked: Asked,
     pub(crate) begun: Begun<'r>,
 }
 

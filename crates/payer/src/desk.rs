@@ -7,11 +7,11 @@
 use crate::arrival::gone_on;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
 use crate::road::Road;
+use crate::setup::Sender;
 use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Shown};
 use exchange::submission::{Submission, SubmissionState};
-use exchange::{Code, Event, Issue, Phi, Who};
-use fhir::Bundle;
-use repository::{Retention, lookup, store_issue};
+use exchange::{Code, Event, Issue, PartnerId, Phi, Who};
+use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::sync::Arc;
 use store::{Commit, Grounds, House, StoredWork, WorkKind};
 
@@ -35,7 +35,9 @@ impl Desk {
             Command::Release { id, who, member } => self.release(&id, who, member).await,
             Command::Withdraw { id, who, .. } => self.refuse(&id, who).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check() }),
-            Command::Retention { dry_run } => self.retain(dry_run).await,
+            Command::Retention { dry_run } => {
+                retain(&self.road.house, self, self.road.clock.now(), dry_run).await
+            }
             Command::Verify { witness } => {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
@@ -71,7 +73,10 @@ impl Desk {
             None => None,
         };
         let page = match page {
-            true => Some(Phi(resources(content(submission.digest).await?)?)),
+            true => {
+                let purged = "the time of this submission is over";
+                Some(Phi(lookup::resources(content(submission.digest).await?, purged)?))
+            }
             false => None,
         };
         Ok(Reply::Shown(Box::new(Shown {
@@ -93,7 +98,7 @@ impl Desk {
         let (stored, submission) = self.held(id).await?;
         let member = member.as_ref().map(|Phi(member)| member.as_str());
         let done = self.road.release(&stored, submission, who, member).await;
-        done.map_err(first)?;
+        done.map_err(|issues| issues.first)?;
         self.standing(&stored.work.id).await
     }
 
@@ -124,78 +129,33 @@ impl Desk {
         Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new() })
     }
 
-    /// Purges contents of submissions whose time is over.
-    async fn retain(&self, dry_run: bool) -> Result<Reply, Issue> {
-        let now = self.road.clock.now();
-        let mut partners = Vec::new();
-        for (partner, sender) in &self.road.setup.senders {
-            let Some(retention) = sender.terms.agreement.retention else { continue };
-            let days = retention.content_days;
-            let mut walk = Retention::new(partner, days, now, dry_run);
-            loop {
-                let page = walk.next(&self.road.house).await?;
-                if page.is_empty() {
-                    break;
-                }
-                let mut ended = Vec::new();
-                for stored in &page {
-                    let submission = read(stored)?;
-                    if submission.ended() {
-                        let (resources, records) = (submission.entries, Vec::new());
-                        let purged = Event::Purged { days, resources, records };
-                        ended.push((stored.work.id.clone(), submission.chain(), purged));
-                    }
-                }
-                walk.purge(&self.road.house, ended).await?;
-            }
-            partners.push(walk.done());
-        }
-        if !dry_run {
-            self.road.house.scrub().await.map_err(store_issue)?;
-        }
-        Ok(Reply::Retained { partners, dry_run })
-    }
-
     fn check(&self) -> Vec<CheckLine> {
-        let members = self.road.register.members();
-        let line = match members {
-            Ok(members) if members.is_empty() => CheckLine {
-                what: "member file".into(),
-                issue: None,
-                found: "no member yet: every push will be held or refused".into(),
-            },
-            Ok(members) => CheckLine {
-                what: "member file".into(),
-                issue: None,
-                found: format!("{} members", members.len()),
-            },
-            Err(issue) => CheckLine {
-                what: "member file".into(),
-                issue: Some(IssueWords::from(&issue)),
-                found: String::new(),
-            },
-        };
-        vec![line]
+        let members = self.road.register.members().map(|members| match members.len() {
+            0 => "no member yet: every push will be held or refused".to_owned(),
+            count => format!("{count} members"),
+        });
+        vec![CheckLine::of("member file", members)]
     }
 }
 
-fn first(issues: Vec<Issue>) -> Issue {
-    let none = || Issue::new(Code::InternalError, "refused without a reason");
-    issues.into_iter().next().unwrap_or_else(none)
+impl Kept for Desk {
+    fn partners(&self) -> Vec<(PartnerId, u32)> {
+        let senders = self.road.setup.senders.iter();
+        let kept = |sender: &Sender| sender.terms.agreement.retention.map(|it| it.content_days);
+        senders.filter_map(|(name, sender)| Some((name.clone(), kept(sender)?))).collect()
+    }
+
+    async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
+        let submission = read(stored)?;
+        let (resources, records) = (submission.entries, Vec::new());
+        let purged = Event::Purged { days, resources, records };
+        let line = (stored.work.id.clone(), submission.chain(), purged);
+        Ok(submission.ended().then_some(line))
+    }
 }
 
 fn read(stored: &StoredWork) -> Result<Submission, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
-}
-
-fn resources(body: bytes::Bytes) -> Result<Vec<String>, Issue> {
-    if body.is_empty() {
-        return Err(Issue::new(Code::ContentPurged, "the time of this submission is over"));
-    }
-    let Ok(bundle) = Bundle::parse(body) else { return Ok(Vec::new()) };
-    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
-    Ok(resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect())
+    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
 }
 
 /// While a person here has the work, their words come first; the cause stands beside them.

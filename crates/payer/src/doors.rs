@@ -5,18 +5,19 @@
 //! Never      a rule about members or records: a door translates.
 
 use crate::limits::POLL_SECONDS;
-use crate::response::{Reply, refusal};
+use crate::response::{Asked, refusal};
 use crate::road::{Road, outward};
 use crate::single::{bundle_of_one, in_its_terms};
 use bytes::Bytes;
+use exchange::query::Ask;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
-use repository::{Description, Desk, Handling, Served, capability, store_issue};
+use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, WorkKind};
-use wire::rest::{self, Outcome, Prefer, Rest, Write};
-use wire::{Answer, Caller};
+use wire::rest::{Outcome, Prefer, Rest, Write};
+use wire::{Answer, Caller, draw_id};
 
 /// The file of a manifest that holds the stored answer.
 const ANSWER_FILE: &str = "answer.ndjson";
@@ -92,7 +93,9 @@ impl Doors {
             return Err(unknown());
         }
         let mut lines = match (&submission.state, submission.answer) {
-            (SubmissionState::Refused, _) => Issue::outcome(&outward(submission.issues)),
+            (SubmissionState::Refused, _) => {
+                Issue::outcome(&submission.issues.into_iter().map(outward).collect::<Vec<_>>())
+            }
             (_, Some(digest)) => {
                 let kept = self.road.house.blob(&digest).await.map_err(store_issue)?;
                 let purged = || Issue::new(Code::ContentPurged, "the time of its answer is over");
@@ -105,24 +108,14 @@ impl Doors {
     }
 }
 
-fn handling(prefer: Prefer) -> Handling {
-    match prefer.handling {
-        rest::Handling::Strict => Handling::Strict,
-        rest::Handling::Lenient => Handling::Lenient,
+fn told(told: Told) -> Answer {
+    match told {
+        Told::One(served) => {
+            let (etag, modified) = (served.etag(), served.last_modified());
+            Answer::new(200, served.bytes).with(ETAG, etag).with(LAST_MODIFIED, modified)
+        }
+        Told::List(bundle) => Answer::new(200, bundle),
     }
-}
-
-fn served(served: Served) -> Answer {
-    let etag = served.etag();
-    Answer::new(200, served.bytes)
-        .with(ETAG, etag)
-        .with(LAST_MODIFIED, served.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-}
-
-/// The id of a submission: not guessable, and told apart by its first few digits.
-fn drawn() -> SubmissionId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    SubmissionId(drawn[16..].to_owned())
 }
 
 impl Rest for Doors {
@@ -135,80 +128,25 @@ impl Rest for Doors {
     }
 
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: false, returning: prefer.returning };
-        Box::pin(async move { Ok(self.road.receive(caller, body, drawn(), reply).await) })
+        let asked = Asked { single: false, returning: prefer.returning };
+        Box::pin(async move {
+            Ok(self.road.receive(caller, body, SubmissionId(draw_id()), asked).await)
+        })
     }
 
     fn write<'a>(&'a self, caller: &'a Caller, write: Write, prefer: Prefer) -> Outcome<'a> {
-        let reply = Reply { single: true, returning: prefer.returning };
+        let asked = Asked { single: true, returning: prefer.returning };
         Box::pin(async move {
             let body = bundle_of_one(&write)?;
-            let walked = self.road.walk(caller, body, drawn(), reply).await;
+            let walked = self.road.walk(caller, body, SubmissionId(draw_id()), asked).await;
             Ok(walked.unwrap_or_else(|issues| {
-                let issues = issues.into_iter().map(|issue| in_its_terms(issue, &write.kind));
-                refusal(&issues.collect::<Vec<_>>())
+                refusal(&issues.map(|issue| in_its_terms(issue, &write.kind)))
             }))
         })
     }
 
-    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).read(kind, id).await.map(served) })
-    }
-
-    fn vread<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        version: u64,
-    ) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(served) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
-            Ok(Answer::new(200, told))
-        })
-    }
-
-    fn search<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            let found = desk.search(kind, &parameters, handling(prefer)).await?;
-            Ok(Answer::new(200, found))
-        })
-    }
-
-    fn everything<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            if kind != "Patient" {
-                let detail = "$everything is offered of a Patient";
-                return Err(Issue::new(Code::InteractionUnsupported, detail));
-            }
-            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
-            Ok(Answer::new(200, all))
-        })
+    fn ask<'a>(&'a self, caller: &'a Caller, ask: Ask<'a>) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).answer(ask).await.map(told) })
     }
 
     fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {

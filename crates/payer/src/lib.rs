@@ -20,6 +20,6 @@ mod single;
 pub use arrival::row;
 pub use desk::Desk;
 pub use doors::Doors;
-pub use response::Reply;
+pub use response::Asked;
 pub use road::Road;
 pub use setup::{Sender, Setup};

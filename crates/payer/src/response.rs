@@ -7,26 +7,26 @@
 use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, Issues};
 use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
-use repository::{Change, EntryOutcome, Plan, serve, store_issue};
-use store::{House, Record};
+use repository::{Change, EntryOutcome, Plan, http_date, serve, store_issue};
+use store::House;
 use wire::Answer;
 use wire::rest::Returning;
 
-/// How a submission came, and how it is answered.
+/// How a submission came, and what its sender asked to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reply {
+pub struct Asked {
     /// One record, in a request of its own: the answer is its own, and no Bundle.
     pub single: bool,
     /// What comes back of what was written.
     pub returning: Returning,
 }
 
-impl Reply {
+impl Asked {
     /// A Bundle, answered by as little as possible.
-    pub const BUNDLE: Reply = Reply { single: false, returning: Returning::Minimal };
+    pub const BUNDLE: Asked = Asked { single: false, returning: Returning::Minimal };
 }
 
 /// What becomes of every entry of a Bundle, in its order. Errors: those of the store.
@@ -45,7 +45,9 @@ pub(crate) async fn filings(
         }
         filings.push((outcome.entry, filing));
     }
-    filings.extend(plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone()))));
+    filings.extend(
+        plan.refused.iter().map(|(entry, issues)| (*entry, refused(issues.clone().into()))),
+    );
     filings.sort_by_key(|(entry, _)| *entry);
     Ok(filings.into_iter().map(|(_, filing)| filing).collect())
 }
@@ -56,27 +58,19 @@ async fn standing(
     outcome: &EntryOutcome,
     at: Timestamp,
 ) -> Result<Option<Bytes>, Issue> {
-    let there = match (&outcome.content, outcome.version, outcome.change) {
+    let (content, version, at) = match (&outcome.content, outcome.version, outcome.change) {
         (_, None, _) | (_, _, Change::Deleted | Change::AlreadyAbsent) => return Ok(None),
-        (Some(content), Some(version), _) => Some(Record {
-            kind: outcome.kind.clone(),
-            id: outcome.id.clone(),
-            version,
-            last_updated: outcome.last_updated.unwrap_or(at),
-            owner: "".into(),
-            receipt: String::new(),
-            lane: None,
-            number: None,
-            digest: outcome.digest,
-            content: Some(content.clone()),
-            deleted: false,
-            purged: false,
-        }),
+        (Some(content), Some(version), _) => {
+            (content.clone(), version, outcome.last_updated.unwrap_or(at))
+        }
         (None, version, _) => {
-            house.record(&outcome.kind, &outcome.id, version).await.map_err(store_issue)?
+            let found = house.record(&outcome.kind, &outcome.id, version).await;
+            let Some(record) = found.map_err(store_issue)? else { return Ok(None) };
+            let Some(content) = record.content else { return Ok(None) };
+            (content, record.version, record.last_updated)
         }
     };
-    there.as_ref().map_or(Ok(None), serve)
+    serve(&content, version, at).map(Some)
 }
 
 fn filing(outcome: &EntryOutcome, at: Timestamp) -> Filing {
@@ -137,17 +131,14 @@ pub(crate) fn single(filing: &Filing, base: &str) -> Answer {
         answer = answer.with(ETAG, etag);
     }
     if let Some(at) = filing.last_modified {
-        answer = answer.with(LAST_MODIFIED, at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        answer = answer.with(LAST_MODIFIED, http_date(at));
     }
     answer
 }
 
 /// Several issues in one answer; the first one's status speaks for them.
-pub(crate) fn refusal(issues: &[Issue]) -> Answer {
-    let Some(first) = issues.first() else {
-        return Answer::from(Issue::new(Code::InternalError, "refused without a reason"));
-    };
-    let mut answer = Answer::from(first.clone());
+pub(crate) fn refusal(issues: &Issues) -> Answer {
+    let mut answer = Answer::from(issues.first.clone());
     answer.body = Issue::outcome(issues).into();
     answer
 }

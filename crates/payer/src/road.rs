@@ -13,14 +13,14 @@ use crate::arrival::{Arrival, Begun, matched};
 use crate::key::Keys;
 use crate::limits::{COVERAGES_MAX, POLL_SECONDS, STALE_ROUNDS_MAX};
 use crate::register::Register;
-use crate::response::{self, Reply, refusal};
+use crate::response::{self, Asked, refusal};
 use crate::setup::{Sender, Setup};
 use exchange::agreement::Unmatched;
 use exchange::answer::LedgerRoot;
 use exchange::member::MemberKey;
 use exchange::read::{self, Form, Incoming, RefusedEntry, SenderTerms};
 use exchange::submission::Submission;
-use exchange::{Code, Event, Issue, PartnerId, SubmissionId, Who};
+use exchange::{Code, Event, Issue, Issues, PartnerId, SubmissionId, Who};
 use fhir::Resource;
 use jiff::Timestamp;
 use repository::{Plan, Resolved, Sent, Whom, store_issue};
@@ -51,22 +51,22 @@ enum Stop {
     /// Something that was read has changed: again.
     Stale,
     /// Nothing can be filed.
-    Refused(Vec<Issue>),
+    Refused(Issues),
     /// The member is not found.
     Unmatched(Issue),
     /// The store wrote nothing: the key was used meanwhile, by another process.
     Unwritten(Commit),
 }
 
-impl From<Vec<Issue>> for Stop {
-    fn from(issues: Vec<Issue>) -> Stop {
+impl From<Issues> for Stop {
+    fn from(issues: Issues) -> Stop {
         Stop::Refused(issues)
     }
 }
 
 impl From<Issue> for Stop {
     fn from(issue: Issue) -> Stop {
-        Stop::Refused(vec![issue])
+        Stop::Refused(issue.into())
     }
 }
 
@@ -77,9 +77,9 @@ impl Road {
         caller: &Caller,
         body: bytes::Bytes,
         id: SubmissionId,
-        reply: Reply,
+        asked: Asked,
     ) -> Answer {
-        match self.walk(caller, body, id, reply).await {
+        match self.walk(caller, body, id, asked).await {
             Ok(answer) => answer,
             Err(issues) => refusal(&issues),
         }
@@ -91,23 +91,23 @@ impl Road {
         caller: &Caller,
         body: bytes::Bytes,
         id: SubmissionId,
-        reply: Reply,
-    ) -> Result<Answer, Vec<Issue>> {
+        asked: Asked,
+    ) -> Result<Answer, Issues> {
         let sender = self.authenticate(caller)?;
         let incoming = read(body, &terms(sender, &self.setup), caller)?;
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
-        let _turn = self.keys.turn(&sender.public.name, key).await.map_err(|issue| vec![issue])?;
+        let _turn = self.keys.turn(&sender.public.name, key).await?;
         if let Some(first) = self.repeated(sender, &incoming).await? {
             return Ok(first);
         }
-        let arrival = Arrival { id, sender, incoming, reply, begun: Begun::AtTheDoor };
+        let arrival = Arrival { id, sender, incoming, asked, begun: Begun::AtTheDoor };
         match self.go_on(&arrival).await {
             Ok(answer) => Ok(answer),
             Err(Stop::Unmatched(issue)) => self.unmatched(&arrival, issue).await,
             Err(Stop::Refused(issues)) => self.refuse(&arrival, issues).await,
-            Err(Stop::Unwritten(commit)) => unexpected(commit),
-            Err(Stop::Stale) => Err(vec![kept_changing()]),
+            Err(Stop::Unwritten(commit)) => Ok(unexpected(commit)?),
+            Err(Stop::Stale) => Err(kept_changing().into()),
         }
     }
 
@@ -119,24 +119,23 @@ impl Road {
         submission: Submission,
         who: Who,
         member: Option<&str>,
-    ) -> Result<(), Vec<Issue>> {
-        let sender = self.sender(&submission.sender).ok_or_else(|| {
-            vec![Issue::new(Code::PartnerUnknown, "the sender is no longer a partner")]
-        })?;
-        let body = self.house.blob(&submission.digest).await.map_err(store_issues)?;
-        let body = body.ok_or_else(|| {
-            vec![Issue::new(Code::InternalError, "the submission's body is gone")]
-        })?;
+    ) -> Result<(), Issues> {
+        let sender = self
+            .sender(&submission.sender)
+            .ok_or_else(|| Issue::new(Code::PartnerUnknown, "the sender is no longer a partner"))?;
+        let body = self.house.blob(&submission.digest).await.map_err(store_issue)?;
+        let body =
+            body.ok_or_else(|| Issue::new(Code::InternalError, "the submission's body is gone"))?;
         let incoming = read::read(body, &terms(sender, &self.setup))?;
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
-        let arrival = Arrival { id, sender, incoming, reply: Reply::BUNDLE, begun };
+        let arrival = Arrival { id, sender, incoming, asked: Asked::BUNDLE, begun };
         match self.go_on(&arrival).await {
             Ok(_) => Ok(()),
-            Err(Stop::Unmatched(issue)) => Err(vec![issue]),
+            Err(Stop::Unmatched(issue)) => Err(issue.into()),
             Err(Stop::Refused(issues)) => Err(issues),
-            Err(Stop::Unwritten(commit)) => unexpected(commit).map(drop),
-            Err(Stop::Stale) => Err(vec![kept_changing()]),
+            Err(Stop::Unwritten(commit)) => Ok(unexpected(commit).map(drop)?),
+            Err(Stop::Stale) => Err(kept_changing().into()),
         }
     }
 
@@ -163,10 +162,10 @@ impl Road {
     }
 
     /// *Authenticate*: whose credential is it, and are we agreed with them?
-    fn authenticate(&self, caller: &Caller) -> Result<&Sender, Vec<Issue>> {
+    fn authenticate(&self, caller: &Caller) -> Result<&Sender, Issue> {
         self.sender(&PartnerId::from(caller.partner.as_str())).ok_or_else(|| {
             let issue = Issue::new(Code::ScopeMissing, "this credential is not a sender's");
-            vec![issue.at("Authorization")]
+            issue.at("Authorization")
         })
     }
 
@@ -180,18 +179,18 @@ impl Road {
         &self,
         sender: &Sender,
         incoming: &Incoming,
-    ) -> Result<Option<Answer>, Vec<Issue>> {
+    ) -> Result<Option<Answer>, Issue> {
         let Some(key) = &incoming.key else { return Ok(None) };
         let name = &sender.public.name;
-        match self.house.first_answer(name, key).await.map_err(store_issues)? {
+        match self.house.first_answer(name, key).await.map_err(store_issue)? {
             Some(first) if first.digest == incoming.digest => Ok(Some(answered(first))),
-            Some(_) => Err(vec![conflict()]),
+            Some(_) => Err(conflict()),
             None => Ok(None),
         }
     }
 
     /// Which records the entries are about, and whom.
-    async fn resolve(&self, arrival: &Arrival<'_>) -> Result<Resolved, Vec<Issue>> {
+    async fn resolve(&self, arrival: &Arrival<'_>) -> Result<Resolved, Issues> {
         let base = self.setup.base_url.trim_end_matches('/');
         let sent = Sent { owner: arrival.owner(), receipt: arrival.id.as_str(), base };
         repository::resolve(&self.house, sent, &arrival.incoming).await
@@ -257,40 +256,36 @@ impl Road {
     }
 
     /// A push whose member is not found: kept for a person, or refused, as the agreement says.
-    async fn unmatched(&self, arrival: &Arrival<'_>, issue: Issue) -> Result<Answer, Vec<Issue>> {
+    async fn unmatched(&self, arrival: &Arrival<'_>, issue: Issue) -> Result<Answer, Issues> {
         let agreed = arrival.sender.terms.agreement.unmatched;
         let waits = matches!(issue.code, Code::MemberUnknown | Code::MemberMismatch);
         if !waits || agreed == Unmatched::Refuse {
-            return self.refuse(arrival, vec![issue]).await;
+            return self.refuse(arrival, issue.into()).await;
         }
         let place = format!("{}/status/{}", self.setup.base_url, arrival.id);
         let answer = response::held(&place, POLL_SECONDS);
         let held = Event::Held { issues: vec![issue] };
         let mut unit = arrival.unit(self.clock.now(), vec![held]);
         unit.first_answer = arrival.first_answer(&answer);
-        match self.house.commit(unit).await.map_err(store_issues)? {
+        match self.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => {
                 (self.setup.passed)("held");
                 Ok(answer)
             }
-            other => unexpected(other),
+            other => Ok(unexpected(other)?),
         }
     }
 
     /// What is refused leaves a line, and nothing else; what the house could not do, none.
-    async fn refuse(
-        &self,
-        arrival: &Arrival<'_>,
-        issues: Vec<Issue>,
-    ) -> Result<Answer, Vec<Issue>> {
+    async fn refuse(&self, arrival: &Arrival<'_>, issues: Issues) -> Result<Answer, Issues> {
         if issues.iter().any(|issue| issue.code.row().status >= 500) {
             return Err(issues);
         }
-        let refused = Event::NotFiled { issues: issues.clone() };
+        let refused = Event::NotFiled { issues: issues.clone().into() };
         let mut unit = arrival.unit(self.clock.now(), vec![refused]);
         unit.blobs.clear();
-        self.house.commit(unit).await.map_err(store_issues)?;
-        Err(outward(issues))
+        self.house.commit(unit).await.map_err(store_issue)?;
+        Err(issues.map(outward))
     }
 
     /// *Acknowledge*: what the sender is told, and what is kept of it.
@@ -300,7 +295,7 @@ impl Road {
         plan: &Plan,
         at: Timestamp,
     ) -> Result<(Answer, Answer), Issue> {
-        let Reply { single, returning } = arrival.reply;
+        let Asked { single, returning } = arrival.asked;
         let filings = response::filings(&self.house, plan, at, returning).await?;
         let root = self.ledger_root.read().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = response::bundle(arrival.incoming.form, &filings, root.as_ref());
@@ -348,11 +343,11 @@ impl Road {
 }
 
 /// Commits that are no `Done`: the key was used meanwhile, by another process.
-fn unexpected(commit: Commit) -> Result<Answer, Vec<Issue>> {
+fn unexpected(commit: Commit) -> Result<Answer, Issue> {
     match commit {
         Commit::Repeated(first) => Ok(answered(first)),
-        Commit::Conflict => Err(vec![conflict()]),
-        _ => Err(vec![Issue::new(Code::HouseBusy, "the submission was changed meanwhile")]),
+        Commit::Conflict => Err(conflict()),
+        _ => Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile")),
     }
 }
 
@@ -361,17 +356,18 @@ fn kept_changing() -> Issue {
 }
 
 /// *Read*: is it a Bundle this house can act on, and may this caller ask for it?
-fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Incoming, Vec<Issue>> {
+fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Incoming, Issues> {
     let mut incoming = read::read(body, terms)?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
         if let Err(issue) = caller.require(&entry.kind, entry.action.letter()) {
-            let issues = vec![issue.at(format!("Bundle.entry[{}].request", entry.index))];
-            refused.push(RefusedEntry { index: entry.index, issues });
+            let issue = issue.at(format!("Bundle.entry[{}].request", entry.index));
+            refused.push(RefusedEntry { index: entry.index, issues: issue.into() });
         }
     }
-    if incoming.form == Form::Transaction && !refused.is_empty() {
-        return Err(refused.into_iter().flat_map(|one| one.issues).collect());
+    if incoming.form == Form::Transaction {
+        let issues = Issues::of(refused.into_iter().flat_map(|one| one.issues));
+        return issues.map_or(Ok(incoming), Err);
     }
     incoming.refuse(refused);
     Ok(incoming)
@@ -406,17 +402,12 @@ fn conflict() -> Issue {
 
 /// What the sender is told: of a member who is not found it does not learn which of id and
 /// demographics is wrong, or it could try which ids are given out. The ledger's line says it.
-pub(crate) fn outward(issues: Vec<Issue>) -> Vec<Issue> {
-    let told = |issue: Issue| match issue.code {
+pub(crate) fn outward(issue: Issue) -> Issue {
+    match issue.code {
         Code::MemberUnknown | Code::MemberMismatch => {
             let detail = "no member has this id, birth date and family name together";
             Issue::new(Code::MemberUnknown, detail)
         }
         _ => issue,
-    };
-    issues.into_iter().map(told).collect()
-}
-
-fn store_issues(error: store::Error) -> Vec<Issue> {
-    vec![store_issue(error)]
+    }
 }

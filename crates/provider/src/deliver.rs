@@ -18,17 +18,15 @@ pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answer
 /// Asks a place the payer named: the poll of a push, or a file with its answer.
 pub async fn ask(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
     let answer = client.get_absolute(place).await;
-    answered(answer.map(|answer| transaction::Reply::read(answer, now)))
+    answered(answer.map(|answer| transaction::read(answer, now)))
 }
 
-fn answered(answer: Result<transaction::Reply, ClientError>) -> Answered {
+fn answered(answer: Result<Reply, ClientError>) -> Answered {
     if let Err(error) = &answer {
         tracing::warn!(?error, "a push brought no answer");
     }
     match answer {
-        Ok(transaction::Reply { status, retry_after, content_location, body }) => {
-            Answered::Reply(Reply { status, retry_after, content_location, body })
-        }
+        Ok(reply) => Answered::Reply(reply),
         Err(ClientError::SignIn(error)) if error.is_passing() => {
             Answered::SignInUnreachable { retry_after: None }
         }

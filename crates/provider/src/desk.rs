@@ -15,14 +15,16 @@ use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::shape;
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, Purpose, Push, State, Subject, Trigger, TriggerId, Who,
+    Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
+    TriggerId, Who,
 };
-use repository::{Purging, Retention, lookup, store_issue};
+use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
+use wire::draw_id;
 
 mod find;
 mod show;
@@ -59,7 +61,9 @@ impl Desk {
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
-            Command::Retention { dry_run } => self.retain(dry_run).await,
+            Command::Retention { dry_run } => {
+                retain(&self.road.house, self, self.road.clock.now(), dry_run).await
+            }
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
@@ -67,52 +71,6 @@ impl Desk {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
         }
-    }
-
-    /// Purges contents of pushes whose time is over. What each put at the payer is written down,
-    /// so that it can still be taken back.
-    async fn retain(&self, dry_run: bool) -> Result<Reply, Issue> {
-        let now = self.road.clock.now();
-        let mut partners = Vec::new();
-        for (partner, payer) in &self.road.setup.payers {
-            let Some(retention) = payer.terms.agreement.retention else { continue };
-            let mut walk = Retention::new(partner, retention.content_days, now, dry_run);
-            loop {
-                let page = walk.next(&self.road.house).await?;
-                if page.is_empty() {
-                    break;
-                }
-                let mut ended = Vec::new();
-                for stored in &page {
-                    ended.extend(self.purged(stored, retention.content_days).await?);
-                }
-                walk.purge(&self.road.house, ended).await?;
-            }
-            partners.push(walk.done());
-        }
-        if !dry_run {
-            self.road.house.scrub().await.map_err(store_issue)?;
-        }
-        Ok(Reply::Retained { partners, dry_run })
-    }
-
-    /// The line of a push whose contents are to go; none where it has not ended.
-    async fn purged(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
-        let push = read_push(stored)?;
-        if !push.ended() {
-            return Ok(None);
-        }
-        let records = match push.sent {
-            true => self.road.records(&push).await.map_err(|fault| match fault {
-                Fault::Store(error) => store_issue(error),
-                _ => Issue::new(Code::InternalError, "a stored payload cannot be read"),
-            })?,
-            false => BTreeSet::new(),
-        };
-        let records = records.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect();
-        let resources = push.assembled.as_ref().map_or(0, |made| made.resources);
-        let purged = Event::Purged { days, resources, records };
-        Ok(Some((stored.work.id.clone(), push.chain(), purged)))
     }
 
     async fn push(
@@ -124,7 +82,7 @@ impl Desk {
     ) -> Result<Reply, Issue> {
         let subject = subject(&encounter)?;
         let trigger =
-            self.road.trigger(new_trigger(), Subject::Record(subject), purpose, who).await?;
+            self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
         self.await_end(&trigger.id, wait).await
     }
@@ -280,7 +238,7 @@ impl Desk {
         if push.withdrawn_by.is_some() {
             return Err(Issue::new(Code::NotWaiting, "it has been withdrawn already").at("id"));
         }
-        let trigger = new_trigger();
+        let trigger = TriggerId(draw_id());
         let at = self.road.clock.now();
         let by = turn::walk_id(&trigger, &push.dossier.payer);
         let mut events = vec![Event::WithdrawalAsked { who: who.clone(), by: by.clone() }];
@@ -356,9 +314,8 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
-            let found =
-                door.as_ref().map(|door| format!("{} speaks {}", door.base_url, door.version));
-            lines.push(line(format!("payer {name}: door"), found));
+            let found = door.map(|door| format!("{} speaks {}", door.base_url, door.version));
+            lines.push(CheckLine::of(format!("payer {name}: door"), found));
             let signed = payer.client.get("Patient?_count=1&_id=none").await;
             let signed = match signed {
                 Ok(answer) if answer.status() == 401 => Err(Issue::new(
@@ -368,37 +325,50 @@ impl Desk {
                 Ok(_) => Ok("a token was given and accepted".to_owned()),
                 Err(error) => Err(crate::route::away(&error)),
             };
-            lines.push(line(format!("payer {name}: sign-in"), signed.as_ref().cloned()));
+            lines.push(CheckLine::of(format!("payer {name}: sign-in"), signed));
         }
-        lines.push(line("restrictions".into(), self.road.restrictions().map(|_| "read".into())));
+        let restrictions = self.road.restrictions().map(|_| "read".to_owned());
+        lines.push(CheckLine::of("restrictions", restrictions));
         lines
     }
 
     async fn check_source(&self) -> CheckLine {
         let source = self.road.charts.source();
         let found = source.search("Encounter", &[("_id", "none")]).await;
-        line("source: sign-in and search".into(), found.map(|_| source.base_url().to_owned()))
+        let found = found.map(|_| source.base_url().to_owned());
+        CheckLine::of("source: sign-in and search", found)
     }
 }
 
-fn line<E: std::borrow::Borrow<Issue>>(what: String, found: Result<String, E>) -> CheckLine {
-    match found {
-        Ok(found) => CheckLine { what, issue: None, found },
-        Err(issue) => {
-            CheckLine { what, issue: Some(IssueWords::from(issue.borrow())), found: String::new() }
+impl Kept for Desk {
+    fn partners(&self) -> Vec<(PartnerId, u32)> {
+        let payers = self.road.setup.payers.iter();
+        let kept = |payer: &Payer| payer.terms.agreement.retention.map(|it| it.content_days);
+        payers.filter_map(|(name, payer)| Some((name.clone(), kept(payer)?))).collect()
+    }
+
+    /// What the push put at the payer is written down, so that it can still be taken back.
+    async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
+        let push = read_push(stored)?;
+        if !push.ended() {
+            return Ok(None);
         }
+        let records = match push.sent {
+            true => self.road.records(&push).await.map_err(|fault| match fault {
+                Fault::Store(error) => store_issue(error),
+                _ => Issue::new(Code::InternalError, "a stored payload cannot be read"),
+            })?,
+            false => BTreeSet::new(),
+        };
+        let records = records.into_iter().map(|(kind, id)| format!("{kind}/{id}")).collect();
+        let resources = push.assembled.as_ref().map_or(0, |made| made.resources);
+        let purged = Event::Purged { days, resources, records };
+        Ok(Some((stored.work.id.clone(), push.chain(), purged)))
     }
 }
 
 fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
-}
-
-/// A fresh trigger id, drawn here, at the edge: 64 random bits, so that a person can name one by its
-/// first few digits.
-fn new_trigger() -> TriggerId {
-    let drawn = uuid::Uuid::new_v4().simple().to_string();
-    TriggerId(drawn[16..].to_owned())
 }
 
 /// `Encounter/<id>`, from what a person types.
@@ -412,13 +382,11 @@ fn subject(encounter: &str) -> Result<String, Issue> {
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {
-    let unreadable = || Issue::new(Code::InternalError, "a row of work cannot be read");
-    turn::read(&stored.work).ok_or_else(unreadable)
+    turn::read(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn read_trigger(stored: &StoredWork) -> Result<Trigger, Issue> {
-    serde_json::from_slice(&stored.work.body)
-        .map_err(|_| Issue::new(Code::InternalError, "a row of work cannot be read"))
+    turn::read_trigger(&stored.work).ok_or_else(lookup::unreadable)
 }
 
 fn row_of_push(stored: &StoredWork, push: &Push) -> Row {

@@ -478,7 +478,7 @@ impl Road {
 
     pub(crate) async fn trigger_of(&self, push: &Push) -> Result<Trigger, Fault> {
         let row = self.house.work(push.trigger.as_str()).await?.ok_or(Fault::Unreadable)?;
-        serde_json::from_slice(&row.work.body).map_err(|_| Fault::Unreadable)
+        turn::read_trigger(&row.work).ok_or(Fault::Unreadable)
     }
 }
 

@@ -33,8 +33,7 @@ pub type Concerned = Result<(Vec<Concern>, Vec<Issue>), Issue>;
 impl Road {
     /// *Scope*: whom does a trigger concern, under which agreement?
     pub(crate) async fn scope(&self, lease: &Lease) -> Result<(), Fault> {
-        let mut trigger: Trigger =
-            serde_json::from_slice(&lease.work.work.body).map_err(|_| Fault::Unreadable)?;
+        let mut trigger = turn::read_trigger(&lease.work.work).ok_or(Fault::Unreadable)?;
         let found = match &trigger.subject {
             Subject::Withdrawal(walk) => self.concerned_by_withdrawal(walk).await?,
             Subject::Record(record) => {

@@ -5,7 +5,7 @@
 //! Never      a row that its lines do not add up to, and never a write without the lease's fence.
 
 use crate::road::Road;
-use exchange::{Digest, Event, Push, State, Stop, WalkId};
+use exchange::{Digest, Event, Push, State, Stop, Trigger, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
 use store::{AnyHouse, Commit, Expect, Fence, House, Lease, Unit, Work, WorkKind};
@@ -131,6 +131,11 @@ pub fn read(work: &Work) -> Option<Push> {
     serde_json::from_slice(&work.body).ok()
 }
 
+/// The trigger of a row, if this version can read it.
+pub(crate) fn read_trigger(work: &Work) -> Option<Trigger> {
+    serde_json::from_slice(&work.body).ok()
+}
+
 /// The row of a walk, as of its last line.
 pub fn row(push: &Push, at: Timestamp) -> Work {
     let assembled = push.assembled.as_ref();
@@ -160,7 +165,7 @@ fn lane(push: &Push) -> String {
 }
 
 /// The row of a trigger.
-pub fn trigger_row(trigger: &exchange::Trigger) -> Work {
+pub fn trigger_row(trigger: &Trigger) -> Work {
     Work {
         id: trigger.id.to_string(),
         kind: WorkKind::Trigger,

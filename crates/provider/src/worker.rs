@@ -1,7 +1,7 @@
-//! Worker: takes up work whose time has come, and signs the ledger now and then.
+//! Worker: takes up work whose time has come.
 //!
 //! Comes in   a road, a wake-up call, a sign to stop.
-//! Goes out   walks taken, a bounded number at once; checkpoints.
+//! Goes out   walks taken, a bounded number at once.
 //! Never      loses a walk to an error: its lease runs out, and it is taken up again.
 
 use crate::limits::{IDLE_MAX, LEASE, RENEWAL, WALK_AGE_MAX, WALKS_MAX};
@@ -37,22 +37,6 @@ pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = 
         }
     }
     while walks.join_next().await.is_some() {}
-}
-
-/// Claims and walks until nothing is due: for a command that works on the store directly.
-pub async fn run_until_idle(road: &Arc<Road>) {
-    loop {
-        let claimed = claim(road, WALKS_MAX).await;
-        if claimed.is_empty() {
-            return;
-        }
-        let mut walks = JoinSet::new();
-        for lease in claimed {
-            let road = Arc::clone(road);
-            walks.spawn(async move { take(&road, lease).await });
-        }
-        while walks.join_next().await.is_some() {}
-    }
 }
 
 async fn claim(road: &Road, room: usize) -> Vec<Lease> {

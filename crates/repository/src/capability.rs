@@ -187,7 +187,8 @@ fn limits_of(finds: Finds) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::search::{Handling, Search};
+    use crate::search::Search;
+    use exchange::query::Handling;
     use fhir::Resource;
 
     fn statement(transaction: bool) -> Value {

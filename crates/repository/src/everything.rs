@@ -18,13 +18,13 @@ use crate::kinds;
 use crate::limits::{
     ALTERNATIVES_MAX, CHART_STEP_BYTES, CHART_STEP_RECORDS, PAGE_BYTES_MAX, REFERRED_RECORDS_MAX,
 };
-use crate::page::{Link, cut, is_full};
-use crate::search::{Handling, invalid, unsupported};
-use crate::when;
+use crate::page::{cut, is_full};
+use crate::paging::Paging;
+use crate::search::{invalid, unsupported};
 use bytes::Bytes;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, Resource};
-use jiff::Timestamp;
 use std::collections::BTreeSet;
 use store::{AboutQuery, House, Record};
 
@@ -40,14 +40,11 @@ const FIRST: &str = "-";
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Asked {
-    since: Option<Timestamp>,
+    paging: Paging,
     /// Of these types; `None`: any.
     kinds: Option<Vec<String>>,
-    count: Option<u32>,
     /// Where the page begins.
     from: Place,
-    /// What was understood, as it came, without paging.
-    understood: Vec<(String, String)>,
 }
 
 /// Where a page begins: behind this record; `None`: at the first.
@@ -69,32 +66,23 @@ impl Asked {
     fn parse(parameters: &[(String, String)], handling: Handling) -> Result<Asked, Issue> {
         let mut asked = Asked::default();
         for (name, value) in parameters {
+            if asked.paging.takes(name, value)? {
+                continue;
+            }
             match name.as_str() {
-                "_since" => {
-                    let since = when::span(value);
-                    let since = since.ok_or_else(|| invalid(name, "this is no FHIR instant"))?;
-                    asked.since = asked.since.max(Some(since.from));
+                "_type" => {
+                    asked.narrow(value)?;
+                    asked.paging.understood(name, value);
                 }
-                "_type" => asked.narrow(value)?,
-                "_count" => {
-                    let count = value.parse().map_err(|_| invalid(name, "a count is a number"))?;
-                    asked.count = Some(count);
-                    continue;
-                }
-                AFTER => {
-                    asked.from = Place::Chart(Some(place(name, value)?));
-                    continue;
-                }
+                AFTER => asked.from = Place::Chart(Some(place(name, value)?)),
                 REFERRED => {
                     let behind = (value != FIRST).then(|| place(name, value)).transpose()?;
                     asked.from = Place::Referred(behind);
-                    continue;
                 }
                 // `start` and `end` too: a record without a date would be in or out by chance.
-                _ if handling == Handling::Lenient => continue,
+                _ if handling == Handling::Lenient => {}
                 _ => return Err(unsupported("Patient/$everything", name)),
             }
-            asked.understood.push((name.clone(), value.clone()));
         }
         Ok(asked)
     }
@@ -121,11 +109,7 @@ impl Asked {
     }
 
     fn link(&self, url: &str, from: &Place) -> String {
-        let mut link = Link::new(url.to_owned());
-        self.understood.iter().for_each(|(name, value)| link.add(name, value));
-        if let Some(count) = self.count {
-            link.add("_count", &count.to_string());
-        }
+        let mut link = self.paging.link(url.to_owned());
         match from {
             Place::Chart(None) => {}
             Place::Chart(Some((kind, id))) => link.add(AFTER, &format!("{kind}/{id}")),
@@ -172,7 +156,7 @@ impl<H: House> Desk<'_, H> {
     ) -> Result<Bytes, Issue> {
         let asked = Asked::parse(parameters, handling)?;
         self.patient_stands(id).await?;
-        let count = self.page_size(asked.count);
+        let count = self.page_size(asked.paging.count);
         let (about, mut next) = match &asked.from {
             Place::Chart(after) => self.chart_page(id, &asked, after, count).await?,
             Place::Referred(_) => (Vec::new(), None),
@@ -237,7 +221,7 @@ impl<H: House> Desk<'_, H> {
         let query = AboutQuery {
             patient: id.to_owned(),
             kinds,
-            since: asked.since,
+            since: asked.paging.since,
             owner: self.owner.clone(),
             after: after.clone(),
             limit: count as u32 + 1,
@@ -268,9 +252,8 @@ impl<H: House> Desk<'_, H> {
             let names = self.referred_names(id, asked, behind.as_ref()).await?;
             let Included { records, whole } = self.named(&names, &mut room).await?;
             let last = records.last().map(named);
-            let fits = |record: &Record| {
-                asked.since.is_none_or(|since| record.last_updated >= since) && about_nobody(record)
-            };
+            let fits =
+                |record: &Record| asked.paging.reaches(record.last_updated) && about_nobody(record);
             found.extend(records.into_iter().filter(fits));
             if found.len() > count {
                 found.truncate(count);

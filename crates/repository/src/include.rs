@@ -9,7 +9,7 @@ use crate::keys::{at, local, token};
 use crate::kinds::TARGET;
 use crate::limits::{ALTERNATIVES_MAX, INCLUDED_RECORDS_MAX, PAGE_BYTES_MAX};
 use crate::references::{Reference, references};
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, place};
 use fhir::Doc;
 use std::collections::BTreeSet;
 use store::{House, Record, RecordQuery};
@@ -147,8 +147,7 @@ impl<H: House> Desk<'_, H> {
 
     /// Type and id in a reference to a record of this house.
     pub(crate) fn local<'t>(&self, reference: &'t str) -> Option<(&'t str, &'t str)> {
-        let own = reference.strip_prefix(self.base).and_then(|rest| rest.strip_prefix('/'));
-        local(own.unwrap_or(reference))
+        local(place::under(reference, self.base).unwrap_or(reference))
     }
 
     /// The records of these names that the caller may see, as far as the room for bytes goes.

@@ -9,7 +9,8 @@
 
 use crate::kinds::{self, By, KindRow, Token};
 use crate::when;
-use fhir::{Kind, Node, Resource, is_id};
+use exchange::place;
+use fhir::{Kind, Node, Resource};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use store::{DateSpan, RecordKeys};
@@ -35,7 +36,7 @@ pub fn keys(resource: &Resource) -> RecordKeys {
 /// The token under which a code or identifier is filed and found: `parameter:code|system`, with
 /// nothing behind the bar where there is no system. Without a bar (`None`) it finds the code under
 /// any system, and under none. The first bar always ends the code.
-pub fn token(parameter: &str, code: &str, system: Option<&str>) -> String {
+pub(crate) fn token(parameter: &str, code: &str, system: Option<&str>) -> String {
     let code = match code.contains(['|', '%']) {
         true => Cow::from(code.replace('%', "%25").replace('|', "%7C")),
         false => Cow::from(code),
@@ -51,13 +52,10 @@ pub(crate) fn local_id<'t>(reference: &'t str, kind: &str) -> Option<&'t str> {
     local(reference).filter(|(other, _)| *other == kind).map(|(_, id)| id)
 }
 
-/// Type and logical id in a reference of the form `Type/id` or `Type/id/_history/version`.
+/// Type and logical id in a reference of the form `Type/id` or `Type/id/_history/version`, whatever
+/// the version looks like: it is of no account for who is meant.
 pub(crate) fn local(reference: &str) -> Option<(&str, &str)> {
-    let (kind, rest) = reference.split_once('/')?;
-    let id = rest.split_once("/_history/").map_or(rest, |(id, _)| id);
-    let named = kind.starts_with(|first: char| first.is_ascii_uppercase())
-        && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
-    (named && is_id(id)).then_some((kind, id))
+    place::parts(reference).map(|(kind, id, _)| (kind, id))
 }
 
 fn tokens(root: Node<'_, '_>, row: &KindRow) -> Vec<String> {

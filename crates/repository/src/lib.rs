@@ -18,6 +18,7 @@ pub mod limits;
 mod load;
 pub mod lookup;
 mod page;
+mod paging;
 mod plan;
 mod read;
 mod references;
@@ -30,15 +31,12 @@ mod when;
 
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
-pub use keys::{keys, token};
-pub use kinds::{is_known, known};
+pub use keys::keys;
+pub use kinds::known;
 pub use load::{Loaded, Loader};
-pub use plan::{
-    Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_put, plan_transaction,
-};
-pub use read::Served;
+pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
+pub use read::{Served, Told, http_date};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
-pub use retention::{Purging, Retention};
-pub use search::{Handling, Search};
+pub use retention::{Kept, Purging, retain};
 pub use serve::serve;

@@ -101,7 +101,7 @@ impl<H: House> Loader<'_, H> {
             let heads = self.house.heads(&names).await.map_err(store_issue)?;
             let standing = Standing { heads: &heads, marks: &[] };
             let plan = plan_transaction(batch.items.clone(), &filing, standing);
-            let plan = plan.map_err(first)?;
+            let plan = plan.map_err(|issues| issues.first)?;
             let counts = [Change::Created, Change::Updated, Change::Unchanged];
             let [created, updated, unchanged] = counts.map(|change| plan.count(change));
             let part = Loaded { created, updated, unchanged };
@@ -120,12 +120,5 @@ impl<H: House> Loader<'_, H> {
             return Ok(part);
         }
         Err(Issue::new(Code::HouseBusy, "others write the same records all the time"))
-    }
-}
-
-fn first(mut issues: Vec<Issue>) -> Issue {
-    match issues.is_empty() {
-        true => Issue::new(Code::InternalError, "a plan failed without saying why"),
-        false => issues.swap_remove(0),
     }
 }

@@ -5,9 +5,11 @@
 //! Never      decides what a state means: that is each road's.
 
 use crate::{filed, limits, store_issue};
+use bytes::Bytes;
 use exchange::desk::{KnownRoot, Reply, Row, TimelineRow};
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
+use fhir::Bundle;
 use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 
 /// The one row of work whose id or label is this, or begins so. Where a trigger and its walks
@@ -33,6 +35,22 @@ pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue
     let wanted = if walks == 1 { WorkKind::Push } else { WorkKind::Trigger };
     let chosen = rows.iter().position(|row| row.work.kind == wanted).unwrap_or(0);
     Ok(rows.swap_remove(chosen))
+}
+
+/// The resources of a Bundle that was sent or came, as text. Errors: `ContentPurged`, in these
+/// words, where it is empty.
+pub fn resources(bundle: Bytes, purged: &str) -> Result<Vec<String>, Issue> {
+    if bundle.is_empty() {
+        return Err(Issue::new(Code::ContentPurged, purged));
+    }
+    let Ok(bundle) = Bundle::parse(bundle) else { return Ok(Vec::new()) };
+    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
+    Ok(resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect())
+}
+
+/// A row of work whose push, trigger or submission this version cannot read.
+pub fn unreadable() -> Issue {
+    Issue::new(Code::InternalError, "a row of work cannot be read")
 }
 
 /// A chain's entries in words, oldest first.

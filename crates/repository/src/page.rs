@@ -9,9 +9,10 @@
 use crate::desk::{Desk, store_issue};
 use crate::include::{Include, Included, size};
 use crate::limits::PAGE_BYTES_MAX;
-use crate::search::{AFTER, Handling, Search};
-use crate::serve::serve;
+use crate::search::{AFTER, Search};
+use crate::serve::serve_record;
 use bytes::Bytes;
+use exchange::query::{Handling, encode_pair};
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite};
 use store::{House, Record, RecordQuery};
@@ -47,7 +48,7 @@ impl<H: House> Desk<'_, H> {
         if search.count_only || search.impossible {
             return Ok(bundle.finish().into());
         }
-        let page = self.page(query, self.page_size(search.count), &search.include).await?;
+        let page = self.page(query, self.page_size(search.paging.count), &search.include).await?;
         if let Some(last) = page.found.last().filter(|_| page.more) {
             bundle = bundle.link("next", &search.link(self.base, Some(&last.id)));
         }
@@ -72,7 +73,7 @@ impl<H: House> Desk<'_, H> {
         record: &Record,
         mode: &str,
     ) -> Result<(), Issue> {
-        let (url, content) = (self.full_url(record), serve(record)?);
+        let (url, content) = (self.full_url(record), serve_record(record)?);
         bundle.entry(EntryToWrite {
             full_url: Some(&url),
             resource: content.as_deref(),
@@ -137,15 +138,11 @@ pub(crate) fn is_full(records: &[Record]) -> bool {
 impl Search {
     /// The URL of a page of it: what was understood, and where the page begins.
     fn link(&self, base: &str, after: Option<&str>) -> String {
-        let mut link = Link::new(format!("{base}/{}", self.query.kind));
-        self.understood.iter().for_each(|(name, value)| link.add(name, value));
-        if let Some(count) = self.count {
-            link.add("_count", &count.to_string());
-        }
+        let mut link = self.paging.link(format!("{base}/{}", self.query.kind));
         if !self.total {
             link.add("_total", "none");
         }
-        if self.count_only && self.count != Some(0) {
+        if self.count_only && self.paging.count != Some(0) {
             link.add("_summary", "count");
         }
         if let Some(after) = after {
@@ -163,22 +160,9 @@ impl Link {
         Link(url)
     }
 
-    /// Adds a parameter, percent-encoded (RFC 3986 §3.4; unreserved characters stay).
+    /// Adds a parameter.
     pub(crate) fn add(&mut self, name: &str, value: &str) {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
-        self.encode(name);
-        self.0.push('=');
-        self.encode(value);
-    }
-
-    fn encode(&mut self, text: &str) {
-        for byte in text.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    self.0.push(char::from(byte));
-                }
-                _ => self.0.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        encode_pair(&mut self.0, name, value);
     }
 }

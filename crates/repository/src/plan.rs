@@ -12,10 +12,10 @@
 //! derived identity). They must be testable as a table.
 
 use bytes::Bytes;
+use exchange::issues::IssuesByEntry;
 use exchange::read::IfMatch;
-use exchange::{Code, Digest, Issue, PartnerId};
+use exchange::{Code, Digest, Issue, Issues, PartnerId};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashSet};
 use store::{Expect, NewVersion, Raise, Record, RecordKeys};
 
 /// One entry to file.
@@ -61,6 +61,10 @@ impl Incoming {
         let (kind, id) = (kind.to_owned(), id.to_owned());
         let keys = RecordKeys::default();
         Incoming { entry, kind, id, content: None, keys, derived: false, if_match: None }
+    }
+
+    fn asks(&self) -> Asks {
+        Asks { puts: self.content.is_some(), derived: self.derived, if_match: self.if_match }
     }
 }
 
@@ -150,7 +154,7 @@ pub struct Plan {
     /// One per entry that is acted on, in their order.
     pub outcomes: Vec<EntryOutcome>,
     /// Entries of a batch that are refused, and why.
-    pub refused: BTreeMap<usize, Vec<Issue>>,
+    pub refused: IssuesByEntry,
 }
 
 impl Plan {
@@ -160,35 +164,22 @@ impl Plan {
     }
 }
 
-/// Plans one entry. Errors: as `plan_transaction`.
-pub fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
-    let mut plan = Plan::default();
-    plan.add(incoming, filing, head, None)?;
-    Ok(plan)
-}
-
-/// Plans entries that stand or fall together; what stands is in the same order.
+/// Plans entries that stand or fall together; what stands is in the same order. No record is named
+/// twice: whoever collects the entries sees to that (`resolve`, `Loader`).
 ///
-/// Errors, all of them at once: `RecordOwnedByAnother`; `EntryInvalid` where a record is named
-/// twice (R4 §3.1.0.11.2: identities in a transaction may not overlap).
+/// Errors, all of them at once: `RecordOwnedByAnother`, `VersionConflict`.
 pub fn plan_transaction(
     incoming: Vec<Incoming>,
     filing: &Filing,
     standing: Standing<'_>,
-) -> Result<Plan, Vec<Issue>> {
+) -> Result<Plan, Issues> {
     debug_assert_eq!(incoming.len(), standing.heads.len(), "one head for each entry");
-    let (mut plan, mut issues, mut named) = (Plan::default(), Vec::new(), HashSet::new());
+    let (mut plan, mut issues) = (Plan::default(), Vec::new());
     let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((item, head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
-        let place = place(&item);
-        if !named.insert((item.kind.clone(), item.id.clone())) {
-            let detail = "the Bundle names this record twice";
-            issues.push(Issue::new(Code::EntryInvalid, detail).at(place));
-        } else if let Err(issue) = plan.add(item, filing, head.as_ref(), mark) {
-            issues.push(issue);
-        }
+        issues.extend(plan.add(item, filing, head.as_ref(), mark).err());
     }
-    if issues.is_empty() { Ok(plan) } else { Err(issues) }
+    Issues::of(issues).map_or(Ok(plan), Err)
 }
 
 impl Plan {
@@ -208,13 +199,10 @@ impl Plan {
         if own.is_none() && self.mark(&item, filing, mark) {
             return Ok(());
         }
-        let change = change(&item, filing, head)?;
-        if let Some(wanted) = item.if_match
-            && !matches(wanted, filing, head)
-        {
-            let detail = "the record's newest version is another one, or there is none";
-            return Err(Issue::new(Code::VersionConflict, detail).at(place(&item)));
-        }
+        check(item.asks(), filing, head).map_err(|(way, code, detail)| {
+            Issue::new(code, detail).at(format!("Bundle.entry[{}].{way}", item.entry))
+        })?;
+        let change = change(&item, filing, head);
         let seen = own.or(head.filter(|_| item.content.is_some()));
         let newest = seen.map(|head| head.version);
         let writes = matches!(change, Change::Created | Change::Updated | Change::Deleted);
@@ -311,43 +299,61 @@ impl Plan {
     }
 }
 
-/// The order of the questions is the order of their force: whose it is, whether it is a repeat,
-/// whether it is late.
-fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Result<Change, Issue> {
-    let Some(head) = head else {
-        return Ok(match &item.content {
+/// What becomes of an entry that may write what it names. The order of the questions is the order of
+/// their force: whether it is there for this sender, whether it is a repeat, whether it is late.
+fn change(item: &Incoming, filing: &Filing, head: Option<&Record>) -> Change {
+    let Some(head) = head.filter(|head| head.owner == filing.owner) else {
+        return match &item.content {
             Some(_) => Change::Created,
             None => Change::AlreadyAbsent,
-        });
-    };
-    if head.owner != filing.owner {
-        return match &item.content {
-            None => Ok(Change::AlreadyAbsent),
-            Some(_) if may_put(item.derived, filing, Some(head)) => Ok(Change::Created),
-            Some(_) => {
-                let detail = "this record belongs to another sender";
-                Err(Issue::new(Code::RecordOwnedByAnother, detail).at(place(item)))
-            }
         };
-    }
-    Ok(match &item.content {
+    };
+    match &item.content {
         None if head.deleted => Change::AlreadyAbsent,
         Some(content) if stands(head) && head.digest == Digest::of(content) => Change::Unchanged,
         _ if is_older(filing, head) => Change::Older,
         None => Change::Deleted,
         Some(_) if head.deleted => Change::Created,
         Some(_) => Change::Updated,
-    })
+    }
 }
 
-/// Whether a record is the sender's to write: nobody's, its own, or one that another sender has
-/// left under an id derived from this sender's namespace.
-pub(crate) fn may_put(derived: bool, filing: &Filing, head: Option<&Record>) -> bool {
-    head.is_none_or(|head| head.owner == filing.owner || derived && head.deleted)
+/// What an entry asks of the record it names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asks {
+    /// It puts something there.
+    pub(crate) puts: bool,
+    /// As `Incoming.derived`.
+    pub(crate) derived: bool,
+    /// As `Incoming.if_match`.
+    pub(crate) if_match: Option<IfMatch>,
+}
+
+/// Whether an entry may write what it names: whose it is, and in which version it stands. Errors:
+/// which part of the entry is at fault, and why.
+pub(crate) fn check(
+    asks: Asks,
+    filing: &Filing,
+    head: Option<&Record>,
+) -> Result<(), (&'static str, Code, &'static str)> {
+    // Nobody's, its own, or one that another sender has left under an id derived from this sender's
+    // namespace.
+    let its_own = |head: &Record| head.owner == filing.owner || asks.derived && head.deleted;
+    if asks.puts && !head.is_none_or(its_own) {
+        let detail = "this record belongs to another sender";
+        return Err(("resource", Code::RecordOwnedByAnother, detail));
+    }
+    match asks.if_match {
+        Some(wanted) if !matches(wanted, filing, head) => {
+            let detail = "the record's newest version is another one, or there is none";
+            Err(("request.ifMatch", Code::VersionConflict, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the record's newest version is the one wanted. What is another sender's is not there.
-pub(crate) fn matches(wanted: IfMatch, filing: &Filing, head: Option<&Record>) -> bool {
+fn matches(wanted: IfMatch, filing: &Filing, head: Option<&Record>) -> bool {
     let own = head.filter(|head| head.owner == filing.owner && !head.deleted);
     own.is_some_and(|head| match wanted {
         IfMatch::Any => true,
@@ -373,13 +379,6 @@ fn is_older(filing: &Filing, head: &Record) -> bool {
 fn raised(filing: &Filing, head: Option<&Record>) -> Option<u64> {
     let head = head.filter(|head| filing.lane.is_some() && filing.lane == head.lane)?;
     filing.number.filter(|number| head.number.is_some_and(|filed| filed < *number))
-}
-
-fn place(item: &Incoming) -> String {
-    match item.content {
-        Some(_) => format!("Bundle.entry[{}].resource", item.entry),
-        None => format!("Bundle.entry[{}].request.url", item.entry),
-    }
 }
 
 #[cfg(test)]

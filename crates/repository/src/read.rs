@@ -6,11 +6,12 @@
 
 use crate::desk::{Desk, store_issue};
 use crate::limits::{HISTORY_RECORDS_MAX, PAGE_BYTES_MAX};
-use crate::page::Link;
-use crate::search::{Handling, invalid, unsupported};
-use crate::serve::serve;
+use crate::paging::Paging;
+use crate::search::{invalid, unsupported};
+use crate::serve::serve_record;
 use crate::when;
 use bytes::Bytes;
+use exchange::query::{Ask, Handling};
 use exchange::{Code, Issue};
 use fhir::{BundleType, BundleWriter, EntryToWrite, Method, ResponseToWrite};
 use jiff::Timestamp;
@@ -33,13 +34,51 @@ impl Served {
         format!("W/\"{}\"", self.version)
     }
 
-    /// `Last-Modified` (RFC 9110 §5.6.7), which knows whole seconds only.
+    /// `Last-Modified`.
     pub fn last_modified(&self) -> String {
-        self.last_updated.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        http_date(self.last_updated)
     }
 }
 
+/// A time as HTTP headers have it (RFC 9110 §5.6.7): whole seconds only.
+pub fn http_date(at: Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// What an ask is answered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// One version of one record.
+    One(Served),
+    /// A Bundle: a page of a list.
+    List(Bytes),
+}
+
 impl<H: House> Desk<'_, H> {
+    /// Answers whatever a caller asks to read.
+    ///
+    /// Errors: those of `read`, `vread`, `history`, `search` and `everything`;
+    /// `InteractionUnsupported` for `$everything` of another type than Patient.
+    pub async fn answer(&self, ask: Ask<'_>) -> Result<Told, Issue> {
+        match ask {
+            Ask::Read { kind, id } => self.read(kind, id).await.map(Told::One),
+            Ask::Vread { kind, id, version } => self.vread(kind, id, version).await.map(Told::One),
+            Ask::History { kind, id, parameters, handling } => {
+                self.history(kind, id, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Search { kind, parameters, handling } => {
+                self.search(kind, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Everything { kind: "Patient", id, parameters, handling } => {
+                self.everything(id, &parameters, handling).await.map(Told::List)
+            }
+            Ask::Everything { .. } => {
+                let detail = "$everything is offered of a Patient";
+                Err(Issue::new(Code::InteractionUnsupported, detail))
+            }
+        }
+    }
+
     /// A record's newest version.
     ///
     /// Errors: `ResourceUnknown`, `ResourceDeleted`, `ContentPurged`, and those of the store.
@@ -55,7 +94,7 @@ impl<H: House> Desk<'_, H> {
     async fn version(&self, kind: &str, id: &str, version: Option<u64>) -> Result<Served, Issue> {
         let record = self.house.record(kind, id, version).await.map_err(store_issue)?;
         let record = record.filter(|record| self.may_see(record)).ok_or_else(unknown)?;
-        match serve(&record)? {
+        match serve_record(&record)? {
             Some(bytes) => {
                 Ok(Served { bytes, version: record.version, last_updated: record.last_updated })
             }
@@ -86,7 +125,7 @@ impl<H: House> Desk<'_, H> {
         if !newest.first().is_some_and(|newest| self.may_see(newest)) {
             return Err(unknown());
         }
-        let count = self.page_size(asked.count).min(HISTORY_RECORDS_MAX as usize);
+        let count = self.page_size(asked.paging.count).min(HISTORY_RECORDS_MAX as usize);
         // The one behind the page says whether there is a next one, and what the last one changed.
         let limit = count as u32 + 1;
         let heads = self.house.history(kind, id, asked.before, limit).await.map_err(store_issue)?;
@@ -110,7 +149,7 @@ impl<H: House> Desk<'_, H> {
                     record.map_err(store_issue)?
                 }
             };
-            let content = record.map(|record| serve(&record)).transpose()?.flatten();
+            let content = record.map(|record| serve_record(&record)).transpose()?.flatten();
             bytes += content.as_ref().map_or(0, Bytes::len);
             self.line(&mut bundle, head, before, content.as_deref());
         }
@@ -160,26 +199,22 @@ const BEFORE: &str = "_before";
 /// What is asked of a history.
 #[derive(Default)]
 struct Asked {
-    count: Option<u32>,
-    since: Option<Timestamp>,
+    paging: Paging,
     before: Option<u64>,
-    /// What was understood, as it came, without paging.
-    understood: Vec<(String, String)>,
 }
 
 impl Asked {
     fn parse(parameters: &[(String, String)], handling: Handling) -> Result<Asked, Issue> {
         let mut asked = Asked::default();
         for (name, value) in parameters {
-            let number = || value.parse().map_err(|_| invalid(name, "this is no number"));
+            if asked.paging.takes(name, value)? {
+                continue;
+            }
             match name.as_str() {
-                "_count" => asked.count = Some(number()?),
-                BEFORE => asked.before = Some(number()?.into()),
-                "_since" => {
-                    let since = when::span(value);
-                    let since = since.ok_or_else(|| invalid(name, "this is no FHIR instant"))?;
-                    asked.since = asked.since.max(Some(since.from));
-                    asked.understood.push((name.clone(), value.clone()));
+                BEFORE => {
+                    let before: u32 =
+                        value.parse().map_err(|_| invalid(name, "this is no number"))?;
+                    asked.before = Some(before.into());
                 }
                 _ if handling == Handling::Lenient => {}
                 _ => return Err(unsupported("a history", name)),
@@ -190,15 +225,11 @@ impl Asked {
 
     /// Whether a version was filed since then; those before it were filed earlier still.
     fn reaches(&self, head: &Record) -> bool {
-        self.since.is_none_or(|since| head.last_updated >= since)
+        self.paging.reaches(head.last_updated)
     }
 
     fn link(&self, url: &str, before: Option<u64>) -> String {
-        let mut link = Link::new(url.to_owned());
-        self.understood.iter().for_each(|(name, value)| link.add(name, value));
-        if let Some(count) = self.count {
-            link.add("_count", &count.to_string());
-        }
+        let mut link = self.paging.link(url.to_owned());
         if let Some(before) = before {
             link.add(BEFORE, &before.to_string());
         }

@@ -20,11 +20,15 @@ mod whom;
 pub use whom::Whom;
 
 use crate::desk::store_issue;
-use crate::plan::{self, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
+use crate::plan::{
+    self, Asks, Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction,
+};
 use conditions::{Conditions, Fitting};
+use exchange::issues::IssuesByEntry;
 use exchange::read::{self, Action, Form, IncomingEntry, Target};
-use exchange::{Code, Digest, Issue, PartnerId};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use exchange::{Code, Digest, Issue, Issues, PartnerId};
+use std::collections::{HashMap, HashSet};
+use std::vec;
 use store::{Expect, House, Record};
 
 /// Who sends, and under which name what it brings is kept.
@@ -54,12 +58,12 @@ pub struct Resolved {
     /// Entries that lead to the record of another entry.
     same: Vec<(usize, usize)>,
     expects: Vec<Expect>,
-    refused: BTreeMap<usize, Vec<Issue>>,
+    refused: IssuesByEntry,
 }
 
 impl Resolved {
     /// What to write, and what becomes of every entry. Errors: as `plan_transaction`.
-    pub fn plan(self) -> Result<Plan, Vec<Issue>> {
+    pub fn plan(self) -> Result<Plan, Issues> {
         let standing = Standing { heads: &self.heads, marks: &self.marks };
         let mut plan = plan_transaction(self.items, &self.filing, standing)?;
         plan.expects.extend(self.expects);
@@ -106,28 +110,28 @@ pub async fn resolve<H: House>(
     house: &H,
     sent: Sent<'_>,
     incoming: &read::Incoming,
-) -> Result<Resolved, Vec<Issue>> {
-    let conditions = Conditions::look(house, sent, incoming).await.map_err(stop)?;
+) -> Result<Resolved, Issues> {
+    let conditions = Conditions::look(house, sent, incoming).await?;
     let mut resolving = Resolving::new(sent, incoming, conditions);
     resolving.place();
     let links = resolving.conditional_links();
     let whom = resolving.whom(&links);
     let filing = resolving.filing(whom.as_ref());
-    let standing = resolving.look(house, &filing).await.map_err(stop)?;
+    let standing = resolving.look(house, &filing).await?;
     resolving.check_standing(&filing, &standing);
-    resolving.check_left(house, &standing).await.map_err(stop)?;
+    resolving.check_left(house, &standing).await?;
     resolving.check_references(&standing);
     resolving.end(filing, whom, &links, standing)
 }
 
-fn stop(issue: Issue) -> Vec<Issue> {
-    vec![issue]
-}
-
-/// What stands now, by type and id.
+/// What stands now.
 struct Heads {
-    heads: HashMap<Pair, Record>,
-    marks: HashMap<Pair, Record>,
+    /// Where the entries lead, in their order; `None` also for those that lead nowhere.
+    entries: Vec<Option<Record>>,
+    /// Where references out of the Bundle lead, in the order of `outside`.
+    outside: Vec<Option<Record>>,
+    /// The marks of the entries' records, in the order of the entries.
+    marks: Vec<Option<Record>>,
 }
 
 struct Resolving<'r> {
@@ -140,7 +144,7 @@ struct Resolving<'r> {
     /// What the Bundle's own resources are found by; only of types that conditions ask about.
     fitting: Fitting,
     deleted: HashSet<Pair>,
-    refused: BTreeMap<usize, Vec<Issue>>,
+    refused: IssuesByEntry,
     /// Issues of the Bundle as a whole.
     stops: Vec<Issue>,
 }
@@ -172,7 +176,7 @@ impl<'r> Resolving<'r> {
     }
 
     fn note(&mut self, index: usize, issue: Issue) {
-        self.refused.entry(index).or_default().push(issue);
+        Issues::note(&mut self.refused, index, issue);
     }
 
     fn stands(&self, entry: &IncomingEntry) -> bool {
@@ -284,8 +288,12 @@ impl<'r> Resolving<'r> {
     }
 
     fn not_deleted(&self, kind: &str, mut ids: Vec<String>) -> Vec<String> {
-        ids.retain(|id| !self.deleted.contains(&(kind.to_owned(), id.clone())));
+        ids.retain(|id| !self.takes_back(kind, id));
         ids
+    }
+
+    fn takes_back(&self, kind: &str, id: &str) -> bool {
+        !self.deleted.is_empty() && self.deleted.contains(&(kind.to_owned(), id.to_owned()))
     }
 
     fn ambiguous(&mut self, entry: &IncomingEntry, way: &str) {
@@ -307,17 +315,16 @@ impl<'r> Resolving<'r> {
 
     /// A record is written once (R4 §3.1.0.11.2: identities may not overlap).
     fn check_once(&mut self) {
-        let mut named: HashMap<Pair, usize> = HashMap::new();
-        for entry in &self.incoming.entries {
-            let Some(Placed::Here(id)) = self.placed.get(&entry.index) else { continue };
-            let pair = (entry.kind.clone(), id.clone());
-            match named.get(&pair).copied() {
-                Some(first) => {
-                    let detail = format!("the same record as in entry {first}");
-                    self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
-                }
-                None => drop(named.insert(pair, entry.index)),
-            }
+        let mut named: HashMap<(&str, &str), usize> = HashMap::new();
+        let again = |entry: &'r IncomingEntry| {
+            let Placed::Here(id) = self.placed.get(&entry.index)? else { return None };
+            let first = *named.entry((&entry.kind, id)).or_insert(entry.index);
+            (first != entry.index).then_some((entry, first))
+        };
+        let again: Vec<_> = self.incoming.entries.iter().filter_map(again).collect();
+        for (entry, first) in again {
+            let detail = format!("the same record as in entry {first}");
+            self.refuse(entry, "request.url", Code::EntryInvalid, &detail);
         }
     }
 
@@ -337,40 +344,36 @@ impl<'r> Resolving<'r> {
 
     /// Everything that stands where the Bundle writes or refers to, in one reading.
     async fn look<H: House>(&self, house: &H, filing: &Filing) -> Result<Heads, Issue> {
-        let entries = self.incoming.entries.iter();
-        let placed = entries.filter_map(|entry| match self.placed.get(&entry.index)? {
-            Placed::Here(id) | Placed::Stands(id) => Some((entry.kind.clone(), id.clone())),
+        let read::Incoming { entries, outside, .. } = self.incoming;
+        let id = |entry: &IncomingEntry| match self.placed.get(&entry.index)? {
+            Placed::Here(id) | Placed::Stands(id) => Some(id.as_str()),
             Placed::Same(_) | Placed::Absent => None,
-        });
-        let mut pairs: Vec<Pair> = placed.collect();
-        let marks: Vec<_> = pairs.iter().filter_map(|(kind, id)| filing.mark(kind, id)).collect();
-        let outside = self.incoming.outside.iter();
-        pairs.extend(outside.map(|one| (one.kind.clone(), one.id.clone())));
-        let records = pairs.len();
-        pairs.extend(marks);
-        let found = house.heads(&pairs).await.map_err(store_issue)?;
-        let mut found = pairs.into_iter().zip(found);
-        let there = |(pair, head): (Pair, Option<Record>)| head.map(|head| (pair, head));
-        let heads_of = found.by_ref().take(records).filter_map(there).collect();
-        let marks_of = found.filter_map(there).collect();
-        Ok(Heads { heads: heads_of, marks: marks_of })
+        };
+        let ids: Vec<Option<&str>> = entries.iter().map(id).collect();
+        let placed = || entries.iter().zip(&ids).filter_map(|(one, id)| Some((&one.kind, (*id)?)));
+        let pair = |(kind, id): (&String, &str)| (kind.clone(), id.to_owned());
+        let mut asked: Vec<Pair> = placed().map(pair).collect();
+        asked.extend(outside.iter().map(|one| pair((&one.kind, &one.id))));
+        asked.extend(placed().filter_map(|(kind, id)| filing.mark(kind, id)));
+        let mut found = house.heads(&asked).await.map_err(store_issue)?.into_iter();
+        let of_entries = |found: &mut vec::IntoIter<Option<Record>>| {
+            ids.iter().map(|id| id.and_then(|_| found.next().flatten())).collect()
+        };
+        Ok(Heads {
+            entries: of_entries(&mut found),
+            outside: found.by_ref().take(outside.len()).collect(),
+            marks: of_entries(&mut found),
+        })
     }
 
     /// Whether the entries may write what they name: whose it is, and in which version it stands.
     fn check_standing(&mut self, filing: &Filing, standing: &Heads) {
-        for entry in &self.incoming.entries {
-            let Some(Placed::Here(id)) = self.placed.get(&entry.index) else { continue };
-            let head = standing.heads.get(&(entry.kind.clone(), id.clone()));
-            let puts = entry.action.resource().is_some();
-            let derived = entry.source_id.is_some();
-            if puts && !plan::may_put(derived, filing, head) {
-                let detail = "this record belongs to another sender";
-                self.refuse(entry, "resource", Code::RecordOwnedByAnother, detail);
-            } else if let Some(wanted) = entry.if_match
-                && !plan::matches(wanted, filing, head)
-            {
-                let detail = "the record's newest version is another one, or there is none";
-                self.refuse(entry, "request.ifMatch", Code::VersionConflict, detail);
+        for (entry, head) in self.incoming.entries.iter().zip(&standing.entries) {
+            let Some(Placed::Here(_)) = self.placed.get(&entry.index) else { continue };
+            let (puts, derived) = (entry.action.resource().is_some(), entry.source_id.is_some());
+            let asks = Asks { puts, derived, if_match: entry.if_match };
+            if let Err((way, code, detail)) = plan::check(asks, filing, head.as_ref()) {
+                self.refuse(entry, way, code, detail);
             }
         }
     }
@@ -381,13 +384,16 @@ impl<'r> Resolving<'r> {
         whom: Option<Whom>,
         links: &references::Links,
         standing: Heads,
-    ) -> Result<Resolved, Vec<Issue>> {
+    ) -> Result<Resolved, Issues> {
         let together = self.incoming.form == Form::Transaction;
-        if !self.stops.is_empty() || together && !self.refused.is_empty() {
-            return Err(self.issues());
+        if together || !self.stops.is_empty() {
+            self.issues().map_or(Ok(()), Err)?;
         }
-        let (mut items, mut settled, mut same) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in &self.incoming.entries {
+        let expects = self.relied_on(&standing);
+        let (mut items, mut heads, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut settled, mut same) = (Vec::new(), Vec::new());
+        let stood = standing.entries.into_iter().zip(standing.marks);
+        for (entry, (head, mark)) in self.incoming.entries.iter().zip(stood) {
             match self.placed.get(&entry.index) {
                 Some(Placed::Same(other)) if self.refused.contains_key(other) => {
                     let detail = format!("entry {other}, which brings the record, is refused");
@@ -396,9 +402,11 @@ impl<'r> Resolving<'r> {
                 Some(Placed::Same(other)) if self.stands(entry) => same.push((entry.index, *other)),
                 Some(Placed::Here(id)) if self.stands(entry) => {
                     items.push(self.item(entry, id, links));
+                    heads.push(head);
+                    marks.push(mark);
                 }
                 Some(Placed::Stands(id)) if self.stands(entry) => {
-                    let head = standing.heads.get(&(entry.kind.clone(), id.clone()));
+                    let head = head.as_ref();
                     settled.push(EntryOutcome::exists(entry.index, &entry.kind, id, head));
                 }
                 Some(Placed::Absent) if self.stands(entry) => {
@@ -407,13 +415,6 @@ impl<'r> Resolving<'r> {
                 _ => {}
             }
         }
-        let head =
-            |item: &Incoming| standing.heads.get(&(item.kind.clone(), item.id.clone())).cloned();
-        let mark = |item: &Incoming| {
-            filing.mark(&item.kind, &item.id).and_then(|pair| standing.marks.get(&pair).cloned())
-        };
-        let (heads, marks) = (items.iter().map(head).collect(), items.iter().map(mark).collect());
-        let expects = self.relied_on(&standing);
         // Of a batch, nothing may be left that is about anybody.
         let mut left = self.incoming.entries.iter().filter(|entry| self.stands(entry));
         let about = left.any(|entry| entry.clinical && entry.action.resource().is_some());
@@ -425,10 +426,10 @@ impl<'r> Resolving<'r> {
     /// What the decisions rely on, beside the heads of what is written.
     fn relied_on(&self, standing: &Heads) -> Vec<Expect> {
         let mut expects = self.conditions.expects();
-        expects.extend(self.incoming.outside.iter().filter_map(|one| {
+        let outside = self.incoming.outside.iter().zip(&standing.outside);
+        expects.extend(outside.filter_map(|(one, head)| {
             let speaks = self.entry(one.entry).is_some_and(|entry| entry.kind == "Provenance");
-            let head = standing.heads.get(&(one.kind.clone(), one.id.clone()));
-            let head = head.filter(|_| !speaks)?;
+            let head = head.as_ref().filter(|_| !speaks)?;
             let (kind, id) = (head.kind.clone(), head.id.clone());
             Some(Expect::Version { kind, id, version: Some(head.version) })
         }));
@@ -436,9 +437,9 @@ impl<'r> Resolving<'r> {
     }
 
     /// All issues, in the order of the Bundle.
-    fn issues(self) -> Vec<Issue> {
-        let all = self.stops.into_iter().chain(self.refused.into_values().flatten());
-        all.take(exchange::limits::FAULTS_MAX).collect()
+    fn issues(&self) -> Option<Issues> {
+        let all = self.stops.iter().chain(self.refused.values().flatten());
+        Issues::of(all.take(exchange::limits::FAULTS_MAX).cloned())
     }
 }
 

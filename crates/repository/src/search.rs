@@ -12,25 +12,17 @@ use crate::include::Include;
 use crate::keys::{local, local_id, token};
 use crate::kinds::{self, Finds};
 use crate::limits::{ALTERNATIVES_MAX, PARAMETERS_MAX, QUOTED_NAME_MAX};
+use crate::paging::Paging;
 use crate::when;
-use exchange::{Code, Issue};
+use exchange::query::Handling;
+use exchange::{Code, Issue, place};
 use fhir::is_id;
 use jiff::Timestamp;
 use store::{Compare, DateSpan, RecordQuery};
 
-/// What becomes of parameters that the type does not have (`Prefer: handling=…`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Handling {
-    /// They are refused.
-    #[default]
-    Strict,
-    /// They are passed over; the `self` link shows what was understood.
-    Lenient,
-}
-
 /// A search that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search {
+pub(crate) struct Search {
     /// What the store is asked; `owner` and `limit` are the desk's to set.
     pub query: RecordQuery,
     /// Two conditions exclude each other: nothing fits, and the store is not asked.
@@ -39,12 +31,10 @@ pub struct Search {
     pub count_only: bool,
     /// Whether the number of all that fit is wanted (not by `_total=none`).
     pub total: bool,
-    /// `_count`, when the caller gave one.
-    pub count: Option<u32>,
+    /// `_count`, and the parameters that were understood.
+    pub(crate) paging: Paging,
     /// What comes along with the records that fit.
     pub(crate) include: Include,
-    /// The parameters that were understood, as they came, without paging.
-    pub understood: Vec<(String, String)>,
 }
 
 /// Our parameter in `next` links: continue behind this id.
@@ -56,7 +46,7 @@ impl Search {
     ///
     /// Errors: `ResourceUnknown` for a type that is not held here, `ParameterUnsupported`,
     /// `ParameterInvalid`.
-    pub fn parse(
+    pub(crate) fn parse(
         base: &str,
         kind: &str,
         parameters: &[(String, String)],
@@ -75,9 +65,8 @@ impl Search {
             impossible: false,
             count_only: false,
             total: true,
-            count: None,
+            paging: Paging::default(),
             include: Include::default(),
-            understood: Vec::new(),
         };
         for (name, value) in parameters {
             if search.control(name, value)? {
@@ -96,19 +85,18 @@ impl Search {
                 (None, _) if handling == Handling::Lenient => continue,
                 (None, _) => return Err(unsupported(kind, name)),
             }
-            search.understood.push((name.clone(), value.clone()));
+            search.paging.understood(name, value);
         }
         Ok(search)
     }
 
     /// Parameters about the answer, and not about the records. Says whether it was one.
     fn control(&mut self, name: &str, value: &str) -> Result<bool, Issue> {
+        if self.paging.counts(name, value)? {
+            self.count_only |= self.paging.count == Some(0);
+            return Ok(true);
+        }
         match name {
-            "_count" => {
-                let count = value.parse().map_err(|_| invalid(name, "a count is a number"))?;
-                self.count = Some(count);
-                self.count_only |= count == 0;
-            }
             "_summary" => match value {
                 "count" => self.count_only = true,
                 "false" => {}
@@ -226,8 +214,7 @@ fn ids(name: &str, value: &str) -> Result<Vec<String>, Issue> {
 fn references(base: &str, name: &str, kind: &str, value: &str) -> Result<Vec<String>, Issue> {
     let mut found = Vec::new();
     for value in alternatives(name, value)? {
-        let local = value.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
-        let local = local.unwrap_or(&value);
+        let local = place::under(&value, base).unwrap_or(&value);
         if is_id(local) {
             found.push(local.to_owned());
         } else if let Some(id) = local_id(local, kind) {
@@ -248,8 +235,7 @@ fn links(
 ) -> Result<Vec<String>, Issue> {
     let mut found = Vec::new();
     for value in alternatives(name, value)? {
-        let own = value.strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
-        let text = own.unwrap_or(&value);
+        let text = place::under(&value, base).unwrap_or(&value);
         let named = match local(text) {
             Some((target, id)) if kind.is_empty() || kind == target => format!("{target}/{id}"),
             Some(_) => continue,

@@ -1,6 +1,6 @@
 //! Serve: a filed resource as a caller gets it.
 //!
-//! Comes in   a record with its content.
+//! Comes in   its content, which version it is, and when that was filed.
 //! Goes out   the content with this house's `meta.versionId` and `meta.lastUpdated`.
 //! Never      changes another byte: what was filed is what is served.
 
@@ -8,18 +8,24 @@ use crate::when;
 use bytes::Bytes;
 use exchange::{Code, Issue};
 use fhir::{Doc, Edits};
+use jiff::Timestamp;
 use store::Record;
 
-/// The content of a record, with `meta.versionId` and `meta.lastUpdated` put in or replaced (R4
-/// §3.1.0.1); every other byte stands as it was filed. `None` for a deletion, or a bare head.
-///
-/// Errors: `StoreUnavailable` when the stored bytes are no resource.
-pub fn serve(record: &Record) -> Result<Option<Bytes>, Issue> {
+/// A record as it is served; `None` for a deletion, or a bare head. Errors: as `serve`.
+pub(crate) fn serve_record(record: &Record) -> Result<Option<Bytes>, Issue> {
     let Some(content) = &record.content else { return Ok(None) };
+    serve(content, record.version, record.last_updated).map(Some)
+}
+
+/// The content of a version filed at that time, with `meta.versionId` and `meta.lastUpdated` put in
+/// or replaced (R4 §3.1.0.1); every other byte stands as it was filed.
+///
+/// Errors: `StoreUnavailable` when the bytes are no resource.
+pub fn serve(content: &Bytes, version: u64, at: Timestamp) -> Result<Bytes, Issue> {
     let damaged = || Issue::new(Code::StoreUnavailable, "a stored record cannot be read");
     let doc = Doc::parse(content).map_err(|_| damaged())?;
-    let version = format!("\"{}\"", record.version);
-    let updated = format!("\"{}\"", when::instant(record.last_updated));
+    let version = format!("\"{version}\"");
+    let updated = format!("\"{}\"", when::instant(at));
     let mut edits = Edits::new(&doc);
     match doc.root().get("meta") {
         Some(meta) => {
@@ -39,31 +45,18 @@ pub fn serve(record: &Record) -> Result<Option<Bytes>, Issue> {
             edits.replace(end..end, meta);
         }
     }
-    Ok(Some(edits.apply().into()))
+    Ok(edits.apply().into())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use exchange::Digest;
 
     fn served(content: &'static str) -> String {
-        let record = Record {
-            kind: "Observation".into(),
-            id: "o".into(),
-            version: 3,
-            last_updated: "2026-01-03T10:00:00.5Z".parse().unwrap(),
-            owner: "mercy".into(),
-            receipt: "r".into(),
-            lane: None,
-            number: None,
-            digest: Digest::of(content.as_bytes()),
-            content: Some(Bytes::from_static(content.as_bytes())),
-            deleted: false,
-            purged: false,
-        };
-        String::from_utf8(serve(&record).unwrap().unwrap().to_vec()).unwrap()
+        let at = "2026-01-03T10:00:00.5Z".parse().unwrap();
+        let served = serve(&Bytes::from_static(content.as_bytes()), 3, at).unwrap();
+        String::from_utf8(served.to_vec()).unwrap()
     }
 
     #[test]

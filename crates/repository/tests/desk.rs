@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use exchange::query::Handling;
 use exchange::{Code, PartnerId};
 use fhir::{Bundle, Resource};
 use jiff::Timestamp;
 use repository::{
-    Change, Desk, EntryOutcome, Filing, Handling, Incoming, Loader, Standing, plan_transaction,
+    Change, Desk, EntryOutcome, Filing, Incoming, Loader, Standing, plan_transaction,
 };
 use std::collections::BTreeSet;
 use store::{AnyHouse, Commit, House, SqliteHouse, Unit};

@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use exchange::query::Handling;
 use exchange::{Code, Issue, PartnerId};
 use fhir::{Bundle, Resource};
 use jiff::Timestamp;
-use repository::{Desk, Handling, Loader};
+use repository::{Desk, Loader};
 use std::collections::BTreeSet;
 use store::{AnyHouse, House, NewVersion, Purge, RecordKeys, SqliteHouse, Unit, Work, WorkKind};
 

@@ -10,11 +10,12 @@
 
 use crate::limits::{EHR_LOAD_MAX, EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX};
 use bytes::Bytes;
+use exchange::query::Ask;
 use exchange::{Code, HouseId, Issue, PartnerId};
 use fhir::Resource;
 use http::header::{ETAG, LAST_MODIFIED};
 use jiff::Timestamp;
-use repository::{Description, Desk, Handling, Loaded, Loader, Served, capability, store_issue};
+use repository::{Description, Desk, Loaded, Loader, Told, capability, store_issue};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wire::clock::Clock;
 use wire::refusal::Answer;
-use wire::rest::{Outcome, Prefer, Rest};
+use wire::rest::{Outcome, Rest};
 use wire::trust::smart::replay::MemoryReplay;
 use wire::trust::smart::server::Gate;
 use wire::trust::{Caller, Credential};
@@ -195,75 +196,17 @@ impl Rest for Reading {
         self.capability.clone()
     }
 
-    fn read<'a>(&'a self, caller: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).read(kind, id).await.map(answer) })
-    }
-
-    fn vread<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        version: u64,
-    ) -> Outcome<'a> {
-        Box::pin(async move { self.desk(caller).vread(kind, id, version).await.map(answer) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            let told = desk.history(kind, id, &parameters, Handling::Strict).await?;
-            Ok(Answer::new(200, told))
-        })
-    }
-
-    fn search<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            let desk = self.desk(caller);
-            Ok(Answer::new(200, desk.search(kind, &parameters, handling(prefer)).await?))
-        })
-    }
-
-    fn everything<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        Box::pin(async move {
-            if kind != "Patient" {
-                let detail = "$everything is offered of a Patient";
-                return Err(Issue::new(Code::InteractionUnsupported, detail));
-            }
-            let all = self.desk(caller).everything(id, &parameters, handling(prefer)).await?;
-            Ok(Answer::new(200, all))
-        })
+    fn ask<'a>(&'a self, caller: &'a Caller, ask: Ask<'a>) -> Outcome<'a> {
+        Box::pin(async move { self.desk(caller).answer(ask).await.map(told) })
     }
 }
 
-fn handling(prefer: Prefer) -> Handling {
-    match prefer.handling {
-        rest::Handling::Strict => Handling::Strict,
-        rest::Handling::Lenient => Handling::Lenient,
+fn told(told: Told) -> Answer {
+    match told {
+        Told::One(served) => {
+            let (etag, modified) = (served.etag(), served.last_modified());
+            Answer::new(200, served.bytes).with(ETAG, etag).with(LAST_MODIFIED, modified)
+        }
+        Told::List(bundle) => Answer::new(200, bundle),
     }
-}
-
-fn answer(served: Served) -> Answer {
-    Answer::new(200, served.bytes.clone())
-        .with(ETAG, served.etag())
-        .with(LAST_MODIFIED, served.last_modified())
 }

@@ -21,8 +21,8 @@ pub const RESOURCES_MAX: usize = 2_000_000;
 /// only in the parts it looks into, so that parts which are skipped need this bound of their own.
 pub const DEPTH_MAX: usize = 100;
 
-/// Characters of a logical id (FHIR R4 §2.24.0.1 `id`).
-pub const ID_CHARS_MAX: usize = 64;
+/// Characters of a type's name: as many as a logical id may have; R4's longest has 33.
+pub const KIND_CHARS_MAX: usize = 64;
 
 /// Patients of one generated hospital: ids have five digits and member ids must stay distinct.
 pub const PATIENTS_MAX: usize = 10_000;

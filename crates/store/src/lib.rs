@@ -2,7 +2,8 @@
 //!
 //! Comes in   units of work, each complete in itself.
 //! Goes out   entries, rows, records and blobs, as they were written.
-//! Never      reads a clock or a network service, and knows no rule.
+//! Never      reads the time of day, reaches a network service but its own database server and
+//!            object storage, or knows a rule.
 //!
 //! Why one trait and several files under it: a house of one machine needs nothing but a folder,
 //! a house of many machines needs a database server; the rooms above cannot tell them apart.
@@ -10,15 +11,26 @@
 pub mod anchor;
 mod any;
 mod blob;
-pub mod contract;
+mod blocking;
+mod checkpoint;
+mod column;
+mod compare;
+mod door;
 mod house;
 mod keeping;
+mod lease;
 pub mod limits;
+#[cfg(test)]
+#[path = "../tests/house/noise.rs"]
+mod noise;
 mod postgres;
 pub mod proof;
+mod records;
+mod seal;
 mod sqlite;
 mod tables;
 pub mod token;
+mod works;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;

@@ -91,7 +91,7 @@ pub const IDLE_IN_TRANSACTION_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes of content in one group of a database server: the group stands twice in memory on its way
 /// there, and twice more at the other end.
-pub const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Versions of one type in a group that a unit's conditions are compared with in memory; behind
 /// more of them the unit waits for the next group.

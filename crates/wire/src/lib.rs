@@ -9,6 +9,7 @@
 //! certificates) stands side by side here, the sending half next to the receiving half.
 
 pub mod api;
+mod chance;
 pub mod client;
 pub mod clock;
 mod door;
@@ -28,6 +29,7 @@ pub mod trust;
 pub mod urlencoded;
 
 pub use api::Api;
+pub use chance::draw_id;
 pub use client::{ClientError, FhirClient};
 pub use clock::{Clock, SystemClock};
 pub use keys::SigningKey;

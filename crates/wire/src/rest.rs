@@ -11,7 +11,7 @@
 mod prefer;
 mod write;
 
-pub use prefer::{Handling, Prefer, Returning};
+pub use prefer::{Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
@@ -28,7 +28,9 @@ use crate::urlencoded;
 use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
+use exchange::query::Ask;
 use exchange::{Code, Issue};
+use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
@@ -60,56 +62,11 @@ pub trait Rest: Send + Sync + 'static {
         not_here()
     }
 
-    /// `GET [type]/[id]`; the scope letter `r` has been checked.
-    fn read<'a>(&'a self, _: &'a Caller, _kind: &'a str, _id: &'a str) -> Outcome<'a> {
-        not_here()
-    }
-
-    /// `GET [type]/[id]/_history/[version]`; the scope letter `r` has been checked.
-    fn vread<'a>(
-        &'a self,
-        _: &'a Caller,
-        _kind: &'a str,
-        _id: &'a str,
-        _version: u64,
-    ) -> Outcome<'a> {
-        not_here()
-    }
-
-    /// `GET [type]/[id]/_history?...`; the scope letter `r` has been checked. Parameters as in
-    /// `search`.
-    fn history<'a>(
-        &'a self,
-        _: &'a Caller,
-        _kind: &'a str,
-        _id: &'a str,
-        _parameters: Vec<(String, String)>,
-    ) -> Outcome<'a> {
-        not_here()
-    }
-
-    /// `GET [type]?...` and `POST [type]/_search`; the scope letter `s` has been checked. The
-    /// parameters are decoded and in their order, without `_format` and `_pretty`.
-    fn search<'a>(
-        &'a self,
-        _: &'a Caller,
-        _kind: &'a str,
-        _parameters: Vec<(String, String)>,
-        _: Prefer,
-    ) -> Outcome<'a> {
-        not_here()
-    }
-
-    /// `GET` and `POST [type]/[id]/$everything?...`; the scope letter `r` has been checked for the type asked;
-    /// the implementer checks it for the types it answers with. Parameters as in `search`.
-    fn everything<'a>(
-        &'a self,
-        _: &'a Caller,
-        _kind: &'a str,
-        _id: &'a str,
-        _parameters: Vec<(String, String)>,
-        _: Prefer,
-    ) -> Outcome<'a> {
+    /// `GET [type]/[id]`, `[type]/[id]/_history` and `[type]/[id]/_history/[version]`; `GET [type]?...`
+    /// and `POST [type]/_search`; `GET` and `POST [type]/[id]/$everything`. The scope letter (`s` of
+    /// a search, else `r`) has been checked for the type asked; the implementer checks it for other
+    /// types it answers with. The parameters stand without `_format` and `_pretty`.
+    fn ask<'a>(&'a self, _: &'a Caller, _: Ask<'a>) -> Outcome<'a> {
         not_here()
     }
 
@@ -260,6 +217,7 @@ impl Base {
             return self.write(caller, (kind, id, asks), asked, request).await;
         }
         let prefer = Prefer::of(&asked.headers);
+        let handling = prefer.handling;
         match *segments {
             [""] if asked.method == Method::POST => {
                 let media = asked.choose(media::FHIR)?;
@@ -281,7 +239,8 @@ impl Base {
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 's')?;
-                typed(media, rest.search(caller, kind, asked.parameters, prefer).await?)
+                let ask = Ask::Search { kind, parameters: asked.parameters, handling };
+                typed(media, rest.ask(caller, ask).await?)
             }
             [kind, "_search"] if asked.method == Method::POST && is_kind(kind) => {
                 self.search_by_form(caller, kind, asked, request).await
@@ -289,17 +248,21 @@ impl Base {
             [kind, id] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
-                typed(media, unless_known(&asked, rest.read(caller, kind, id).await?))
+                typed(media, unless_known(&asked, rest.ask(caller, Ask::Read { kind, id }).await?))
             }
             [kind, id, "_history"] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
-                typed(media, rest.history(caller, kind, id, asked.parameters).await?)
+                let parameters = asked.parameters;
+                let ask = Ask::History { kind, id, parameters, handling };
+                typed(media, rest.ask(caller, ask).await?)
             }
             [kind, id, "$everything"] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
-                typed(media, rest.everything(caller, kind, id, asked.parameters, prefer).await?)
+                let parameters = asked.parameters;
+                let ask = Ask::Everything { kind, id, parameters, handling };
+                typed(media, rest.ask(caller, ask).await?)
             }
             [kind, id, "$everything"]
                 if asked.method == Method::POST && is_kind(kind) && is_id(id) =>
@@ -308,13 +271,15 @@ impl Base {
                 caller.require(kind, 'r')?;
                 let mut parameters = asked.parameters;
                 parameters.append(&mut posted(&asked.headers, request).await?);
-                typed(media, rest.everything(caller, kind, id, parameters, prefer).await?)
+                let ask = Ask::Everything { kind, id, parameters, handling };
+                typed(media, rest.ask(caller, ask).await?)
             }
             [kind, id, "_history", version] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
                 let version = version.parse().map_err(|_| unknown())?;
-                typed(media, unless_known(&asked, rest.vread(caller, kind, id, version).await?))
+                let ask = Ask::Vread { kind, id, version };
+                typed(media, unless_known(&asked, rest.ask(caller, ask).await?))
             }
             _ => refuse(segments, self.rest.writes()),
         }
@@ -372,8 +337,9 @@ impl Base {
         asked.format = take_format(&mut posted).or(asked.format);
         asked.parameters.append(&mut posted);
         let media = asked.choose(media::FHIR)?;
-        let prefer = Prefer::of(&asked.headers);
-        typed(media, self.rest.search(caller, kind, asked.parameters, prefer).await?)
+        let handling = Prefer::of(&asked.headers).handling;
+        let ask = Ask::Search { kind, parameters: asked.parameters, handling };
+        typed(media, self.rest.ask(caller, ask).await?)
     }
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
@@ -469,12 +435,11 @@ fn typed(media: Media, answer: Answer) -> Result<Answer, Issue> {
 
 /// `$versions` (FHIR R4 CapabilityStatement operation): the only version, in either form.
 fn versions(media: Media) -> Answer {
+    let version = || "4.0".to_owned();
+    let spoken = Versions { versions: vec![version()], default: Some(version()) };
     match media {
-        Media::Json => plain("application/json", r#"{"versions":["4.0"],"default":"4.0"}"#),
-        _ => Answer::new(
-            200,
-            r#"{"resourceType":"Parameters","parameter":[{"name":"version","valueCode":"4.0"},{"name":"default","valueCode":"4.0"}]}"#,
-        ),
+        Media::Json => plain("application/json", spoken.to_json()),
+        _ => Answer::new(200, spoken.to_parameters()),
     }
 }
 
@@ -503,12 +468,6 @@ fn is_kind(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// A FHIR id (FHIR R4 §2.24.0.1 id).
-fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 /// An id of ours in a path, or a file's name: never a dot alone, never a slash.

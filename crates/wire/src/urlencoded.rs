@@ -6,6 +6,7 @@
 //!            than the limit as well.
 
 use crate::limits::PARAMETERS_MAX;
+pub use exchange::query::encode;
 use exchange::{Code, Issue};
 
 /// Decodes pairs; a part without `=` is a name with an empty value.
@@ -14,33 +15,6 @@ use exchange::{Code, Issue};
 pub fn decode(text: &[u8]) -> Result<Vec<(String, String)>, Issue> {
     exchange::query::decode(text, PARAMETERS_MAX)
         .map_err(|fault| Issue::new(Code::ParameterInvalid, fault))
-}
-
-/// Encodes pairs; everything but RFC 3986 unreserved characters is escaped.
-pub fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut text = String::new();
-    for (name, value) in pairs {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        encode_part(&mut text, name);
-        text.push('=');
-        encode_part(&mut text, value);
-    }
-    text
-}
-
-fn encode_part(text: &mut String, part: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(byte.into());
-        } else {
-            text.push('%');
-            text.push(HEX[usize::from(byte >> 4)].into());
-            text.push(HEX[usize::from(byte & 15)].into());
-        }
-    }
 }
 
 #[cfg(test)]

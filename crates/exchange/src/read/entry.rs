@@ -188,9 +188,8 @@ impl Reading<'_> {
             Some((path, query)) => (path, Some(query)),
             None => (&*url, None),
         };
-        let one =
-            place::type_and_id(path).filter(|(kind, id)| path.len() == kind.len() + 1 + id.len());
-        let kind = one.map_or(path, |(kind, _)| kind);
+        let one = place::parts(path).filter(|(.., version)| version.is_none());
+        let kind = one.map_or(path, |(kind, ..)| kind);
         // A method that is not known asks for no form of its own.
         if method.is_none() && is_resource_type(kind) {
             return None;
@@ -198,7 +197,7 @@ impl Reading<'_> {
         let new = method == Some(Method::Post);
         let found = match (one, condition) {
             (None, None) if new => Ok(Target::New),
-            (Some((_, id)), None) if !new => Ok(Target::Id(id.to_owned())),
+            (Some((_, id, _)), None) if !new => Ok(Target::Id(id.to_owned())),
             (None, Some(query)) if !new && place::is_type(path) => {
                 condition_of(kind, query).map(Target::Fits)
             }

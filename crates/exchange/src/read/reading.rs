@@ -8,15 +8,16 @@ use super::{Form, IncomingEntry, RefusedEntry, SenderTerms, issue_at};
 use crate::assemble::push_system;
 use crate::id::PushId;
 use crate::issue::{Code, Issue};
+use crate::issues::{Issues, IssuesByEntry};
 use crate::limits::{ENTRIES_MAX, FAULTS_MAX, FAULTS_PER_ENTRY_MAX, KEY_CHARS_MAX, REFERENCES_MAX};
 use bytes::Bytes;
 use fhir::{Kind, Node};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// The form and the entries of a body that is a transaction or a batch at all.
-pub(super) fn envelope<'d, 'a>(root: Node<'d, 'a>) -> Result<(Form, Node<'d, 'a>), Vec<Issue>> {
+pub(super) fn envelope<'d, 'a>(root: Node<'d, 'a>) -> Result<(Form, Node<'d, 'a>), Issues> {
     let refuse =
-        |node: Node<'_, '_>, detail: &str| Err(vec![issue_at(Code::BundleInvalid, node, detail)]);
+        |node: Node<'_, '_>, detail: &str| Err(issue_at(Code::BundleInvalid, node, detail).into());
     let text = |name: &str| root.get(name).and_then(|node| node.text());
     if text("resourceType").as_deref() != Some("Bundle") {
         return refuse(root.get("resourceType").unwrap_or(root), "a Bundle is needed");
@@ -38,7 +39,7 @@ pub(super) fn envelope<'d, 'a>(root: Node<'d, 'a>) -> Result<(Form, Node<'d, 'a>
     match list.items().nth(ENTRIES_MAX) {
         Some(beyond) => {
             let detail = format!("more than {ENTRIES_MAX} entries");
-            Err(vec![issue_at(Code::TooManyEntries, beyond, detail)])
+            Err(issue_at(Code::TooManyEntries, beyond, detail).into())
         }
         None => Ok((form, list)),
     }
@@ -58,7 +59,7 @@ pub(super) struct Reading<'r> {
     pub(super) deletes: HashSet<usize>,
     /// What is wrong with the Bundle, and with each entry.
     issues: Vec<Issue>,
-    faults: BTreeMap<usize, Vec<Issue>>,
+    faults: IssuesByEntry,
     count: usize,
     /// How many references the resources read so far have.
     references: usize,
@@ -77,7 +78,7 @@ impl<'r> Reading<'r> {
             full_urls: HashMap::new(),
             deletes: HashSet::new(),
             issues: Vec::new(),
-            faults: BTreeMap::new(),
+            faults: IssuesByEntry::new(),
             count: 0,
             references: 0,
             urns: HashMap::new(),
@@ -104,7 +105,7 @@ impl<'r> Reading<'r> {
     /// Notes an issue under the name of its entry: so much of one, and of all, that a Bundle of
     /// nothing but faults costs no more than a good one.
     pub(super) fn note(&mut self, index: usize, issue: impl FnOnce() -> Issue) {
-        let said = self.faults.get(&index).map_or(0, Vec::len);
+        let said = self.faults.get(&index).map_or(0, |noted| noted.iter().count());
         // A batch's entry without a fault would be filed: one is always noted.
         let needed = self.form == Form::Batch && said == 0;
         let room = said < FAULTS_PER_ENTRY_MAX && self.count < FAULTS_MAX;
@@ -112,7 +113,7 @@ impl<'r> Reading<'r> {
             let issue = issue();
             let urn = self.urns.get(&index).map(String::as_str);
             let detail = named(&issue.detail, index, urn);
-            self.faults.entry(index).or_default().push(Issue { detail, ..issue });
+            Issues::note(&mut self.faults, index, Issue { detail, ..issue });
             self.count += 1;
         }
     }
@@ -122,14 +123,14 @@ impl<'r> Reading<'r> {
         &mut self,
         entry: Option<&IncomingEntry>,
         node: Node<'_, '_>,
-    ) -> Result<(), Vec<Issue>> {
+    ) -> Result<(), Issues> {
         let resource = entry.and_then(|entry| entry.action.resource());
         self.references += resource.map_or(0, |resource| resource.references().len());
         if self.references <= REFERENCES_MAX {
             return Ok(());
         }
         let detail = format!("the Bundle has more than {REFERENCES_MAX} references");
-        Err(vec![issue_at(Code::BodyTooLarge, node, detail)])
+        Err(issue_at(Code::BodyTooLarge, node, detail).into())
     }
 
     pub(super) fn is_faulty(&self, index: usize) -> bool {
@@ -149,10 +150,7 @@ impl<'r> Reading<'r> {
     }
 
     /// The entries that are refused; all issues when nothing can be filed.
-    pub(super) fn end(
-        self,
-        entries: &mut Vec<IncomingEntry>,
-    ) -> Result<Vec<RefusedEntry>, Vec<Issue>> {
+    pub(super) fn end(self, entries: &mut Vec<IncomingEntry>) -> Result<Vec<RefusedEntry>, Issues> {
         let mut issues = self.issues;
         if self.form == Form::Batch && issues.is_empty() {
             entries.retain(|entry| !self.faults.contains_key(&entry.index));
@@ -162,7 +160,7 @@ impl<'r> Reading<'r> {
         issues.extend(self.faults.into_values().flatten());
         issues.sort_by_key(|issue| issue.offset);
         issues.truncate(FAULTS_MAX);
-        if issues.is_empty() { Ok(Vec::new()) } else { Err(issues) }
+        Issues::of(issues).map_or(Ok(Vec::new()), Err)
     }
 
     /// `Bundle.identifier` as a key, and as a push of the sender.

@@ -5,7 +5,8 @@
 //! Never      guesses: a text that cannot be followed is said to be unreadable.
 
 use crate::path::is_resource_type;
-use fhir::{ReferenceElement, Resource, is_id};
+use crate::place;
+use fhir::{ReferenceElement, Resource};
 
 /// What the text of a reference points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,22 +26,14 @@ pub fn pointer(text: &str, source_base: &str) -> Pointer {
     if let Some(inner) = text.strip_prefix('#') {
         return Pointer::Inner(inner.to_owned());
     }
-    let base = source_base.trim_end_matches('/');
-    let below = text.strip_prefix(base).filter(|_| !base.is_empty());
-    let local = match below.and_then(|rest| rest.strip_prefix('/')) {
+    let local = match place::under(text, source_base) {
         Some(rest) => rest,
         None if has_scheme(text) => return Pointer::Foreign,
         None => text,
     };
-    let parts: Vec<&str> = local.split('/').collect();
-    match parts.as_slice() {
-        [kind, id] if is_resource_type(kind) && is_id(id) => {
-            Pointer::Source((*kind).to_owned(), (*id).to_owned())
-        }
-        [kind, id, "_history", version]
-            if is_resource_type(kind) && is_id(id) && is_id(version) =>
-        {
-            Pointer::Source((*kind).to_owned(), (*id).to_owned())
+    match place::type_and_id(local) {
+        Some((kind, id)) if is_resource_type(kind) => {
+            Pointer::Source(kind.to_owned(), id.to_owned())
         }
         _ => Pointer::Unreadable,
     }

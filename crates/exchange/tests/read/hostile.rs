@@ -85,7 +85,7 @@ fn each_faulty_entry_of_a_batch_is_told_and_all_of_them_in_bounds() {
     let entry = |n: usize| entry(n).replace(r#""id":"a""#, &format!(r#""id":"{n}""#));
     let text = transaction(&row(ENTRIES_MAX, entry)).replace("transaction", "batch");
     let refused = try_read(&text, &stranger()).unwrap().refused;
-    let told: Vec<_> = refused.iter().map(|one| one.issues.len()).collect();
+    let told: Vec<_> = refused.iter().map(|one| one.issues.iter().count()).collect();
     assert_eq!(told.len(), ENTRIES_MAX, "each");
     assert_eq!(told[0], FAULTS_PER_ENTRY_MAX, "the first with its first faults");
     assert!(told.iter().all(|count| *count > 0));

@@ -28,7 +28,7 @@ fn house() -> SenderTerms {
 }
 
 fn try_read(text: &str, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> {
-    read(text.as_bytes().to_vec().into(), sender)
+    read(text.as_bytes().to_vec().into(), sender).map_err(Vec::from)
 }
 
 const PATIENT: &str = r#"{"fullUrl":"https://lab.example/fhir/Patient/p","resource":{"resourceType":"Patient","id":"p","birthDate":"1970-01-01"},"request":{"method":"PUT","url":"Patient/p"}}"#;

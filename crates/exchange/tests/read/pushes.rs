@@ -39,7 +39,7 @@ fn what_a_house_assembles_another_reads() {
     assert_eq!(incoming.key, Some(format!("{NAMESPACE}/push|{}", payload.push)));
     assert!(incoming.outside.is_empty());
     assert_eq!(incoming.entries[1].source_id.as_deref(), Some("e1"));
-    assert_eq!(incoming.patient().unwrap().kind(), "Patient");
+    assert_eq!(incoming.resources("Patient").count(), 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_withdrawal_needs_no_patient_and_refers_to_what_it_deletes() {
         payload.contents.iter().map(|it| (it.kind.clone(), it.id.clone())).collect();
     let withdrawal = withdrawal(&records[0].1, &records, &payload.push, "wrong plan", &envelope(7));
     let incoming = read(withdrawal.bytes, &house()).unwrap();
-    assert!(incoming.outside.is_empty() && incoming.patient().is_none());
+    assert!(incoming.outside.is_empty() && incoming.resources("Patient").count() == 0);
     assert_eq!(incoming.entries.iter().filter(|it| it.action == Action::Delete).count(), 3);
 
     let other = r#"{"request":{"method":"DELETE","url":"Patient/p2"}}"#;

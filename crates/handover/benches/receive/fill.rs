@@ -54,6 +54,6 @@ async fn push(opened: &Opened, bundle: bytes::Bytes) {
     let caller = Caller { client_id: sender.clone(), partner: sender, scopes };
     let id = uuid::Uuid::new_v4().simple().to_string();
     let id = SubmissionId(id[16..].to_owned());
-    let answer = road.receive(&caller, bundle, id, payer::Reply::BUNDLE).await;
+    let answer = road.receive(&caller, bundle, id, payer::Asked::BUNDLE).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
 }

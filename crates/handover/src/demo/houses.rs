@@ -6,7 +6,7 @@
 //!            itself when its standard input ends, which happens even when this process is killed.
 
 use super::scene::{Scene, without_code_rules};
-use crate::config;
+use crate::config::{self, write_text};
 use crate::ehr;
 use crate::house::operator_client;
 use crate::init::{NewHouse, add_partner, init};
@@ -77,7 +77,7 @@ impl Houses {
                 },
             )?;
             let restrictions = ehr::restrictions_toml(&hospital.restrictions);
-            ehr::write(&house.join("restrictions.toml"), &restrictions)?;
+            write_text(&house.join("restrictions.toml"), &restrictions)?;
             let place = folder.join(format!("{}-ehr", hospital.name));
             let clients: [PublicFile; 1] = [public];
             let title = &hospital.title;
@@ -102,7 +102,7 @@ impl Houses {
                     source: None,
                 },
             )?;
-            ehr::write(&house.join("members.csv"), &payer.plan.member_file())?;
+            write_text(&house.join("members.csv"), &payer.plan.member_file())?;
             plan_folders.push((house, payer.plan.name.clone()));
         }
         for (hospital, _) in &hospital_folders {
@@ -110,7 +110,7 @@ impl Houses {
                 let sending = add_partner(hospital, &plan.join("public.json"))?;
                 if scene.charts.is_some() {
                     let text = config::read_text(&sending)?;
-                    ehr::write(&sending, &without_code_rules(&text)?)?;
+                    write_text(&sending, &without_code_rules(&text)?)?;
                 }
                 add_partner(plan, &hospital.join("public.json"))?;
             }

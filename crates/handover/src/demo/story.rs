@@ -9,7 +9,7 @@ use super::pushing::{Pushed, await_word, is_taken, list};
 use super::scene::{Scene, role_word};
 use super::teller::Teller;
 use crate::caller::ask;
-use crate::ehr;
+use crate::config::write_text;
 use crate::limits::DEMO_STORY_MAX;
 use crate::render::{self, counted, withholding_words};
 use crate::table;
@@ -154,7 +154,7 @@ pub(super) async fn unknown_member(
     let Some(payer) = scene.plans.get(planted.plan) else { return Ok(()) };
     let mut mended = payer.plan.clone();
     mended.members.extend(payer.unheard.clone());
-    ehr::write(&plan.folder.join("members.csv"), &mended.member_file())?;
+    write_text(&plan.folder.join("members.csv"), &mended.member_file())?;
     let mut filed = 0;
     for row in &held {
         let who = Who {

@@ -102,12 +102,21 @@ impl Grid {
 
     /// The process ends by SIGKILL before the n-th change from now; 0: it does not.
     pub(crate) fn cut_after(&self, changes: u64) {
+        self.trigger(0, changes);
+    }
+
+    /// Whether the disk is full: no file of the folder grows.
+    pub(crate) fn fill(&self, full: bool) {
+        self.trigger(2, full.into());
+    }
+
+    fn trigger(&self, place: u64, number: u64) {
         let trigger = self.journal.join("trigger");
         let file = File::options().create(true).write(true).truncate(false).open(trigger).unwrap();
-        if file.metadata().unwrap().len() < 16 {
-            file.set_len(16).unwrap();
+        if file.metadata().unwrap().len() < 24 {
+            file.set_len(24).unwrap();
         }
-        file.write_all_at(&changes.to_ne_bytes(), 0).unwrap();
+        file.write_all_at(&number.to_ne_bytes(), 8 * place).unwrap();
     }
 
     /// Plays the cut: no process works in the folder any more. What is left is durable.

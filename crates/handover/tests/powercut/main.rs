@@ -18,6 +18,7 @@ mod sender;
 mod chance;
 mod count;
 mod cut;
+mod full;
 mod layer;
 mod load;
 mod order;

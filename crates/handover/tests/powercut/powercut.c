@@ -4,15 +4,15 @@
  * Comes in   calls of the C library for files under POWERCUT_FOLDER (an absolute path).
  * Goes out   the same calls carried out, and a journal in POWERCUT_JOURNAL: before each change what
  *            stood there, after each sync how far it reached. The test plays the cut from it.
- * Never      changes what a call does, as long as nobody cuts; never takes a file for durable whose
+ * Never      changes what a call does, as long as nobody cuts and the disk has room; never takes a file for durable whose
  *            bytes, or whose name, were not synced each on its own.
  *
  * POWERCUT_RUN   names the journal of this process: several may follow each other.
  * POWERCUT_NEAR  changes are counted once a path with this text is opened to be written.
  *
- * The file `trigger` in the journal's folder is shared memory of two numbers. The first counts down
+ * The file `trigger` in the journal's folder is shared memory of three numbers. The first counts down
  * with each change, and when it comes to 0 the process ends by SIGKILL before that change; 0: never.
- * The second counts changes.
+ * The second counts changes. While the third is not 0 the disk is full: no file grows (ENOSPC).
  *
  * A name is durable when its folder was synced (POSIX promises no more), bytes and length when the
  * file was. Shared memory of SQLite (-shm) is none of this: it is not meant to outlive the power.
@@ -76,7 +76,7 @@ __attribute__((constructor)) static void begin(void) {
     snprintf(place, sizeof place, "%s/trigger", journal);
     int fd = syscall(SYS_openat, AT_FDCWD, place, O_RDWR | O_CLOEXEC, 0);
     if (fd >= 0) {
-        void *map = (void *)syscall(SYS_mmap, NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        void *map = (void *)syscall(SYS_mmap, NULL, 24, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (map == MAP_FAILED) fail("the trigger cannot be mapped");
         trigger = map;
         syscall(SYS_close, fd);
@@ -397,6 +397,11 @@ static uint64_t place_of(int fd, const struct stat *now) {
     if (!is_watched(fd, &now)) return call; \
     pthread_mutex_lock(&turn); \
     fstat(fd, &now); \
+    if (trigger && trigger[2] && (uint64_t)(offset) + (length) > (uint64_t)now.st_size) { \
+        pthread_mutex_unlock(&turn); \
+        errno = ENOSPC; \
+        return -1; \
+    } \
     note_write(fd, &now, offset, length); \
     ssize_t result = call; \
     int error = errno; \

@@ -293,14 +293,23 @@ async fn leniency_is_asked_for_and_shown() {
     let (plan, _) = stocked().await;
     let write = Write { plan: &plan };
     let lenient = [("prefer", "handling=lenient")];
-    let answer = write.ask(Method::GET, "Patient?mood=good&_id=x1", "", &lenient).await;
-    let bundle: Value = serde_json::from_slice(answer.body()).unwrap();
-    assert_eq!(bundle["total"], 1, "{bundle}");
-    let shown = bundle["link"][0]["url"].as_str().unwrap();
-    assert!(shown.contains("_id=x1") && !shown.contains("mood"), "{shown}");
     let strict = [("prefer", "handling=strict")];
-    let answer = write.ask(Method::GET, "Patient?mood=good&_id=x1", "", &strict).await;
-    assert_eq!(slug(&answer), "parameter-unsupported");
+    for (asked, known, total) in [
+        ("Patient?mood=good&_id=x1", "_id=x1", Some(1)),
+        ("Patient/x1/_history?mood=good&_since=2000", "_since=2000", Some(1)),
+        ("Patient/x1/$everything?mood=good&_type=Patient", "_type=Patient", None),
+    ] {
+        let answer = write.ask(Method::GET, asked, "", &lenient).await;
+        let bundle: Value = serde_json::from_slice(answer.body()).unwrap();
+        assert_eq!(bundle["total"].as_u64(), total, "{bundle}");
+        assert_eq!(bundle["entry"].as_array().map(Vec::len), Some(1), "{bundle}");
+        let shown = bundle["link"][0]["url"].as_str().unwrap();
+        assert!(shown.contains(known) && !shown.contains("mood"), "{shown}");
+        for wishes in [&strict[..], &[]] {
+            let answer = write.ask(Method::GET, asked, "", wishes).await;
+            assert_eq!(slug(&answer), "parameter-unsupported", "{asked}");
+        }
+    }
 }
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");

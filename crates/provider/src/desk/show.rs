@@ -6,8 +6,7 @@
 
 use super::{Desk, read_push, read_trigger, row_of_push, row_of_trigger};
 use exchange::desk::{Reply, Shown, TimelineRow};
-use exchange::{Chain, Code, DecisionRow, Digest, Issue, Phi};
-use fhir::Bundle;
+use exchange::{Chain, DecisionRow, Digest, Issue, Phi};
 use repository::{lookup, store_issue};
 use store::{House, StoredWork, WorkKind};
 
@@ -75,12 +74,6 @@ impl Desk {
     }
 
     async fn page(&self, payload: &Digest) -> Result<Vec<String>, Issue> {
-        let payload = self.content(payload).await?;
-        if payload.is_empty() {
-            return Err(Issue::new(Code::ContentPurged, "the time of this push is over"));
-        }
-        let Ok(bundle) = Bundle::parse(payload) else { return Ok(Vec::new()) };
-        let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
-        Ok(resources.map(|one| String::from_utf8_lossy(one.bytes()).into_owned()).collect())
+        lookup::resources(self.content(payload).await?, "the time of this push is over")
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Source;
 use crate::limits::{CHART_RESOURCES_MAX, SEARCH_PAGES_MAX};
+use exchange::query::encode;
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, ParseError, Resource};
 use std::sync::Arc;
@@ -95,27 +96,13 @@ impl Source for Ehr {
         kind: &'a str,
         parameters: &'a [(&'a str, &'a str)],
     ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>> {
-        let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", escape(value)));
-        let query = pairs.collect::<Vec<_>>().join("&");
+        let query = encode(parameters.iter().copied());
         let by_post = parameters.iter().any(|(name, _)| *name == "identifier");
         Box::pin(self.pages(kind, query, by_post))
     }
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Percent-encodes a search value.
-fn escape(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~,:|/".contains(&b);
-    value.bytes().fold(String::with_capacity(value.len()), |mut text, byte| {
-        if plain(byte) {
-            text.push(byte.into());
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-        text
-    })
-}
 
 /// A search whose `total` is larger than what its pages held is not whole.
 fn whole(kind: &str, found: Vec<Resource>, total: Option<u64>) -> Result<Vec<Resource>, Issue> {

@@ -224,10 +224,22 @@ impl Hospital {
 
     /// Walks until nothing is due.
     pub(crate) async fn work(&self) -> Vec<Row> {
-        worker::run_until_idle(&self.road).await;
+        self.walk_until_idle().await;
         match self.command(Command::List { states: vec![], limit: None }).await.unwrap() {
             Reply::Listed { rows, .. } => rows,
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The worker, stopped whenever it rests, and begun again while something is due.
+    async fn walk_until_idle(&self) {
+        loop {
+            let stop = std::future::ready(());
+            worker::run(Arc::clone(&self.road), Arc::new(Notify::new()), stop).await;
+            let now = self.clock.now();
+            if self.house.next_due().await.unwrap().is_none_or(|at| at > now) {
+                return;
+            }
         }
     }
 

@@ -47,6 +47,13 @@ fn delete() -> Incoming {
     Incoming::delete(7, "Observation", "o")
 }
 
+/// Plans one entry.
+fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
+    let mut plan = Plan::default();
+    plan.add(incoming, filing, head, None)?;
+    Ok(plan)
+}
+
 #[test]
 fn every_entry_has_one_outcome() {
     use Change::*;
@@ -197,11 +204,12 @@ fn a_numbered_deletion_of_what_is_not_there_sets_older_pushes_of_its_sender_asid
 }
 
 #[test]
-fn a_record_named_twice_refuses_the_whole_with_every_other_fault() {
+fn every_fault_is_told_at_once_with_its_place() {
     let stranger = Record { owner: "lakeside".into(), id: "p".into(), ..head(Some(OLD), None) };
     let other = Incoming { entry: 2, id: "p".into(), ..put(NEW) };
-    let items = vec![put(OLD), delete(), other];
-    let heads = [None, None, Some(stranger)];
+    let changed = Incoming { if_match: Some(IfMatch::Version(3)), ..put(NEW) };
+    let items = vec![changed, other];
+    let heads = [Some(head(Some(OLD), None)), Some(stranger)];
     let standing = Standing { heads: &heads, marks: &[] };
     let issues = plan_transaction(items, &filing(None), standing).unwrap_err();
     let found: Vec<_> =
@@ -209,7 +217,7 @@ fn a_record_named_twice_refuses_the_whole_with_every_other_fault() {
     assert_eq!(
         found,
         [
-            (Code::EntryInvalid, "Bundle.entry[7].request.url"),
+            (Code::VersionConflict, "Bundle.entry[7].request.ifMatch"),
             (Code::RecordOwnedByAnother, "Bundle.entry[2].resource"),
         ]
     );

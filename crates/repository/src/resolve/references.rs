@@ -5,7 +5,7 @@
 //! Never      files a reference to a record that is not there, not the sender's, or taken back by
 //!            the same Bundle; a Provenance alone may speak of what is gone.
 
-use super::{Heads, Pair, Placed, Resolving};
+use super::{Heads, Placed, Resolving};
 use crate::desk::store_issue;
 use crate::keys::local_id;
 use crate::plan::Incoming;
@@ -14,7 +14,7 @@ use exchange::read::{Action, Condition, Form, IncomingEntry, Link, LinkTo};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{HashMap, HashSet};
-use store::{House, RecordQuery};
+use store::{House, Record, RecordQuery};
 
 /// A reference that leads nowhere: position of its entry, and why.
 pub(super) type Fault = (usize, Code, String, Link);
@@ -128,20 +128,21 @@ impl Resolving<'_> {
     /// brings.
     pub(super) fn check_references(&mut self, standing: &Heads) {
         let owner = self.sent.owner;
-        let stands = |pair: &Pair| {
-            standing.heads.get(pair).is_some_and(|head| !head.deleted && head.owner == *owner)
+        let stands = |head: &Option<Record>| {
+            head.as_ref().is_some_and(|head| !head.deleted && head.owner == *owner)
         };
-        let outside = self.incoming.outside.iter();
-        let pairs = outside.map(|one| (one.kind.clone(), one.id.clone()));
-        let missing: HashSet<Pair> =
-            pairs.filter(|pair| self.deleted.contains(pair) || !stands(pair)).collect();
+        let outside = self.incoming.outside.iter().zip(&standing.outside);
+        let gone =
+            outside.filter(|(one, head)| !stands(head) || self.takes_back(&one.kind, &one.id));
+        let missing: HashSet<(&str, &str)> =
+            gone.map(|(one, _)| (one.kind.as_str(), one.id.as_str())).collect();
         if missing.is_empty() {
             return;
         }
         if self.incoming.form == Form::Transaction {
             let told = self.incoming.outside.iter().filter(|one| {
                 let speaks = self.entry(one.entry).is_some_and(|entry| entry.kind == "Provenance");
-                !speaks && missing.contains(&(one.kind.clone(), one.id.clone()))
+                !speaks && missing.contains(&(one.kind.as_str(), one.id.as_str()))
             });
             let told: Vec<_> = told.take(FAULTS_MAX).collect();
             let issues = self.incoming.unresolved(told.iter().copied());
@@ -161,14 +162,14 @@ impl Resolving<'_> {
     }
 
     /// The entries of a batch that refer to nothing.
-    fn dangling(&self, missing: &HashSet<Pair>) -> Vec<Fault> {
+    fn dangling(&self, missing: &HashSet<(&str, &str)>) -> Vec<Fault> {
         let written = self.written().filter(|(entry, _)| self.stands(entry));
         let brought: HashSet<(&str, &str)> =
             written.map(|(entry, id)| (entry.kind.as_str(), id)).collect();
         let nowhere = |link: &&Link| match &link.to {
             LinkTo::Record(kind, id) => {
-                missing.contains(&(kind.clone(), id.clone()))
-                    && !brought.contains(&(kind.as_str(), id.as_str()))
+                let pair = (kind.as_str(), id.as_str());
+                missing.contains(&pair) && !brought.contains(&pair)
             }
             _ => false,
         };
@@ -190,10 +191,10 @@ impl Resolving<'_> {
         standing: &Heads,
     ) -> Result<(), Issue> {
         let owner = self.sent.owner;
-        for entry in self.incoming.entries.iter().filter(|entry| entry.kind == "Patient") {
+        let entries = self.incoming.entries.iter().zip(&standing.entries);
+        for (entry, head) in entries.filter(|(entry, _)| entry.kind == "Patient") {
             let Some(Placed::Here(id)) = self.placed.get(&entry.index).cloned() else { continue };
-            let head = standing.heads.get(&(entry.kind.clone(), id.clone()));
-            let own = head.is_some_and(|head| !head.deleted && head.owner == *owner);
+            let own = head.as_ref().is_some_and(|head| !head.deleted && head.owner == *owner);
             if entry.action != Action::Delete || !own || !self.stands(entry) {
                 continue;
             }

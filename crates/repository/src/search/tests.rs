@@ -164,9 +164,9 @@ fn leniency_passes_over_unknown_parameters_but_never_a_modifier() {
         |query: &str| Search::parse(BASE, "Observation", &pairs(query), Handling::Lenient);
     let search = lenient("patient=p&mood=good").unwrap();
     assert_eq!(search.query.patients, ["p"]);
-    assert_eq!(search.understood, [("patient".to_owned(), "p".to_owned())]);
+    assert_eq!(search.paging.understood, [("patient".to_owned(), "p".to_owned())]);
     assert_eq!(lenient("patient:missing=true").unwrap_err().code, Code::ParameterUnsupported);
-    assert_eq!(lenient("_include=Observation:mood").unwrap().understood, []);
+    assert_eq!(lenient("_include=Observation:mood").unwrap().paging.understood, []);
     let iterate = lenient("_include:iterate=Observation:subject");
     assert_eq!(iterate.unwrap_err().code, Code::ParameterUnsupported);
     assert_eq!(lenient("patient=").unwrap_err().code, Code::ParameterInvalid);

@@ -11,10 +11,11 @@ mod brute;
 mod questions;
 
 use brute::{Shelf, files, unpack};
+use exchange::query::Handling;
 use fhir::{Bundle, Resource};
 use jiff::{SignedDuration, Timestamp};
 use questions::{ask_all, everything, query, walk, walk_with};
-use repository::{Desk, Handling, Loader};
+use repository::{Desk, Loader};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -15,8 +15,9 @@
 use super::resolve::{merge, patient_of, resolve, urns};
 use super::splice::{Found, references};
 use super::{Chart, ChartError, sha256_hex};
-use crate::limits::{DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, ID_CHARS_MAX, RESOURCES_MAX};
+use crate::limits::{DEPTH_MAX, FILE_BYTES_MAX, FILES_MAX, KIND_CHARS_MAX, RESOURCES_MAX};
 use bytes::Bytes;
+use fhir::is_id;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -379,13 +380,8 @@ fn parse<'a, T: Deserialize<'a>>(place: &Place, text: &'a str) -> Result<T, Char
     })
 }
 
-fn is_id(id: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    !id.is_empty() && id.len() <= ID_CHARS_MAX && id.chars().all(allowed)
-}
-
 pub(super) fn is_kind(kind: &str) -> bool {
-    kind.len() <= ID_CHARS_MAX
+    kind.len() <= KIND_CHARS_MAX
         && kind.starts_with(|c: char| c.is_ascii_uppercase())
         && kind.chars().all(|c| c.is_ascii_alphanumeric())
 }

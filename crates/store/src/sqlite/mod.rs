@@ -24,6 +24,7 @@ mod link;
 mod log;
 #[cfg(test)]
 mod old_tests;
+mod open;
 mod purge;
 mod reader;
 mod record;
@@ -45,21 +46,21 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-use self::file::{admit, find, first_key, prepare, private};
-use self::log::Log;
+use self::file::admit;
 use self::reader::Readers;
-use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
+use crate::blocking::blocking;
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
+use crate::seal::{Decided, read_twice, seal};
 
 const DATABASE: &str = "house.sqlite";
 const JOURNAL: &str = "house.sqlite-journal";
@@ -96,126 +97,6 @@ impl fmt::Debug for SqliteHouse {
 }
 
 impl SqliteHouse {
-    /// Opens a house in a folder; creates folder, file and house where they do not exist yet.
-    ///
-    /// # Errors
-    /// `Locked` while another process (or another part of this one) holds the folder;
-    /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
-    /// file is not a whole database.
-    pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
-        SqliteHouse::open_with(folder, house, None)
-    }
-
-    /// `open`, with large contents in another place than `FOLDER/blobs`.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub fn open_with(
-        folder: &Path,
-        house: &HouseId,
-        blobs: Option<Blobs>,
-    ) -> Result<SqliteHouse, Error> {
-        std::fs::create_dir_all(folder)?;
-        let lock = private(&folder.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        let file = folder.join(DATABASE);
-        // Created here, so that only its owner can read it; the log inherits that.
-        let handle = private(&file)?;
-        let mut db = Connection::open(&file)?;
-        prepare(&db)?;
-        schema::bring_up(&db)?;
-        let (id, blob_key) = admit(&db, house)?;
-        work::end_leases(&db)?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
-            None => Blobs::folder(&folder.join(BLOBS))?,
-        };
-        // The lock keeps everybody else away.
-        let blobs = blobs.alone();
-        blobs.sweep_now(|files| content::named(&db, files))?;
-        File::open(folder)?.sync_all()?;
-        let log = Log::watch(&mut db, file.clone())?;
-        let shared = Shared {
-            writer: Some(Writer::start(db, log)?),
-            readers: Arc::new(Readers::new(file)),
-            folder: folder.to_owned(),
-            blobs,
-            keeping: Mutex::default(),
-            file: Some(Arc::new(handle)),
-            _lock: Some(lock),
-        };
-        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
-    }
-
-    /// Which schema step the house in this folder has taken, and how many this program knows;
-    /// `None`: there is no house yet. Nothing is changed.
-    ///
-    /// # Errors
-    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
-    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
-        let file = folder.join(DATABASE);
-        match std::fs::metadata(&file) {
-            Ok(found) if found.len() > 0 => {}
-            Ok(_) => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-        // Only a file that was never finished has a journal beside it: a house has a log.
-        if folder.join(JOURNAL).exists() {
-            return Ok(None);
-        }
-        let found = Readers::new(file).read_now(schema::check)?;
-        Ok((found > 0).then_some((found as u64, schema::KNOWN)))
-    }
-
-    /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
-    /// every writing method answers `Unavailable`.
-    ///
-    /// # Errors
-    /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
-    /// does not hold this house.
-    pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
-        SqliteHouse::open_to_read_with(folder, house, None)
-    }
-
-    /// `open_to_read`, with large contents in another place than `FOLDER/blobs`.
-    ///
-    /// # Errors
-    /// As `open_to_read`.
-    pub fn open_to_read_with(
-        folder: &Path,
-        house: &HouseId,
-        blobs: Option<Blobs>,
-    ) -> Result<SqliteHouse, Error> {
-        let readers = Readers::new(folder.join(DATABASE));
-        let found = readers.read_now(|db| {
-            if schema::check(db)? == 0 {
-                return Ok(None);
-            }
-            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
-        })?;
-        let ((id, blob_key), first) =
-            found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
-            None => ours(folder),
-        };
-        let shared = Shared {
-            writer: None,
-            readers: Arc::new(readers),
-            folder: folder.to_owned(),
-            blobs,
-            keeping: Mutex::default(),
-            file: None,
-            _lock: None,
-        };
-        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
-    }
-
     /// Another house in the same file; created where it does not exist yet.
     ///
     /// # Errors
@@ -256,17 +137,6 @@ impl SqliteHouse {
         self.shared.blobs.fill(&self.blob_key, rows, bytes).await
     }
 
-    /// Fetches the body of an answer.
-    async fn answer(&self, found: FoundAnswer) -> Result<FirstAnswer, Error> {
-        let FoundAnswer { mut answer, body, stored, purged } = found;
-        match self.fetch(&body, stored).await? {
-            Some(body) => answer.body = body,
-            None if purged => {}
-            None => return Err(Error::Damaged("a stored answer has no content".to_owned())),
-        }
-        Ok(answer)
-    }
-
     /// As `AnyHouse::sweep`.
     ///
     /// # Errors
@@ -283,44 +153,24 @@ impl SqliteHouse {
     }
 }
 
-/// Reads rows and then what they name. What was purged in between is read once more.
-async fn read_twice<T, Answer>(read: impl Fn() -> Answer) -> Result<T, Error>
-where
-    Answer: Future<Output = Result<T, Error>>,
-{
-    match read().await {
-        Err(Error::Damaged(_)) => read().await,
-        answer => answer,
-    }
-}
-
 impl House for SqliteHouse {
     async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
         if self.shared.writer.is_none() {
             return Err(for_reading_only());
         }
-        // The unit goes on where its caller stops waiting, and so does what holds its files.
         let hold = Arc::new(self.shared.blobs.hold());
-        let answer = match unit::seal(&hold, &self.blob_key, unit).await {
+        let answer = match seal(Arc::clone(&hold), &self.blob_key, unit).await {
             Ok(sealed) => {
-                let bytes = sealed.bytes();
-                let (house, held) = (self.house, Arc::clone(&hold));
-                let run = move |db: &Connection| {
-                    let _held = &held;
-                    unit::apply(db, house, &sealed)
-                };
-                self.write(bytes, run).await
+                let (house, bytes) = (self.house, sealed.bytes());
+                self.write(bytes, move |db| unit::apply(db, house, &sealed)).await
             }
             Err(error) => Err(error),
         };
-        if !matches!(answer, Ok(Applied::Said(Commit::Done { .. }))) && !hold.is_empty() {
+        if !matches!(answer, Ok(Decided::Said(Commit::Done { .. }))) && !hold.is_empty() {
             // What this leaves behind, a sweep removes.
             let _ = hold.discard(|files| self.named(files)).await;
         }
-        match answer? {
-            Applied::Said(commit) => Ok(commit),
-            Applied::Repeated(found) => Ok(Commit::Repeated(self.answer(*found).await?)),
-        }
+        answer?.told(&self.shared.blobs, &self.blob_key).await
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -479,7 +329,7 @@ impl House for SqliteHouse {
             let (sender, key) = (sender.clone(), key.to_owned());
             let answer = move |db: &_, house| unit::first_answer(db, house, &sender, &key);
             match self.read(answer).await? {
-                Some(found) => Ok(Some(self.answer(found).await?)),
+                Some(found) => Ok(Some(found.whole(&self.shared.blobs, &self.blob_key).await?)),
                 None => Ok(None),
             }
         })
@@ -556,7 +406,7 @@ impl House for SqliteHouse {
         };
         for _ in 0..SCRUB_TRIES {
             let file = Arc::clone(file);
-            if writer.alone(move |db| scrub(db, &file)).await? {
+            if writer.alone(move |db| wipe::scrub(db, &file)).await? {
                 return Ok(());
             }
             // Somebody reads from the log: units and readings go first.
@@ -569,12 +419,12 @@ impl House for SqliteHouse {
         let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
         let _turn = self.shared.keeping.lock().await;
         let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
-        let (copy, files) = blocking(begin).await?;
+        let (copy, files) = blocking(begin).await??;
         let contents = Blobs::folder_as_it_is(&copy.contents());
         for file in &files {
             self.shared.blobs.copy(file, &contents).await?;
         }
-        blocking(move || copy.finish()).await
+        blocking(move || copy.finish()).await?
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -582,8 +432,11 @@ impl House for SqliteHouse {
     }
 
     async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
-        let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
-        self.fill(rows, 0).await
+        read_twice(|| async {
+            let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
+            self.fill(rows, 0).await
+        })
+        .await
     }
 
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
@@ -593,37 +446,6 @@ impl House for SqliteHouse {
     }
 }
 
-/// Runs work of the disk on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|error| Error::Unavailable(Box::new(error)))?
-}
-
-/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
-/// is done where nothing was purged since the last time.
-fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
-    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
-    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
-        return Ok(true);
-    }
-    db.busy_timeout(SCRUB_WAIT)?;
-    let empty = wipe::empty_log(db);
-    db.busy_timeout(DATABASE_WAIT)?;
-    if !empty? {
-        return Ok(false);
-    }
-    wipe::clear(db, file)?;
-    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
-    Ok(true)
-}
-
 fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
-}
-
-/// Where contents lie that were kept in no other place.
-fn ours(folder: &Path) -> Blobs {
-    Blobs::folder_as_it_is(&folder.join(BLOBS))
 }

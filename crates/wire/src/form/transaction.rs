@@ -8,35 +8,20 @@ use crate::client::{ClientError, FhirClient};
 use crate::refusal::FHIR_JSON;
 use crate::retry_after;
 use bytes::Bytes;
+use exchange::settle::Reply;
 use http::Response;
 use http::header::CONTENT_LOCATION;
 use jiff::Timestamp;
-use std::time::Duration;
 
-/// What a door answered to a form, or to the poll of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The HTTP status.
-    pub status: u16,
-    /// How long the partner asks us to wait, from seconds or an HTTP date.
-    pub retry_after: Option<Duration>,
-    /// Where to ask again, as the partner wrote it (`FhirClient::get_absolute` takes it).
-    pub content_location: Option<String>,
-    /// The body as it came.
-    pub body: Bytes,
-}
-
-impl Reply {
-    /// Reads an answer at a given time.
-    pub fn read(answer: Response<Bytes>, now: Timestamp) -> Reply {
-        let headers = answer.headers();
-        let place = headers.get(CONTENT_LOCATION).and_then(|value| value.to_str().ok());
-        Reply {
-            status: answer.status().as_u16(),
-            retry_after: retry_after::read(headers, now),
-            content_location: place.map(str::to_owned),
-            body: answer.into_body(),
-        }
+/// Reads what a door answered to a form, or to the poll of one, at a given time.
+pub fn read(answer: Response<Bytes>, now: Timestamp) -> Reply {
+    let headers = answer.headers();
+    let place = headers.get(CONTENT_LOCATION).and_then(|value| value.to_str().ok());
+    Reply {
+        status: answer.status().as_u16(),
+        retry_after: retry_after::read(headers, now),
+        content_location: place.map(str::to_owned),
+        body: answer.into_body(),
     }
 }
 
@@ -49,5 +34,5 @@ pub async fn deliver(
     now: Timestamp,
 ) -> Result<Reply, ClientError> {
     let answer = client.post("", FHIR_JSON, bundle).await?;
-    Ok(Reply::read(answer, now))
+    Ok(read(answer, now))
 }

@@ -4,6 +4,7 @@
 //! Goes out   what is to come back, and what becomes of unknown search parameters.
 //! Never      refuses a request for its wishes: those it does not know, it does without.
 
+use exchange::query::Handling;
 use http::{HeaderMap, HeaderName};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -13,7 +14,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub struct Prefer {
     /// What comes back of what was written.
     pub returning: Returning,
-    /// What becomes of search parameters that are not known here.
+    /// `handling=`: what becomes of parameters that are not known here.
     pub handling: Handling,
 }
 
@@ -27,16 +28,6 @@ pub enum Returning {
     Representation,
     /// An OperationOutcome.
     OperationOutcome,
-}
-
-/// `handling=`: what becomes of search parameters that are not known here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Handling {
-    /// They are refused.
-    #[default]
-    Strict,
-    /// They are passed over, and the answer's self link leaves them out.
-    Lenient,
 }
 
 impl Prefer {

@@ -240,7 +240,7 @@ async fn a_reply_keeps_what_settling_needs() {
         .header("content-location", "https://plan.example/fhir/status/1")
         .body(Bytes::from_static(b"{}"))
         .unwrap();
-    let reply = wire::form::transaction::Reply::read(answer, NOW.parse().unwrap());
+    let reply = wire::form::transaction::read(answer, NOW.parse().unwrap());
     assert_eq!(reply.retry_after, Some(Duration::from_secs(60)));
     assert_eq!(reply.content_location.as_deref(), Some("https://plan.example/fhir/status/1"));
     assert_eq!((reply.status, reply.body.as_ref()), (503, b"{}".as_slice()));

@@ -142,14 +142,14 @@ async fn each_interaction_is_one_call() {
         ("GET", "/fhir/Patient/1", "", "", 200, "read Patient/1"),
         ("HEAD", "/fhir/Patient/1", "", "", 200, "read Patient/1"),
         ("GET", "/fhir/Patient/1?_format=json", "", "", 200, "read Patient/1"),
-        ("GET", "/fhir/Patient/1/_history", "", "", 200, "history Patient/1 []"),
+        ("GET", "/fhir/Patient/1/_history", "", "", 200, "history Patient/1 [] Strict"),
         (
             "GET",
             "/fhir/Patient/1/_history?_count=2",
             "",
             "",
             200,
-            r#"history Patient/1 [("_count", "2")]"#,
+            r#"history Patient/1 [("_count", "2")] Strict"#,
         ),
         (
             "GET",

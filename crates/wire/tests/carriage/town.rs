@@ -1,6 +1,7 @@
 //! What the tests share: a clock that stands still, a partner, a small record room, a house over TLS.
 
 use bytes::Bytes;
+use exchange::query::Ask;
 use exchange::{Code, Issue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ impl Records {
     }
 }
 
+const BUNDLE: &str = r#"{"resourceType":"Bundle"}"#;
 pub(crate) const PATIENT: &str = r#"{"resourceType":"Patient","id":"1","active":true}"#;
 
 impl Rest for Records {
@@ -122,9 +124,25 @@ impl Rest for Records {
         Box::pin(async move { Ok(Answer::from(held).with(place, "/fhir/status/s-1")) })
     }
 
-    fn read<'a>(&'a self, _: &'a Caller, kind: &'a str, id: &'a str) -> Outcome<'a> {
-        self.note(format!("read {kind}/{id}"));
+    fn ask<'a>(&'a self, _: &'a Caller, ask: Ask<'a>) -> Outcome<'a> {
+        self.note(match &ask {
+            Ask::Read { kind, id } => format!("read {kind}/{id}"),
+            Ask::Vread { kind, id, version } => format!("vread {kind}/{id} {version}"),
+            Ask::History { kind, id, parameters, handling } => {
+                format!("history {kind}/{id} {parameters:?} {handling:?}")
+            }
+            Ask::Search { kind, parameters, handling } => {
+                format!("search {kind} {parameters:?} {handling:?}")
+            }
+            Ask::Everything { kind, id, parameters, handling } => {
+                format!("everything {kind}/{id} {parameters:?} {handling:?}")
+            }
+        });
         Box::pin(async move {
+            let Ask::Read { id, .. } = ask else {
+                let body = if matches!(ask, Ask::Vread { .. }) { PATIENT } else { BUNDLE };
+                return Ok(Answer::new(200, body));
+            };
             match id {
                 "1" => Ok(Answer::new(200, PATIENT).with(http::header::ETAG, "W/\"1\"")),
                 "large" => Ok(Answer::new(200, vec![b' '; 100_000])),
@@ -138,45 +156,6 @@ impl Rest for Records {
                 _ => Err(Issue::new(Code::ResourceUnknown, "no such record")),
             }
         })
-    }
-
-    fn vread<'a>(&'a self, _: &'a Caller, kind: &'a str, id: &'a str, version: u64) -> Outcome<'a> {
-        self.note(format!("vread {kind}/{id} {version}"));
-        Box::pin(async { Ok(Answer::new(200, PATIENT)) })
-    }
-
-    fn history<'a>(
-        &'a self,
-        _: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-    ) -> Outcome<'a> {
-        self.note(format!("history {kind}/{id} {parameters:?}"));
-        Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
-    }
-
-    fn search<'a>(
-        &'a self,
-        _: &'a Caller,
-        kind: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        self.note(format!("search {kind} {parameters:?} {:?}", prefer.handling));
-        Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
-    }
-
-    fn everything<'a>(
-        &'a self,
-        _: &'a Caller,
-        kind: &'a str,
-        id: &'a str,
-        parameters: Vec<(String, String)>,
-        prefer: Prefer,
-    ) -> Outcome<'a> {
-        self.note(format!("everything {kind}/{id} {parameters:?} {:?}", prefer.handling));
-        Box::pin(async { Ok(Answer::new(200, r#"{"resourceType":"Bundle"}"#)) })
     }
 
     fn status<'a>(&'a self, _: &'a Caller, id: &'a str) -> Outcome<'a> {

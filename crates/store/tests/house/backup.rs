@@ -15,6 +15,9 @@ use store::proof::{PublicKey, verify};
 use store::*;
 use testdb::Server;
 
+use crate::contract;
+use crate::noise::noise_of;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn at(seconds: i64) -> Timestamp {
@@ -33,18 +36,6 @@ fn place(url: String, blobs: Option<Blobs>) -> PostgresPlace {
     PostgresPlace { url, blobs, ..PostgresPlace::default() }
 }
 
-/// Bytes that no packing makes small, and that no other content has.
-fn noise(seed: &str, size: usize) -> Bytes {
-    let mut bytes = Vec::with_capacity(size + 32);
-    let mut last = Digest::of(seed.as_bytes());
-    while bytes.len() < size {
-        bytes.extend(last.0);
-        last = Digest::of(&last.0);
-    }
-    bytes.truncate(size);
-    bytes.into()
-}
-
 fn opened(word: &str) -> Event {
     Event::Opened { version: word.to_owned() }
 }
@@ -53,7 +44,7 @@ fn opened(word: &str) -> Event {
 fn brought(number: i64) -> Unit {
     let id = format!("submission-{number:03}");
     let size = if number % 4 == 0 { 200_000 } else { 300 };
-    let (content, body) = (noise(&id, size), noise(&format!("body {id}"), size));
+    let (content, body) = (noise_of(&id, size), noise_of(&format!("body {id}"), size));
     let keys = RecordKeys {
         patient: Some(format!("patient-{}", number % 3)),
         encounter: Some(format!("encounter-{}", number % 5)),
@@ -187,7 +178,7 @@ async fn picture(house: &impl House) -> Picture {
         let key = format!("key-{number}");
         seen.answers.push(house.first_answer(&clinic(), &key).await.unwrap());
         let size = if number % 4 == 0 { 200_000 } else { 300 };
-        let body = noise(&format!("body submission-{number:03}"), size);
+        let body = noise_of(&format!("body submission-{number:03}"), size);
         seen.blobs.push(house.blob(&Digest::of(&body)).await.unwrap());
     }
     seen
@@ -313,13 +304,63 @@ async fn nothing_is_restored_over_a_house_or_out_of_another() {
     write(&house, 3..5).await;
     let before = picture(&house).await;
     let over = PostgresHouse::restore(&place, &copy, &name()).await;
-    assert!(matches!(over, Err(Error::Unavailable(_))), "{over:?}");
+    assert!(matches!(over, Err(Error::Taken)), "{over:?}");
     let none = PostgresHouse::restore(&place, &copy, &HouseId::from("other")).await;
     assert!(matches!(none, Err(Error::Damaged(_))), "{none:?}");
     let empty = PostgresHouse::restore(&place, &folder.path().join("none"), &name()).await;
     assert!(matches!(empty, Err(Error::Unavailable(_))), "{empty:?}");
     assert_eq!(picture(&house).await, before);
     assert_eq!(database.sql("SELECT count(*) FROM houses"), "1", "none was made");
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_postgresql_is_counted() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("large");
+    let place = place(database.url(), Some(Blobs::folder(&large).unwrap()));
+    let house = PostgresHouse::open(&place, &name()).await.unwrap();
+    let (key, _) = LedgerKey::generate().unwrap();
+    live(&house, &key).await;
+    write(&house.tenant(&HouseId::from("other")).await.unwrap(), 0..3).await;
+    let whole = house.inspect().await.unwrap();
+    assert!(whole.contents > 90, "more than a page would show: {whole:?}");
+    let contents = whole.contents;
+    assert_eq!(
+        whole,
+        Inspection { contents, ..Inspection::default() },
+        "purged or not, all is whole"
+    );
+
+    let inline = "UPDATE versions SET content = content || 'x' WHERE house = 1 AND version = 1 AND record
+        = (SELECT max(record) FROM versions WHERE house = 1 AND version = 1 AND content IS NOT NULL)";
+    database.sql(inline);
+    let named = "SELECT encode(file, 'hex') FROM blobs WHERE house = 1 AND file IS NOT NULL
+        ORDER BY digest LIMIT 1";
+    let file = database.sql(named);
+    let path = find(&large, file.trim()).unwrap();
+    std::fs::remove_file(path).unwrap();
+    let missing = "DELETE FROM subjects WHERE house = 1 AND id = 'patient-1'";
+    database.sql(missing);
+    let about =
+        "SELECT count(*) FROM records WHERE house = 1 AND patient IS NOT NULL AND NOT EXISTS (SELECT FROM subjects s
+        WHERE s.house = 1 AND s.subject = patient)";
+    let about: u64 = database.sql(about).trim().parse().unwrap();
+    let found = house.inspect().await.unwrap();
+    assert!(about > 0 && found.broken_references == about, "{found:?}");
+    assert!(found.damaged >= 2, "the changed row, and every row that names the file: {found:?}");
+    assert_eq!(found.contents + found.damaged, contents, "each is counted once");
+}
+
+/// A file by its name, however deep.
+fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_dir(folder).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => find(&path, name),
+            false => path.to_str()?.replace('/', "").ends_with(name).then_some(path),
+        }
+    })
 }
 
 #[tokio::test]

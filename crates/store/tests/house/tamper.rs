@@ -6,13 +6,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use exchange::ledger::{entry_hash, merkle_root};
+use exchange::ledger::entry_hash;
 use exchange::{Chain, Digest, Event, HouseId, WalkId};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::path::Path;
-use store::proof::{PublicKey, Reason, Verified, verify};
+use store::proof::{PublicKey, Reason, Tree, Verified, verify};
 use store::{Checkpoint, House, LedgerKey, SqliteHouse, Unit};
 
 /// Lines a ledger has, and behind which of them a checkpoint was made.
@@ -362,16 +362,16 @@ fn sign_again(db: &Connection, shape: &Shape) {
     for (number, to) in (1u64..).zip(shape.checkpoints) {
         let mut select =
             db.prepare("SELECT hash FROM entries WHERE seq BETWEEN ?1 AND ?2").unwrap();
-        let hashes: Vec<Digest> = select
+        let mut tree = Tree::default();
+        select
             .query_map(params![i64::try_from(from).unwrap(), to.cast_signed()], |row| row.get(0))
             .unwrap()
-            .map(|hash| Digest(hash.unwrap()))
-            .collect();
+            .for_each(|hash| tree.push(&Digest(hash.unwrap())));
         let mut made = Checkpoint {
             number,
             seq: *to,
             at: at(*to),
-            root: merkle_root(&hashes),
+            root: tree.root(),
             prev,
             key_id: key.key_id(),
             signature: Vec::new(),

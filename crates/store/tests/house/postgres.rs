@@ -13,11 +13,12 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::contract::{check_contract, check_tenants};
 use store::proof::verify;
 use store::{Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
 use store::{PostgresPlace, RecordKeys, RecordQuery, Unit, Work, WorkKind, WorkQuery};
 use testdb::Server;
+
+use crate::contract::{check_contract, check_loss, check_tenants};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -112,6 +113,26 @@ async fn houses_of_one_database_share_nothing() {
     let one = open(&database.url()).await;
     let other = one.tenant(&HouseId::from("other")).await.unwrap();
     check_tenants(one, other).await;
+}
+
+#[tokio::test]
+async fn what_was_lost_is_not_taken_for_purged() {
+    let Some(database) = Server::shared() else { return };
+    let url = database.url();
+    check_loss(open(&url).await, async |house| {
+        drop(house);
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        for table in ["first_answers", "versions"] {
+            let lose = format!("UPDATE {table} SET file = NULL, content = NULL");
+            client.batch_execute(&lose).await.unwrap();
+        }
+        drop(client);
+        let _ = connection.await;
+        open(&url).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,6 +426,29 @@ async fn lines_cannot_be_changed_or_removed() {
     assert_eq!(ledger_is_whole(&house).await, 1);
 }
 
+#[tokio::test]
+async fn what_no_clock_works_on_has_no_lane() {
+    let Some(database) = Server::shared() else { return };
+    let house = open(&database.url()).await;
+    let (client, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let numbered = Work { number: Some(1), ..work("numbered", None) };
+    let table = [
+        ("filed at the door", work("filed", None), 0),
+        ("numbered", numbered, 1),
+        ("due", work("due", Some(at(1))), 2),
+        ("filed and then due", work("filed", Some(at(1))), 3),
+    ];
+    for (case, row, lanes) in table {
+        assert!(done(&house.commit(Unit { works: vec![row], ..lines(0) }).await.unwrap()));
+        let count = client.query_one("SELECT count(*) FROM lanes", &[]).await.unwrap();
+        assert_eq!(count.get::<_, i64>(0), lanes, "{case}");
+    }
+    drop(client);
+    let _ = connection.await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_start_together_lay_out_the_tables_once() {
     let Some(database) = Server::shared() else { return };
@@ -504,4 +548,61 @@ async fn long_words_of_partners_are_kept_and_found() {
     }
     let longer = WorkQuery { prefix: Some(long('a') + "b"), limit: 9, ..WorkQuery::default() };
     assert!(house.works(longer).await.unwrap().is_empty());
+}
+
+/// A certificate for an address, from an authority of its own; PEM of authority, certificate, key.
+fn vouched(name: &str) -> [String; 3] {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let vouched = params.signed_by(&own, &issuer).unwrap();
+    [certificate.pem(), vouched.pem(), own.serialize_pem()]
+}
+
+#[tokio::test]
+async fn a_server_is_spoken_to_once_its_certificate_is_verified() {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let Some(mut server) = Server::start() else { return };
+    server.create_database("hospital");
+    server.stop_fast();
+    let [authority, certificate, key] = vouched("127.0.0.1");
+    let folder = server.folder();
+    let owner = fs::metadata(&folder).unwrap();
+    for (name, text) in [("server.crt", &certificate), ("server.key", &key)] {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        chown(folder.join(name), Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = folder.join("postgresql.auto.conf");
+    let said = fs::read_to_string(&settings).unwrap();
+    let own = format!("listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n");
+    fs::write(&settings, said + &own).unwrap();
+    // Whoever comes over the network comes with TLS.
+    fs::write(folder.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+    server.start_again();
+
+    let [stranger, ..] = vouched("127.0.0.1");
+    let place = |host: &str, roots: Option<&String>| PostgresPlace {
+        url: format!("postgresql://postgres@{host}:{port}/hospital?sslmode=verify-full"),
+        roots: roots.map(|pem| pem.clone().into_bytes()),
+        ..PostgresPlace::default()
+    };
+    let name = HouseId::from("hospital");
+    let house = PostgresHouse::open(&place("127.0.0.1", Some(&authority)), &name).await.unwrap();
+    assert_eq!(house.version_count().await.unwrap(), 0, "it reads and writes");
+    let refused = [
+        ("another authority", place("127.0.0.1", Some(&stranger))),
+        ("another name than the certificate's", place("localhost", Some(&authority))),
+        ("without TLS", place("127.0.0.1", None)),
+    ];
+    for (case, place) in refused {
+        let opened = PostgresHouse::open(&place, &name).await;
+        assert!(matches!(opened, Err(Error::Unavailable(_))), "{case}: {opened:?}");
+    }
 }
