@@ -28,7 +28,8 @@ pub const PARTNER_PLACE_CHARS_MAX: usize = 200;
 pub const ISSUES_MAX: usize = 50;
 
 /// Issues told of one transaction that cannot be acted on: as many as a large Bundle has entries,
-/// so that each faulty one is named at once. They stand in one line of the ledger, some 100 KB.
+/// so that each faulty one is named at once. They stand in one line of the ledger, some 100 KB. Of a
+/// batch, every faulty entry is told; beyond this number by one issue each.
 pub const FAULTS_MAX: usize = 500;
 
 /// Issues told of one entry: whoever reads them looks at the entry.
@@ -41,6 +42,11 @@ pub const CONDITION_PARAMETERS_MAX: usize = 16;
 /// a lifetime 3,419; more goes by bulk submission, which does not hold one database transaction
 /// for all of it.
 pub const ENTRIES_MAX: usize = 5_000;
+
+/// References of all resources of a Bundle: forty for each of 5,000 entries, and over ten times
+/// those of the largest chart measured (14,728). Where one leads takes some 150 bytes, so that a
+/// body of nothing else would be held in memory several times over.
+pub const REFERENCES_MAX: usize = 200_000;
 
 /// Characters of the system, and of the value, of a `Bundle.identifier`: they are kept, looked up and
 /// shown in lists. A URI and a UUID have under 100 together.

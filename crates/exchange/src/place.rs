@@ -33,6 +33,14 @@ pub(crate) fn below<'t>(text: &'t str, base: &str) -> Option<(&'t str, &'t str)>
     type_and_id(under(text, base).unwrap_or(text))
 }
 
+/// What stands before `Type/id` in a web address, with its last slash: the root against which
+/// relative references of that resource are read (R4 §2.36.4.1).
+pub(crate) fn root(url: &str) -> Option<&str> {
+    let mut steps = url.rsplitn(3, '/');
+    let (id, kind, before) = (steps.next()?, steps.next()?, steps.next()?);
+    (is_id(id) && is_type(kind) && origin(before).is_some()).then(|| &url[..before.len() + 1])
+}
+
 /// Whether a text has the shape of a resource type.
 pub(crate) fn is_type(text: &str) -> bool {
     text.len() <= 64
@@ -84,6 +92,23 @@ mod tests {
         ];
         for (case, text, target) in table {
             assert_eq!(below(text, base), target, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_the_web_address_of_a_resource_has_a_root() {
+        let table = [
+            ("https://ehr.example/fhir/Patient/1", Some("https://ehr.example/fhir/")),
+            ("http://ehr.example/Patient/1", Some("http://ehr.example/")),
+            ("urn:uuid:0b8f9b32-3a52-4f0e-9d5b-1f6f0e6a0b5f", None),
+            ("urn:x://ehr.example/Patient/1", None),
+            ("https://ehr.example/fhir/Patient", None),
+            ("https://ehr.example/fhir/Patient/a b", None),
+            ("https://Patient/1", None),
+            ("Patient/1", None),
+        ];
+        for (url, expected) in table {
+            assert_eq!(root(url), expected, "{url}");
         }
     }
 

@@ -3,8 +3,9 @@
 //!
 //! Comes in   the text after `?`, or a body; or pairs to send.
 //! Goes out   pairs in their order, decoded; or the text.
-//! Never      guesses: a broken escape, bytes that are not UTF-8 and more pairs than allowed are
-//!            faults, told without quoting what came.
+//! Never      guesses: a broken escape, bytes that are not UTF-8, U+0000 (which no string of FHIR
+//!            holds, and not every store keeps) and more pairs than allowed are faults, told
+//!            without quoting what came.
 
 /// What becomes of parameters that are not known where they are asked (`Prefer: handling=…`, R4
 /// §3.1.1.1).
@@ -133,6 +134,9 @@ fn decode_part(part: &[u8]) -> Result<String, &'static str> {
             (b'+', _) => bytes.push(b' '),
             _ => bytes.push(byte),
         }
+    }
+    if bytes.contains(&0) {
+        return Err("a parameter holds the character U+0000, which FHIR forbids");
     }
     String::from_utf8(bytes).map_err(|_| "a parameter is not UTF-8")
 }

@@ -38,6 +38,8 @@ pub struct SenderTerms {
     pub namespace: Option<String>,
     /// Types it may send; empty: all. A Provenance always may come.
     pub types: Vec<String>,
+    /// The base URL under which it may name records of this house; empty: by type and id alone.
+    pub base: String,
 }
 
 /// Whether entries stand or fall together.
@@ -193,10 +195,12 @@ pub struct OutsideReference {
 }
 
 impl SenderTerms {
-    /// The terms of an agreement, for a partner with or without a registered namespace.
-    pub fn of(agreement: &Agreement, namespace: Option<String>) -> SenderTerms {
+    /// The terms of an agreement, for a partner with or without a registered namespace, with a
+    /// house of this base URL.
+    pub fn of(agreement: &Agreement, namespace: Option<String>, base: &str) -> SenderTerms {
         let types = agreement.permit.iter().flat_map(|permit| permit.types.iter().cloned());
-        SenderTerms { partner: agreement.partner.clone(), namespace, types: types.collect() }
+        let (partner, types) = (agreement.partner.clone(), types.collect());
+        SenderTerms { partner, namespace, types, base: base.to_owned() }
     }
 }
 
@@ -345,14 +349,19 @@ pub fn read(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
 /// Takes a transaction or a batch apart, whatever is wrong with its entries: whoever knows what is
 /// filed can then name all faults at once. Nothing may be filed while there are `faults`.
 ///
-/// Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`.
+/// Errors: `BodyMalformed`, `BundleInvalid`, `TooManyEntries`, `BodyTooLarge`
+/// (`limits::REFERENCES_MAX`).
 pub fn take_apart(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues> {
     let doc = Doc::parse(&bytes).map_err(|error| malformed(&error))?;
     let (form, list) = envelope(doc.root())?;
     let mut reading = Reading::new(&bytes, sender, form);
     let (key, push) = reading.identifier(doc.root());
-    let mut entries: Vec<IncomingEntry> =
-        list.items().enumerate().filter_map(|(index, node)| reading.entry(index, node)).collect();
+    let mut entries: Vec<IncomingEntry> = Vec::new();
+    for (index, node) in list.items().enumerate() {
+        let entry = reading.entry(index, node);
+        reading.count_references(entry.as_ref(), node)?;
+        entries.extend(entry);
+    }
     let outside = reading.links(&doc, list, &mut entries);
     reading.about(list, &mut entries);
     let Found { stops, refused, unread } = reading.end(&mut entries);

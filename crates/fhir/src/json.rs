@@ -69,6 +69,8 @@ pub enum Reason {
     ControlCharacter,
     #[error("a string holds an escape that JSON does not know")]
     Escape,
+    #[error("a string holds the character U+0000, which FHIR forbids")]
+    Nought,
     #[error("an object has the same member twice")]
     DuplicateMember,
     #[error("a member name is written with escapes, so that readers may take it for another")]
@@ -174,16 +176,10 @@ impl<'a> Doc<'a> {
 
     /// The value whose span is exactly `start..end`, if one is.
     pub fn node_at(&self, span: &Range<usize>) -> Option<Node<'_, 'a>> {
-        let mut node = self.root();
-        loop {
-            if node.span() == *span {
-                return Some(node);
-            }
-            node = node.children().find(|child| span.end <= child.span().end)?;
-            if span.start < node.span().start {
-                return None;
-            }
-        }
+        // Values are listed in the order in which they begin, no two at the same byte.
+        let begins = |token: &Token| token.start as usize;
+        let index = self.tokens.binary_search_by_key(&span.start, begins).ok()?;
+        Some(Node { doc: self, index: index as u32 }).filter(|node| node.span() == *span)
     }
 }
 
@@ -396,6 +392,8 @@ mod tests {
             ("a second half alone", br#"{"a":"@\udc00"}"#, "$this.a", Escape),
             ("a first half twice", br#"{"a":"@\ud800\ud800"}"#, "$this.a", Escape),
             ("a raw tab", b"{\"a\":\"12345678@\t\"}", "$this.a", ControlCharacter),
+            ("an escaped nought", br#"{"a":"x@\u0000"}"#, "$this.a", Nought),
+            ("a nought that is the first half", br#"{"a":"@\u0000\udc00"}"#, "$this.a", Nought),
             ("a raw nought", b"{\"a\":\"@\0\"}", "$this.a", ControlCharacter),
             ("a comma too many in an object", br#"{"a":1,@}"#, "$this", Unexpected),
             ("a comma too many in an array", br#"{"a":[1,@]}"#, "$this.a[1]", Unexpected),
@@ -432,5 +430,17 @@ mod tests {
         assert_eq!(given.text().unwrap(), "B/C");
         assert_eq!(doc.root().get("n").unwrap().raw(), "1.00");
         assert_eq!(doc.node_at(&given.span()), Some(given));
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_whole_span_and_by_no_other() {
+        let text = r#" {"a":[[],[1, "x"]],"b":{"c":{"d":null}},"e":""} "#;
+        let doc = Doc::parse(text.as_bytes()).unwrap();
+        for start in 0..=text.len() {
+            for end in start..=text.len() {
+                let walked = doc.root().descendants().find(|node| node.span() == (start..end));
+                assert_eq!(doc.node_at(&(start..end)), walked, "{start}..{end}");
+            }
+        }
     }
 }

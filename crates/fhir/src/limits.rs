@@ -7,9 +7,10 @@ pub const DEPTH_MAX: usize = 64;
 /// Bytes of one resource or Bundle: positions are kept in 32 bits.
 pub const DOCUMENT_BYTES_MAX: usize = u32::MAX as usize - 1;
 
-/// Values of one document. The largest sample chart has under a million; the position of a value
-/// takes 24 bytes, so a body of nothing but `0,` cannot claim twelve times its own size for long.
-pub const VALUES_MAX: usize = 8_000_000;
+/// Values of one document. The largest sample chart has under a million, and FHIR text of 50 MB,
+/// the most a door takes, some three; the position of a value takes 24 bytes, so that a body of
+/// nothing but `0,` claims 96 MB, and not twelve times its own size.
+pub const VALUES_MAX: usize = 4_000_000;
 
 /// Characters of an element name or resource type worth reading. R4's longest has 33.
 pub const NAME_CHARS_MAX: usize = 64;

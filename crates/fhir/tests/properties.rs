@@ -20,7 +20,11 @@ use trees::{choices, document, mutated, removed, tree};
 fn is_stricter(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::DuplicateMember | Reason::EscapedName | Reason::TooDeep | Reason::ByteOrderMark
+        Reason::DuplicateMember
+            | Reason::EscapedName
+            | Reason::Nought
+            | Reason::TooDeep
+            | Reason::ByteOrderMark
     )
 }
 

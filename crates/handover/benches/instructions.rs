@@ -43,7 +43,8 @@ impl Input {
         let series = Series { namespace: NAMESPACE.to_owned(), resources: RESOURCES, name: "i" };
         let bundle = series.bundles(0, 1).remove(0);
         let namespace = Some(NAMESPACE.to_owned());
-        let terms = SenderTerms { partner: "hospital".into(), namespace, types: Vec::new() };
+        let (partner, base) = ("hospital".into(), String::new());
+        let terms = SenderTerms { partner, namespace, types: Vec::new(), base };
         let incoming = read::read(bundle.clone(), &terms).expect("the Bundle is sound");
         let filings = incoming.entries.iter().map(|entry| Filing {
             kind: entry.kind.clone(),

@@ -97,7 +97,7 @@ impl Road {
         asked: Asked,
     ) -> Result<Answer, Issues> {
         let sender = self.authenticate(caller)?;
-        let incoming = read(body, sender, caller)?;
+        let incoming = read(body, &terms(sender, &self.setup), caller)?;
         if let Some(faults) = incoming.faults() {
             return Err(self.all_faults(&sender.public.name, &id, &incoming, faults).await);
         }
@@ -153,7 +153,7 @@ impl Road {
         let body = self.house.blob(&submission.digest).await.map_err(store_issue)?;
         let body =
             body.ok_or_else(|| Issue::new(Code::InternalError, "the submission's body is gone"))?;
-        let incoming = read::read(body, &terms(sender))?;
+        let incoming = read::read(body, &terms(sender, &self.setup))?;
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
         let arrival = Arrival { id, sender, caller: None, incoming, asked: Asked::BUNDLE, begun };
@@ -414,8 +414,8 @@ fn kept_changing() -> Issue {
 
 /// *Read*: is it a Bundle this house can act on, and may this caller ask for it? What it may not
 /// ask for is not looked into any further.
-fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming, Issues> {
-    let mut incoming = read::take_apart(body, &terms(sender))?;
+fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Incoming, Issues> {
+    let mut incoming = read::take_apart(body, terms)?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
         if let Err(issue) = caller.require(&entry.kind, entry.action.letter()) {
@@ -429,9 +429,9 @@ fn read(body: bytes::Bytes, sender: &Sender, caller: &Caller) -> Result<Incoming
     Ok(incoming)
 }
 
-fn terms(sender: &Sender) -> SenderTerms {
+fn terms(sender: &Sender, setup: &Setup) -> SenderTerms {
     let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
-    SenderTerms::of(&sender.terms.agreement, namespace)
+    SenderTerms::of(&sender.terms.agreement, namespace, &setup.base_url)
 }
 
 /// The first answer, as it was given; once its body is purged, that it was given.

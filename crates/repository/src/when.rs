@@ -17,7 +17,9 @@ enum Precision {
 }
 
 /// What a year, a month, a day, or a time with minutes, seconds or fractions of them covers: from
-/// its beginning up to, and not with, its end. What ends beyond the calendar never ends.
+/// its beginning up to, and not with, its end. What ends beyond the last instant that is counted
+/// never ends, and what begins beyond it begins there: the last day of the year 9999, by which
+/// senders say "never".
 pub(crate) fn span(text: &str) -> Option<DateSpan> {
     let (day, time) = match text.split_once('T') {
         Some((day, time)) => (day, Some(time)),
@@ -28,8 +30,8 @@ pub(crate) fn span(text: &str) -> Option<DateSpan> {
         Some(time) if precision == Precision::Day => clock(date, time),
         Some(_) => None,
         None => {
-            let to = after(date, precision).and_then(midnight).unwrap_or(Timestamp::MAX);
-            Some(DateSpan { from: midnight(date)?, to })
+            let to = after(date, precision).map_or(Timestamp::MAX, midnight);
+            Some(DateSpan { from: midnight(date), to })
         }
     }
 }
@@ -92,8 +94,15 @@ fn after(date: Date, precision: Precision) -> Option<Date> {
     }
 }
 
-fn midnight(date: Date) -> Option<Timestamp> {
-    Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()
+fn midnight(date: Date) -> Timestamp {
+    instant_of(date, SignedDuration::ZERO)
+}
+
+/// So long after, or before, the beginning of a day. Years have four digits, so only the end of
+/// what is counted can be passed.
+fn instant_of(date: Date, after: SignedDuration) -> Timestamp {
+    let time = date.at(0, 0, 0, 0).checked_add(after).ok();
+    time.and_then(|time| Offset::UTC.to_timestamp(time).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// `hh:mm`, `hh:mm:ss` or `hh:mm:ss.f…`, and `Z`, `+hh:mm`, `-hh:mm` or nothing.
@@ -124,7 +133,7 @@ fn clock(date: Date, text: &str) -> Option<DateSpan> {
         return None;
     }
     let seconds = hour * 3_600 + minute * 60 + second - zone_seconds(zone)?;
-    let from = midnight(date)?.checked_add(SignedDuration::new(seconds, nanos)).ok()?;
+    let from = instant_of(date, SignedDuration::new(seconds, nanos));
     Some(DateSpan { from, to: from.checked_add(step).unwrap_or(Timestamp::MAX) })
 }
 
@@ -167,6 +176,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// The last instant that is counted.
+    const END: &str = "9999-12-30T22:00:00.999999999Z";
+
     #[test]
     fn a_date_covers_what_its_precision_says() {
         let table = [
@@ -174,6 +186,13 @@ mod tests {
             ("2026-12", "2026-12-01T00:00:00Z", Some("2027-01-01T00:00:00Z")),
             ("2024-02-28", "2024-02-28T00:00:00Z", Some("2024-02-29T00:00:00Z")),
             ("9999", "9999-01-01T00:00:00Z", None),
+            ("9999-12", "9999-12-01T00:00:00Z", None),
+            ("9999-12-30", "9999-12-30T00:00:00Z", None),
+            ("9999-12-31", END, None),
+            ("9999-12-31T23:59:59Z", END, None),
+            ("9999-12-31T23:59:59.999999-05:00", END, None),
+            ("9999-12-31T00:00:00+14:00", "9999-12-30T10:00:00Z", Some("9999-12-30T10:00:01Z")),
+            ("0001-01-01T00:00:00+14:00", "0000-12-31T10:00:00Z", Some("0000-12-31T10:00:01Z")),
             ("2026-01-03T10:00", "2026-01-03T10:00:00Z", Some("2026-01-03T10:01:00Z")),
             ("2026-01-03T10:00:00-05:00", "2026-01-03T15:00:00Z", Some("2026-01-03T15:00:01Z")),
             (

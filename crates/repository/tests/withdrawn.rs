@@ -49,7 +49,12 @@ fn about(kind: &str, element: &str, id: &str, patient: &str) -> Value {
 /// What a Bundle would write, by what stands now.
 async fn decide(house: &AnyHouse, receipt: &str, body: &Bytes) -> Result<Plan, Code> {
     let owner = PartnerId::from("lab");
-    let terms = SenderTerms { partner: owner.clone(), namespace: None, types: Vec::new() };
+    let terms = SenderTerms {
+        partner: owner.clone(),
+        namespace: None,
+        types: Vec::new(),
+        base: "https://plan.example/fhir".to_owned(),
+    };
     let incoming = read::read(body.clone(), &terms).unwrap();
     let sent = Sent { owner: &owner, receipt, base: "https://plan.example/fhir" };
     let resolved = resolve(house, sent, &incoming).await;

@@ -37,10 +37,12 @@ mod tests {
     #[test]
     fn broken_text_is_refused() {
         let many = "a=1&".repeat(PARAMETERS_MAX + 1);
-        let table: [(&str, &[u8]); 4] = [
+        let table: [(&str, &[u8]); 6] = [
             ("escape cut short", b"a=%4"),
             ("escape not hexadecimal", b"a=%zz"),
             ("not UTF-8", b"a=%ff"),
+            ("an escaped nought in a value", b"a=b%00c"),
+            ("a raw nought in a name", b"a\0=b"),
             ("too many", many.as_bytes()),
         ];
         for (case, text) in table {

@@ -13,9 +13,13 @@ use super::reading::Reading;
 use super::{Form, IncomingEntry, LinkTo, Target, place_in};
 use crate::issue::Code;
 use fhir::Node;
+use std::collections::HashSet;
 
 /// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
 const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
+
+/// Elements of a Provenance that do, where they lead to a Patient.
+const TARGETS: [&str; 1] = ["target"];
 
 /// Types that stand in no patient's compartment (R4 §2.5.4) and say nothing of anybody's care:
 /// who works where, and what can be prescribed.
@@ -62,9 +66,13 @@ impl Reading<'_> {
         let kinds = Kinds(entries.iter().map(|entry| (entry.index, entry.kind.clone())).collect());
         let nodes: Vec<_> = nodes_of(list, entries).collect();
         let patient = self.one_patient(list, &nodes, entries);
+        // Where records are only taken back, the Provenance may speak of whom it likes.
+        let takes_back = only_takes_back(entries);
         for (entry, node) in entries.iter_mut().zip(&nodes) {
             if entry.puts() {
-                self.subjects(entry, *node, patient.as_ref());
+                if !takes_back {
+                    self.subjects(entry, *node, patient.as_ref(), &kinds);
+                }
                 entry.clinical = is_clinical(entry, *node, &kinds);
             }
         }
@@ -106,26 +114,31 @@ impl Reading<'_> {
         entry: &mut IncomingEntry,
         node: Node<'_, '_>,
         patient: Option<&(usize, Target)>,
+        kinds: &Kinds,
     ) {
         let resource = place_in(node, &["resource"]);
         let start = resource.span().start;
-        let elements = SUBJECTS.iter().filter_map(|name| resource.get(name));
+        let within = PatientsWithin::of(resource);
+        // A Provenance is about the Patients it speaks of, and about nobody else by that.
+        let speaks = entry.kind == "Provenance";
+        let names = if speaks { &TARGETS[..] } else { &SUBJECTS[..] };
+        let elements = names.iter().filter_map(|name| resource.get(name));
         for element in elements.flat_map(|element| element.each()) {
             let Some(reference) = element.get("reference") else { continue };
             let content = reference.span().start + 1 - start;
-            let references = entry.action.resource().map(|one| one.references());
-            let at =
-                references.unwrap_or_default().iter().position(|one| one.span.start == content);
-            let link = entry.links.iter().position(|link| Some(link.reference) == at);
-            let whole =
-                match (link.and_then(|at| entry.links.get(at)).map(|link| &link.to), patient) {
-                    (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
-                        // Of a batch, the Patient's entry may be refused, and another be meant.
-                        kind != "Patient" || id == own || self.form == Form::Batch
-                    }
-                    (Some(_), _) => true,
-                    (None, _) => !names_a_patient(&reference.text().unwrap_or_default(), resource),
-                };
+            let link = link_at(entry, content);
+            let to = link.and_then(|at| entry.links.get(at)).map(|link| &link.to);
+            if speaks && to.is_none_or(|to| kinds.of(to) != "Patient") {
+                continue;
+            }
+            let whole = match (to, patient) {
+                (Some(LinkTo::Record(kind, id)), Some((_, Target::Id(own)))) => {
+                    // Of a batch, the Patient's entry may be refused, and another be meant.
+                    kind != "Patient" || id == own || (self.form == Form::Batch && !speaks)
+                }
+                (Some(_), _) => true,
+                (None, _) => !within.named_by(&reference.text().unwrap_or_default()),
+            };
             entry.subjects.extend(link);
             if !whole {
                 let detail = "it is about another Patient than the Bundle's";
@@ -200,13 +213,14 @@ fn is_clinical(entry: &IncomingEntry, node: Node<'_, '_>, kinds: &Kinds) -> bool
         kind == "Patient" || speaks && !is_directory(kind)
     });
     let elsewhere = || {
+        let patients = PatientsWithin::of(resource);
         let resource_of = entry.action.resource();
         let references = resource_of.into_iter().flat_map(|one| {
             one.references().iter().map(move |reference| one.reference_text(reference))
         });
         references.into_iter().any(|text| {
             let outside = text.contains("://");
-            outside && names_a_patient(&text, resource)
+            outside && patients.named_by(&text)
         })
     };
     own || within || leads || elsewhere()
@@ -216,15 +230,31 @@ fn is_directory(kind: &str) -> bool {
     DIRECTORY.binary_search(&kind).is_ok()
 }
 
-/// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or within the resource.
-fn names_a_patient(text: &str, resource: Node<'_, '_>) -> bool {
-    let text_of = |node: Node<'_, '_>, name: &str| node.get(name)?.text().map(|it| it.into_owned());
-    if let Some(id) = text.strip_prefix('#') {
-        let mut contained = resource.get("contained").into_iter().flat_map(|list| list.each());
-        return contained.any(|one| {
-            let own = text_of(one, "id").as_deref() == Some(id);
-            own && text_of(one, "resourceType").as_deref() == Some("Patient")
-        });
+/// Which of an entry's links the reference is whose content begins there, from the resource's
+/// first byte. Both lists are in document order.
+fn link_at(entry: &IncomingEntry, content: usize) -> Option<usize> {
+    let references = entry.action.resource()?.references();
+    let at = references.binary_search_by_key(&content, |one| one.span.start).ok()?;
+    entry.links.binary_search_by_key(&at, |link| link.reference).ok()
+}
+
+/// The ids of the Patients within a resource.
+struct PatientsWithin(HashSet<String>);
+
+impl PatientsWithin {
+    fn of(resource: Node<'_, '_>) -> PatientsWithin {
+        let text = |one: Node<'_, '_>, name: &str| Some(one.get(name)?.text()?.into_owned());
+        let contained = resource.get("contained").into_iter().flat_map(|list| list.each());
+        let patients =
+            contained.filter(|one| text(*one, "resourceType").as_deref() == Some("Patient"));
+        PatientsWithin(patients.filter_map(|one| text(one, "id")).collect())
     }
-    text.split(['/', '?', '#', '|']).any(|step| step == "Patient")
+
+    /// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or to one of these.
+    fn named_by(&self, text: &str) -> bool {
+        match text.strip_prefix('#') {
+            Some(id) => self.0.contains(id),
+            None => text.split(['/', '?', '#', '|']).any(|step| step == "Patient"),
+        }
+    }
 }

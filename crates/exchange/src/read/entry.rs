@@ -57,7 +57,7 @@ impl Reading<'_> {
                     return None;
                 };
                 self.check_target(index, node, &resource, &target);
-                self.check_agreed(index, node, &kind);
+                self.check_agreed(index, place_in(node, &["resource"]));
                 let source_id = self.check_identity(index, node, &resource, &kind);
                 // Whoever derives ids gives them: this house has none to add.
                 let derived = source_id.is_some().then(|| resource.id()).flatten();
@@ -341,15 +341,22 @@ impl Reading<'_> {
         }
     }
 
-    fn check_agreed(&mut self, index: usize, entry: Node<'_, '_>, kind: &str) {
-        let agreed = self.sender.types.is_empty()
-            || kind == "Provenance"
-            || self.sender.types.iter().any(|agreed| agreed == kind);
-        if !agreed {
-            let node = place_in(entry, &["resource", "resourceType"]);
-            let detail = format!("{kind} is not agreed with this sender");
+    /// The type is agreed, and so is that of every resource within, however deep: what is not may
+    /// not come in another one's cover.
+    fn check_agreed(&mut self, index: usize, resource: Node<'_, '_>) {
+        if self.sender.types.is_empty() {
+            return;
+        }
+        let node = place_in(resource, &["resourceType"]);
+        let kind = node.text().unwrap_or_default();
+        if kind != "Provenance" && !self.sender.types.iter().any(|agreed| *agreed == kind) {
+            // The reader has seen a capitalised word; only those of R4 are told.
+            let named = if is_resource_type(&kind) { &*kind } else { "this type" };
+            let detail = format!("{named} is not agreed with this sender");
             self.refuse(index, Code::KindNotAgreed, node, detail);
         }
+        let within = resource.get("contained").into_iter().flat_map(|list| list.each());
+        within.for_each(|one| self.check_agreed(index, one));
     }
 
     /// The id is the one derived from the source id that `meta.source` names.

@@ -10,7 +10,7 @@
 
 use super::entry::condition_of;
 use super::reading::Reading;
-use super::{Form, IncomingEntry, Link, LinkTo, OutsideReference, place_in, string_at};
+use super::{Form, IncomingEntry, Link, LinkTo, OutsideReference, issue_at, place_in, string_at};
 use crate::issue::Code;
 use crate::path::is_resource_type;
 use crate::place;
@@ -61,33 +61,30 @@ impl Reading<'_> {
         for (entry, node) in entries.iter_mut().zip(nodes) {
             let Some(resource) = entry.action.resource() else { continue };
             let speaks = entry.kind == "Provenance";
+            let start = place_in(node, &["resource"]).span().start;
+            let full_url = node.get("fullUrl").and_then(|node| node.text());
+            let root = full_url.as_deref().and_then(place::root);
             for (at, reference) in resource.references().iter().enumerate() {
                 let text = resource.reference_text(reference);
-                let content = || {
-                    let start = place_in(node, &["resource"]).span().start;
-                    start + reference.span.start..start + reference.span.end
-                };
-                match self.lead(&text, reference.element) {
+                let content = start + reference.span.start..start + reference.span.end;
+                match self.lead(&text, root, reference.element) {
                     Ok(None) => {}
                     Ok(Some(LinkTo::Entry(other))) if self.deletes.contains(&other) => {
                         // A Provenance may speak of what is gone.
                         if !speaks {
                             let detail = "it refers to a record that the same Bundle deletes";
-                            let node = string_at(doc, &content()).unwrap_or(node);
-                            self.refuse(entry.index, Code::ReferenceUnresolved, node, detail);
+                            self.leads_nowhere(entry.index, doc, &content, detail);
                         }
                     }
                     Ok(Some(to)) => {
                         if let LinkTo::Record(kind, id) = &to {
-                            let content = content();
                             let rank = (speaks, entry.index, content.start);
                             outside.note((kind.clone(), id.clone()), rank, content);
                         }
                         entry.links.push(Link { reference: at, to });
                     }
                     Err(detail) => {
-                        let node = string_at(doc, &content()).unwrap_or(node);
-                        self.refuse(entry.index, Code::ReferenceUnresolved, node, detail);
+                        self.leads_nowhere(entry.index, doc, &content, detail);
                     }
                 }
             }
@@ -95,12 +92,28 @@ impl Reading<'_> {
         outside.in_order()
     }
 
-    fn lead(&self, text: &str, element: ReferenceElement) -> Led {
+    /// Refuses an entry by one of its references. Where that stands is only looked up to be told.
+    fn leads_nowhere(&mut self, index: usize, doc: &Doc<'_>, content: &Range<usize>, detail: &str) {
+        self.note(index, || {
+            let node = string_at(doc, content).unwrap_or(doc.root());
+            issue_at(Code::ReferenceUnresolved, node, detail)
+        });
+    }
+
+    /// `root`: what stands before type and id in the `fullUrl` of the entry that refers.
+    fn lead(&self, text: &str, root: Option<&str>, element: ReferenceElement) -> Led {
         let together = self.form == Form::Transaction;
         if let Some(&entry) = self.full_urls.get(text).filter(|_| together) {
             return Ok(Some(LinkTo::Entry(entry)));
         }
-        if let Some((kind, id)) = place::type_and_id(text) {
+        if let Some(entry) = root.and_then(|root| self.beside(root, text)) {
+            match together {
+                true => return Ok(Some(LinkTo::Entry(entry))),
+                false if self.brings_under(entry, text) => {}
+                false => return Err(ALONE),
+            }
+        }
+        if let Some((kind, id)) = place::below(text, &self.sender.base) {
             let record = (kind.to_owned(), id.to_owned());
             let created = || self.created.get(&record).filter(|_| together);
             return Ok(Some(match self.records.get(&record).or_else(created) {
@@ -123,7 +136,7 @@ impl Reading<'_> {
         if text.starts_with("urn:uuid:") || text.starts_with("urn:oid:") {
             return Err(match together {
                 true => "no entry of the Bundle has this fullUrl",
-                false => "entries of a batch cannot refer to each other by fullUrl",
+                false => ALONE,
             });
         }
         match text.contains(':') {
@@ -131,7 +144,23 @@ impl Reading<'_> {
             false => Err("a reference of the form Type/id is needed"),
         }
     }
+
+    /// The entry that a relative reference means by its `fullUrl`: that goes before any record of
+    /// the same type and id (R4 §2.36.4.1).
+    fn beside(&self, root: &str, text: &str) -> Option<usize> {
+        let (kind, id) = place::type_and_id(text)?;
+        self.full_urls.get(&format!("{root}{kind}/{id}")).copied()
+    }
+
+    /// Whether an entry names its record by the type and id of this reference.
+    fn brings_under(&self, entry: usize, text: &str) -> bool {
+        let record = place::type_and_id(text).map(|(kind, id)| (kind.to_owned(), id.to_owned()));
+        record.and_then(|record| self.records.get(&record)) == Some(&entry)
+    }
 }
+
+/// Why one entry of a batch does not lead to what another creates.
+const ALONE: &str = "entries of a batch cannot refer to each other by fullUrl";
 
 /// The nodes of entries that were read, in the same order.
 pub(super) fn nodes_of<'d, 'a>(

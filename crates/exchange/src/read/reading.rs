@@ -9,7 +9,7 @@ use crate::assemble::push_system;
 use crate::id::PushId;
 use crate::issue::{Code, Issue};
 use crate::issues::{Issues, IssuesByEntry};
-use crate::limits::{ENTRIES_MAX, FAULTS_MAX, FAULTS_PER_ENTRY_MAX, KEY_CHARS_MAX};
+use crate::limits::{ENTRIES_MAX, FAULTS_MAX, FAULTS_PER_ENTRY_MAX, KEY_CHARS_MAX, REFERENCES_MAX};
 use bytes::Bytes;
 use fhir::{Kind, Node};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -72,6 +72,8 @@ pub(super) struct Reading<'r> {
     faults: IssuesByEntry,
     count: usize,
     unread: BTreeSet<String>,
+    /// How many references the resources read so far have.
+    references: usize,
     /// The urns of entries.
     urns: HashMap<usize, String>,
 }
@@ -90,6 +92,7 @@ impl<'r> Reading<'r> {
             faults: IssuesByEntry::new(),
             count: 0,
             unread: BTreeSet::new(),
+            references: 0,
             urns: HashMap::new(),
         }
     }
@@ -111,12 +114,14 @@ impl<'r> Reading<'r> {
         self.note(index, || issue_at(code, node, detail));
     }
 
-    /// Notes an issue under the name of its entry: so much of one, and in a transaction of all, that
-    /// a Bundle of nothing but faults costs no more than a good one.
+    /// Notes an issue under the name of its entry: so much of one, and of all, that a Bundle of
+    /// nothing but faults costs no more than a good one.
     pub(super) fn note(&mut self, index: usize, issue: impl FnOnce() -> Issue) {
         let said = self.faults.get(&index).map_or(0, |noted| noted.iter().count());
-        let room = self.form == Form::Batch || self.count < FAULTS_MAX;
-        if said < FAULTS_PER_ENTRY_MAX && room {
+        // A batch's entry without a fault would be filed: one is always noted.
+        let needed = self.form == Form::Batch && said == 0;
+        let room = said < FAULTS_PER_ENTRY_MAX && self.count < FAULTS_MAX;
+        if needed || room {
             let issue = issue();
             let urn = self.urns.get(&index).map(String::as_str);
             let detail = named(&issue.detail, index, urn);
@@ -132,6 +137,21 @@ impl<'r> Reading<'r> {
         if let (Form::Transaction, Target::Id(id)) = (self.form, target) {
             self.records.entry((kind.to_owned(), id.clone())).or_insert(index);
         }
+    }
+
+    /// Counts the references of an entry's resource; a Bundle with too many is not read further.
+    pub(super) fn count_references(
+        &mut self,
+        entry: Option<&IncomingEntry>,
+        node: Node<'_, '_>,
+    ) -> Result<(), Issues> {
+        let resource = entry.and_then(|entry| entry.action.resource());
+        self.references += resource.map_or(0, |resource| resource.references().len());
+        if self.references <= REFERENCES_MAX {
+            return Ok(());
+        }
+        let detail = format!("the Bundle has more than {REFERENCES_MAX} references");
+        Err(issue_at(Code::BodyTooLarge, node, detail).into())
     }
 
     pub(super) fn is_faulty(&self, index: usize) -> bool {

@@ -111,6 +111,105 @@ fn references_lead_to_entries_records_and_conditions() {
     assert_eq!(incoming.refused[0].issues.first.code, Code::ReferenceUnresolved);
 }
 
+/// R4 §2.36.4.1: a relative reference means first what stands beside its own entry's `fullUrl`.
+#[test]
+fn a_relative_reference_means_the_entry_of_that_full_url() {
+    let practitioner = |full_url: &str, request: &str| {
+        format!(
+            r#"{{"fullUrl":"{full_url}","resource":{{"resourceType":"Practitioner","id":"77"}},"request":{request}}}"#
+        )
+        .replacen(r#","id":"77""#, if request.contains("POST") { "" } else { r#","id":"77""# }, 1)
+    };
+    let post = r#"{"method":"POST","url":"Practitioner"}"#;
+    let put = r#"{"method":"PUT","url":"Practitioner/77"}"#;
+    let group = |full_url: &str, reference: &str| {
+        format!(
+            r#"{{"fullUrl":"{full_url}","resource":{{"resourceType":"PractitionerRole","id":"r","practitioner":{{"reference":"{reference}"}}}},"request":{{"method":"PUT","url":"PractitionerRole/r"}}}}"#
+        )
+    };
+    let (ehr, other) = ("https://ehr.example/fhir", "https://other.example/fhir");
+    let (here, there) = (format!("{ehr}/Practitioner/77"), format!("{other}/Practitioner/77"));
+    let role = format!("{ehr}/PractitionerRole/r");
+    let record = || LinkTo::Record("Practitioner".into(), "77".into());
+    let alone = Err(Code::ReferenceUnresolved);
+    let urn = "urn:uuid:00000000-0000-4000-8000-000000000001";
+    let table = [
+        ("created", &here, post, &role, "Practitioner/77", Ok(LinkTo::Entry(0)), alone.clone()),
+        (
+            "a version of it",
+            &here,
+            post,
+            &role,
+            "Practitioner/77/_history/1",
+            Ok(LinkTo::Entry(0)),
+            alone,
+        ),
+        ("updated", &here, put, &role, "Practitioner/77", Ok(LinkTo::Entry(0)), Ok(record())),
+        ("of another server", &there, post, &role, "Practitioner/77", Ok(record()), Ok(record())),
+        (
+            "from what has no address",
+            &here,
+            post,
+            &urn.to_owned(),
+            "Practitioner/77",
+            Ok(record()),
+            Ok(record()),
+        ),
+        (
+            "another one",
+            &here,
+            post,
+            &role,
+            "Practitioner/7",
+            Ok(LinkTo::Record("Practitioner".into(), "7".into())),
+            Ok(LinkTo::Record("Practitioner".into(), "7".into())),
+        ),
+    ];
+    for (case, full_url, request, own, reference, together, apart) in table {
+        let entries = format!("{},{}", practitioner(full_url, request), group(own, reference));
+        let forms = [(transaction(&entries), together), (batch(&entries), apart)];
+        for (text, expected) in forms {
+            let incoming = try_read(&text, &stranger()).unwrap();
+            let led = match incoming.entries.get(1) {
+                Some(entry) => Ok(entry.links[0].to.clone()),
+                None => Err(incoming.refused[0].issues.first.code),
+            };
+            assert_eq!(led, expected, "{case}: {:?}", incoming.form);
+        }
+    }
+}
+
+/// The house's own address in front of a reference is no other server.
+#[test]
+fn a_reference_under_the_house_s_own_address_is_one_to_its_records() {
+    let table = [
+        (format!("{BASE}/Patient/p"), Some(LinkTo::Entry(0))),
+        (format!("{BASE}/Group/g"), Some(LinkTo::Record("Group".into(), "g".into()))),
+        (format!("{BASE}/Group/g/_history/2"), Some(LinkTo::Record("Group".into(), "g".into()))),
+        (format!("{BASE}2/Group/g"), None),
+        (format!("https://x.example/?{BASE}/Group/g"), None),
+    ];
+    for (reference, leads) in table {
+        let observation = OBSERVATION.replace(
+            r#""subject":{"reference":"Patient/p"}"#,
+            &format!(
+                r#""subject":{{"reference":"Patient/p"}},"focus":[{{"reference":"{reference}"}}]"#
+            ),
+        );
+        let text = transaction(&format!("{PATIENT},{observation}"));
+        let incoming = try_read(&text, &stranger()).unwrap();
+        let link = incoming.entries[1].links.iter().find(|link| link.reference == 1);
+        assert_eq!(link.map(|link| link.to.clone()), leads, "{reference}");
+    }
+    let subject = OBSERVATION.replace("Patient/p", &format!("{BASE}/Patient/p"));
+    let incoming = try_read(&transaction(&subject), &stranger()).unwrap();
+    assert_eq!(incoming.entries[0].subjects, [0], "whom it is about, on file");
+    assert_eq!(incoming.outside[0].id, "p");
+    let another = OBSERVATION.replace("Patient/p", &format!("{BASE}/Patient/q"));
+    let issues = try_read(&transaction(&format!("{PATIENT},{another}")), &stranger()).unwrap_err();
+    assert_eq!(issues[0].code, Code::EntryInvalid);
+}
+
 #[test]
 fn of_a_batch_the_good_entries_are_left() {
     let text = batch(&format!(
@@ -143,6 +242,50 @@ fn a_bundle_is_about_one_patient_or_about_nobody() {
     let second = PATIENT.replace("Patient/p", "Patient/q").replace(r#""id":"p""#, r#""id":"q""#);
     let incoming = try_read(&batch(&format!("{PATIENT},{second}")), &stranger()).unwrap();
     assert_eq!(incoming.refused[0].index, 1, "the second Patient of a batch");
+}
+
+/// It stands among the records of whoever it speaks of.
+#[test]
+fn a_provenance_is_about_the_patients_it_speaks_of() {
+    let provenance = |target: &str| {
+        format!(
+            r#"{{"resource":{{"resourceType":"Provenance","id":"v","target":[{{"reference":"Observation/o"}},{{"reference":"{target}"}}]}},"request":{{"method":"PUT","url":"Provenance/v"}}}}"#
+        )
+    };
+    let own = format!("{BASE}/Patient/q");
+    let table = [
+        ("Patient/p", true),
+        ("Group/g", true),
+        ("Patient/q", false),
+        ("Patient/q/_history/1", false),
+        (&*own, false),
+    ];
+    for (target, good) in table {
+        let entries = format!("{PATIENT},{OBSERVATION},{}", provenance(target));
+        match try_read(&transaction(&entries), &stranger()) {
+            Ok(_) => assert!(good, "{target}"),
+            Err(issues) => {
+                assert!(!good, "{target}: {issues:?}");
+                assert_eq!(issues[0].code, Code::EntryInvalid, "{target}");
+                let place = "Bundle.entry[2].resource.target[1].reference";
+                assert_eq!(issues[0].expression.as_deref(), Some(place), "{target}");
+            }
+        }
+        let incoming = try_read(&batch(&entries), &stranger()).unwrap();
+        assert_eq!(
+            (incoming.entries.len(), incoming.refused.len()),
+            if good { (3, 0) } else { (2, 1) }
+        );
+    }
+    // Whether the Patient on file is the same is for the caller to find.
+    let entries = format!("{OBSERVATION},{}", provenance("Patient/q"));
+    let incoming = try_read(&transaction(&entries), &stranger()).unwrap();
+    assert_eq!(incoming.entries[1].subjects, [1]);
+    // Who only takes back needs no member, whoever is spoken of.
+    let deletes = r#"{"request":{"method":"DELETE","url":"Observation/o"}}"#;
+    let entries = format!("{deletes},{}", provenance("Patient/q"));
+    let incoming = try_read(&transaction(&entries), &stranger()).unwrap();
+    assert!(incoming.only_takes_back() && incoming.entries[1].subjects.is_empty());
 }
 
 /// Whoever derives ids gives them, whatever the method.

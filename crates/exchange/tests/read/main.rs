@@ -11,17 +11,20 @@ use exchange::read::{Action, Incoming, SenderTerms, read};
 use exchange::{Code, Issue};
 
 const NAMESPACE: &str = "https://clinic.example/handover";
+const BASE: &str = "https://plan.example/fhir";
 
 mod bundles;
+mod hostile;
 mod pushes;
 
 fn stranger() -> SenderTerms {
-    SenderTerms { partner: "lab".into(), namespace: None, types: Vec::new() }
+    let base = BASE.to_owned();
+    SenderTerms { partner: "lab".into(), namespace: None, types: Vec::new(), base }
 }
 
 fn house() -> SenderTerms {
     let namespace = Some(NAMESPACE.to_owned());
-    SenderTerms { partner: "clinic".into(), namespace, types: Vec::new() }
+    SenderTerms { partner: "clinic".into(), namespace, ..stranger() }
 }
 
 fn try_read(text: &str, sender: &SenderTerms) -> Result<Incoming, Vec<Issue>> {
@@ -80,6 +83,20 @@ fn every_bad_bundle_is_refused_at_its_place() {
             BodyMalformed,
             "Bundle.entry[1].resource",
             r#""id":"o","subject"#,
+        ),
+        (
+            "a nought in a text",
+            spoilt(r#""birthDate":"1970-01-01""#, r#""status":"\u0000""#),
+            BodyMalformed,
+            "Bundle.entry[0].resource.status",
+            r"\u0000",
+        ),
+        (
+            "a nought in a condition",
+            spoilt(r#""Observation/o""#, r#""Observation?code=a%00b""#),
+            EntryInvalid,
+            "Bundle.entry[1].request.url",
+            r#""Observation?"#,
         ),
         (
             "another resource",
@@ -614,6 +631,42 @@ fn types_beyond_the_agreement_are_refused_but_provenance_is_always_taken() {
     assert!(
         try_read(&transaction(&format!("{PATIENT},{provenance}")), &terms(&["Patient"])).is_ok()
     );
+    let within = |of: &str, contained: &str| {
+        let contained = format!(r#"{{"contained":[{contained}],"resourceType""#);
+        let (patient, provenance) = match of {
+            "Patient" => (with(PATIENT, &contained), provenance.to_owned()),
+            _ => (PATIENT.to_owned(), with(provenance, &contained)),
+        };
+        try_read(&transaction(&format!("{patient},{provenance}")), &terms(&["Patient", "Device"]))
+    };
+    let device = r#"{"resourceType":"Device","id":"d"}"#;
+    let observation = r#"{"resourceType":"Observation","id":"x"}"#;
+    let deep = device.replace('}', &format!(r#","contained":[{observation}]}}"#));
+    let table = [
+        ("Patient", device.to_owned(), None),
+        ("Patient", format!("{device},{observation}"), Some("0].resource.contained[1]")),
+        ("Patient", deep, Some("0].resource.contained[0].contained[0]")),
+        ("Provenance", device.to_owned(), None),
+        ("Provenance", observation.to_owned(), Some("1].resource.contained[0]")),
+        ("Provenance", observation.replace("Observ", "Secret"), Some("1].resource.contained[0]")),
+    ];
+    for (of, contained, place) in table {
+        let place = place.map(|place| format!("Bundle.entry[{place}.resourceType"));
+        match (within(of, &contained), place) {
+            (Ok(_), None) => {}
+            (Err(issues), Some(place)) => {
+                assert_eq!(issues[0].code, Code::KindNotAgreed, "{contained} in {of}");
+                assert_eq!(issues[0].expression.as_ref(), Some(&place), "{contained} in {of}");
+                assert!(!issues[0].detail.contains("Secret"), "{}", issues[0].detail);
+            }
+            (found, _) => panic!("{contained} in {of}: {:?}", found.map(|_| ())),
+        }
+    }
+}
+
+/// An entry whose resource begins with something else.
+fn with(entry: &str, begin: &str) -> String {
+    entry.replacen(r#"{"resourceType""#, begin, 1)
 }
 
 /// What the issues say must not be what the resources say.

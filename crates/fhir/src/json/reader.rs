@@ -3,7 +3,7 @@
 //! Comes in   valid UTF-8.
 //! Goes out   the list of values, and the first fault if there is one.
 //! Never      accepts what RFC 8259 does not, nor the same member twice, nor a lone surrogate, nor
-//!            escapes in member names (`\u0069d`): one reader would see another name than the next.
+//!            U+0000, nor escapes in member names (`\u0069d`): one reader would see another name than the next.
 
 use super::{Kind, Reason, Token};
 use crate::limits::DEPTH_MAX;
@@ -201,6 +201,8 @@ impl<'a> Reader<'a> {
             Some(b'u') => {
                 self.at += 1;
                 match self.hex4(start)? {
+                    // R4 §2.24.0.1: a string holds no U+0000; neither does a store's text.
+                    0 => return Err(Fault { offset: start, reason: Reason::Nought }),
                     0xd800..0xdc00 => self.low_surrogate(start)?,
                     0xdc00..0xe000 => return Err(self.broken(start, Reason::Escape)),
                     _ => {}

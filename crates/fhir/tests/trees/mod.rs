@@ -5,7 +5,7 @@ use crate::seeds::SEEDS;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-/// Any tree; numbers keep their digits.
+/// Any tree; numbers keep their digits. Texts hold no U+0000: that is refused (`Reason::Nought`).
 pub fn tree() -> impl Strategy<Value = Value> {
     let number = r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
         .prop_map(|text| serde_json::from_str(&text).unwrap());
@@ -13,8 +13,8 @@ pub fn tree() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         number,
-        any::<String>().prop_map(Value::from),
-        r#"[a-c"\\/\n\u{0}-\u{20}é😀]{0,30}"#.prop_map(Value::from),
+        any::<String>().prop_map(|text| text.replace('\0', "0").into()),
+        r#"[a-c"\\/\n\u{1}-\u{20}é😀]{0,30}"#.prop_map(Value::from),
     ];
     leaf.prop_recursive(6, 60, 6, |inner| {
         prop_oneof![

@@ -14,5 +14,7 @@ mod sender;
 
 mod at_once;
 mod faulty;
+mod hostile;
+mod references;
 mod stranger;
 mod synthea;

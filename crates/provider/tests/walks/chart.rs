@@ -22,6 +22,11 @@ fn fewer() -> Told {
     status(200, searchset(&[]).replace(r#""total":0"#, r#""total":3"#))
 }
 
+/// No store of every house keeps it, so it must stop here, and not at the payer's.
+fn nought() -> Told {
+    status(200, searchset(&[r#"{"resourceType":"Coverage","id":"c1","dependent":"a\u0000b"}"#]))
+}
+
 fn circle() -> Told {
     let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/Coverage?page=2"}}],"total""#);
     status(200, searchset(&[]).replace(r#""total""#, &next))
@@ -52,6 +57,7 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         ("its certificate is another's", &all, untrusted, "held", Code::SourceRefused),
         ("not allowed", coverage, || status(403, ""), "held", Code::SourceRefused),
         ("no JSON", coverage, || status(200, "<html>"), "held", Code::SourceUnreadable),
+        ("a nought in a text", coverage, nought, "held", Code::SourceUnreadable),
         ("no searchset", coverage, || status(200, ENCOUNTER), "held", Code::SourceUnreadable),
         ("an odd status", coverage, || status(302, ""), "held", Code::SourceUnreadable),
         ("fewer than its total", coverage, fewer, "held", Code::SourceUnreadable),
@@ -87,10 +93,11 @@ async fn a_purpose_that_was_not_agreed_stops_the_push() {
 
 #[tokio::test]
 async fn a_chart_that_breaks_off_behind_the_door_stops_the_push_of_that_payer() {
-    let table: [(&str, Fault, &str, Code); 3] = [
+    let table: [(&str, Fault, &str, Code); 4] = [
         ("away", not_sent, "due", Code::SourceUnreachable),
         ("not allowed", || status(403, ""), "held", Code::SourceRefused),
         ("cut short", || status(200, "{"), "held", Code::SourceUnreadable),
+        ("with a nought in a text", nought, "held", Code::SourceUnreadable),
     ];
     for (case, told, state, code) in table {
         let hospital = Hospital::open();

@@ -40,14 +40,18 @@ impl Resolving<'_> {
         let together = self.incoming.form == Form::Transaction;
         let mut faults = Vec::new();
         for entry in &self.incoming.entries {
+            let mut said = 0;
             for link in &entry.links {
                 let LinkTo::Fits(condition) = &link.to else { continue };
-                if let Some(Err((code, detail))) = links.get(condition) {
+                if let Some(Err((code, detail))) = links.get(condition)
+                    && said < FAULTS_PER_ENTRY_MAX
+                {
                     // What would fit may stand in an entry that could not be read.
                     let nothing = together && *code == Code::ReferenceUnresolved;
                     if nothing && self.incoming.unread.contains(&condition.kind) {
                         continue;
                     }
+                    said += 1;
                     faults.push((entry.index, *code, detail.clone(), link.clone()));
                 }
             }
@@ -55,17 +59,18 @@ impl Resolving<'_> {
         self.refuse_links(faults);
     }
 
-    /// Refuses entries by their references, each told with its place: so many of one entry, and of
-    /// a transaction in all, as are told.
+    /// Refuses entries by their references, each told with its place: every entry of a batch by one
+    /// at least, and by no more than are told of one entry and of all.
     pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
         let together = self.incoming.form == Form::Transaction;
         let (mut said, mut count) = (HashMap::new(), 0);
         faults.retain(|(index, ..)| {
             let of_entry = said.entry(*index).or_insert(0);
-            let room = *of_entry < FAULTS_PER_ENTRY_MAX && !(together && count >= FAULTS_MAX);
-            *of_entry += usize::from(room);
-            count += usize::from(room);
-            room
+            let needed = *of_entry == 0 && !together;
+            let room = *of_entry < FAULTS_PER_ENTRY_MAX && count < FAULTS_MAX;
+            *of_entry += usize::from(needed || room);
+            count += usize::from(room && !needed);
+            needed || room
         });
         let told = faults.iter().filter_map(|(index, code, detail, link)| {
             let entry = self.entry(*index)?;
@@ -224,15 +229,25 @@ impl Resolving<'_> {
 
     /// A resource whose references name records by type and id.
     fn rewritten(&self, entry: &IncomingEntry, resource: &Resource, links: &Links) -> Resource {
-        if entry.links.iter().all(|link| matches!(link.to, LinkTo::Record(..))) {
+        let stands = |link: &Link| match (&link.to, resource.references().get(link.reference)) {
+            (LinkTo::Record(kind, id), Some(reference)) => {
+                local_id(&resource.reference_text(reference), kind) == Some(id)
+            }
+            _ => false,
+        };
+        if entry.links.iter().all(stands) {
             return resource.clone();
         }
         let mut own = entry.links.iter().peekable();
         let mut at = 0;
         let new = |text: &str, link: &Link| {
             let (kind, id) = self.leads_to(link, links)?;
-            // As it stands where it names the record already, a version included.
-            (local_id(text, kind) != Some(id)).then(|| format!("{kind}/{id}"))
+            // As it stands where it names the record already, a version included; so does what is
+            // left of an address of this house's own.
+            let own = text.strip_prefix(self.sent.base).and_then(|rest| rest.strip_prefix('/'));
+            let own = own.filter(|rest| local_id(rest, kind) == Some(id));
+            let written = || own.map_or_else(|| format!("{kind}/{id}"), str::to_owned);
+            (local_id(text, kind) != Some(id)).then(written)
         };
         resource.rewrite_references(|_, text| {
             let link = own.next_if(|link| link.reference == at);
