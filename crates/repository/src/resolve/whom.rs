@@ -52,7 +52,7 @@ impl<'r> Resolving<'r> {
         let Some(whom) = whom else { return self.check_nobody() };
         let others = self.others(whom.id(), links);
         let together = self.incoming.form == Form::Transaction;
-        let brought = self.incoming.patient().is_some();
+        let brought = self.incoming.resources("Patient").next().is_some();
         if brought && self.patient().is_none() {
             return;
         }
