@@ -2,7 +2,7 @@
 
 use crate::common::RUNTIME;
 use crate::sender::{FHIR_JSON, Told};
-use crate::stranger::{Door, bundle, entry, practitioner, statuses};
+use crate::stranger::{ADA, Door, ada, bundle, entry, observation, practitioner, statuses};
 use serde_json::Value;
 
 /// Clients at work at the same time.
@@ -68,4 +68,30 @@ fn of_many_updates_of_one_version_one_is_made() {
     assert_eq!((of(200), of(412)), (1, CLIENTS - 1), "{told:?}");
     let versions: Vec<Value> = door.payer.dump().into_iter().map(|it| it.2.into()).collect();
     assert_eq!(versions, [1, 2]);
+}
+
+#[test]
+fn a_patient_goes_or_a_record_about_it_is_filed_but_never_both() {
+    let door = Door::open(&[ADA.to_owned()]);
+    for round in 0..ROUNDS * 3 {
+        let (patient, record) = (format!("Patient/p{round}"), format!("Observation/o{round}"));
+        let person = ada(patient.strip_prefix("Patient/"));
+        assert_eq!(door.ask("PUT", &patient, &[], Some(&person)).status, 201);
+        let mut about = observation(&patient);
+        about["id"] = format!("o{round}").into();
+        let request = |method: &str, path: &str, body: String| {
+            let request = door.sender.request(method, path, &door.token);
+            request.header("content-type", FHIR_JSON).body(body.into()).unwrap()
+        };
+        let withdraws = door.sender.send_later(request("DELETE", &patient, String::new()));
+        let files = door.sender.send_later(request("PUT", &record, about.to_string()));
+        let told = RUNTIME.block_on(futures_util::future::join(withdraws, files));
+        let found = [&patient, &record].map(|path| door.get(path).status);
+        let expected = match (told.0.status, told.1.status) {
+            (204, 422) => [410, 404],
+            (422, 201) => [200, 200],
+            other => panic!("round {round}: {other:?}"),
+        };
+        assert_eq!(found, expected, "round {round}");
+    }
 }

@@ -59,18 +59,15 @@ impl Resolving<'_> {
         self.refuse_links(faults);
     }
 
-    /// Refuses entries by their references, each told with its place: every entry of a batch by one
-    /// at least, and by no more than are told of one entry and of all.
+    /// Refuses entries by their references, each with its place: every entry by one at least, by so
+    /// many as are told of one, and by no more than are told of all.
     pub(super) fn refuse_links(&mut self, mut faults: Vec<Fault>) {
-        let together = self.incoming.form == Form::Transaction;
-        let (mut said, mut count) = (HashMap::new(), 0);
+        let (mut said, mut more) = (HashMap::new(), 0..FAULTS_MAX);
         faults.retain(|(index, ..)| {
             let of_entry = said.entry(*index).or_insert(0);
-            let needed = *of_entry == 0 && !together;
-            let room = *of_entry < FAULTS_PER_ENTRY_MAX && count < FAULTS_MAX;
-            *of_entry += usize::from(needed || room);
-            count += usize::from(room && !needed);
-            needed || room
+            let room = *of_entry == 0 || *of_entry < FAULTS_PER_ENTRY_MAX && more.next().is_some();
+            *of_entry += usize::from(room);
+            room
         });
         let told = faults.iter().filter_map(|(index, code, detail, link)| {
             let entry = self.entry(*index)?;
