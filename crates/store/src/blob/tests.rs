@@ -55,6 +55,18 @@ fn noise(size: usize, seed: u64) -> Bytes {
     std::iter::from_fn(next).take(size).collect()
 }
 
+#[test]
+fn a_content_keeps_its_name() {
+    let digest = Digest::of(b"x");
+    let table = [
+        (false, "a26a95f1bc156a49a4922994e9d2f8a9e3c5d5a5a906b3cda40b3e648f36587d"),
+        (true, "84ea34946df3bed47ddb27c16f09910d5ea51291dd60d082ba266add6931c033"),
+    ];
+    for (packed, name) in table {
+        assert_eq!(Digest(address(&KEY, &digest, packed)).to_string(), name, "packed: {packed}");
+    }
+}
+
 fn smooth(size: usize) -> Bytes {
     Bytes::from(vec![b'x'; size])
 }

@@ -54,12 +54,13 @@ use tokio::sync::Mutex;
 use self::file::{admit, find, first_key, prepare, private};
 use self::log::Log;
 use self::reader::Readers;
-use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
+use crate::blocking::blocking;
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
+use crate::seal::{Decided, read_twice, seal};
 
 const DATABASE: &str = "house.sqlite";
 const JOURNAL: &str = "house.sqlite-journal";
@@ -256,17 +257,6 @@ impl SqliteHouse {
         self.shared.blobs.fill(&self.blob_key, rows, bytes).await
     }
 
-    /// Fetches the body of an answer.
-    async fn answer(&self, found: FoundAnswer) -> Result<FirstAnswer, Error> {
-        let FoundAnswer { mut answer, body, stored, purged } = found;
-        match self.fetch(&body, stored).await? {
-            Some(body) => answer.body = body,
-            None if purged => {}
-            None => return Err(Error::Damaged("a stored answer has no content".to_owned())),
-        }
-        Ok(answer)
-    }
-
     /// As `AnyHouse::sweep`.
     ///
     /// # Errors
@@ -283,44 +273,24 @@ impl SqliteHouse {
     }
 }
 
-/// Reads rows and then what they name. What was purged in between is read once more.
-async fn read_twice<T, Answer>(read: impl Fn() -> Answer) -> Result<T, Error>
-where
-    Answer: Future<Output = Result<T, Error>>,
-{
-    match read().await {
-        Err(Error::Damaged(_)) => read().await,
-        answer => answer,
-    }
-}
-
 impl House for SqliteHouse {
     async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
         if self.shared.writer.is_none() {
             return Err(for_reading_only());
         }
-        // The unit goes on where its caller stops waiting, and so does what holds its files.
         let hold = Arc::new(self.shared.blobs.hold());
-        let answer = match unit::seal(&hold, &self.blob_key, unit).await {
+        let answer = match seal(Arc::clone(&hold), &self.blob_key, unit).await {
             Ok(sealed) => {
-                let bytes = sealed.bytes();
-                let (house, held) = (self.house, Arc::clone(&hold));
-                let run = move |db: &Connection| {
-                    let _held = &held;
-                    unit::apply(db, house, &sealed)
-                };
-                self.write(bytes, run).await
+                let (house, bytes) = (self.house, sealed.bytes());
+                self.write(bytes, move |db| unit::apply(db, house, &sealed)).await
             }
             Err(error) => Err(error),
         };
-        if !matches!(answer, Ok(Applied::Said(Commit::Done { .. }))) && !hold.is_empty() {
+        if !matches!(answer, Ok(Decided::Said(Commit::Done { .. }))) && !hold.is_empty() {
             // What this leaves behind, a sweep removes.
             let _ = hold.discard(|files| self.named(files)).await;
         }
-        match answer? {
-            Applied::Said(commit) => Ok(commit),
-            Applied::Repeated(found) => Ok(Commit::Repeated(self.answer(*found).await?)),
-        }
+        answer?.told(&self.shared.blobs, &self.blob_key).await
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -479,7 +449,7 @@ impl House for SqliteHouse {
             let (sender, key) = (sender.clone(), key.to_owned());
             let answer = move |db: &_, house| unit::first_answer(db, house, &sender, &key);
             match self.read(answer).await? {
-                Some(found) => Ok(Some(self.answer(found).await?)),
+                Some(found) => Ok(Some(found.whole(&self.shared.blobs, &self.blob_key).await?)),
                 None => Ok(None),
             }
         })
@@ -569,12 +539,12 @@ impl House for SqliteHouse {
         let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
         let _turn = self.shared.keeping.lock().await;
         let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
-        let (copy, files) = blocking(begin).await?;
+        let (copy, files) = blocking(begin).await??;
         let contents = Blobs::folder_as_it_is(&copy.contents());
         for file in &files {
             self.shared.blobs.copy(file, &contents).await?;
         }
-        blocking(move || copy.finish()).await
+        blocking(move || copy.finish()).await?
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -582,8 +552,11 @@ impl House for SqliteHouse {
     }
 
     async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
-        let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
-        self.fill(rows, 0).await
+        read_twice(|| async {
+            let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
+            self.fill(rows, 0).await
+        })
+        .await
     }
 
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {
@@ -591,14 +564,6 @@ impl House for SqliteHouse {
         let write = move |db: &Connection| rekey::write(db, house, edition, &keys);
         self.write(0, move |db| Ok(Outcome::Keep(write(db)?))).await
     }
-}
-
-/// Runs work of the disk on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|error| Error::Unavailable(Box::new(error)))?
 }
 
 /// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
