@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use store::contract::{check_contract, check_loss, check_tenants};
 use store::proof::verify;
-use store::{Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
+use store::{Blobs, Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
 use store::{PostgresPlace, RecordKeys, RecordQuery, Unit, Work, WorkKind, WorkQuery};
 use testdb::Server;
 
@@ -457,6 +457,34 @@ async fn processes_that_start_together_lay_out_the_tables_once() {
         assert!(done(&house.commit(lines(0)).await.unwrap()));
     }
     assert_eq!(ledger_is_whole(&houses[0]).await, 4, "it is one house");
+}
+
+/// A house that is made, or restored, in a long transaction has the lower number, and is seen later.
+#[tokio::test]
+async fn contents_stay_found_whichever_house_is_seen_first() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Some(Blobs::folder(folder.path()).unwrap());
+    let place = PostgresPlace { url: database.url(), blobs, ..PostgresPlace::default() };
+    let reopen = async |house| PostgresHouse::open(&place, &HouseId::from(house)).await.unwrap();
+    drop(reopen("gone").await);
+    database.sql("DELETE FROM houses");
+    let (slow, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let insert = "BEGIN; INSERT INTO houses (name, blob_key) VALUES ('slow', decode(repeat('ab', 32), 'hex'))";
+    slow.batch_execute(insert).await.unwrap();
+
+    let house = reopen("hospital").await;
+    let content: Bytes = (0..50_000u32).flat_map(|it| (it * it).to_le_bytes()).collect();
+    let large = NewVersion { content: Some(content.clone()), ..version("large") };
+    assert!(done(&house.commit(Unit { records: vec![large], ..lines(0) }).await.unwrap()));
+    assert_eq!(database.sql("SELECT count(*) FROM versions WHERE file IS NOT NULL"), "1");
+    slow.batch_execute("COMMIT").await.unwrap();
+    drop((house, slow));
+    let _ = connection.await;
+    let found = reopen("hospital").await.record("Basic", "large", None).await.unwrap().unwrap();
+    assert_eq!(found.content, Some(content));
 }
 
 #[tokio::test]

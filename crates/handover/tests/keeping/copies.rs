@@ -182,6 +182,42 @@ fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
     assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0, "whole again");
 }
 
+/// Beside the house it was copied from, with the same place for contents in its configuration.
+#[test]
+fn a_restored_house_leaves_the_contents_of_the_other_alone() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let place = |name: &str| stage.folder.path().join(name);
+    let config = house.read("house.toml");
+    let blobs = format!("\n[blobs]\nfolder = \"{}\"\n", text(&place("contents")));
+    house.write("house.toml", &format!("{config}{blobs}"));
+    assert_eq!(house.run(&["list"]).code, 0);
+    let part = fs::read_dir(place("contents")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(house.run(&["backup", text(&place("backup"))]).code, 0);
+    // As a content that came after the backup.
+    let later = part.join("ab".repeat(32));
+    fs::write(&later, "later").unwrap();
+
+    let restored = keys_of(house, place("restored"));
+    assert_eq!(ask(house, &restored, &["restore", text(&place("backup"))]).0, 0);
+    assert_eq!(ask(house, &restored, &["list"]).0, 0);
+    assert!(later.exists(), "nothing was swept");
+    let left = fs::read_to_string(restored.join("house.toml")).unwrap();
+    assert!(left.contains("\n# [blobs]\n# folder"), "{left}");
+    fs::write(restored.join("house.toml"), format!("{config}{blobs}")).unwrap();
+    for words in [&["list"][..], &["db", "check"], &["list"]] {
+        assert_eq!(ask(house, &restored, words).0, 0, "{words:?}");
+    }
+    assert!(later.exists(), "nor with the place named again");
+    assert_eq!(fs::read_dir(place("contents")).unwrap().count(), 2, "it has a part of its own");
+
+    let inline = format!("blobs = {{ folder = \"{}\" }}\n{config}", text(&place("contents")));
+    fs::write(place("backup").join("house.toml"), inline).unwrap();
+    let other = keys_of(house, place("other"));
+    let refused = ask(house, &other, &["restore", text(&place("backup"))]);
+    assert_eq!(refused, (2, "backup-unusable".to_owned()), "what cannot be taken out");
+}
+
 #[test]
 fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     let Some(server) = Server::start() else { return };

@@ -46,7 +46,7 @@ pub use self::pool::PostgresPlace;
 use self::pool::Pool;
 use self::row::get;
 use self::writer::Writer;
-use crate::blob::{Blobs, Key, Stored};
+use crate::blob::{Blobs, Key, Part, Stored};
 use crate::house::*;
 use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
@@ -90,7 +90,7 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(&*pool.get().await?).await?)?,
+            Some(blobs) => blobs.of_database(&part(&*pool.get().await?).await?)?,
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
@@ -166,10 +166,10 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
     Ok((get(&row, "house")?, key_of(&row)?))
 }
 
-/// The key of the database's first house, by which its contents are told from another's.
-async fn first_key(db: &ClientWrapper) -> Result<Key, Error> {
-    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
-    key_of(&db.query_one(select, &[]).await?)
+/// The database's own part of the place of its contents, drawn with its tables.
+async fn part(db: &ClientWrapper) -> Result<Part, Error> {
+    let row = db.query_one("SELECT part FROM place", &[]).await?;
+    Part::known(get(&row, "part")?)
 }
 
 fn key_of(row: &Row) -> Result<Key, Error> {

@@ -19,7 +19,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::pipe::{Turn, all, ask, rows, say, values};
 use super::pool::{Pool, PostgresPlace};
 use super::row::{get, mark, token};
-use super::{SWEEPING, first_key, schema};
+use super::{SWEEPING, part, schema};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::Error;
 use crate::limits::{COPY_STEPS, LINK_LINES};
@@ -136,7 +136,7 @@ impl Arrival<'_> {
         let house = get(made.first().ok_or(Error::Taken)?, "house")?;
         self.into = Some(Into { house, key, open: None });
         self.blobs = Some(match &self.place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(self.db).await?)?,
+            Some(blobs) => blobs.of_database(&part(self.db).await?)?,
             None => Blobs::rows(),
         });
         Ok(())

@@ -8,6 +8,7 @@
 //! FOLDER/house.lock      held while the house is open
 //! FOLDER/house.sqlite    everything (and its write-ahead log, -wal and -shm)
 //! FOLDER/blobs/          contents above 64 KB, named by a keyed hash, unless they lie elsewhere
+//! FOLDER/house.part      where they do: the name of the part of that place which is this folder's
 //! ```
 //!
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
@@ -51,7 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-use self::file::{admit, find, first_key, prepare, private};
+use self::file::{admit, find, part, part_drawn, prepare, private};
 use self::log::Log;
 use self::reader::Readers;
 use self::writer::{Outcome, Writer};
@@ -66,6 +67,7 @@ const DATABASE: &str = "house.sqlite";
 const JOURNAL: &str = "house.sqlite-journal";
 const LOCK: &str = "house.lock";
 const BLOBS: &str = "blobs";
+const PART: &str = "house.part";
 
 /// A house in a SQLite file. Clones are the same house; the file is given back when the last of
 /// them is dropped, after everything queued has been written.
@@ -132,12 +134,13 @@ impl SqliteHouse {
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
+            Some(blobs) => blobs.of_database(&part_drawn(folder)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
-        // The lock keeps everybody else away.
+        // The lock keeps everybody else away; from its own folder only: of another place nobody
+        // can tell here who else was given it.
         let blobs = blobs.alone();
-        blobs.sweep_now(|files| content::named(&db, files))?;
+        ours(folder).sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
         let log = Log::watch(&mut db, file.clone())?;
         let shared = Shared {
@@ -197,13 +200,14 @@ impl SqliteHouse {
             if schema::check(db)? == 0 {
                 return Ok(None);
             }
-            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
+            find(db, house)
         })?;
-        let ((id, blob_key), first) =
+        let (id, blob_key) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
-            None => ours(folder),
+        let blobs = match (blobs, part(folder)?) {
+            (Some(blobs), Some(part)) => blobs.of_database(&part)?.after(ours(folder)),
+            // It has kept nothing there yet.
+            (_, None) | (None, _) => ours(folder),
         };
         let shared = Shared {
             writer: None,
@@ -215,6 +219,17 @@ impl SqliteHouse {
             _lock: None,
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// The folder is a copy of another: what it keeps elsewhere is to go into a part of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses.
+    pub fn part_from_original(folder: &Path) -> Result<(), Error> {
+        match std::fs::remove_file(folder.join(PART)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Another house in the same file; created where it does not exist yet.
