@@ -13,6 +13,7 @@
 mod backup;
 mod doors;
 mod find;
+mod gate;
 mod group;
 mod inspect;
 mod ledger;
@@ -43,6 +44,7 @@ use tokio_postgres::Row;
 
 pub use self::pool::PostgresPlace;
 
+use self::gate::Gate;
 use self::pool::Pool;
 use self::row::get;
 use self::writer::Writer;
@@ -90,7 +92,10 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&part(&*pool.get().await?).await?)?,
+            Some(blobs) => {
+                let ours = blobs.of_database(&part(&*pool.get().await?).await?)?;
+                ours.guarded(Arc::new(Gate::new(Arc::clone(&pool))))
+            }
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
