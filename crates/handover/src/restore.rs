@@ -16,7 +16,7 @@ use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
 use std::fs;
 use std::path::{Path, PathBuf};
-use store::{AnyHouse, PostgresHouse, SqliteHouse};
+use store::{PostgresHouse, SqliteHouse};
 
 /// Where a restored house has its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,8 @@ pub enum Target {
 ///
 /// # Errors
 /// `BackupUnusable` when the backup is not whole, or the place or the database holds something
-/// already; `KeyUnusable` without the ledger's key. Nothing is left behind.
+/// already; `KeyUnusable` without the ledger's key. Nothing is left behind, but for the house in the
+/// database where the very last step fails, which gives the configuration its name.
 pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply, Issue> {
     let manifest = read_manifest(backup)?;
     let config = config::House::read(backup)
@@ -64,22 +65,24 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
     }
 }
 
-/// Brings the copy into the database server, and proves it there.
+/// Brings the copy into the database server, where it is kept once it is proved.
 async fn pour(config: &config::House, places: &Places) -> Result<Reply, Issue> {
     let Some(place) = house::server(config)? else {
         return Err(unusable("its configuration names no database server"));
     };
-    let opened = PostgresHouse::restore(&place, &places.copy, &config.id()).await;
-    let opened = AnyHouse::from(opened.map_err(|error| match error {
+    let arrived = PostgresHouse::restore(&place, &places.copy, &config.id()).await;
+    let arrived = arrived.map_err(|error| match error {
         store::Error::Taken => {
             let detail = "the database holds a house of this name; give this one an empty database";
             unusable(detail).at(format!("{}: database", config::FILE))
         }
         error => store_issue(error),
-    })?);
+    })?;
     crate::halt::passed("poured");
-    let reply = verify(config, &opened).await?;
+    let reply = verify(config, arrived.house()).await?;
     fs::remove_dir_all(&places.copy).and_then(|()| sync_parent(&places.copy)).map_err(unwritten)?;
+    // Last: what goes wrong before leaves nothing in the database.
+    arrived.keep().await.map_err(store_issue)?;
     Ok(reply)
 }
 

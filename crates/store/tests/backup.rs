@@ -217,9 +217,20 @@ async fn a_house_is_the_same_in_either_database() {
         before.next_due = SqliteHouse::open(&copy, &name()).unwrap().next_due().await.unwrap();
         drop(first);
 
-        let second = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
-        let mut there = picture(&second).await;
-        there.next_due = second.next_due().await.unwrap();
+        // What is dropped before it is kept was never there.
+        let arrived = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
+        proved(arrived.house(), &key).await;
+        assert_eq!(database.sql("SELECT count(*) FROM houses, entries"), "0", "nobody sees it");
+        drop(arrived);
+
+        let arrived = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
+        let mut there = picture(arrived.house()).await;
+        there.next_due = arrived.house().next_due().await.unwrap();
+        arrived.keep().await.unwrap();
+        let second = PostgresHouse::open(&place, &name()).await.unwrap();
+        let mut kept = picture(&second).await;
+        kept.next_due = second.next_due().await.unwrap();
+        assert_eq!(kept, there, "as it arrived");
         assert_eq!(there, before, "large contents in {large}: leases are dropped, all else stays");
         assert_eq!(second.keys_edition().await.unwrap(), 3);
         proved(&second, &key).await;
@@ -400,12 +411,13 @@ async fn a_copy_sweeps_up_nothing_of_the_house_it_was_copied_from() {
         let first = open(&copies[0]);
         let there = PostgresPlace { url: other.url(), ..in_server.clone() };
         let tenant = HouseId::from("hospital");
-        let second = match number {
-            0 => PostgresHouse::restore(&there, &folder.path().join(&copies[1]), &tenant).await,
-            // The other database has a house of this name by now.
-            _ => PostgresHouse::open(&there, &tenant).await,
-        };
-        let second = second.unwrap();
+        // The other database has a house of this name the second time.
+        if number == 0 {
+            let copy = folder.path().join(&copies[1]);
+            let arrived = PostgresHouse::restore(&there, &copy, &tenant).await.unwrap();
+            arrived.keep().await.unwrap();
+        }
+        let second = PostgresHouse::open(&there, &tenant).await.unwrap();
         let later = Timestamp::now() + SignedDuration::from_hours(2);
         assert_eq!(first.sweep(later).await.unwrap(), 0, "{number}");
         assert_eq!(second.sweep().await.unwrap(), 0, "{number}");

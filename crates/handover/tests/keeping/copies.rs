@@ -247,7 +247,13 @@ fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     assert_eq!(ask(payer, &keys, &restore), (2, "store-unavailable".to_owned()));
     assert_eq!(files(&keys), empty, "nothing of it stays");
     fs::write(backup.join("house.toml"), &config).unwrap();
-    assert_eq!(ask(payer, &keys, &restore).0, 0);
+    let cut = keys_of(payer, place("cut"));
+    let words = ["--house", text(&cut), restore[0], restore[1], restore[2]];
+    let mut halted = Process::start(&words, &[("HANDOVER_HALT_AFTER", "poured")]);
+    halted.wait_halted();
+    halted.kill();
+    assert_eq!(ask(payer, &cut, &["list"]), unusable, "it was cut off before it was proved");
+    assert_eq!(ask(payer, &keys, &restore).0, 0, "and is not in the server's way");
     assert!(!keys.join("store/house.sqlite").exists(), "the store is in the server");
     assert!(!keys.join("store.restoring").exists(), "and the copy has gone");
     let second = keys_of(payer, place("second"));

@@ -43,6 +43,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 pub use self::pool::PostgresPlace;
+pub use self::restore::Arrived;
 
 use self::gate::Gate;
 use self::pool::Pool;
@@ -102,7 +103,7 @@ impl PostgresHouse {
     }
 
     /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
-    /// not hold it yet: all of it, or nothing.
+    /// not hold it yet: all of it, or nothing. It is there once it is kept.
     ///
     /// # Errors
     /// `Taken` when the database holds the house already; those of `open`; those of
@@ -111,9 +112,8 @@ impl PostgresHouse {
         place: &PostgresPlace,
         folder: &Path,
         house: &HouseId,
-    ) -> Result<PostgresHouse, Error> {
-        restore::read(place, folder, house).await?;
-        PostgresHouse::open(place, house).await
+    ) -> Result<Arrived, Error> {
+        restore::read(place, folder, house).await
     }
 
     /// Another house in the same database; created where it does not exist yet.

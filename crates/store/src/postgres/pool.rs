@@ -60,6 +60,19 @@ impl Pool {
     /// # Errors
     /// `Unavailable` when the place cannot be read, or is on another machine without TLS.
     pub(super) fn new(place: &PostgresPlace) -> Result<Pool, Error> {
+        Pool::of(place, POOL_CONNECTIONS_MAX)
+    }
+
+    /// A pool of one connection: all who use it see what a transaction there has
+    /// written.
+    ///
+    /// # Errors
+    /// As of `new`.
+    pub(super) fn of_one(place: &PostgresPlace) -> Result<Pool, Error> {
+        Pool::of(place, 1)
+    }
+
+    fn of(place: &PostgresPlace, shared: usize) -> Result<Pool, Error> {
         let door = Door::to(place)?;
         let connections = |most| {
             let manager =
@@ -73,7 +86,7 @@ impl Pool {
                 .map_err(|error| Error::Unavailable(Box::new(error)))
         };
         Ok(Pool {
-            shared: connections(POOL_CONNECTIONS_MAX)?,
+            shared: connections(shared)?,
             own: connections(HOUSES_MAX)?,
             waiting: Semaphore::new(READS_WAITING_MAX),
         })
