@@ -199,6 +199,18 @@ impl House {
         self.folder.join(path)
     }
 
+    /// Files of private keys and secrets that the configuration names: no backup holds them.
+    pub fn secrets(&self) -> Vec<&Path> {
+        let HouseFile { keys, tls, source, database, blobs, .. } = &self.file;
+        let mut files = vec![&keys.signing, &keys.ledger, &keys.tokens, &keys.operator];
+        files.extend(tls.iter().map(|tls| &tls.key));
+        files.extend(source.iter().map(|source| &source.key));
+        files.extend(database.iter().filter_map(|database| database.password.as_ref()));
+        let storage = blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
+        files.extend(storage.filter_map(|s3| s3.credentials.as_ref()));
+        files.into_iter().map(PathBuf::as_path).collect()
+    }
+
     /// Reads a file the configuration names; errors name the file.
     pub fn text(&self, path: &Path) -> Result<String, Issue> {
         read_text(&self.path(path))

@@ -15,7 +15,7 @@ use exchange::desk::Reply;
 use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use store::{PostgresHouse, SqliteHouse};
 
 /// Where a restored house has its store.
@@ -47,6 +47,7 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
     let places = Places::of(&restored, &manifest, into)?;
     let text = config_for(into, backup)?;
     places.are_free(folder)?;
+    holds_secrets_only(folder, &restored)?;
     let done = places.fill(folder, backup, &text).map_err(unwritten);
     let proved = async {
         done?;
@@ -144,8 +145,7 @@ impl Places {
         let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut it| it.next().is_none());
         for path in own {
             if fs::symlink_metadata(&path).is_ok() && !empty(&path) {
-                let issue = unusable("the place to restore to is not empty, its keys aside");
-                return Err(issue.at(path.display().to_string()));
+                return Err(not_empty(&path));
             }
         }
         Ok(())
@@ -186,6 +186,38 @@ impl Places {
         self.files.iter().for_each(|file| drop(fs::remove_file(folder.join(file))));
         fs::remove_file(folder.join(config::UNFINISHED)).ok();
     }
+}
+
+fn not_empty(found: &Path) -> Issue {
+    let issue = unusable("the place to restore to is not empty, its keys aside");
+    issue.at(found.display().to_string())
+}
+
+/// A partner or an agreement that lies there already would be one of the restored house.
+fn holds_secrets_only(folder: &Path, config: &config::House) -> Result<(), Issue> {
+    let secrets: Vec<PathBuf> = config.secrets().into_iter().map(|it| plain(folder, it)).collect();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let listing = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            listing => listing.map_err(|_| not_empty(&folder))?,
+        };
+        for entry in listing {
+            let path = entry.map_err(|_| not_empty(&folder))?.path();
+            if fs::metadata(&path).is_ok_and(|found| found.is_dir()) {
+                folders.push(path);
+            } else if !secrets.contains(&path) {
+                return Err(not_empty(&path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A path of the configuration, as a listing of the folder gives it.
+fn plain(folder: &Path, path: &Path) -> PathBuf {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    folder.join(parts.collect::<PathBuf>())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -135,6 +135,36 @@ fn a_restore_that_was_cut_off_is_no_house() {
     assert_eq!(ask(house, &place, &["restore", text(&folder)]).1, "backup-unusable");
 }
 
+/// A leftover would be a partner, an agreement or a member of the restored house.
+#[test]
+fn a_place_with_anything_but_the_keys_is_no_place_to_restore_to() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let folder = stage.folder.path().join("backup");
+    assert_eq!(house.run(&["backup", text(&folder)]).code, 0);
+    let place = keys_of(house, stage.folder.path().join("place"));
+    let keys = files(&place);
+    let leftovers = [
+        "partners/stranger.json",
+        "agreements/stranger.toml",
+        "agreements/valuesets/wide.txt",
+        "members.csv",
+        "keys/other.pem",
+        "store/blobs/left",
+        ".hidden",
+    ];
+    for leftover in leftovers {
+        let leftover = place.join(leftover);
+        copy(&house.folder.join("public.json"), &leftover);
+        let refused = ask(house, &place, &["restore", text(&folder)]);
+        assert_eq!(refused, (2, "backup-unusable".to_owned()), "{}", leftover.display());
+        fs::remove_file(&leftover).unwrap();
+        assert_eq!(files(&place), keys, "nothing was written");
+    }
+    assert!(place.join("partners").is_dir(), "an empty folder is in nobody's way");
+    assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0);
+}
+
 #[test]
 fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
     let mut stage = stage(11);
