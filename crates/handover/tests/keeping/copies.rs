@@ -150,7 +150,7 @@ fn a_place_with_anything_but_the_keys_is_no_place_to_restore_to() {
         "agreements/valuesets/wide.txt",
         "members.csv",
         "keys/other.pem",
-        "store/blobs/left",
+        "notes/left",
         ".hidden",
     ];
     for leftover in leftovers {
@@ -317,4 +317,37 @@ fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     assert_eq!(ask(&stage.payers[0], &back, &["restore", text(&again)]).0, 0);
     stage.payers[0].folder = back;
     assert_eq!(stage.payers[0].dump(), now, "nothing is lost on the way");
+}
+
+#[test]
+fn a_look_at_a_database_makes_nothing_there() {
+    let Some(server) = Server::start() else { return };
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let url = server.create_database("looked");
+    let config = house.read("house.toml");
+    house.write("house.toml", &format!("{config}\n[database]\npostgres = \"{url}\"\n"));
+    let look = || {
+        let said = house.run(&["db", "check"]);
+        (said.code, said.stdout)
+    };
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    let (code, said) = look();
+    assert_eq!((code, said.contains("no house yet")), (0, true), "{said}");
+    assert_eq!(server.sql("looked", tables), "0");
+
+    assert_eq!(house.run(&["list"]).code, 0);
+    let (code, said) = look();
+    assert_eq!((code, said.contains("the newest")), (0, true), "{said}");
+    server.sql("looked", "UPDATE houses SET name = 'another'");
+    let (code, said) = look();
+    assert_eq!((code, said.contains("no house yet")), (0, true), "{said}");
+    assert_eq!(server.sql("looked", "SELECT name FROM houses"), "another");
+
+    let older =
+        format!("UPDATE houses SET name = '{}'; DELETE FROM schema WHERE version > 1", house.name);
+    server.sql("looked", &older);
+    let (code, said) = look();
+    assert!(code != 0 && said.contains("step 1 of"), "{said}");
+    assert_eq!(server.sql("looked", "SELECT count(*) FROM schema"), "1", "no step was taken");
 }

@@ -102,6 +102,25 @@ impl PostgresHouse {
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
+    /// Which schema step the database has taken, and how many this program knows; `None`: it does not
+    /// hold this house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// As of `open`.
+    pub async fn schema(
+        place: &PostgresPlace,
+        house: &HouseId,
+    ) -> Result<Option<(u64, u64)>, Error> {
+        let db = Pool::new(place)?.get().await?;
+        let taken = schema::taken(&db).await?;
+        if taken == 0 {
+            return Ok(None);
+        }
+        let select = "SELECT 1 FROM houses WHERE name = $1";
+        let found = db.query_opt(select, &[&house.as_str()]).await?;
+        Ok(found.map(|_| (taken, schema::KNOWN)))
+    }
+
     /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
     /// not hold it yet: all of it, or nothing. It is there once it is kept.
     ///
