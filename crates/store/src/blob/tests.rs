@@ -6,6 +6,7 @@
 
 use super::*;
 use crate::limits::{KEEPING_BYTES_MAX, PACK_BYTES_MIN, S3_PART_BYTES, UNPACK_BYTES_MAX};
+use crate::noise::noise;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use std::sync::Mutex;
@@ -42,17 +43,6 @@ fn place(endpoint: &str) -> S3Place {
         credentials: S3Credentials::new("an id".to_owned(), "a secret".to_owned(), None),
         authority: None,
     }
-}
-
-fn noise(size: usize, seed: u64) -> Bytes {
-    let mut state = seed;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Some(state.to_le_bytes()[0])
-    };
-    std::iter::from_fn(next).take(size).collect()
 }
 
 #[test]
