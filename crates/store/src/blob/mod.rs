@@ -13,6 +13,7 @@ mod folder;
 mod gate;
 mod hold;
 mod pack;
+mod part;
 mod place;
 mod s3;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use self::folder::Folder;
 pub(crate) use self::gate::{Gate, Pass};
 use self::hold::Held;
 pub(crate) use self::hold::Hold;
+pub(crate) use self::part::Part;
 use self::place::Place;
 pub use self::s3::{S3Credentials, S3Place};
 use crate::blocking::blocking;
@@ -43,40 +45,6 @@ pub(crate) type Address = [u8; 32];
 
 /// The key of a house's contents.
 pub(crate) type Key = [u8; 32];
-
-/// The name of a database's own part of a place. It is drawn, and not told by anything that a copy
-/// of the database has as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Part(String);
-
-impl Part {
-    /// A name that nobody else draws.
-    ///
-    /// # Errors
-    /// `Unavailable` where the system has no randomness.
-    pub(crate) fn draw() -> Result<Part, Error> {
-        let mut drawn = [0; 16];
-        aws_lc_rs::rand::fill(&mut drawn)
-            .map_err(|_| Error::Unavailable("the system has no randomness to give".into()))?;
-        Ok(Part(format!("{:032x}", u128::from_be_bytes(drawn))))
-    }
-
-    /// A name that was drawn before.
-    ///
-    /// # Errors
-    /// `Damaged` where it cannot have been.
-    pub(crate) fn known(name: &str) -> Result<Part, Error> {
-        match name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            true => Ok(Part(name.to_owned())),
-            false => Err(Error::Damaged("the name of the contents' place is none".to_owned())),
-        }
-    }
-
-    /// The name.
-    pub(crate) fn name(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A content that can be written into its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,8 +180,8 @@ impl Blobs {
     /// `Unavailable` when its folder cannot be created.
     pub(crate) fn of_database(&self, part: &Part) -> Result<Blobs, Error> {
         let place = match &self.place {
-            Place::Folder(folder) => Blobs::folder(&folder.path().join(&part.0))?,
-            Place::S3(s3) => Blobs::of(Place::S3(Arc::new(s3.within(&part.0)))),
+            Place::Folder(folder) => Blobs::folder(&folder.path().join(part.name()))?,
+            Place::S3(s3) => Blobs::of(Place::S3(Arc::new(s3.within(part.name())))),
             Place::Rows => Blobs::rows(),
         };
         let older = self.older.as_ref().map(|older| older.of_database(part)).transpose()?;

@@ -125,10 +125,11 @@ impl SqliteHouse {
         })?;
         let (id, blob_key) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let blobs = match (blobs, part(folder)?) {
-            (Some(blobs), Some(part)) => blobs.of_database(&part)?.after(ours(folder)),
-            // It has kept nothing there yet.
-            (_, None) | (None, _) => ours(folder),
+        let part = blobs.as_ref().map_or(Ok(None), |_| part(folder))?;
+        let blobs = match blobs.zip(part) {
+            Some((blobs, part)) => blobs.of_database(&part)?.after(ours(folder)),
+            // No other place, or one where it has kept nothing yet.
+            None => ours(folder),
         };
         let shared = Shared {
             writer: None,
