@@ -11,14 +11,14 @@
 use crate::config;
 use crate::house::Opened;
 use exchange::desk::Reply;
-use exchange::{Code, Issue};
+use exchange::{Code, HouseId, Issue};
 use repository::store_issue;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
-use store::House as _;
+use store::{House as _, SqliteHouse};
 
 /// The file that makes a folder a backup.
 pub const MANIFEST: &str = "backup.toml";
@@ -63,7 +63,7 @@ pub async fn backup(opened: &Opened, folder: &Path) -> Result<Reply, Issue> {
     if fs::symlink_metadata(folder).is_ok() {
         return Err(unfit("the folder exists already; a backup goes into a new one"));
     }
-    // All there is is proved, and the anchor is no younger than the copy that follows.
+    // Nearly all of it will be proved, and the anchor is no younger than the copy that follows.
     opened.checkpoint().await?;
     let unfinished: OsString = [name, UNFINISHED.as_ref()].into_iter().collect();
     let unfinished = folder.with_file_name(unfinished);
@@ -98,13 +98,13 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
     copy().map_err(unwritable)?;
     opened.memory.backup(&folder.join(STORE)).await.map_err(store_issue)?;
     crate::halt::passed("copied");
-    let checkpoints = opened.memory.checkpoints().await.map_err(store_issue)?;
+    let proved_to = proved_to(&folder.join(STORE), &config.id()).await?;
     let manifest = Manifest {
         format: FORMAT,
         house: config.file.name.clone(),
         made: opened.clock.now().to_string(),
         version: crate::house::VERSION.to_owned(),
-        proved_to: checkpoints.last().map_or(0, |last| last.seq),
+        proved_to,
         files,
         outside,
     };
@@ -113,6 +113,13 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
     write_file(&folder.join(MANIFEST), text.as_bytes()).map_err(unwritable)?;
     sync_folders(folder).map_err(unwritable)?;
     Ok(manifest)
+}
+
+/// Up to which line the copy is proved by what is in it: the house has gone on since.
+async fn proved_to(store: &Path, house: &HouseId) -> Result<u64, Issue> {
+    let copy = SqliteHouse::open_to_read(store, house).map_err(store_issue)?;
+    let checkpoints = copy.checkpoints().await.map_err(store_issue)?;
+    Ok(checkpoints.last().map_or(0, |last| last.seq))
 }
 
 /// What the configuration consists of, private keys aside: paths within the house's folder, and
@@ -199,4 +206,38 @@ pub fn sync_parent(folder: &Path) -> std::io::Result<()> {
 fn unwritable(error: std::io::Error) -> Issue {
     tracing::error!(%error, "backup");
     Issue::new(Code::StoreUnavailable, "the backup cannot be written").at("folder")
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a backup promises no more than what is in it can prove.
+
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use exchange::{Chain, Event};
+    use jiff::Timestamp;
+    use store::{LedgerKey, Unit};
+
+    #[tokio::test]
+    async fn what_was_signed_after_the_copy_is_not_proved_in_it() {
+        let (folder, id) = (tempfile::tempdir().unwrap(), HouseId::from("one"));
+        let house = SqliteHouse::open(&folder.path().join("house"), &id).unwrap();
+        let (key, _) = LedgerKey::generate().unwrap();
+        let line = || (Chain::House, Event::Opened { version: "1".to_owned() });
+        let go_on = async || {
+            let unit = Unit { at: Timestamp::UNIX_EPOCH, lines: vec![line()], ..Unit::default() };
+            house.commit(unit).await.unwrap();
+        };
+        go_on().await;
+        house.checkpoint(Timestamp::UNIX_EPOCH, &key).await.unwrap();
+        go_on().await;
+        let copy = folder.path().join("copy");
+        house.backup(&copy).await.unwrap();
+        go_on().await;
+        house.checkpoint(Timestamp::UNIX_EPOCH, &key).await.unwrap();
+        assert_eq!(proved_to(&copy, &id).await.unwrap(), 1);
+        let names = fs::read_dir(&copy).unwrap().map(|it| it.unwrap().file_name());
+        assert_eq!(names.count(), 2, "looking at it has left nothing: the database and contents");
+    }
 }

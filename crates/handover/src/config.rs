@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use store::PostgresPlace;
 
 /// The name of the configuration file in a house's folder.
 pub const FILE: &str = "house.toml";
@@ -180,6 +181,7 @@ impl House {
             .map_err(|detail| invalid(detail).at("house.toml: namespace"))?;
         partner::check_title(&file.title)
             .map_err(|detail| invalid(detail).at("house.toml: title"))?;
+        check_database(file.database.as_ref())?;
         let public = read_partners(&folder.join(&file.partners))?;
         partner::check_identities(&file.name, &file.namespace, FILE, &public)?;
         let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
@@ -214,6 +216,18 @@ impl House {
         self.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"))
     }
 
+    /// Files of private keys and secrets that the configuration names: no backup holds them.
+    pub fn secrets(&self) -> Vec<&Path> {
+        let HouseFile { keys, tls, source, database, blobs, .. } = &self.file;
+        let mut files = vec![&keys.signing, &keys.ledger, &keys.tokens, &keys.operator];
+        files.extend(tls.iter().map(|tls| &tls.key));
+        files.extend(source.iter().map(|source| &source.key));
+        files.extend(database.iter().filter_map(|database| database.password.as_ref()));
+        let storage = blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
+        files.extend(storage.filter_map(|s3| s3.credentials.as_ref()));
+        files.into_iter().map(PathBuf::as_path).collect()
+    }
+
     /// Reads a file the configuration names; errors name the file.
     pub fn text(&self, path: &Path) -> Result<String, Issue> {
         read_text(&self.path(path))
@@ -240,6 +254,16 @@ impl House {
         }
         Ok(())
     }
+}
+
+/// Whether the connection string is fit for a file that goes into every backup.
+fn check_database(database: Option<&DatabaseFile>) -> Result<(), Issue> {
+    if database.is_none_or(|database| !PostgresPlace::has_password(&database.postgres)) {
+        return Ok(());
+    }
+    let detail = "the connection string holds a password, and would take it into every backup: name \
+        a file of keys/ that holds it, password = \"keys/database.txt\"";
+    Err(Issue::new(Code::ConfigInvalid, detail).at("house.toml: database.postgres"))
 }
 
 /// Whether a text can be the name of a house. Errors: `ConfigInvalid`.
@@ -322,4 +346,37 @@ fn read_agreements(
         }
     }
     Ok(agreements)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: no secret stands where a backup takes it along.
+
+    use super::*;
+
+    #[test]
+    fn a_connection_string_holds_no_password() {
+        let table = [
+            ("postgresql://handover@db.example/hospital?sslmode=verify-full", true),
+            ("host=/run/postgresql user=handover dbname=handover", true),
+            ("host=db.example user=password", true),
+            ("postgresql://handover:s3cret@db.example/hospital", false),
+            ("postgresql://db.example/hospital?user=a&password=s3cret", false),
+            ("postgresql://handover:s%33cret@db.example/h?sslmode=verify-ca", false),
+            ("host=db.example password=s3cret dbname=hospital sslmode=verify-full", false),
+            ("host=db.example password = 's3 cret'", false),
+        ];
+        for (postgres, fit) in table {
+            let file =
+                DatabaseFile { postgres: postgres.to_owned(), password: None, authority: None };
+            let checked = check_database(Some(&file));
+            let issue = checked.as_ref().err().map(|issue| (issue.code, issue.to_string()));
+            assert_eq!(issue.is_none(), fit, "{postgres}");
+            if let Some((code, words)) = issue {
+                assert_eq!(code, Code::ConfigInvalid);
+                assert!(!words.contains("cret") && words.contains("keys/database.txt"), "{words}");
+            }
+        }
+        assert!(check_database(None).is_ok());
+    }
 }

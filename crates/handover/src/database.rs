@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use repository::{KEYS_EDITION, Rekeyed, lookup, rekey, store_issue};
 use std::io::IsTerminal;
 use std::time::Duration;
-use store::{AnyHouse, House as _, SqliteHouse};
+use store::{AnyHouse, House as _, PostgresHouse, SqliteHouse};
 
 /// Whether a house is one of today's, before it is opened for work. An empty one becomes so.
 ///
@@ -44,13 +44,16 @@ pub fn has_schema_of_today(config: &config::House) -> Result<(), Issue> {
     if config.file.database.is_some() {
         return Ok(());
     }
-    match SqliteHouse::schema(&config.path(&config.file.store)).map_err(store_issue)? {
-        Some((found, known)) if found < known => {
-            let detail = format!("its schema has taken step {found} of {known}");
-            Err(Issue::new(Code::MigrationNeeded, detail))
-        }
-        _ => Ok(()),
+    let schema = SqliteHouse::schema(&config.path(&config.file.store)).map_err(store_issue)?;
+    schema.map_or(Ok(()), is_newest)
+}
+
+fn is_newest((found, known): (u64, u64)) -> Result<(), Issue> {
+    if found < known {
+        let detail = format!("its schema has taken step {found} of {known}");
+        return Err(Issue::new(Code::MigrationNeeded, detail));
     }
+    Ok(())
 }
 
 /// `db migrate`: takes the schema's steps, links contents, reads keys anew.
@@ -128,15 +131,17 @@ pub async fn check(config: &config::House) -> Reply {
 }
 
 async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), Issue> {
-    if config.file.database.is_none() {
-        let folder = config.path(&config.file.store);
-        let Some((found, _)) = SqliteHouse::schema(&folder).map_err(store_issue)? else {
-            put(lines, "schema", Ok("there is no house yet".to_owned()));
-            return Ok(());
-        };
-        has_schema_of_today(config)?;
-        put(lines, "schema", Ok(format!("step {found}, the newest")));
-    }
+    let (folder, id) = (config.path(&config.file.store), config.id());
+    let schema = match &house::server(config)? {
+        Some(place) => PostgresHouse::schema(place, &id).await,
+        None => SqliteHouse::schema(&folder),
+    };
+    let Some(schema) = schema.map_err(store_issue)? else {
+        put(lines, "schema", Ok("there is no house yet".to_owned()));
+        return Ok(());
+    };
+    is_newest(schema)?;
+    put(lines, "schema", Ok(format!("step {}, the newest", schema.0)));
     let memory = house::memory_to_read(config).await?;
     let edition = memory.keys_edition().await.map_err(store_issue)?;
     let keys = match edition == KEYS_EDITION {

@@ -15,13 +15,13 @@ use exchange::desk::Reply;
 use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
 use std::fs;
-use std::path::{Path, PathBuf};
-use store::{AnyHouse, PostgresHouse, SqliteHouse};
+use std::path::{Component, Path, PathBuf};
+use store::{PostgresHouse, SqliteHouse};
 
 /// Where a restored house has its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// In its folder, whichever database it came from.
+    /// In its folder with all its contents, wherever they came from.
     Folder,
     /// In the database server of its configuration.
     Database,
@@ -31,7 +31,8 @@ pub enum Target {
 ///
 /// # Errors
 /// `BackupUnusable` when the backup is not whole, or the place or the database holds something
-/// already; `KeyUnusable` without the ledger's key. Nothing is left behind.
+/// already; `KeyUnusable` without the ledger's key. Nothing is left behind, but for the house in the
+/// database where the very last step fails, which gives the configuration its name.
 pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply, Issue> {
     let manifest = read_manifest(backup)?;
     let config = config::House::read(backup)
@@ -44,8 +45,10 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
         return Err(unusable(detail).at(backup.join(config::FILE).display().to_string()));
     }
     let places = Places::of(&restored, &manifest, into)?;
+    let text = config_for(into, backup)?;
     places.are_free(folder)?;
-    let done = places.fill(folder, backup).map_err(unwritten);
+    holds_secrets_only(folder, &restored)?;
+    let done = places.fill(folder, backup, &text).map_err(unwritten);
     let proved = async {
         done?;
         let reply = prove(&restored, &places.copy).await?;
@@ -63,22 +66,24 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
     }
 }
 
-/// Brings the copy into the database server, and proves it there.
+/// Brings the copy into the database server, where it is kept once it is proved.
 async fn pour(config: &config::House, places: &Places) -> Result<Reply, Issue> {
     let Some(place) = house::server(config)? else {
         return Err(unusable("its configuration names no database server"));
     };
-    let opened = PostgresHouse::restore(&place, &places.copy, &config.id()).await;
-    let opened = AnyHouse::from(opened.map_err(|error| match error {
+    let arrived = PostgresHouse::restore(&place, &places.copy, &config.id()).await;
+    let arrived = arrived.map_err(|error| match error {
         store::Error::Taken => {
             let detail = "the database holds a house of this name; give this one an empty database";
             unusable(detail).at(format!("{}: database", config::FILE))
         }
         error => store_issue(error),
-    })?);
+    })?;
     crate::halt::passed("poured");
-    let reply = verify(config, &opened).await?;
+    let reply = verify(config, arrived.house()).await?;
     fs::remove_dir_all(&places.copy).and_then(|()| sync_parent(&places.copy)).map_err(unwritten)?;
+    // Last: what goes wrong before leaves nothing in the database.
+    arrived.keep().await.map_err(store_issue)?;
     Ok(reply)
 }
 
@@ -113,7 +118,6 @@ struct Places {
     store: PathBuf,
     /// The store of the backup: in its place, or on its way into the database.
     copy: PathBuf,
-    into: Target,
 }
 
 impl Places {
@@ -129,7 +133,7 @@ impl Places {
             Target::Folder => store.clone(),
             Target::Database => store.with_extension("restoring"),
         };
-        Ok(Places { files, anchor, store, copy, into })
+        Ok(Places { files, anchor, store, copy })
     }
 
     /// Whatever is there already may be somebody's house.
@@ -141,21 +145,15 @@ impl Places {
         let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut it| it.next().is_none());
         for path in own {
             if fs::symlink_metadata(&path).is_ok() && !empty(&path) {
-                let issue = unusable("the place to restore to is not empty, its keys aside");
-                return Err(issue.at(path.display().to_string()));
+                return Err(not_empty(&path));
             }
         }
         Ok(())
     }
 
-    fn fill(&self, folder: &Path, backup: &Path) -> std::io::Result<()> {
+    fn fill(&self, folder: &Path, backup: &Path, config: &str) -> std::io::Result<()> {
         make_private(folder)?;
-        let config = fs::read_to_string(backup.join(config::FILE))?;
         // First, so that whoever looks meanwhile is told.
-        let config = match self.into {
-            Target::Folder => without_database(&config),
-            Target::Database => config,
-        };
         write_file(&folder.join(config::UNFINISHED), config.as_bytes())?;
         sync_folders(folder)?;
         for file in &self.files {
@@ -165,6 +163,8 @@ impl Places {
             copy_file(&backup.join(ANCHOR), &self.anchor)?;
         }
         copy_folder(&backup.join(STORE), &self.copy)?;
+        // Whoever has looked into the backup may have opened it there.
+        SqliteHouse::part_from_original(&self.copy).map_err(std::io::Error::other)?;
         sync_folders(&self.copy)?;
         sync_parent(&self.copy)?;
         crate::halt::passed("restored");
@@ -188,6 +188,38 @@ impl Places {
     }
 }
 
+fn not_empty(found: &Path) -> Issue {
+    let issue = unusable("the place to restore to is not empty, its keys aside");
+    issue.at(found.display().to_string())
+}
+
+/// A partner or an agreement that lies there already would be one of the restored house.
+fn holds_secrets_only(folder: &Path, config: &config::House) -> Result<(), Issue> {
+    let secrets: Vec<PathBuf> = config.secrets().into_iter().map(|it| plain(folder, it)).collect();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let listing = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            listing => listing.map_err(|_| not_empty(&folder))?,
+        };
+        for entry in listing {
+            let path = entry.map_err(|_| not_empty(&folder))?.path();
+            if fs::metadata(&path).is_ok_and(|found| found.is_dir()) {
+                folders.push(path);
+            } else if !secrets.contains(&path) {
+                return Err(not_empty(&path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A path of the configuration, as a listing of the folder gives it.
+fn plain(folder: &Path, path: &Path) -> PathBuf {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    folder.join(parts.collect::<PathBuf>())
+}
+
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     make_private(to)?;
     for entry in fs::read_dir(from)? {
@@ -201,14 +233,31 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A backup is a house in a file, whichever database it came from: the table that names a server
-/// stays as a comment.
-fn without_database(config: &str) -> String {
+/// The configuration of the restored house, as it is to be written.
+fn config_for(into: Target, backup: &Path) -> Result<String, Issue> {
+    let text = config::read_text(&backup.join(config::FILE))?;
+    if into == Target::Database {
+        return Ok(text);
+    }
+    let text = in_its_folder(&text);
+    match toml::from_str::<config::HouseFile>(&text) {
+        Ok(file) if file.database.is_none() && file.blobs.is_none() => Ok(text),
+        _ => {
+            let detail = "[database] and [blobs] must be tables of their own, to be taken out";
+            Err(unusable(detail).at(backup.join(config::FILE).display().to_string()))
+        }
+    }
+}
+
+/// A backup is a house in a file with all its contents, wherever it had them: the tables that name
+/// another place stay as comments.
+fn in_its_folder(config: &str) -> String {
     let mut within = false;
     let lines = config.lines().map(|line| {
-        if line.trim_start().starts_with('[') {
-            let name = line.trim().trim_matches(['[', ']']);
-            within = name == "database" || name.starts_with("database.");
+        if let Some(header) = line.trim_start().strip_prefix('[') {
+            let name = header.split(']').next().unwrap_or_default();
+            let table = name.split('.').next().unwrap_or_default().trim();
+            within = matches!(table, "database" | "blobs");
         }
         if within { format!("# {line}\n") } else { format!("{line}\n") }
     });
@@ -240,15 +289,28 @@ async fn verify(config: &config::House, opened: &impl store::House) -> Result<Re
 
 #[cfg(test)]
 mod tests {
-    //! Goal: a restored house lies in its folder, and the rest of its configuration is as it was.
+    //! Goal: a restored house lies in its folder, with all that it holds, and the rest of its
+    //! configuration is as it was.
 
     use super::*;
 
     #[test]
-    fn a_server_is_named_no_longer() {
-        let text = "name = \"a\"\n\n[database]\npostgres = \"x\"\n\n[tls]\nkey = \"k\"\n";
-        let kept = "name = \"a\"\n\n# [database]\n# postgres = \"x\"\n# \n[tls]\nkey = \"k\"\n";
-        assert_eq!(without_database(text), kept);
-        assert_eq!(without_database(kept), kept);
+    fn no_other_place_is_named_any_longer() {
+        let table = [
+            (
+                "name = \"a\"\n\n[database]\npostgres = \"x\"\n\n[tls]\nkey = \"k\"\n",
+                "name = \"a\"\n\n# [database]\n# postgres = \"x\"\n# \n[tls]\nkey = \"k\"\n",
+            ),
+            (
+                "[blobs]\nfolder = \"x\"\n[tls] # [blobs]\n",
+                "# [blobs]\n# folder = \"x\"\n[tls] # [blobs]\n",
+            ),
+            ("[ blobs.s3 ] # ours\nbucket = \"x\"\n", "# [ blobs.s3 ] # ours\n# bucket = \"x\"\n"),
+            ("[blobsy]\n[databases]\n[[blob]]\n", "[blobsy]\n[databases]\n[[blob]]\n"),
+        ];
+        for (text, kept) in table {
+            assert_eq!(in_its_folder(text), kept);
+            assert_eq!(in_its_folder(kept), kept);
+        }
     }
 }

@@ -36,6 +36,6 @@ pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;
 pub use blob::{Blobs, S3Credentials, S3Place};
 pub use house::*;
-pub use postgres::{PostgresHouse, PostgresPlace};
+pub use postgres::{Arrived, PostgresHouse, PostgresPlace};
 pub use proof::LedgerKey;
 pub use sqlite::SqliteHouse;

@@ -25,6 +25,10 @@ pub const KEEPING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Files that are asked about at once while sweeping.
 pub const SWEEP_FILES: usize = 1_000;
 
+/// Files that a sweep removes at once while no process may write one: a storage takes some
+/// milliseconds for each.
+pub const SWEEP_FILES_ALONE: usize = 16;
+
 /// How long a storage may take to be reached.
 pub const S3_CONNECT_WAIT: Duration = Duration::from_secs(5);
 
@@ -191,8 +195,9 @@ pub const COPY_CACHE_KB: i64 = 64 * 1024;
 /// Ledger lines, or rows of work, whose contents are linked in one commit before a restore.
 pub const LINK_LINES: u32 = 1_000;
 
-/// How long ago a file must have been written before it can be an orphan, where processes share
-/// its place: much longer than any unit is on its way from its file to its row.
+/// How long ago a file must have been written before it can be an orphan: much longer than any commit
+/// takes whose answer was lost. Clocks that differ by more do no harm to a unit on its way, which a
+/// sweep is kept from.
 pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
 /// Time between two tries to empty the write-ahead log.

@@ -135,6 +135,36 @@ fn a_restore_that_was_cut_off_is_no_house() {
     assert_eq!(ask(house, &place, &["restore", text(&folder)]).1, "backup-unusable");
 }
 
+/// A leftover would be a partner, an agreement or a member of the restored house.
+#[test]
+fn a_place_with_anything_but_the_keys_is_no_place_to_restore_to() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let folder = stage.folder.path().join("backup");
+    assert_eq!(house.run(&["backup", text(&folder)]).code, 0);
+    let place = keys_of(house, stage.folder.path().join("place"));
+    let keys = files(&place);
+    let leftovers = [
+        "partners/stranger.json",
+        "agreements/stranger.toml",
+        "agreements/valuesets/wide.txt",
+        "members.csv",
+        "keys/other.pem",
+        "notes/left",
+        ".hidden",
+    ];
+    for leftover in leftovers {
+        let leftover = place.join(leftover);
+        copy(&house.folder.join("public.json"), &leftover);
+        let refused = ask(house, &place, &["restore", text(&folder)]);
+        assert_eq!(refused, (2, "backup-unusable".to_owned()), "{}", leftover.display());
+        fs::remove_file(&leftover).unwrap();
+        assert_eq!(files(&place), keys, "nothing was written");
+    }
+    assert!(place.join("partners").is_dir(), "an empty folder is in nobody's way");
+    assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0);
+}
+
 #[test]
 fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
     let mut stage = stage(11);
@@ -182,6 +212,42 @@ fn a_damaged_backup_is_refused_and_nothing_of_it_stays() {
     assert_eq!(ask(house, &place, &["restore", text(&folder)]).0, 0, "whole again");
 }
 
+/// Beside the house it was copied from, with the same place for contents in its configuration.
+#[test]
+fn a_restored_house_leaves_the_contents_of_the_other_alone() {
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let place = |name: &str| stage.folder.path().join(name);
+    let config = house.read("house.toml");
+    let blobs = format!("\n[blobs]\nfolder = \"{}\"\n", text(&place("contents")));
+    house.write("house.toml", &format!("{config}{blobs}"));
+    assert_eq!(house.run(&["list"]).code, 0);
+    let part = fs::read_dir(place("contents")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(house.run(&["backup", text(&place("backup"))]).code, 0);
+    // As a content that came after the backup.
+    let later = part.join("ab".repeat(32));
+    fs::write(&later, "later").unwrap();
+
+    let restored = keys_of(house, place("restored"));
+    assert_eq!(ask(house, &restored, &["restore", text(&place("backup"))]).0, 0);
+    assert_eq!(ask(house, &restored, &["list"]).0, 0);
+    assert!(later.exists(), "nothing was swept");
+    let left = fs::read_to_string(restored.join("house.toml")).unwrap();
+    assert!(left.contains("\n# [blobs]\n# folder"), "{left}");
+    fs::write(restored.join("house.toml"), format!("{config}{blobs}")).unwrap();
+    for words in [&["list"][..], &["db", "check"], &["list"]] {
+        assert_eq!(ask(house, &restored, words).0, 0, "{words:?}");
+    }
+    assert!(later.exists(), "nor with the place named again");
+    assert_eq!(fs::read_dir(place("contents")).unwrap().count(), 2, "it has a part of its own");
+
+    let inline = format!("blobs = {{ folder = \"{}\" }}\n{config}", text(&place("contents")));
+    fs::write(place("backup").join("house.toml"), inline).unwrap();
+    let other = keys_of(house, place("other"));
+    let refused = ask(house, &other, &["restore", text(&place("backup"))]);
+    assert_eq!(refused, (2, "backup-unusable".to_owned()), "what cannot be taken out");
+}
+
 #[test]
 fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     let Some(server) = Server::start() else { return };
@@ -211,7 +277,13 @@ fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     assert_eq!(ask(payer, &keys, &restore), (2, "store-unavailable".to_owned()));
     assert_eq!(files(&keys), empty, "nothing of it stays");
     fs::write(backup.join("house.toml"), &config).unwrap();
-    assert_eq!(ask(payer, &keys, &restore).0, 0);
+    let cut = keys_of(payer, place("cut"));
+    let words = ["--house", text(&cut), restore[0], restore[1], restore[2]];
+    let mut halted = Process::start(&words, &[("HANDOVER_HALT_AFTER", "poured")]);
+    halted.wait_halted();
+    halted.kill();
+    assert_eq!(ask(payer, &cut, &["list"]), unusable, "it was cut off before it was proved");
+    assert_eq!(ask(payer, &keys, &restore).0, 0, "and is not in the server's way");
     assert!(!keys.join("store/house.sqlite").exists(), "the store is in the server");
     assert!(!keys.join("store.restoring").exists(), "and the copy has gone");
     let second = keys_of(payer, place("second"));
@@ -245,4 +317,37 @@ fn a_house_is_rebuilt_in_a_database_server_and_comes_back_into_a_folder() {
     assert_eq!(ask(&stage.payers[0], &back, &["restore", text(&again)]).0, 0);
     stage.payers[0].folder = back;
     assert_eq!(stage.payers[0].dump(), now, "nothing is lost on the way");
+}
+
+#[test]
+fn a_look_at_a_database_makes_nothing_there() {
+    let Some(server) = Server::start() else { return };
+    let stage = stage(11);
+    let house = &stage.payers[0];
+    let url = server.create_database("looked");
+    let config = house.read("house.toml");
+    house.write("house.toml", &format!("{config}\n[database]\npostgres = \"{url}\"\n"));
+    let look = || {
+        let said = house.run(&["db", "check"]);
+        (said.code, said.stdout)
+    };
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    let (code, said) = look();
+    assert_eq!((code, said.contains("no house yet")), (0, true), "{said}");
+    assert_eq!(server.sql("looked", tables), "0");
+
+    assert_eq!(house.run(&["list"]).code, 0);
+    let (code, said) = look();
+    assert_eq!((code, said.contains("the newest")), (0, true), "{said}");
+    server.sql("looked", "UPDATE houses SET name = 'another'");
+    let (code, said) = look();
+    assert_eq!((code, said.contains("no house yet")), (0, true), "{said}");
+    assert_eq!(server.sql("looked", "SELECT name FROM houses"), "another");
+
+    let older =
+        format!("UPDATE houses SET name = '{}'; DELETE FROM schema WHERE version > 1", house.name);
+    server.sql("looked", &older);
+    let (code, said) = look();
+    assert!(code != 0 && said.contains("step 1 of"), "{said}");
+    assert_eq!(server.sql("looked", "SELECT count(*) FROM schema"), "1", "no step was taken");
 }

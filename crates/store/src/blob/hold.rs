@@ -2,7 +2,7 @@
 //!
 //! Comes in   the contents of a unit.
 //! Goes out   what to write into its rows, once the large ones are durable.
-//! Never      lets a file go that a unit of this process is about to name.
+//! Never      lets a file go that a unit is about to name, of this process or another.
 //!
 //! Why files are marked before they are removed: between the look whether a row names a file and
 //! its removal another unit could find the file there, and name it. Whoever wants to keep a
@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-use super::{Address, Blobs, Kept, Key, Place, address, apart, pack};
+use super::{Address, Blobs, Kept, Key, Pass, Place, address, apart, pack};
 use crate::house::Error;
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, KEEPING_BYTES_MAX};
 
@@ -26,12 +26,14 @@ type Weighed = (Vec<Kept>, Vec<(Address, Bytes)>);
 pub(crate) struct Hold {
     blobs: Blobs,
     files: Mutex<Vec<Address>>,
+    /// Until its rows are committed, no other process removes a file.
+    pass: Mutex<Option<Pass>>,
 }
 
 impl Hold {
     /// Holds nothing yet.
     pub(super) fn new(blobs: &Blobs) -> Hold {
-        Hold { blobs: blobs.clone(), files: Mutex::default() }
+        Hold { blobs: blobs.clone(), files: Mutex::default(), pass: Mutex::default() }
     }
 
     /// Keeps a content; a large one is written and held. `settle` must follow before the rows
@@ -78,12 +80,24 @@ impl Hold {
             return Ok(kept);
         }
         let _room = self.blobs.held.room(files.iter().map(|(_, bytes)| bytes.len()).sum())?;
+        self.enter().await?;
         for (file, _) in &files {
             self.blobs.held.hold(file).await;
             self.files().push(*file);
         }
         self.blobs.write(files).await?;
         Ok(kept)
+    }
+
+    async fn enter(&self) -> Result<(), Error> {
+        let entered = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = &self.blobs.gate
+            && entered().is_none()
+        {
+            let pass = gate.enter().await?;
+            *entered() = Some(pass);
+        }
+        Ok(())
     }
 
     /// Makes the names of written files durable.

@@ -10,8 +10,10 @@
 //! and costs no file and no second wait for the disk.
 
 mod folder;
+mod gate;
 mod hold;
 mod pack;
+mod part;
 mod place;
 mod s3;
 #[cfg(test)]
@@ -27,13 +29,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::folder::Folder;
+pub(crate) use self::gate::{Gate, Pass};
 use self::hold::Held;
 pub(crate) use self::hold::Hold;
+pub(crate) use self::part::Part;
 use self::place::Place;
 pub use self::s3::{S3Credentials, S3Place};
 use crate::blocking::blocking;
 use crate::house::{Error, Record};
-use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, SWEEP_FILES};
+use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, SWEEP_FILES, SWEEP_FILES_ALONE};
 
 /// The name of a content: HMAC-SHA-256 under the house's key of its digest (and, where it is
 /// packed, of one byte more: the two forms never stand for one another).
@@ -92,6 +96,8 @@ pub struct Blobs {
     /// Whether other processes keep contents here too.
     shared: bool,
     held: Arc<Held>,
+    /// What keeps its processes apart.
+    gate: Option<Arc<dyn Gate>>,
     /// Where contents were kept before.
     older: Option<Box<Blobs>>,
 }
@@ -152,7 +158,7 @@ impl Blobs {
     }
 
     fn of(place: Place) -> Blobs {
-        Blobs { place, shared: true, held: Arc::default(), older: None }
+        Blobs { place, shared: true, held: Arc::default(), gate: None, older: None }
     }
 
     /// This place, for contents that used to be kept in another: what is not here is looked for
@@ -167,20 +173,18 @@ impl Blobs {
         Blobs { older: Some(Box::new(older)), ..self }
     }
 
-    /// The part of this place that belongs to one database, told by the key of its first house:
-    /// two databases that were given the same place never sweep up each other's contents.
+    /// The part of this place that is one database's own. Two databases that were given the same
+    /// place have drawn different names, so that neither ever sweeps up the other's contents.
     ///
     /// # Errors
     /// `Unavailable` when its folder cannot be created.
-    pub(crate) fn of_database(&self, first: &Key) -> Result<Blobs, Error> {
-        let name = Digest(mac(first, &[b"the place of this database's contents"])).to_string();
-        let name = &name[..16];
+    pub(crate) fn of_database(&self, part: &Part) -> Result<Blobs, Error> {
         let place = match &self.place {
-            Place::Folder(folder) => Blobs::folder(&folder.path().join(name))?,
-            Place::S3(s3) => Blobs::of(Place::S3(Arc::new(s3.within(name)))),
+            Place::Folder(folder) => Blobs::folder(&folder.path().join(part.name()))?,
+            Place::S3(s3) => Blobs::of(Place::S3(Arc::new(s3.within(part.name())))),
             Place::Rows => Blobs::rows(),
         };
-        let older = self.older.as_ref().map(|older| older.of_database(first)).transpose()?;
+        let older = self.older.as_ref().map(|older| older.of_database(part)).transpose()?;
         Ok(Blobs { older: older.map(Box::new), ..place })
     }
 
@@ -188,6 +192,11 @@ impl Blobs {
     /// goes at once, instead of with a later sweep.
     pub(crate) fn alone(self) -> Blobs {
         Blobs { shared: false, ..self }
+    }
+
+    /// The same place, shared with other processes through a gate.
+    pub(crate) fn guarded(self, gate: Arc<dyn Gate>) -> Blobs {
+        Blobs { gate: Some(gate), ..self }
     }
 
     /// Begins to keep the contents of a unit.
@@ -267,8 +276,8 @@ impl Blobs {
     /// `before` is given, that were last written before then. `named` says which of the files it
     /// is given some row of the database names.
     ///
-    /// Where processes share the place, `before` must be an hour ago or more: whoever keeps a
-    /// content writes it anew first, and has named it in a row long before that hour is over.
+    /// Where processes share the place, this goes through its gate, and `before` must be an hour ago
+    /// or more: nobody knows for a while whether a commit whose answer was lost has taken place.
     ///
     /// # Errors
     /// `Unavailable`; what was not removed is removed by the next sweep.
@@ -313,7 +322,8 @@ impl Blobs {
     /// `before` as there; `None` only while nobody keeps anything.
     ///
     /// # Errors
-    /// `Unavailable`; what was removed until then is gone.
+    /// `Busy` where other processes keep writing; `Unavailable`; what was removed until then is
+    /// gone.
     pub(crate) async fn sweep<F, Answer>(
         &self,
         before: Option<Timestamp>,
@@ -327,7 +337,18 @@ impl Blobs {
         for place in self.places() {
             let mut listing = place.list().await?;
             while let Some((files, unfinished)) = listing.next_old(before, SWEEP_FILES).await? {
-                removed += unfinished + self.remove(&files, before, &named).await?;
+                removed += unfinished;
+                let known = named(files.clone()).await?;
+                let orphans: Vec<Address> =
+                    files.into_iter().filter(|file| !known.contains(file)).collect();
+                for files in orphans.chunks(SWEEP_FILES_ALONE) {
+                    // Both are looked at once more while nobody writes: names and age.
+                    let _alone = match &self.gate {
+                        Some(gate) => Some(gate.alone().await?),
+                        None => None,
+                    };
+                    removed += self.remove(files, before, &named).await?;
+                }
             }
         }
         Ok(removed)

@@ -238,8 +238,8 @@ async fn a_content_that_is_leaving_is_kept_anew() {
 #[tokio::test]
 async fn a_sweep_takes_what_is_old_and_unnamed_and_nothing_else() {
     for Ground { name, blobs, .. } in &grounds() {
-        let ours = blobs.of_database(&KEY).unwrap();
-        let theirs = blobs.of_database(&[8; 32]).unwrap();
+        let ours = blobs.of_database(&Part::draw().unwrap()).unwrap();
+        let theirs = blobs.of_database(&Part::draw().unwrap()).unwrap();
         let mut files = Vec::new();
         for seed in 1..=5 {
             let bytes = noise(INLINE_BYTES_MAX + 1, seed);

@@ -13,6 +13,7 @@
 mod backup;
 mod doors;
 mod find;
+mod gate;
 mod group;
 mod inspect;
 mod ledger;
@@ -42,11 +43,13 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 pub use self::pool::PostgresPlace;
+pub use self::restore::Arrived;
 
+use self::gate::Gate;
 use self::pool::Pool;
 use self::row::get;
 use self::writer::Writer;
-use crate::blob::{Blobs, Key, Stored};
+use crate::blob::{Blobs, Key, Part, Stored};
 use crate::house::*;
 use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
@@ -90,14 +93,36 @@ impl PostgresHouse {
         schema::bring_up(&mut pool.get().await?).await?;
         let (id, blob_key) = admit(&pool.get().await?, house).await?;
         let blobs = match &place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(&*pool.get().await?).await?)?,
+            Some(blobs) => {
+                let ours = blobs.of_database(&part(&*pool.get().await?).await?)?;
+                ours.guarded(Arc::new(Gate::new(Arc::clone(&pool))))
+            }
             None => Blobs::rows(),
         };
         Ok(PostgresHouse::over(pool, blobs, id, blob_key))
     }
 
+    /// Which schema step the database has taken, and how many this program knows; `None`: it does not
+    /// hold this house yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// As of `open`.
+    pub async fn schema(
+        place: &PostgresPlace,
+        house: &HouseId,
+    ) -> Result<Option<(u64, u64)>, Error> {
+        let db = Pool::new(place)?.get().await?;
+        let taken = schema::taken(&db).await?;
+        if taken == 0 {
+            return Ok(None);
+        }
+        let select = "SELECT 1 FROM houses WHERE name = $1";
+        let found = db.query_opt(select, &[&house.as_str()]).await?;
+        Ok(found.map(|_| (taken, schema::KNOWN)))
+    }
+
     /// Brings a house out of a folder, as `House::backup` writes it, into a database that does
-    /// not hold it yet: all of it, or nothing.
+    /// not hold it yet: all of it, or nothing. It is there once it is kept.
     ///
     /// # Errors
     /// `Taken` when the database holds the house already; those of `open`; those of
@@ -106,9 +131,8 @@ impl PostgresHouse {
         place: &PostgresPlace,
         folder: &Path,
         house: &HouseId,
-    ) -> Result<PostgresHouse, Error> {
-        restore::read(place, folder, house).await?;
-        PostgresHouse::open(place, house).await
+    ) -> Result<Arrived, Error> {
+        restore::read(place, folder, house).await
     }
 
     /// Another house in the same database; created where it does not exist yet.
@@ -166,10 +190,10 @@ async fn admit(db: &Client, house: &HouseId) -> Result<(i64, Key), Error> {
     Ok((get(&row, "house")?, key_of(&row)?))
 }
 
-/// The key of the database's first house, by which its contents are told from another's.
-async fn first_key(db: &ClientWrapper) -> Result<Key, Error> {
-    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
-    key_of(&db.query_one(select, &[]).await?)
+/// The database's own part of the place of its contents, drawn with its tables.
+async fn part(db: &ClientWrapper) -> Result<Part, Error> {
+    let row = db.query_one("SELECT part FROM place", &[]).await?;
+    Part::known(get(&row, "part")?)
 }
 
 fn key_of(row: &Row) -> Result<Key, Error> {

@@ -40,6 +40,21 @@ pub struct PostgresPlace {
     pub blobs: Option<Blobs>,
 }
 
+impl PostgresPlace {
+    /// Whether a connection string holds a password. One that cannot be read is refused when it is
+    /// used.
+    pub fn has_password(url: &str) -> bool {
+        config_of(url).is_ok_and(|config| config.get_password().is_some())
+    }
+}
+
+/// A connection string, as it is read here.
+fn config_of(url: &str) -> Result<Config, tokio_postgres::Error> {
+    // The names of a stricter check, which is the only one there is here.
+    let url = url.replace("sslmode=verify-full", "sslmode=require");
+    url.replace("sslmode=verify-ca", "sslmode=require").parse()
+}
+
 impl fmt::Debug for PostgresPlace {
     /// Neither the password nor the connection string, which may hold one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +75,19 @@ impl Pool {
     /// # Errors
     /// `Unavailable` when the place cannot be read, or is on another machine without TLS.
     pub(super) fn new(place: &PostgresPlace) -> Result<Pool, Error> {
+        Pool::of(place, POOL_CONNECTIONS_MAX)
+    }
+
+    /// A pool of one connection: all who use it see what a transaction there has
+    /// written.
+    ///
+    /// # Errors
+    /// As of `new`.
+    pub(super) fn of_one(place: &PostgresPlace) -> Result<Pool, Error> {
+        Pool::of(place, 1)
+    }
+
+    fn of(place: &PostgresPlace, shared: usize) -> Result<Pool, Error> {
         let door = Door::to(place)?;
         let connections = |most| {
             let manager =
@@ -73,7 +101,7 @@ impl Pool {
                 .map_err(|error| Error::Unavailable(Box::new(error)))
         };
         Ok(Pool {
-            shared: connections(POOL_CONNECTIONS_MAX)?,
+            shared: connections(shared)?,
             own: connections(HOUSES_MAX)?,
             waiting: Semaphore::new(READS_WAITING_MAX),
         })
@@ -109,10 +137,7 @@ struct Door {
 impl Door {
     fn to(place: &PostgresPlace) -> Result<Door, Error> {
         let unfit = |what: &'static str| Error::Unavailable(what.into());
-        // The names of a stricter check, which is the only one there is here.
-        let url = place.url.replace("sslmode=verify-full", "sslmode=require");
-        let url = url.replace("sslmode=verify-ca", "sslmode=require");
-        let parsed = url.parse::<Config>();
+        let parsed = config_of(&place.url);
         let mut config = parsed.map_err(|_| unfit("the connection string cannot be read"))?;
         if let Some(password) = &place.password {
             config.password(password);

@@ -1,25 +1,26 @@
 //! Restore: a house out of a folder into a database that does not hold it yet.
 //!
 //! Comes in   a SQLite house, in one snapshot, table by table.
-//! Goes out   the same house in PostgreSQL, in one transaction.
-//! Never      adds to a house that is there, nor lets half a one be seen.
+//! Goes out   the same house in PostgreSQL, in one transaction that its proof is part of.
+//! Never      adds to a house that is there, nor lets one be seen that is not whole or not proved.
 
 use bytes::BytesMut;
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{Client, ClientWrapper};
 use exchange::{Digest, HouseId};
 use rusqlite::types::Value;
 use std::error::Error as StdError;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use super::pipe::{Turn, all, ask, rows, say, values};
+use super::pipe::{all, ask, rows, say, values};
 use super::pool::{Pool, PostgresPlace};
 use super::row::{get, mark, token};
-use super::{SWEEPING, first_key, schema};
+use super::{PostgresHouse, SWEEPING, part, schema};
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::Error;
 use crate::limits::{COPY_STEPS, LINK_LINES};
@@ -27,24 +28,55 @@ use crate::sqlite::SqliteHouse;
 use crate::sqlite::copy::Poured;
 use crate::tables::{HOUSE, Table};
 
+/// A house that has arrived in a database with all that it holds, and that nobody else sees yet.
+/// Dropped, it never was there; files of contents that came with it are swept up later.
+#[derive(Debug)]
+pub struct Arrived {
+    house: PostgresHouse,
+}
+
+impl Arrived {
+    /// The house, to be read.
+    pub fn house(&self) -> &PostgresHouse {
+        &self.house
+    }
+
+    /// It is there from now on, for everybody.
+    ///
+    /// # Errors
+    /// `Unavailable`; where the connection broke at the very end, it may be there all the same.
+    pub async fn keep(self) -> Result<(), Error> {
+        let db = self.house.client().await?;
+        let select = "SELECT 1 AS there FROM houses WHERE house = $1";
+        // A connection that was lost, and made anew since, sees nothing of it.
+        if rows(&db, select, values![self.house.house]).await?.is_empty() {
+            return Err(Error::Unavailable("the connection was lost on the way".into()));
+        }
+        all(&db, vec![say("COMMIT")]).await?;
+        // It has settings of its own, and locks.
+        drop(Client::take(db));
+        Ok(())
+    }
+}
+
 /// Brings a house out of a folder into a database.
 pub(super) async fn read(
     place: &PostgresPlace,
     folder: &Path,
     house: &HouseId,
-) -> Result<(), Error> {
+) -> Result<Arrived, Error> {
     let from = open(folder, house).await?;
-    let pool = Pool::new(place)?;
-    schema::bring_up(&mut pool.get().await?).await?;
-    let turn = Turn::apart(&pool).await?;
-    let db = turn.db()?;
+    // The transaction stays open when its connection goes back, and only its readers follow.
+    let pool = Arc::new(Pool::of_one(place)?);
+    let mut db = pool.get().await?;
+    schema::bring_up(&mut db).await?;
     // No file may go that a row is about to name, however long it takes.
     let begin = vec![
         say("SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"),
         ask("SELECT pg_advisory_lock_shared($1)", values![SWEEPING]),
         say("BEGIN"),
     ];
-    all(db, begin).await?;
+    all(&db, begin).await?;
     let (steps, mut ready) = mpsc::channel(COPY_STEPS);
     let poured = tokio::task::spawn_blocking({
         let from = from.clone();
@@ -53,7 +85,7 @@ pub(super) async fn read(
             from.pour(|poured| steps.blocking_send(poured).map_err(ended))
         }
     });
-    let mut arrival = Arrival { db, from: from.large(), place, blobs: None, into: None };
+    let mut arrival = Arrival { db: &db, from: from.large(), place, blobs: None, into: None };
     let mut failed = None;
     while let Some(poured) = ready.recv().await {
         if let Err(error) = arrival.take(poured).await {
@@ -66,7 +98,9 @@ pub(super) async fn read(
     let poured = poured.await.map_err(|error| Error::Unavailable(Box::new(error)))?;
     // Where the database takes no more, that is the reason why the rows stopped.
     failed.map_or(poured, Err)?;
-    arrival.end().await
+    let (blobs, house, key) = arrival.end().await?;
+    drop(db);
+    Ok(Arrived { house: PostgresHouse::over(pool, blobs, house, key) })
 }
 
 /// Opens the folder, which may be of an earlier version.
@@ -136,7 +170,7 @@ impl Arrival<'_> {
         let house = get(made.first().ok_or(Error::Taken)?, "house")?;
         self.into = Some(Into { house, key, open: None });
         self.blobs = Some(match &self.place.blobs {
-            Some(blobs) => blobs.of_database(&first_key(self.db).await?)?,
+            Some(blobs) => blobs.of_database(&part(self.db).await?)?,
             None => Blobs::rows(),
         });
         Ok(())
@@ -198,20 +232,19 @@ impl Arrival<'_> {
         Ok(())
     }
 
-    /// All has come.
-    async fn end(mut self) -> Result<(), Error> {
+    /// All has come: where its contents lie, its number and its key.
+    async fn end(mut self) -> Result<(Blobs, i64, Key), Error> {
         let mut into = self.into.take().ok_or_else(odd)?;
         into.finish().await?;
-        if let Some(blobs) = &self.blobs {
-            blobs.settle().await?;
-        }
+        let blobs = self.blobs.take().ok_or_else(odd)?;
+        blobs.settle().await?;
         let counts = "UPDATE houses SET
                 works = (SELECT coalesce(max(work), 0) FROM works WHERE house = $1),
                 records = (SELECT coalesce(max(record), 0) FROM records WHERE house = $1),
                 subjects = (SELECT coalesce(max(subject), 0) FROM subjects WHERE house = $1)
             WHERE house = $1";
-        all(self.db, vec![ask(counts, values![into.house]), say("COMMIT")]).await?;
-        Ok(())
+        rows(self.db, counts, values![into.house]).await?;
+        Ok((blobs, into.house, into.key))
     }
 }
 

@@ -8,14 +8,14 @@
 //! a step edited after it was taken would leave two databases of one version with different
 //! tables.
 
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::GenericClient;
 use exchange::Digest;
 
 use super::row::get;
 use crate::house::Error;
 
 /// The steps, in order; step n leads to version n. Only ever appended to.
-const STEPS: [&str; 1] = [include_str!("schema_1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Names the lock: "handover" in ASCII.
 const LOCK: i64 = 0x6861_6e64_6f76_6572;
@@ -24,8 +24,7 @@ const LOCK: i64 = 0x6861_6e64_6f76_6572;
 pub(super) async fn bring_up(db: &mut impl GenericClient) -> Result<(), Error> {
     let db = db.transaction().await?;
     db.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    let known = db.query_one("SELECT to_regclass('schema') IS NOT NULL AS known", &[]).await?;
-    if !get::<bool>(&known, "known")? {
+    if !is_there(&db).await? {
         let table = "CREATE TABLE schema (version bigint PRIMARY KEY, step bytea NOT NULL)";
         db.batch_execute(table).await?;
     }
@@ -38,8 +37,24 @@ pub(super) async fn bring_up(db: &mut impl GenericClient) -> Result<(), Error> {
     Ok(db.commit().await?)
 }
 
+/// How many steps there are.
+pub(super) const KNOWN: u64 = STEPS.len() as u64;
+
+/// How many steps were taken; nothing is changed.
+pub(super) async fn taken(db: &impl GenericClient) -> Result<u64, Error> {
+    match is_there(db).await? {
+        true => Ok(check(db).await? as u64),
+        false => Ok(0),
+    }
+}
+
+async fn is_there(db: &impl GenericClient) -> Result<bool, Error> {
+    let known = db.query_one("SELECT to_regclass('schema') IS NOT NULL AS known", &[]).await?;
+    get(&known, "known")
+}
+
 /// How many steps were taken; an error when they are not ours.
-async fn check(db: &Transaction<'_>) -> Result<usize, Error> {
+async fn check(db: &impl GenericClient) -> Result<usize, Error> {
     let select = "SELECT version, step FROM schema ORDER BY version";
     let taken = db.query(select, &[]).await?;
     if taken.len() > STEPS.len() {

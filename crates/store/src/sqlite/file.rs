@@ -3,17 +3,21 @@
 //! Comes in   a path, a connection, the name of a house.
 //! Goes out   a file that only its owner can read; a connection that waits for the disk; the
 //!            numbers and keys of houses.
-//! Never      tells one house's key to another.
+//! Never      tells one house's key to another, nor one folder's part of a place to its copies.
 
 use exchange::HouseId;
 use rusqlite::{Connection, params};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use super::row;
-use crate::blob::Key;
+use super::{PART, row};
+use crate::blob::{Key, Part};
 use crate::house::Error;
 use crate::limits::*;
+
+/// `PART` while it is written.
+const PART_UNFINISHED: &str = "house.part.unfinished";
 
 /// A file that only its owner can read; created where it is not there.
 pub(super) fn private(file: &Path) -> Result<File, Error> {
@@ -51,11 +55,29 @@ pub(super) fn find(db: &Connection, house: &HouseId) -> Result<Option<(i64, Key)
     row::first(db, select, [house.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// The key of the house that was here first: it tells one database from another.
-pub(super) fn first_key(db: &Connection) -> Result<Key, Error> {
-    let select = "SELECT blob_key FROM houses ORDER BY house LIMIT 1";
-    let found = row::first(db, select, [], |row| Ok(row.get(0)?))?;
-    found.ok_or_else(|| Error::Damaged("the file does not hold any house".to_owned()))
+/// The part of another place where this folder's houses keep their contents; `None`: they have kept
+/// none there. It is no part of the database, and so of no backup: a copy draws a part of its own.
+pub(super) fn part(folder: &Path) -> Result<Option<Part>, Error> {
+    match fs::read_to_string(folder.join(PART)) {
+        Ok(name) => Part::known(name.trim_end()).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `part`, drawn where there is none yet: on the disk before a content is kept there.
+pub(super) fn part_drawn(folder: &Path) -> Result<Part, Error> {
+    if let Some(part) = part(folder)? {
+        return Ok(part);
+    }
+    let (part, unfinished) = (Part::draw()?, folder.join(PART_UNFINISHED));
+    let mut file = private(&unfinished)?;
+    file.set_len(0)?;
+    file.write_all(part.name().as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, folder.join(PART))?;
+    File::open(folder)?.sync_all()?;
+    Ok(part)
 }
 
 /// The house's number and the key of its contents; both are made with the house.

@@ -8,6 +8,7 @@
 //! FOLDER/house.lock      held while the house is open
 //! FOLDER/house.sqlite    everything (and its write-ahead log, -wal and -shm)
 //! FOLDER/blobs/          contents above 64 KB, named by a keyed hash, unless they lie elsewhere
+//! FOLDER/house.part      where they do: the name of the part of that place which is this folder's
 //! ```
 //!
 //! A file can hold several houses (`SqliteHouse::tenant`): one writer, one lock, and every key
@@ -66,6 +67,7 @@ const DATABASE: &str = "house.sqlite";
 const JOURNAL: &str = "house.sqlite-journal";
 const LOCK: &str = "house.lock";
 const BLOBS: &str = "blobs";
+const PART: &str = "house.part";
 
 /// A house in a SQLite file. Clones are the same house; the file is given back when the last of
 /// them is dropped, after everything queued has been written.

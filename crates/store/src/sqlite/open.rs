@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-use super::file::{admit, find, first_key, prepare, private};
+use super::file::{admit, find, part, part_drawn, prepare, private};
 use super::log::Log;
 use super::reader::Readers;
 use super::writer::Writer;
-use super::{BLOBS, DATABASE, JOURNAL, LOCK, Shared, SqliteHouse, content, schema, work};
+use super::{BLOBS, DATABASE, JOURNAL, LOCK, PART, Shared, SqliteHouse, content, schema, work};
 use crate::blob::Blobs;
 use crate::house::Error;
 
@@ -55,12 +55,13 @@ impl SqliteHouse {
         let (id, blob_key) = admit(&db, house)?;
         work::end_leases(&db)?;
         let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
+            Some(blobs) => blobs.of_database(&part_drawn(folder)?)?.after(ours(folder)),
             None => Blobs::folder(&folder.join(BLOBS))?,
         };
-        // The lock keeps everybody else away.
+        // The lock keeps everybody else away; from its own folder only: of another place nobody
+        // can tell here who else was given it.
         let blobs = blobs.alone();
-        blobs.sweep_now(|files| content::named(&db, files))?;
+        ours(folder).sweep_now(|files| content::named(&db, files))?;
         File::open(folder)?.sync_all()?;
         let log = Log::watch(&mut db, file.clone())?;
         let shared = Shared {
@@ -120,12 +121,14 @@ impl SqliteHouse {
             if schema::check(db)? == 0 {
                 return Ok(None);
             }
-            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
+            find(db, house)
         })?;
-        let ((id, blob_key), first) =
+        let (id, blob_key) =
             found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
+        let part = blobs.as_ref().map_or(Ok(None), |_| part(folder))?;
+        let blobs = match blobs.zip(part) {
+            Some((blobs, part)) => blobs.of_database(&part)?.after(ours(folder)),
+            // No other place, or one where it has kept nothing yet.
             None => ours(folder),
         };
         let shared = Shared {
@@ -138,6 +141,17 @@ impl SqliteHouse {
             _lock: None,
         };
         Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
+    }
+
+    /// The folder is a copy of another: what it keeps elsewhere is to go into a part of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk refuses.
+    pub fn part_from_original(folder: &Path) -> Result<(), Error> {
+        match std::fs::remove_file(folder.join(PART)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -208,9 +208,20 @@ async fn a_house_is_the_same_in_either_database() {
         before.next_due = SqliteHouse::open(&copy, &name()).unwrap().next_due().await.unwrap();
         drop(first);
 
-        let second = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
-        let mut there = picture(&second).await;
-        there.next_due = second.next_due().await.unwrap();
+        // What is dropped before it is kept was never there.
+        let arrived = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
+        proved(arrived.house(), &key).await;
+        assert_eq!(database.sql("SELECT count(*) FROM houses, entries"), "0", "nobody sees it");
+        drop(arrived);
+
+        let arrived = PostgresHouse::restore(&place, &copy, &name()).await.unwrap();
+        let mut there = picture(arrived.house()).await;
+        there.next_due = arrived.house().next_due().await.unwrap();
+        arrived.keep().await.unwrap();
+        let second = PostgresHouse::open(&place, &name()).await.unwrap();
+        let mut kept = picture(&second).await;
+        kept.next_due = second.next_due().await.unwrap();
+        assert_eq!(kept, there, "as it arrived");
         assert_eq!(there, before, "large contents in {large}: leases are dropped, all else stays");
         assert_eq!(second.keys_edition().await.unwrap(), 3);
         proved(&second, &key).await;
@@ -350,6 +361,70 @@ async fn what_is_damaged_in_postgresql_is_counted() {
     assert!(about > 0 && found.broken_references == about, "{found:?}");
     assert!(found.damaged >= 2, "the changed row, and every row that names the file: {found:?}");
     assert_eq!(found.contents + found.damaged, contents, "each is counted once");
+}
+
+/// Makes every file of a folder look as if it had been written long ago.
+fn age(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            age(&path);
+        } else {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+    }
+}
+
+/// The worst an operator can do: every copy is given the place of the house it was copied from.
+#[tokio::test]
+async fn a_copy_sweeps_up_nothing_of_the_house_it_was_copied_from() {
+    let Some(database) = Server::shared() else { return };
+    let Some(other) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let large = || Blobs::folder(&folder.path().join("large")).unwrap();
+    let open = |name: &str| {
+        SqliteHouse::open_with(&folder.path().join(name), &self::name(), Some(large())).unwrap()
+    };
+    let in_server = place(database.url(), Some(large()));
+    let originals: [AnyHouse; 2] =
+        [open("original").into(), PostgresHouse::open(&in_server, &name()).await.unwrap().into()];
+    for (number, original) in originals.into_iter().enumerate() {
+        write(&original, 0..5).await;
+        let copies = [0, 1].map(|copy| format!("copy-{number}-{copy}"));
+        for copy in &copies {
+            original.backup(&folder.path().join(copy)).await.unwrap();
+        }
+        write(&original, 5..10).await;
+        let before = picture(&original).await;
+        age(&folder.path().join("large"));
+
+        let first = open(&copies[0]);
+        let there = PostgresPlace { url: other.url(), ..in_server.clone() };
+        let tenant = HouseId::from("hospital");
+        // The other database has a house of this name the second time.
+        if number == 0 {
+            let copy = folder.path().join(&copies[1]);
+            let arrived = PostgresHouse::restore(&there, &copy, &tenant).await.unwrap();
+            arrived.keep().await.unwrap();
+        }
+        let second = PostgresHouse::open(&there, &tenant).await.unwrap();
+        let later = Timestamp::now() + SignedDuration::from_hours(2);
+        assert_eq!(first.sweep(later).await.unwrap(), 0, "{number}");
+        assert_eq!(second.sweep().await.unwrap(), 0, "{number}");
+        assert_eq!(picture(&original).await, before, "{number}: nothing of it went");
+
+        // Nor does the original take what is the copies' own.
+        write(&first, 10..15).await;
+        let (copied, restored) = (picture(&first).await, picture(&second).await);
+        age(&folder.path().join("large"));
+        assert_eq!(original.sweep(later).await.unwrap(), 0, "{number}");
+        assert_eq!(picture(&first).await, copied, "{number}");
+        assert_eq!(picture(&second).await, restored, "{number}");
+        drop(first);
+        let again = open(&copies[0]);
+        assert_eq!(picture(&again).await, copied, "{number}: after a restart");
+    }
 }
 
 /// A file by its name, however deep.

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use store::proof::verify;
-use store::{Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
+use store::{Blobs, Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
 use store::{PostgresPlace, RecordKeys, RecordQuery, Unit, Work, WorkKind, WorkQuery};
 use testdb::Server;
 
@@ -458,6 +458,92 @@ async fn processes_that_start_together_lay_out_the_tables_once() {
         assert!(done(&house.commit(lines(0)).await.unwrap()));
     }
     assert_eq!(ledger_is_whole(&houses[0]).await, 4, "it is one house");
+}
+
+/// By whichever clock its file is old: here it was written long ago before its row is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_is_not_swept_by_another_process() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Some(Blobs::folder(folder.path()).unwrap());
+    let place = PostgresPlace { url: database.url(), blobs, ..PostgresPlace::default() };
+    let open = async || PostgresHouse::open(&place, &HouseId::from("hospital")).await.unwrap();
+    let (one, other) = (open().await, open().await);
+    let part = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let files = || std::fs::read_dir(&part).unwrap().map(|file| file.unwrap().path());
+    let age = |file: &std::path::Path| {
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    };
+    let (slow, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    slow.batch_execute("BEGIN; SELECT FROM houses FOR UPDATE").await.unwrap();
+
+    let content: Bytes = (0..50_000u32).flat_map(|it| (it * it).to_le_bytes()).collect();
+    let large = NewVersion { content: Some(content.clone()), ..version("large") };
+    let unit = Unit { records: vec![large], ..lines(0) };
+    let committed = tokio::spawn({
+        let one = one.clone();
+        async move { one.commit(unit).await }
+    });
+    let finished = |file: &std::path::PathBuf| file.file_name().is_some_and(|it| it.len() == 64);
+    let file = loop {
+        if let Some(file) = files().find(finished) {
+            break file;
+        }
+        tokio::task::yield_now().await;
+    };
+    age(&file);
+    let swept = tokio::spawn(async move { (other.sweep().await, other) });
+    let tries = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%'
+            AND pid <> pg_backend_pid()";
+    while !swept.is_finished() && database.sql(tries) == "0" {
+        tokio::task::yield_now().await;
+    }
+    slow.batch_execute("COMMIT").await.unwrap();
+    drop(slow);
+    let _ = connection.await;
+    assert!(done(&committed.await.unwrap().unwrap()));
+    let (swept, other) = swept.await.unwrap();
+    assert_eq!(swept.unwrap(), 0);
+    let found = other.record("Basic", "large", None).await.unwrap().unwrap();
+    assert_eq!(found.content, Some(content));
+
+    let orphan = part.join("ab".repeat(32));
+    std::fs::write(&orphan, "left behind").unwrap();
+    age(&orphan);
+    assert_eq!(other.sweep().await.unwrap(), 1, "once nobody is at it");
+    assert!(!orphan.exists() && file.exists());
+}
+
+/// A house that is made, or restored, in a long transaction has the lower number, and is seen later.
+#[tokio::test]
+async fn contents_stay_found_whichever_house_is_seen_first() {
+    let Some(database) = Server::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = Some(Blobs::folder(folder.path()).unwrap());
+    let place = PostgresPlace { url: database.url(), blobs, ..PostgresPlace::default() };
+    let reopen = async |house| PostgresHouse::open(&place, &HouseId::from(house)).await.unwrap();
+    drop(reopen("gone").await);
+    database.sql("DELETE FROM houses");
+    let (slow, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let insert = "BEGIN; INSERT INTO houses (name, blob_key) VALUES ('slow', decode(repeat('ab', 32), 'hex'))";
+    slow.batch_execute(insert).await.unwrap();
+
+    let house = reopen("hospital").await;
+    let content: Bytes = (0..50_000u32).flat_map(|it| (it * it).to_le_bytes()).collect();
+    let large = NewVersion { content: Some(content.clone()), ..version("large") };
+    assert!(done(&house.commit(Unit { records: vec![large], ..lines(0) }).await.unwrap()));
+    assert_eq!(database.sql("SELECT count(*) FROM versions WHERE file IS NOT NULL"), "1");
+    slow.batch_execute("COMMIT").await.unwrap();
+    drop((house, slow));
+    let _ = connection.await;
+    let found = reopen("hospital").await.record("Basic", "large", None).await.unwrap().unwrap();
+    assert_eq!(found.content, Some(content));
 }
 
 #[tokio::test]
