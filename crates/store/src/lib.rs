@@ -10,12 +10,18 @@
 pub mod anchor;
 mod any;
 mod blob;
+mod checkpoint;
+mod column;
+mod compare;
 pub mod contract;
+mod door;
 mod house;
 mod keeping;
+mod lease;
 pub mod limits;
 mod postgres;
 pub mod proof;
+mod seal;
 mod sqlite;
 mod tables;
 pub mod token;

@@ -12,100 +12,15 @@
 //! or that the holder of the key wrote and signed another story. A partner who was given a root
 //! can: `Witness`. Lines behind the last checkpoint can be changed by whoever can hash again.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use exchange::ledger::entry_hash;
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use exchange::{Digest, Entry};
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::Arc;
 
 use crate::anchor::{Anchor, Grounds, Witness, no_anchor};
+use crate::checkpoint::fits;
+pub use crate::checkpoint::{LedgerKey, NotAKey, Tree, key_id};
 use crate::house::{Checkpoint, Error, House};
 use crate::limits::{DOUBTED_MAX, SHIFT_MAX, VERIFY_PAGE};
-
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
-
-/// The key that signs a house's checkpoints (Ed25519, RFC 8032). Prints as its id.
-#[derive(Clone)]
-pub struct LedgerKey {
-    pair: Arc<Ed25519KeyPair>,
-    public: [u8; 32],
-}
-
-/// What was given is not a private Ed25519 key in PKCS#8 (RFC 5958), or none could be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a private Ed25519 key in PKCS#8 form")]
-pub struct NotAKey;
-
-impl LedgerKey {
-    /// A new key, and its PKCS#8 PEM to be kept.
-    ///
-    /// # Errors
-    /// When the system has no randomness to give.
-    pub fn generate() -> Result<(LedgerKey, String), NotAKey> {
-        let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| NotAKey)?;
-        let text = STANDARD.encode(made.as_ref());
-        let mut pem = format!("{PEM_BEGIN}\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.extend(line.iter().map(|byte| char::from(*byte)));
-            pem.push('\n');
-        }
-        pem.push_str(PEM_END);
-        pem.push('\n');
-        Ok((LedgerKey::from_pkcs8(made.as_ref())?, pem))
-    }
-
-    /// The key in a PEM file (`PRIVATE KEY`), as `generate` or `openssl genpkey` wrote it.
-    ///
-    /// # Errors
-    /// When the text is not such a file.
-    pub fn from_pem(pem: &str) -> Result<LedgerKey, NotAKey> {
-        let (_, rest) = pem.split_once(PEM_BEGIN).ok_or(NotAKey)?;
-        let (text, _) = rest.split_once(PEM_END).ok_or(NotAKey)?;
-        let text: String = text.split_ascii_whitespace().collect();
-        LedgerKey::from_pkcs8(&STANDARD.decode(text).map_err(|_| NotAKey)?)
-    }
-
-    /// The key in PKCS#8 DER.
-    ///
-    /// # Errors
-    /// When the bytes are not such a key.
-    pub fn from_pkcs8(der: &[u8]) -> Result<LedgerKey, NotAKey> {
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| NotAKey)?;
-        let public = pair.public_key().as_ref().try_into().map_err(|_| NotAKey)?;
-        Ok(LedgerKey { pair: Arc::new(pair), public })
-    }
-
-    /// The key's id: hex of the first 16 bytes of the SHA-256 of the public key.
-    pub fn key_id(&self) -> String {
-        key_id(&self.public)
-    }
-
-    /// The public key, raw (RFC 8032).
-    pub fn public(&self) -> [u8; 32] {
-        self.public
-    }
-
-    /// Signs a statement.
-    pub fn sign(&self, statement: &[u8]) -> Vec<u8> {
-        self.pair.sign(statement).as_ref().to_vec()
-    }
-}
-
-impl fmt::Debug for LedgerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LedgerKey({})", self.key_id())
-    }
-}
-
-/// Hex of the first 16 bytes of the SHA-256 of a public key.
-pub fn key_id(public: &[u8; 32]) -> String {
-    Digest::of(public).to_string()[..32].to_owned()
-}
 
 /// A key that may have signed checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,53 +38,6 @@ impl PublicKey {
     pub fn new(bytes: [u8; 32], retired: bool) -> PublicKey {
         PublicKey { id: key_id(&bytes), bytes, retired }
     }
-}
-
-impl Checkpoint {
-    /// The bytes that are signed: one value a line, numbers in decimal, time in microseconds.
-    pub fn statement(&self) -> Vec<u8> {
-        let Checkpoint { number, seq, at, root, prev, key_id, signature: _ } = self;
-        let at = at.as_microsecond();
-        format!("handover ledger checkpoint 1\n{number}\n{seq}\n{at}\n{root}\n{prev}\n{key_id}\n")
-            .into_bytes()
-    }
-
-    /// What the next checkpoint names as `prev`.
-    pub fn statement_hash(&self) -> Digest {
-        Digest::of(&self.statement())
-    }
-}
-
-/// Merkle tree hash of RFC 6962, one leaf after the other: equal to
-/// `exchange::ledger::merkle_root` over all of them, in memory of the tree's height.
-#[derive(Debug, Default, Clone)]
-pub struct Tree {
-    /// Full subtrees from left to right, as (leaves, hash): sizes are falling powers of two.
-    full: Vec<(u64, Digest)>,
-}
-
-impl Tree {
-    /// Adds a leaf.
-    pub fn push(&mut self, hash: &Digest) {
-        let mut size = 1;
-        let mut node = Digest::of(&[&[0u8][..], &hash.0].concat());
-        while let Some((left_size, left)) = self.full.pop_if(|(left, _)| *left == size) {
-            node = join(&left, &node);
-            size += left_size;
-        }
-        self.full.push((size, node));
-    }
-
-    /// The root over all leaves so far.
-    pub fn root(&self) -> Digest {
-        let mut nodes = self.full.iter().rev().map(|(_, node)| *node);
-        let Some(last) = nodes.next() else { return Digest::of(b"") };
-        nodes.fold(last, |right, left| join(&left, &right))
-    }
-}
-
-fn join(left: &Digest, right: &Digest) -> Digest {
-    Digest::of(&[&[1u8][..], &left.0, &right.0].concat())
 }
 
 /// How far a ledger is proved.
@@ -461,10 +329,6 @@ impl Walk {
     }
 }
 
-fn fits(entry: &Entry, seq: u64) -> bool {
-    entry_hash(seq, entry.at, &entry.chain, &entry.body, &entry.prev) == entry.hash
-}
-
 /// A line whose hash fits another place was moved there by lines inserted or removed before it.
 fn moved(entry: &Entry) -> (u64, Reason) {
     for shift in 1..=SHIFT_MAX {
@@ -476,39 +340,4 @@ fn moved(entry: &Entry) -> (u64, Reason) {
         }
     }
     (entry.seq, Reason::Changed)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use exchange::ledger::merkle_root;
-
-    #[test]
-    fn a_tree_grown_leaf_by_leaf_has_the_root_of_the_whole() {
-        let leaves: Vec<Digest> = (0..70u8).map(|n| Digest::of(&[n])).collect();
-        let mut tree = Tree::default();
-        for (count, leaf) in leaves.iter().enumerate() {
-            assert_eq!(tree.root(), merkle_root(&leaves[..count]), "{count} leaves");
-            tree.push(leaf);
-        }
-        assert_eq!(tree.root(), merkle_root(&leaves));
-    }
-
-    #[test]
-    fn a_key_survives_its_file() {
-        let (key, pem) = LedgerKey::generate().unwrap();
-        let again = LedgerKey::from_pem(&pem).unwrap();
-        assert_eq!(again.public(), key.public());
-        assert_eq!(again.key_id().len(), 32);
-        assert_eq!(again.sign(b"x"), key.sign(b"x"));
-        for bad in [
-            "",
-            "-----BEGIN PRIVATE KEY-----",
-            "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----",
-        ] {
-            assert!(LedgerKey::from_pem(bad).is_err());
-        }
-        assert!(!format!("{key:?}").contains(&pem[30..60]), "a key never prints");
-    }
 }

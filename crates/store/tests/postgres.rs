@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::contract::{check_contract, check_tenants};
+use store::contract::{check_contract, check_loss, check_tenants};
 use store::proof::verify;
 use store::{Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
 use store::{PostgresPlace, RecordKeys, RecordQuery, Unit, Work, WorkKind, WorkQuery};
@@ -112,6 +112,26 @@ async fn houses_of_one_database_share_nothing() {
     let one = open(&database.url()).await;
     let other = one.tenant(&HouseId::from("other")).await.unwrap();
     check_tenants(one, other).await;
+}
+
+#[tokio::test]
+async fn what_was_lost_is_not_taken_for_purged() {
+    let Some(database) = Server::shared() else { return };
+    let url = database.url();
+    check_loss(open(&url).await, async |house| {
+        drop(house);
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        for table in ["first_answers", "versions"] {
+            let lose = format!("UPDATE {table} SET file = NULL, content = NULL");
+            client.batch_execute(&lose).await.unwrap();
+        }
+        drop(client);
+        let _ = connection.await;
+        open(&url).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -403,6 +423,29 @@ async fn lines_cannot_be_changed_or_removed() {
     drop(client);
     let _ = connection.await;
     assert_eq!(ledger_is_whole(&house).await, 1);
+}
+
+#[tokio::test]
+async fn what_no_clock_works_on_has_no_lane() {
+    let Some(database) = Server::shared() else { return };
+    let house = open(&database.url()).await;
+    let (client, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let numbered = Work { number: Some(1), ..work("numbered", None) };
+    let table = [
+        ("filed at the door", work("filed", None), 0),
+        ("numbered", numbered, 1),
+        ("due", work("due", Some(at(1))), 2),
+        ("filed and then due", work("filed", Some(at(1))), 3),
+    ];
+    for (case, row, lanes) in table {
+        assert!(done(&house.commit(Unit { works: vec![row], ..lines(0) }).await.unwrap()));
+        let count = client.query_one("SELECT count(*) FROM lanes", &[]).await.unwrap();
+        assert_eq!(count.get::<_, i64>(0), lanes, "{case}");
+    }
+    drop(client);
+    let _ = connection.await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

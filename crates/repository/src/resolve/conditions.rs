@@ -13,7 +13,7 @@ use exchange::read::{self, Action, Condition, LinkTo, Target};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use store::{Compare, DateSpan, Expect, House, RecordKeys, RecordQuery, token};
+use store::{Expect, House, RecordKeys, RecordQuery, token};
 
 /// Every condition of a Bundle, and what fits it.
 pub(super) struct Conditions {
@@ -253,52 +253,15 @@ impl Fitting {
             return self.by_token.get(&of_token).cloned().unwrap_or_default();
         }
         let of_kind = self.keys.iter().filter(|(_, kind, ..)| *kind == condition.kind);
-        let fitting = of_kind.filter(|(_, _, id, keys)| fits(&asked.query, id.as_deref(), keys));
+        // What asks when a record was filed, no resource fits that is about to be.
+        let query = Some(&asked.query).filter(|query| query.last_updated == (None, None));
+        let fitting = of_kind
+            .filter(|(_, _, id, keys)| query.is_some_and(|query| query.fits(id.as_deref(), keys)));
         fitting.map(|(index, ..)| *index).collect()
     }
 
     /// The entries that are created on the same condition.
     pub(super) fn alike(&self, condition: &Condition) -> impl Iterator<Item = usize> + '_ {
         self.by_words.get(condition).into_iter().flatten().copied()
-    }
-}
-
-/// Whether a resource that is about to be filed fits: what the store would say of it.
-fn fits(query: &RecordQuery, id: Option<&str>, keys: &RecordKeys) -> bool {
-    let among = |wanted: &[String], found: Option<&str>| {
-        wanted.is_empty() || found.is_some_and(|found| wanted.iter().any(|one| one == found))
-    };
-    let dated = || {
-        query
-            .date
-            .iter()
-            .all(|(compare, asked)| keys.date.is_some_and(|own| compares(*compare, own, *asked)))
-    };
-    among(&query.ids, id)
-        && among(&query.patients, keys.patient.as_deref())
-        && among(&query.encounters, keys.encounter.as_deref())
-        && among(&query.statuses, keys.status.as_deref())
-        && query.tokens.iter().all(|any| any.iter().any(|asked| holds(keys, asked)))
-        && dated()
-        && query.last_updated == (None, None)
-}
-
-fn holds(keys: &RecordKeys, asked: &str) -> bool {
-    keys.tokens.iter().any(|own| token::fits(asked, own))
-}
-
-/// As the store compares (`store::Compare`).
-fn compares(compare: Compare, own: DateSpan, asked: DateSpan) -> bool {
-    let within = own.from >= asked.from && own.to <= asked.to;
-    match compare {
-        Compare::Eq => within,
-        Compare::Ne => !within,
-        Compare::Gt => own.to > asked.to,
-        Compare::Lt => own.from < asked.from,
-        Compare::Ge => own.to > asked.to || within,
-        Compare::Le => own.from < asked.from || within,
-        Compare::Sa => own.from >= asked.to,
-        Compare::Eb => own.to <= asked.from,
-        Compare::Ap => own.from < asked.to && own.to > asked.from,
     }
 }

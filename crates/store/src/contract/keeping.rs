@@ -142,6 +142,36 @@ pub(super) async fn what_is_purged_goes_and_that_it_was_there_stays(house: &impl
     house.scrub().await.unwrap();
 }
 
+pub(super) async fn what_was_lost_is_not_taken_for_purged<H: House>(
+    house: H,
+    lose: impl AsyncFn(H) -> H,
+) {
+    let body = |id: &str| content(&format!("body of {id}"), false);
+    let (hospital, label) = (PartnerId::from("hospital"), |id: &str| format!("key of {id}"));
+    for id in ["lost", "purged"] {
+        write(&house, brought(id, 100, keyed("Loss", id, body(id)), &body(id))).await;
+    }
+    house.purge(purge(&["purged"])).await.unwrap();
+    let house = lose(house).await;
+
+    let again = |id| Unit { first_answer: Some(answer(&label(id), &body(id))), ..unit(501) };
+    let purged = house.first_answer(&hospital, &label("purged")).await.unwrap().unwrap();
+    assert_eq!(purged.body, Bytes::new(), "a purged answer is empty");
+    let repeated = house.commit(again("purged")).await.unwrap();
+    assert_eq!(repeated, Commit::Repeated(purged), "and is given again");
+    let record = house.record("Loss", "purged", None).await.unwrap().unwrap();
+    assert_eq!((record.purged, record.content), (true, None));
+
+    let damaged = |error: Error| matches!(error, Error::Damaged(_));
+    let lost = house.first_answer(&hospital, &label("lost")).await;
+    assert!(damaged(lost.unwrap_err()), "a lost answer is none");
+    assert!(damaged(house.commit(again("lost")).await.unwrap_err()), "nor is it given again");
+    assert!(damaged(house.record("Loss", "lost", None).await.unwrap_err()), "nor a lost version");
+    let query = RecordQuery { kind: "Loss".to_owned(), limit: 9, ..RecordQuery::default() };
+    assert!(damaged(house.search(query).await.unwrap_err()), "by whatever way");
+    assert!(damaged(house.rekey_next(1, 9).await.unwrap_err()), "nor are its keys read anew");
+}
+
 async fn nothing_is_found(house: &impl House, kind: &str, id: &str) {
     for query in ways(kind, id) {
         assert_eq!(house.search(query.clone()).await.unwrap(), [], "{query:?}");

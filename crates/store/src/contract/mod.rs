@@ -35,6 +35,7 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     works::a_row_counts_its_writes(&house).await;
     works::rows_are_listed(&house).await;
     works::lanes_keep_their_order(&house).await;
+    works::a_row_without_a_due_waits_for_one(&house).await;
     works::a_lease_is_held_by_its_fence(&house).await;
     works::a_lease_is_renewed_by_its_holder_only(&house).await;
     works::a_person_goes_before_a_worker(&house).await;
@@ -63,6 +64,12 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
 /// Checks that two houses of one process share nothing. Both are empty.
 pub async fn check_tenants<H: House>(one: H, other: H) {
     tenants::neither_sees_nor_touches_the_other(&one, &other).await;
+}
+
+/// Checks what becomes of contents that are lost. `lose` closes the house, takes the contents of
+/// all answers and versions out of their rows, and opens the same house again.
+pub async fn check_loss<H: House>(house: H, lose: impl AsyncFn(H) -> H) {
+    keeping::what_was_lost_is_not_taken_for_purged(house, lose).await;
 }
 
 /// Checks that a backup, written into a folder that does not exist yet, is the house.

@@ -152,6 +152,39 @@ pub(super) async fn lanes_keep_their_order(house: &impl House) {
     assert_eq!(ids(&claim(house, 999).await), [""; 0]);
 }
 
+pub(super) async fn a_row_without_a_due_waits_for_one(house: &impl House) {
+    let row = |id: &str, due| work(id, "asleep", due);
+    write(house, 0, &[row("asleep-1", None), row("asleep-2", None)]).await;
+    assert_eq!(house.lane_number("asleep").await.unwrap(), 0);
+    assert_eq!(house.next_due().await.unwrap(), None, "no clock has work on them");
+    assert_eq!(ids(&claim(house, 999).await), [""; 0]);
+    let stranger = Fence { work: "asleep-1".to_owned(), number: 0 };
+    house.release(stranger.clone()).await.unwrap();
+    let renewed = house.renew(Clock::At(at(1)), &stranger, MINUTE).await.unwrap();
+    assert!(!renewed, "nobody holds it");
+    let lane = |number| Expect::LaneNumber { lane: "asleep".to_owned(), number };
+    let stale = Unit { expects: vec![lane(1)], works: vec![row("asleep-3", None)], ..unit(2) };
+    assert_eq!(house.commit(stale).await.unwrap(), Commit::Stale);
+
+    write(house, 3, &[row("asleep-2", Some(at(5)))]).await;
+    assert_eq!(house.next_due().await.unwrap(), Some(at(5)), "an earlier row rests");
+    write(house, 4, &[row("asleep-1", Some(at(6)))]).await;
+    assert_eq!(house.next_due().await.unwrap(), Some(at(6)), "the older row goes first");
+    let first = claim(house, 6).await;
+    assert_eq!(ids(&first), ["asleep-1"]);
+    // A row without a due that comes while the lane has a lease changes nothing.
+    write(house, 7, &[row("asleep-3", None)]).await;
+    assert_eq!(ids(&claim(house, 8).await), [""; 0], "a lane has one lease");
+    assert!(house.renew(Clock::At(at(9)), &first[0].fence, MINUTE).await.unwrap());
+    let numbered = Work { number: Some(4), ..row("asleep-1", None) };
+    assert_eq!(under(house, &first[0].fence, 10, numbered).await, done(&[]));
+    let second = claim(house, 10).await;
+    assert_eq!(ids(&second), ["asleep-2"]);
+    assert_eq!(house.lane_number("asleep").await.unwrap(), 4);
+    assert_eq!(under(house, &second[0].fence, 11, row("asleep-2", None)).await, done(&[]));
+    assert_eq!(house.next_due().await.unwrap(), None);
+}
+
 pub(super) async fn a_lease_is_held_by_its_fence(house: &impl House) {
     let row = |due| work("leased", "leased", due);
     write(house, 0, &[row(Some(at(0)))]).await;

@@ -14,7 +14,8 @@ use tokio_postgres::Row;
 use super::pipe::{Turn, all, ask, insisting, rows, say, values};
 use super::pool::Pool;
 use super::row::{get, time};
-use super::work::{clock, given, later};
+use super::work::{clock, given};
+use crate::door::Door;
 use crate::house::{Approach, Breaker, Clock, DoorState, Error};
 
 const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
@@ -28,21 +29,19 @@ const LOCK: &str = concat!(
     ") AS now"
 );
 
-struct Door {
-    free_at: i64,
-    resting: Option<i64>,
-    rest: i64,
-    failures: i64,
-}
-
 fn read(row: &Row) -> Result<(Door, i64), Error> {
     let door = Door {
         free_at: get(row, "free_at")?,
         resting: get(row, "resting")?,
         rest: get(row, "rest")?,
-        failures: get(row, "failures")?,
+        failures: failures(row)?,
     };
     Ok((door, get(row, "now")?))
+}
+
+/// Failures in a row: the column takes larger numbers than are ever written.
+fn failures(row: &Row) -> Result<u32, Error> {
+    Ok(u32::try_from(get::<i64>(row, "failures")?).unwrap_or(u32::MAX))
 }
 
 /// Asks for a turn; see `House::approach`.
@@ -53,19 +52,7 @@ pub(super) async fn approach(
     partner: &PartnerId,
     every: Duration,
 ) -> Result<Approach, Error> {
-    let take = |door: &mut Door, now: i64| -> Result<Approach, Error> {
-        if let Some(until) = door.resting.filter(|until| now < *until) {
-            return Ok(Approach::Resting(time(until)?));
-        }
-        if !every.is_zero() && now < door.free_at {
-            return Ok(Approach::Paced(time(door.free_at)?));
-        }
-        door.free_at = later(now, every);
-        // Whoever comes first after a rest sees how the door is; the others wait as long again.
-        let rest = Duration::from_micros(door.rest.cast_unsigned());
-        door.resting = door.resting.map(|_| later(now, rest));
-        Ok(Approach::Now)
-    };
+    let take = |door: &mut Door, now: i64| door.approach(now, every);
     insisting(|| holding(pool, house, clock, partner, &take)).await
 }
 
@@ -79,18 +66,7 @@ pub(super) async fn report(
     breaker: Breaker,
 ) -> Result<(), Error> {
     let note = |door: &mut Door, now: i64| {
-        if answered {
-            (door.failures, door.resting, door.rest) = (0, None, 0);
-            return Ok(());
-        }
-        door.failures = door.failures.saturating_add(1).min(i64::from(u32::MAX));
-        let beyond = door.failures - i64::from(breaker.failures);
-        if let Ok(beyond) = u32::try_from(beyond) {
-            let twice = 1u32.checked_shl(beyond).unwrap_or(u32::MAX);
-            let rest = breaker.rest.saturating_mul(twice).min(breaker.rest_max);
-            door.rest = i64::try_from(rest.as_micros()).unwrap_or(i64::MAX);
-            door.resting = Some(later(now, rest));
-        }
+        door.report(now, answered, breaker);
         Ok(())
     };
     insisting(|| holding(pool, house, clock, partner, &note)).await
@@ -114,7 +90,7 @@ async fn holding<T>(
     let update = "UPDATE doors SET free_at = $3, resting = $4, rest = $5, failures = $6
         WHERE house = $1 AND partner = $2";
     let Door { free_at, resting, rest, failures } = door;
-    let values = values![house, partner.as_str(), free_at, resting, rest, failures];
+    let values = values![house, partner.as_str(), free_at, resting, rest, i64::from(failures)];
     all(db, vec![ask(update, values), say("COMMIT")]).await?;
     turn.end();
     Ok(answer)
@@ -128,7 +104,7 @@ pub(super) async fn doors(pool: &Pool, house: i64) -> Result<Vec<DoorState>, Err
     let state = |row: &Row| {
         Ok(DoorState {
             partner: PartnerId(get(row, "partner")?),
-            failures: u32::try_from(get::<i64>(row, "failures")?).unwrap_or(u32::MAX),
+            failures: failures(row)?,
             resting_until: get::<Option<i64>>(row, "resting")?.map(time).transpose()?,
         })
     };

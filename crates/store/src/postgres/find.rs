@@ -19,7 +19,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::record::{COLUMNS, CONTENT, NEWEST};
 use super::row::{micros, token};
-use crate::house::{AboutQuery, Compare, Error, RecordQuery};
+use crate::house::{AboutQuery, Error, RecordQuery};
 use crate::limits::LEAD_TOKENS;
 use crate::token;
 
@@ -370,21 +370,9 @@ impl Sql {
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
-        const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
         for (compare, span) in &query.date {
-            let condition = match compare {
-                Compare::Eq => WITHIN.to_owned(),
-                Compare::Ne => format!("NOT {WITHIN}"),
-                Compare::Gt => "r.date_to > {e}".to_owned(),
-                Compare::Lt => "r.date_from < {s}".to_owned(),
-                Compare::Ge => format!("(r.date_to > {{e}} OR {WITHIN})"),
-                Compare::Le => format!("(r.date_from < {{s}} OR {WITHIN})"),
-                Compare::Sa => "r.date_from >= {e}".to_owned(),
-                Compare::Eb => "r.date_to <= {s}".to_owned(),
-                Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
-            };
             // A value that no condition names would have no type; both are named by most.
-            let mut condition = condition;
+            let mut condition = compare.condition().to_owned();
             for (place, at) in [("{s}", span.from), ("{e}", span.to)] {
                 if condition.contains(place) {
                     let name = self.hold(Value::Int(micros(at)));

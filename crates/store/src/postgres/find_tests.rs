@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::house::Compare;
 use crate::house::DateSpan;
 use crate::postgres::record::heads_of;
 use crate::postgres::{pool, schema};

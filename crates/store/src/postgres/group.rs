@@ -17,23 +17,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::row::{int, micros};
-use super::unit::{Answered, Sealed};
-use super::work::{After, WorkNow, after};
+use super::work::WorkNow;
 use crate::blob::Kept;
 use crate::house::{Commit, Expect, NewVersion, RecordKeys, RecordQuery, Unit, Work};
+use crate::lease::{After, after, stirs};
 use crate::limits::FILED_COMPARED_MAX;
-use crate::token;
-
-/// What became of a unit.
-pub(super) enum Decided {
-    /// As the caller is told.
-    Commit(Commit),
-    /// `Commit::Repeated`, once the body of the answer was fetched.
-    Repeated(Answered),
-    /// It depends on what an earlier unit of the group writes in a way that only the database can
-    /// tell: it is the first of the next group.
-    Later,
-}
+use crate::seal::{Answered, Decided, Sealed};
 
 /// Highest numbers the house has given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,38 +147,38 @@ impl<'a> Group<'a> {
         Group { known, rows: Rows::default(), filed: HashMap::new(), written: Vec::new() }
     }
 
-    /// What becomes of the next unit.
-    pub(super) fn decide(&mut self, sealed: &'a Sealed) -> Decided {
+    /// What becomes of the next unit. `None`: it depends on what an earlier unit of the group
+    /// writes in a way that only the database can tell, and is the first of the next group.
+    pub(super) fn decide(&mut self, sealed: &'a Sealed) -> Option<Decided> {
         let unit = &sealed.unit;
+        let said = |commit| Some(Decided::Said(commit));
         if let Some(new) = &unit.first_answer
             && let Some(before) = self.known.answers.get(&(new.sender.as_str(), &new.key))
         {
             return match before.answer.digest == new.digest {
-                true => Decided::Repeated(before.clone()),
-                false => Decided::Commit(Commit::Conflict),
+                true => Some(Decided::Repeated(Box::new(before.clone()))),
+                false => said(Commit::Conflict),
             };
         }
         if let Some(fence) = &unit.fence {
             let row = self.known.works.get(fence.work.as_str());
             if !row.is_some_and(|row| row.holds(fence, micros(unit.at), self.known.now)) {
-                return Decided::Commit(Commit::Overtaken);
+                return said(Commit::Overtaken);
             }
         }
         for expect in &unit.expects {
-            match self.meets(expect) {
-                Some(true) => {}
-                Some(false) => return Decided::Commit(Commit::Stale),
-                None => return Decided::Later,
+            if !self.meets(expect)? {
+                return said(Commit::Stale);
             }
         }
-        let Some(works) = self.works_after(unit) else { return Decided::Commit(Commit::Stale) };
+        let Some(works) = self.works_after(unit) else { return said(Commit::Stale) };
         self.rows.any = true;
         self.write_lines(unit);
         self.write_works(works);
         let versions = self.write_records(sealed);
         self.write_raises(unit);
         self.write_contents(sealed);
-        Decided::Commit(Commit::Done { versions })
+        said(Commit::Done { versions })
     }
 
     /// `None`: only the database can tell, after what the group has written.
@@ -207,7 +196,8 @@ impl<'a> Group<'a> {
             Expect::Found { query, ids } => {
                 let filed = self.filed.get(query.kind.as_str()).map_or(&[][..], Vec::as_slice);
                 let touches = |(new, deleted): &(&NewVersion, bool)| {
-                    ids.contains(&new.id) || (!deleted && might_fit(query, new))
+                    // When it is filed and whose it is are not asked: it may fit.
+                    ids.contains(&new.id) || (!deleted && query.fits(Some(&new.id), &new.keys))
                 };
                 if filed.len() > FILED_COMPARED_MAX || filed.iter().any(touches) {
                     return None;
@@ -272,6 +262,7 @@ impl<'a> Group<'a> {
         for mut next in works {
             let Some(work) = next.written else { continue };
             let before = known.works.get(work.id.as_str());
+            let stirs = stirs(work, before.is_none());
             if let Some(before) = before {
                 known.lanes.entry(before.lane.clone()).or_default().touched = true;
                 next.work = before.work;
@@ -283,7 +274,7 @@ impl<'a> Group<'a> {
                 self.written.push(&work.id);
             }
             let lane = known.lanes.entry(Cow::Borrowed(&work.lane)).or_default();
-            lane.touched = true;
+            lane.touched |= stirs;
             let number = i64::try_from(work.number.unwrap_or(0)).unwrap_or(i64::MAX);
             lane.number = lane.number.max(number);
             known.works.insert(&work.id, next);
@@ -383,20 +374,4 @@ impl<'a> Group<'a> {
             counts.subjects
         }))
     }
-}
-
-/// Whether a version may be among what a query finds; when in doubt it may.
-fn might_fit(query: &RecordQuery, new: &NewVersion) -> bool {
-    let keys = &new.keys;
-    let among = |asked: &[String], own: Option<&String>| {
-        asked.is_empty() || own.is_some_and(|own| asked.contains(own))
-    };
-    let any = |asked: &[String]| {
-        asked.iter().any(|asked| keys.tokens.iter().any(|own| token::fits(asked, own)))
-    };
-    among(&query.ids, Some(&new.id))
-        && among(&query.patients, keys.patient.as_ref())
-        && among(&query.encounters, keys.encounter.as_ref())
-        && among(&query.statuses, keys.status.as_ref())
-        && query.tokens.iter().all(|asked| any(asked))
 }

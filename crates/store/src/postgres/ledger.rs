@@ -10,7 +10,6 @@
 //! leaves a gap instead of taking the place.
 
 use deadpool_postgres::ClientWrapper;
-use exchange::ledger::entry_hash;
 use exchange::{Chain, Digest, Entry, Event};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
@@ -22,9 +21,10 @@ use super::pipe::{Asked, Turn, Value, all, ask, rows, say, values};
 use super::pool::Pool;
 use super::read::{CHECKPOINT, ENTRY, read_checkpoint, read_entry};
 use super::row::{digest, get, int, micros, number, time};
+use crate::checkpoint::Window;
 use crate::house::{Checkpoint, Error};
 use crate::limits::TRIES_MAX;
-use crate::proof::{LedgerKey, Tree};
+use crate::proof::LedgerKey;
 
 /// The last hash of each chain.
 pub(super) const HEADS: &str = "SELECT k.chain, (SELECT e.hash FROM entries e
@@ -131,28 +131,17 @@ async fn sign(
     let begin = vec![say("BEGIN ISOLATION LEVEL REPEATABLE READ"), ask(&last, values![house])];
     let found = all(db, begin).await?;
     let last = found[1].first().map(read_checkpoint).transpose()?;
-    let from = last.as_ref().map_or(1, |last| last.seq + 1);
-    let (seq, root) = match window(db, house, from).await {
-        Ok(window) => window,
-        Err(error) => {
+    let made = match window(db, house, Window::behind(last.as_ref())).await {
+        Ok(Some(covered)) => Checkpoint::next(last.as_ref(), covered, at, key).map(Some),
+        nothing => nothing.map(|_| None),
+    };
+    let made = match made {
+        Ok(Some(made)) => made,
+        nothing => {
             all(db, vec![say("ROLLBACK")]).await?;
-            return Err(error);
+            return nothing.map(|_| Signed::Nothing);
         }
     };
-    if seq < from {
-        all(db, vec![say("ROLLBACK")]).await?;
-        return Ok(Signed::Nothing);
-    }
-    let mut made = Checkpoint {
-        number: last.as_ref().map_or(1, |last| last.number + 1),
-        seq,
-        at: time(micros(at))?,
-        root,
-        prev: last.map_or(Digest([0; 32]), |last| last.statement_hash()),
-        key_id: key.key_id(),
-        signature: Vec::new(),
-    };
-    made.signature = key.sign(&made.statement());
     let insert = "INSERT INTO checkpoints (house, number, seq, at, root, prev, key_id, signature)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING number";
     let columns = values![
@@ -176,29 +165,19 @@ async fn sign(
     }
 }
 
-/// The last line and the Merkle root over all lines from `from` on, each of which must be whole
-/// and in its place: a signature would turn a forgery into the truth.
-async fn window(db: &ClientWrapper, house: i64, from: u64) -> Result<(u64, Digest), Error> {
+/// Walks to the end of the ledger; the last line and the Merkle root.
+async fn window(
+    db: &ClientWrapper,
+    house: i64,
+    mut window: Window,
+) -> Result<Option<(u64, Digest)>, Error> {
     let select = format!("SELECT {ENTRY} FROM entries WHERE house = $1 AND seq >= $2 ORDER BY seq");
     let statement = db.prepare_cached(&select).await?;
-    let values: Vec<Value<'_>> = values![house, int(from)];
+    let values: Vec<Value<'_>> = values![house, int(window.from())];
     let mut lines = pin!(db.query_raw(&statement, values).await?);
-    let (mut last, mut tree) = (from - 1, Tree::default());
     while let Some(row) = lines.try_next().await? {
-        let entry = read_entry(&row)?;
-        let hash = entry_hash(entry.seq, entry.at, &entry.chain, &entry.body, &entry.prev);
-        if entry.seq != last + 1 || hash != entry.hash {
-            let seq = last + 1;
-            return Err(Error::Damaged(format!("ledger line {seq} is not as it was written")));
-        }
-        last = entry.seq;
-        tree.push(&entry.hash);
+        window.push(&read_entry(&row)?)?;
     }
     let count = rows(db, "SELECT lines FROM houses WHERE house = $1", values![house]).await?;
-    match count.first().map(|row| number(row, "lines")).transpose()?.unwrap_or(0) {
-        written if written == last => Ok((last, tree.root())),
-        written => Err(Error::Damaged(format!(
-            "the ledger ends at line {last}, but {written} were written"
-        ))),
-    }
+    window.end(count.first().map_or(Ok(0), |row| number(row, "lines"))?)
 }

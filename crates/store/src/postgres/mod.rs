@@ -27,7 +27,6 @@ mod row;
 mod rows;
 mod schema;
 mod sql;
-mod unit;
 mod uses;
 mod work;
 mod writer;
@@ -46,11 +45,12 @@ pub use self::pool::PostgresPlace;
 
 use self::pool::Pool;
 use self::row::get;
-use self::writer::{Answer, Writer};
+use self::writer::Writer;
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
 use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
+use crate::seal::{read_twice, seal};
 
 /// Names the lock under which files are removed, and that backups share while they copy them:
 /// "sweeping" in ASCII.
@@ -148,39 +148,9 @@ impl PostgresHouse {
         self.shared.pool.get().await
     }
 
-    /// Records with their contents. A purge may remove a content between the reading of its row
-    /// and its own: then the row is read again, and says so.
-    async fn filled<F>(&self, read: impl Fn(Client) -> F, bytes: u64) -> Result<Vec<Record>, Error>
-    where
-        F: Future<Output = Result<Vec<(Record, Stored)>, Error>>,
-    {
-        let rows = read(self.client().await?).await?;
-        match self.shared.blobs.fill(&self.blob_key, rows, bytes).await {
-            Err(Error::Damaged(_)) => {
-                let rows = read(self.client().await?).await?;
-                self.shared.blobs.fill(&self.blob_key, rows, bytes).await
-            }
-            filled => filled,
-        }
-    }
-
-    /// What a row tells, with its content. As `filled`.
-    async fn fetched<T, F>(
-        &self,
-        read: impl Fn(Client) -> F,
-    ) -> Result<Option<(T, Option<Bytes>)>, Error>
-    where
-        F: Future<Output = Result<Option<(T, Digest, Stored)>, Error>>,
-    {
-        let mut again = true;
-        loop {
-            let row = read(self.client().await?).await?;
-            let Some((told, digest, stored)) = row else { return Ok(None) };
-            match self.shared.blobs.fetch(&self.blob_key, &digest, stored).await {
-                Err(Error::Damaged(_)) if again => again = false,
-                bytes => return Ok(Some((told, bytes?))),
-            }
-        }
+    /// Fetches the contents of records that were read as rows.
+    async fn fill(&self, rows: Vec<(Record, Stored)>, bytes: u64) -> Result<Vec<Record>, Error> {
+        self.shared.blobs.fill(&self.blob_key, rows, bytes).await
     }
 }
 
@@ -210,11 +180,8 @@ fn key_of(row: &Row) -> Result<Key, Error> {
 impl House for PostgresHouse {
     async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
         let (blobs, key) = (&self.shared.blobs, &self.blob_key);
-        let sealed = unit::seal(blobs, key, unit).await?;
-        Ok(match self.shared.writer.write(sealed).await? {
-            Answer::Commit(commit) => commit,
-            Answer::Repeated(before) => Commit::Repeated(before.whole(blobs, key).await?),
-        })
+        let sealed = seal(Arc::new(blobs.hold()), key, unit).await?;
+        self.shared.writer.write(sealed).await?.told(blobs, key).await
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -327,12 +294,11 @@ impl House for PostgresHouse {
         id: &str,
         version: Option<u64>,
     ) -> Result<Option<Record>, Error> {
-        let house = self.house;
-        let read = move |db: Client| async move {
-            let found = record::one(&db, house, (kind, id), version).await?;
-            Ok(found.into_iter().collect())
-        };
-        Ok(self.filled(read, 0).await?.pop())
+        read_twice(|| async {
+            let found = record::one(&self.client().await?, self.house, (kind, id), version).await?;
+            Ok(self.fill(found.into_iter().collect(), 0).await?.pop())
+        })
+        .await
     }
 
     async fn history(
@@ -346,9 +312,11 @@ impl House for PostgresHouse {
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
-        let (house, query) = (self.house, &query);
-        let read = move |db: Client| async move { record::search(&db, house, query).await };
-        self.filled(read, query.bytes).await
+        read_twice(|| async {
+            let found = record::search(&self.client().await?, self.house, &query).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn count(&self, query: RecordQuery) -> Result<u64, Error> {
@@ -356,9 +324,11 @@ impl House for PostgresHouse {
     }
 
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
-        let (house, query) = (self.house, &query);
-        let read = move |db: Client| async move { record::about(&db, house, query).await };
-        self.filled(read, query.bytes).await
+        read_twice(|| async {
+            let found = record::about(&self.client().await?, self.house, &query).await?;
+            self.fill(found, query.bytes).await
+        })
+        .await
     }
 
     async fn dump(
@@ -374,11 +344,11 @@ impl House for PostgresHouse {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
-        let house = self.house;
-        let read = move |db: Client| async move {
-            Ok(read::blob(&db, house, digest).await?.map(|stored| ((), *digest, stored)))
-        };
-        Ok(self.fetched(read).await?.and_then(|((), bytes)| bytes))
+        read_twice(|| async {
+            let found = read::blob(&self.client().await?, self.house, digest).await?;
+            self.shared.blobs.fetch(&self.blob_key, digest, found.unwrap_or_default()).await
+        })
+        .await
     }
 
     async fn first_answer(
@@ -386,11 +356,14 @@ impl House for PostgresHouse {
         sender: &PartnerId,
         key: &str,
     ) -> Result<Option<FirstAnswer>, Error> {
-        let house = self.house;
-        let read =
-            move |db: Client| async move { read::first_answer(&db, house, sender, key).await };
-        let found = self.fetched(read).await?;
-        Ok(found.map(|(answer, body)| FirstAnswer { body: body.unwrap_or_default(), ..answer }))
+        read_twice(|| async {
+            let found = read::first_answer(&self.client().await?, self.house, sender, key).await?;
+            match found {
+                Some(found) => Ok(Some(found.whole(&self.shared.blobs, &self.blob_key).await?)),
+                None => Ok(None),
+            }
+        })
+        .await
     }
 
     // House-keeping.
@@ -423,9 +396,11 @@ impl House for PostgresHouse {
     }
 
     async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
-        let house = self.house;
-        let read = move |db: Client| async move { rekey::next(&db, house, edition, limit).await };
-        self.filled(read, REKEY_BYTES).await
+        read_twice(|| async {
+            let rows = rekey::next(&self.client().await?, self.house, edition, limit).await?;
+            self.fill(rows, REKEY_BYTES).await
+        })
+        .await
     }
 
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {

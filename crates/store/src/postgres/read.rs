@@ -14,7 +14,8 @@ use tokio_postgres::Row;
 use super::record::read_stored;
 use super::row::{digest, get, mark, number, some_number, time};
 use crate::blob::Stored;
-use crate::house::{Checkpoint, Error, FirstAnswer};
+use crate::house::{Checkpoint, Error};
+use crate::seal::{Answered, answer_of};
 
 pub(super) const ENTRY: &str = "seq, at, chain, body, prev, hash";
 
@@ -133,33 +134,35 @@ pub(super) async fn blob(
     row.as_ref().map(read_stored).transpose()
 }
 
-/// The first answer to a key, without its body; the body's digest, and what is stored of it.
+/// The columns of a first answer.
+pub(super) const ANSWER: &str =
+    "a.sender, a.key, a.digest, a.status, a.headers, a.body, a.packed, a.file, a.content, a.purged";
+
+pub(super) fn read_answer(row: &Row) -> Result<Answered, Error> {
+    let status = u16::try_from(get::<i32>(row, "status")?)
+        .map_err(|_| Error::Damaged("the status of an answer is none".to_owned()))?;
+    let name = (PartnerId(get(row, "sender")?), get(row, "key")?);
+    let answer = answer_of(name, digest(row, "digest")?, status, get(row, "headers")?)?;
+    let (body, stored) = (digest(row, "body")?, read_stored(row)?);
+    Ok(Answered { answer, body, stored, purged: get(row, "purged")? })
+}
+
+/// The first answer to a key.
 pub(super) async fn first_answer(
     db: &impl GenericClient,
     house: i64,
     sender: &PartnerId,
     key: &str,
-) -> Result<Option<(FirstAnswer, Digest, Stored)>, Error> {
-    let select = "SELECT key, digest, status, headers, body, packed, file, content
-        FROM first_answers WHERE house = $1 AND sender = $2 AND mark = $3";
-    let statement = db.prepare_cached(select).await?;
+) -> Result<Option<Answered>, Error> {
+    let select = format!(
+        "SELECT {ANSWER} FROM first_answers a WHERE house = $1 AND sender = $2 AND mark = $3"
+    );
+    let statement = db.prepare_cached(&select).await?;
     let row = db.query_opt(&statement, &[&house, &sender.as_str(), &&mark(key).0[..]]).await?;
-    let Some(row) = row else { return Ok(None) };
-    let damaged = |what: &str| Error::Damaged(what.to_owned());
-    if get::<&str>(&row, "key")? != key {
-        return Err(damaged("an answer stands under another key than its own"));
+    let found = row.as_ref().map(read_answer).transpose()?;
+    if found.as_ref().is_some_and(|found| found.answer.key != key) {
+        let what = "an answer stands under another key than its own";
+        return Err(Error::Damaged(what.to_owned()));
     }
-    let headers = serde_json::from_str(get(&row, "headers")?)
-        .map_err(|_| damaged("the headers of an answer cannot be read"))?;
-    let status = u16::try_from(get::<i32>(&row, "status")?)
-        .map_err(|_| damaged("the status of an answer is none"))?;
-    let answer = FirstAnswer {
-        sender: sender.clone(),
-        key: key.to_owned(),
-        digest: digest(&row, "digest")?,
-        status,
-        headers,
-        body: bytes::Bytes::new(),
-    };
-    Ok(Some((answer, digest(&row, "body")?, read_stored(&row)?)))
+    Ok(found)
 }

@@ -6,12 +6,12 @@
 //!            SQLSTATE is kept.
 
 use exchange::Digest;
-use jiff::Timestamp;
 use std::borrow::Cow;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::FromSql;
 
+pub(super) use crate::column::{int, micros, time};
 use crate::house::Error;
 use crate::limits::TOKEN_BYTES_MAX;
 
@@ -61,28 +61,12 @@ pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, E
         .map_err(|_| Error::Damaged("a column holds what was never written there".to_owned()))
 }
 
-/// A time as it is stored: microseconds.
-pub(super) fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
-}
-
-/// A stored time.
-pub(super) fn time(micros: i64) -> Result<Timestamp, Error> {
-    Timestamp::from_microsecond(micros)
-        .map_err(|_| Error::Damaged("a time lies outside the calendar".to_owned()))
-}
-
 /// A stored digest.
 pub(super) fn digest(row: &Row, column: &str) -> Result<Digest, Error> {
     get::<&[u8]>(row, column)?
         .try_into()
         .map(Digest)
         .map_err(|_| Error::Damaged("a digest does not have its length".to_owned()))
-}
-
-/// Numbers are stored as signed integers, bit by bit.
-pub(super) fn int(number: u64) -> i64 {
-    number.cast_signed()
 }
 
 /// A stored number.

@@ -15,14 +15,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
-use super::group::{Counts, Decided, Group, Head, Known, Lane, Rows, place};
+use super::group::{Counts, Group, Head, Known, Lane, Rows, place};
 use super::ledger;
 use super::pipe::{Asked, all, ask, say, values};
+use super::read::read_answer;
 use super::row::{get, int, mark, micros, token};
 use super::sql::*;
-use super::unit::{Answered, Sealed};
-use super::work::{LOOK_AGAIN, WorkNow, kind_code};
+use super::work::{LOOK_AGAIN, WorkNow};
 use crate::house::{Error, Expect, RecordQuery};
+use crate::seal::{Decided, Sealed, headers_of};
 
 /// Why a group was not written.
 pub(super) struct Failed {
@@ -82,10 +83,8 @@ async fn write_or_leave(
     let mut group = Group::new(known);
     let mut decided = Vec::with_capacity(units.len());
     for sealed in units {
-        match group.decide(sealed) {
-            Decided::Later => break,
-            other => decided.push(other),
-        }
+        let Some(this) = group.decide(sealed) else { break };
+        decided.push(this);
     }
     if !group.rows.any {
         db.batch_execute("ROLLBACK").await.map_err(|error| unsent(error.into()))?;
@@ -202,7 +201,7 @@ async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a
         }
     }
     for row in rows(2) {
-        known.answers.insert(nth(&keys, row)?, Answered::read(row)?);
+        known.answers.insert(nth(&keys, row)?, read_answer(row)?);
     }
     known.chains = ledger::heads(rows(3))?;
     for row in rows(4) {
@@ -368,7 +367,7 @@ impl Rows<'_> {
                 house,
                 column!(rows, row => row.now.work),
                 column!(rows, row => row.work.id.as_str()),
-                column!(rows, row => kind_code(row.work.kind)),
+                column!(rows, row => row.work.kind.code()),
                 column!(rows, row => row.work.lane.as_str()),
                 column!(rows, row => row.work.partner.as_ref().map(|partner| partner.as_str())),
                 column!(rows, row => row.work.dossier.as_deref()),
@@ -410,9 +409,8 @@ impl Rows<'_> {
         let answers: Vec<_> = answers.collect();
         if !answers.is_empty() {
             let marks: Vec<Vec<u8>> = column!(answers, row => mark(&row.0.key).0.to_vec());
-            let headers = answers.iter().map(|row| serde_json::to_string(&row.0.headers));
-            let headers = headers.collect::<Result<Vec<String>, _>>();
-            let headers = headers.map_err(|error| Error::Unavailable(Box::new(error)))?;
+            let headers = answers.iter().map(|row| headers_of(row.0));
+            let headers = headers.collect::<Result<Vec<String>, _>>()?;
             let columns = values![
                 house,
                 column!(answers, row => row.0.sender.as_str()),

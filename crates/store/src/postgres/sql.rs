@@ -4,7 +4,7 @@
 //! Goes out   their texts; each takes the house and arrays.
 //! Never      leaves to the planner which side of a join leads.
 
-use super::unit::Answered;
+use super::read::ANSWER;
 use super::work::{WorkNow, clock};
 
 /// Settings of the writing connection. Each of its statements looks up what it is given in an
@@ -128,5 +128,5 @@ pub(super) fn works() -> String {
 
 /// First answers by sender and key.
 pub(super) fn answers() -> String {
-    ANSWERS.replacen("k.n", &format!("k.n, {}", Answered::COLUMNS), 1)
+    ANSWERS.replacen("k.n", &format!("k.n, {ANSWER}"), 1)
 }

@@ -4,10 +4,11 @@
 //! Goes out   leases with their fences; rows.
 //! Never      leases two rows of a lane, nor a later one while an earlier one still has a due.
 //!
-//! Who may write a row that is leased: see the SQLite side, whose rules these are. Here several
-//! processes claim at once. Whoever changes a row of work holds the row of its lane, so that
-//! nothing passes on between the look at a lease and the commit that relies on it; `claim` skips
-//! the lanes that somebody holds, and waits for nobody.
+//! Who may write a row that is leased: see `lease`. Several processes claim at once. Whoever changes
+//! a row of work holds the row of its lane, so that nothing passes on between the look at a lease
+//! and the commit that relies on it; `claim` skips the lanes that somebody holds, and waits for
+//! nobody. A lane has no row before one of its rows of work has a due or a number: until then there
+//! is nothing to lease.
 
 use exchange::PartnerId;
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use tokio_postgres::Row;
 use super::pipe::{Turn, Value, all, ask, insisting, rows, say, values};
 use super::pool::Pool;
 use super::row::{get, int, micros, number, some_number, time};
+use crate::column::{self, later};
 use crate::house::*;
 
 const COLUMNS: &str = "id, kind, lane, partner, dossier, cause, label, number, state, due, body, \
@@ -54,22 +56,8 @@ pub(super) const LOOK_AGAIN: &str = "INSERT INTO lanes AS l (house, lane, number
     ON CONFLICT (house, lane) DO UPDATE SET number = greatest(l.number, excluded.number),
         next = excluded.next, ready = excluded.ready";
 
-/// The number that stands for a kind.
-pub(super) fn kind_code(kind: WorkKind) -> i16 {
-    match kind {
-        WorkKind::Trigger => 1,
-        WorkKind::Push => 2,
-        WorkKind::Submission => 3,
-    }
-}
-
 fn read(row: &Row) -> Result<StoredWork, Error> {
-    let kind = match get::<i16>(row, "kind")? {
-        1 => WorkKind::Trigger,
-        2 => WorkKind::Push,
-        3 => WorkKind::Submission,
-        _ => return Err(Error::Damaged("a row of work is of no known kind".to_owned())),
-    };
+    let kind = WorkKind::from_code(get(row, "kind")?)?;
     let work = Work {
         id: get(row, "id")?,
         kind,
@@ -153,33 +141,6 @@ impl<'a> WorkNow<'a> {
     }
 }
 
-/// What becomes of a row's lease when the row is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
-    /// It goes on (or there is none).
-    Stays,
-    /// The holder has ended it.
-    Ends,
-    /// Somebody else has ended it: the holder is overtaken.
-    Broken,
-}
-
-/// `None`: the row may not be written.
-pub(super) fn after(unit: &Unit, work: &Work, leased: Option<i64>, judged: i64) -> Option<After> {
-    let Some(until) = leased else { return Some(After::Stays) };
-    let held = unit.fence.as_ref().is_some_and(|fence| fence.work == work.id);
-    let named = unit
-        .expects
-        .iter()
-        .any(|expect| matches!(expect, Expect::WorkRevision { id, .. } if *id == work.id));
-    match work.due {
-        Some(_) if held => Some(After::Stays),
-        None if held => Some(After::Ends),
-        _ if named || until <= judged => Some(After::Broken),
-        _ => None,
-    }
-}
-
 /// Leases rows; see `House::claim`.
 pub(super) async fn claim(
     pool: &Pool,
@@ -207,7 +168,7 @@ async fn claim_once(
         turn.end();
         return Ok(Vec::new());
     };
-    let until = later(get(first, "now")?, length);
+    let until = later(get(first, "now")?, column::length(length));
     let lanes = ready.iter().map(|row| get(row, "lane")).collect::<Result<Vec<String>, _>>()?;
     let works = ready.iter().map(|row| get(row, "next")).collect::<Result<Vec<i64>, _>>()?;
     let lease = format!(
@@ -241,12 +202,6 @@ pub(super) fn given(clock: Clock) -> Option<i64> {
     }
 }
 
-/// When a time of this length ends.
-pub(super) fn later(now: i64, length: Duration) -> i64 {
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    now.saturating_add(length).min(micros(Timestamp::MAX))
-}
-
 /// Goes on with a lease that still holds.
 pub(super) async fn renew(
     pool: &Pool,
@@ -264,10 +219,9 @@ pub(super) async fn renew(
                 AND leased_until > (SELECT now FROM clock)
             RETURNING lane"
     );
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     let (now, latest) = (given(clock), micros(Timestamp::MAX));
     // A sum beyond the calendar must not be one beyond the numbers.
-    let length = length.min(latest);
+    let length = column::length(length).min(latest);
     let write = |lane: &str| {
         values![
             house,
@@ -409,7 +363,7 @@ fn some_sql<'a>(house: i64, query: &'a WorkQuery) -> (String, Vec<Value<'a>>) {
         and(within, Box::new(prefix));
     }
     if let Some(kind) = query.kind {
-        and("kind = {}", Box::new(kind_code(kind)));
+        and("kind = {}", Box::new(kind.code()));
     }
     if !query.states.is_empty() {
         and("state = ANY({})", Box::new(&query.states));

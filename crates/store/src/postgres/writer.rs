@@ -20,32 +20,23 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::group::Decided;
 use super::pipe::gave_way;
 use super::pool::Pool;
 use super::row::sqlstate;
 use super::rows::{self, Failed};
-use super::unit::{Answered, Sealed};
-use crate::house::{Commit, Error};
+use crate::house::Error;
 use crate::limits::*;
-
-/// What became of a unit.
-pub(super) enum Answer {
-    /// As the caller is told.
-    Commit(Commit),
-    /// `Commit::Repeated`, once the body of the answer was fetched.
-    Repeated(Answered),
-}
+use crate::seal::{Decided, Sealed};
 
 struct Job {
     sealed: Sealed,
     bytes: usize,
-    reply: oneshot::Sender<Result<Answer, Error>>,
+    reply: oneshot::Sender<Result<Decided, Error>>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Job {
-    fn answer(self, answer: Result<Answer, Error>) {
+    fn answer(self, answer: Result<Decided, Error>) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
         // Nobody may be waiting any more; what was written stays written.
         let _ = self.reply.send(answer);
@@ -70,7 +61,7 @@ impl Writer {
 
     /// Waits for a turn, and answers once its commit is on the disk. A caller that stops waiting
     /// does not stop its unit.
-    pub(super) async fn write(&self, sealed: Sealed) -> Result<Answer, Error> {
+    pub(super) async fn write(&self, sealed: Sealed) -> Result<Decided, Error> {
         let turn = self.queue.try_reserve().map_err(|error| match error {
             mpsc::error::TrySendError::Full(()) => Error::Busy,
             mpsc::error::TrySendError::Closed(()) => unavailable("the writer has ended"),
@@ -158,7 +149,7 @@ impl Line {
         }
     }
 
-    async fn try_group(&mut self, group: &[Job]) -> Result<Vec<Answer>, Failure> {
+    async fn try_group(&mut self, group: &[Job]) -> Result<Vec<Decided>, Failure> {
         self.groups += 1;
         let (house, groups) = (self.house, self.groups);
         let db = self.connection().await.map_err(Failure::of_connecting)?;
@@ -169,10 +160,7 @@ impl Line {
             Ok(Err(_)) => Err(Failed::lost(unavailable("a unit ended in the middle"))),
             Err(_) => Err(Failed::lost(unavailable("PostgreSQL did not answer in time"))),
         };
-        match written {
-            Ok(decided) => Ok(decided.into_iter().filter_map(answer).collect()),
-            Err(failed) => Err(self.judge(failed)),
-        }
+        written.map_err(|failed| self.judge(failed))
     }
 
     /// What a failure asks for; without a connection that can be used again, none is
@@ -231,14 +219,6 @@ impl Line {
                 Err(error)
             }
         }
-    }
-}
-
-fn answer(decided: Decided) -> Option<Answer> {
-    match decided {
-        Decided::Commit(commit) => Some(Answer::Commit(commit)),
-        Decided::Repeated(answered) => Some(Answer::Repeated(answered)),
-        Decided::Later => None,
     }
 }
 

@@ -8,16 +8,10 @@ use exchange::PartnerId;
 use rusqlite::{Connection, params};
 use std::time::Duration;
 
-use super::row::{all, first, micros, run, time};
+use super::row::{all, first, run, time};
 use super::work;
+use crate::door::Door;
 use crate::house::{Approach, Breaker, Clock, DoorState, Error};
-
-struct Door {
-    free_at: i64,
-    resting: Option<i64>,
-    rest: i64,
-    failures: u32,
-}
 
 fn door(db: &Connection, house: i64, partner: &PartnerId) -> Result<Door, Error> {
     let select = "SELECT free_at, resting, rest, failures FROM doors
@@ -30,7 +24,7 @@ fn door(db: &Connection, house: i64, partner: &PartnerId) -> Result<Door, Error>
             failures: row.get(3)?,
         })
     })?;
-    Ok(found.unwrap_or(Door { free_at: i64::MIN, resting: None, rest: 0, failures: 0 }))
+    Ok(found.unwrap_or_default())
 }
 
 fn write(db: &Connection, house: i64, partner: &PartnerId, door: &Door) -> Result<(), Error> {
@@ -53,18 +47,11 @@ pub(super) fn approach(
 ) -> Result<Approach, Error> {
     let now = work::now(db, clock)?;
     let mut door = door(db, house, partner)?;
-    if let Some(until) = door.resting.filter(|until| now < *until) {
-        return Ok(Approach::Resting(time(until)?));
+    let answer = door.approach(now, every)?;
+    if answer == Approach::Now {
+        write(db, house, partner, &door)?;
     }
-    let every = length(every);
-    if every > 0 && now < door.free_at {
-        return Ok(Approach::Paced(time(door.free_at)?));
-    }
-    door.free_at = later(now, every);
-    // Whoever comes first after a rest sees how the door is; the others wait as long again.
-    door.resting = door.resting.map(|_| later(now, door.rest));
-    write(db, house, partner, &door)?;
-    Ok(Approach::Now)
+    Ok(answer)
 }
 
 /// Says how a request went; see `House::report`.
@@ -78,16 +65,7 @@ pub(super) fn report(
 ) -> Result<(), Error> {
     let now = work::now(db, clock)?;
     let mut door = door(db, house, partner)?;
-    if answered {
-        (door.failures, door.resting, door.rest) = (0, None, 0);
-    } else {
-        door.failures = door.failures.saturating_add(1);
-        if let Some(beyond) = door.failures.checked_sub(breaker.failures) {
-            let twice = 1i64.checked_shl(beyond.min(62)).unwrap_or(i64::MAX);
-            door.rest = length(breaker.rest).saturating_mul(twice).min(length(breaker.rest_max));
-            door.resting = Some(later(now, door.rest));
-        }
-    }
+    door.report(now, answered, breaker);
     write(db, house, partner, &door)
 }
 
@@ -101,12 +79,4 @@ pub(super) fn doors(db: &Connection, house: i64) -> Result<Vec<DoorState>, Error
             resting_until: row.get::<_, Option<i64>>(2)?.map(time).transpose()?,
         })
     })
-}
-
-fn length(length: Duration) -> i64 {
-    i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn later(now: i64, length: i64) -> i64 {
-    now.saturating_add(length).min(micros(jiff::Timestamp::MAX))
 }

@@ -8,14 +8,14 @@
 //! The house counts its lines in a place of their own. A tail cut off leaves the count behind, so
 //! that readings report it and the next line leaves a gap instead of taking the place.
 
-use exchange::ledger::entry_hash;
 use exchange::{Chain, Digest, Entry, Event};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::row::{all, digest, first, int, micros, number, run, time};
+use crate::checkpoint::Window;
 use crate::house::{Checkpoint, Error};
-use crate::proof::{LedgerKey, Tree};
+use crate::proof::LedgerKey;
 
 const COLUMNS: &str = "seq, at, chain, body, prev, hash";
 
@@ -154,21 +154,10 @@ pub(super) fn checkpoint(
     let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
         WHERE house = ?1 ORDER BY number DESC LIMIT 1";
     let last = first(db, select, [house], read_checkpoint)?;
-    let from = last.as_ref().map_or(1, |last| last.seq + 1);
-    let (seq, root) = window(db, house, from)?;
-    if seq < from {
+    let Some(covered) = window(db, house, Window::behind(last.as_ref()))? else {
         return Ok(None);
-    }
-    let mut made = Checkpoint {
-        number: last.as_ref().map_or(1, |last| last.number + 1),
-        seq,
-        at: time(micros(at))?,
-        root,
-        prev: last.map_or(Digest([0; 32]), |last| last.statement_hash()),
-        key_id: key.key_id(),
-        signature: Vec::new(),
     };
-    made.signature = key.sign(&made.statement());
+    let made = Checkpoint::next(last.as_ref(), covered, at, key)?;
     let insert = "INSERT INTO checkpoints (house, number, seq, at, root, prev, key_id, signature)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let (number, seq, at) = (int(made.number), int(made.seq), micros(made.at));
@@ -177,28 +166,14 @@ pub(super) fn checkpoint(
     Ok(Some(made))
 }
 
-/// The last line and the Merkle root over all lines from `from` on, each of which must be whole
-/// and in its place: a signature would turn a forgery into the truth.
-fn window(db: &Connection, house: i64, from: u64) -> Result<(u64, Digest), Error> {
+/// Walks to the end of the ledger; the last line and the Merkle root.
+fn window(db: &Connection, house: i64, mut window: Window) -> Result<Option<(u64, Digest)>, Error> {
     let select =
         format!("SELECT {COLUMNS} FROM entries WHERE house = ?1 AND seq >= ?2 ORDER BY seq");
     let mut statement = db.prepare_cached(&select)?;
-    let mut rows = statement.query(params![house, int(from)])?;
-    let (mut last, mut tree) = (from - 1, Tree::default());
+    let mut rows = statement.query(params![house, int(window.from())])?;
     while let Some(row) = rows.next()? {
-        let entry = read(row)?;
-        let hash = entry_hash(entry.seq, entry.at, &entry.chain, &entry.body, &entry.prev);
-        if entry.seq != last + 1 || hash != entry.hash {
-            let seq = last + 1;
-            return Err(Error::Damaged(format!("ledger line {seq} is not as it was written")));
-        }
-        last = entry.seq;
-        tree.push(&entry.hash);
+        window.push(&read(row)?)?;
     }
-    match count(db, house)? {
-        written if written == last => Ok((last, tree.root())),
-        written => Err(Error::Damaged(format!(
-            "the ledger ends at line {last}, but {written} were written"
-        ))),
-    }
+    window.end(count(db, house)?)
 }

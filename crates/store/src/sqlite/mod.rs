@@ -54,12 +54,12 @@ use tokio::sync::Mutex;
 use self::file::{admit, find, first_key, prepare, private};
 use self::log::Log;
 use self::reader::Readers;
-use self::unit::{Applied, FoundAnswer};
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
 use crate::house::*;
 use crate::limits::*;
 use crate::proof::LedgerKey;
+use crate::seal::{Decided, read_twice, seal};
 
 const DATABASE: &str = "house.sqlite";
 const JOURNAL: &str = "house.sqlite-journal";
@@ -256,17 +256,6 @@ impl SqliteHouse {
         self.shared.blobs.fill(&self.blob_key, rows, bytes).await
     }
 
-    /// Fetches the body of an answer.
-    async fn answer(&self, found: FoundAnswer) -> Result<FirstAnswer, Error> {
-        let FoundAnswer { mut answer, body, stored, purged } = found;
-        match self.fetch(&body, stored).await? {
-            Some(body) => answer.body = body,
-            None if purged => {}
-            None => return Err(Error::Damaged("a stored answer has no content".to_owned())),
-        }
-        Ok(answer)
-    }
-
     /// As `AnyHouse::sweep`.
     ///
     /// # Errors
@@ -283,44 +272,24 @@ impl SqliteHouse {
     }
 }
 
-/// Reads rows and then what they name. What was purged in between is read once more.
-async fn read_twice<T, Answer>(read: impl Fn() -> Answer) -> Result<T, Error>
-where
-    Answer: Future<Output = Result<T, Error>>,
-{
-    match read().await {
-        Err(Error::Damaged(_)) => read().await,
-        answer => answer,
-    }
-}
-
 impl House for SqliteHouse {
     async fn commit(&self, unit: Unit) -> Result<Commit, Error> {
         if self.shared.writer.is_none() {
             return Err(for_reading_only());
         }
-        // The unit goes on where its caller stops waiting, and so does what holds its files.
         let hold = Arc::new(self.shared.blobs.hold());
-        let answer = match unit::seal(&hold, &self.blob_key, unit).await {
+        let answer = match seal(Arc::clone(&hold), &self.blob_key, unit).await {
             Ok(sealed) => {
-                let bytes = sealed.bytes();
-                let (house, held) = (self.house, Arc::clone(&hold));
-                let run = move |db: &Connection| {
-                    let _held = &held;
-                    unit::apply(db, house, &sealed)
-                };
-                self.write(bytes, run).await
+                let (house, bytes) = (self.house, sealed.bytes());
+                self.write(bytes, move |db| unit::apply(db, house, &sealed)).await
             }
             Err(error) => Err(error),
         };
-        if !matches!(answer, Ok(Applied::Said(Commit::Done { .. }))) && !hold.is_empty() {
+        if !matches!(answer, Ok(Decided::Said(Commit::Done { .. }))) && !hold.is_empty() {
             // What this leaves behind, a sweep removes.
             let _ = hold.discard(|files| self.named(files)).await;
         }
-        match answer? {
-            Applied::Said(commit) => Ok(commit),
-            Applied::Repeated(found) => Ok(Commit::Repeated(self.answer(*found).await?)),
-        }
+        answer?.told(&self.shared.blobs, &self.blob_key).await
     }
 
     async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
@@ -479,7 +448,7 @@ impl House for SqliteHouse {
             let (sender, key) = (sender.clone(), key.to_owned());
             let answer = move |db: &_, house| unit::first_answer(db, house, &sender, &key);
             match self.read(answer).await? {
-                Some(found) => Ok(Some(self.answer(found).await?)),
+                Some(found) => Ok(Some(found.whole(&self.shared.blobs, &self.blob_key).await?)),
                 None => Ok(None),
             }
         })
@@ -582,8 +551,11 @@ impl House for SqliteHouse {
     }
 
     async fn rekey_next(&self, edition: u32, limit: u32) -> Result<Vec<Record>, Error> {
-        let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
-        self.fill(rows, 0).await
+        read_twice(|| async {
+            let rows = self.read(move |db, house| rekey::next(db, house, edition, limit)).await?;
+            self.fill(rows, 0).await
+        })
+        .await
     }
 
     async fn rekey(&self, edition: u32, keys: Vec<Rekey>) -> Result<(), Error> {

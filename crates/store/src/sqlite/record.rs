@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
 use crate::blob::{Kept, Stored};
-use crate::house::{AboutQuery, Compare, Error, NewVersion, Raise, Record, RecordQuery};
+use crate::house::{AboutQuery, Error, NewVersion, Raise, Record, RecordQuery};
 use crate::token;
 
 /// The columns of a head; those of its content come on top.
@@ -505,24 +505,12 @@ impl Sql {
     }
 
     fn add_dates(&mut self, query: &RecordQuery) {
-        const WITHIN: &str = "(r.date_from >= {s} AND r.date_to <= {e})";
         if !query.date.is_empty() {
             // Said for the index, which holds no others; not every comparison implies it.
             self.text.push_str(" AND r.date_from IS NOT NULL");
         }
         for (compare, span) in &query.date {
-            let condition = match compare {
-                Compare::Eq => WITHIN.to_owned(),
-                Compare::Ne => format!("NOT {WITHIN}"),
-                Compare::Gt => "r.date_to > {e}".to_owned(),
-                Compare::Lt => "r.date_from < {s}".to_owned(),
-                Compare::Ge => format!("(r.date_to > {{e}} OR {WITHIN})"),
-                Compare::Le => format!("(r.date_from < {{s}} OR {WITHIN})"),
-                Compare::Sa => "r.date_from >= {e}".to_owned(),
-                Compare::Eb => "r.date_to <= {s}".to_owned(),
-                Compare::Ap => "(r.date_from < {e} AND r.date_to > {s})".to_owned(),
-            };
-            let mut condition = condition;
+            let mut condition = compare.condition().to_owned();
             for (name, bound) in [("{s}", span.from), ("{e}", span.to)] {
                 // A value that no condition names would be one too many.
                 if condition.contains(name) {

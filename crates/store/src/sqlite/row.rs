@@ -5,10 +5,10 @@
 //! Never      quotes a value in an error.
 
 use exchange::Digest;
-use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Params, Row};
 
+pub(super) use crate::column::{int, micros, time};
 use crate::house::Error;
 
 impl From<rusqlite::Error> for Error {
@@ -76,25 +76,9 @@ pub(super) fn keep_plans(db: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// A time as it is stored: microseconds.
-pub(super) fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
-}
-
-/// A stored time.
-pub(super) fn time(micros: i64) -> Result<Timestamp, Error> {
-    Timestamp::from_microsecond(micros)
-        .map_err(|_| Error::Damaged("a time lies outside the calendar".to_owned()))
-}
-
 /// A stored digest.
 pub(super) fn digest(row: &Row<'_>, column: &str) -> Result<Digest, Error> {
     Ok(Digest(row.get(column)?))
-}
-
-/// Numbers are stored as SQLite's signed integers, bit by bit.
-pub(super) fn int(number: u64) -> i64 {
-    number.cast_signed()
 }
 
 /// A stored number.

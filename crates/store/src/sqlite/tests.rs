@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::Poll;
 
-use crate::contract::{check_backup, check_contract, check_tenants};
+use crate::contract::{check_backup, check_contract, check_loss, check_tenants};
 use crate::limits::{GROUP_UNITS_MAX, INLINE_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_UNITS_MAX};
 
 pub(super) fn house(name: &str) -> HouseId {
@@ -103,6 +103,22 @@ async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
     let late =
         Unit { at: at(4), fence: Some(dead[0].fence.clone()), works: vec![row], ..Unit::default() };
     assert_eq!(opened.commit(late).await.unwrap(), Commit::Overtaken, "the dead do not write");
+}
+
+#[tokio::test]
+async fn what_was_lost_is_not_taken_for_purged() {
+    let (folder, opened) = open_here();
+    check_loss(opened, async |opened| {
+        drop(opened);
+        let db = rusqlite::Connection::open(folder.path().join(DATABASE)).unwrap();
+        for table in ["first_answers", "versions"] {
+            let lose = format!("UPDATE {table} SET file = NULL, content = NULL");
+            db.execute_batch(&lose).unwrap();
+        }
+        drop(db);
+        SqliteHouse::open(folder.path(), &house("one")).unwrap()
+    })
+    .await;
 }
 
 pub(super) fn at(seconds: i64) -> Timestamp {

@@ -8,97 +8,32 @@
 //! even by a worker that was overtaken, and a worker that was overtaken need not know what else
 //! has changed.
 
-use bytes::Bytes;
 use exchange::{Digest, PartnerId};
 use jiff::Timestamp;
 use rusqlite::{Connection, named_params, params};
 use std::collections::HashMap;
 
 use super::content;
-use super::row::{digest, first, int, micros, run, time};
+use super::row::{digest, first, int, micros, run};
 use super::writer::Outcome;
 use super::{ledger, purge, record, work};
-use crate::blob::{Hold, Kept, Key, Stored};
+use crate::blob::{Kept, Stored};
 use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
-
-/// A unit with its contents kept: hashed, and the large ones on the disk.
-pub(super) struct Sealed {
-    /// The unit without its contents.
-    pub(super) unit: Unit,
-    /// Contents of its records, in their order; `None` for deletions.
-    pub(super) contents: Vec<Option<Kept>>,
-    /// Its blobs.
-    pub(super) blobs: Vec<Kept>,
-    /// Body of its first answer.
-    pub(super) answer: Option<Kept>,
-}
-
-impl Sealed {
-    /// Bytes that wait in memory for the writer.
-    pub(super) fn bytes(&self) -> usize {
-        let contents = self.contents.iter().flatten().chain(&self.blobs).chain(&self.answer);
-        let bodies = self.unit.works.iter().map(|work| work.body.len());
-        contents.filter_map(|kept| kept.inline.as_ref()).map(Bytes::len).chain(bodies).sum()
-    }
-}
-
-/// Hashes, packs and keeps a unit's contents.
-///
-/// # Errors
-/// When the place takes no more, or when a blob is not what its digest says.
-pub(super) async fn seal(hold: &Hold, key: &Key, mut unit: Unit) -> Result<Sealed, Error> {
-    // Times are kept in microseconds: what is read back equals what was hashed.
-    unit.at = time(micros(unit.at))?;
-    let deleted: Vec<bool> = unit.records.iter().map(|it| it.content.is_none()).collect();
-    let records = unit.records.iter_mut().filter_map(|version| version.content.take());
-    let mut contents: Vec<Bytes> = records.collect();
-    let (named, blobs): (Vec<_>, Vec<_>) = std::mem::take(&mut unit.blobs).into_iter().unzip();
-    contents.extend(blobs);
-    contents.extend(unit.first_answer.as_mut().map(|answer| std::mem::take(&mut answer.body)));
-    let mut kept = hold.keep_all(key, contents).await?.into_iter();
-    let contents = deleted.into_iter().map(|gone| if gone { None } else { kept.next() }).collect();
-    let blobs: Vec<Kept> = kept.by_ref().take(named.len()).collect();
-    if blobs.iter().zip(&named).any(|(kept, named)| kept.digest != *named) {
-        let what = "a blob does not have the digest it comes under";
-        return Err(Error::Damaged(what.to_owned()));
-    }
-    hold.settle().await?;
-    Ok(Sealed { unit, contents, blobs, answer: kept.next() })
-}
-
-/// What became of a unit in its savepoint.
-pub(super) enum Applied {
-    /// This.
-    Said(Commit),
-    /// Its key was answered before, and this is where the answer lies.
-    Repeated(Box<FoundAnswer>),
-}
-
-/// A first answer as its row has it.
-pub(super) struct FoundAnswer {
-    /// The answer without its body.
-    pub(super) answer: FirstAnswer,
-    /// Digest of the body.
-    pub(super) body: Digest,
-    /// Where the body lies.
-    pub(super) stored: Stored,
-    /// Whether the body was purged.
-    pub(super) purged: bool,
-}
+use crate::seal::{Answered, Decided, Sealed, answer_of, headers_of};
 
 /// Runs a unit in its savepoint.
 pub(super) fn apply(
     db: &Connection,
     house: i64,
     sealed: &Sealed,
-) -> Result<Outcome<Applied>, Error> {
-    let refused = |commit| Ok(Outcome::Undo(Applied::Said(commit)));
-    let Sealed { unit, contents, blobs, answer } = sealed;
+) -> Result<Outcome<Decided>, Error> {
+    let refused = |commit| Ok(Outcome::Undo(Decided::Said(commit)));
+    let Sealed { unit, contents, blobs, answer, .. } = sealed;
     if let Some(new) = &unit.first_answer
         && let Some(before) = first_answer(db, house, &new.sender, &new.key)?
     {
         return match before.answer.digest == new.digest {
-            true => Ok(Outcome::Undo(Applied::Repeated(Box::new(before)))),
+            true => Ok(Outcome::Undo(Decided::Repeated(Box::new(before)))),
             false => refused(Commit::Conflict),
         };
     }
@@ -139,7 +74,7 @@ pub(super) fn apply(
         let digests = blobs.iter().chain(answer).map(|kept| kept.digest);
         purge::uses(db, house, &work.id, digests)?;
     }
-    Ok(Outcome::Keep(Applied::Said(Commit::Done { versions })))
+    Ok(Outcome::Keep(Decided::Said(Commit::Done { versions })))
 }
 
 /// What a unit expects of the records that it files itself. Filing tells which version there was,
@@ -214,15 +149,13 @@ fn write_first_answer(
     let insert = "INSERT INTO first_answers
         (house, sender, key, digest, status, headers, body, file, content, packed) VALUES
         (:house, :sender, :key, :digest, :status, :headers, :body, :file, :content, :packed)";
-    let headers = serde_json::to_string(&answer.headers);
-    let headers = headers.map_err(|error| Error::Unavailable(Box::new(error)))?;
     let columns = named_params! {
         ":house": house,
         ":sender": answer.sender.as_str(),
         ":key": answer.key,
         ":digest": answer.digest.0,
         ":status": answer.status,
-        ":headers": headers,
+        ":headers": headers_of(answer)?,
         ":body": body.digest.0,
         ":file": body.file,
         ":content": body.inline(),
@@ -244,23 +177,16 @@ pub(super) fn first_answer(
     house: i64,
     sender: &PartnerId,
     key: &str,
-) -> Result<Option<FoundAnswer>, Error> {
+) -> Result<Option<Answered>, Error> {
     let select = "SELECT digest, status, headers, body, file, content, packed, purged
         FROM first_answers WHERE house = ?1 AND sender = ?2 AND key = ?3";
     first(db, select, params![house, sender.as_str(), key], |row| {
+        let (digest_came, status) = (digest(row, "digest")?, row.get("status")?);
         let headers: String = row.get("headers")?;
-        let headers = serde_json::from_str(&headers)
-            .map_err(|_| Error::Damaged("the headers of an answer cannot be read".to_owned()))?;
-        let answer = FirstAnswer {
-            sender: sender.clone(),
-            key: key.to_owned(),
-            digest: digest(row, "digest")?,
-            status: row.get("status")?,
-            headers,
-            body: Bytes::new(),
-        };
+        let name = (sender.clone(), key.to_owned());
+        let answer = answer_of(name, digest_came, status, &headers)?;
         let (body, stored) = (digest(row, "body")?, content::stored(row)?);
-        Ok(FoundAnswer { answer, body, stored, purged: row.get("purged")? })
+        Ok(Answered { answer, body, stored, purged: row.get("purged")? })
     })
 }
 

@@ -4,12 +4,7 @@
 //! Goes out   leases with their fences; rows.
 //! Never      leases two rows of a lane, nor a later one while an earlier one still has a due.
 //!
-//! Who may write a row that is leased. The holder, by its fence, as often as it likes while the
-//! lease lasts; the lease ends when the row's `due` becomes `None`. Anybody else only by naming
-//! the revision it has read (`Expect::WorkRevision`), as `release` and `withdraw` of a person do;
-//! that ends the lease and raises the fence, so that the holder's next write is `Overtaken` and
-//! what the person decided stands. Without the revision it is `Stale`: a write that knows nothing
-//! of a worker's progress must not undo it. A lease that has run out binds nobody.
+//! Who may write a row that is leased: see `lease`.
 
 use exchange::PartnerId;
 use jiff::Timestamp;
@@ -19,7 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::row::{all, first, int, list, micros, number, run, some_number, time};
+use crate::column::{self, later};
 use crate::house::*;
+use crate::lease::{After, after, stirs};
 
 pub(super) const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
     body, revision, created, changed, fence";
@@ -40,21 +37,8 @@ pub(super) const READY: &str = "SELECT lane, next FROM lanes INDEXED BY lanes_by
 pub(super) const NEXT_READY: &str = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
     WHERE house = ?1 AND ready IS NOT NULL";
 
-fn kind_code(kind: WorkKind) -> i64 {
-    match kind {
-        WorkKind::Trigger => 1,
-        WorkKind::Push => 2,
-        WorkKind::Submission => 3,
-    }
-}
-
 pub(super) fn read(row: &Row<'_>) -> Result<StoredWork, Error> {
-    let kind = match row.get::<_, i64>("kind")? {
-        1 => WorkKind::Trigger,
-        2 => WorkKind::Push,
-        3 => WorkKind::Submission,
-        _ => return Err(Error::Damaged("a row of work is of no known kind".to_owned())),
-    };
+    let kind = WorkKind::from_code(row.get("kind")?)?;
     let work = Work {
         id: row.get("id")?,
         kind,
@@ -94,7 +78,7 @@ struct Before {
     row: i64,
     lane: String,
     steady: [Option<String>; 4],
-    kind: i64,
+    kind: i16,
     leased_until: Option<i64>,
 }
 
@@ -117,15 +101,15 @@ pub(super) fn write(db: &Connection, house: i64, unit: &Unit) -> Result<bool, Er
     let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
     for work in &unit.works {
         let before = before(db, house, &work.id)?;
-        // A new row that no clock has work on, and that brings no number, is nothing to its lane.
-        if before.is_some() || work.due.is_some() || work.number.is_some() {
+        if stirs(work, before.is_none()) {
             let highest = lanes.entry(work.lane.clone()).or_default();
             *highest = work.number.unwrap_or(0).max(*highest);
         }
         match before {
             None => insert(db, house, unit.at, work)?,
             Some(before) => {
-                let Some(after) = after(unit, work, &before) else { return Ok(false) };
+                let after = after(unit, work, before.leased_until, micros(unit.at));
+                let Some(after) = after else { return Ok(false) };
                 replace(db, unit.at, work, &before, after)?;
                 if before.lane != work.lane {
                     lanes.entry(before.lane).or_default();
@@ -139,33 +123,6 @@ pub(super) fn write(db: &Connection, house: i64, unit: &Unit) -> Result<bool, Er
     Ok(true)
 }
 
-/// What becomes of a row's lease when the row is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// It goes on (or there is none).
-    Stays,
-    /// The holder has ended it.
-    Ends,
-    /// Somebody else has ended it: the holder is overtaken.
-    Broken,
-}
-
-/// `None`: the row may not be written.
-fn after(unit: &Unit, work: &Work, before: &Before) -> Option<After> {
-    let Some(until) = before.leased_until else { return Some(After::Stays) };
-    let held = unit.fence.as_ref().is_some_and(|fence| fence.work == work.id);
-    let named = unit
-        .expects
-        .iter()
-        .any(|expect| matches!(expect, Expect::WorkRevision { id, .. } if *id == work.id));
-    match work.due {
-        Some(_) if held => Some(After::Stays),
-        None if held => Some(After::Ends),
-        _ if named || until <= micros(unit.at) => Some(After::Broken),
-        _ => None,
-    }
-}
-
 fn insert(db: &Connection, house: i64, at: Timestamp, work: &Work) -> Result<(), Error> {
     let insert = "INSERT INTO works (house, id, kind, lane, partner, dossier, cause, label,
             number, state, due, body, revision, created, changed)
@@ -174,7 +131,7 @@ fn insert(db: &Connection, house: i64, at: Timestamp, work: &Work) -> Result<(),
     let columns = named_params! {
         ":house": house,
         ":id": work.id,
-        ":kind": kind_code(work.kind),
+        ":kind": work.kind.code(),
         ":lane": work.lane,
         ":partner": work.partner.as_ref().map(PartnerId::as_str),
         ":dossier": work.dossier,
@@ -218,14 +175,14 @@ fn replace(
     let steady = [&partner, &work.dossier, &work.trigger, &work.label];
     if steady.into_iter().eq(&before.steady)
         && work.lane == before.lane
-        && kind_code(work.kind) == before.kind
+        && work.kind.code() == before.kind
     {
         return Ok(());
     }
     let update = "UPDATE works SET partner = ?2, dossier = ?3, cause = ?4, label = ?5, lane = ?6,
         kind = ?7 WHERE work = ?1";
     let [partner, dossier, cause, label] = steady;
-    let kind = kind_code(work.kind);
+    let kind = work.kind.code();
     run(db, update, params![before.row, partner, dossier, cause, label, work.lane, kind])?;
     Ok(())
 }
@@ -293,8 +250,7 @@ pub(super) fn now(db: &Connection, clock: Clock) -> Result<i64, Error> {
 /// From now until a lease of this length ends.
 fn span(db: &Connection, clock: Clock, length: Duration) -> Result<(i64, i64), Error> {
     let now = now(db, clock)?;
-    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    Ok((now, now.saturating_add(length).min(micros(Timestamp::MAX))))
+    Ok((now, later(now, column::length(length))))
 }
 
 /// Goes on with a lease that still holds.
@@ -400,7 +356,7 @@ pub(super) fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value>) {
         and(within, prefix.clone().into());
     }
     if let Some(kind) = query.kind {
-        and("kind = {}", kind_code(kind).into());
+        and("kind = {}", kind.code().into());
     }
     if !query.states.is_empty() {
         and("state IN (SELECT value FROM json_each({}))", list(&query.states).into());
