@@ -345,7 +345,7 @@ fn open_provider(
         charts: provider::source::chart::Charts::new(Arc::new(source)),
         directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
         doors: provider::route::Doors::default(),
-        clock: Arc::clone(clock),
+        clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
     });

@@ -445,6 +445,18 @@ pub trait House: Send + Sync {
         clock: Clock,
         length: Duration,
         limit: u32,
+    ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send {
+        self.claim_beside(clock, length, limit, &[])
+    }
+
+    /// The same, past every lane whose next row is with one of these partners (`None`: with nobody).
+    /// It stays as it is, and in its order.
+    fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
     ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send;
 
     /// Goes on with a lease for `length` from now; `false` once it has passed on or run out.
@@ -580,6 +592,9 @@ pub trait House: Send + Sync {
     fn clock(&self, now: Timestamp) -> Clock {
         Clock::At(now)
     }
+
+    /// What time it is by this clock.
+    fn time(&self, clock: Clock) -> impl Future<Output = Result<Timestamp, Error>> + Send;
 
     /// Asks for a turn at a partner's door; all processes of the house share its pace (`every`:
     /// time between two requests, zero for none) and its breaker. After a rest one request goes

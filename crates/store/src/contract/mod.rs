@@ -35,6 +35,7 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     works::a_row_counts_its_writes(&house).await;
     works::rows_are_listed(&house).await;
     works::lanes_keep_their_order(&house).await;
+    works::lanes_of_some_partners_are_passed_by(&house).await;
     works::a_row_without_a_due_waits_for_one(&house).await;
     works::a_lease_is_held_by_its_fence(&house).await;
     works::a_lease_is_renewed_by_its_holder_only(&house).await;

@@ -48,6 +48,7 @@ use self::row::get;
 use self::writer::Writer;
 use crate::blob::{Blobs, Key, Stored};
 use crate::house::*;
+use crate::lease::names;
 use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
 use crate::seal::{read_twice, seal};
@@ -184,8 +185,15 @@ impl House for PostgresHouse {
         self.shared.writer.write(sealed).await?.told(blobs, key).await
     }
 
-    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
-        work::claim(&self.shared.pool, self.house, clock, length, limit).await
+    async fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
+    ) -> Result<Vec<Lease>, Error> {
+        let beside = names(beside);
+        work::claim(&self.shared.pool, self.house, clock, length, limit, &beside).await
     }
 
     async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
@@ -229,6 +237,10 @@ impl House for PostgresHouse {
 
     fn clock(&self, _now: Timestamp) -> Clock {
         Clock::Database
+    }
+
+    async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
+        work::time_by(&self.shared.pool, clock).await
     }
 
     async fn approach(

@@ -57,6 +57,7 @@ use self::reader::Readers;
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
 use crate::house::*;
+use crate::lease::names;
 use crate::limits::*;
 use crate::proof::LedgerKey;
 use crate::seal::{Decided, read_twice, seal};
@@ -292,10 +293,16 @@ impl House for SqliteHouse {
         answer?.told(&self.shared.blobs, &self.blob_key).await
     }
 
-    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
-        let house = self.house;
-        self.write(0, move |db| Ok(Outcome::Keep(work::claim(db, house, clock, length, limit)?)))
-            .await
+    async fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
+    ) -> Result<Vec<Lease>, Error> {
+        let (house, beside) = (self.house, names(beside));
+        let claim = move |db: &Connection| work::claim(db, house, clock, length, limit, &beside);
+        self.write(0, move |db| Ok(Outcome::Keep(claim(db)?))).await
     }
 
     async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
@@ -466,6 +473,10 @@ impl House for SqliteHouse {
         let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
         let first = move |db: &Connection| unit::first_use(db, house, &mark, until, now);
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
+    }
+
+    async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
+        self.read(move |db, _| row::time(work::now(db, clock)?)).await
     }
 
     async fn approach(
