@@ -161,7 +161,7 @@ impl Opened {
 
     fn drop_anchor(&self, anchor: &Anchor) -> Result<(), Issue> {
         let Some(place) = &self.grounds.anchor else { return Ok(()) };
-        anchor.write(place).map_err(|error| {
+        anchor.write(place, &self.grounds.keys).map_err(|error| {
             tracing::error!(%error, "anchor");
             let issue = Issue::new(Code::StoreUnavailable, "the ledger's anchor cannot be written");
             issue.at(place.display().to_string())

@@ -102,26 +102,42 @@ impl Anchor {
         Anchor::parse(&text).filter(signed).map(Some).ok_or_else(|| broken(1, FORGED))
     }
 
-    /// Writes the anchor, whole or not at all.
+    /// Writes the anchor, whole or not at all, unless one of these keys has signed a newer one: of
+    /// several processes another may have been here meanwhile. They take turns.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&self, place: &Path) -> io::Result<()> {
-        let half = place.with_extension("anchor.tmp");
+    pub fn write(&self, place: &Path, keys: &[PublicKey]) -> io::Result<()> {
+        let folder = match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = File::open(folder)?;
+        folder.lock()?;
+        if let Ok(Some(there)) = Anchor::read(place, keys)
+            && there.number > self.number
+        {
+            return Ok(());
+        }
+        let mut drawn = [0; 8];
+        aws_lc_rs::rand::fill(&mut drawn).map_err(io::Error::other)?;
+        let half = place.with_extension(format!("anchor.{}.tmp", hex(&drawn)));
+        let done = self.write_at(&half).and_then(|()| fs::rename(&half, place));
+        if done.is_err() {
+            fs::remove_file(&half).ok();
+        }
+        done?;
+        folder.sync_all()
+    }
+
+    fn write_at(&self, half: &Path) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&half)?;
-        let signature: String = self.signature.iter().map(|byte| format!("{byte:02x}")).collect();
-        file.write_all(format!("{}{signature}\n", self.text()).as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&half, place)?;
-        match place.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
+        let mut file = options.open(half)?;
+        file.write_all(format!("{}{}\n", self.text(), hex(&self.signature)).as_bytes())?;
+        file.sync_all()
     }
 
     /// Whether the anchored checkpoint is still there, as it was.
@@ -201,6 +217,10 @@ fn signs(keys: &[PublicKey], id: &str, text: &[u8], signature: &[u8]) -> bool {
     })
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -232,4 +252,54 @@ pub struct Witness {
     pub seq: u64,
     /// The root.
     pub root: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: however many processes write the anchor, it is whole, signed, and never an older one.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const WRITERS: u64 = 4;
+    const EACH: u64 = 100;
+
+    fn anchor(number: u64, key: &LedgerKey) -> Anchor {
+        Anchor::signed(number, number, Digest([1; 32]), Digest([2; 32]), key)
+    }
+
+    #[test]
+    fn writers_take_turns_and_readers_see_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("ledger.anchor");
+        let key = LedgerKey::generate().unwrap().0;
+        let keys = [PublicKey::new(key.public(), false)];
+        anchor(0, &key).write(&place, &keys).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (place, key, keys) = (&place, &key, &keys);
+                scope.spawn(move || {
+                    for turn in 0..EACH {
+                        anchor(1 + turn * WRITERS + writer, key).write(place, keys).unwrap();
+                    }
+                });
+            }
+            let mut newest = 0;
+            while newest < WRITERS * EACH {
+                let read = Anchor::read(&place, &keys).unwrap().unwrap();
+                assert!(read.number >= newest, "an older one replaced {newest}");
+                newest = read.number;
+            }
+        });
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(left.len(), 1, "nothing is left beside it: {left:?}");
+
+        anchor(7, &key).write(&place, &keys).unwrap();
+        let read = Anchor::read(&place, &keys).unwrap().unwrap();
+        assert_eq!(read.number, WRITERS * EACH, "an older one is not written");
+        fs::write(&place, "").unwrap();
+        anchor(7, &key).write(&place, &keys).unwrap();
+        let read = Anchor::read(&place, &keys).unwrap().unwrap();
+        assert_eq!(read.number, 7, "what nobody signed stands in nobody's way");
+    }
 }
