@@ -112,6 +112,7 @@ dispatch! {
     async fn blob(&self, digest: &Digest) -> Option<Bytes>;
     async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
     async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> bool;
     async fn time(&self, clock: Clock) -> Timestamp;
     async fn approach(&self, clock: Clock, partner: &PartnerId, every: Duration) -> Approach;
     async fn report(&self, clock: Clock, partner: &PartnerId, answered: bool, breaker: Breaker) -> ();

@@ -587,6 +587,14 @@ pub trait House: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
+    /// Whether this token was used in its scope and is not forgotten; nothing is remembered.
+    fn used(
+        &self,
+        scope: &str,
+        token: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Whose clock leases are to be claimed by: the caller's where one process holds the house,
     /// the database's where several share it.
     fn clock(&self, now: Timestamp) -> Clock {

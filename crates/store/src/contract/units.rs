@@ -170,6 +170,8 @@ pub(super) async fn tokens_are_used_once(house: &impl House) {
         ("and again", "scope", "a", 61, 999, false),
     ];
     for (case, scope, token, now, until, first) in table {
+        let used = house.used(scope, token, at(now)).await;
+        assert_eq!(used.unwrap(), !first, "{case}: to look at it uses nothing");
         let found = house.first_use(scope, token, at(until), at(now)).await;
         assert_eq!(found.unwrap(), first, "{case}");
     }

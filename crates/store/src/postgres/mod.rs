@@ -239,6 +239,11 @@ impl House for PostgresHouse {
         Clock::Database
     }
 
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        uses::used(&self.shared.pool, self.house, &mark, now).await
+    }
+
     async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
         work::time_by(&self.shared.pool, clock).await
     }

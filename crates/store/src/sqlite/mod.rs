@@ -475,6 +475,11 @@ impl House for SqliteHouse {
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
     }
 
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        self.read(move |db, house| unit::used(db, house, &mark, now)).await
+    }
+
     async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
         self.read(move |db, _| row::time(work::now(db, clock)?)).await
     }
