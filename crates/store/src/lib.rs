@@ -10,21 +10,26 @@
 pub mod anchor;
 mod any;
 mod blob;
+mod blocking;
 mod checkpoint;
 mod column;
 mod compare;
-pub mod contract;
 mod door;
 mod house;
 mod keeping;
 mod lease;
 pub mod limits;
+#[cfg(test)]
+#[path = "../tests/house/noise.rs"]
+mod noise;
 mod postgres;
 pub mod proof;
+mod records;
 mod seal;
 mod sqlite;
 mod tables;
 pub mod token;
+mod works;
 
 pub use anchor::{Anchor, Grounds, Witness};
 pub use any::AnyHouse;

@@ -59,7 +59,7 @@ impl Hold {
             Place::Rows => usize::MAX,
             _ => INLINE_BYTES_MAX,
         };
-        let weigh = move || -> Result<Weighed, Error> {
+        let weigh = move || -> Weighed {
             let (mut files, mut weighed) = (Vec::new(), Vec::<Kept>::with_capacity(contents.len()));
             let mut last = Bytes::new();
             for bytes in contents {
@@ -67,13 +67,13 @@ impl Hold {
                 let again = !bytes.is_empty() && bytes.as_ptr_range() == last.as_ptr_range();
                 match weighed.last().filter(|kept| again && kept.file.is_none()) {
                     Some(kept) => weighed.push(kept.clone()),
-                    None => weighed.push(weigh(&key, inline_max, bytes.clone(), &mut files)?),
+                    None => weighed.push(weigh(&key, inline_max, bytes.clone(), &mut files)),
                 }
                 last = bytes;
             }
-            Ok((weighed, files))
+            (weighed, files)
         };
-        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await??;
+        let (kept, files) = apart(bytes > HASH_BYTES_INLINE_MAX, weigh).await?;
         if files.is_empty() {
             return Ok(kept);
         }
@@ -133,21 +133,16 @@ impl Drop for Hold {
 }
 
 /// Hashes and packs a content, and decides where it lies.
-fn weigh(
-    key: &Key,
-    inline_max: usize,
-    bytes: Bytes,
-    files: &mut Vec<(Address, Bytes)>,
-) -> Result<Kept, Error> {
+fn weigh(key: &Key, inline_max: usize, bytes: Bytes, files: &mut Vec<(Address, Bytes)>) -> Kept {
     let digest = Digest::of(&bytes);
     let packed = pack::pack(&bytes);
     let (packed, stored) = (packed.is_some(), packed.unwrap_or(bytes));
     if stored.len() <= inline_max {
-        return Ok(Kept { digest, packed, inline: Some(stored), file: None });
+        return Kept { digest, packed, inline: Some(stored), file: None };
     }
-    let file = address(key, &digest, packed)?;
+    let file = address(key, &digest, packed);
     files.push((file, stored));
-    Ok(Kept { digest, packed, inline: None, file: Some(file) })
+    Kept { digest, packed, inline: None, file: Some(file) }
 }
 
 /// What this process is about to name, and what it is about to remove.

@@ -17,11 +17,10 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
+use aws_lc_rs::hmac;
 use bytes::Bytes;
 use exchange::Digest;
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use sha2::Sha256;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
@@ -32,6 +31,7 @@ use self::hold::Held;
 pub(crate) use self::hold::Hold;
 use self::place::Place;
 pub use self::s3::{S3Credentials, S3Place};
+use crate::blocking::blocking;
 use crate::house::{Error, Record};
 use crate::limits::{HASH_BYTES_INLINE_MAX, INLINE_BYTES_MAX, SWEEP_FILES};
 
@@ -173,7 +173,7 @@ impl Blobs {
     /// # Errors
     /// `Unavailable` when its folder cannot be created.
     pub(crate) fn of_database(&self, first: &Key) -> Result<Blobs, Error> {
-        let name = Digest(mac(first, &[b"the place of this database's contents"])?).to_string();
+        let name = Digest(mac(first, &[b"the place of this database's contents"])).to_string();
         let name = &name[..16];
         let place = match &self.place {
             Place::Folder(folder) => Blobs::folder(&folder.path().join(name))?,
@@ -207,7 +207,7 @@ impl Blobs {
     ) -> Result<Option<Bytes>, Error> {
         let Stored { file, content, packed } = stored;
         let bytes = match (file, content) {
-            (Some(file), _) if file != address(key, digest, packed)? => {
+            (Some(file), _) if file != address(key, digest, packed) => {
                 return Err(Error::Damaged("a row names a file that is not its own".to_owned()));
             }
             (Some(file), _) => self.read(&file).await?.ok_or_else(missing)?,
@@ -426,18 +426,20 @@ fn plain(digest: &Digest, packed: bool, bytes: Bytes) -> Result<Bytes, Error> {
     }
 }
 
-fn address(key: &Key, digest: &Digest, packed: bool) -> Result<Address, Error> {
+fn address(key: &Key, digest: &Digest, packed: bool) -> Address {
     match packed {
         true => mac(key, &[&digest.0, &[1]]),
         false => mac(key, &[&digest.0]),
     }
 }
 
-fn mac(key: &Key, pieces: &[&[u8]]) -> Result<[u8; 32], Error> {
-    let mac = Hmac::<Sha256>::new_from_slice(key)
-        .map_err(|_| Error::Damaged("the key of the house's contents is not a key".to_owned()))?;
-    let mac = pieces.iter().fold(mac, |mac, piece| mac.chain_update(piece));
-    Ok(mac.finalize().into_bytes().into())
+/// HMAC-SHA-256 (RFC 2104) of pieces, one behind the other.
+fn mac(key: &Key, pieces: &[&[u8]]) -> [u8; 32] {
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
+    pieces.iter().for_each(|piece| mac.update(piece));
+    let mut sum = [0; 32];
+    sum.copy_from_slice(mac.sign().as_ref());
+    sum
 }
 
 fn missing() -> Error {
@@ -450,10 +452,7 @@ async fn apart<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     match much {
-        true => {
-            let done = tokio::task::spawn_blocking(run).await;
-            done.map_err(|error| Error::Unavailable(Box::new(error)))
-        }
+        true => blocking(run).await,
         false => Ok(run()),
     }
 }

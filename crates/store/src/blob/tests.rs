@@ -6,6 +6,7 @@
 
 use super::*;
 use crate::limits::{KEEPING_BYTES_MAX, PACK_BYTES_MIN, S3_PART_BYTES, UNPACK_BYTES_MAX};
+use crate::noise::noise;
 use futures_util::future::join_all;
 use jiff::SignedDuration;
 use std::sync::Mutex;
@@ -44,15 +45,16 @@ fn place(endpoint: &str) -> S3Place {
     }
 }
 
-fn noise(size: usize, seed: u64) -> Bytes {
-    let mut state = seed;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Some(state.to_le_bytes()[0])
-    };
-    std::iter::from_fn(next).take(size).collect()
+#[test]
+fn a_content_keeps_its_name() {
+    let digest = Digest::of(b"x");
+    let table = [
+        (false, "a26a95f1bc156a49a4922994e9d2f8a9e3c5d5a5a906b3cda40b3e648f36587d"),
+        (true, "84ea34946df3bed47ddb27c16f09910d5ea51291dd60d082ba266add6931c033"),
+    ];
+    for (packed, name) in table {
+        assert_eq!(Digest(address(&KEY, &digest, packed)).to_string(), name, "packed: {packed}");
+    }
 }
 
 fn smooth(size: usize) -> Bytes {

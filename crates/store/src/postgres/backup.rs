@@ -21,6 +21,7 @@ use super::pipe::{Turn, all, ask, rows, say, values};
 use super::pool::Pool;
 use super::row::get;
 use crate::blob::Blobs;
+use crate::blocking::blocking;
 use crate::house::Error;
 use crate::limits::COPY_STEPS;
 use crate::sqlite::copy::{Batch, Intake, Poured};
@@ -40,7 +41,7 @@ pub(super) async fn write(
     folder: &Path,
 ) -> Result<(), Error> {
     let folder = folder.to_owned();
-    let mut copy = apart(move || Intake::begin(&folder)).await?;
+    let mut copy = blocking(move || Intake::begin(&folder)).await??;
     let turn = Turn::apart(pool).await?;
     let db = turn.db()?;
     // No file may go that a row of this moment names, until it is copied.
@@ -51,11 +52,11 @@ pub(super) async fn write(
     ];
     all(db, begin).await?;
     let (steps, mut ready) = mpsc::channel(COPY_STEPS);
-    let fill = apart(move || {
+    let fill = blocking(move || {
         while let Some(poured) = ready.blocking_recv() {
             copy.add(poured)?;
         }
-        Ok(copy)
+        Ok::<_, Error>(copy)
     });
     let pour = async {
         let poured = pour(db, house, &steps).await;
@@ -64,23 +65,16 @@ pub(super) async fn write(
     };
     let (copy, poured) = tokio::join!(fill, pour);
     // Where the file takes no more, that is the reason why the rows stopped.
-    let copy = copy?;
+    let copy = copy??;
     poured?;
     all(db, vec![say("COMMIT")]).await?;
-    let (copy, files) = apart(move || copy.files().map(|files| (copy, files))).await?;
+    let (copy, files) = blocking(move || copy.files().map(|files| (copy, files))).await??;
     let copies = copy.blobs();
     for file in &files {
         blobs.copy(file, &copies).await?;
     }
     copies.settle().await?;
-    apart(move || copy.end()).await
-}
-
-async fn apart<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|error| Error::Unavailable(Box::new(error)))?
+    blocking(move || copy.end()).await?
 }
 
 async fn pour(db: &ClientWrapper, house: i64, steps: &mpsc::Sender<Poured>) -> Result<(), Error> {

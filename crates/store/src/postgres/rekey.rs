@@ -15,6 +15,7 @@ use super::pipe::{Turn, all, ask, insisting, rows, say, values};
 use super::pool::Pool;
 use super::record::{COLUMNS, CONTENT, window_of};
 use super::row::{get, int, micros, token};
+use super::sql::{NEW_SUBJECTS, NEW_TOKENS, OLD_TOKENS};
 use crate::blob::Stored;
 use crate::house::{Error, Record, Rekey};
 use crate::limits::REKEY_BYTES;
@@ -79,19 +80,11 @@ const HEADS: &str = "SELECT k.n, r.record, r.newest = k.version AND NOT r.delete
 const SUBJECTS: &str = "SELECT s.id, s.subject FROM unnest($2::text[]) AS k(id)
     JOIN subjects s ON s.house = $1 AND s.id = k.id";
 
-const NEW_SUBJECTS: &str = "INSERT INTO subjects (house, id, subject)
-    SELECT $1, * FROM unnest($2::text[], $3::bigint[])";
-
 const RECORDS: &str = "UPDATE records r SET patient = k.patient, encounter = k.encounter,
         date_from = k.date_from, date_to = k.date_to, status = k.status
     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
         AS k(record, patient, encounter, date_from, date_to, status)
     WHERE r.house = $1 AND r.record = k.record";
-
-const OLD_TOKENS: &str = "DELETE FROM tokens WHERE house = $1 AND record = ANY($2)";
-
-const NEW_TOKENS: &str = "INSERT INTO tokens (house, kind, token, record)
-    SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[])";
 
 const DONE: &str = "UPDATE houses SET subjects = $2, keys_next = $3,
         keys_done = CASE WHEN keys_next = $3 THEN greatest(keys_done, $4) ELSE $4 END

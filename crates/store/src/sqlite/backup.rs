@@ -14,8 +14,9 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::file::private;
 use super::row::{all, first, run};
-use super::{BLOBS, DATABASE, private};
+use super::{BLOBS, DATABASE};
 use crate::blob::{Address, Blobs};
 use crate::house::Error;
 use crate::limits::DATABASE_WAIT;

@@ -8,8 +8,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 use std::path::Path;
 
+use super::file::private;
 use super::row::{all, first, run};
-use super::{SqliteHouse, backup, private, schema};
+use super::{SqliteHouse, backup, schema};
 use crate::blob::{Address, Blobs};
 use crate::house::Error;
 use crate::limits::{COPY_BYTES, COPY_CACHE_KB, COPY_ROWS};

@@ -24,6 +24,7 @@ mod link;
 mod log;
 #[cfg(test)]
 mod old_tests;
+mod open;
 mod purge;
 mod reader;
 mod record;
@@ -45,17 +46,17 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-use self::file::{admit, find, first_key, prepare, private};
-use self::log::Log;
+use self::file::admit;
 use self::reader::Readers;
 use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
+use crate::blocking::blocking;
 use crate::house::*;
 use crate::lease::names;
 use crate::limits::*;
@@ -97,126 +98,6 @@ impl fmt::Debug for SqliteHouse {
 }
 
 impl SqliteHouse {
-    /// Opens a house in a folder; creates folder, file and house where they do not exist yet.
-    ///
-    /// # Errors
-    /// `Locked` while another process (or another part of this one) holds the folder;
-    /// `Unavailable` when the disk refuses or a newer version wrote the file; `Damaged` when the
-    /// file is not a whole database.
-    pub fn open(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
-        SqliteHouse::open_with(folder, house, None)
-    }
-
-    /// `open`, with large contents in another place than `FOLDER/blobs`.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub fn open_with(
-        folder: &Path,
-        house: &HouseId,
-        blobs: Option<Blobs>,
-    ) -> Result<SqliteHouse, Error> {
-        std::fs::create_dir_all(folder)?;
-        let lock = private(&folder.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-        let file = folder.join(DATABASE);
-        // Created here, so that only its owner can read it; the log inherits that.
-        let handle = private(&file)?;
-        let mut db = Connection::open(&file)?;
-        prepare(&db)?;
-        schema::bring_up(&db)?;
-        let (id, blob_key) = admit(&db, house)?;
-        work::end_leases(&db)?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first_key(&db)?)?.after(ours(folder)),
-            None => Blobs::folder(&folder.join(BLOBS))?,
-        };
-        // The lock keeps everybody else away.
-        let blobs = blobs.alone();
-        blobs.sweep_now(|files| content::named(&db, files))?;
-        File::open(folder)?.sync_all()?;
-        let log = Log::watch(&mut db, file.clone())?;
-        let shared = Shared {
-            writer: Some(Writer::start(db, log)?),
-            readers: Arc::new(Readers::new(file)),
-            folder: folder.to_owned(),
-            blobs,
-            keeping: Mutex::default(),
-            file: Some(Arc::new(handle)),
-            _lock: Some(lock),
-        };
-        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
-    }
-
-    /// Which schema step the house in this folder has taken, and how many this program knows;
-    /// `None`: there is no house yet. Nothing is changed.
-    ///
-    /// # Errors
-    /// `TooNew`, `Damaged`, and `Unavailable` when the file cannot be read.
-    pub fn schema(folder: &Path) -> Result<Option<(u64, u64)>, Error> {
-        let file = folder.join(DATABASE);
-        match std::fs::metadata(&file) {
-            Ok(found) if found.len() > 0 => {}
-            Ok(_) => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-        // Only a file that was never finished has a journal beside it: a house has a log.
-        if folder.join(JOURNAL).exists() {
-            return Ok(None);
-        }
-        let found = Readers::new(file).read_now(schema::check)?;
-        Ok((found > 0).then_some((found as u64, schema::KNOWN)))
-    }
-
-    /// Opens a house, or a copy of one, for reading only: whoever holds it is not disturbed, and
-    /// every writing method answers `Unavailable`.
-    ///
-    /// # Errors
-    /// `Unavailable` when there is no such file or a newer version wrote it; `Damaged` when it
-    /// does not hold this house.
-    pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
-        SqliteHouse::open_to_read_with(folder, house, None)
-    }
-
-    /// `open_to_read`, with large contents in another place than `FOLDER/blobs`.
-    ///
-    /// # Errors
-    /// As `open_to_read`.
-    pub fn open_to_read_with(
-        folder: &Path,
-        house: &HouseId,
-        blobs: Option<Blobs>,
-    ) -> Result<SqliteHouse, Error> {
-        let readers = Readers::new(folder.join(DATABASE));
-        let found = readers.read_now(|db| {
-            if schema::check(db)? == 0 {
-                return Ok(None);
-            }
-            find(db, house)?.map(|found| Ok((found, first_key(db)?))).transpose()
-        })?;
-        let ((id, blob_key), first) =
-            found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
-        let blobs = match blobs {
-            Some(blobs) => blobs.of_database(&first)?.after(ours(folder)),
-            None => ours(folder),
-        };
-        let shared = Shared {
-            writer: None,
-            readers: Arc::new(readers),
-            folder: folder.to_owned(),
-            blobs,
-            keeping: Mutex::default(),
-            file: None,
-            _lock: None,
-        };
-        Ok(SqliteHouse { shared: Arc::new(shared), house: id, blob_key })
-    }
-
     /// Another house in the same file; created where it does not exist yet.
     ///
     /// # Errors
@@ -541,7 +422,7 @@ impl House for SqliteHouse {
         };
         for _ in 0..SCRUB_TRIES {
             let file = Arc::clone(file);
-            if writer.alone(move |db| scrub(db, &file)).await? {
+            if writer.alone(move |db| wipe::scrub(db, &file)).await? {
                 return Ok(());
             }
             // Somebody reads from the log: units and readings go first.
@@ -554,12 +435,12 @@ impl House for SqliteHouse {
         let (house, folder, shared) = (self.house, folder.to_owned(), Arc::clone(&self.shared));
         let _turn = self.shared.keeping.lock().await;
         let begin = move || backup::Copy::begin(shared.readers.file(), house, &folder);
-        let (copy, files) = blocking(begin).await?;
+        let (copy, files) = blocking(begin).await??;
         let contents = Blobs::folder_as_it_is(&copy.contents());
         for file in &files {
             self.shared.blobs.copy(file, &contents).await?;
         }
-        blocking(move || copy.finish()).await
+        blocking(move || copy.finish()).await?
     }
 
     async fn keys_edition(&self) -> Result<u32, Error> {
@@ -581,37 +462,6 @@ impl House for SqliteHouse {
     }
 }
 
-/// Runs work of the disk on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(run).await;
-    done.map_err(|error| Error::Unavailable(Box::new(error)))?
-}
-
-/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
-/// is done where nothing was purged since the last time.
-fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
-    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
-    if row::first(db, purged, [], |_| Ok(()))?.is_none() {
-        return Ok(true);
-    }
-    db.busy_timeout(SCRUB_WAIT)?;
-    let empty = wipe::empty_log(db);
-    db.busy_timeout(DATABASE_WAIT)?;
-    if !empty? {
-        return Ok(false);
-    }
-    wipe::clear(db, file)?;
-    row::run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
-    Ok(true)
-}
-
 fn for_reading_only() -> Error {
     Error::Unavailable("the house is open for reading only".into())
-}
-
-/// Where contents lie that were kept in no other place.
-fn ours(folder: &Path) -> Blobs {
-    Blobs::folder_as_it_is(&folder.join(BLOBS))
 }

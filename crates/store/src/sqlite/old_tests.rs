@@ -7,6 +7,7 @@
 
 use exchange::{Event, SubmissionId};
 
+use super::file::prepare;
 use super::tests::{at, house};
 use super::*;
 use rusqlite::params;

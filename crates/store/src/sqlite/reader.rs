@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::row::{keep_plans, run};
+use crate::blocking::blocking;
 use crate::house::Error;
 use crate::limits::{DATABASE_WAIT, READERS_MAX, READS_WAITING_MAX, STATEMENTS_KEPT};
 
@@ -48,11 +49,11 @@ impl Readers {
         let turn = turn.map_err(|_| Error::Unavailable("the house is closed".into()))?;
         drop(waiting);
         let readers = Arc::clone(self);
-        let answer = tokio::task::spawn_blocking(move || {
+        let answer = move || {
             let _turn = turn;
             readers.read_now(read)
-        });
-        answer.await.map_err(|error| Error::Unavailable(Box::new(error)))?
+        };
+        blocking(answer).await?
     }
 
     /// Runs a reading here.

@@ -17,15 +17,34 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
-use super::row::all;
+use super::row::{all, first, run};
 use crate::house::Error;
+use crate::limits::{DATABASE_WAIT, SCRUB_WAIT};
 
 /// Where page 1 has its tree's header, behind the file's own.
 const FILE_HEADER: usize = 100;
 
+/// Leaves no removed byte behind; `false`: somebody still reads from the write-ahead log. Nothing
+/// is done where nothing was purged since the last time.
+pub(super) fn scrub(db: &Connection, file: &File) -> Result<bool, Error> {
+    let purged = "SELECT 1 FROM houses WHERE unscrubbed <> 0";
+    if first(db, purged, [], |_| Ok(()))?.is_none() {
+        return Ok(true);
+    }
+    db.busy_timeout(SCRUB_WAIT)?;
+    let empty = empty_log(db);
+    db.busy_timeout(DATABASE_WAIT)?;
+    if !empty? {
+        return Ok(false);
+    }
+    clear(db, file)?;
+    run(db, "UPDATE houses SET unscrubbed = 0 WHERE unscrubbed <> 0", [])?;
+    Ok(true)
+}
+
 /// Brings the write-ahead log into the database and cuts it to nothing; `false`: somebody still
 /// reads from it.
-pub(super) fn empty_log(db: &Connection) -> Result<bool, Error> {
+fn empty_log(db: &Connection) -> Result<bool, Error> {
     let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
     Ok(busy == 0)
 }

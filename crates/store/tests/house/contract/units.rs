@@ -7,7 +7,7 @@
 use exchange::{Chain, Digest, Entry, PartnerId};
 
 use super::*;
-use crate::proof::{LedgerKey, PublicKey, verify};
+use store::proof::{LedgerKey, PublicKey, verify};
 
 pub(super) async fn an_empty_house_holds_nothing(house: &impl House) {
     let hospital = PartnerId::from("hospital");

@@ -15,6 +15,9 @@ use store::proof::{PublicKey, verify};
 use store::*;
 use testdb::Server;
 
+use crate::contract;
+use crate::noise::noise_of;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn at(seconds: i64) -> Timestamp {
@@ -33,18 +36,6 @@ fn place(url: String, blobs: Option<Blobs>) -> PostgresPlace {
     PostgresPlace { url, blobs, ..PostgresPlace::default() }
 }
 
-/// Bytes that no packing makes small, and that no other content has.
-fn noise(seed: &str, size: usize) -> Bytes {
-    let mut bytes = Vec::with_capacity(size + 32);
-    let mut last = Digest::of(seed.as_bytes());
-    while bytes.len() < size {
-        bytes.extend(last.0);
-        last = Digest::of(&last.0);
-    }
-    bytes.truncate(size);
-    bytes.into()
-}
-
 fn opened(word: &str) -> Event {
     Event::Opened { version: word.to_owned() }
 }
@@ -53,7 +44,7 @@ fn opened(word: &str) -> Event {
 fn brought(number: i64) -> Unit {
     let id = format!("submission-{number:03}");
     let size = if number % 4 == 0 { 200_000 } else { 300 };
-    let (content, body) = (noise(&id, size), noise(&format!("body {id}"), size));
+    let (content, body) = (noise_of(&id, size), noise_of(&format!("body {id}"), size));
     let keys = RecordKeys {
         patient: Some(format!("patient-{}", number % 3)),
         encounter: Some(format!("encounter-{}", number % 5)),
@@ -187,7 +178,7 @@ async fn picture(house: &impl House) -> Picture {
         let key = format!("key-{number}");
         seen.answers.push(house.first_answer(&clinic(), &key).await.unwrap());
         let size = if number % 4 == 0 { 200_000 } else { 300 };
-        let body = noise(&format!("body submission-{number:03}"), size);
+        let body = noise_of(&format!("body submission-{number:03}"), size);
         seen.blobs.push(house.blob(&Digest::of(&body)).await.unwrap());
     }
     seen

@@ -13,13 +13,15 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use store::contract::{check_contract, check_tenants};
 use store::limits::INLINE_BYTES_MAX;
 use store::{
     Blobs, Commit, Error, House, NewVersion, PostgresHouse, PostgresPlace, RecordKeys,
     S3Credentials, S3Place, SqliteHouse, Unit,
 };
 use testdb::{Server, Storage};
+
+use crate::contract::{check_contract, check_tenants};
+use crate::noise::noise;
 
 fn place(endpoint: &str) -> S3Place {
     S3Place {
@@ -38,17 +40,6 @@ fn blobs(address: SocketAddr) -> Blobs {
 
 fn open(folder: &Path, address: SocketAddr) -> SqliteHouse {
     SqliteHouse::open_with(folder, &HouseId::from("one"), Some(blobs(address))).unwrap()
-}
-
-fn noise(size: usize, seed: u64) -> Bytes {
-    let mut state = seed;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Some(state.to_le_bytes()[0])
-    };
-    std::iter::from_fn(next).take(size).collect()
 }
 
 fn unit(id: &str, content: &Bytes) -> Unit {

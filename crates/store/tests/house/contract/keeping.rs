@@ -7,7 +7,7 @@
 use exchange::{Digest, PartnerId};
 
 use super::*;
-use crate::limits::INLINE_BYTES_MAX;
+use store::limits::INLINE_BYTES_MAX;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -22,6 +22,8 @@ use store::{
     WorkKind, WorkQuery,
 };
 
+use crate::noise::noise_of;
+
 const COMMITTERS: usize = 8;
 const SEEDS: u64 = 10;
 /// Units a child would write if nobody killed it.
@@ -40,14 +42,7 @@ fn open(folder: &Path) -> SqliteHouse {
 /// Every third content is a file; so it must not be one that packs well.
 fn content(id: &str, number: usize) -> Bytes {
     let size = if number.is_multiple_of(3) { INLINE_BYTES_MAX + 1 } else { 1_000 };
-    let mut state = id.bytes().fold(1_u64, |state, byte| state.wrapping_mul(131) + u64::from(byte));
-    let mut noise = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..size).map(|_| noise()).collect()
+    noise_of(id, size)
 }
 
 fn unit(id: &str, number: usize) -> Unit {
@@ -130,7 +125,7 @@ fn child() {
 /// acknowledged, the last ones before it died included.
 fn run_and_kill(folder: &Path, seed: u64, patience: usize) -> BTreeSet<(String, usize)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "crash::child", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(SEED, seed.to_string())
         .stdout(Stdio::piped())
@@ -216,7 +211,7 @@ async fn killed_between_file_and_row_a_house_keeps_neither() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_between", "--test-threads=1"])
+        .args(["--exact", "crash::child_between", "--test-threads=1"])
         .env(BETWEEN, folder.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -3,8 +3,6 @@
 //! Comes in   an empty house, and a way to close and open it again.
 //! Goes out   nothing; a promise that is not kept panics with the promise.
 //! Never      looks behind the trait: a second database passes the same or is not done.
-//!
-//! Why public: the second database calls it from its own test.
 
 #![allow(clippy::unwrap_used)] // it is a test, and a test stops where a promise is broken
 
@@ -20,12 +18,13 @@ use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::house::*;
+use crate::noise::noise;
+use store::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Checks all promises. `reopen` closes the house without warning and opens the same one again.
-pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
+pub(crate) async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
     units::an_empty_house_holds_nothing(&house).await;
     units::a_unit_is_written_whole_or_not_at_all(&house).await;
     units::a_key_is_answered_once(&house).await;
@@ -63,18 +62,18 @@ pub async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -> H) {
 }
 
 /// Checks that two houses of one process share nothing. Both are empty.
-pub async fn check_tenants<H: House>(one: H, other: H) {
+pub(crate) async fn check_tenants<H: House>(one: H, other: H) {
     tenants::neither_sees_nor_touches_the_other(&one, &other).await;
 }
 
 /// Checks what becomes of contents that are lost. `lose` closes the house, takes the contents of
 /// all answers and versions out of their rows, and opens the same house again.
-pub async fn check_loss<H: House>(house: H, lose: impl AsyncFn(H) -> H) {
+pub(crate) async fn check_loss<H: House>(house: H, lose: impl AsyncFn(H) -> H) {
     keeping::what_was_lost_is_not_taken_for_purged(house, lose).await;
 }
 
 /// Checks that a backup, written into a folder that does not exist yet, is the house.
-pub async fn check_backup<H: House, C: House>(
+pub(crate) async fn check_backup<H: House, C: House>(
     house: H,
     folder: &Path,
     open: impl AsyncFn(&Path) -> C,
@@ -171,18 +170,6 @@ fn version(kind: &str, id: &str, content: &str) -> NewVersion {
         content: Some(Bytes::copy_from_slice(content.as_bytes())),
         keys: RecordKeys::default(),
     }
-}
-
-/// Bytes that nothing packs.
-fn noise(size: usize) -> Bytes {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
-    };
-    (0..size).map(|_| next()).collect()
 }
 
 fn blob(bytes: &[u8]) -> (exchange::Digest, Bytes) {

@@ -7,7 +7,7 @@
 use exchange::{Digest, PartnerId};
 
 use super::*;
-use crate::limits::{INLINE_BYTES_MAX, PACK_BYTES_MIN};
+use store::limits::{INLINE_BYTES_MAX, PACK_BYTES_MIN};
 
 async fn file(house: &impl House, seconds: i64, records: Vec<NewVersion>) -> Vec<u64> {
     match house.commit(Unit { records, ..unit(seconds) }).await.unwrap() {
@@ -282,7 +282,7 @@ pub(super) async fn a_page_ends_where_it_is_full(house: &impl House) {
     let sizes = [("a", 1_000), ("b", 20_000), ("c", 100_000), ("d", 1_000), ("e", 1_000)];
     for (id, size) in sizes {
         // Two that are kept as they are, one that is packed, one that lies in a file.
-        let content = if id == "b" { Bytes::from(vec![b'b'; size]) } else { noise(size) };
+        let content = if id == "b" { Bytes::from(vec![b'b'; size]) } else { noise(size, 1) };
         file(house, 35, vec![NewVersion { content: Some(content), ..version("Media", id, "") }])
             .await;
     }
@@ -313,7 +313,7 @@ fn contents() -> impl Iterator<Item = (String, Bytes)> {
     let smooth = [0, 1].into_iter().chain(pack).chain(row);
     let smooth = smooth.map(|size| (size.to_string(), Bytes::from(vec![b'x'; size])));
     let rough = pack.into_iter().chain(row);
-    smooth.chain(rough.map(|size| (format!("{size}-of-noise"), noise(size))))
+    smooth.chain(rough.map(|size| (format!("{size}-of-noise"), noise(size, 1))))
 }
 
 pub(super) async fn contents_come_back_as_they_were(house: &impl House) {

@@ -13,11 +13,12 @@ use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::contract::{check_contract, check_loss, check_tenants};
 use store::proof::verify;
 use store::{Clock, Commit, Error, Expect, Fence, House, Lease, NewVersion, PostgresHouse};
 use store::{PostgresPlace, RecordKeys, RecordQuery, Unit, Work, WorkKind, WorkQuery};
 use testdb::Server;
+
+use crate::contract::{check_contract, check_loss, check_tenants};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

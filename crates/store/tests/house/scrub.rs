@@ -227,7 +227,7 @@ async fn a_scrub_leaves_the_tables_alone_where_nothing_was_purged() {
 async fn samples_of_an_older_schema_are_dropped() {
     let Some(server) = Server::start() else { return };
     let url = server.create_database("older");
-    let step = include_str!("../src/postgres/schema_1.sql");
+    let step = include_str!("../../src/postgres/schema_1.sql");
     server.sql("older", step);
     let taken = format!(
         "CREATE TABLE schema (version bigint PRIMARY KEY, step bytea NOT NULL);

@@ -7,7 +7,7 @@
 use exchange::{Digest, PartnerId};
 
 use super::*;
-use crate::proof::LedgerKey;
+use store::proof::LedgerKey;
 
 const BODY: &[u8] = b"tenant";
 
@@ -39,7 +39,7 @@ fn keyed(content: &[u8]) -> NewVersion {
 
 /// A unit with everything a unit can carry.
 fn full() -> Unit {
-    let large = vec![b'l'; crate::limits::INLINE_BYTES_MAX + 1];
+    let large = vec![b'l'; store::limits::INLINE_BYTES_MAX + 1];
     let row = Work {
         partner: Some(hospital()),
         dossier: text("dossier"),
@@ -124,7 +124,7 @@ impl Readings {
             found.push(house.search(query.clone()).await.unwrap());
             counts.push(house.count(query).await.unwrap());
         }
-        let large = vec![b'l'; crate::limits::INLINE_BYTES_MAX + 1];
+        let large = vec![b'l'; store::limits::INLINE_BYTES_MAX + 1];
         let pair = [("Patient".to_owned(), "tenant".to_owned())];
         let edition = house.keys_edition().await.unwrap() + 1;
         Readings {
