@@ -98,13 +98,13 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
     copy().map_err(unwritable)?;
     opened.memory.backup(&folder.join(STORE)).await.map_err(store_issue)?;
     crate::halt::passed("copied");
-    let checkpoints = opened.memory.checkpoints().await.map_err(store_issue)?;
+    let last = opened.memory.checkpoint_below(u64::MAX).await.map_err(store_issue)?;
     let manifest = Manifest {
         format: FORMAT,
         house: config.file.name.clone(),
         made: opened.clock.now().to_string(),
         version: crate::house::VERSION.to_owned(),
-        proved_to: checkpoints.last().map_or(0, |last| last.seq),
+        proved_to: last.map_or(0, |last| last.seq),
         files,
         outside,
     };

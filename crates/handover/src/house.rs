@@ -146,10 +146,9 @@ impl Opened {
                 false => Err(ledger_broken(&anchor::no_anchor())),
             };
         };
-        let checkpoints = self.memory.checkpoints().await.map_err(store_issue)?;
-        let newest = anchor.newest(&checkpoints, &self.grounds.keys);
+        let newest = anchor.newest(&self.memory, &self.grounds.keys).await;
         match newest.map_err(|broken| ledger_broken(&broken))? {
-            Some(newest) => self.drop_anchor(&Anchor::of(newest, &self.ledger)),
+            Some(newest) => self.drop_anchor(&Anchor::of(&newest, &self.ledger)),
             None => Ok(()),
         }
     }
@@ -187,8 +186,8 @@ impl Opened {
     /// Takes up the newest root of an earlier run.
     pub async fn recall_root(&self) -> Result<(), Issue> {
         if let Desk::Payer { road, .. } = &self.desk {
-            let all = self.memory.checkpoints().await.map_err(store_issue)?;
-            all.last().into_iter().for_each(|last| self.witness(road, last));
+            let last = self.memory.checkpoint_below(u64::MAX).await.map_err(store_issue)?;
+            last.iter().for_each(|last| self.witness(road, last));
         }
         Ok(())
     }

@@ -98,7 +98,8 @@ dispatch! {
     async fn story(&self, chain: &Chain) -> Vec<Entry>;
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
     async fn unsigned(&self) -> u64;
-    async fn checkpoints(&self) -> Vec<Checkpoint>;
+    async fn checkpoints(&self, from: u64, limit: u32) -> Vec<Checkpoint>;
+    async fn checkpoint_below(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint_numbered(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;

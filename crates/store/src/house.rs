@@ -241,8 +241,19 @@ pub trait House: Send + Sync {
     /// How many entries no checkpoint covers yet.
     fn unsigned(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// All checkpoints, oldest first.
-    fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
+    /// Checkpoints from this number on, oldest first, at most `limit`: a house signs one a minute.
+    /// From 0 on: all there are, whatever somebody may have numbered them.
+    fn checkpoints(
+        &self,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
+
+    /// The newest checkpoint below this number; `None` where there is none.
+    fn checkpoint_below(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, Error>> + Send;
 
     /// One checkpoint, by its number.
     fn checkpoint_numbered(

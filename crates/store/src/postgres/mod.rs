@@ -293,8 +293,12 @@ impl House for PostgresHouse {
         read::unsigned(&self.client().await?, self.house).await
     }
 
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        read::checkpoints(&self.client().await?, self.house).await
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Checkpoint>, Error> {
+        read::checkpoints(&self.client().await?, self.house, from, limit).await
+    }
+
+    async fn checkpoint_below(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        read::checkpoint_below(&self.client().await?, self.house, number).await
     }
 
     async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {

@@ -234,8 +234,12 @@ impl House for SqliteHouse {
         self.read(ledger::unsigned).await
     }
 
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        self.read(ledger::checkpoints).await
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoints(db, house, from, limit)).await
+    }
+
+    async fn checkpoint_below(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoint_below(db, house, number)).await
     }
 
     async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {

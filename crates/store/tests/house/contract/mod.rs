@@ -106,7 +106,7 @@ impl Picture {
         }
         Picture {
             entries: house.entries(1, 9_999).await.unwrap(),
-            checkpoints: house.checkpoints().await.unwrap(),
+            checkpoints: house.checkpoints(0, u32::MAX).await.unwrap(),
             works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
             counts: house.work_counts().await.unwrap(),
             records,
