@@ -82,7 +82,7 @@ pub const LIST_ROWS: u32 = 50;
 /// Rows a list shows at most.
 pub const LIST_ROWS_MAX: u32 = 10_000;
 
-/// Dossiers of one lane looked through by a withdrawal.
+/// Pushes of one patient to one payer that a withdrawal looks through; with more it waits for a person.
 pub const LANE_ROWS_MAX: u32 = 100_000;
 
 /// Seconds a caller may wait for a push to end.

@@ -377,6 +377,14 @@ fn some_sql<'a>(house: i64, query: &'a WorkQuery) -> (String, Vec<Value<'a>>) {
                 AND starts_with(label, {}::text))";
         and(within, Box::new(prefix));
     }
+    if let Some(lane) = &query.lanes {
+        // From a bar up to what follows it.
+        let within = "work IN (
+            SELECT work FROM works WHERE house = $1 AND lane = {}::text
+            UNION SELECT work FROM works
+                WHERE house = $1 AND lane >= {}::text || '|' AND lane < {}::text || '}')";
+        and(within, Box::new(lane));
+    }
     if let Some(kind) = query.kind {
         and("kind = {}", Box::new(kind.code()));
     }

@@ -493,6 +493,10 @@ async fn readings_do_not_walk_through_the_house() {
         (works(WorkQuery { dossier: text(), ..WorkQuery::default() }), "works_by_dossier"),
         (works(WorkQuery { trigger: text(), ..WorkQuery::default() }), "works_by_cause"),
         (works(WorkQuery { lane: text(), ..WorkQuery::default() }), "works_by_lane (house=? AND"),
+        (
+            works(WorkQuery { lanes: text(), ..WorkQuery::default() }),
+            "works_by_lane (house=? AND lane>?",
+        ),
         (works(WorkQuery { states: one(), ..WorkQuery::default() }), "works_by_state (house=? AND"),
         (
             works(WorkQuery { prefix: text(), ..WorkQuery::default() }),

@@ -340,6 +340,7 @@ pub(super) fn some(
 fn way(query: &WorkQuery) -> &'static str {
     match () {
         () if query.prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) => "NOT INDEXED",
+        () if query.lanes.is_some() => "NOT INDEXED",
         () if query.dossier.is_some() => "INDEXED BY works_by_dossier",
         () if query.trigger.is_some() => "INDEXED BY works_by_cause",
         () if query.lane.is_some() => "INDEXED BY works_by_lane",
@@ -364,6 +365,14 @@ pub(super) fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value>) {
             UNION SELECT work FROM works INDEXED BY works_by_label
                 WHERE house = ?1 AND label >= {} AND label < {} || char(1114111))";
         and(within, prefix.clone().into());
+    }
+    if let Some(lane) = &query.lanes {
+        // From a bar up to what follows it.
+        let within = "work IN (
+            SELECT work FROM works INDEXED BY works_by_lane WHERE house = ?1 AND lane = {}
+            UNION SELECT work FROM works INDEXED BY works_by_lane
+                WHERE house = ?1 AND lane >= {} || '|' AND lane < {} || '}')";
+        and(within, lane.clone().into());
     }
     if let Some(kind) = query.kind {
         and("kind = {}", kind.code().into());

@@ -103,6 +103,15 @@ pub(super) async fn rows_are_listed(house: &impl House) {
         let found: String = found.iter().filter_map(|row| row.work.id.chars().last()).collect();
         assert_eq!(found, expected, "{case}");
     }
+
+    let lanes = ["aside", "aside|walk", "asides", "asid", "aside}", "Aside|walk"];
+    let rows =
+        lanes.iter().zip(1..).map(|(lane, number)| work(&format!("lanes-{number}"), lane, None));
+    write(house, 0, &rows.collect::<Vec<_>>()).await;
+    let query = WorkQuery { lanes: text("aside"), limit: 9, ..WorkQuery::default() };
+    let found = house.works(query).await.unwrap();
+    let found: Vec<_> = found.iter().map(|row| row.work.id.as_str()).collect();
+    assert_eq!(found, ["lanes-2", "lanes-1"], "of a lane, with what stands aside from it");
 }
 
 pub(super) async fn lanes_keep_their_order(house: &impl House) {
