@@ -143,8 +143,8 @@ pub(super) async fn lines_are_signed(house: &impl House) {
     assert_eq!(second.prev, first.statement_hash());
     let page = async |from, limit| house.checkpoints(from, limit).await.unwrap();
     assert_eq!(page(0, 9).await, [first.clone(), second.clone()]);
-    assert_eq!(page(0, 1).await, [first.clone()], "a page of them");
-    assert_eq!(page(2, 9).await, [second.clone()], "and the next");
+    assert_eq!(page(0, 1).await, std::slice::from_ref(&first), "a page of them");
+    assert_eq!(page(2, 9).await, std::slice::from_ref(&second), "and the next");
     assert_eq!(page(3, 9).await, [], "and no more");
     let below = async |number| house.checkpoint_below(number).await.unwrap();
     assert_eq!(below(u64::MAX).await, Some(second), "the newest");
