@@ -164,8 +164,8 @@ async fn keep_once(opened: &Opened, today: &str) -> bool {
     done(retained) & done(swept)
 }
 
-/// Does something that is to be done once a day, by whichever process comes first; whether it is
-/// done. The day counts as done once it is: the turn before that ends by itself.
+/// Does what is done once a day, by whichever process comes first; whether it is done. The day counts
+/// as done once it is: the turn before that ends by itself.
 async fn once_a_day(
     house: &AnyHouse,
     now: impl Fn() -> Timestamp,
@@ -322,7 +322,7 @@ impl Rest for NoDoors {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: the API reads commands generously in form and strictly in content; what is to be done
+    //! Goal: the API reads commands generously in form and strictly in content; what is done
     //! once a day is done, and once.
 
     #![allow(clippy::unwrap_used)]
