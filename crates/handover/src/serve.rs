@@ -141,10 +141,8 @@ async fn keep_once(opened: &Opened, today: &str) -> bool {
     let mut terms = opened.config.terms.values();
     let retains = terms.any(|terms| terms.agreement.retention.is_some());
     let retain = async {
-        if retains {
-            opened.command(Command::Retention { dry_run: false }).await?;
-            halt::passed("retained");
-        }
+        opened.command(Command::Retention { dry_run: false }).await?;
+        halt::passed("retained");
         Ok(())
     };
     let sweep = async {
@@ -153,7 +151,11 @@ async fn keep_once(opened: &Opened, today: &str) -> bool {
         Ok(())
     };
     let (house, now) = (&opened.memory, || opened.clock.now());
-    let retained = once_a_day(house, now, "retention", today, retain).await;
+    // A day on which nothing was agreed is not marked: it may be agreed before the next start.
+    let retained = match retains {
+        true => once_a_day(house, now, "retention", today, retain).await,
+        false => Ok(true),
+    };
     let swept = once_a_day(house, now, "sweep", today, sweep).await;
     let done = |done: Result<bool, Issue>| {
         done.unwrap_or_else(|issue| {
