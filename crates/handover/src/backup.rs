@@ -118,8 +118,8 @@ async fn fill(opened: &Opened, folder: &Path) -> Result<Manifest, Issue> {
 /// Up to which line the copy is proved by what is in it: the house has gone on since.
 async fn proved_to(store: &Path, house: &HouseId) -> Result<u64, Issue> {
     let copy = SqliteHouse::open_to_read(store, house).map_err(store_issue)?;
-    let checkpoints = copy.checkpoints().await.map_err(store_issue)?;
-    Ok(checkpoints.last().map_or(0, |last| last.seq))
+    let last = copy.checkpoint_below(u64::MAX).await.map_err(store_issue)?;
+    Ok(last.map_or(0, |last| last.seq))
 }
 
 /// What the configuration consists of, private keys aside: paths within the house's folder, and

@@ -146,10 +146,9 @@ impl Opened {
                 false => Err(ledger_broken(&anchor::no_anchor())),
             };
         };
-        let checkpoints = self.memory.checkpoints().await.map_err(store_issue)?;
-        let newest = anchor.newest(&checkpoints, &self.grounds.keys);
+        let newest = anchor.newest(&self.memory, &self.grounds.keys).await;
         match newest.map_err(|broken| ledger_broken(&broken))? {
-            Some(newest) => self.drop_anchor(&Anchor::of(newest, &self.ledger)),
+            Some(newest) => self.drop_anchor(&Anchor::of(&newest, &self.ledger)),
             None => Ok(()),
         }
     }
@@ -161,7 +160,7 @@ impl Opened {
 
     fn drop_anchor(&self, anchor: &Anchor) -> Result<(), Issue> {
         let Some(place) = &self.grounds.anchor else { return Ok(()) };
-        anchor.write(place).map_err(|error| {
+        anchor.write(place, &self.grounds.keys).map_err(|error| {
             tracing::error!(%error, "anchor");
             let issue = Issue::new(Code::StoreUnavailable, "the ledger's anchor cannot be written");
             issue.at(place.display().to_string())
@@ -187,8 +186,8 @@ impl Opened {
     /// Takes up the newest root of an earlier run.
     pub async fn recall_root(&self) -> Result<(), Issue> {
         if let Desk::Payer { road, .. } = &self.desk {
-            let all = self.memory.checkpoints().await.map_err(store_issue)?;
-            all.last().into_iter().for_each(|last| self.witness(road, last));
+            let last = self.memory.checkpoint_below(u64::MAX).await.map_err(store_issue)?;
+            last.iter().for_each(|last| self.witness(road, last));
         }
         Ok(())
     }
@@ -352,7 +351,7 @@ fn open_provider(
         charts: provider::source::chart::Charts::new(Arc::new(source)),
         directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
         doors: provider::route::Doors::default(),
-        clock: Arc::clone(clock),
+        clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
     });

@@ -6,8 +6,8 @@ use std::time::Duration;
 /// idle thread costs memory.
 pub const WORKER_THREADS: usize = 2;
 
-/// Time for one exchange with a partner. Shorter than a lease, so that a walk that waits for an
-/// answer is still its worker's own when the time is over.
+/// Time for one exchange with a partner: a door that files thousands of records before it answers
+/// takes most of it. The lease of the walk that waits is renewed meanwhile.
 pub const PARTNER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of a partner's answer: a transaction's answer has some 500 bytes an entry.
@@ -90,6 +90,10 @@ pub const REKEY_ROWS: u32 = 500;
 
 /// How often a running house looks whether contents of this day are purged already.
 pub const RETENTION_LOOK: Duration = Duration::from_secs(10 * 60);
+
+/// How long the others leave it to the process that has begun: after a failure, or the end of that
+/// process, the next look behind it begins again.
+pub const RETENTION_TURN: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 /// How long it is remembered that a day's contents are purged: longer than the day.
 pub const RETENTION_REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);

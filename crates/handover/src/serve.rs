@@ -7,19 +7,20 @@
 //!            at a clean stop.
 
 use crate::house::{Desk, Opened, VERSION, split_base};
-use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED};
+use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
 use crate::{config, halt};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
 use exchange::{Chain, Code, Event, Issue};
+use jiff::Timestamp;
 use repository::store_issue;
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
-use store::{House as _, Unit};
+use store::{AnyHouse, House as _, Unit};
 use tokio::sync::watch;
 use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
 
@@ -119,17 +120,14 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
 }
 
 /// Once a day purges what the agreements' time is over for, and sweeps up what nothing names. Of
-/// several processes one does.
+/// several processes one does; what failed is tried again.
 async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let mut done = None;
     loop {
         let today = opened.clock.now().strftime("%F").to_string();
-        if done.as_ref() != Some(&today) {
-            match keep_once(&opened, &today).await {
-                Ok(()) => done = Some(today),
-                Err(issue) => tracing::error!(%issue, "keeping contents"),
-            }
+        if done.as_ref() != Some(&today) && keep_once(&opened, &today).await {
+            done = Some(today);
         }
         tokio::select! {
             () = &mut stop => return,
@@ -138,23 +136,57 @@ async fn keep_contents(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     }
 }
 
-async fn keep_once(opened: &Opened, today: &str) -> Result<(), Issue> {
-    let now = opened.clock.now();
-    let until = now.checked_add(RETENTION_REMEMBERED).unwrap_or(now);
-    let ours = async |what| {
-        let first = opened.memory.first_use(what, today, until, now).await;
-        first.map_err(store_issue)
-    };
+/// Whether all of the day is done.
+async fn keep_once(opened: &Opened, today: &str) -> bool {
     let mut terms = opened.config.terms.values();
-    if terms.any(|terms| terms.agreement.retention.is_some()) && ours("retention").await? {
+    let retains = terms.any(|terms| terms.agreement.retention.is_some());
+    let retain = async {
         opened.command(Command::Retention { dry_run: false }).await?;
         halt::passed("retained");
-    }
-    if ours("sweep").await? {
-        let removed = opened.memory.sweep(now).await.map_err(store_issue)?;
+        Ok(())
+    };
+    let sweep = async {
+        let removed = opened.memory.sweep(opened.clock.now()).await.map_err(store_issue)?;
         tracing::debug!(removed, "contents that nothing names");
+        Ok(())
+    };
+    let (house, now) = (&opened.memory, || opened.clock.now());
+    // A day on which nothing was agreed is not marked: it may be agreed before the next start.
+    let retained = match retains {
+        true => once_a_day(house, now, "retention", today, retain).await,
+        false => Ok(true),
+    };
+    let swept = once_a_day(house, now, "sweep", today, sweep).await;
+    let done = |done: Result<bool, Issue>| {
+        done.unwrap_or_else(|issue| {
+            tracing::error!(%issue, "keeping contents");
+            false
+        })
+    };
+    done(retained) & done(swept)
+}
+
+/// Does what is done once a day, by whichever process comes first; whether it is done. The day counts
+/// as done once it is: the turn before that ends by itself.
+async fn once_a_day(
+    house: &AnyHouse,
+    now: impl Fn() -> Timestamp,
+    what: &str,
+    today: &str,
+    work: impl Future<Output = Result<(), Issue>>,
+) -> Result<bool, Issue> {
+    let until = |length| now().checked_add(length).unwrap_or(now());
+    if house.used(what, today, now()).await.map_err(store_issue)? {
+        return Ok(true);
     }
-    Ok(())
+    let turn = format!("{what}/turn");
+    let ours = house.first_use(&turn, today, until(RETENTION_TURN), now()).await;
+    if !ours.map_err(store_issue)? {
+        return Ok(false);
+    }
+    work.await?;
+    let marked = house.first_use(what, today, until(RETENTION_REMEMBERED), now()).await;
+    marked.map(|_| true).map_err(store_issue)
 }
 
 async fn told(mut stopped: watch::Receiver<bool>) {
@@ -292,10 +324,43 @@ impl Rest for NoDoors {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: the API reads commands generously in form and strictly in content.
+    //! Goal: the API reads commands generously in form and strictly in content; what is done
+    //! once a day is done, and once.
 
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use jiff::SignedDuration;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use store::SqliteHouse;
+
+    #[tokio::test]
+    async fn what_failed_is_done_on_the_same_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        let house = AnyHouse::from(house);
+        let dawn: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        let table = [
+            ("a reader stands in the way", 0, "22", false, Err(()), 1),
+            ("it is somebody's turn", 10, "22", true, Ok(false), 1),
+            ("after a restart it is still", 59, "22", true, Ok(false), 1),
+            ("the turn is over", 61, "22", true, Ok(true), 2),
+            ("it is done", 62, "22", true, Ok(true), 2),
+            ("it is done all day", 23 * 60, "22", true, Ok(true), 2),
+            ("the next day", 24 * 60, "23", true, Ok(true), 3),
+        ];
+        let done = AtomicU32::new(0);
+        for (case, minutes, day, works, expected, times) in table {
+            let now = || dawn + SignedDuration::from_mins(minutes);
+            let work = async {
+                done.fetch_add(1, Ordering::Relaxed);
+                let busy = Issue::new(Code::HouseBusy, "somebody reads");
+                if works { Ok(()) } else { Err(busy) }
+            };
+            let said = once_a_day(&house, now, "retention", day, work).await;
+            assert_eq!(said.map_err(drop), expected, "{case}");
+            assert_eq!(done.load(Ordering::Relaxed), times, "{case}");
+        }
+    }
 
     #[test]
     fn a_command_is_named_by_its_path() {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
+use wire::Clock as _;
 use wire::draw_id;
 
 mod find;
@@ -44,6 +45,7 @@ impl Desk {
 
     /// Carries a command out.
     pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
+        self.road.clock.set(&self.road.house).await;
         match command {
             Command::Push { encounter, purpose, who, wait } => {
                 self.push(encounter, purpose, who, wait).await

@@ -13,7 +13,9 @@ use crate::setup::Payer;
 use exchange::settle::Answered;
 use exchange::{Code, Digest, Issue, Push};
 use jiff::Timestamp;
+use std::time::Duration;
 use store::{Approach, House};
+use wire::Clock as _;
 
 /// Until when a push waits, and why.
 pub(crate) type Wait = (Timestamp, Issue);
@@ -34,7 +36,7 @@ impl Road {
                 Approach::Resting(until) => return Ok(Some(rest(until, push))),
                 Approach::Paced(until) => until,
             };
-            let wait = now.duration_until(until).unsigned_abs();
+            let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
             if wait > PACE_WAIT_MAX {
                 let detail = "the pace agreed with the payer leaves no earlier moment";
                 return Ok(Some((until, Issue::new(Code::PayerResting, detail))));

@@ -6,6 +6,7 @@
 //!
 //! Read `road.rs` first.
 
+pub mod clock;
 pub mod collect;
 pub mod deliver;
 pub mod desk;
@@ -22,6 +23,7 @@ pub mod turn;
 pub mod withdraw;
 pub mod worker;
 
+pub use clock::HouseClock;
 pub use desk::Desk;
 pub use road::Road;
 pub use rooms::Rooms;

@@ -12,13 +12,29 @@ pub const RENEWAL: Duration = Duration::from_secs(20);
 /// an hour is an EHR that does not answer.
 pub const WALK_AGE_MAX: Duration = Duration::from_secs(900);
 
-/// Walks taken up at once by one process; most of them wait for a place or an answer.
-pub const WALKS_MAX: usize = 64;
+/// From so many walks with one payer on, a process takes up no more of them; nor of triggers, which
+/// are with nobody. Enough to keep all places for charts and all of the payer's door in use. There is
+/// no bound for all payers together, or slow ones could take the places of the others.
+pub const PARTNER_WALKS_MAX: usize = 32;
+
+/// Walks claimed at once: a payer has at most `PARTNER_WALKS_MAX` and these, less one.
+pub const CLAIM_MAX: u32 = 16;
+
+/// How often at least a process looks for work past the walks of payers that have no seat left.
+pub const FULL_LOOK: Duration = Duration::from_secs(1);
+
+/// After a look past such walks there is none for so many times as long as it took: with a hundred
+/// thousand of them it takes a tenth of a second of the database.
+pub const LOOK_SHARE: u32 = 4;
+
+/// How long the clock goes by what the house said of its time.
+pub const CLOCK_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Charts open at once: each may take tens of megabytes.
 pub const CHARTS_OPEN_MAX: usize = 8;
 
-/// Requests to one payer at once: its pace is its own, and a slow one keeps no more walks busy.
+/// Pushes and polls at one payer's door at once: its pace is its own. Only these hold a payload in
+/// memory.
 pub const PARTNER_REQUESTS_MAX: usize = 8;
 
 /// A walk waits at the door for its turn at the agreed pace for so long; longer is put down as a
@@ -32,6 +48,9 @@ pub const BREAKER: store::Breaker = store::Breaker {
     rest: Duration::from_secs(10),
     rest_max: Duration::from_secs(300),
 };
+
+/// What is put off waits at least so long: whatever clocks and doors say, it never goes on at once.
+pub const PUT_OFF_MIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// Walks that waited for a door's rest come back spread over so long.
 pub const REST_SPREAD: Duration = Duration::from_secs(10);
@@ -63,7 +82,7 @@ pub const LIST_ROWS: u32 = 50;
 /// Rows a list shows at most.
 pub const LIST_ROWS_MAX: u32 = 10_000;
 
-/// Dossiers of one lane looked through by a withdrawal.
+/// Pushes of one patient to one payer that a withdrawal looks through; with more it waits for a person.
 pub const LANE_ROWS_MAX: u32 = 100_000;
 
 /// Seconds a caller may wait for a push to end.

@@ -10,10 +10,12 @@
 //! not delay the others. After *scope* each payer's walk is a row of work of its own; the chart is
 //! still read once, because walks of one trigger share what was read (`source::chart`).
 
+use crate::clock::HouseClock;
 use crate::collect::collect;
 use crate::deliver;
 use crate::directory::Directory;
 use crate::door;
+use crate::limits::PUT_OFF_MIN;
 use crate::rooms::Rooms;
 use crate::route::Doors;
 use crate::scope::Concern;
@@ -52,7 +54,7 @@ pub struct Road {
     /// Doors that were found open.
     pub doors: Doors,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<HouseClock>,
     /// Rouses whoever waits for a walk to end.
     pub changed: Arc<Notify>,
     /// How much goes on at once.
@@ -304,11 +306,11 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
             || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
         let payload = payload.ok_or_else(gone)?;
-        let place = self.rooms.partner(&turn.push.dossier.payer).await;
         if let Some((until, issue)) = self.knock(payer, &turn.push).await? {
             drop(place);
             return Ok(self.put_off(turn, until, issue).await?);
@@ -335,6 +337,10 @@ impl Road {
         let attempt = attempt(&push, payer)?;
         let place = push.poll.as_deref().unwrap_or_default();
         let _room = self.rooms.partner(&push.dossier.payer).await;
+        // One turn for the poll and the file that it names: another could only be had much later.
+        if let Some((until, issue)) = self.knock(payer, &push).await? {
+            return Ok(self.put_off(turn, until, issue).await?);
+        }
         let word = deliver::ask(&payer.client, place, turn.now()).await;
         self.report(payer, door::answered(&word)).await?;
         match settle::settle_poll(&word, place, &attempt, turn.now()) {
@@ -467,6 +473,7 @@ impl Road {
     /// is too late.
     async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
+        let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {
             turn.say(Event::Delayed { until, issue });
         } else {

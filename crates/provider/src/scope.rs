@@ -16,6 +16,7 @@ use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigg
 use fhir::Resource;
 use jiff::SignedDuration;
 use store::{Commit, House, Lease, Unit};
+use wire::Clock as _;
 
 /// Whom and what a walk is about, what for, and by which coverages.
 pub struct Concern {

@@ -4,6 +4,8 @@
 //! Goes out   units of work: lines, the row they add up to, content.
 //! Never      a row that its lines do not add up to, and never a write without the lease's fence.
 
+use crate::clock::HouseClock;
+use crate::limits::LEASE;
 use crate::road::Road;
 use exchange::{Digest, Event, Push, State, Stop, Trigger, WalkId};
 use jiff::Timestamp;
@@ -35,7 +37,9 @@ pub enum Fault {
 /// One leased walk.
 pub struct Turn {
     house: AnyHouse,
-    clock: Arc<dyn Clock>,
+    clock: Arc<HouseClock>,
+    /// When it was claimed: it is never earlier, whatever the clock says.
+    since: Timestamp,
     passed: fn(&'static str),
     changed: Arc<Notify>,
     fence: Fence,
@@ -50,6 +54,7 @@ impl Turn {
         Ok(Turn {
             house: road.house.clone(),
             clock: Arc::clone(&road.clock),
+            since: lease.until.saturating_sub(LEASE).unwrap_or(lease.until),
             passed: road.setup.passed,
             changed: Arc::clone(&road.changed),
             fence: lease.fence.clone(),
@@ -61,7 +66,7 @@ impl Turn {
     /// The time of what is being said: fixed from the first event to the commit.
     pub fn now(&mut self) -> Timestamp {
         if self.unit.lines.is_empty() {
-            self.unit.at = self.clock.now();
+            self.unit.at = self.clock.now().max(self.since);
         }
         self.unit.at
     }
@@ -119,7 +124,7 @@ impl Turn {
     /// The stop to be taken now; `None` when the walk waits or nothing is left to do.
     pub fn stop(&self) -> Option<Stop> {
         match self.push.state {
-            State::Due { next, at } => (at <= self.clock.now()).then_some(next),
+            State::Due { next, at } => (at <= self.clock.now().max(self.since)).then_some(next),
             State::Held => None,
             _ => self.push.acknowledgement.is_none().then_some(Stop::Acknowledge),
         }

@@ -100,19 +100,21 @@ impl Road {
     }
 
     /// Every push of the same patient to the same payer: those in its lane, and those that stand
-    /// aside because the payer is being asked for its word. These first: one of them may come back
-    /// to its lane meanwhile, but none can leave it while this walk holds the lane's lease.
+    /// aside because the payer is being asked for its word. All of one moment: one of these may come
+    /// back to its lane, but none can leave it while this walk holds the lane's lease.
     async fn of_lane(&self, push: &Push) -> Result<Vec<Push>, Fault> {
-        let all = || WorkQuery {
+        let lane = push.dossier.lane();
+        let query = WorkQuery {
             kind: Some(WorkKind::Push),
+            lanes: Some(lane.clone()),
             limit: LANE_ROWS_MAX,
             ..WorkQuery::default()
         };
-        let lane = push.dossier.lane();
-        let (partner, states) = (Some(push.dossier.payer.clone()), vec!["due".to_owned()]);
-        let mut rows = self.house.works(WorkQuery { partner, states, ..all() }).await?;
-        rows.retain(|row| row.work.lane != lane);
-        rows.extend(self.house.works(WorkQuery { lane: Some(lane.clone()), ..all() }).await?);
+        let rows = self.house.works(query).await?;
+        if rows.len() >= LANE_ROWS_MAX as usize {
+            // What is beyond might be what must not be taken back.
+            return Err(Fault::Unreadable);
+        }
         let pushes = rows.iter().map(|row| turn::read(&row.work).ok_or(Fault::Unreadable));
         let pushes: Result<Vec<_>, Fault> = pushes.collect();
         Ok(pushes?.into_iter().filter(|other| other.dossier.lane() == lane).collect())

@@ -1,47 +1,87 @@
 //! Worker: takes up work whose time has come.
 //!
 //! Comes in   a road, a wake-up call, a sign to stop.
-//! Goes out   walks taken, a bounded number at once.
-//! Never      loses a walk to an error: its lease runs out, and it is taken up again.
+//! Goes out   walks taken, a bounded number at once for each payer.
+//! Never      loses a walk to an error: its lease runs out, and it is taken up again. Never lets the
+//!            walks of one payer take the places of another's.
 
-use crate::limits::{IDLE_MAX, LEASE, RENEWAL, WALK_AGE_MAX, WALKS_MAX};
+use crate::limits::{CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, WALK_AGE_MAX};
 use crate::road::Road;
+use crate::rooms::Seats;
 use crate::turn::Fault;
+use exchange::PartnerId;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{House, Lease};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wire::Clock;
 
 /// Walks until `stop` says so; walks under way come to their next rest first.
 pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = ()>) {
-    let mut walks = JoinSet::new();
+    let mut hands = Hands::default();
     tokio::pin!(stop);
     loop {
-        let room = WALKS_MAX - walks.len();
-        let claimed = if room == 0 { Vec::new() } else { claim(&road, room).await };
-        let idle = claimed.is_empty();
-        for lease in claimed {
-            let road = Arc::clone(&road);
-            walks.spawn(async move { take(&road, lease).await });
+        let full = hands.seats.full();
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            () = tokio::time::sleep_until(hands.next_look), if !full.is_empty() => {}
+            () = std::future::ready(()), if full.is_empty() => {}
         }
-        if !idle {
+        if hands.take_up(&road, &full).await {
             continue;
         }
-        let pause = pause(&road).await;
+        let pause = pause(&road, !full.is_empty()).await;
         tokio::select! {
             () = &mut stop => break,
-            _ = walks.join_next(), if !walks.is_empty() => {}
-            () = wake.notified(), if room > 0 => {}
-            () = tokio::time::sleep(pause), if room > 0 => {}
+            _ = hands.walks.join_next(), if !hands.walks.is_empty() => {}
+            () = wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
-    while walks.join_next().await.is_some() {}
+    while hands.walks.join_next().await.is_some() {}
 }
 
-async fn claim(road: &Road, room: usize) -> Vec<Lease> {
+/// Walks under way.
+struct Hands {
+    walks: JoinSet<()>,
+    seats: Seats,
+    /// Until then nothing is claimed past the walks of those who have no seat left.
+    next_look: Instant,
+}
+
+impl Default for Hands {
+    fn default() -> Hands {
+        Hands { walks: JoinSet::new(), seats: Seats::default(), next_look: Instant::now() }
+    }
+}
+
+impl Hands {
+    /// Takes up what is due and has a seat; whether anything was.
+    async fn take_up(&mut self, road: &Arc<Road>, full: &[Option<PartnerId>]) -> bool {
+        while self.walks.try_join_next().is_some() {}
+        let begun = Instant::now();
+        let claimed = claim(road, full).await;
+        // Whatever waits for a seat is looked through each time: that must stay a small share.
+        self.next_look = Instant::now() + (begun.elapsed() * LOOK_SHARE).min(FULL_LOOK);
+        let any = !claimed.is_empty();
+        for lease in claimed {
+            let (road, seat) = (Arc::clone(road), self.seats.take(&lease.work.work.partner));
+            self.walks.spawn(async move {
+                take(&road, lease).await;
+                drop(seat);
+            });
+        }
+        any
+    }
+}
+
+async fn claim(road: &Road, full: &[Option<PartnerId>]) -> Vec<Lease> {
+    road.clock.set(&road.house).await;
     let now = road.house.clock(road.clock.now());
-    match road.house.claim(now, LEASE, u32::try_from(room).unwrap_or(1)).await {
+    match road.house.claim_beside(now, LEASE, CLAIM_MAX, full).await {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::warn!(%error, "no work can be claimed");
@@ -52,20 +92,35 @@ async fn claim(road: &Road, room: usize) -> Vec<Lease> {
 
 /// Walks, and goes on with the lease for as long as that takes: up to `WALK_AGE_MAX`.
 async fn walk(road: &Road, lease: &Lease) -> Result<(), Fault> {
-    let walk = road.walk(lease);
-    let over = tokio::time::sleep(WALK_AGE_MAX);
-    tokio::pin!(walk, over);
-    loop {
-        tokio::select! {
-            walked = &mut walk => return walked,
-            () = &mut over => return Err(Fault::TooLong),
-            () = tokio::time::sleep(RENEWAL) => {
-                let now = road.house.clock(road.clock.now());
-                if !road.house.renew(now, &lease.fence, LEASE).await? {
-                    return Err(Fault::Overtaken);
-                }
+    let renewing = async {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            let now = road.house.clock(road.clock.now());
+            match road.house.renew(now, &lease.fence, LEASE).await {
+                Ok(true) => {}
+                Ok(false) => return Fault::Overtaken,
+                Err(error) => return error.into(),
             }
         }
+    };
+    let over = async {
+        tokio::time::sleep(WALK_AGE_MAX).await;
+        Fault::TooLong
+    };
+    beside(road.walk(lease), renewing, over).await
+}
+
+/// Walks to the end, unless one of the others ends first. All go on at once: a walk may hold what a
+/// renewal waits for (a connection to the database).
+async fn beside(
+    walk: impl Future<Output = Result<(), Fault>>,
+    renewing: impl Future<Output = Fault>,
+    over: impl Future<Output = Fault>,
+) -> Result<(), Fault> {
+    tokio::select! {
+        walked = walk => walked,
+        fault = renewing => Err(fault),
+        fault = over => Err(fault),
     }
 }
 
@@ -89,12 +144,40 @@ async fn take(road: &Road, lease: Lease) {
     }
 }
 
-/// How long nothing will be due.
-async fn pause(road: &Road) -> Duration {
+/// How long nothing will be due; where some have no seat left, their walks are what is due.
+async fn pause(road: &Road, full: bool) -> Duration {
     let now = road.clock.now();
     match road.house.next_due().await {
+        Ok(Some(at)) if at <= now && full => FULL_LOOK,
         Ok(Some(at)) if at <= now => Duration::from_millis(20),
         Ok(Some(at)) => now.duration_until(at).unsigned_abs().min(IDLE_MAX),
         _ => IDLE_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a walk and the renewal of its lease never wait for each other.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_walk_goes_on_while_its_renewal_waits() {
+        let (hold, held) = tokio::sync::oneshot::channel::<()>();
+        let (begun, renewal_has_begun) = tokio::sync::oneshot::channel::<()>();
+        let walk = async {
+            renewal_has_begun.await.unwrap();
+            hold.send(()).unwrap();
+            std::future::pending::<()>().await;
+            Ok(())
+        };
+        let renewing = async {
+            begun.send(()).unwrap();
+            held.await.unwrap();
+            Fault::Overtaken
+        };
+        let walked = beside(walk, renewing, std::future::pending()).await;
+        assert!(matches!(walked, Err(Fault::Overtaken)), "the walk let go of what both need");
     }
 }

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::house::{Checkpoint, House};
-use crate::limits::ANCHOR_BYTES_MAX;
+use crate::limits::{ANCHOR_BYTES_MAX, CHECKPOINT_PAGE};
 use crate::proof::{Broken, LedgerKey, PublicKey, Reason, unreadable};
 
 const TITLE: &str = "handover ledger anchor 1";
@@ -102,26 +102,42 @@ impl Anchor {
         Anchor::parse(&text).filter(signed).map(Some).ok_or_else(|| broken(1, FORGED))
     }
 
-    /// Writes the anchor, whole or not at all.
+    /// Writes the anchor, whole or not at all, unless one of these keys has signed a newer one: of
+    /// several processes another may have been here meanwhile. They take turns.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&self, place: &Path) -> io::Result<()> {
-        let half = place.with_extension("anchor.tmp");
+    pub fn write(&self, place: &Path, keys: &[PublicKey]) -> io::Result<()> {
+        let folder = match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = File::open(folder)?;
+        folder.lock()?;
+        if let Ok(Some(there)) = Anchor::read(place, keys)
+            && there.number > self.number
+        {
+            return Ok(());
+        }
+        let mut drawn = [0; 8];
+        aws_lc_rs::rand::fill(&mut drawn).map_err(io::Error::other)?;
+        let half = place.with_extension(format!("anchor.{}.tmp", hex(&drawn)));
+        let done = self.write_at(&half).and_then(|()| fs::rename(&half, place));
+        if done.is_err() {
+            fs::remove_file(&half).ok();
+        }
+        done?;
+        folder.sync_all()
+    }
+
+    fn write_at(&self, half: &Path) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&half)?;
-        let signature: String = self.signature.iter().map(|byte| format!("{byte:02x}")).collect();
-        file.write_all(format!("{}{signature}\n", self.text()).as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&half, place)?;
-        match place.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
+        let mut file = options.open(half)?;
+        file.write_all(format!("{}{}\n", self.text(), hex(&self.signature)).as_bytes())?;
+        file.sync_all()
     }
 
     /// Whether the anchored checkpoint is still there, as it was.
@@ -137,38 +153,39 @@ impl Anchor {
         if found.is_some_and(|found| self.is_of(&found)) {
             return Ok(());
         }
-        let all = house.checkpoints().await.map_err(|error| unreadable(1, &error))?;
-        Err(self.gone(self.from(&all)))
+        // The first line that it proved, as far as what is left tells.
+        let before = house.checkpoint_below(self.number).await;
+        let before = before.map_err(|error| unreadable(1, &error))?;
+        Err(self.gone(before.map_or(1, |one| one.seq + 1)))
     }
 
     /// The newest checkpoint behind the anchored one; `None` when that is the newest.
     ///
     /// # Errors
     /// The anchored checkpoint is gone, or one behind it is not signed or does not follow.
-    pub fn newest<'c>(
+    pub async fn newest(
         &self,
-        checkpoints: &'c [Checkpoint],
+        house: &impl House,
         keys: &[PublicKey],
-    ) -> Result<Option<&'c Checkpoint>, Broken> {
-        let behind = match checkpoints.iter().position(|one| self.is_of(one)) {
-            Some(place) => &checkpoints[place + 1..],
-            None if self.number == 0 => checkpoints,
-            None => return Err(self.gone(self.from(checkpoints))),
-        };
+    ) -> Result<Option<Checkpoint>, Broken> {
+        self.confirm(house).await?;
         let (mut prev, mut last, mut from) = (self.statement, self.number, self.seq + 1);
-        for one in behind {
-            if one.number != last + 1 || one.prev != prev || !signed(one, keys) {
-                return Err(broken(from, FOLLOWS));
+        let mut newest = None;
+        loop {
+            let behind = if last == 0 { 0 } else { last + 1 };
+            let page = house.checkpoints(behind, CHECKPOINT_PAGE).await;
+            let page = page.map_err(|error| unreadable(from, &error))?;
+            if page.is_empty() {
+                return Ok(newest);
             }
-            (prev, last, from) = (one.statement_hash(), one.number, one.seq + 1);
+            for one in page {
+                if one.number != last + 1 || one.prev != prev || !signed(&one, keys) {
+                    return Err(broken(from, FOLLOWS));
+                }
+                (prev, last, from) = (one.statement_hash(), one.number, one.seq + 1);
+                newest = Some(one);
+            }
         }
-        Ok(behind.last())
-    }
-
-    /// The first line that the anchored checkpoint proved, as far as what is left tells.
-    fn from(&self, checkpoints: &[Checkpoint]) -> u64 {
-        let before = checkpoints.iter().rev().find(|one| one.number < self.number);
-        before.map_or(1, |one| one.seq + 1)
     }
 
     pub(crate) fn is_of(&self, checkpoint: &Checkpoint) -> bool {
@@ -199,6 +216,10 @@ fn signs(keys: &[PublicKey], id: &str, text: &[u8], signature: &[u8]) -> bool {
     key.is_some_and(|key| {
         UnparsedPublicKey::new(&ED25519, &key.bytes).verify(text, signature).is_ok()
     })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -232,4 +253,88 @@ pub struct Witness {
     pub seq: u64,
     /// The root.
     pub root: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: however many processes write the anchor, it is whole, signed, and never an older one; and
+    //! however many checkpoints there are, the newest is found.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    use crate::house::Unit;
+    use crate::sqlite::SqliteHouse;
+    use exchange::{Chain, Event};
+    use jiff::Timestamp;
+
+    const WRITERS: u64 = 4;
+    const EACH: u64 = 100;
+
+    #[tokio::test]
+    async fn more_checkpoints_than_a_page_are_followed_to_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let house = SqliteHouse::open(&folder.path().join("store"), &"clinic".into()).unwrap();
+        let key = LedgerKey::generate().unwrap().0;
+        let keys = [PublicKey::new(key.public(), false)];
+        let count = u64::from(CHECKPOINT_PAGE) + 2;
+        let mut made = Vec::new();
+        for number in 0..count {
+            let at = Timestamp::from_second(number.cast_signed()).unwrap();
+            let lines = vec![(Chain::House, Event::Opened { version: "1".to_owned() })];
+            house.commit(Unit { at, lines, ..Unit::default() }).await.unwrap();
+            made.push(house.checkpoint(at, &key).await.unwrap().unwrap());
+        }
+        let newest = made.last().cloned();
+        for (case, anchor) in
+            [("nothing", Anchor::of_nothing(&key)), ("the first", Anchor::of(&made[0], &key))]
+        {
+            assert_eq!(anchor.newest(&house, &keys).await.unwrap(), newest, "behind {case}");
+        }
+        let last = Anchor::of(&made[made.len() - 1], &key);
+        assert_eq!(last.newest(&house, &keys).await.unwrap(), None);
+        let verified = crate::proof::verify(&house, &keys).await.unwrap();
+        assert_eq!((verified.checkpoints, verified.proved_to), (count, count));
+        let gone = anchor(count + 1, &key).newest(&house, &keys).await.unwrap_err();
+        assert_eq!(gone.first_bad_seq, count + 1, "as far as what is left tells");
+    }
+
+    fn anchor(number: u64, key: &LedgerKey) -> Anchor {
+        Anchor::signed(number, number, Digest([1; 32]), Digest([2; 32]), key)
+    }
+
+    #[test]
+    fn writers_take_turns_and_readers_see_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("ledger.anchor");
+        let key = LedgerKey::generate().unwrap().0;
+        let keys = [PublicKey::new(key.public(), false)];
+        anchor(0, &key).write(&place, &keys).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (place, key, keys) = (&place, &key, &keys);
+                scope.spawn(move || {
+                    for turn in 0..EACH {
+                        anchor(1 + turn * WRITERS + writer, key).write(place, keys).unwrap();
+                    }
+                });
+            }
+            let mut newest = 0;
+            while newest < WRITERS * EACH {
+                let read = Anchor::read(&place, &keys).unwrap().unwrap();
+                assert!(read.number >= newest, "an older one replaced {newest}");
+                newest = read.number;
+            }
+        });
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(left.len(), 1, "nothing is left beside it: {left:?}");
+
+        anchor(7, &key).write(&place, &keys).unwrap();
+        let read = Anchor::read(&place, &keys).unwrap().unwrap();
+        assert_eq!(read.number, WRITERS * EACH, "an older one is not written");
+        fs::write(&place, "").unwrap();
+        anchor(7, &key).write(&place, &keys).unwrap();
+        let read = Anchor::read(&place, &keys).unwrap().unwrap();
+        assert_eq!(read.number, 7, "what nobody signed stands in nobody's way");
+    }
 }

@@ -87,7 +87,7 @@ macro_rules! dispatch {
 
 dispatch! {
     async fn commit(&self, unit: Unit) -> Commit;
-    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Vec<Lease>;
+    async fn claim_beside(&self, clock: Clock, length: Duration, limit: u32, beside: &[Option<PartnerId>]) -> Vec<Lease>;
     async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> bool;
     async fn release(&self, fence: Fence) -> ();
     async fn next_due(&self) -> Option<Timestamp>;
@@ -98,7 +98,8 @@ dispatch! {
     async fn story(&self, chain: &Chain) -> Vec<Entry>;
     async fn entries(&self, seq: u64, limit: u32) -> Vec<Entry>;
     async fn unsigned(&self) -> u64;
-    async fn checkpoints(&self) -> Vec<Checkpoint>;
+    async fn checkpoints(&self, from: u64, limit: u32) -> Vec<Checkpoint>;
+    async fn checkpoint_below(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint_numbered(&self, number: u64) -> Option<Checkpoint>;
     async fn checkpoint(&self, at: Timestamp, key: &LedgerKey) -> Option<Checkpoint>;
     async fn heads(&self, records: &[(String, String)]) -> Vec<Option<Record>>;
@@ -112,6 +113,8 @@ dispatch! {
     async fn blob(&self, digest: &Digest) -> Option<Bytes>;
     async fn first_answer(&self, sender: &PartnerId, key: &str) -> Option<FirstAnswer>;
     async fn first_use(&self, scope: &str, token: &str, until: Timestamp, now: Timestamp) -> bool;
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> bool;
+    async fn time(&self, clock: Clock) -> Timestamp;
     async fn approach(&self, clock: Clock, partner: &PartnerId, every: Duration) -> Approach;
     async fn report(&self, clock: Clock, partner: &PartnerId, answered: bool, breaker: Breaker) -> ();
     async fn doors(&self) -> Vec<DoorState>;

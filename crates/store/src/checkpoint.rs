@@ -225,6 +225,15 @@ pub(crate) fn fits(entry: &Entry, seq: u64) -> bool {
     entry_hash(seq, entry.at, &entry.chain, &entry.body, &entry.prev) == entry.hash
 }
 
+/// A checkpoint's number as a bound of those that are stored; 0: below all of them, whatever somebody
+/// may have numbered them.
+pub(crate) fn from(number: u64) -> i64 {
+    match number {
+        0 => i64::MIN,
+        number => i64::try_from(number).unwrap_or(i64::MAX),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

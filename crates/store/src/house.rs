@@ -182,6 +182,18 @@ pub trait House: Send + Sync {
         clock: Clock,
         length: Duration,
         limit: u32,
+    ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send {
+        self.claim_beside(clock, length, limit, &[])
+    }
+
+    /// The same, past every lane whose next row is with one of these partners (`None`: with nobody).
+    /// It stays as it is, and in its order.
+    fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
     ) -> impl Future<Output = Result<Vec<Lease>, Error>> + Send;
 
     /// Goes on with a lease for `length` from now; `false` once it has passed on or run out.
@@ -229,8 +241,19 @@ pub trait House: Send + Sync {
     /// How many entries no checkpoint covers yet.
     fn unsigned(&self) -> impl Future<Output = Result<u64, Error>> + Send;
 
-    /// All checkpoints, oldest first.
-    fn checkpoints(&self) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
+    /// Checkpoints from this number on, oldest first, at most `limit`: a house signs one a minute.
+    /// From 0 on: all there are, whatever somebody may have numbered them.
+    fn checkpoints(
+        &self,
+        from: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Checkpoint>, Error>> + Send;
+
+    /// The newest checkpoint below this number; `None` where there is none.
+    fn checkpoint_below(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, Error>> + Send;
 
     /// One checkpoint, by its number.
     fn checkpoint_numbered(
@@ -312,11 +335,22 @@ pub trait House: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
+    /// Whether this token was used in its scope and is not forgotten; nothing is remembered.
+    fn used(
+        &self,
+        scope: &str,
+        token: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Whose clock leases are to be claimed by: the caller's where one process holds the house,
     /// the database's where several share it.
     fn clock(&self, now: Timestamp) -> Clock {
         Clock::At(now)
     }
+
+    /// What time it is by this clock.
+    fn time(&self, clock: Clock) -> impl Future<Output = Result<Timestamp, Error>> + Send;
 
     /// Asks for a turn at a partner's door; all processes of the house share its pace (`every`:
     /// time between two requests, zero for none) and its breaker. After a rest one request goes

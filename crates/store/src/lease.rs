@@ -11,6 +11,7 @@
 //! stands. Without the revision it is `Stale`. A lease that has run out binds nobody.
 
 use crate::house::{Error, Expect, Unit, Work, WorkKind};
+use exchange::PartnerId;
 
 /// What becomes of a row's lease when the row is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,12 @@ pub(crate) fn after(unit: &Unit, work: &Work, leased: Option<i64>, now: i64) -> 
 /// brings no number, is nothing to it.
 pub(crate) fn stirs(work: &Work, new: bool) -> bool {
     !new || work.due.is_some() || work.number.is_some()
+}
+
+/// Partners by name, nobody by none: no partner's name is empty.
+pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
+    let name = |one: &Option<PartnerId>| one.as_ref().map_or("", PartnerId::as_str).to_owned();
+    partners.iter().map(name).collect()
 }
 
 impl WorkKind {

@@ -200,6 +200,9 @@ pub const LINK_LINES: u32 = 1_000;
 /// sweep is kept from.
 pub const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
+/// Checkpoints read at once, some 300 bytes each: a house that is two years old has a million.
+pub const CHECKPOINT_PAGE: u32 = 500;
+
 /// Time between two tries to empty the write-ahead log.
 pub const SCRUB_PAUSE: Duration = Duration::from_millis(300);
 

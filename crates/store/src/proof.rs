@@ -20,7 +20,7 @@ use crate::anchor::{Anchor, Grounds, Witness, no_anchor};
 use crate::checkpoint::fits;
 pub use crate::checkpoint::{LedgerKey, NotAKey, Tree, key_id};
 use crate::house::{Checkpoint, Error, House};
-use crate::limits::{DOUBTED_MAX, SHIFT_MAX, VERIFY_PAGE};
+use crate::limits::{CHECKPOINT_PAGE, DOUBTED_MAX, SHIFT_MAX, VERIFY_PAGE};
 
 /// A key that may have signed checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,33 +146,33 @@ async fn prove(
     anchor: Option<&Anchor>,
     witnesses: &[Witness],
 ) -> Result<Verified, Broken> {
-    let checkpoints = house.checkpoints().await.map_err(|error| unreadable(1, &error))?;
     let mut walk = Walk::default();
     let mut trust = Trust { keys, active: false };
-    let mut prev = Digest([0; 32]);
-    for (number, checkpoint) in (1..).zip(&checkpoints) {
-        let from = walk.next();
-        trust.check(checkpoint, number, &prev, from)?;
-        if let Some(anchor) = anchor.filter(|anchor| anchor.number == number)
-            && !anchor.is_of(checkpoint)
-        {
-            return Err(anchor.gone(from));
-        }
-        prev = checkpoint.statement_hash();
-        walk.window(house, from, Some(checkpoint.seq)).await?;
-        if walk.tree.root() != checkpoint.root {
-            let reason = Reason::Root { to: checkpoint.seq };
-            return Err(Broken { first_bad_seq: from, reason });
-        }
-        let covered = witnesses.iter().filter(|one| (from..=checkpoint.seq).contains(&one.seq));
-        for Witness { seq, root } in covered {
-            if (*seq, *root) != (checkpoint.seq, checkpoint.root) {
-                let reason = Reason::Witness { seq: *seq };
+    let (mut prev, mut number, mut page_from) = (Digest([0; 32]), 0, 0);
+    loop {
+        let page = house.checkpoints(page_from, CHECKPOINT_PAGE).await;
+        let page = page.map_err(|error| unreadable(walk.next(), &error))?;
+        let Some(last) = page.last() else { break };
+        page_from = last.number.saturating_add(1);
+        for checkpoint in &page {
+            let from = walk.next();
+            number += 1;
+            trust.check(checkpoint, number, &prev, from)?;
+            if let Some(anchor) = anchor.filter(|anchor| anchor.number == number)
+                && !anchor.is_of(checkpoint)
+            {
+                return Err(anchor.gone(from));
+            }
+            prev = checkpoint.statement_hash();
+            walk.window(house, from, Some(checkpoint.seq)).await?;
+            if walk.tree.root() != checkpoint.root {
+                let reason = Reason::Root { to: checkpoint.seq };
                 return Err(Broken { first_bad_seq: from, reason });
             }
+            confirm(witnesses, checkpoint, from)?;
         }
     }
-    if let Some(anchor) = anchor.filter(|anchor| anchor.number > checkpoints.len() as u64) {
+    if let Some(anchor) = anchor.filter(|anchor| anchor.number > number) {
         return Err(anchor.gone(walk.next()));
     }
     if let Some(beyond) = witnesses.iter().find(|one| one.seq == 0 || one.seq > walk.last) {
@@ -181,7 +181,18 @@ async fn prove(
     }
     let proved_to = walk.last;
     walk.window(house, walk.next(), None).await?;
-    Ok(Verified { proved_to, last: walk.last, checkpoints: checkpoints.len() as u64 })
+    Ok(Verified { proved_to, last: walk.last, checkpoints: number })
+}
+
+/// Whether partners hold the root of a checkpoint, where they hold one of the lines that it covers.
+fn confirm(witnesses: &[Witness], checkpoint: &Checkpoint, from: u64) -> Result<(), Broken> {
+    let covered = |one: &&Witness| (from..=checkpoint.seq).contains(&one.seq);
+    let mut other = witnesses.iter().filter(covered);
+    let other = other.find(|one| (one.seq, one.root) != (checkpoint.seq, checkpoint.root));
+    other.map_or(Ok(()), |one| {
+        let reason = Reason::Witness { seq: one.seq };
+        Err(Broken { first_bad_seq: from, reason })
+    })
 }
 
 pub(crate) fn unreadable(seq: u64, error: &Error) -> Broken {

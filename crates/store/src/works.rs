@@ -100,6 +100,8 @@ pub struct WorkQuery {
     pub dossier: Option<String>,
     /// Of this lane.
     pub lane: Option<String>,
+    /// Of this lane, or of one whose name is this one's, a bar and more: what stands aside from it.
+    pub lanes: Option<String>,
     /// Of this trigger.
     pub trigger: Option<String>,
     /// Whose id or label starts with this.

@@ -32,7 +32,7 @@ fn write_old_store(house: &House) {
     // Nothing was signed yet.
     let pem = house.read("keys/ledger.pem");
     let anchor = Anchor::of_nothing(&LedgerKey::from_pem(&pem).unwrap());
-    anchor.write(&house.folder.join("keys/ledger.anchor")).unwrap();
+    anchor.write(&house.folder.join("keys/ledger.anchor"), &[]).unwrap();
 }
 
 fn write_submission(db: &Connection, number: usize) {

@@ -175,7 +175,8 @@ fn three_processes_end_like_one_whatever_befalls_them() {
         let count = "SELECT count(*) FROM works WHERE leased_until IS NOT NULL";
         server.sql("hospital", count).trim().parse().unwrap()
     };
-    let walks = 2 * provider::limits::WALKS_MAX;
+    let one = provider::limits::PARTNER_WALKS_MAX + provider::limits::CLAIM_MAX as usize - 1;
+    let walks = 2 * one;
     wait_until("walks of all processes wait for the payer", || leased() > walks);
     signal(stalled.id(), "-STOP");
     killed.kill();

@@ -157,7 +157,7 @@ fn an_anchor_that_a_crash_left_behind_is_brought_up() {
 async fn a_root_that_a_partner_holds_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     let house = house(folder.path());
-    let checkpoints = house.memory().checkpoints().await.unwrap();
+    let checkpoints = house.memory().checkpoints(0, u32::MAX).await.unwrap();
     let of = |number: usize| (checkpoints[number].seq, checkpoints[number].root);
     let ((first, root), (second, other)) = (of(0), of(1));
     let table = [

@@ -6,7 +6,8 @@ use crate::hospital::{
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 use provider::limits::BREAKER;
-use store::House as _;
+use std::time::Duration;
+use store::{Breaker, House as _};
 use wire::Clock as _;
 
 fn r5() -> Told {
@@ -96,4 +97,35 @@ async fn a_door_that_another_process_found_shut_is_left_alone_for_a_while() {
     assert_eq!(hospital.work().await[0].state, "settled");
     let doors = hospital.house.doors().await.unwrap();
     assert!(doors.iter().all(|door| door.failures == 0 && door.resting_until.is_none()));
+}
+
+/// The payer has taken it, and says where to ask.
+fn taken() -> Told {
+    let answer = http::Response::builder().status(202).header("content-location", "/fhir/status/1");
+    Ok(answer.body(bytes::Bytes::new()).unwrap())
+}
+
+#[tokio::test]
+async fn a_payer_is_not_asked_for_its_word_while_its_door_rests() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT, taken);
+    hospital.push().await;
+    let payer = "sunrise".into();
+    let rest = Duration::from_secs(10 * 3_600);
+    let breaker = Breaker { failures: 1, rest, rest_max: rest };
+    let clock = hospital.house.clock(hospital.clock.now());
+    hospital.house.report(clock, &payer, false, breaker).await.unwrap();
+    let asked = || {
+        let asked = hospital.network.asked();
+        asked.iter().filter(|line| line.ends_with("/status/1")).count()
+    };
+    let before = asked();
+
+    hospital.clock.advance(5);
+    hospital.waits("the poll waits for the door", "due", Code::PayerResting).await;
+    assert_eq!(asked(), before, "nobody asks");
+
+    hospital.clock.advance(6);
+    hospital.work().await;
+    assert!(asked() > before, "after its rest it is asked");
 }

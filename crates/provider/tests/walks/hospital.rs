@@ -1,5 +1,5 @@
-//! What the tests share: a hospital with one finished encounter of one patient, who is a member of
-//! one plan; a network in memory; a clock that moves when told.
+//! What the tests share: a hospital with finished encounters, one for each patient, who are members
+//! of one plan, or of another from `OTHERS` on; a network in memory; a clock that moves when told.
 
 use bytes::Bytes;
 use exchange::agreement::{PayerIdentifier, Terms, default_value_set};
@@ -18,13 +18,21 @@ use provider::source::ehr::Ehr;
 use provider::{turn, worker};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use store::{AnyHouse, House as _, SqliteHouse, Unit};
+use store::{AnyHouse, House as _, PostgresHouse, SqliteHouse, Unit};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::{BoxFuture, Clock, FhirClient, SigningKey, SmartClient, Transport, TransportError};
 
 pub(crate) const EHR: &str = "https://ehr.example/fhir";
 pub(crate) const PLAN: &str = "https://plan.example/fhir";
+/// The other plan.
+pub(crate) const OTHER: &str = "https://sunset.example/fhir";
+/// The first patient who is a member of the other plan.
+pub(crate) const OTHERS: u32 = 900;
 /// The request that carries a push.
 pub(crate) const SENT: &str = "POST https://plan.example/fhir ";
 
@@ -53,12 +61,18 @@ type Spoilt = Vec<(String, Fault)>;
 pub(crate) struct Network {
     spoilt: Mutex<Spoilt>,
     asked: Mutex<Vec<String>>,
+    hanging: Mutex<Option<(String, SocketAddr)>>,
 }
 
 impl Network {
     /// From now on, requests (`METHOD url `) that begin so are answered so.
     pub(crate) fn spoil(&self, begins: &str, told: Fault) {
         self.spoilt.lock().unwrap().push((begins.to_owned(), told));
+    }
+
+    /// From now on, requests that begin so go to a socket that takes them and never answers.
+    pub(crate) fn hang(&self, begins: &str, address: SocketAddr) {
+        *self.hanging.lock().unwrap() = Some((begins.to_owned(), address));
     }
 
     /// Everything is in order again.
@@ -86,15 +100,30 @@ impl Network {
         }
         let (path, query) = match line.strip_prefix(&format!("GET {EHR}/")) {
             Some(rest) => rest.split_once('?').unwrap_or((rest, "")),
-            None => return plan(&line, request.body()),
+            None => return door(&line, request.body()),
         };
         chart(path, query)
+    }
+
+    async fn wait_for_ever(&self, request: &Request<Bytes>) {
+        let line = format!("{} {} ", request.method(), request.uri());
+        let hanging = self.hanging.lock().unwrap().clone();
+        if let Some((_, address)) = hanging.filter(|(begins, _)| line.starts_with(begins)) {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(request.body()).await.unwrap();
+            // No answer comes; when the test is over, the socket goes.
+            socket.read_u8().await.ok();
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 impl Transport for Network {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Told> {
-        Box::pin(async move { self.answer(&request) })
+        Box::pin(async move {
+            self.wait_for_ever(&request).await;
+            self.answer(&request)
+        })
     }
 }
 
@@ -111,19 +140,50 @@ pub(crate) fn searchset(resources: &[&str]) -> String {
     format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"entry":[{entries}]}}"#)
 }
 
+/// Whose chart is asked for.
+fn patient(path: &str, query: &str) -> u32 {
+    let asked = format!("{path}?{query}").replace("%2F", "/");
+    let before = ["Encounter/e", "Patient/p", "patient=p", "encounter=e"];
+    let after = before.iter().find_map(|before| asked.split_once(before)).map(|(_, after)| after);
+    let digits = after.unwrap_or_default().split(|letter: char| !letter.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(1)
+}
+
+/// A resource of the first patient, as another one has it.
+fn of(patient: u32, text: &str) -> String {
+    let mut text = text.to_owned();
+    for id in ["e1", "p1", "c1", "o1"] {
+        let other = id.replace('1', &patient.to_string());
+        text = text.replace(&format!("\"{id}\""), &format!("\"{other}\""));
+        text = text.replace(&format!("/{id}\""), &format!("/{other}\""));
+    }
+    if patient >= OTHERS { text.replace("99001", "99002") } else { text }
+}
+
 /// The chart of a proper EHR.
 fn chart(path: &str, query: &str) -> Told {
+    let own = |text: &str| of(patient(path, query), text);
     match (path, query.contains("_id=none")) {
-        ("Encounter/e1", _) => status(200, ENCOUNTER),
-        ("Patient/p1", _) => status(200, PATIENT),
-        ("Coverage", _) => status(200, searchset(&[COVERAGE])),
-        ("Observation", _) => status(200, searchset(&[WEIGHT])),
+        (path, _) if path.starts_with("Encounter/e") => status(200, own(ENCOUNTER)),
+        (path, _) if path.starts_with("Patient/p") => status(200, own(PATIENT)),
+        ("Coverage", _) => status(200, own(&searchset(&[COVERAGE]))),
+        ("Observation", _) => status(200, own(&searchset(&[WEIGHT]))),
         (".well-known/smart-configuration", _) => {
             status(200, json!({ "token_endpoint": format!("{EHR}/token") }).to_string())
         }
         (path, _) if path.contains('/') => status(404, ""),
         _ => status(200, searchset(&[])),
     }
+}
+
+/// The door of either plan.
+fn door(line: &str, body: &Bytes) -> Told {
+    if !line.contains(OTHER) {
+        return plan(line, body);
+    }
+    let told = plan(&line.replace(OTHER, PLAN), body)?;
+    let body = String::from_utf8(told.body().to_vec()).unwrap();
+    status(told.status().as_u16(), body.replace(PLAN, OTHER))
 }
 
 /// The door of a proper plan: it files whatever it is given.
@@ -165,6 +225,12 @@ impl SetClock {
     }
 }
 
+impl SetClock {
+    fn at(now: Timestamp) -> Arc<SetClock> {
+        Arc::new(SetClock(Mutex::new(now)))
+    }
+}
+
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
         *self.0.lock().unwrap()
@@ -178,7 +244,8 @@ pub(crate) struct Hospital {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) desk: Desk,
     pub(crate) house: AnyHouse,
-    road: Arc<Road>,
+    pub(crate) road: Arc<Road>,
+    pub(crate) wake: Arc<Notify>,
 }
 
 impl Hospital {
@@ -186,18 +253,39 @@ impl Hospital {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("restrictions.toml"), "").unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"clinic".into()).unwrap();
-        let network = Arc::new(Network { spoilt: Mutex::default(), asked: Mutex::default() });
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        let clock = Arc::new(SetClock(Mutex::new(now)));
-        let house = AnyHouse::from(house);
-        let (road, desk) = wire_up(&house, &network, &clock, folder.path(), &["sunrise"]);
-        Hospital { network, clock, folder, desk, house, road }
+        Hospital::on(folder, house.into(), now, &["sunrise"])
+    }
+
+    /// A hospital in a database server, whose own clock shows this.
+    pub(crate) fn open_on(house: PostgresHouse, now: Timestamp) -> Hospital {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("restrictions.toml"), "").unwrap();
+        Hospital::on(folder, house.into(), now, &["sunrise"])
+    }
+
+    /// A hospital with both plans.
+    pub(crate) fn open_with_both() -> Hospital {
+        let Hospital { folder, house, clock, .. } = Hospital::open();
+        Hospital::on(folder, house, clock.now(), &["sunrise", "sunset"])
+    }
+
+    fn on(folder: TempDir, house: AnyHouse, now: Timestamp, payers: &[&str]) -> Hospital {
+        let network = Arc::new(Network {
+            spoilt: Mutex::default(),
+            asked: Mutex::default(),
+            hanging: Mutex::default(),
+        });
+        let (clock, wake) = (SetClock::at(now), Arc::new(Notify::new()));
+        let (road, desk) = wire_up(&house, &network, &clock, folder.path(), payers, &wake);
+        Hospital { network, clock, folder, desk, house, road, wake }
     }
 
     /// The same house, started anew without any payer in its configuration.
     pub(crate) fn without_payers(self) -> Hospital {
         let folder = self.folder.path();
-        let (road, desk) = wire_up(&self.house, &self.network, &self.clock, folder, &[]);
+        let (road, desk) =
+            wire_up(&self.house, &self.network, &self.clock, folder, &[], &self.wake);
         Hospital { road, desk, ..self }
     }
 
@@ -304,6 +392,7 @@ fn wire_up(
     clock: &Arc<SetClock>,
     folder: &std::path::Path,
     payers: &[&str],
+    wake: &Arc<Notify>,
 ) -> (Arc<Road>, Desk) {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
     let client = |base: &str| {
@@ -314,9 +403,12 @@ fn wire_up(
         let sign_in = SmartClient::new(at, base, "clinic", &key, scope, clock).unwrap();
         Arc::new(FhirClient::new(base, transport, Some(sign_in)))
     };
-    let payers: BTreeMap<PartnerId, Payer> =
-        payers.iter().map(|name| (PartnerId::from(*name), payer(name, client(PLAN)))).collect();
-    let endpoints = payers.keys().map(|name| (name.clone(), PLAN.to_owned())).collect();
+    let payers: BTreeMap<PartnerId, Payer> = payers
+        .iter()
+        .map(|name| (PartnerId::from(*name), payer(name, client(base(name)))))
+        .collect();
+    let endpoints =
+        payers.keys().map(|name| (name.clone(), base(name.as_str()).to_owned())).collect();
     let setup = Setup {
         title: "Clinic".into(),
         namespace: "https://clinic.example/handover".into(),
@@ -331,22 +423,27 @@ fn wire_up(
         charts: Charts::new(Arc::new(Ehr::new(client(EHR)))),
         directory: Arc::new(Pinned(endpoints)),
         doors: Doors::default(),
-        clock,
+        clock: Arc::new(provider::HouseClock::new(clock)),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
     });
-    let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
+    let desk = Desk::new(Arc::clone(&road), Arc::clone(wake), Vec::new());
     (road, desk)
 }
 
+fn base(name: &str) -> &'static str {
+    if name == "sunset" { OTHER } else { PLAN }
+}
+
 fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
-    let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: "99001".into() };
+    let value = if name == "sunset" { "99002" } else { "99001" };
+    let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: value.into() };
     let text = Agreement::default_text(&name.into(), &[Purpose::Payment], &[identifier]);
     let public = PublicFile {
         name: name.into(),
         role: Role::Payer,
         title: name.into(),
-        base_url: PLAN.into(),
+        base_url: base(name).into(),
         namespace: String::new(),
         client_id: name.into(),
         jwks: Value::Null,

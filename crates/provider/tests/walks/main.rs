@@ -11,3 +11,5 @@ mod delivery;
 mod desk;
 mod door;
 mod hospital;
+mod skew;
+mod slow;

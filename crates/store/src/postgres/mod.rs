@@ -51,6 +51,7 @@ use self::row::get;
 use self::writer::Writer;
 use crate::blob::{Blobs, Key, Part, Stored};
 use crate::house::*;
+use crate::lease::names;
 use crate::limits::REKEY_BYTES;
 use crate::proof::LedgerKey;
 use crate::seal::{read_twice, seal};
@@ -208,8 +209,15 @@ impl House for PostgresHouse {
         self.shared.writer.write(sealed).await?.told(blobs, key).await
     }
 
-    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
-        work::claim(&self.shared.pool, self.house, clock, length, limit).await
+    async fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
+    ) -> Result<Vec<Lease>, Error> {
+        let beside = names(beside);
+        work::claim(&self.shared.pool, self.house, clock, length, limit, &beside).await
     }
 
     async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
@@ -253,6 +261,15 @@ impl House for PostgresHouse {
 
     fn clock(&self, _now: Timestamp) -> Clock {
         Clock::Database
+    }
+
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        uses::used(&self.shared.pool, self.house, &mark, now).await
+    }
+
+    async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
+        work::time_by(&self.shared.pool, clock).await
     }
 
     async fn approach(
@@ -300,8 +317,12 @@ impl House for PostgresHouse {
         read::unsigned(&self.client().await?, self.house).await
     }
 
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        read::checkpoints(&self.client().await?, self.house).await
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Checkpoint>, Error> {
+        read::checkpoints(&self.client().await?, self.house, from, limit).await
+    }
+
+    async fn checkpoint_below(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        read::checkpoint_below(&self.client().await?, self.house, number).await
     }
 
     async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {

@@ -56,6 +56,15 @@ const ANSWERS: &str = "WITH gone AS (
         RETURNING 1)
     SELECT count(*) AS number FROM gone";
 
+const COUNTED: &str = "UPDATE houses SET purges = purges + 1 WHERE house = $1";
+
+/// Houses that were purged since they were scrubbed, with how often.
+const PURGED: &str = "SELECT house, purges FROM houses WHERE scrubbed < purges";
+
+/// What was purged meanwhile is not scrubbed yet.
+const SCRUBBED: &str = "UPDATE houses h SET scrubbed = greatest(h.scrubbed, k.purges)
+    FROM unnest($1::bigint[], $2::bigint[]) AS k(house, purges) WHERE h.house = k.house";
+
 /// Purges in one commit with the lines that say so.
 pub(super) async fn purge(pool: &Pool, house: i64, purge: &Purge) -> Result<Purged, Error> {
     insisting(|| async move {
@@ -80,6 +89,7 @@ async fn write(db: &ClientWrapper, house: i64, purge: &Purge) -> Result<Purged, 
     let asked = vec![
         ask(BLOBS, values![house, used]),
         ask(ANSWERS, values![house, works()]),
+        ask(COUNTED, values![house]),
         say("COMMIT"),
     ];
     let found = all(db, asked).await?;
@@ -93,7 +103,9 @@ fn count(rows: &[tokio_postgres::Row]) -> Result<u64, Error> {
 /// Tables that hold contents, or what searches found them by.
 const TABLES: [&str; 5] = ["versions", "blobs", "first_answers", "tokens", "records"];
 
-/// Writes the tables anew without what was removed, and removes files that no row names.
+/// Writes the tables anew without what was removed, and removes files that no row names; nothing
+/// where nothing was purged since the last time. The tables are those of all houses, and each is
+/// locked as long as it takes.
 ///
 /// # Errors
 /// `Busy` while a transaction is open that may still see what was removed; `Unavailable` where
@@ -102,6 +114,11 @@ pub(super) async fn scrub(pool: &Pool, blobs: &Blobs) -> Result<(), Error> {
     // A connection of its own: it waits longer than others may wait for one of the pool.
     let turn = Turn::apart(pool).await?;
     let db = turn.db()?;
+    let purged = rows(db, PURGED, values![]).await?;
+    if purged.is_empty() {
+        turn.end();
+        return Ok(());
+    }
     unseen(db).await?;
     for table in TABLES {
         let before = place(db, table).await?;
@@ -117,7 +134,13 @@ pub(super) async fn scrub(pool: &Pool, blobs: &Blobs) -> Result<(), Error> {
         ),
         done => done?,
     }
-    sweep(db, pool, blobs).await.map(|_| ())
+    sweep(db, pool, blobs).await?;
+    let all = |column| purged.iter().map(move |row| get::<i64>(row, column));
+    let houses = all("house").collect::<Result<Vec<_>, _>>()?;
+    let purges = all("purges").collect::<Result<Vec<_>, _>>()?;
+    rows(db, SCRUBBED, values![houses, purges]).await?;
+    turn.end();
+    Ok(())
 }
 
 /// `sweep` without a scrub.

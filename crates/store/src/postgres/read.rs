@@ -14,6 +14,7 @@ use tokio_postgres::Row;
 use super::record::read_stored;
 use super::row::{digest, get, mark, number, some_number, time};
 use crate::blob::Stored;
+use crate::checkpoint;
 use crate::house::{Checkpoint, Error};
 use crate::seal::{Answered, answer_of};
 
@@ -99,14 +100,35 @@ pub(super) fn read_checkpoint(row: &Row) -> Result<Checkpoint, Error> {
     })
 }
 
-/// All checkpoints, oldest first.
+/// Checkpoints from this number on, oldest first.
 pub(super) async fn checkpoints(
     db: &impl GenericClient,
     house: i64,
+    from: u64,
+    limit: u32,
 ) -> Result<Vec<Checkpoint>, Error> {
-    let select = format!("SELECT {CHECKPOINT} FROM checkpoints WHERE house = $1 ORDER BY number");
+    let select = format!(
+        "SELECT {CHECKPOINT} FROM checkpoints
+            WHERE house = $1 AND number >= $2 ORDER BY number LIMIT $3"
+    );
     let statement = db.prepare_cached(&select).await?;
-    db.query(&statement, &[&house]).await?.iter().map(read_checkpoint).collect()
+    let (from, limit) = (checkpoint::from(from), i64::from(limit));
+    db.query(&statement, &[&house, &from, &limit]).await?.iter().map(read_checkpoint).collect()
+}
+
+/// The newest checkpoint below this number.
+pub(super) async fn checkpoint_below(
+    db: &impl GenericClient,
+    house: i64,
+    number: u64,
+) -> Result<Option<Checkpoint>, Error> {
+    let select = format!(
+        "SELECT {CHECKPOINT} FROM checkpoints
+            WHERE house = $1 AND number < $2 ORDER BY number DESC LIMIT 1"
+    );
+    let statement = db.prepare_cached(&select).await?;
+    let row = db.query_opt(&statement, &[&house, &checkpoint::from(number)]).await?;
+    row.as_ref().map(read_checkpoint).transpose()
 }
 
 /// One checkpoint, by its number.

@@ -37,3 +37,15 @@ pub(super) async fn first_use(
     })
     .await
 }
+
+/// Whether a token was used and is not forgotten.
+pub(super) async fn used(
+    pool: &Pool,
+    house: i64,
+    mark: &Digest,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let select = "SELECT 1 FROM uses WHERE house = $1 AND mark = $2 AND until > $3";
+    let db = pool.get().await?;
+    Ok(!rows(&db, select, values![house, &mark.0[..], micros(now)]).await?.is_empty())
+}

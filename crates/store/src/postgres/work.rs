@@ -40,6 +40,9 @@ const READY: &str = concat!(
     ") AS now)
     SELECT l.lane, l.next, (SELECT now FROM clock) AS now FROM lanes l
         WHERE l.house = $1 AND l.ready <= (SELECT now FROM clock) AND l.ready IS NOT NULL
+            AND (cardinality($4::text[]) = 0
+                OR (SELECT coalesce(w.partner, '') FROM works w
+                    WHERE w.house = $1 AND w.work = l.next) <> ALL ($4::text[]))
         ORDER BY l.ready, l.next LIMIT $3 FOR UPDATE OF l SKIP LOCKED"
 );
 
@@ -148,8 +151,9 @@ pub(super) async fn claim(
     clock: Clock,
     length: Duration,
     limit: u32,
+    beside: &[String],
 ) -> Result<Vec<Lease>, Error> {
-    insisting(|| claim_once(pool, house, clock, length, limit)).await
+    insisting(|| claim_once(pool, house, clock, length, limit, beside)).await
 }
 
 async fn claim_once(
@@ -158,10 +162,12 @@ async fn claim_once(
     clock: Clock,
     length: Duration,
     limit: u32,
+    beside: &[String],
 ) -> Result<Vec<Lease>, Error> {
     let turn = Turn::take(pool).await?;
     let db = turn.db()?;
-    let begin = vec![say("BEGIN"), ask(READY, values![house, given(clock), i64::from(limit)])];
+    let ready = ask(READY, values![house, given(clock), i64::from(limit), beside]);
+    let begin = vec![say("BEGIN"), ready];
     let ready = all(db, begin).await?.pop().unwrap_or_default();
     let Some(first) = ready.first() else {
         all(db, vec![say("ROLLBACK")]).await?;
@@ -200,6 +206,15 @@ pub(super) fn given(clock: Clock) -> Option<i64> {
         Clock::At(at) => Some(micros(at)),
         Clock::Database => None,
     }
+}
+
+/// What time it is; see `House::time`.
+pub(super) async fn time_by(pool: &Pool, clock: Clock) -> Result<Timestamp, Error> {
+    let select = concat!("SELECT coalesce($1::bigint, ", clock!(), ") AS now");
+    let db = pool.get().await?;
+    let found = rows(&db, select, values![given(clock)]).await?;
+    let now = found.first().ok_or_else(|| Error::Unavailable("the database has no time".into()))?;
+    time(get(now, "now")?)
 }
 
 /// Goes on with a lease that still holds.
@@ -361,6 +376,14 @@ fn some_sql<'a>(house: i64, query: &'a WorkQuery) -> (String, Vec<Value<'a>>) {
                 AND left(label, 200) < left({}::text, 200) || chr(1114111)
                 AND starts_with(label, {}::text))";
         and(within, Box::new(prefix));
+    }
+    if let Some(lane) = &query.lanes {
+        // From a bar up to what follows it.
+        let within = "work IN (
+            SELECT work FROM works WHERE house = $1 AND lane = {}::text
+            UNION SELECT work FROM works
+                WHERE house = $1 AND lane >= {}::text || '|' AND lane < {}::text || '}')";
+        and(within, Box::new(lane));
     }
     if let Some(kind) = query.kind {
         and("kind = {}", Box::new(kind.code()));

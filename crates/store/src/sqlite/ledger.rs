@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::row::{all, digest, first, int, micros, number, run, time};
-use crate::checkpoint::Window;
+use crate::checkpoint::{self, Window};
 use crate::house::{Checkpoint, Error};
 use crate::proof::LedgerKey;
 
@@ -113,11 +113,27 @@ pub(super) fn unsigned(db: &Connection, house: i64) -> Result<u64, Error> {
     Ok(found.unwrap_or(0))
 }
 
-/// All checkpoints, oldest first.
-pub(super) fn checkpoints(db: &Connection, house: i64) -> Result<Vec<Checkpoint>, Error> {
+/// Checkpoints from this number on, oldest first.
+pub(super) fn checkpoints(
+    db: &Connection,
+    house: i64,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<Checkpoint>, Error> {
     let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
-        WHERE house = ?1 ORDER BY number";
-    all(db, select, [house], read_checkpoint)
+        WHERE house = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
+    all(db, select, params![house, checkpoint::from(from), limit], read_checkpoint)
+}
+
+/// The newest checkpoint below this number.
+pub(super) fn checkpoint_below(
+    db: &Connection,
+    house: i64,
+    number: u64,
+) -> Result<Option<Checkpoint>, Error> {
+    let select = "SELECT number, seq, at, root, prev, key_id, signature FROM checkpoints
+        WHERE house = ?1 AND number < ?2 ORDER BY number DESC LIMIT 1";
+    first(db, select, params![house, checkpoint::from(number)], read_checkpoint)
 }
 
 /// One checkpoint, by its number.

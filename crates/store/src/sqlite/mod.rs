@@ -59,6 +59,7 @@ use self::writer::{Outcome, Writer};
 use crate::blob::{Address, Blobs, Key, Stored};
 use crate::blocking::blocking;
 use crate::house::*;
+use crate::lease::names;
 use crate::limits::*;
 use crate::proof::LedgerKey;
 use crate::seal::{Decided, read_twice, seal};
@@ -175,10 +176,16 @@ impl House for SqliteHouse {
         answer?.told(&self.shared.blobs, &self.blob_key).await
     }
 
-    async fn claim(&self, clock: Clock, length: Duration, limit: u32) -> Result<Vec<Lease>, Error> {
-        let house = self.house;
-        self.write(0, move |db| Ok(Outcome::Keep(work::claim(db, house, clock, length, limit)?)))
-            .await
+    async fn claim_beside(
+        &self,
+        clock: Clock,
+        length: Duration,
+        limit: u32,
+        beside: &[Option<PartnerId>],
+    ) -> Result<Vec<Lease>, Error> {
+        let (house, beside) = (self.house, names(beside));
+        let claim = move |db: &Connection| work::claim(db, house, clock, length, limit, &beside);
+        self.write(0, move |db| Ok(Outcome::Keep(claim(db)?))).await
     }
 
     async fn renew(&self, clock: Clock, fence: &Fence, length: Duration) -> Result<bool, Error> {
@@ -229,8 +236,12 @@ impl House for SqliteHouse {
         self.read(ledger::unsigned).await
     }
 
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, Error> {
-        self.read(ledger::checkpoints).await
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoints(db, house, from, limit)).await
+    }
+
+    async fn checkpoint_below(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
+        self.read(move |db, house| ledger::checkpoint_below(db, house, number)).await
     }
 
     async fn checkpoint_numbered(&self, number: u64) -> Result<Option<Checkpoint>, Error> {
@@ -349,6 +360,15 @@ impl House for SqliteHouse {
         let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
         let first = move |db: &Connection| unit::first_use(db, house, &mark, until, now);
         self.write(0, move |db| Ok(Outcome::Keep(first(db)?))).await
+    }
+
+    async fn used(&self, scope: &str, token: &str, now: Timestamp) -> Result<bool, Error> {
+        let mark = Digest::of_pieces([scope.as_bytes(), token.as_bytes()]);
+        self.read(move |db, house| unit::used(db, house, &mark, now)).await
+    }
+
+    async fn time(&self, clock: Clock) -> Result<Timestamp, Error> {
+        self.read(move |db, _| row::time(work::now(db, clock)?)).await
     }
 
     async fn approach(

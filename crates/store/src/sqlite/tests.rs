@@ -487,10 +487,16 @@ async fn readings_do_not_walk_through_the_house() {
         (work::NEXT.to_owned(), "works_waiting (house=? AND lane=?)"),
         (work::LEASED.to_owned(), "works_leased (house=? AND lane=?"),
         (work::READY.to_owned(), "COVERING INDEX lanes_by_ready (house=? AND ready>? AND ready<?)"),
+        (work::READY_BESIDE.to_owned(), "COVERING INDEX lanes_by_ready (house=? AND ready>? AND"),
+        (work::READY_BESIDE.to_owned(), "works USING INTEGER PRIMARY KEY (rowid=?)"),
         (work::NEXT_READY.to_owned(), "lanes_by_ready (house=?"),
         (works(WorkQuery { dossier: text(), ..WorkQuery::default() }), "works_by_dossier"),
         (works(WorkQuery { trigger: text(), ..WorkQuery::default() }), "works_by_cause"),
         (works(WorkQuery { lane: text(), ..WorkQuery::default() }), "works_by_lane (house=? AND"),
+        (
+            works(WorkQuery { lanes: text(), ..WorkQuery::default() }),
+            "works_by_lane (house=? AND lane>?",
+        ),
         (works(WorkQuery { states: one(), ..WorkQuery::default() }), "works_by_state (house=? AND"),
         (
             works(WorkQuery { prefix: text(), ..WorkQuery::default() }),

@@ -205,3 +205,14 @@ pub(super) fn first_use(
         ON CONFLICT DO UPDATE SET until = excluded.until WHERE until <= ?4";
     Ok(run(db, insert, params![house, mark.0, micros(until), micros(now)])? == 1)
 }
+
+/// Whether a token was used and is not forgotten.
+pub(super) fn used(
+    db: &Connection,
+    house: i64,
+    mark: &Digest,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let select = "SELECT 1 FROM uses WHERE house = ?1 AND mark = ?2 AND until > ?3";
+    Ok(super::row::first(db, select, params![house, mark.0, micros(now)], |_| Ok(()))?.is_some())
+}

@@ -33,6 +33,13 @@ pub(super) const LEASED: &str = "SELECT max(leased_until) FROM works INDEXED BY 
 pub(super) const READY: &str = "SELECT lane, next FROM lanes INDEXED BY lanes_by_ready
     WHERE house = ?1 AND ready <= ?2 AND ready IS NOT NULL ORDER BY ready, next LIMIT ?3";
 
+/// The same, past those whose next row is with one of these partners.
+pub(super) const READY_BESIDE: &str = "SELECT lane, next FROM lanes INDEXED BY lanes_by_ready
+    WHERE house = ?1 AND ready <= ?2 AND ready IS NOT NULL
+        AND (SELECT coalesce(partner, '') FROM works WHERE work = next)
+            NOT IN (SELECT value FROM json_each(?4))
+    ORDER BY ready, next LIMIT ?3";
+
 /// When some lane's next row can be claimed.
 pub(super) const NEXT_READY: &str = "SELECT min(ready) FROM lanes INDEXED BY lanes_by_ready
     WHERE house = ?1 AND ready IS NOT NULL";
@@ -209,11 +216,14 @@ pub(super) fn claim(
     clock: Clock,
     length: Duration,
     limit: u32,
+    beside: &[String],
 ) -> Result<Vec<Lease>, Error> {
     let (now, until) = span(db, clock, length)?;
-    let ready = all(db, READY, params![house, now, limit], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-    })?;
+    let next = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+    let ready = match beside {
+        [] => all(db, READY, params![house, now, limit], next)?,
+        _ => all(db, READY_BESIDE, params![house, now, limit, list(beside)], next)?,
+    };
     let mut leases = Vec::with_capacity(ready.len());
     for (lane, row) in ready {
         run(
@@ -330,6 +340,7 @@ pub(super) fn some(
 fn way(query: &WorkQuery) -> &'static str {
     match () {
         () if query.prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) => "NOT INDEXED",
+        () if query.lanes.is_some() => "NOT INDEXED",
         () if query.dossier.is_some() => "INDEXED BY works_by_dossier",
         () if query.trigger.is_some() => "INDEXED BY works_by_cause",
         () if query.lane.is_some() => "INDEXED BY works_by_lane",
@@ -354,6 +365,14 @@ pub(super) fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value>) {
             UNION SELECT work FROM works INDEXED BY works_by_label
                 WHERE house = ?1 AND label >= {} AND label < {} || char(1114111))";
         and(within, prefix.clone().into());
+    }
+    if let Some(lane) = &query.lanes {
+        // From a bar up to what follows it.
+        let within = "work IN (
+            SELECT work FROM works INDEXED BY works_by_lane WHERE house = ?1 AND lane = {}
+            UNION SELECT work FROM works INDEXED BY works_by_lane
+                WHERE house = ?1 AND lane >= {} || '|' AND lane < {} || '}')";
+        and(within, lane.clone().into());
     }
     if let Some(kind) = query.kind {
         and("kind = {}", kind.code().into());

@@ -150,7 +150,7 @@ async fn picture(house: &impl House) -> Picture {
     let about = AboutQuery { patient: "patient-2".into(), limit: 99, ..AboutQuery::default() };
     let mut seen = Picture {
         entries: house.entries(1, 9_999).await.unwrap(),
-        checkpoints: house.checkpoints().await.unwrap(),
+        checkpoints: house.checkpoints(0, u32::MAX).await.unwrap(),
         works: house.works(WorkQuery { limit: 9_999, ..WorkQuery::default() }).await.unwrap(),
         at_rest: house.at_rest(&clinic(), at(9_999), None, 9_999).await.unwrap(),
         counts: house.work_counts().await.unwrap(),

@@ -19,6 +19,15 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(3_000_000 + seconds)
 }
 
+/// A date of birth, as no other number of a house looks.
+fn born(id: &str) -> Timestamp {
+    at(if id == "first" { 111_111_111 } else { 222_222_222 })
+}
+
+/// Columns of records that the server's planner knows values of, of those that a purge empties.
+const SAMPLED: &str = "SELECT count(*) FROM pg_stats WHERE tablename = 'records'
+    AND attname IN ('date_from', 'date_to', 'patient', 'encounter', 'status')";
+
 /// A planted value among bytes that no packing makes small.
 fn planted(word: &str, size: usize) -> Bytes {
     let mut bytes = Vec::new();
@@ -39,7 +48,7 @@ fn brought(id: &str, word: &str) -> Unit {
     let keys = RecordKeys {
         patient: Some("patient".to_owned()),
         encounter: None,
-        date: None,
+        date: Some(DateSpan { from: born(id), to: born(id) }),
         status: Some(format!("{word}-status")),
         tokens: vec![format!("ids|{word}-token")],
     };
@@ -124,6 +133,7 @@ async fn what_was_purged_is_in_no_file_of_the_server() {
     }
     // What the server knows of its tables may hold values of them.
     server.sql("scrubbed", "ANALYZE");
+    assert_eq!(server.sql("scrubbed", SAMPLED).trim(), "0");
     server.sql("scrubbed", "CHECKPOINT");
     let before = found(&server.folder());
     for word in ["body", "first-small", "first-large", "answer", "status", "token"] {
@@ -178,4 +188,61 @@ async fn a_scrub_waits_for_whoever_may_see_what_was_removed() {
     scrub.await.unwrap().unwrap();
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+/// A scrub locks tables of all houses: it must not, where there is nothing to remove.
+#[tokio::test]
+async fn a_scrub_leaves_the_tables_alone_where_nothing_was_purged() {
+    let Some(server) = Server::start() else { return };
+    let url = server.create_database("quiet");
+    let place = PostgresPlace { url, ..PostgresPlace::default() };
+    let house = PostgresHouse::open(&place, &HouseId::from("hospital")).await.unwrap();
+    let other = house.tenant(&HouseId::from("other")).await.unwrap();
+    house.commit(brought("first", "planted")).await.unwrap();
+    let files = || {
+        server.sql(
+            "quiet",
+            "SELECT string_agg(relfilenode::text, ',') FROM pg_class
+        WHERE relname IN ('versions', 'blobs', 'first_answers', 'tokens', 'records')",
+        )
+    };
+    let purge = || Purge { at: at(1), works: vec!["first".to_owned()], lines: Vec::new() };
+
+    let before = files();
+    house.scrub().await.unwrap();
+    assert_eq!(files(), before, "nothing was purged yet");
+    house.purge(purge()).await.unwrap();
+    other.scrub().await.unwrap();
+    let after = files();
+    assert_ne!(after, before, "whoever scrubs, scrubs all houses");
+    house.scrub().await.unwrap();
+    assert_eq!(files(), after, "once");
+    house.purge(purge()).await.unwrap();
+    house.scrub().await.unwrap();
+    assert_ne!(files(), after, "a later purge is another one");
+}
+
+/// What the planner was told under the first schema goes with the second.
+#[tokio::test]
+async fn samples_of_an_older_schema_are_dropped() {
+    let Some(server) = Server::start() else { return };
+    let url = server.create_database("older");
+    let step = include_str!("../../src/postgres/schema_1.sql");
+    server.sql("older", step);
+    let taken = format!(
+        "CREATE TABLE schema (version bigint PRIMARY KEY, step bytea NOT NULL);
+        INSERT INTO schema VALUES (1, '\\x{}');
+        INSERT INTO houses (name, blob_key) VALUES ('hospital', decode(repeat('07', 32), 'hex'));
+        INSERT INTO records SELECT 1, n, 'Patient', n, 1, false, n, 'clinic', n, n, n, n, 'x'
+            FROM generate_series(1, 1000) AS n;
+        ANALYZE records",
+        Digest::of(step.as_bytes())
+    );
+    server.sql("older", &taken);
+    assert_eq!(server.sql("older", SAMPLED).trim(), "4");
+    let place = PostgresPlace { url, ..PostgresPlace::default() };
+    PostgresHouse::open(&place, &HouseId::from("hospital")).await.unwrap();
+    assert_eq!(server.sql("older", SAMPLED).trim(), "0");
+    server.sql("older", "ANALYZE records");
+    assert_eq!(server.sql("older", SAMPLED).trim(), "0");
 }

@@ -13,7 +13,7 @@ pub(super) async fn an_empty_house_holds_nothing(house: &impl House) {
     let hospital = PartnerId::from("hospital");
     assert_eq!(house.entries(1, 9).await.unwrap(), []);
     assert_eq!(house.story(&Chain::House).await.unwrap(), []);
-    assert_eq!(house.checkpoints().await.unwrap(), []);
+    assert_eq!(house.checkpoints(0, u32::MAX).await.unwrap(), []);
     assert_eq!(house.works(WorkQuery { limit: 9, ..WorkQuery::default() }).await.unwrap(), []);
     assert_eq!(house.work("tenant").await.unwrap(), None);
     assert_eq!(house.next_due().await.unwrap(), None);
@@ -141,7 +141,15 @@ pub(super) async fn lines_are_signed(house: &impl House) {
     let second = house.checkpoint(at(9), &new).await.unwrap().unwrap();
     assert_eq!((second.number, second.seq), (2, last + 1));
     assert_eq!(second.prev, first.statement_hash());
-    assert_eq!(house.checkpoints().await.unwrap(), [first, second]);
+    let page = async |from, limit| house.checkpoints(from, limit).await.unwrap();
+    assert_eq!(page(0, 9).await, [first.clone(), second.clone()]);
+    assert_eq!(page(0, 1).await, std::slice::from_ref(&first), "a page of them");
+    assert_eq!(page(2, 9).await, std::slice::from_ref(&second), "and the next");
+    assert_eq!(page(3, 9).await, [], "and no more");
+    let below = async |number| house.checkpoint_below(number).await.unwrap();
+    assert_eq!(below(u64::MAX).await, Some(second), "the newest");
+    assert_eq!(below(2).await, Some(first));
+    assert_eq!(below(1).await, None);
 
     house.commit(Unit { lines: vec![(Chain::House, opened("4"))], ..unit(8) }).await.unwrap();
     let proved = verify(house, &keys(true)).await.unwrap();
@@ -170,6 +178,8 @@ pub(super) async fn tokens_are_used_once(house: &impl House) {
         ("and again", "scope", "a", 61, 999, false),
     ];
     for (case, scope, token, now, until, first) in table {
+        let used = house.used(scope, token, at(now)).await;
+        assert_eq!(used.unwrap(), !first, "{case}: to look at it uses nothing");
         let found = house.first_use(scope, token, at(until), at(now)).await;
         assert_eq!(found.unwrap(), first, "{case}");
     }

@@ -103,6 +103,15 @@ pub(super) async fn rows_are_listed(house: &impl House) {
         let found: String = found.iter().filter_map(|row| row.work.id.chars().last()).collect();
         assert_eq!(found, expected, "{case}");
     }
+
+    let lanes = ["aside", "aside|walk", "asides", "asid", "aside}", "Aside|walk"];
+    let rows =
+        lanes.iter().zip(1..).map(|(lane, number)| work(&format!("lanes-{number}"), lane, None));
+    write(house, 0, &rows.collect::<Vec<_>>()).await;
+    let query = WorkQuery { lanes: text("aside"), limit: 9, ..WorkQuery::default() };
+    let found = house.works(query).await.unwrap();
+    let found: Vec<_> = found.iter().map(|row| row.work.id.as_str()).collect();
+    assert_eq!(found, ["lanes-2", "lanes-1"], "of a lane, with what stands aside from it");
 }
 
 pub(super) async fn lanes_keep_their_order(house: &impl House) {
@@ -150,6 +159,50 @@ pub(super) async fn lanes_keep_their_order(house: &impl House) {
     write(house, 999, &rest).await;
     assert_eq!(house.next_due().await.unwrap(), None);
     assert_eq!(ids(&claim(house, 999).await), [""; 0]);
+}
+
+pub(super) async fn lanes_of_some_partners_are_passed_by(house: &impl House) {
+    let row = |id: &str, lane: &str, partner: Option<&str>, due: i64| Work {
+        partner: partner.map(PartnerId::from),
+        ..work(id, lane, Some(at(due)))
+    };
+    write(
+        house,
+        0,
+        &[
+            row("slow-1", "passed-1", Some("slow"), 1),
+            row("slow-2", "passed-2", Some("slow"), 2),
+            row("none-1", "passed-3", None, 3),
+            row("fast-1", "passed-4", Some("fast"), 4),
+            // Behind a row of the slow one in their lane, whatever they are themselves.
+            row("fast-2", "passed-2", Some("fast"), 1),
+            row("fast-3", "passed-5", Some("fast"), 90),
+        ],
+    )
+    .await;
+    let (slow, nobody) = (Some(PartnerId::from("slow")), None);
+    let beside = async |partners: &[Option<PartnerId>]| {
+        house.claim_beside(Clock::At(at(10)), MINUTE, 9, partners).await.unwrap()
+    };
+    let fast = beside(&[slow.clone(), nobody]).await;
+    assert_eq!(ids(&fast), ["fast-1"], "past all that wait for others");
+    let next = beside(&[slow]).await;
+    assert_eq!(ids(&next), ["none-1"]);
+    let rest = claim(house, 10).await;
+    assert_eq!(ids(&rest), ["slow-1", "slow-2"], "they stood as they were");
+    for lease in fast.iter().chain(&next).chain(&rest) {
+        let over = Work { due: None, ..lease.work.work.clone() };
+        assert_eq!(under(house, &lease.fence, 10, over).await, done(&[]));
+    }
+    let last = claim(house, 100).await;
+    assert_eq!(ids(&last), ["fast-2", "fast-3"]);
+    for lease in last {
+        let over = Work { due: None, ..lease.work.work.clone() };
+        assert_eq!(under(house, &lease.fence, 100, over).await, done(&[]));
+    }
+    assert_eq!(house.time(Clock::At(at(7))).await.unwrap(), at(7), "the caller's time");
+    let now = house.time(Clock::Database).await.unwrap();
+    assert!(now > at(0), "the database has one of its own");
 }
 
 pub(super) async fn a_row_without_a_due_waits_for_one(house: &impl House) {
