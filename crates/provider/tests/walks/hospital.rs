@@ -322,9 +322,10 @@ impl Hospital {
     /// The worker, stopped whenever it rests, and begun again while something is due.
     async fn walk_until_idle(&self) {
         loop {
-            let stop = std::future::ready(());
+            // Not before it has looked once.
+            let stop = tokio::task::yield_now();
             worker::run(Arc::clone(&self.road), Arc::new(Notify::new()), stop).await;
-            let now = self.clock.now();
+            let now = self.house.time(self.house.clock(self.clock.now())).await.unwrap();
             if self.house.next_due().await.unwrap().is_none_or(|at| at > now) {
                 return;
             }
