@@ -10,6 +10,7 @@ pub mod acknowledgement;
 pub mod agreement;
 pub mod answer;
 pub mod assemble;
+pub mod days;
 pub mod desk;
 pub mod disclosure;
 pub mod id;

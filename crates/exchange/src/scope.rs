@@ -5,16 +5,16 @@
 //! Goes out   one dossier per payer, and an issue for every coverage that leads to none.
 //! Never      quotes a coverage: member ids and payer numbers do not stand in issues.
 //!
-//! Dates are compared as they are written, by the day and without time zones: coverages begin and
-//! end on days. A partial date means its whole month or year (R4 §2.24.0.12 Period: the end is
-//! inclusive).
+//! Coverages begin and end on days, so dates are compared by the day, as they are written.
 
 use crate::agreement::Terms;
+use crate::days::Days;
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::push::Purpose;
 use crate::shape::target;
 use fhir::{Node, Resource};
+use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What *scope* is asked with.
@@ -65,7 +65,7 @@ pub fn scope(question: &Question<'_>) -> Scope {
     coverages.sort_by_key(|coverage| coverage.local_reference());
     coverages.dedup_by_key(|coverage| coverage.local_reference());
     for coverage in coverages {
-        match payers_of(coverage, day.as_deref(), question) {
+        match payers_of(coverage, day, question) {
             Ok(found) => found.into_iter().for_each(|found| match found {
                 Ok(terms) => {
                     let new = || (terms, BTreeSet::new());
@@ -121,7 +121,7 @@ fn add(issues: &mut Vec<Issue>, issue: Issue) {
 /// The terms with each payer of a coverage that counts; nothing for one that does not.
 fn payers_of<'a>(
     coverage: &Resource,
-    day: Option<&str>,
+    day: Option<Date>,
     question: &Question<'a>,
 ) -> Result<Vec<Result<&'a Terms, Issue>>, Issue> {
     let doc = coverage.doc();
@@ -237,22 +237,22 @@ fn read_identifiers(node: Node<'_, '_>, found: &mut Vec<(Option<String>, String)
 }
 
 /// The day an encounter is counted by: its start, else its end.
-fn encounter_day(encounter: &Resource) -> Option<String> {
+fn encounter_day(encounter: &Resource) -> Option<Date> {
     let doc = encounter.doc();
     let period = doc.root().get("period")?;
     let date = |name| period.get(name).and_then(|node| node.text());
     let written = date("start").or_else(|| date("end"))?;
-    Span::read(&written).map(|span| span.first)
+    Days::read(&written).map(|days| days.first)
 }
 
 /// Whether a coverage holds on the encounter's day. An encounter without one is only covered by a
 /// coverage without a period.
-fn covers_day(coverage: Node<'_, '_>, day: Option<&str>) -> Result<bool, Issue> {
+fn covers_day(coverage: Node<'_, '_>, day: Option<Date>) -> Result<bool, Issue> {
     let Some(period) = coverage.get("period") else { return Ok(true) };
     let bound = |name: &str| {
         let Some(node) = period.get(name) else { return Ok(None) };
-        let span = node.text().and_then(|text| Span::read(&text));
-        span.map(Some).ok_or_else(|| {
+        let days = node.text().and_then(|text| Days::read(&text));
+        days.map(Some).ok_or_else(|| {
             let detail = "a coverage's period cannot be read as dates";
             Issue::new(Code::SourceUnreadable, detail).at(format!("Coverage.period.{name}"))
         })
@@ -262,46 +262,9 @@ fn covers_day(coverage: Node<'_, '_>, day: Option<&str>) -> Result<bool, Issue> 
     Ok(match day {
         None => unbounded,
         Some(day) => {
-            start.is_none_or(|start| start.first.as_str() <= day)
-                && end.is_none_or(|end| day <= end.last.as_str())
+            start.is_none_or(|start| start.first <= day) && end.is_none_or(|end| day <= end.last)
         }
     })
-}
-
-/// The days that a FHIR date or dateTime may mean, as `YYYY-MM-DD`.
-struct Span {
-    first: String,
-    last: String,
-}
-
-impl Span {
-    /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or a dateTime of which the day is taken as written.
-    fn read(text: &str) -> Option<Span> {
-        let text = text.trim();
-        let date = text.split('T').next()?;
-        let digits =
-            |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
-        let parts: Vec<&str> = date.split('-').collect();
-        let lengths = parts.iter().zip([4, 2, 2]).all(|(part, length)| digits(part, length));
-        if !lengths || parts.len() > 3 || (text.len() > date.len() && parts.len() < 3) {
-            return None;
-        }
-        let number = |at: usize| parts.get(at).and_then(|part| part.parse::<i16>().ok());
-        let year = number(0)?;
-        let month = |month: i16| i8::try_from(month).ok();
-        let first = match (number(1), number(2)) {
-            (None, _) => jiff::civil::Date::new(year, 1, 1),
-            (Some(m), None) => jiff::civil::Date::new(year, month(m)?, 1),
-            (Some(m), Some(d)) => jiff::civil::Date::new(year, month(m)?, month(d)?),
-        };
-        let first = first.ok()?;
-        let last = match parts.len() {
-            1 => first.last_of_year(),
-            2 => first.last_of_month(),
-            _ => first,
-        };
-        Some(Span { first: first.to_string(), last: last.to_string() })
-    }
 }
 
 #[cfg(test)]

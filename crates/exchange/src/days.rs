@@ -1,0 +1,174 @@
+//! Days: which days a date in a chart may mean, and when a resource says that it happened.
+//!
+//! Comes in   FHIR dates and dateTimes as text; resources.
+//! Goes out   spans of days, both ends inclusive.
+//! Never      converts between time zones: charts, coverages and agreements speak of days as they
+//!            are written.
+//!
+//! A partial date means its whole month or year (R4 §2.24.0.12 Period: the end is inclusive).
+
+use fhir::{Node, Resource};
+use jiff::civil::Date;
+
+/// Days from the first to the last, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Days {
+    /// The first day.
+    pub first: Date,
+    /// The last day.
+    pub last: Date,
+}
+
+impl Days {
+    /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, or a dateTime or instant of which the day is taken as written.
+    pub fn read(text: &str) -> Option<Days> {
+        let text = text.trim();
+        let date = text.split('T').next()?;
+        let digits =
+            |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
+        let parts: Vec<&str> = date.split('-').collect();
+        let lengths = parts.iter().zip([4, 2, 2]).all(|(part, length)| digits(part, length));
+        if !lengths || parts.len() > 3 || (text.len() > date.len() && parts.len() < 3) {
+            return None;
+        }
+        let number = |at: usize| parts.get(at).and_then(|part| part.parse::<i16>().ok());
+        let year = number(0)?;
+        let small = |number: i16| i8::try_from(number).ok();
+        let first = match (number(1), number(2)) {
+            (None, _) => Date::new(year, 1, 1),
+            (Some(month), None) => Date::new(year, small(month)?, 1),
+            (Some(month), Some(day)) => Date::new(year, small(month)?, small(day)?),
+        };
+        let first = first.ok()?;
+        let last = match parts.len() {
+            1 => first.last_of_year(),
+            2 => first.last_of_month(),
+            _ => first,
+        };
+        Some(Days { first, last })
+    }
+
+    /// The days of a Period, or of a date, dateTime or instant; an open end reaches as far as the
+    /// other end does. `None` where nothing in it can be read.
+    pub fn of(node: Node<'_, '_>) -> Option<Days> {
+        if let Some(text) = node.text() {
+            return Days::read(&text);
+        }
+        let end = |name| node.get(name).and_then(|end| Days::read(&end.text()?));
+        let (start, end) = (end("start"), end("end"));
+        let first = start.or(end)?.first;
+        Some(Days { first, last: end.or(start)?.last.max(first) })
+    }
+
+    /// Whether any day lies in both.
+    pub fn meets(&self, other: &Days) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// Elements that say when the content of a resource was so, the one that says it best first. What a
+/// type lacks is not found; `issued` and `recorded` come last, since results and lists of problems
+/// are often written down long after.
+const CLINICAL: [&str; 16] = [
+    "effectiveDateTime",
+    "effectivePeriod",
+    "effectiveInstant",
+    "performedDateTime",
+    "performedPeriod",
+    "occurrenceDateTime",
+    "occurrencePeriod",
+    "onsetDateTime",
+    "onsetPeriod",
+    "period",
+    "whenHandedOver",
+    "authoredOn",
+    "recordedDate",
+    "started",
+    "date",
+    "issued",
+];
+
+/// When the content of a resource was so, as far as it says: its clinical days, not when a server
+/// stored it. A DocumentReference is of the period that it documents (`context.period`), else of
+/// the day it was written.
+pub fn clinical_days(resource: &Resource) -> Option<Days> {
+    let doc = resource.doc();
+    let root = doc.root();
+    if resource.kind() == "DocumentReference"
+        && let Some(days) = root.get("context").and_then(|context| Days::of(context.get("period")?))
+    {
+        return Some(days);
+    }
+    if resource.kind() == "Specimen" {
+        let collection = root.get("collection")?;
+        let taken = ["collectedDateTime", "collectedPeriod"];
+        return taken.iter().find_map(|name| Days::of(collection.get(name)?));
+    }
+    CLINICAL.iter().find_map(|name| Days::of(root.get(name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: days are read as they are written, and a resource is dated by what it is about.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_partial_date_means_all_its_days() {
+        let table = [
+            ("2024", Some(("2024-01-01", "2024-12-31"))),
+            ("2024-02", Some(("2024-02-01", "2024-02-29"))),
+            ("2024-02-29", Some(("2024-02-29", "2024-02-29"))),
+            ("2024-02-29T23:59:59-05:00", Some(("2024-02-29", "2024-02-29"))),
+            ("2023-02-29", None),
+            ("2024-02T10:00", None),
+            ("24-02-01", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            let found = Days::read(text);
+            let expected = expected.map(|(first, last)| Days {
+                first: first.parse().unwrap(),
+                last: last.parse().unwrap(),
+            });
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_dated_by_what_it_is_about() {
+        let table = [
+            (
+                r#"{"resourceType":"Observation","issued":"2024-03-05T00:00:00Z","effectiveDateTime":"2024-03-01"}"#,
+                Some(("2024-03-01", "2024-03-01")),
+            ),
+            (
+                r#"{"resourceType":"Encounter","period":{"start":"2024-03-01T10:00:00Z"}}"#,
+                Some(("2024-03-01", "2024-03-01")),
+            ),
+            (
+                r#"{"resourceType":"Encounter","period":{"start":"2024-03-01","end":"2024-03"}}"#,
+                Some(("2024-03-01", "2024-03-31")),
+            ),
+            (
+                r#"{"resourceType":"DocumentReference","date":"2024-04-01T00:00:00Z","context":{"period":{"end":"2024-03-02"}}}"#,
+                Some(("2024-03-02", "2024-03-02")),
+            ),
+            (
+                r#"{"resourceType":"Specimen","collection":{"collectedDateTime":"2024-03-02"}}"#,
+                Some(("2024-03-02", "2024-03-02")),
+            ),
+            (r#"{"resourceType":"Patient","birthDate":"2024-03-02"}"#, None),
+            (r#"{"resourceType":"Observation","effectiveDateTime":"soon"}"#, None),
+        ];
+        for (text, expected) in table {
+            let resource = Resource::parse(text.as_bytes().to_vec()).unwrap();
+            let days = clinical_days(&resource)
+                .map(|days| (days.first.to_string(), days.last.to_string()));
+            let expected =
+                expected.map(|(first, last): (&str, &str)| (first.to_owned(), last.to_owned()));
+            assert_eq!(days, expected, "{}", resource.kind());
+        }
+    }
+}
