@@ -26,7 +26,7 @@ pub struct Arrival {
     pub fault: Option<Fault>,
     /// The status that was answered or would have been; `None` where it was not carried out.
     pub status: Option<u16>,
-    /// Digest of the body; `None` where it was not read.
+    /// Digest of the body; `None` where there is none, or it was not read.
     pub body: Option<Digest>,
 }
 

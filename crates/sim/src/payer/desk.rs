@@ -247,7 +247,7 @@ impl Desk<'_> {
             Some(_) => {
                 let kind = content["resourceType"].as_str().unwrap_or_default();
                 let words = "a reference is to a record that is not there";
-                Err(Refused::new(412, "not-found", words).at(format!("{kind}.reference")))
+                Err(Refused::new(400, "not-found", words).at(format!("{kind}.reference")))
             }
         }
     }

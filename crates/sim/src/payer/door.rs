@@ -125,7 +125,7 @@ impl Door {
         let fault = begun.fault.or(silent.then_some(Fault::CutAfterBody));
         let arrival = &mut state.arrivals[begun.position];
         (arrival.status, arrival.fault) = (Some(answer.status), fault);
-        arrival.body = Some(Digest::of(&body));
+        arrival.body = (!body.is_empty()).then(|| Digest::of(&body));
         let before = match write {
             true => state.last.replace(answer.bytes(false)),
             false => None,
