@@ -33,7 +33,7 @@ impl<'a> Entry<'a> {
         let request = &entry["request"];
         let place = format!("Bundle.entry[{position}].request");
         let missing = |what: &str| {
-            Refused::new(400, "required", "an entry says what is to be done")
+            Refused::new(400, "required", "an entry says what it asks for")
                 .at(format!("{place}.{what}"))
         };
         Ok(Entry {
