@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
 use exchange::desk::KnownRoot;
 use exchange::partner::PublicIdentifier;
+use sim::payer::Planned;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -366,6 +367,8 @@ pub enum RetentionAsked {
 pub enum SimAsked {
     /// A small EHR with invented patients, or with charts of a folder.
     Ehr(SimEhrArgs),
+    /// A payer's FHIR server that is no house: one of eight kinds, with faults where wanted.
+    Payer(SimPayerArgs),
 }
 
 /// `sim ehr`
@@ -390,6 +393,33 @@ pub struct SimEhrArgs {
     pub plans: usize,
     /// Public files of the gateways that may read.
     #[arg(long = "client", value_name = "FILE", required = true)]
+    pub clients: Vec<PathBuf>,
+    /// Stop when the standard input ends.
+    #[arg(long, hide = true)]
+    pub tethered: bool,
+}
+
+/// `sim payer`
+#[derive(Debug, Args)]
+pub struct SimPayerArgs {
+    /// Where it writes its authority, and at its end what has arrived (arrived.json).
+    pub folder: PathBuf,
+    /// What it can do: put-refused, conditional-refused, batch-only, post-only, single-only,
+    /// collection-only, strict, silent.
+    #[arg(long)]
+    pub profile: String,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9543")]
+    pub listen: SocketAddr,
+    /// What goes wrong at which request: write:2=hang, read:1-3=html, statement:1-=server-error,
+    /// write:1=too-many-requests/30; may be repeated. Requests are statement, token, read or write;
+    /// faults are server-error, server-error-stored, hang, hang-stored, cut-before-body,
+    /// cut-after-body, too-many-requests, html, broken-json, wrong-json, answered-twice,
+    /// answered-before, slow, drip.
+    #[arg(long = "fault", value_name = "REQUESTS=FAULT")]
+    pub faults: Vec<Planned>,
+    /// Public files of the gateways that may sign in; without any it has no TLS and no sign-in.
+    #[arg(long = "client", value_name = "FILE")]
     pub clients: Vec<PathBuf>,
     /// Stop when the standard input ends.
     #[arg(long, hide = true)]
@@ -459,7 +489,7 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 19] = [
+        let table: [(&str, bool); 22] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
@@ -476,6 +506,9 @@ mod tests {
             ("handover ledger forget", false),
             ("handover backup there", true),
             ("handover restore", false),
+            ("handover sim payer p --profile strict --fault write:2=hang", true),
+            ("handover sim payer p --profile strict --fault write:2=rain", false),
+            ("handover sim payer p", false),
             ("handover db migrate", true),
             ("handover db forget", false),
             ("handover retention run --dry-run", true),
