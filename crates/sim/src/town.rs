@@ -19,7 +19,7 @@ mod words;
 pub use numbers::is_npi;
 pub use person::{Person, secrets_of};
 
-pub(crate) use numbers::npi_of;
+pub(crate) use numbers::{base64, npi_of};
 pub(crate) use person::coverage;
 
 use crate::chart::{Chart, ChartResource};
