@@ -12,6 +12,7 @@
 
 mod amendment;
 mod belonging;
+mod correction;
 mod coverage;
 mod expectation;
 mod facts;
@@ -21,6 +22,7 @@ mod unlinked;
 
 pub use amendment::Amendment;
 pub use belonging::Belongs;
+pub use correction::{Correction, CorrectionKind, Corrections, Effect};
 pub use coverage::{Each, Unagreed};
 pub use expectation::{Expectation, PayerExpectation, PushKind, Reason};
 pub use planted::Planted;

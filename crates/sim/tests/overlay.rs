@@ -387,17 +387,12 @@ fn what_names_no_encounter_belongs_to_one_by_order_or_by_date() {
         ("DiagnosticReport/r", "order"),
         ("Observation/at-early", "date"),
         ("Observation/listed", "order"),
-        ("Observation/of-the-month", "date"),
         ("Observation/on-the-day", "date"),
         ("Observation/wrong", "link"),
         ("ServiceRequest/s", "link"),
     ];
     assert_eq!(belongs("Encounter/early"), early.map(|(one, how)| (one.to_owned(), how)));
-    let late = [
-        ("DiagnosticReport/letter", "link"),
-        ("Observation/of-the-month", "date"),
-        ("Observation/on-the-day", "date"),
-    ];
+    let late = [("DiagnosticReport/letter", "link"), ("Observation/on-the-day", "date")];
     assert_eq!(belongs("Encounter/late"), late.map(|(one, how)| (one.to_owned(), how)));
 
     let one = &expectation.payers[0];

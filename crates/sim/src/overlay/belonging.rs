@@ -5,9 +5,10 @@
 //! Never      overrules a link: what names an encounter belongs to that one and to no other.
 //!
 //! Many EHRs serve results without their encounter. Such a result belongs to the encounter of its
-//! order, of the report that lists it, or of what it lists itself; else to the encounter in whose
-//! period it was taken: to the moment where both say so, else to the day. Two encounters at the
-//! same time both have it: a result that comes twice is one record, one that is missed is none.
+//! order, of the report that lists it, or, where these say nothing, of what it lists itself, if that
+//! is one encounter; else to the encounter in whose period it was taken: to the moment where both
+//! say so, else to the day. A month or a year is of no encounter. Two encounters at the same time
+//! both have it: a result that comes twice is one record, one that is missed is none.
 
 use super::facts::{Facts, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,29 +66,28 @@ impl Belonging {
 
     /// Passes encounters on along orders and parts, until nothing changes.
     fn by_order(&mut self, facts: &BTreeMap<String, Facts>) {
-        let mut beside: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
+        let mut above: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
         for (reference, one) in facts {
-            for other in &one.orders {
-                beside.entry(reference).or_default().insert(other);
-            }
+            above.entry(reference).or_default().extend(&one.orders);
             for part in &one.parts {
-                beside.entry(part).or_default().insert(reference);
-                beside.entry(reference).or_default().insert(part);
+                above.entry(part).or_default().insert(reference);
             }
         }
         loop {
-            let mut fresh = BTreeMap::new();
-            for (reference, others) in &beside {
-                if self.of.contains_key(*reference) || !facts.contains_key(*reference) {
-                    continue;
-                }
-                let known = others.iter().filter_map(|other| self.of.get(*other));
-                let encounters: BTreeSet<String> =
-                    known.flat_map(|(encounters, _)| encounters).cloned().collect();
-                if !encounters.is_empty() {
-                    fresh.insert((*reference).clone(), (encounters, Belongs::Order));
-                }
-            }
+            let unclear = facts.iter().filter(|(reference, _)| !self.of.contains_key(*reference));
+            let fresh: BTreeMap<_, _> = unclear
+                .filter_map(|(reference, one)| {
+                    let of_orders = self.of_all(above.get(reference)?.iter().copied());
+                    let of_parts = self.of_all(one.parts.iter());
+                    let encounters = match (of_orders.is_empty(), of_parts.len()) {
+                        (false, _) => of_orders,
+                        // A report that lists results of two visits is of neither.
+                        (true, 1) => of_parts,
+                        _ => return None,
+                    };
+                    Some((reference.clone(), (encounters, Belongs::Order)))
+                })
+                .collect();
             if fresh.is_empty() {
                 return;
             }
@@ -95,9 +95,14 @@ impl Belonging {
         }
     }
 
+    fn of_all<'r>(&self, others: impl Iterator<Item = &'r String>) -> BTreeSet<String> {
+        let known = others.filter_map(|other| self.of.get(other));
+        known.flat_map(|(encounters, _)| encounters).cloned().collect()
+    }
+
     fn by_date(&mut self, facts: &BTreeMap<String, Facts>) {
         let mut visits: BTreeMap<&String, Vec<(&String, &Facts)>> = BTreeMap::new();
-        for (reference, one) in facts.iter().filter(|(_, one)| one.kind == "Encounter") {
+        for (reference, one) in facts.iter().filter(|(_, one)| one.is_visit) {
             if let Some(patient) = &one.patient {
                 visits.entry(patient).or_default().push((reference, one));
             }
@@ -113,17 +118,26 @@ impl Belonging {
     }
 }
 
-/// The visits that lasted at the moment; where there is none, those of the day.
+/// What is a state and no event is of all its days.
+const STATES: [&str; 3] = ["CarePlan", "CareTeam", "Goal"];
+
+/// The visits that lasted at the moment it began; where there is none, those of the day.
 fn at_that_time(one: &Facts, visits: &[(&String, &Facts)]) -> BTreeSet<String> {
     let chosen = |lasts: &dyn Fn(&Facts) -> bool| -> BTreeSet<String> {
         let lasting = visits.iter().filter(|(_, visit)| lasts(visit));
         lasting.map(|(reference, _)| (*reference).clone()).collect()
     };
-    let now = chosen(&|visit| both(&one.moments, &visit.moments));
+    if STATES.contains(&one.kind.as_str()) {
+        return chosen(&|visit| both(&one.days, &visit.days));
+    }
+    let begun = one.moments.as_ref().map(|Span { first, .. }| Span { first: *first, last: *first });
+    let now = chosen(&|visit| both(&begun, &visit.moments));
     if !now.is_empty() {
         return now;
     }
-    chosen(&|visit| both(&one.days, &visit.days))
+    let day = one.days.as_ref().filter(|_| one.says_day);
+    let day = day.map(|Span { first, .. }| Span { first: first.clone(), last: first.clone() });
+    chosen(&|visit| both(&day, &visit.days))
 }
 
 fn both<T: Ord>(one: &Option<Span<T>>, other: &Option<Span<T>>) -> bool {

@@ -361,12 +361,15 @@ impl<'a> Walk<'a> {
         self.rules.history.contains(kind) && !is_financial(kind)
     }
 
-    /// Whether a history goes back to it; what has no days is always in it.
+    /// Whether a history goes back to it; what stands today is in every history, and of what says
+    /// no day nobody can tell.
     fn is_in_window(&self, reference: &str) -> bool {
-        let days = self.facts.get(reference).and_then(|facts| facts.days.as_ref());
-        match (&self.rules.since, days) {
+        let Some(facts) = self.facts.get(reference) else { return true };
+        match (&self.rules.since, &facts.days) {
+            (None, _) => true,
+            _ if facts.stands => true,
             (Some(since), Some(Span { last, .. })) => since <= last,
-            _ => true,
+            (Some(_), None) => false,
         }
     }
 

@@ -33,6 +33,28 @@ const WHEN: [&str; 16] = [
     "issued",
 ];
 
+/// Encounters that took place nowhere.
+const NO_VISIT: [&str; 3] = ["planned", "cancelled", "entered-in-error"];
+
+/// `YYYY-MM-DD`.
+const DAY_CHARS: usize = 10;
+
+/// Types that say how things stand, where they say whether they still do, and the words with which
+/// they say that they do not.
+const STANDING: [(&str, &str, &[&str]); 7] = [
+    ("AllergyIntolerance", "clinicalStatus", &["inactive", "resolved"]),
+    ("CarePlan", "status", &["revoked", "completed", "entered-in-error"]),
+    ("CareTeam", "status", &["inactive", "entered-in-error"]),
+    ("Condition", "clinicalStatus", &["inactive", "remission", "resolved"]),
+    ("Device", "status", &["inactive", "entered-in-error"]),
+    ("Goal", "lifecycleStatus", &["completed", "cancelled", "rejected", "entered-in-error"]),
+    (
+        "MedicationRequest",
+        "status",
+        &["cancelled", "completed", "draft", "entered-in-error", "stopped", "unknown"],
+    ),
+];
+
 /// The first and the last of something, both included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span<T> {
@@ -59,18 +81,24 @@ pub(super) struct Facts {
     pub(super) encounters: BTreeSet<String>,
     /// All relative references, wherever they stand.
     pub(super) references: BTreeSet<String>,
-    /// What it was ordered with.
+    /// What it was ordered with, and what it is part of.
     pub(super) orders: BTreeSet<String>,
-    /// What it lists as its results and members, and the specimens it was made from.
+    /// What it lists as its results and members.
     pub(super) parts: BTreeSet<String>,
     /// A finished Encounter.
     pub(super) finished: bool,
+    /// An Encounter that took or takes place.
+    pub(super) is_visit: bool,
+    /// It says how things stand today, whenever that began.
+    pub(super) stands: bool,
     /// Whose categories say that it is of the laboratory.
     pub(super) laboratory: bool,
     /// Its own status says that it was entered in error.
     pub(super) in_error: bool,
     /// It carries something that cannot be looked into.
     pub(super) opaque: bool,
+    /// It says the day on which it began, and not a month or a year.
+    pub(super) says_day: bool,
     /// The days it is about, as they are written.
     pub(super) days: Option<Span<String>>,
     /// The same as moments, where both ends are written to the second and with an offset.
@@ -105,12 +133,15 @@ impl Facts {
             },
             encounters,
             references,
-            orders: listed(&["basedOn", "request"]),
-            parts: listed(&["result", "hasMember", "specimen"]),
+            orders: listed(&["basedOn", "authorizingPrescription", "partOf", "request"]),
+            parts: listed(&["result", "hasMember"]),
             finished: is_encounter && value["status"] == "finished",
+            is_visit: is_encounter && !NO_VISIT.iter().any(|word| value["status"] == *word),
+            stands: stands(&resource.kind, &value),
             laboratory: is_laboratory(&value),
             in_error: is_in_error(&value),
             opaque: attached || resource.kind == "Media",
+            says_day: when.and_then(ends).is_some_and(|(start, _)| start.len() >= DAY_CHARS),
             days: when.and_then(days),
             moments: when.and_then(moments),
         }
@@ -134,6 +165,18 @@ fn is_in_error(value: &Value) -> bool {
     const WORD: &str = "entered-in-error";
     let verified = value["verificationStatus"]["coding"].as_array();
     value["status"] == WORD || verified.into_iter().flatten().any(|coding| coding["code"] == WORD)
+}
+
+fn stands(kind: &str, value: &Value) -> bool {
+    let Some((_, element, ended)) = STANDING.iter().find(|(one, _, _)| *one == kind) else {
+        return false;
+    };
+    let abated =
+        value.as_object().is_some_and(|all| all.keys().any(|name| name.starts_with("abatement")));
+    let codings = value[*element]["coding"].as_array().into_iter().flatten();
+    let said = codings.map(|coding| &coding["code"]).chain([&value[*element]]);
+    let mut said = said.filter_map(Value::as_str);
+    !abated && !said.any(|word| ended.contains(&word))
 }
 
 /// The element that says when; a note is of the period that it documents, a specimen of the day it
