@@ -39,3 +39,10 @@ pub const EHR_PAGE_RECORDS_MAX: u32 = 200;
 
 /// Resources of a chart that are read into memory at once while it is filed.
 pub const EHR_LOAD_MAX: usize = 2_000;
+
+/// Records that move with a merged encounter at most: a merge is to be one correction among many.
+pub const CORRECTION_MOVES_MAX: usize = 40;
+
+/// How often another record is drawn before a kind of correction is given up: a chart of a few
+/// patients has nearly always one left, and one that has none is not searched for ever.
+pub const CORRECTION_TRIES: usize = 40;

@@ -126,8 +126,9 @@ fn two_hundred_corrections_of_a_town_are_of_all_kinds_and_each_is_accounted_for(
     let town = town();
     let made = corrections(1, 200, &town);
     assert_eq!(made.all.len(), 200);
-    assert_eq!(made, corrections(1, 200, &town), "the same seed, the same corrections");
-    assert_ne!(made.all, corrections(2, 200, &town).all);
+    let few = corrections(2, 20, &town);
+    assert_eq!(few, corrections(2, 20, &town), "the same seed, the same corrections");
+    assert_ne!(made.all[..20], few.all[..]);
     check(&made);
     let mut said: BTreeMap<(CorrectionKind, &str), usize> = BTreeMap::new();
     for correction in &made.all {

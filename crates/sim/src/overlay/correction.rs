@@ -10,6 +10,8 @@
 //! Why one chart and not one per correction: a correction of a corrected chart is the usual case, and
 //! two hundred of them at once show whether one hides another.
 
+mod edits;
+mod late;
 mod made;
 
 use super::OverlayRules;

@@ -8,22 +8,16 @@ use super::super::amendment::amend;
 use super::super::expectation::Expectation;
 use super::super::{resource, value_of};
 use super::CorrectionKind;
-use crate::chart::splice::{Edit, span_of, splice};
+use super::edits::{with_member, with_result, with_status, with_verification};
+use super::late::Late;
 use crate::chart::{Chart, ChartResource, sha256_hex};
-use crate::town::{Dice, base64};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use crate::limits::{CORRECTION_MOVES_MAX, CORRECTION_TRIES};
+use crate::town::Dice;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is done, whose chart it is, and the records to put.
 pub(super) type Made = (&'static str, String, Vec<ChartResource>);
-
-/// How often another record is drawn before a kind of correction is given up.
-const TRIES: usize = 40;
-
-/// Records that move with an encounter at most: a merge is to be one correction among many.
-const MOVED_MAX: usize = 40;
 
 /// Makes corrections of one chart.
 pub(super) struct Maker {
@@ -99,7 +93,7 @@ impl Maker {
 
     /// One correction of this kind; none when the chart has nothing left for it.
     pub(super) fn make(&mut self, kind: CorrectionKind) -> Option<Made> {
-        let made = (0..TRIES).find_map(|_| self.try_to_make(kind))?;
+        let made = (0..CORRECTION_TRIES).find_map(|_| self.try_to_make(kind))?;
         for resource in &made.2 {
             self.take(&resource.reference());
             self.note(resource);
@@ -210,7 +204,7 @@ impl Maker {
         }
         // What was corrected already is left to its own correction.
         let fresh = put.iter().all(|one| !self.taken.contains(&one.reference()));
-        if !fresh || put.len() > MOVED_MAX {
+        if !fresh || put.len() > CORRECTION_MOVES_MAX {
             return None;
         }
         self.take(&stays);
@@ -263,12 +257,8 @@ impl Maker {
         // Long after the visit: nothing but its report says where it belongs.
         result["effectiveDateTime"] = json!("2031-05-05T08:00:00Z");
         let result = resource(&result);
-        let text = std::str::from_utf8(&report.bytes).ok()?;
-        let Listing { result: list } = serde_json::from_str(text).ok()?;
-        let end = span_of(text, list.get())?.end - 1;
-        let more = format!(",{{\"reference\":\"{}\"}}", result.reference());
-        let bytes = splice(text, vec![Edit::insert(end, more)]).into();
-        let report = with_status(&ChartResource { bytes, ..report }, "corrected")?;
+        let listed = with_result(&report, &result.reference())?;
+        let report = with_status(&listed, "corrected")?;
         Some(("a late result of a report", late.patient, vec![report, result]))
     }
 
@@ -336,175 +326,4 @@ fn patient(resource: &ChartResource) -> Option<String> {
     let value = value_of(resource);
     let owner = ["subject", "patient"].iter().find_map(|name| value[*name]["reference"].as_str());
     owner.map(str::to_owned)
-}
-
-#[derive(Deserialize)]
-struct Stated<'a> {
-    #[serde(borrow)]
-    status: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow)]
-    id: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Listing<'a> {
-    #[serde(borrow)]
-    result: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Verified<'a> {
-    #[serde(borrow, rename = "verificationStatus")]
-    status: Codings<'a>,
-}
-
-#[derive(Deserialize)]
-struct Codings<'a> {
-    #[serde(borrow)]
-    coding: Vec<Coding<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Coding<'a> {
-    #[serde(borrow)]
-    code: &'a RawValue,
-}
-
-fn edited(resource: &ChartResource, text: &str, edit: Edit) -> ChartResource {
-    ChartResource { bytes: splice(text, vec![edit]).into(), ..resource.clone() }
-}
-
-/// The resource with another status; none where it has that one already.
-fn with_status(resource: &ChartResource, word: &str) -> Option<ChartResource> {
-    let text = std::str::from_utf8(&resource.bytes).ok()?;
-    let Stated { status } = serde_json::from_str(text).ok()?;
-    let span = span_of(text, status.get())?;
-    (text.get(span.clone())? != format!("\"{word}\""))
-        .then(|| edited(resource, text, Edit::string(span, word)))
-}
-
-fn with_verification(resource: &ChartResource, word: &str) -> Option<ChartResource> {
-    let text = std::str::from_utf8(&resource.bytes).ok()?;
-    let Verified { status } = serde_json::from_str(text).ok()?;
-    let code = status.coding.first()?.code;
-    Some(edited(resource, text, Edit::string(span_of(text, code.get())?, word)))
-}
-
-/// The resource with one more member behind its id; none where it has such a member.
-fn with_member(resource: &ChartResource, name: &str, member: &Value) -> Option<ChartResource> {
-    let text = std::str::from_utf8(&resource.bytes).ok()?;
-    let Named { id } = serde_json::from_str(text).ok()?;
-    let end = span_of(text, id.get())?.end;
-    value_of(resource)[name]
-        .is_null()
-        .then(|| edited(resource, text, Edit::insert(end, format!(",\"{name}\":{member}"))))
-}
-
-/// What comes late to an encounter.
-struct Late {
-    key: String,
-    encounter: String,
-    patient: String,
-    when: String,
-}
-
-impl Late {
-    fn at(encounter: &ChartResource, number: usize) -> Option<Late> {
-        let value = value_of(encounter);
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        Some(Late {
-            key: format!("{}#{number}", encounter.id),
-            encounter: encounter.reference(),
-            patient: text(&value["subject"]["reference"])?,
-            when: text(&value["period"]["start"])?,
-        })
-    }
-
-    fn id(&self, what: &str) -> String {
-        sha256_hex(&[b"late", what.as_bytes(), self.key.as_bytes()])[..32].to_owned()
-    }
-
-    fn result(&self, linked: bool) -> ChartResource {
-        let mut value = json!({
-            "resourceType": "Observation",
-            "id": self.id("result"),
-            "status": "final",
-            "category": [category("observation-category", "laboratory")],
-            "code": { "coding": [{ "system": "http://loinc.org", "code": "2160-0" }] },
-            "subject": { "reference": self.patient },
-            "encounter": { "reference": self.encounter },
-            "effectiveDateTime": self.when,
-            "valueQuantity": {
-                "value": 1.25, "unit": "mg/dL", "system": "http://unitsofmeasure.org",
-                "code": "mg/dL",
-            },
-        });
-        if let (false, Some(members)) = (linked, value.as_object_mut()) {
-            members.shift_remove("encounter");
-        }
-        resource(&value)
-    }
-
-    fn report(&self, result: &ChartResource) -> ChartResource {
-        resource(&json!({
-            "resourceType": "DiagnosticReport",
-            "id": self.id("report"),
-            "status": "final",
-            "category": [{ "coding": [{
-                "system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB",
-            }] }],
-            "code": { "coding": [{ "system": "http://loinc.org", "code": "51990-0" }] },
-            "subject": { "reference": self.patient },
-            "encounter": { "reference": self.encounter },
-            "effectiveDateTime": self.when,
-            "issued": "2031-05-05T08:00:00Z",
-            "result": [{ "reference": result.reference() }],
-        }))
-    }
-
-    fn diagnosis(&self) -> ChartResource {
-        resource(&json!({
-            "resourceType": "Condition",
-            "id": self.id("diagnosis"),
-            "clinicalStatus": category("condition-clinical", "active"),
-            "verificationStatus": category("condition-ver-status", "confirmed"),
-            "category": [category("condition-category", "encounter-diagnosis")],
-            "code": { "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "I10" }] },
-            "subject": { "reference": self.patient },
-            "encounter": { "reference": self.encounter },
-            "onsetDateTime": self.when,
-            "recordedDate": self.when,
-        }))
-    }
-
-    fn note(&self) -> ChartResource {
-        resource(&json!({
-            "resourceType": "DocumentReference",
-            "id": self.id("note"),
-            "status": "current",
-            "type": { "coding": [{ "system": "http://loinc.org", "code": "11506-3" }] },
-            "category": [{ "coding": [{
-                "system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category",
-                "code": "clinical-note",
-            }] }],
-            "subject": { "reference": self.patient },
-            "date": self.when,
-            "content": [{ "attachment": {
-                "contentType": "text/plain", "data": base64(b"Added after the visit."),
-            } }],
-            "context": {
-                "encounter": [{ "reference": self.encounter }],
-                "period": { "start": self.when, "end": self.when },
-            },
-        }))
-    }
-}
-
-fn category(system: &str, code: &str) -> Value {
-    let system = format!("http://terminology.hl7.org/CodeSystem/{system}");
-    json!({ "coding": [{ "system": system, "code": code }] })
 }
