@@ -143,7 +143,8 @@ fn from_charts(
     rules: &OverlayRules,
 ) -> Result<Record, Issue> {
     let chart = load(data, patients)?;
-    let overlaid = Overlay { plans: new_plans(plans), restrict_every }.apply(&chart, rules)?;
+    let overlaid = Overlay { plans: new_plans(plans), restrict_every, ..Overlay::default() }
+        .apply(&chart, rules)?;
     Ok(Record {
         name: "Hospital of the Charts".to_owned(),
         chart: overlaid.chart,

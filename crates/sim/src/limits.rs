@@ -63,3 +63,9 @@ pub const SLOW_PAUSE: Duration = Duration::from_millis(5);
 
 /// Between two bytes of an answer whose end nobody waits for.
 pub const DRIP_PAUSE: Duration = Duration::from_millis(500);
+/// Records that move with a merged encounter at most: a merge is to be one correction among many.
+pub const CORRECTION_MOVES_MAX: usize = 40;
+
+/// How often another record is drawn before a kind of correction is given up: a chart of a few
+/// patients has nearly always one left, and one that has none is not searched for ever.
+pub const CORRECTION_TRIES: usize = 40;
