@@ -39,3 +39,10 @@ pub const EHR_PAGE_RECORDS_MAX: u32 = 200;
 
 /// Resources of a chart that are read into memory at once while it is filed.
 pub const EHR_LOAD_MAX: usize = 2_000;
+
+/// Entries in a page of an EHR of the minimum: so few that nearly every search has several.
+pub const EHR_MINIMUM_PAGE: usize = 7;
+
+/// Pages that an EHR of the minimum remembers at once: those of the charts of a hundred patients, of
+/// which a gateway reads some at a time.
+pub const EHR_TOKENS_MAX: usize = 20_000;
