@@ -66,6 +66,12 @@ pub const AGREEMENT_BYTES_MAX: usize = 256 * 1024;
 /// Rules of one agreement. Every resource is asked every rule.
 pub const AGREEMENT_RULES_MAX: usize = 500;
 
+/// Conditions of one rule: more are two rules.
+pub const CONDITIONS_PER_RULE_MAX: usize = 20;
+
+/// Days that a rule's window can reach back: a hundred years, longer than any chart.
+pub const WINDOW_DAYS_MAX: u32 = 36_500;
+
 /// Bytes of one element path; the longest useful ones hold two URLs.
 pub const PATH_BYTES_MAX: usize = 500;
 

@@ -170,7 +170,8 @@ impl Desk {
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
         let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, concern, payer, &restrictions);
+        let now = self.road.clock.now();
+        let audience = self.road.audience(chart, concern, payer, &restrictions, now);
         let collected = collect(chart, &concern.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;

@@ -19,6 +19,7 @@ pub mod route;
 pub mod scope;
 pub mod setup;
 pub mod source;
+pub mod surroundings;
 pub mod turn;
 pub mod withdraw;
 pub mod worker;

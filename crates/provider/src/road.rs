@@ -35,6 +35,7 @@ use exchange::{
     State, Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
@@ -174,7 +175,7 @@ impl Road {
         let chart = self.charts.open(&trigger.id, self.clock.now());
         let concern = self.still_concerned(&*chart, &push).await?;
         let restrictions = self.restrictions()?;
-        let audience = self.audience(&*chart, &concern, payer, &restrictions);
+        let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         self.assemble(turn, &trigger, &audience, disclosure).await
@@ -190,17 +191,21 @@ impl Road {
         opened
     }
 
-    /// Who will read it, for what, under which rules.
+    /// Who will read it, for what, under which rules. Windows are counted back from the day of `at`,
+    /// when the trigger was recorded.
     pub fn audience<'a>(
         &self,
         chart: &'a dyn Source,
         concern: &'a Concern,
         payer: &'a Payer,
         restrictions: &'a Restrictions,
+        at: Timestamp,
     ) -> Audience<'a> {
         Audience {
             terms: &payer.terms,
             purpose: concern.purpose,
+            kind: &concern.dossier.kind,
+            on: at.to_zoned(TimeZone::UTC).date(),
             restrictions,
             patient: &concern.dossier.patient,
             own_coverages: &concern.coverages,
