@@ -50,7 +50,7 @@ pub(super) struct Conditions {
 /// One condition: of the resource itself, or the number of one that is asked of encounters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
-    Resource(Condition),
+    Resource(Box<Condition>),
     Encounter(usize),
 }
 

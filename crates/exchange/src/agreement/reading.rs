@@ -143,7 +143,7 @@ impl Reading<'_> {
         let types = if of_encounter { &encounter[..] } else { types };
         let read = self.condition(way, condition, types)?;
         if !of_encounter {
-            return Ok(Asked::Resource(read));
+            return Ok(Asked::Resource(Box::new(read)));
         }
         of_encounters.push(read);
         Ok(Asked::Encounter(of_encounters.len() - 1))

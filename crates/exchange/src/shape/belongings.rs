@@ -16,8 +16,9 @@ use crate::restriction::{content_of, has_encounter, is_content, tail};
 use fhir::Resource;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Types that outlast visits or are about nobody: their days say nothing of a visit.
-const STANDING: [&str; 22] = [
+/// Types that outlast visits or are about nobody: their days say nothing of a visit. Documents have a
+/// rule of their own for their days.
+const STANDING: [&str; 24] = [
     "Account",
     "AllergyIntolerance",
     "Binary",
@@ -26,6 +27,7 @@ const STANDING: [&str; 22] = [
     "Consent",
     "Coverage",
     "Device",
+    "DocumentReference",
     "Encounter",
     "EpisodeOfCare",
     "FamilyMemberHistory",
@@ -33,6 +35,7 @@ const STANDING: [&str; 22] = [
     "Goal",
     "List",
     "Location",
+    "Media",
     "Medication",
     "Organization",
     "Patient",

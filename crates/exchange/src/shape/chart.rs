@@ -188,7 +188,7 @@ fn by_days(
     known: &Known,
     audience: &Audience<'_>,
 ) -> (BTreeMap<String, Withheld>, BTreeMap<String, Withheld>) {
-    let sensitive = Sensitive::of(known);
+    let sensitive = Sensitive::of(known, audience);
     let (mut documents, mut attachments) = (BTreeMap::new(), BTreeMap::new());
     let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
     for (reference, (resource, stays)) in known {
@@ -197,10 +197,11 @@ fn by_days(
         }
         let why = stays.clone().or_else(|| sensitive.verdict(resource, audience));
         let Some(why) = why else { continue };
+        // Of several reasons a sensitive one, then the first, whatever the order of the chart.
+        let rank = |why: &Withheld| (!audience.is_sensitive(&why.rule), why.clone());
         for binary in attached(resource, audience) {
-            // Of several reasons the first, whatever the order of the chart.
             let known = binaries.entry(binary).or_insert_with(|| why.clone());
-            if why < *known {
+            if rank(&why) < rank(known) {
                 *known = why.clone();
             }
         }

@@ -164,7 +164,7 @@ impl Cutting<'_> {
                             let named = absent && !self.cut_by_another(pointing);
                             self.cut_pointing(pointing, &withheld.rule);
                             if self.audience.is_sensitive(&withheld.rule) {
-                                self.cut_traces(doc, pointing, &withheld.rule);
+                                self.cut_traces(doc, pointing, &to, &withheld.rule);
                             }
                             if named {
                                 self.absent.insert(to, withheld);
@@ -193,10 +193,13 @@ impl Cutting<'_> {
     }
 
     /// The component around a reference to a sensitive record, and the words beside it.
-    fn cut_traces(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, rule: &str) {
+    fn cut_traces(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, to: &str, rule: &str) {
         if !pointing.is_attachment {
             let span = traces::component(doc, pointing.element).span();
             doc.node_at(&span).into_iter().for_each(|node| self.cut(node, rule));
+        }
+        if !traces::is_told_of(to) {
+            return;
         }
         for node in traces::words(doc.root(), &pointing.element.span()) {
             self.cut(node, WORDS);

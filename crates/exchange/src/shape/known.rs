@@ -39,11 +39,16 @@ pub fn types_to_know(collected: &Collected, audience: &Audience<'_>) -> BTreeSet
     let visits =
         audience.restrictions.any_encounter(audience.payer()) || audience.terms.asks_encounters();
     if documents || (visits && withholds_visit(collected, audience)) {
-        let permitted =
-            |kind: &&str| *kind == "Encounter" || audience.terms.names(kind, audience.purpose);
-        return SEARCHED.into_iter().filter(permitted).collect();
+        return SEARCHED.into_iter().filter(|kind| tells(kind, audience)).collect();
     }
     visits.then_some("Encounter").into_iter().collect()
+}
+
+/// Whether the days of a record of this type count for documents: only of types that are always
+/// known whole, so that a document is judged alike in every push.
+pub(super) fn tells(kind: &str, audience: &Audience<'_>) -> bool {
+    let permitted = kind == "Encounter" || audience.terms.names(kind, audience.purpose);
+    SEARCHED.contains(&kind) && permitted
 }
 
 /// Whether one of the encounters that are known is withheld for a reason that what belongs to it

@@ -11,7 +11,8 @@
 
 use super::belongings::visit_days;
 use super::chart::Known;
-use super::{Audience, OPAQUE, OPAQUE_ALL, Withheld, loose};
+use super::known::tells;
+use super::{Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
 use crate::agreement::Opaque;
 use crate::days::{Days, clinical_days};
 use crate::restriction::tail;
@@ -22,10 +23,8 @@ use std::collections::BTreeMap;
 /// Types that are documents as a whole; of others only the attachment is one.
 const DOCUMENTS: [&str; 2] = ["DocumentReference", "Media"];
 
-/// Types that are about no patient's care: what is attached to them tells of none. A Binary has the
-/// days of the document that it holds.
-const OF_NOBODY: [&str; 8] = [
-    "Binary",
+/// Types that are about no patient's care: what is attached to them tells of none.
+const OF_NOBODY: [&str; 7] = [
     "HealthcareService",
     "Location",
     "Medication",
@@ -63,19 +62,30 @@ pub(super) fn has_attachment(resource: &Resource) -> bool {
 
 impl Sensitive {
     /// Of everything known, by the sensitive verdict on each.
-    pub(super) fn of(all: &Known) -> Sensitive {
+    pub(super) fn of(all: &Known, audience: &Audience<'_>) -> Sensitive {
         let mut sensitive = Sensitive::default();
-        for (reference, (resource, withheld)) in all {
-            if withheld.is_some() && !OF_NOBODY.contains(&resource.kind()) {
-                sensitive.days.push(extent(resource).unwrap_or(ALWAYS));
-            }
-            if let Some(days) = (resource.kind() == "Encounter").then(|| visit_days(resource)) {
-                sensitive.visits.insert(reference.clone(), days.unwrap_or(ALWAYS));
-            }
+        for (reference, (resource, _)) in all.iter().filter(|(_, (it, _))| it.kind() == "Encounter")
+        {
+            sensitive.visits.insert(reference.clone(), visit_days(resource).unwrap_or(ALWAYS));
+        }
+        for (resource, why) in all.values() {
+            let Some(why) = why.as_ref().filter(|_| tells(resource.kind(), audience)) else {
+                continue;
+            };
+            let days = extent(resource, why).or_else(|| joined(sensitive.days_of_visits(resource)));
+            sensitive.days.push(days.unwrap_or(ALWAYS));
         }
         sensitive.days.sort();
         sensitive.days.dedup();
         sensitive
+    }
+
+    /// The days of the known visits that a resource names.
+    fn days_of_visits(&self, resource: &Resource) -> impl Iterator<Item = Days> {
+        resource.references().iter().filter_map(|reference| {
+            let target = tail(&resource.reference_text(reference))?;
+            target.starts_with("Encounter/").then(|| self.visits.get(&target).copied())?
+        })
     }
 
     /// By which rule what is attached to a resource stays; `None`: it may travel with it.
@@ -107,15 +117,14 @@ impl Sensitive {
         if resource.kind() == "DocumentReference" && sums_up(root) {
             return ALWAYS;
         }
-        let visits = resource.references().iter().filter_map(|reference| {
-            let target = tail(&resource.reference_text(reference))?;
-            target.starts_with("Encounter/").then(|| self.visits.get(&target).copied())?
-        });
-        let all = clinical_days(resource).into_iter().chain(written).chain(visits);
-        let joined =
-            all.reduce(|a, b| Days { first: a.first.min(b.first), last: a.last.max(b.last) });
-        joined.unwrap_or(ALWAYS)
+        let all = clinical_days(resource).into_iter().chain(written);
+        joined(all.chain(self.days_of_visits(resource))).unwrap_or(ALWAYS)
     }
+}
+
+/// From the first of all to the last.
+fn joined(days: impl Iterator<Item = Days>) -> Option<Days> {
+    days.reduce(|a, b| Days { first: a.first.min(b.first), last: a.last.max(b.last) })
 }
 
 /// Whether a resource is a document as a whole.
@@ -158,20 +167,27 @@ fn is_cda(node: Node<'_, '_>) -> bool {
     }
 }
 
-/// From when to when a sensitive record was so; what has begun and not ended goes on.
-fn extent(resource: &Resource) -> Option<Days> {
+/// From when to when a sensitive record was so. A restriction is one of a visit or a record, and counts
+/// for its days; what is labelled, or withheld by a rule, is a matter that goes on until it is said
+/// to have ended.
+fn extent(resource: &Resource, why: &Withheld) -> Option<Days> {
     if resource.kind() == "Encounter" {
         return visit_days(resource);
     }
     let days = clinical_days(resource)?;
     let doc = resource.doc();
     let root = doc.root();
-    if resource.kind() == "Condition" {
-        let ended = root.members().find(|member| member.name().starts_with("abatement"));
-        let ended = ended.map(|ended| Days::of(ended).map_or(days.last, |ended| ended.last));
-        return Some(Days { first: days.first, last: ended.unwrap_or(Date::MAX).max(days.last) });
-    }
-    let open = |name: &str| root.get(name).is_some_and(|period| period.get("end").is_none());
-    let goes_on = ["period", "effectivePeriod", "performedPeriod"].into_iter().any(open);
-    Some(Days { first: days.first, last: if goes_on { Date::MAX } else { days.last } })
+    let ended = match resource.kind() {
+        _ if why.rule == PATIENT_RESTRICTION => return Some(days),
+        "Condition" => {
+            let ended = root.members().find(|member| member.name().starts_with("abatement"));
+            ended.map(|ended| Days::of(ended).map_or(days.last, |ended| ended.last))
+        }
+        _ => {
+            let open = |name: &str| root.get(name).is_some_and(|node| node.get("end").is_none());
+            let goes_on = ["period", "effectivePeriod", "performedPeriod"].into_iter().any(open);
+            (!goes_on).then_some(days.last)
+        }
+    };
+    Some(Days { first: days.first, last: ended.unwrap_or(Date::MAX).max(days.last) })
 }

@@ -57,6 +57,23 @@ pub(super) fn component<'d, 'a>(doc: &'d Doc<'a>, element: Node<'d, 'a>) -> Node
     if is_resource || parent.kind() != Kind::Object { element } else { parent }
 }
 
+/// Types of whom and where: notes and reasons are not about them.
+const PEOPLE_AND_PLACES: [&str; 8] = [
+    "Coverage",
+    "HealthcareService",
+    "Location",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "RelatedPerson",
+];
+
+/// Whether words beside a reference to `Type/id` may be about it.
+pub(super) fn is_told_of(reference: &str) -> bool {
+    reference.split('/').next().is_some_and(|kind| !PEOPLE_AND_PLACES.contains(&kind))
+}
+
 /// The words beside a reference that goes, in the resource or contained resource that holds it.
 pub(super) fn words<'d, 'a>(root: Node<'d, 'a>, reference: &Range<usize>) -> Vec<Node<'d, 'a>> {
     let contained = root.get("contained").into_iter().flat_map(|list| list.items());
