@@ -203,6 +203,9 @@ pub enum Event {
         filed: u64,
         refused: Vec<String>,
         issues: Vec<Issue>,
+        /// Of the rest of the part nobody knows what became of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsure: bool,
     },
     /// Sending: these records cannot be sent to this door, the others can.
     LeftOut { records: Vec<String>, issues: Vec<Issue> },

@@ -323,9 +323,9 @@ impl Push {
                 }
             }
             Event::Answered { answer, .. } => self.answer = Some(answer),
-            Event::Parted { part, said, filed, refused, issues, .. } => {
+            Event::Parted { part, said, filed, refused, issues, unsure, .. } => {
                 let parts = self.parts.get_or_insert_default();
-                (parts.answered, parts.open) = (part, false);
+                (parts.answered, parts.open) = (part, unsure);
                 parts.filed += filed;
                 parts.refused.extend(refused);
                 parts.issues.extend(issues);
@@ -349,7 +349,12 @@ impl Push {
                 }
                 self.go_on(Stop::Deliver, at);
             }
-            Event::Reconciled { .. } => self.parts.get_or_insert_default().open = false,
+            Event::Reconciled { found, .. } => {
+                let parts = self.parts.get_or_insert_default();
+                parts.open = false;
+                parts.filed += found;
+                self.state = State::Due { next: Stop::Deliver, at };
+            }
             Event::Delayed { until, issue } => {
                 let next = self.next_stop();
                 self.state = State::Due { next, at: until };
@@ -368,7 +373,11 @@ impl Push {
                 self.state = State::Held;
                 self.issues = issues;
             }
-            Event::Settled { level } => self.end(State::Settled { level }),
+            Event::Settled { level } => {
+                // Also where nothing had to be sent: its records stand at the payer.
+                self.sent = true;
+                self.end(State::Settled { level });
+            }
             Event::Refused { issues } => {
                 self.end(State::Refused);
                 self.issues = issues;

@@ -124,9 +124,9 @@ impl Offer {
         self.types.is_empty()
     }
 
-    /// Whether a record of any type can be written.
+    /// Whether a record of any type can be written by itself; a Bundle is no record.
     pub fn takes_any(&self) -> bool {
-        self.unlisted() || self.types.values().any(TypeOffer::takes)
+        self.unlisted() || self.kinds().any(|kind| kind != "Bundle")
     }
 
     /// The types that can be written, in the order of their names.

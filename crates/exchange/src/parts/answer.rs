@@ -54,6 +54,16 @@ impl Said {
         let (id, found) = (steps.next()?, steps.next()?);
         (found == kind && fhir::is_id(id)).then(|| format!("{found}/{id}"))
     }
+
+    /// Whether its location can be that of the item.
+    pub fn fits(&self, item: &Item) -> bool {
+        let Some(location) = &self.location else { return true };
+        match self.at(&item.kind) {
+            Some(at) if item.identity == Identity::Put => at == item.name(),
+            Some(at) => place_of_update(item).is_none_or(|wanted| wanted == at),
+            None => item.method == Method::Delete || location.is_empty(),
+        }
+    }
 }
 
 /// What became of an item.
@@ -101,7 +111,7 @@ pub fn read_bundle(part: &Part, body: &Bytes) -> Option<Vec<Said>> {
             etag: response.etag.clone(),
             outcome: response.outcome.as_ref().map(|outcome| outcome.bytes().clone()),
         };
-        if (200..300).contains(&status) && !fits(item, &one) {
+        if (200..300).contains(&status) && !one.fits(item) {
             return None;
         }
         // Two records at one place: the answer is one to something else.
@@ -113,17 +123,6 @@ pub fn read_bundle(part: &Part, body: &Bytes) -> Option<Vec<Said>> {
         said.push(one);
     }
     Some(said)
-}
-
-/// Whether a location can be that of the item.
-fn fits(item: &Item, said: &Said) -> bool {
-    let Some(location) = &said.location else { return true };
-    let located = |at: String| item.identity != Identity::Put || at == item.name();
-    let wanted = place_of_update(item);
-    match said.at(&item.kind) {
-        Some(at) => located(at.clone()) && wanted.is_none_or(|wanted| wanted == at),
-        None => item.method == Method::Delete || location.is_empty(),
-    }
 }
 
 /// `Type/id` that an update goes to.
