@@ -311,6 +311,9 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if let Some(offer) = self.foreign(payer, turn).await? {
+            return self.deliver_parts(turn, payer, &offer).await;
+        }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
@@ -324,6 +327,7 @@ impl Road {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
+            part: None,
         });
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
@@ -476,7 +480,12 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {
@@ -495,11 +504,11 @@ impl Road {
 }
 
 fn routed(door: Door) -> Event {
-    let Door { base_url: endpoint, version, form, mode } = door;
+    let Door { base_url: endpoint, version, form, mode, .. } = door;
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);
