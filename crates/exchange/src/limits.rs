@@ -104,3 +104,10 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
+
+/// Places kept of one usability finding: enough for a day's work of whoever mends it, and some 8 KB.
+/// How many there are in all is always told.
+pub const FINDING_PLACES_MAX: usize = 100;
+
+/// Places of one usability finding that are shown to people in a line; `--json` has those kept.
+pub const FINDING_PLACES_SHOWN_MAX: usize = 3;
