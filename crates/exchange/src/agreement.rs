@@ -25,6 +25,7 @@ pub use terms::{Permitted, Terms, Unpermitted};
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;
 use crate::push::{Level, Purpose};
+use crate::usability::FindingCode;
 use serde::Deserialize;
 
 /// One partner's agreement. The sending house reads all of it; the receiving house needs
@@ -78,6 +79,18 @@ pub struct Agreement {
     /// Elements that stay although their resource travels.
     #[serde(default)]
     pub cut: Vec<CutRule>,
+    /// Sending: what is to become of pushes that the payer cannot use.
+    #[serde(default)]
+    pub usability: Usability,
+}
+
+/// What is to become of pushes in which something is not usable for their purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usability {
+    /// Findings that hold a push for a person before it is sent; all others are only told.
+    #[serde(default)]
+    pub hold: Vec<FindingCode>,
 }
 
 /// A payer identifier as Coverages and Organizations carry it.

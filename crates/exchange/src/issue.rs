@@ -228,6 +228,9 @@ catalogue! {
     RestrictionsUnreadable "restrictions-unreadable" 500 "exception" Operator None;
         "the table of restrictions cannot be read, so nothing may be sent";
         "mend the file named, then release"
+    NotUsable "not-usable" 422 "business-rule" Provider None;
+        "something in the push is not usable for its purpose, and the agreement holds it for that";
+        "mend it in the chart and push again, or release to send it as it is"
     // Deliver and settle.
     PayerRefused "payer-refused" 422 "business-rule" Provider None;
         "the payer refused the push";

@@ -177,6 +177,9 @@ pub enum Event {
         disclosure: Digest,
         resources: u64,
         withheld: Vec<Withholding>,
+        /// The stored usability findings, where there are any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        findings: Option<Digest>,
     },
     /// Sending: the same content as the dossier's latest revision; nothing is sent.
     Unchanged { push: PushId },

@@ -35,6 +35,7 @@ pub mod settle;
 pub mod shape;
 pub mod submission;
 pub mod tomlfile;
+pub mod usability;
 pub mod valueset;
 
 pub use agreement::Agreement;
@@ -44,3 +45,4 @@ pub use issue::{Actor, Code, Issue};
 pub use issues::Issues;
 pub use ledger::{Chain, Entry, Event, Who};
 pub use push::{Dossier, Level, Purpose, Push, State, Stop, Subject, Trigger, Withholding};
+pub use usability::{Finding, FindingCode};

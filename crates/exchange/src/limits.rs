@@ -131,3 +131,10 @@ pub const HALVINGS_MAX: u32 = 3;
 /// The shortest wait before a door is asked what became of a request without an answer: it may
 /// still be at work on it.
 pub const UNSURE_WAIT: Duration = Duration::from_secs(3);
+
+/// Places kept of one usability finding: enough for a day's work of whoever mends it, and some 8 KB.
+/// How many there are in all is always told.
+pub const FINDING_PLACES_MAX: usize = 100;
+
+/// Places of one usability finding that are shown to people in a line; `--json` has those kept.
+pub const FINDING_PLACES_SHOWN_MAX: usize = 3;

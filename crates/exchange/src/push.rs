@@ -246,6 +246,9 @@ pub struct Assembled {
     pub disclosure: Digest,
     /// How many resources travel.
     pub resources: u64,
+    /// The stored usability findings, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Digest>,
 }
 
 impl Push {
@@ -304,10 +307,26 @@ impl Push {
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::Routed { endpoint, .. } => self.endpoint = Some(endpoint),
-            Event::Assembled { push, number, digest, payload, disclosure, resources, withheld } => {
+            Event::Assembled {
+                push,
+                number,
+                digest,
+                payload,
+                disclosure,
+                resources,
+                withheld,
+                findings,
+            } => {
                 self.withheld = withheld;
-                self.assembled =
-                    Some(Assembled { push, number, digest, payload, disclosure, resources });
+                self.assembled = Some(Assembled {
+                    push,
+                    number,
+                    digest,
+                    payload,
+                    disclosure,
+                    resources,
+                    findings,
+                });
                 self.go_on(Stop::Deliver, at);
             }
             Event::Unchanged { push } => self.end(State::Unchanged { push }),

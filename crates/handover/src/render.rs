@@ -4,6 +4,10 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+mod findings;
+
+pub use findings::sentences as finding_sentences;
+
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
@@ -70,7 +74,8 @@ pub fn exit_code(reply: &Reply) -> u8 {
         }
         Reply::Explained { payers, issues } => {
             let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
-            payers.iter().any(shut) || issues.iter().any(names_somebody)
+            let waits = |it: &Explained| shut(it) || !it.waits.is_empty();
+            payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
@@ -276,6 +281,10 @@ fn shown(it: &Shown) -> String {
     fact("next attempt", it.row.next_at.map(when));
     put_lines(&mut text, &columns(2, &facts));
     put_withheld(&mut text, 2, &it.row.withheld);
+    // The acknowledgement repeats them.
+    if it.acknowledgement.is_none() {
+        findings::put_findings(&mut text, 2, &it.findings);
+    }
     if !it.row.issues.is_empty() {
         let _ = writeln!(text, "\nWay forward:");
         it.row.issues.iter().for_each(|words| put_issue(&mut text, 2, words));
@@ -376,6 +385,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
         vec![what.to_owned(), counted(*count, "resource"), format!("by rule {rule}")]
     });
     put_lines(text, &columns(2, &counts.collect::<Vec<_>>()));
+    findings::put_explained_findings(text, payer);
     put_decisions(text, &payer.decisions);
 }
 

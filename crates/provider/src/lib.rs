@@ -23,6 +23,7 @@ pub mod setup;
 pub mod source;
 pub mod surroundings;
 pub mod turn;
+mod usable;
 pub mod withdraw;
 pub mod worker;
 

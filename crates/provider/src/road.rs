@@ -23,6 +23,7 @@ use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
+use crate::usable::Usable;
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -240,11 +241,12 @@ impl Road {
             turn.say(Event::Unchanged { push });
             return Ok(turn.commit("unchanged").await?);
         }
+        let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
         let gone = self.no_longer_held(&turn.push, &shaped).await?;
         let envelope = self.envelope(&turn.push, number, trigger.at);
         let payload = assemble::bundle(&shaped, &gone, &envelope);
-        self.store_push(turn, &revisions, payload, decisions).await
+        self.store_push(turn, &revisions, payload, decisions, usable).await
     }
 
     /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
@@ -256,7 +258,10 @@ impl Road {
         let envelope = self.envelope(&push, number, trigger.at);
         let revisions = self.revisions(&push).await?;
         match self.withdrawal(&push, &envelope).await? {
-            Some(payload) => self.store_push(turn, &revisions, payload, decisions).await,
+            Some(payload) => {
+                let usable = Usable::default();
+                self.store_push(turn, &revisions, payload, decisions, usable).await
+            }
             None => {
                 supersede(turn, &revisions)?;
                 let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
@@ -273,9 +278,11 @@ impl Road {
         revisions: &[(StoredWork, Push)],
         payload: Payload,
         disclosure: exchange::Digest,
+        usable: Usable,
     ) -> Result<(), Halt> {
         supersede(turn, revisions)?;
         let kept = turn.keep(payload.bytes);
+        let findings = usable.keep(turn);
         turn.say(Event::Assembled {
             push: payload.push,
             number: payload.number,
@@ -284,7 +291,9 @@ impl Road {
             disclosure,
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
+            findings,
         });
+        usable.hold(turn);
         Ok(turn.commit("assembled").await?)
     }
 
@@ -428,7 +437,9 @@ impl Road {
                     None => None,
                 };
                 let at = turn.now();
+                let findings = self.findings(&push).await?;
                 Acknowledgement::of(&push, &contents, answer.as_ref(), trigger.at, at)
+                    .with_findings(findings)
                     .to_json()
                     .into()
             }

@@ -306,6 +306,20 @@ impl Hospital {
         Hospital { road, desk, ..self }
     }
 
+    /// The same house, started anew with these lines at the end of its agreement.
+    pub(crate) fn with_agreed(self, lines: &str) -> Hospital {
+        let Hospital { network, clock, folder, desk, house, road, wake } = self;
+        drop(desk);
+        let mut road = Arc::into_inner(road).unwrap_or_else(|| panic!("it is at work"));
+        for payer in road.setup.payers.values_mut() {
+            let text = agreement(payer.public.name.as_str()) + lines;
+            payer.terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
+        }
+        let road = Arc::new(road);
+        let desk = Desk::new(Arc::clone(&road), Arc::clone(&wake), Vec::new());
+        Hospital { network, clock, folder, desk, house, road, wake }
+    }
+
     /// Replaces the table of restrictions.
     pub(crate) fn restrict(&self, text: &str) {
         std::fs::write(self.folder.path().join("restrictions.toml"), text).unwrap();
@@ -457,7 +471,7 @@ fn base(name: &str) -> &'static str {
     }
 }
 
-fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
+fn agreement(name: &str) -> String {
     let value = if name == "sunset" { "99002" } else { "99001" };
     let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: value.into() };
     let mut text = Agreement::default_text(&name.into(), &[Purpose::Payment], &[identifier]);
@@ -470,6 +484,11 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
             "\n[door]\nforms = [\"transaction\", \"batch\", \"single\", \"collection\"]\n",
         );
     }
+    text
+}
+
+fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
+    let text = agreement(name);
     let public = PublicFile {
         name: name.into(),
         role: Role::Payer,

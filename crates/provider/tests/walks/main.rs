@@ -15,3 +15,4 @@ mod hospital;
 mod skew;
 mod slow;
 mod stranger;
+mod usable;
