@@ -4,6 +4,8 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+mod scope;
+
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
@@ -47,8 +49,19 @@ pub fn reply(reply: &Reply) -> String {
 
 fn words_of(reply: &Reply) -> String {
     match reply {
-        Reply::Pushed { trigger, rows, issues } => pushed(trigger.as_deref(), rows, issues),
-        Reply::Explained { payers, issues } => explained(payers, issues),
+        Reply::Pushed { rows, issues, left_alone, .. }
+            if rows.is_empty() && issues.is_empty() && *left_alone > 0 =>
+        {
+            scope::nobody(*left_alone)
+        }
+        Reply::Pushed { trigger, rows, issues, .. } => pushed(trigger.as_deref(), rows, issues),
+        Reply::Explained { payers, issues, coverages } => {
+            scope::coverages(coverages) + &explained(payers, issues)
+        }
+        Reply::Payors(told) => scope::payors(told),
+        Reply::PayorMapped(mapped) => scope::mapped(mapped),
+        Reply::Restrictions(told) => scope::restrictions(told),
+        Reply::RestrictionsChanged(changed) => scope::changed(changed),
         Reply::Found { encounters } => found(encounters),
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
@@ -68,10 +81,13 @@ pub fn exit_code(reply: &Reply) -> u8 {
         Reply::Pushed { rows, issues, .. } => {
             rows.iter().any(needs_person) || issues.iter().any(names_somebody)
         }
-        Reply::Explained { payers, issues } => {
+        Reply::Explained { payers, issues, .. } => {
             let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
             payers.iter().any(shut) || issues.iter().any(names_somebody)
         }
+        Reply::Payors(told) => !told.waiting.is_empty(),
+        Reply::Restrictions(told) => told.issue.is_some(),
+        Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
             counts.iter().any(|(state, count)| state == "held" && *count > 0)

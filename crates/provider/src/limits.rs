@@ -93,3 +93,10 @@ pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_ho
 
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
+
+/// How often at least it is looked whether a table of restrictions that was too old is fresh again.
+pub const FEED_LOOK: Duration = Duration::from_secs(60);
+
+/// Payors of one list that are looked up in the chart: each costs some requests to the EHR. Those
+/// beyond are counted, and looked up when the first ones are mapped.
+pub const PAYORS_TOLD_MAX: usize = 100;

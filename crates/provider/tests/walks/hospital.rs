@@ -353,7 +353,7 @@ impl Hospital {
     pub(crate) async fn explain(&self) -> Result<(Vec<Explained>, Vec<IssueWords>), Issue> {
         let explain = Command::Explain { encounter: "e1".into(), purpose: None, who: who() };
         match self.command(explain).await? {
-            Reply::Explained { payers, issues } => Ok((payers, issues)),
+            Reply::Explained { payers, issues, .. } => Ok((payers, issues)),
             other => panic!("{other:?}"),
         }
     }
@@ -416,6 +416,8 @@ fn wire_up(
         version: "0.1.0",
         payers,
         restrictions: folder.join("restrictions.toml"),
+        feed: None,
+        payors: folder.join("payors.toml"),
         passed: |_| {},
     };
     let road = Arc::new(Road {
