@@ -214,7 +214,9 @@ fn payers_are_ranked_by_the_order_of_coverages() {
         coverage(id, &format!(r#"{order}"payor":[{{"identifier":{{"value":"{payer}"}}}}]"#))
     };
     #[rustfmt::skip]
-    let table: [(&str, &str, &str, &[(&str, u32)], &str); 6] = [
+    type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)], &'static str);
+    #[rustfmt::skip]
+    let table: [Case; 6] = [
         ("no order", "", "", &[("blue", 1), ("green", 1)], "blue green"),
         ("first and second", r#""order":1,"#, r#""order":2,"#, &[("blue", 1)], "blue left"),
         ("the other way round", r#""order":2,"#, r#""order":1,"#, &[("blue", 2), ("green", 1)], "blue green"),
@@ -352,7 +354,7 @@ fn a_row_reads_as_it_was_written() {
         none: None,
     };
     let read = map(&row_text(&row));
-    assert_eq!(read.rows().map(|(_, row)| row.clone()).collect::<Vec<_>>(), [row.clone()]);
+    assert!(read.rows().map(|(_, row)| row).eq([&row]));
     assert!(read.holds(&row));
     let elsewhere = PayorRow { partner: Some("green".into()), ..row.clone() };
     assert_eq!(read.contradicts(&row), None);

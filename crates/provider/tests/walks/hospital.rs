@@ -12,7 +12,7 @@ use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
-use provider::setup::{Payer, Setup};
+use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::{turn, worker};
@@ -289,6 +289,15 @@ impl Hospital {
         Hospital { road, desk, ..self }
     }
 
+    /// The same house, started anew with a feed of restrictions that may be 26 hours old.
+    pub(crate) fn with_feed(self) -> Hospital {
+        let folder = self.folder.path();
+        std::fs::create_dir(folder.join("feed")).unwrap();
+        let (road, desk) =
+            wire_up(&self.house, &self.network, &self.clock, folder, &["sunrise"], &self.wake);
+        Hospital { road, desk, ..self }
+    }
+
     /// Replaces the table of restrictions.
     pub(crate) fn restrict(&self, text: &str) {
         std::fs::write(self.folder.path().join("restrictions.toml"), text).unwrap();
@@ -416,7 +425,11 @@ fn wire_up(
         version: "0.1.0",
         payers,
         restrictions: folder.join("restrictions.toml"),
-        feed: None,
+        // A folder of this name makes it a house with a feed.
+        feed: folder
+            .join("feed")
+            .is_dir()
+            .then(|| Feed { place: Some(folder.join("feed")), max_age_hours: 26 }),
         payors: folder.join("payors.toml"),
         passed: |_| {},
     };
