@@ -203,6 +203,7 @@ impl Desk {
         self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
         (self.road.setup.passed)("listed");
         staged.put()?;
+        (self.road.setup.passed)("tabled");
         Ok(false)
     }
 

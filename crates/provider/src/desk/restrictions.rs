@@ -69,6 +69,7 @@ impl Desk {
             self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
             (self.road.setup.passed)("listed");
             staged.put()?;
+            (self.road.setup.passed)("tabled");
         }
         let fresh = self.road.setup.feed.is_some() && self.road.restrictions(None).is_ok();
         let released = if fresh { self.road.release_stale(&who).await? } else { 0 };
