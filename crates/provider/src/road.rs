@@ -175,7 +175,7 @@ impl Road {
         let _room = self.rooms.chart().await;
         let chart = self.charts.open(&trigger.id, self.clock.now());
         let concern = self.still_concerned(&*chart, &push).await?;
-        let restrictions = self.restrictions()?;
+        let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
@@ -458,16 +458,6 @@ impl Road {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
-    }
-
-    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
-        let place = self.setup.restrictions.display().to_string();
-        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            let detail = "the table of restrictions cannot be read";
-            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
-        })?;
-        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, &place, &partners)
     }
 
     /// The payer of a dossier, as configured.

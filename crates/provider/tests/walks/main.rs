@@ -15,4 +15,5 @@ mod hospital;
 mod skew;
 mod slow;
 mod stranger;
+mod tables;
 mod usable;
