@@ -173,13 +173,15 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
-        let chart = self.charts.open(&trigger.id, self.clock.now());
+        let now = self.clock.now();
+        let chart = self.charts.open(&trigger.id, now);
+        let as_of = self.charts.opened(&trigger.id).map_or(now, |since| since.min(now));
         let concern = self.still_concerned(&*chart, &push).await?;
         let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, disclosure).await
+        self.assemble(turn, &trigger, &audience, disclosure, as_of).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -221,6 +223,7 @@ impl Road {
         trigger: &Trigger,
         audience: &Audience<'_>,
         disclosure: Disclosure,
+        as_of: Timestamp,
     ) -> Result<(), Halt> {
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
@@ -244,7 +247,7 @@ impl Road {
         let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
         let gone = self.no_longer_held(&turn.push, &shaped).await?;
-        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions, usable).await
     }
@@ -311,6 +314,7 @@ impl Road {
             number,
             purpose: push.purpose,
             recorded,
+            as_of: recorded,
             sender_name: &self.setup.title,
             software_version: self.setup.version,
         }
