@@ -18,6 +18,7 @@ pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Condition, Terms};
 
 use crate::id::PartnerId;
+use crate::ladder::DoorTerms;
 use crate::push::{Level, Purpose};
 use serde::Deserialize;
 
@@ -33,9 +34,13 @@ pub struct Agreement {
     /// `sync`: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
-    /// `transaction`.
+    /// `transaction`: as one, or not at all; `best`: by the highest rung of the ladder that the
+    /// payer's door offers and `[door]` names.
     #[serde(default = "transaction")]
     pub form: String,
+    /// Sending: how far down the ladder a push may go, where the form is `best`.
+    #[serde(default)]
+    pub door: DoorTerms,
     /// Which word of the payer settles a push.
     #[serde(default = "filed")]
     pub settled_by: Level,

@@ -312,6 +312,9 @@ pub struct Door {
     pub form: String,
     /// `sync` or `async`.
     pub mode: String,
+    /// Where the form is `best`: why no higher rung was taken, and how records are known again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
 }
 
 /// An encounter of the source, for a person to choose from.

@@ -241,6 +241,9 @@ catalogue! {
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"
+    OutcomeUnknown "outcome-unknown" 504 "incomplete" Provider None;
+        "nobody can tell whether the payer filed what was sent";
+        "look at the payer whether the push is there, then release what is not, or withdraw"
     DeadlinePassed "deadline-passed" 504 "timeout" Provider None;
         "the push could not be settled before its deadline";
         "call the plan's support with the push id, then release or withdraw"

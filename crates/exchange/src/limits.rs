@@ -104,3 +104,24 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
+
+/// Entries of one Bundle for a door that is no house of ours, unless the agreement says otherwise:
+/// servers begin to refuse at a thousand.
+pub const DOOR_ENTRIES_MAX: usize = 500;
+
+/// Bytes of one request for such a door, unless the agreement says otherwise. Many proxies stop at
+/// ten megabytes.
+pub const DOOR_BYTES_MAX: usize = 8_000_000;
+
+/// Bytes that an agreement can set as the size of one request: what a house itself takes.
+pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_000;
+
+/// Single requests that go one after the other before what they brought is written down.
+pub const SINGLES_MAX: usize = 50;
+
+/// How often a request that is too large for a door is made half as large.
+pub const HALVINGS_MAX: u32 = 3;
+
+/// The shortest wait before a door is asked what became of a request without an answer: it may
+/// still be at work on it.
+pub const UNSURE_WAIT: Duration = Duration::from_secs(3);

@@ -172,7 +172,9 @@ pub enum RoleWord {
 pub enum PartnerAsked {
     /// Take a partner's public file in, and write a default agreement to be read and narrowed.
     Add {
-        /// The partner's public.json.
+        /// The partner's public.json; for a payer whose server is no house of this program, a file
+        /// with `name`, `role`, `title`, `base_url`, `authority` (PEM) and
+        /// `foreign` = { `sign_in`: `smart` or, on loopback, `none`; `client_id`; `token_endpoint` }.
         file: PathBuf,
     },
 }

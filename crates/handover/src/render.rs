@@ -351,6 +351,9 @@ fn put_explained(text: &mut String, payer: &Explained) {
                 one_line(&door.form),
                 one_line(&door.mode)
             );
+            for line in &door.ladder {
+                let _ = writeln!(text, "    {}", one_line(line));
+            }
         }
         Err(words) => {
             let _ = writeln!(text, "  the door is shut, so the chart was not opened:");

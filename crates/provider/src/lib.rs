@@ -13,6 +13,8 @@ pub mod desk;
 pub mod directory;
 pub mod door;
 pub mod limits;
+mod parts;
+mod reconcile;
 pub mod road;
 pub mod rooms;
 pub mod route;

@@ -171,13 +171,15 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
-        let chart = self.charts.open(&trigger.id, self.clock.now());
+        let now = self.clock.now();
+        let chart = self.charts.open(&trigger.id, now);
+        let as_of = self.charts.opened(&trigger.id).map_or(now, |since| since.min(now));
         let concern = self.still_concerned(&*chart, &push).await?;
         let restrictions = self.restrictions()?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, disclosure).await
+        self.assemble(turn, &trigger, &audience, disclosure, as_of).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -215,6 +217,7 @@ impl Road {
         trigger: &Trigger,
         audience: &Audience<'_>,
         disclosure: Disclosure,
+        as_of: Timestamp,
     ) -> Result<(), Halt> {
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
@@ -237,7 +240,7 @@ impl Road {
         }
         let number = self.next_number(turn).await?;
         let gone = self.no_longer_held(&turn.push, &shaped).await?;
-        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions).await
     }
@@ -297,6 +300,7 @@ impl Road {
             number,
             purpose: push.purpose,
             recorded,
+            as_of: recorded,
             sender_name: &self.setup.title,
             software_version: self.setup.version,
         }
@@ -306,6 +310,9 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if let Some(offer) = self.foreign(payer, turn).await? {
+            return self.deliver_parts(turn, payer, &offer).await;
+        }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
@@ -319,6 +326,7 @@ impl Road {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
+            part: None,
         });
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
@@ -471,7 +479,12 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {
@@ -490,11 +503,11 @@ impl Road {
 }
 
 fn routed(door: Door) -> Event {
-    let Door { base_url: endpoint, version, form, mode } = door;
+    let Door { base_url: endpoint, version, form, mode, .. } = door;
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);

@@ -10,6 +10,8 @@ mod chart;
 mod delivery;
 mod desk;
 mod door;
+mod foreign;
 mod hospital;
 mod skew;
 mod slow;
+mod stranger;
