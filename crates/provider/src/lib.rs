@@ -22,6 +22,7 @@ pub mod scope;
 pub mod setup;
 pub mod source;
 pub mod turn;
+mod unsettled;
 pub mod withdraw;
 pub mod worker;
 

@@ -109,3 +109,7 @@ pub const RECONCILE_PAGES_MAX: usize = 8;
 
 /// Claims of shared records that a process remembers as its own: some hundred bytes each.
 pub const CLAIMS_KEPT_MAX: usize = 10_000;
+
+/// How long a push waits before it looks again whether another one's unknown outcome has been cleared
+/// up: in most cases a person has to.
+pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
