@@ -22,7 +22,7 @@ use exchange::limits::{HALVINGS_MAX, UNSURE_WAIT};
 use exchange::parts::{
     self, Ground, Held, Holding, Item, Load, Part, Refusal, Said, Step, Verdict,
 };
-use exchange::push::SMALLER;
+use exchange::push::{Parts, SMALLER};
 use exchange::settle::{self, Answered, Next, Reply};
 use exchange::{Code, Event, Issue, Level, PartnerId};
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ impl Road {
         let terms = &payer.terms.agreement.door;
         let rung = ladder::choose(offer, terms, &so_far.shut.iter().cloned().collect())?;
         let held = self.held(&payer.public.name, &load).await?;
-        let refused: BTreeSet<String> = so_far.refused.iter().cloned().collect();
+        let refused = refused(&so_far);
         let ground = Ground {
             load: &load,
             rung: &rung,
@@ -98,14 +98,24 @@ impl Road {
         };
         match parts::next(&ground) {
             Step::Send(part) if so_far.open => self.reconcile(turn, payer, &ground, &part).await,
-            Step::Send(part) => self.send_part(turn, payer, &ground, part).await,
+            Step::Send(part) => match self.unsettled(turn, payer, offer, &part).await? {
+                Some(until) => self.wait_for_another(turn, until).await,
+                None => self.send_part(turn, payer, &ground, part).await,
+            },
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
             Step::Done => self.conclude(turn, &ground).await,
         }
     }
 
+    /// Another push has to be cleared up first: by what is asked of the door, or by a person.
+    async fn wait_for_another(&self, turn: &mut Turn, until: Timestamp) -> Result<(), Halt> {
+        let detail = "another push may have brought a record of this one, and nobody knows yet";
+        let issue = Issue::new(Code::OutcomeUnknown, detail);
+        Ok(self.put_off(turn, until, issue).await?)
+    }
+
     /// What the payer's door holds of a payload and of what it refers to.
-    async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
+    pub(crate) async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
         let records = load.records(&self.setup.namespace);
         let found = self.house.holdings(payer, &records).await?.into_iter().flatten();
         Ok(found.map(|it| (format!("{}/{}", it.kind, it.id), it)).collect())
@@ -367,6 +377,11 @@ impl Road {
         }
         Ok(turn.commit("answered").await?)
     }
+}
+
+/// Records that are not sent until a person lets them go.
+pub(crate) fn refused(so_far: &Parts) -> BTreeSet<String> {
+    so_far.refused.iter().cloned().collect()
 }
 
 /// Status and body of an answer.
