@@ -11,6 +11,7 @@ use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
 use crate::ledger::Who;
 use crate::push::{Purpose, Withholding};
+use crate::usability::Finding;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -302,6 +303,12 @@ pub struct Explained {
     pub decisions: Vec<DecisionRow>,
     /// The content is the same as this push's: nothing would be sent.
     pub unchanged: Option<String>,
+    /// What is not usable for the purpose, and who can mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Why the push would wait for a person before it is sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<IssueWords>,
 }
 
 /// A payer's door, as *route* found it.
@@ -315,6 +322,9 @@ pub struct Door {
     pub form: String,
     /// `sync` or `async`.
     pub mode: String,
+    /// Where the form is `best`: why no higher rung was taken, and how records are known again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
 }
 
 /// An encounter of the source, for a person to choose from.
@@ -362,6 +372,9 @@ pub struct Shown {
     pub timeline: Vec<TimelineRow>,
     /// Every resource, included or withheld, with rule.
     pub decisions: Vec<DecisionRow>,
+    /// What is not usable for the purpose, and who can mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// The acknowledgement, as whoever triggered it got it.
     pub acknowledgement: Option<serde_json::Value>,
     /// Resources for the page, as sent or filed: JSON text.

@@ -234,6 +234,9 @@ catalogue! {
     RestrictionsUnreadable "restrictions-unreadable" 500 "exception" Operator None;
         "the table of restrictions cannot be read, so nothing may be sent";
         "mend the file named, then release"
+    NotUsable "not-usable" 422 "business-rule" Provider None;
+        "something in the push is not usable for its purpose, and the agreement holds it for that";
+        "mend it in the chart and push again, or release to send it as it is"
     // Deliver and settle.
     PayerRefused "payer-refused" 422 "business-rule" Provider None;
         "the payer refused the push";
@@ -247,6 +250,9 @@ catalogue! {
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"
+    OutcomeUnknown "outcome-unknown" 504 "incomplete" Provider None;
+        "nobody can tell whether the payer filed what was sent";
+        "look at the payer whether the push is there, then release what is not, or withdraw"
     DeadlinePassed "deadline-passed" 504 "timeout" Provider None;
         "the push could not be settled before its deadline";
         "call the plan's support with the push id, then release or withdraw"

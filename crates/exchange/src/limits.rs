@@ -66,6 +66,12 @@ pub const AGREEMENT_BYTES_MAX: usize = 256 * 1024;
 /// Rules of one agreement. Every resource is asked every rule.
 pub const AGREEMENT_RULES_MAX: usize = 500;
 
+/// Conditions of one rule: more are two rules.
+pub const CONDITIONS_PER_RULE_MAX: usize = 20;
+
+/// Days that a rule's window can reach back: a hundred years, longer than any chart.
+pub const WINDOW_DAYS_MAX: u32 = 36_500;
+
 /// Bytes of one element path; the longest useful ones hold two URLs.
 pub const PATH_BYTES_MAX: usize = 500;
 
@@ -114,3 +120,30 @@ pub const LOOK_BACK_DAYS_MAX: u32 = 45_000;
 
 /// Hours that a push may be told to wait until its record is ready: a month, like its deadline.
 pub const READY_HOURS_MAX: u32 = 31 * 24;
+/// Entries of one Bundle for a door that is no house of ours, unless the agreement says otherwise:
+/// servers begin to refuse at a thousand.
+pub const DOOR_ENTRIES_MAX: usize = 500;
+
+/// Bytes of one request for such a door, unless the agreement says otherwise. Many proxies stop at
+/// ten megabytes.
+pub const DOOR_BYTES_MAX: usize = 8_000_000;
+
+/// Bytes that an agreement can set as the size of one request: what a house itself takes.
+pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_000;
+
+/// Single requests that go one after the other before what they brought is written down.
+pub const SINGLES_MAX: usize = 50;
+
+/// How often a request that is too large for a door is made half as large.
+pub const HALVINGS_MAX: u32 = 3;
+
+/// The shortest wait before a door is asked what became of a request without an answer: it may
+/// still be at work on it.
+pub const UNSURE_WAIT: Duration = Duration::from_secs(3);
+
+/// Places kept of one usability finding: enough for a day's work of whoever mends it, and some 8 KB.
+/// How many there are in all is always told.
+pub const FINDING_PLACES_MAX: usize = 100;
+
+/// Places of one usability finding that are shown to people in a line; `--json` has those kept.
+pub const FINDING_PLACES_SHOWN_MAX: usize = 3;

@@ -135,12 +135,7 @@ impl Restrictions {
             return Vec::new();
         }
         let Some(row) = self.of(&encounter.local_reference(), payer) else { return Vec::new() };
-        let references = encounter.references().iter();
-        let targets = references.filter_map(|found| tail(&encounter.reference_text(found)));
-        let is_content = |target: &String| {
-            target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
-        };
-        targets.filter(is_content).map(|target| (target, row)).collect()
+        content_of(encounter).into_iter().map(|target| (target, row)).collect()
     }
 
     fn of(&self, subject: &str, payer: &PartnerId) -> Option<&Restriction> {
@@ -201,7 +196,7 @@ fn check(row: &Restriction, partners: &[PartnerId]) -> Result<(), (&'static str,
 
 /// `Type/id` at the end of a reference, whatever stands before it and whichever version it names:
 /// a restriction holds under every spelling of the server's address.
-fn tail(reference: &str) -> Option<String> {
+pub(crate) fn tail(reference: &str) -> Option<String> {
     let reference = reference.split(['?', '#', '|']).next()?;
     let mut parts: Vec<&str> = reference.split('/').filter(|part| !part.is_empty()).collect();
     if let Some(history) = parts.iter().rposition(|part| *part == "_history") {
@@ -226,6 +221,18 @@ const NOT_TAKEN_ALONG: [&str; 9] = [
     "PractitionerRole",
     "RelatedPerson",
 ];
+
+/// What an Encounter refers to as its content, as `Type/id`.
+pub(crate) fn content_of(encounter: &Resource) -> Vec<String> {
+    let references = encounter.references().iter();
+    let targets = references.filter_map(|found| tail(&encounter.reference_text(found)));
+    targets.filter(|target| is_content(target)).collect()
+}
+
+/// Whether `Type/id` is of a type that is content of a visit.
+pub(crate) fn is_content(target: &str) -> bool {
+    target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
+}
 
 /// Whether a resource says to which encounter it belongs.
 pub(crate) fn has_encounter(resource: &Resource) -> bool {

@@ -5,7 +5,7 @@
 //! Never      a patient: events hold none.
 
 use crate::ledger::{Event, Who};
-use crate::push::Level;
+use crate::push::{Level, SMALLER};
 
 /// The event in one sentence.
 pub fn sentence(event: &Event) -> String {
@@ -41,8 +41,27 @@ pub fn sentence(event: &Event) -> String {
         }
         Event::Unchanged { push } => format!("same content as {push}; nothing is sent"),
         Event::Withheld { issue, .. } => format!("nothing may travel: {}", issue.detail),
+        Event::Intended { attempt, endpoint, part: Some(part), .. } => {
+            format!("part {part} about to be sent to {endpoint}, attempt {attempt}")
+        }
         Event::Intended { attempt, endpoint, .. } => {
             format!("about to be sent to {endpoint}, attempt {attempt}")
+        }
+        Event::Parted { part, status, filed, refused, .. } => format!(
+            "part {part}: the payer answered {status}; {filed} filed, {} refused",
+            refused.len()
+        ),
+        Event::LeftOut { records, issues } => {
+            format!("{} records cannot be sent: {}", records.len(), codes(issues))
+        }
+        Event::SteppedDown { from, status } if from == SMALLER => {
+            format!("the payer answered {status}; requests become half as large")
+        }
+        Event::SteppedDown { from, status } => format!(
+            "the payer answered {status} to what its statement offers ({from}); the next rung is taken"
+        ),
+        Event::Reconciled { found, missing } => {
+            format!("of the part sent last {found} records are at the payer, {missing} are not")
         }
         Event::Answered { status, .. } => format!("the payer answered {status}"),
         Event::Polling { until, .. } => {

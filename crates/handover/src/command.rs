@@ -10,7 +10,9 @@ use crate::args::{
 };
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
-use crate::{caller, check, config, database, demo, ehr, house, init, page, restore, serve};
+use crate::{
+    caller, check, config, database, demo, ehr, foreign, house, init, page, restore, serve,
+};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
@@ -136,6 +138,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
         Asked::Init(args) => make(&args, json),
         Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
+        Asked::Sim(SimAsked::Payer(args)) => foreign::serve(args).await.map(|()| DONE),
         Asked::Serve(args) => {
             let mut config = config::House::read(&folder)?;
             config.file.listen = args.listen.unwrap_or(config.file.listen);

@@ -122,6 +122,7 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         authority,
         payer_identifiers: new.payer_identifiers.clone(),
         ledger_key: exchange::Digest(ledger.public()).to_string(),
+        foreign: None,
     };
     write_public(folder, &public)?;
     match new.role {

@@ -18,6 +18,7 @@ pub mod contents;
 pub mod database;
 pub mod demo;
 pub mod ehr;
+pub mod foreign;
 pub mod halt;
 pub mod house;
 pub mod init;

@@ -4,6 +4,10 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+mod findings;
+
+pub use findings::sentences as finding_sentences;
+
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
@@ -69,7 +73,8 @@ pub fn exit_code(reply: &Reply) -> u8 {
         }
         Reply::Explained { payers, issues } => {
             let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
-            payers.iter().any(shut) || issues.iter().any(names_somebody)
+            let waits = |it: &Explained| shut(it) || !it.waits.is_empty();
+            payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
@@ -275,6 +280,10 @@ fn shown(it: &Shown) -> String {
     fact("next attempt", it.row.next_at.map(when));
     put_lines(&mut text, &columns(2, &facts));
     put_withheld(&mut text, 2, &it.row.withheld);
+    // The acknowledgement repeats them.
+    if it.acknowledgement.is_none() {
+        findings::put_findings(&mut text, 2, &it.findings);
+    }
     if !it.row.issues.is_empty() {
         let _ = writeln!(text, "\nWay forward:");
         it.row.issues.iter().for_each(|words| put_issue(&mut text, 2, words));
@@ -350,6 +359,9 @@ fn put_explained(text: &mut String, payer: &Explained) {
                 one_line(&door.form),
                 one_line(&door.mode)
             );
+            for line in &door.ladder {
+                let _ = writeln!(text, "    {}", one_line(line));
+            }
         }
         Err(words) => {
             let _ = writeln!(text, "  the door is shut, so the chart was not opened:");
@@ -372,6 +384,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
         vec![what.to_owned(), counted(*count, "resource"), format!("by rule {rule}")]
     });
     put_lines(text, &columns(2, &counts.collect::<Vec<_>>()));
+    findings::put_explained_findings(text, payer);
     put_decisions(text, &payer.decisions);
 }
 

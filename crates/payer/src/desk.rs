@@ -84,6 +84,7 @@ impl Desk {
             who: None,
             timeline: lookup::timeline(&self.road.house, &submission.chain()).await?,
             decisions: Vec::new(),
+            findings: Vec::new(),
             acknowledgement,
             page,
         })))

@@ -11,6 +11,7 @@ use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
+use crate::usable::Usable;
 use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::payload::Topic;
@@ -146,9 +147,9 @@ impl Desk {
             let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
-            let (decisions, unchanged) = match &door {
+            let (decisions, unchanged, usable) = match &door {
                 Ok(_) => self.disclosed(&chart, &topic, &concern, payer).await?,
-                Err(_) => (Vec::new(), None),
+                Err(_) => (Vec::new(), None, Usable::default()),
             };
             payers.push(Explained {
                 payer: concern.dossier.payer,
@@ -156,6 +157,8 @@ impl Desk {
                 purpose: concern.purpose,
                 decisions,
                 unchanged,
+                findings: usable.findings,
+                waits: usable.holding.iter().map(IssueWords::from).collect(),
             });
         }
         Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
@@ -168,16 +171,21 @@ impl Desk {
         topic: &Topic,
         concern: &Concern,
         payer: &Payer,
-    ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
+    ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
         let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, concern, payer, &restrictions);
-        let collected = collect(chart, topic, &audience, self.road.today()).await?;
+        let now = self.road.clock.now();
+        let audience = self.road.audience(chart, concern, payer, &restrictions, now);
+        let collected = collect(chart, topic, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
+        let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
+        if unchanged.is_some() {
+            usable.holding.clear(); // nothing is sent, so nothing waits
+        }
         let decisions = disclosure.rows(&collected.notes);
-        Ok((decisions, unchanged.map(|push| push.to_string())))
+        Ok((decisions, unchanged.map(|push| push.to_string()), usable))
     }
 
     /// Who looked, at what: the one line a look leaves.

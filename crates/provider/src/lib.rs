@@ -13,14 +13,18 @@ pub mod desk;
 pub mod directory;
 pub mod door;
 pub mod limits;
+mod parts;
 pub mod ready;
+mod reconcile;
 pub mod road;
 pub mod rooms;
 pub mod route;
 pub mod scope;
 pub mod setup;
 pub mod source;
+pub mod surroundings;
 pub mod turn;
+mod usable;
 pub mod withdraw;
 pub mod worker;
 

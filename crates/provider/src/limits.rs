@@ -115,3 +115,18 @@ pub const OFFER_AGE_MAX: Duration = Duration::from_secs(3600);
 /// How often an encounter's record that is not ready is looked at again: charts are completed within
 /// hours and days, and each look reads the chart.
 pub const READY_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+/// How long a push may have a record to itself that other patients' pushes bring as well: longer than
+/// a request takes, so that nobody comes between; a process that dies leaves no more than this.
+pub const SHARED_CLAIM: std::time::Duration = Duration::from_secs(90);
+
+/// How long a push waits for another one that brings the same record.
+pub const SHARED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+/// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
+pub const RECONCILE_IDS_MAX: usize = 25;
+
+/// Pages of such a search: more than one is odd already.
+pub const RECONCILE_PAGES_MAX: usize = 8;
+
+/// Claims of shared records that a process remembers as its own: some hundred bytes each.
+pub const CLAIMS_KEPT_MAX: usize = 10_000;

@@ -9,6 +9,7 @@ use crate::limits::READY_LOOK;
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::Turn;
+use crate::usable::Usable;
 use exchange::payload::readiness;
 use exchange::shape::Collected;
 use exchange::{Code, Digest, Event, Issue, Trigger, Withholding};
@@ -74,7 +75,8 @@ impl Road {
             let number = self.next_number(turn).await?;
             let envelope = self.envelope(&push, number, trigger.at);
             if let Some(payload) = self.withdrawal(&push, &envelope).await? {
-                return self.store_push(turn, &revisions, payload, disclosure).await;
+                let usable = Usable::default();
+                return self.store_push(turn, &revisions, payload, disclosure, usable).await;
             }
         }
         turn.say(Event::Withheld { withheld, disclosure, issue });

@@ -21,7 +21,7 @@ use store::{House, StoredWork, WorkKind, WorkQuery};
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
 /// patients refer to one could be seen here only until their next push.
-const NOBODYS: [&str; 11] = [
+pub(crate) const NOBODYS: [&str; 11] = [
     "Device",
     "Endpoint",
     "HealthcareService",
@@ -207,7 +207,8 @@ pub(crate) fn spared(
     };
     let outside = disclosure.decisions.iter().filter(is_outside).map(Decision::reference);
     let outside: BTreeSet<String> = outside.collect();
-    let resources = collected.followed.iter().filter(|it| outside.contains(&it.local_reference()));
+    let all = collected.found.iter().chain(&collected.followed);
+    let resources = all.filter(|it| outside.contains(&it.local_reference()));
     let referred = resources.flat_map(|it| shape::references_to_follow(it, audience.source_base));
     let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));

@@ -110,6 +110,7 @@ fn words_of_a_partner_forge_no_line() {
         who: None,
         timeline: vec![],
         decisions: vec![],
+        findings: vec![],
         acknowledgement: Some(serde_json::json!({
             "resourceType": bad, "entry": [{ "response": { "status": bad } }],
             "issue": [{ "details": { "text": bad } }],
