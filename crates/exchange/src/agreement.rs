@@ -23,7 +23,9 @@ pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
+use crate::ladder::DoorTerms;
 use crate::push::{Level, Purpose};
+use crate::usability::FindingCode;
 use serde::Deserialize;
 
 /// One partner's agreement. The sending house reads all of it; the receiving house needs
@@ -38,9 +40,13 @@ pub struct Agreement {
     /// `sync`: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
-    /// `transaction`.
+    /// `transaction`: as one, or not at all; `best`: by the highest rung of the ladder that the
+    /// payer's door offers and `[door]` names.
     #[serde(default = "transaction")]
     pub form: String,
+    /// Sending: how far down the ladder a push may go, where the form is `best`.
+    #[serde(default)]
+    pub door: DoorTerms,
     /// Which word of the payer settles a push.
     #[serde(default = "filed")]
     pub settled_by: Level,
@@ -58,6 +64,9 @@ pub struct Agreement {
     /// Sending: identifiers of the payer by which a Coverage's payor names it.
     #[serde(default)]
     pub payer_identifiers: Vec<PayerIdentifier>,
+    /// Sending: whether it is pushed to where its coverage comes after another one.
+    #[serde(default = "secondary")]
+    pub secondary: bool,
     /// Sending: what is asked of the source for an encounter.
     #[serde(default)]
     pub encounter: EncounterContent,
@@ -73,6 +82,18 @@ pub struct Agreement {
     /// Elements that stay although their resource travels.
     #[serde(default)]
     pub cut: Vec<CutRule>,
+    /// Sending: what is to become of pushes that the payer cannot use.
+    #[serde(default)]
+    pub usability: Usability,
+}
+
+/// What is to become of pushes in which something is not usable for their purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usability {
+    /// Findings that hold a push for a person before it is sent; all others are only told.
+    #[serde(default)]
+    pub hold: Vec<FindingCode>,
 }
 
 /// A payer identifier as Coverages and Organizations carry it.
@@ -125,6 +146,10 @@ fn transaction() -> String {
 
 fn filed() -> Level {
     Level::Filed
+}
+
+fn secondary() -> bool {
+    true
 }
 
 fn deadline_hours() -> u32 {

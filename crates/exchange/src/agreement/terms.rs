@@ -9,10 +9,12 @@ use super::conditions::{Around, Condition, Conditions, Lies};
 use super::rules::Permit;
 use super::{Agreement, EncounterContent};
 use crate::issue::{Code, Issue};
+use crate::ladder::{CARRIERS, Carrier};
 use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, CONTENT_DAYS_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX,
     REASON_BYTES_MAX, REQUESTS_PER_MINUTE_MAX,
 };
+use crate::limits::{DOOR_BYTES_RANGE, ENTRIES_MAX};
 use crate::path::{Path, is_resource_type, resource_types};
 use crate::push::{Level, Purpose};
 use crate::shape::BUILT_IN;
@@ -279,7 +281,8 @@ impl Reading<'_> {
             let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
             return Err(self.fault(&["settled_by"], detail));
         }
-        self.check_word(&["form"], &agreement.form, &["transaction"])?;
+        self.check_word(&["form"], &agreement.form, &["transaction", "best"])?;
+        self.check_door(agreement)?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;
         for (at, identifier) in agreement.payer_identifiers.iter().enumerate() {
@@ -330,6 +333,31 @@ impl Reading<'_> {
                 let detail = format!("a reason has at most {REASON_BYTES_MAX} bytes");
                 return Err(self.fault(&["withhold", &at.to_string(), "reason"], detail));
             }
+        }
+        Ok(())
+    }
+
+    /// `[door]`: which rungs, and how large a request.
+    fn check_door(&self, agreement: &Agreement) -> Result<(), Issue> {
+        let door = &agreement.door;
+        let carriers = CARRIERS.map(Carrier::word);
+        self.check_words(&["door", "forms"], &door.forms, &carriers)?;
+        if door.forms.is_empty() {
+            return Err(self.fault(&["door", "forms"], "`forms` names no form; name one at least"));
+        }
+        if !(1..=ENTRIES_MAX).contains(&door.entries_max) {
+            let detail = format!("`entries_max` is 1 to {ENTRIES_MAX}");
+            return Err(self.fault(&["door", "entries_max"], detail));
+        }
+        if !DOOR_BYTES_RANGE.contains(&door.bytes_max) {
+            let (from, to) = (DOOR_BYTES_RANGE.start(), DOOR_BYTES_RANGE.end());
+            let detail = format!("`bytes_max` is {from} to {to}");
+            return Err(self.fault(&["door", "bytes_max"], detail));
+        }
+        if door.names(Carrier::Collection) && agreement.settled_by != Level::Taken {
+            let detail = "a collection is kept whole and filed by nobody: with it in `forms`, \
+                `settled_by` is `taken`";
+            return Err(self.fault(&["door", "forms"], detail));
         }
         Ok(())
     }

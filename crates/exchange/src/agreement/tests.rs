@@ -77,6 +77,7 @@ fn a_bad_agreement_is_refused_with_line_and_suggestion() {
         ("an unknown status", "\"finished\"", "\"finish\"", 10, "did you mean `finished`?"),
         ("an unknown type to search", "[\"Condition\"]", "[\"Conditon\"]", 11, "did you mean `Condition`?"),
         ("an unknown type in a permit", "\"DiagnosticReport\"", "\"DiagnosisReport\"", 15, "did you mean `DiagnosticReport`?"),
+        ("a finding that is none", "[encounter]", "[usability]\nhold = [\"member-id-mising\"]\n[encounter]", 10, "did you mean `member-id-missing`?"),
         ("a permit of no type", "[\"DocumentReference\", \"DiagnosticReport\"]", "[]", 15, "names its types"),
         ("a rule without a name", "\"notes\"", "\"\"", 14, "a rule's name is"),
         ("a rule name with spaces", "\"notes\"", "\"all notes\"", 14, "a rule's name is"),

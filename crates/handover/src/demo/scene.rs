@@ -101,7 +101,7 @@ impl Scene {
         restrict_every: Option<usize>,
     ) -> Result<Scene, Issue> {
         let chart = ehr::load(data, patients)?;
-        let overlay = Overlay { plans: ehr::new_plans(2), restrict_every };
+        let overlay = Overlay { plans: ehr::new_plans(2), restrict_every, ..Overlay::default() };
         let overlaid = overlay.apply(&chart, &rules()?)?;
         let patients = overlaid.chart.of_kind("Patient").len();
         let resources = overlaid.chart.len();

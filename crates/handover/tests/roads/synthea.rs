@@ -25,7 +25,7 @@ fn rules(provider: &House) -> OverlayRules {
     OverlayRules {
         asked: agreement.encounter.types.iter().cloned().collect(),
         permitted: permitted.cloned().collect(),
-        restricted: BTreeSet::new(),
+        ..OverlayRules::default()
     }
 }
 
@@ -46,7 +46,8 @@ type Pushed = BTreeMap<String, Vec<Row>>;
 fn charts_of_others_arrive_whole_and_again_change_nothing() {
     let Some(folder) = data("synthea-us-core-bundles") else { return };
     let chart = Chart::load(&folder, Some(PATIENTS)).unwrap();
-    let overlay = Overlay { plans: new_plans(2), restrict_every: Some(RESTRICT_EVERY) };
+    let overlay =
+        Overlay { plans: new_plans(2), restrict_every: Some(RESTRICT_EVERY), ..Overlay::default() };
     let usual = overlay.apply(&chart, &OverlayRules::usual()).unwrap();
     let mut stage = Stage::new(usual.chart.clone(), usual.plans.clone(), &usual.restrictions);
     let overlaid = overlay.apply(&chart, &rules(&stage.provider)).unwrap();
