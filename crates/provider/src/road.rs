@@ -36,6 +36,7 @@ use exchange::{
     State, Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
@@ -172,13 +173,15 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
-        let chart = self.charts.open(&trigger.id, self.clock.now());
+        let now = self.clock.now();
+        let chart = self.charts.open(&trigger.id, now);
+        let as_of = self.charts.opened(&trigger.id).map_or(now, |since| since.min(now));
         let concern = self.still_concerned(&*chart, &push).await?;
-        let restrictions = self.restrictions()?;
-        let audience = self.audience(&*chart, &concern, payer, &restrictions);
+        let restrictions = self.restrictions(Some(concern.purpose))?;
+        let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, disclosure).await
+        self.assemble(turn, &trigger, &audience, disclosure, as_of).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -191,17 +194,21 @@ impl Road {
         opened
     }
 
-    /// Who will read it, for what, under which rules.
+    /// Who will read it, for what, under which rules. Windows are counted back from the day of `at`,
+    /// when the trigger was recorded.
     pub fn audience<'a>(
         &self,
         chart: &'a dyn Source,
         concern: &'a Concern,
         payer: &'a Payer,
         restrictions: &'a Restrictions,
+        at: Timestamp,
     ) -> Audience<'a> {
         Audience {
             terms: &payer.terms,
             purpose: concern.purpose,
+            kind: &concern.dossier.kind,
+            on: at.to_zoned(TimeZone::UTC).date(),
             restrictions,
             patient: &concern.dossier.patient,
             own_coverages: &concern.coverages,
@@ -216,6 +223,7 @@ impl Road {
         trigger: &Trigger,
         audience: &Audience<'_>,
         disclosure: Disclosure,
+        as_of: Timestamp,
     ) -> Result<(), Halt> {
         let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
@@ -239,7 +247,7 @@ impl Road {
         let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
         let gone = self.no_longer_held(&turn.push, &shaped).await?;
-        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions, usable).await
     }
@@ -306,6 +314,7 @@ impl Road {
             number,
             purpose: push.purpose,
             recorded,
+            as_of: recorded,
             sender_name: &self.setup.title,
             software_version: self.setup.version,
         }
@@ -315,6 +324,9 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if let Some(offer) = self.foreign(payer, turn).await? {
+            return self.deliver_parts(turn, payer, &offer).await;
+        }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
@@ -328,6 +340,7 @@ impl Road {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
+            part: None,
         });
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
@@ -451,16 +464,6 @@ impl Road {
         }
     }
 
-    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
-        let place = self.setup.restrictions.display().to_string();
-        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            let detail = "the table of restrictions cannot be read";
-            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
-        })?;
-        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, &place, &partners)
-    }
-
     /// The payer of a dossier, as configured.
     pub fn payer(&self, name: &PartnerId) -> Result<&Payer, Issue> {
         let missing = || Issue::new(Code::PartnerUnknown, format!("no partner is named {name}"));
@@ -482,7 +485,12 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {
@@ -501,11 +509,11 @@ impl Road {
 }
 
 fn routed(door: Door) -> Event {
-    let Door { base_url: endpoint, version, form, mode } = door;
+    let Door { base_url: endpoint, version, form, mode, .. } = door;
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);

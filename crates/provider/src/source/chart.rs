@@ -43,6 +43,12 @@ impl Charts {
         Arc::clone(&open.entry(trigger.clone()).or_insert_with(fresh).1)
     }
 
+    /// When the trigger's chart was opened, while it is remembered: nothing in it is older.
+    pub fn opened(&self, trigger: &TriggerId) -> Option<Timestamp> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(trigger).map(|(since, _)| *since)
+    }
+
     /// Forgets the trigger's chart, so that the next look is a fresh one.
     pub fn close(&self, trigger: &TriggerId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(trigger);
