@@ -173,6 +173,8 @@ impl Hospital {
             version: "0.1.0",
             payers,
             restrictions: folder.join("restrictions.toml"),
+            feed: None,
+            payors: folder.join("payors.toml"),
             passed: |_| {},
         };
         let road = Arc::new(Road {
@@ -250,6 +252,7 @@ fn public(name: &str) -> PublicFile {
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
+        foreign: None,
     }
 }
 
