@@ -227,6 +227,15 @@ impl Road {
         if let Some(issue) = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject)
         {
             let withheld = shaped.withheld;
+            let revisions = self.revisions(&turn.push).await?;
+            let number = self.next_number(turn).await?;
+            let envelope = self.envelope(&turn.push, number, trigger.at);
+            if let Some(payload) = self.taken_back(&turn.push, &envelope).await? {
+                let payload = Payload { withheld, ..payload };
+                return self.store_push(turn, &revisions, payload, decisions).await;
+            }
+            // What an older revision still holds may not go either.
+            supersede(turn, &revisions)?;
             turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
             return Ok(turn.commit("withheld").await?);
         }

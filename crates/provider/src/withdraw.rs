@@ -62,6 +62,25 @@ impl Road {
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
 
+    /// The deletions that take back a dossier of which nothing may travel any more, because a
+    /// restriction or a rule came after its push; `None` where nothing of it stands at the payer.
+    pub(crate) async fn taken_back(
+        &self,
+        push: &Push,
+        envelope: &Envelope<'_>,
+    ) -> Result<Option<Payload>, Fault> {
+        let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
+        let stands = last.withdraws.is_none() && last.withdrawn_by.is_none();
+        if !stands || records.is_empty() || self.records(&last).await?.is_empty() {
+            return Ok(None);
+        }
+        let Some(made) = &last.assembled else { return Ok(None) };
+        let records: Vec<_> = records.into_iter().collect();
+        let reason = "may not travel to this payer any more";
+        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
+        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+    }
+
     /// What earlier revisions put at the payer and the new one no longer holds: a restriction or a
     /// correction since then takes it back.
     pub(crate) async fn no_longer_held(

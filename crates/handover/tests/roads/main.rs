@@ -9,6 +9,7 @@
 mod common;
 
 mod first;
+mod mapped;
 mod planted;
 mod projection;
 mod refiled;
