@@ -127,6 +127,8 @@ impl Hospital {
             version: "0.1.0",
             payers: payers.collect(),
             restrictions: folder.path().join("restrictions.toml"),
+            feed: None,
+            payors: folder.path().join("payors.toml"),
             passed: |_| {},
         };
         let road = Arc::new(Road {
@@ -146,8 +148,8 @@ impl Hospital {
     /// Asks for an encounter to be pushed to whoever covers it.
     pub(crate) async fn push(&self, encounter: &str) {
         let who = Who { name: "Robin".into(), role: "staff".into(), why: "a test".into() };
-        let encounter = encounter.to_owned();
-        let command = Command::Push { encounter, purpose: None, who, wait: 0 };
+        let subject = encounter.to_owned();
+        let command = Command::Push { subject, purpose: None, who, wait: 0 };
         self.desk.command(command).await.unwrap();
     }
 

@@ -10,6 +10,7 @@ mod common;
 
 mod first;
 mod kinds;
+mod mapped;
 mod planted;
 mod projection;
 mod refiled;
