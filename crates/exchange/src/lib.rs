@@ -34,6 +34,7 @@ pub mod shape;
 pub mod submission;
 pub mod tomlfile;
 pub mod valueset;
+pub mod watch;
 
 pub use agreement::Agreement;
 pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};

@@ -104,3 +104,14 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
+
+/// Bytes of a roster: a hundred thousand lines of a long record number each.
+pub const ROSTER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Patients of a roster: each is a row of work that is looked at every so often; a health system's
+/// members of its largest plans.
+pub const ROSTER_LINES_MAX: usize = 100_000;
+
+/// Records that one line of a watch notes, and so triggers that one unit writes: what is more comes
+/// with the next.
+pub const WATCH_SIGHTS_MAX: usize = 200;

@@ -107,7 +107,11 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
     );
     let writes = !matches!(
         command,
-        Command::List { .. } | Command::Show { .. } | Command::Check {} | Command::Verify { .. }
+        Command::List { .. }
+            | Command::Show { .. }
+            | Command::Watch {}
+            | Command::Check {}
+            | Command::Verify { .. }
     );
     if writes {
         opened.confirm_ledger().await?;

@@ -44,8 +44,11 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
-            Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
-                let detail = "this house receives; push, explain and find are a provider's";
+            Command::Push { .. }
+            | Command::Explain { .. }
+            | Command::Find { .. }
+            | Command::Watch {} => {
+                let detail = "this house receives; push, explain, find and watch are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
         }

@@ -20,6 +20,7 @@ pub mod scope;
 pub mod setup;
 pub mod source;
 pub mod turn;
+pub mod watch;
 pub mod withdraw;
 pub mod worker;
 

@@ -5,6 +5,7 @@
 //! Never      reads a file itself, but for the table of restrictions, which people change while
 //!            the house runs.
 
+use crate::watch::Watching;
 use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
@@ -25,6 +26,8 @@ pub struct Setup {
     pub payers: BTreeMap<PartnerId, Payer>,
     /// The table of restrictions (TOML); read before every *shape*.
     pub restrictions: PathBuf,
+    /// Whom it watches; `None`: nobody.
+    pub watch: Option<Watching>,
     /// Called with the name of each durable point when it has been passed; does nothing but in
     /// the test that stops a house there.
     pub passed: fn(&'static str),

@@ -13,3 +13,4 @@ mod door;
 mod hospital;
 mod skew;
 mod slow;
+mod watch;
