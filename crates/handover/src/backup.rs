@@ -128,6 +128,7 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let file = &config.file;
     let mut named = vec![PathBuf::from(config::FILE), PathBuf::from("public.json")];
     named.extend([config.restrictions(), config.members()].map(Path::to_owned));
+    named.extend(file.watch.iter().map(|watch| watch.roster.clone()));
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
     named.extend(file.source.iter().map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));
