@@ -429,7 +429,7 @@ fn words(reply: &Reply, default: Code) -> Vec<Issue> {
     read_words(&outcome, reply.status, default)
 }
 
-fn read_words(outcome: &OperationOutcome, status: u16, default: Code) -> Vec<Issue> {
+pub(crate) fn read_words(outcome: &OperationOutcome, status: u16, default: Code) -> Vec<Issue> {
     let errors = outcome.issues.iter().filter(|issue| issue.is_error()).take(ISSUES_MAX);
     let issues: Vec<_> = errors.map(|issue| read_word(issue, status, default)).collect();
     if issues.is_empty() {

@@ -11,7 +11,7 @@ use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
-use exchange::partner::{PublicFile, Role};
+use exchange::partner::{Foreign, PublicFile, Role, SignIn};
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use repository::store_issue;
@@ -344,6 +344,8 @@ fn open_provider(
         payers,
         restrictions: config.path(config.restrictions()),
         watch: config.file.watch.as_ref().map(|watch| watching(config, watch)).transpose()?,
+        feed: feed(config),
+        payors: config.path(config.payors()),
         passed: halt::passed,
     };
     let road = Arc::new(provider::road::Road {
@@ -386,6 +388,13 @@ fn watching(
     }))
 }
 
+/// How old restrictions may be, where that was agreed.
+fn feed(config: &config::House) -> Option<provider::Feed> {
+    let file = config.file.restrictions.as_ref()?;
+    let place = file.feed.as_ref().map(|feed| config.path(feed));
+    Some(provider::Feed { place, max_age_hours: file.max_age_hours? })
+}
+
 fn open_payer(
     config: &Arc<config::House>,
     memory: &AnyHouse,
@@ -425,8 +434,13 @@ pub fn partner_client(
     clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
     let roots = [public.authority.clone().into_bytes()];
-    let transport = HttpTransport::new(&roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
+    // A server on loopback may have no certificate at all.
+    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
+    let transport = HttpTransport::new(roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
     let transport = Arc::new(transport);
+    if let Some(foreign) = &public.foreign {
+        return foreign_client(config, public, foreign, signing_pem, transport, clock);
+    }
     let sign_in = SmartClient::new(
         Arc::clone(&transport) as _,
         &public.base_url,
@@ -435,6 +449,32 @@ pub fn partner_client(
         PUSH_SCOPE.to_owned(),
         Arc::clone(clock),
     )?;
+    Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
+}
+
+/// A client for a server of another make.
+fn foreign_client(
+    config: &config::House,
+    public: &PublicFile,
+    foreign: &Foreign,
+    signing_pem: &str,
+    transport: Arc<HttpTransport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<FhirClient, Issue> {
+    if foreign.sign_in == SignIn::None {
+        return Ok(FhirClient::new(&public.base_url, transport, None));
+    }
+    let mut sign_in = SmartClient::new(
+        Arc::clone(&transport) as _,
+        &public.base_url,
+        foreign.client_id.as_deref().unwrap_or(&config.file.name),
+        signing_pem,
+        foreign.scope.clone().unwrap_or_else(|| PUSH_SCOPE.to_owned()),
+        Arc::clone(clock),
+    )?;
+    if let Some(endpoint) = &foreign.token_endpoint {
+        sign_in = sign_in.with_token_endpoint(endpoint)?;
+    }
     Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
 }
 

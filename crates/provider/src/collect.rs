@@ -9,6 +9,7 @@
 use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
 use crate::scope::encounter;
 use crate::source::Source;
+use crate::surroundings;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Issue};
 use fhir::Resource;
@@ -81,6 +82,7 @@ pub async fn collect(
             return Err(Issue::new(Code::SourceUnreadable, detail));
         }
     }
+    surroundings::know(source, &mut collected, audience).await?;
     Ok(collected)
 }
 

@@ -107,3 +107,26 @@ pub const WATCH_LINES_MAX: u32 = 20;
 
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
+
+/// How long a push may have a record to itself that other patients' pushes bring as well: longer than
+/// a request takes, so that nobody comes between; a process that dies leaves no more than this.
+pub const SHARED_CLAIM: std::time::Duration = Duration::from_secs(90);
+
+/// How long a push waits for another one that brings the same record.
+pub const SHARED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+/// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
+pub const RECONCILE_IDS_MAX: usize = 25;
+
+/// Pages of such a search: more than one is odd already.
+pub const RECONCILE_PAGES_MAX: usize = 8;
+
+/// Claims of shared records that a process remembers as its own: some hundred bytes each.
+pub const CLAIMS_KEPT_MAX: usize = 10_000;
+
+/// How often at least it is looked whether a table of restrictions that was too old is fresh again.
+pub const FEED_LOOK: Duration = Duration::from_secs(60);
+
+/// Payors of one list that are looked up in the chart: each costs some requests to the EHR. Those
+/// beyond are counted, and looked up when the first ones are mapped.
+pub const PAYORS_TOLD_MAX: usize = 100;

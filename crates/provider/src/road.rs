@@ -23,6 +23,7 @@ use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
+use crate::usable::Usable;
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -35,6 +36,7 @@ use exchange::{
     State, Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
@@ -174,8 +176,8 @@ impl Road {
         let _room = self.rooms.chart().await;
         let chart = self.charts.open(&trigger.id, self.clock.now());
         let concern = self.still_concerned(&*chart, &push).await?;
-        let restrictions = self.restrictions()?;
-        let audience = self.audience(&*chart, &concern, payer, &restrictions);
+        let restrictions = self.restrictions(Some(concern.purpose))?;
+        let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         self.assemble(turn, &trigger, &audience, disclosure).await
@@ -191,17 +193,21 @@ impl Road {
         opened
     }
 
-    /// Who will read it, for what, under which rules.
+    /// Who will read it, for what, under which rules. Windows are counted back from the day of `at`,
+    /// when the trigger was recorded.
     pub fn audience<'a>(
         &self,
         chart: &'a dyn Source,
         concern: &'a Concern,
         payer: &'a Payer,
         restrictions: &'a Restrictions,
+        at: Timestamp,
     ) -> Audience<'a> {
         Audience {
             terms: &payer.terms,
             purpose: concern.purpose,
+            kind: &concern.dossier.kind,
+            on: at.to_zoned(TimeZone::UTC).date(),
             restrictions,
             patient: &concern.dossier.patient,
             own_coverages: &concern.coverages,
@@ -236,11 +242,12 @@ impl Road {
             turn.say(Event::Unchanged { push });
             return Ok(turn.commit("unchanged").await?);
         }
+        let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
         let gone = self.no_longer_held(&turn.push, &shaped).await?;
         let envelope = self.envelope(&turn.push, number, trigger.at);
         let payload = assemble::bundle(&shaped, &gone, &envelope);
-        self.store_push(turn, &revisions, payload, decisions).await
+        self.store_push(turn, &revisions, payload, decisions, usable).await
     }
 
     /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
@@ -252,7 +259,10 @@ impl Road {
         let envelope = self.envelope(&push, number, trigger.at);
         let revisions = self.revisions(&push).await?;
         match self.withdrawal(&push, &envelope).await? {
-            Some(payload) => self.store_push(turn, &revisions, payload, decisions).await,
+            Some(payload) => {
+                let usable = Usable::default();
+                self.store_push(turn, &revisions, payload, decisions, usable).await
+            }
             None => {
                 supersede(turn, &revisions)?;
                 let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
@@ -269,9 +279,11 @@ impl Road {
         revisions: &[(StoredWork, Push)],
         payload: Payload,
         disclosure: exchange::Digest,
+        usable: Usable,
     ) -> Result<(), Halt> {
         supersede(turn, revisions)?;
         let kept = turn.keep(payload.bytes);
+        let findings = usable.keep(turn);
         turn.say(Event::Assembled {
             push: payload.push,
             number: payload.number,
@@ -280,7 +292,9 @@ impl Road {
             disclosure,
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
+            findings,
         });
+        usable.hold(turn);
         Ok(turn.commit("assembled").await?)
     }
 
@@ -307,6 +321,9 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if let Some(offer) = self.foreign(payer, turn).await? {
+            return self.deliver_parts(turn, payer, &offer).await;
+        }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
@@ -320,6 +337,7 @@ impl Road {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
+            part: None,
         });
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
@@ -420,7 +438,9 @@ impl Road {
                     None => None,
                 };
                 let at = turn.now();
+                let findings = self.findings(&push).await?;
                 Acknowledgement::of(&push, &contents, answer.as_ref(), trigger.at, at)
+                    .with_findings(findings)
                     .to_json()
                     .into()
             }
@@ -439,16 +459,6 @@ impl Road {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
-    }
-
-    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
-        let place = self.setup.restrictions.display().to_string();
-        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            let detail = "the table of restrictions cannot be read";
-            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
-        })?;
-        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, &place, &partners)
     }
 
     /// The payer of a dossier, as configured.
@@ -472,7 +482,12 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {
@@ -491,11 +506,11 @@ impl Road {
 }
 
 fn routed(door: Door) -> Event {
-    let Door { base_url: endpoint, version, form, mode } = door;
+    let Door { base_url: endpoint, version, form, mode, .. } = door;
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);

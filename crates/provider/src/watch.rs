@@ -96,7 +96,7 @@ impl Road {
         if watching.is_unwanted(&row.watch.patient) {
             return self.stop_watching(lease, row).await;
         }
-        let looked = self.look(watching, &row.watch.patient).await?;
+        let looked = self.look_at(watching, &row.watch.patient).await?;
         let at = self.clock.now();
         let every = watching.plan.every.max(PUT_OFF_MIN);
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
@@ -123,11 +123,11 @@ impl Road {
                 }
             }
         }
-        self.write(unit, &row).await
+        self.write_watch(unit, &row).await
     }
 
     /// Everything there is of a patient that may be news, each record once; or why it was not seen.
-    async fn look(
+    async fn look_at(
         &self,
         watching: &Watching,
         patient: &str,
@@ -170,10 +170,10 @@ impl Road {
         let patient = row.watch.patient.clone();
         say(&mut unit, &mut row.watch, Event::WatchEnded { patient });
         row.next = None;
-        self.write(unit, &row).await
+        self.write_watch(unit, &row).await
     }
 
-    async fn write(&self, mut unit: Unit, row: &WatchRow) -> Result<(), Fault> {
+    async fn write_watch(&self, mut unit: Unit, row: &WatchRow) -> Result<(), Fault> {
         unit.works.push(work(row));
         match self.house.commit(unit).await? {
             Commit::Done { .. } => {

@@ -20,7 +20,7 @@ use store::{House, StoredWork, WorkKind, WorkQuery};
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
 /// patients refer to one could be seen here only until their next push.
-const NOBODYS: [&str; 11] = [
+pub(crate) const NOBODYS: [&str; 11] = [
     "Device",
     "Endpoint",
     "HealthcareService",
@@ -45,7 +45,7 @@ impl Road {
             return Ok(Err(unknown()));
         };
         let Push { dossier, purpose, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new())))
+        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.

@@ -3,43 +3,87 @@
 //! Comes in   a chart (Synthea's have no Coverage at all), plans, and which encounters to restrict.
 //! Goes out   the chart with payers, coverages, member ids and NPIs; the plans' member files; the
 //!            restrictions; and the expectation of what a push of it files and withholds.
-//! Never      changes a resource beside inserting an NPI where a Practitioner or Organization has
-//!            none; never draws: everything derives from ids by SHA-256.
+//! Never      changes a resource but by named edits, each by its own option: an NPI where a
+//!            Practitioner or Organization has none, results without their encounter, marks in what
+//!            is restricted; never draws: everything derives from ids by SHA-256.
 //!
 //! Why the expectation is made here and not by the product: it is the second opinion that the
 //! product's own counts are held against, so it shares no code with it.
 
 mod amendment;
+mod belonging;
+mod correction;
+mod coverage;
 mod expectation;
+mod facts;
+mod judgement;
+mod planted;
+mod unlinked;
 
 pub use amendment::Amendment;
-pub use expectation::{Expectation, PayerExpectation, Reason};
+pub use belonging::Belongs;
+pub use correction::{Correction, CorrectionKind, Corrections, Effect};
+pub use coverage::{Each, Unagreed};
+pub use expectation::{Expectation, PayerExpectation, PushKind, Reason};
+pub use planted::Planted;
 
 use crate::chart::splice::{Edit, span_of, splice};
-use crate::chart::{Chart, ChartError, ChartResource, sha256_hex};
-use crate::town::{MemberRow, NPI, Plan, Restriction, coverage, npi_of};
+use crate::chart::{Chart, ChartError, ChartResource};
+use crate::town::{NPI, Plan, Restriction};
+use belonging::Belonging;
+use coverage::derived_npi;
+use facts::Facts;
+use judgement::Judgement;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which resources a push asks for, which may travel, and what patients restricted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverlayRules {
-    /// Types that are searched by encounter.
+    /// What is pushed.
+    pub kinds: Vec<PushKind>,
+    /// Types of what belongs to an encounter that its push asks for.
     pub asked: BTreeSet<String>,
+    /// Types that the history of a patient asks for.
+    pub history: BTreeSet<String>,
+    /// The first day that a history goes back to, `YYYY-MM-DD`; none: to the beginning.
+    pub since: Option<String>,
     /// Types that may travel when they are asked for or reached by a reference. `Claim` and
     /// `ExplanationOfBenefit` never may, even when they are named here.
     pub permitted: BTreeSet<String>,
     /// References under a patient's restriction, usually `Encounter/<id>`.
     pub restricted: BTreeSet<String>,
+    /// Whether documents that nobody can look into stay, when they are from the days of a
+    /// restricted encounter.
+    pub opaque: bool,
+    /// Whether what the chart calls entered in error stays.
+    pub in_error: bool,
+}
+
+impl Default for OverlayRules {
+    /// Encounters are pushed; nothing is asked for, and nothing may travel.
+    fn default() -> OverlayRules {
+        OverlayRules {
+            kinds: vec![PushKind::Encounter],
+            asked: BTreeSet::new(),
+            history: BTreeSet::new(),
+            since: None,
+            permitted: BTreeSet::new(),
+            restricted: BTreeSet::new(),
+            opaque: false,
+            in_error: false,
+        }
+    }
 }
 
 impl OverlayRules {
     /// The rules from plain lists, without restrictions.
     pub fn new(asked: &[&str], permitted: &[&str]) -> OverlayRules {
         let set = |list: &[&str]| list.iter().map(|kind| (*kind).to_owned()).collect();
-        OverlayRules { asked: set(asked), permitted: set(permitted), restricted: BTreeSet::new() }
+        let (asked, permitted) = (set(asked), set(permitted));
+        OverlayRules { asked, permitted, ..OverlayRules::default() }
     }
 
     /// The types of a usual agreement on encounters: the clinical ones of US Core, and what they
@@ -80,15 +124,25 @@ impl OverlayRules {
     }
 }
 
-/// What to add.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What to add, and what to take away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overlay {
-    /// The plans; patients are dealt out to them in turn, in order of their ids. Rows that are
-    /// already in a member file stay.
+    /// The plans. Rows that are already in a member file stay.
     pub plans: Vec<Plan>,
+    /// By which of them a patient is covered.
+    pub coverages: Each,
+    /// A plan beside them that nobody has an agreement with.
+    pub unagreed: Option<Unagreed>,
+    /// Of a hundred laboratory Observations and DiagnosticReports, so many lose their encounter.
+    pub unlink_percent: u8,
     /// Restrict every so-many-eth finished encounter of each patient; `Some(4)` takes the fourth,
     /// the eighth and so on, in order of their ids.
     pub restrict_every: Option<usize>,
+    /// Mark all that is restricted, and every reference to it, so that it can be searched for.
+    pub mark_restricted: bool,
+    /// Add, for each restricted encounter, a document that tells of it and was written for another
+    /// one. Only rules on what nobody can look into keep such documents.
+    pub add_summaries: bool,
 }
 
 /// A chart that can be pushed, and what is to come of it.
@@ -100,44 +154,84 @@ pub struct Overlaid {
     pub plans: Vec<Plan>,
     /// The restrictions of the rules and those that were planted.
     pub restrictions: Vec<Restriction>,
-    /// What a push of every finished encounter files, withholds and leaves alone.
+    /// What pushes of it file, withhold and leave alone.
     pub expectation: Expectation,
+    /// What must be found nowhere at a payer; of summaries, if a rule keeps them.
+    pub planted: Vec<Planted>,
+}
+
+impl Overlaid {
+    /// What must be found nowhere at the plan of this name.
+    pub fn planted_for<'a>(&'a self, plan: &'a str) -> impl Iterator<Item = &'a Planted> {
+        self.planted.iter().filter(move |one| one.only_at.as_deref() != Some(plan))
+    }
 }
 
 impl Overlay {
     /// Adds what the chart lacks. A patient who has a Coverage already gets no other.
     pub fn apply(&self, chart: &Chart, rules: &OverlayRules) -> Result<Overlaid, ChartError> {
-        let mut added = Vec::new();
         let mut plans = self.plans.clone();
-        let covered = covered(chart);
+        let mut chart = self.covered(chart, &mut plans)?;
+        if self.unlink_percent > 0 {
+            let unlinked = unlinked::unlinked(&chart, self.unlink_percent);
+            chart = together(&chart, unlinked)?;
+        }
+        let restrictions = self.restrictions(&chart, rules);
+        let rules = rules.clone().with_restrictions(&restrictions);
+        let mut planted = planted::security_numbers(&chart);
+        planted.extend(planted::of_coverages(&chart, &plans, self.unagreed.as_ref()));
+        if self.mark_restricted {
+            let marked = planted::mark(&chart, &restricted(&chart, &rules));
+            chart = together(&chart, marked.resources)?;
+            planted.extend(marked.planted);
+        }
+        if self.add_summaries {
+            let marked = planted::summaries(&chart, &rules.restricted);
+            chart = together(&chart, marked.resources)?;
+            planted.extend(marked.planted.into_iter().filter(|_| rules.opaque));
+        }
+        planted.sort();
+        planted.dedup();
+        let expectation = Expectation::compute(&chart, &plans, &rules);
+        Ok(Overlaid { chart, plans, restrictions, expectation, planted })
+    }
+
+    /// The chart with payers, coverages and NPIs.
+    fn covered(&self, chart: &Chart, plans: &mut [Plan]) -> Result<Chart, ChartError> {
+        let mut added = Vec::new();
+        let covered = coverage::covered(chart);
         if !plans.is_empty() {
-            added.extend(plans.iter().map(payer));
+            added.extend(plans.iter().map(coverage::payer));
             for (place, patient) in chart.of_kind("Patient").iter().enumerate() {
-                if !covered.contains(&patient.reference()) {
-                    let which = place % plans.len();
-                    added.push(cover(patient, &mut plans[which])?);
+                if covered.contains(&patient.reference()) {
+                    continue;
                 }
+                let own = coverage::cover(patient, place, plans, self.coverages);
+                let beside = self.unagreed.as_ref().filter(|one| place % one.every.max(1) == 0);
+                added.extend(beside.map(|one| coverage::cover_beside(patient, one, own.len())));
+                added.extend(own);
             }
+            let beside = self.unagreed.as_ref().map(|one| coverage::payer(&one.plan));
+            added.extend(beside.filter(|_| covered.is_empty()));
         }
         plans.iter_mut().for_each(|plan| plan.members.sort());
         for kind in ["Organization", "Practitioner"] {
             added.extend(chart.of_kind(kind).iter().filter_map(with_npi));
         }
-        let chart = together(chart, added)?;
-        let mut restrictions: Vec<_> = rules
-            .restricted
-            .iter()
-            .map(|subject| Restriction {
-                subject: subject.clone(),
-                reason: "patient-request".to_owned(),
-            })
+        together(chart, added)
+    }
+
+    /// The restrictions of the rules, and those that are planted.
+    fn restrictions(&self, chart: &Chart, rules: &OverlayRules) -> Vec<Restriction> {
+        let reason = || "patient-request".to_owned();
+        let of_rules = rules.restricted.iter();
+        let mut restrictions: Vec<_> = of_rules
+            .map(|subject| Restriction { subject: subject.clone(), reason: reason() })
             .collect();
-        restrictions.extend(self.planted(&chart));
+        restrictions.extend(self.planted(chart));
         restrictions.sort();
         restrictions.dedup_by(|a, b| a.subject == b.subject);
-        let rules = rules.clone().with_restrictions(&restrictions);
-        let expectation = Expectation::compute(&chart, &plans, &rules);
-        Ok(Overlaid { chart, plans, restrictions, expectation })
+        restrictions
     }
 
     fn planted(&self, chart: &Chart) -> Vec<Restriction> {
@@ -166,10 +260,15 @@ fn value_of(resource: &ChartResource) -> Value {
     serde_json::from_slice(&resource.bytes).unwrap_or_default()
 }
 
-fn covered(chart: &Chart) -> BTreeSet<String> {
-    let beneficiary =
-        |coverage| value_of(coverage)["beneficiary"]["reference"].as_str().map(str::to_owned);
-    chart.of_kind("Coverage").iter().filter_map(beneficiary).collect()
+/// All that a restriction covers, by the expectation's own judgement.
+fn restricted(chart: &Chart, rules: &OverlayRules) -> BTreeSet<String> {
+    let read = chart.iter().map(|resource| (resource.reference(), Facts::read(resource)));
+    let facts: BTreeMap<String, Facts> = read.collect();
+    let belonging = Belonging::read(&facts);
+    let judgement = Judgement::read(&facts, &belonging, rules);
+    let restricted =
+        |one: &&String| judgement.judge(one, &|_| true) == Some(Reason::PatientRestriction);
+    facts.keys().filter(restricted).cloned().collect()
 }
 
 /// The chart with resources added, or put in the place of those of their type and id.
@@ -183,65 +282,6 @@ fn resource(value: &Value) -> ChartResource {
     let text = |member: &str| value[member].as_str().unwrap_or_default().to_owned();
     let bytes = value.to_string().into();
     ChartResource { kind: text("resourceType"), id: text("id"), bytes }
-}
-
-/// The id of a plan's Organization: derived from its payer id, so that a chart can hold many.
-fn payer_of(plan: &Plan) -> String {
-    let digest = sha256_hex(&[plan.payer_id.system.as_bytes(), plan.payer_id.value.as_bytes()]);
-    format!("payer-{}", &digest[..16])
-}
-
-fn payer(plan: &Plan) -> ChartResource {
-    resource(&json!({
-        "resourceType": "Organization",
-        "id": payer_of(plan),
-        "meta": {
-            "profile": ["http://hl7.org/fhir/us/core/StructureDefinition/us-core-organization"],
-        },
-        "identifier": [
-            { "system": plan.payer_id.system, "value": plan.payer_id.value },
-            { "system": NPI, "value": derived_npi(&payer_of(plan)) },
-        ],
-        "active": true,
-        "type": [{ "coding": [{
-            "system": "http://terminology.hl7.org/CodeSystem/organization-type", "code": "pay",
-        }] }],
-        "name": plan.name,
-    }))
-}
-
-/// The coverage of a patient, and the line in the plan's member file that goes with it.
-fn cover(patient: &ChartResource, plan: &mut Plan) -> Result<ChartResource, ChartError> {
-    let digest = sha256_hex(&[b"coverage", patient.id.as_bytes()]);
-    let member_id = format!("M{:011}", number(&digest) % 100_000_000_000);
-    let value = value_of(patient);
-    let name = &value["name"][0];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    plan.members.push(MemberRow {
-        member_id: member_id.clone(),
-        family: text(&name["family"]),
-        given: text(&name["given"][0]),
-        birth_date: text(&value["birthDate"]),
-        gender: text(&value["gender"]),
-    });
-    Ok(resource(&coverage(
-        &format!("coverage-{}", &digest[..24]),
-        1,
-        &member_id,
-        &plan.payer_id.value,
-        &patient.reference(),
-        &format!("Organization/{}", payer_of(plan)),
-    )))
-}
-
-/// The first sixteen hex digits as a number.
-fn number(digest: &str) -> u64 {
-    digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
-}
-
-fn derived_npi(id: &str) -> String {
-    let digest = sha256_hex(&[b"npi", id.as_bytes()]);
-    npi_of(u32::try_from(number(&digest) % 100_000_000).unwrap_or_default())
 }
 
 #[derive(Deserialize)]

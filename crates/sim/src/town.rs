@@ -19,13 +19,13 @@ mod words;
 pub use numbers::is_npi;
 pub use person::{Person, secrets_of};
 
-pub(crate) use numbers::npi_of;
+pub(crate) use dice::Dice;
+pub(crate) use numbers::{base64, npi_of};
 pub(crate) use person::coverage;
 
 use crate::chart::{Chart, ChartResource};
 use crate::limits::{ENCOUNTERS_MAX, PATIENTS_MAX};
 use clinic::Clinic;
-use dice::Dice;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::{Value, json};
-use sim::overlay::{Amendment, PayerExpectation, Reason};
+use sim::overlay::{Amendment, Each, PayerExpectation, PushKind, Reason, Unagreed};
 use sim::town::{NAIC, NPI, PayerId, Plan, is_npi};
 use sim::{Chart, ChartResource, Expectation, Overlay, OverlayRules, Town, TownPlan};
 use std::collections::BTreeSet;
@@ -214,7 +214,7 @@ fn the_overlay_adds_what_is_missing_and_nothing_twice() {
         json!({ "resourceType": "Practitioner", "id": "has", "identifier": [{ "system": NPI, "value": "9" }] }),
         encounter("e1", "finished", "Condition/x"),
     ]);
-    let overlay = Overlay { plans: vec![plan("one", "1"), plan("two", "2")], restrict_every: None };
+    let overlay = Overlay { plans: vec![plan("one", "1"), plan("two", "2")], ..Overlay::default() };
     let rules = OverlayRules::usual();
     let overlaid = overlay.apply(&bare, &rules).unwrap();
     assert_eq!(overlaid, overlay.apply(&bare, &rules).unwrap(), "the same every time");
@@ -285,7 +285,11 @@ fn in_whole_towns_every_resource_is_counted_exactly_once() {
         for hospital in &town.hospitals {
             for every in [None, Some(2), Some(3)] {
                 let rules = OverlayRules::usual().with_restrictions(&hospital.restrictions);
-                let overlay = Overlay { plans: town.plans.clone(), restrict_every: every };
+                let overlay = Overlay {
+                    plans: town.plans.clone(),
+                    restrict_every: every,
+                    ..Overlay::default()
+                };
                 let overlaid = overlay.apply(&hospital.chart, &rules).unwrap();
                 let rules = rules.with_restrictions(&overlaid.restrictions);
                 for payer in &overlaid.expectation.payers {
@@ -303,4 +307,239 @@ fn the_table_has_a_line_per_payer() {
     let table = Expectation::compute(chart, &town.plans, &OverlayRules::usual()).to_string();
     assert_eq!(table.lines().count(), 1 + town.plans.len());
     assert!(town.plans.iter().all(|plan| table.contains(&plan.name)), "{table}");
+}
+
+fn finished(id: &str, start: &str, end: &str) -> Value {
+    let mut encounter = encounter(id, "finished", "Condition/none");
+    encounter["period"] = json!({ "start": start, "end": end });
+    encounter.as_object_mut().unwrap().remove("diagnosis");
+    encounter
+}
+
+fn result(id: &str, when: &str) -> Value {
+    let mut result = of("Observation", id, "Encounter/none");
+    result.as_object_mut().unwrap().remove("encounter");
+    result["category"] = json!([{ "coding": [{ "code": "laboratory" }] }]);
+    result["effectiveDateTime"] = json!(when);
+    result
+}
+
+/// Two visits of one day, one of another day that is restricted; results that name none of them.
+fn unlinked_chart() -> Chart {
+    let mut report = result("r", "2026-03-09");
+    report["resourceType"] = json!("DiagnosticReport");
+    report["basedOn"] = json!([to("ServiceRequest/s")]);
+    report["result"] = json!([to("Observation/listed")]);
+    let mut hushed = result("hushed-report", "2026-08-01");
+    hushed["resourceType"] = json!("DiagnosticReport");
+    hushed["result"] = json!([to("Observation/hushed-link")]);
+    let mut letter = result("letter", "2026-05-01");
+    letter["resourceType"] = json!("DiagnosticReport");
+    letter["encounter"] = to("Encounter/late");
+    letter["category"] = json!([]);
+    letter["presentedForm"] = json!([{ "data": "eA==" }]);
+    let mut hushed_link = result("hushed-link", "2026-08-01");
+    hushed_link["encounter"] = to("Encounter/hush");
+    let mut in_error = of("Observation", "wrong", "Encounter/early");
+    in_error["status"] = json!("entered-in-error");
+    chart(&[
+        json!({ "resourceType": "Patient", "id": "p" }),
+        json!({ "resourceType": "Practitioner", "id": "dr" }),
+        json!({ "resourceType": "Organization", "id": "pay1",
+            "identifier": [{ "system": NAIC, "value": "1" }] }),
+        json!({ "resourceType": "Coverage", "id": "one", "subscriberId": "M1",
+            "beneficiary": to("Patient/p"), "payor": [to("Organization/pay1")] }),
+        finished("early", "2026-03-01T09:00:00-05:00", "2026-03-01T10:00:00-05:00"),
+        finished("late", "2026-03-01T15:00:00-05:00", "2026-03-01T16:00:00-05:00"),
+        finished("hush", "2026-05-01T09:00:00-05:00", "2026-05-01T10:00:00-05:00"),
+        of("ServiceRequest", "s", "Encounter/early"),
+        report,
+        result("listed", "2026-03-09"),
+        // Written in another offset: half past nine of the early visit.
+        result("at-early", "2026-03-01T14:30:00Z"),
+        result("on-the-day", "2026-03-01T12:00:00-05:00"),
+        result("of-the-month", "2026-03"),
+        result("never", "2026-07-01"),
+        result("hushed", "2026-05-01T09:30:00-05:00"),
+        hushed_link,
+        hushed,
+        letter,
+        in_error,
+    ])
+}
+
+#[test]
+fn what_names_no_encounter_belongs_to_one_by_order_or_by_date() {
+    let chart = unlinked_chart();
+    let plans = [known(plan("one", "1"), "M1")];
+    let mut rules = OverlayRules::usual();
+    rules.kinds = PushKind::ALL.to_vec();
+    rules.history = rules.asked.clone();
+    rules.restricted = set(&["Encounter/hush"]);
+    (rules.opaque, rules.in_error) = (true, true);
+    let expectation = Expectation::compute(&chart, &plans, &rules);
+
+    let belongs = |encounter: &str| -> Vec<(String, &str)> {
+        let all = &expectation.belongs[encounter];
+        all.iter().map(|(one, how)| (one.clone(), how.word())).collect()
+    };
+    let early = [
+        ("DiagnosticReport/r", "order"),
+        ("Observation/at-early", "date"),
+        ("Observation/listed", "order"),
+        ("Observation/on-the-day", "date"),
+        ("Observation/wrong", "link"),
+        ("ServiceRequest/s", "link"),
+    ];
+    assert_eq!(belongs("Encounter/early"), early.map(|(one, how)| (one.to_owned(), how)));
+    let late = [("DiagnosticReport/letter", "link"), ("Observation/on-the-day", "date")];
+    assert_eq!(belongs("Encounter/late"), late.map(|(one, how)| (one.to_owned(), how)));
+
+    let one = &expectation.payers[0];
+    let withheld: Vec<_> =
+        one.withheld.iter().map(|(what, why)| (what.as_str(), why.name())).collect();
+    assert_eq!(
+        withheld,
+        [
+            ("DiagnosticReport/hushed-report", "patient-restriction"),
+            ("DiagnosticReport/letter", "opaque-in-sensitive-period"),
+            ("Encounter/hush", "patient-restriction"),
+            ("Observation/hushed", "patient-restriction"),
+            ("Observation/hushed-link", "patient-restriction"),
+            ("Observation/wrong", "entered-in-error"),
+        ]
+    );
+    assert_eq!(one.subjects(PushKind::Results), set(&["DiagnosticReport/r"]));
+    assert_eq!(one.subjects(PushKind::History), set(&["Patient/p"]));
+    // It belongs to no visit and is no report's: only the history has it.
+    let with_never = one.pushes.iter().filter(|(_, has)| has.contains("Observation/never"));
+    assert_eq!(with_never.map(|(subject, _)| subject.as_str()).collect::<Vec<_>>(), ["Patient/p"]);
+    assert!(one.pushes["DiagnosticReport/r"].contains("Encounter/early"), "its order leads there");
+    assert!(!one.pushes["DiagnosticReport/r"].contains("Observation/at-early"));
+
+    rules.since = Some("2026-06-01".to_owned());
+    rules.kinds = vec![PushKind::History];
+    let one = &Expectation::compute(&chart, &plans, &rules).payers[0];
+    assert!(one.filed.contains("Observation/never"));
+    assert_eq!(one.withheld["Observation/listed"], Reason::OutsideWindow);
+    assert_eq!(one.withheld["Observation/hushed"], Reason::PatientRestriction);
+}
+
+#[test]
+fn both_plans_cover_everybody_and_a_third_one_some() {
+    let town =
+        Town::generate(3, &TownPlan { plans: 0, patients_per_hospital: 6, ..TownPlan::default() });
+    let chart = &town.hospitals[0].chart;
+    let overlay = Overlay {
+        plans: vec![plan("one", "1"), plan("two", "2")],
+        coverages: Each::All,
+        unagreed: Some(Unagreed { plan: plan("stranger", "3"), every: 3 }),
+        ..Overlay::default()
+    };
+    let rules = OverlayRules::usual();
+    let overlaid = overlay.apply(chart, &rules).unwrap();
+    assert_eq!(overlaid, overlay.apply(chart, &rules).unwrap(), "the same every time");
+    assert_eq!(overlaid.chart.of_kind("Coverage").len(), 6 + 6 + 2);
+    let mut firsts = BTreeSet::new();
+    for patient in chart.of_kind("Patient") {
+        let mut orders = Vec::new();
+        for coverage in overlaid.chart.of_kind("Coverage") {
+            let value: Value = serde_json::from_slice(&coverage.bytes).unwrap();
+            if value["beneficiary"]["reference"] == patient.reference().as_str() {
+                let order = value["order"].as_u64().unwrap();
+                let payor = value["payor"][0]["reference"].as_str().unwrap().to_owned();
+                firsts.extend((order == 1).then_some(payor));
+                orders.push(order);
+            }
+        }
+        orders.sort_unstable();
+        assert!([vec![1, 2], vec![1, 2, 3]].contains(&orders), "{orders:?}");
+    }
+    assert_eq!(firsts.len(), 2, "each plan pays first for some");
+    for payer in &overlaid.expectation.payers {
+        assert_eq!(payer.filed_of("Patient"), 6);
+        assert_eq!(payer.filed_of("Coverage"), 6, "its own and no other");
+    }
+    // What is planted for one plan stands in the chart, and not in what is to be filed there.
+    for payer in &overlaid.expectation.payers {
+        let mut seen = 0;
+        for planted in overlaid.planted_for(&payer.name) {
+            seen += 1;
+            let has = |one: &ChartResource| {
+                std::str::from_utf8(&one.bytes).unwrap().contains(&planted.value)
+            };
+            assert!(overlaid.chart.iter().any(has), "{} is in the chart", planted.why);
+            let social = planted.why == "a Social Security number";
+            let filed = overlaid.chart.iter().filter(|one| payer.filed.contains(&one.reference()));
+            assert!(social || !filed.into_iter().any(has), "{} would travel", planted.why);
+        }
+        assert!(seen > 6, "numbers of patients and coverages of others");
+    }
+}
+
+#[test]
+fn results_lose_their_encounter_and_nothing_else() {
+    let town = Town::generate(5, &TownPlan { patients_per_hospital: 40, ..TownPlan::default() });
+    let chart = &town.hospitals[0].chart;
+    let overlay = Overlay { plans: town.plans.clone(), unlink_percent: 15, ..Overlay::default() };
+    let overlaid = overlay.apply(chart, &OverlayRules::usual()).unwrap();
+    let (mut lost, mut laboratory) = (0_usize, 0);
+    for resource in chart {
+        let now = overlaid.chart.get(&resource.kind, &resource.id).unwrap();
+        let mut before: Value = serde_json::from_slice(&resource.bytes).unwrap();
+        let after: Value = serde_json::from_slice(&now.bytes).unwrap();
+        let categories = before["category"].to_string();
+        let is_laboratory = categories.contains("laboratory") || categories.contains("\"LAB\"");
+        let is_one = matches!(resource.kind.as_str(), "Observation" | "DiagnosticReport");
+        laboratory += usize::from(is_laboratory && is_one);
+        if before != after && is_one {
+            lost += 1;
+            assert!(is_laboratory);
+            assert!(before.as_object_mut().unwrap().remove("encounter").is_some());
+            assert_eq!(before, after);
+        }
+    }
+    assert!((lost * 100).abs_diff(laboratory * 15) < laboratory * 5, "{lost} of {laboratory}");
+    // All of them were taken while a visit lasted, so nothing is missed.
+    let whole = Overlay { plans: town.plans.clone(), ..Overlay::default() };
+    let whole = whole.apply(chart, &OverlayRules::usual()).unwrap();
+    for (one, other) in overlaid.expectation.payers.iter().zip(&whole.expectation.payers) {
+        assert_eq!(one.filed, other.filed);
+    }
+}
+
+#[test]
+fn what_is_restricted_is_marked_where_it_must_not_be_found() {
+    let town = Town::generate(9, &TownPlan { patients_per_hospital: 12, ..TownPlan::default() });
+    let mut rules = OverlayRules::usual();
+    rules.opaque = true;
+    let overlay = Overlay {
+        plans: town.plans.clone(),
+        unlink_percent: 15,
+        restrict_every: Some(2),
+        mark_restricted: true,
+        add_summaries: true,
+        ..Overlay::default()
+    };
+    let overlaid = overlay.apply(&town.hospitals[0].chart, &rules).unwrap();
+    let marks: Vec<_> =
+        overlaid.planted.iter().filter(|one| one.value.starts_with("planted-")).collect();
+    assert!(marks.len() > 20, "{}", marks.len());
+    for payer in &overlaid.expectation.payers {
+        assert!(payer.withheld_for(Reason::OpaqueInSensitivePeriod) > 0);
+        let (mut inside, mut beside) = (0, 0);
+        for resource in &overlaid.chart {
+            let text = std::str::from_utf8(&resource.bytes).unwrap();
+            let found = marks.iter().filter(|mark| text.contains(&mark.value)).count();
+            if payer.filed.contains(&resource.reference()) {
+                // A mark in what is filed stands beside a reference that is cut.
+                let displays = text.matches(",\"display\":\"planted-").count();
+                assert_eq!(text.matches("planted-").count(), displays, "{}", resource.kind);
+                beside += displays;
+            } else {
+                inside += found;
+            }
+        }
+        assert!(inside > 20 && beside > 0, "{inside} {beside}");
+    }
 }

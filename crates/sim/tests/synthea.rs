@@ -156,7 +156,7 @@ fn the_overlay_makes_ten_patients_pushable_and_says_what_is_to_come_of_it() {
         members: Vec::new(),
     };
     let plans = vec![plan("one", "99001"), plan("two", "99002")];
-    let overlay = Overlay { plans, restrict_every: Some(7) };
+    let overlay = Overlay { plans, restrict_every: Some(7), ..Overlay::default() };
     let overlaid = overlay.apply(&chart, &OverlayRules::usual()).unwrap();
     assert_eq!(overlaid.expectation.without_payer, 0);
     assert!(!overlaid.restrictions.is_empty());

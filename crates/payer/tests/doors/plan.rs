@@ -156,6 +156,7 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
+        foreign: None,
     };
     Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
 }

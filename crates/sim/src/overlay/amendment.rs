@@ -76,7 +76,8 @@ fn is_laboratory(observation: &ChartResource) -> bool {
     value["status"] == "final" && codings.into_iter().any(|coding| coding["code"] == "laboratory")
 }
 
-fn amend(observation: &ChartResource) -> Option<ChartResource> {
+/// The Observation with another value and the status `amended`; none where it has no plain number.
+pub(super) fn amend(observation: &ChartResource) -> Option<ChartResource> {
     let text = std::str::from_utf8(&observation.bytes).ok()?;
     let parts: Parts<'_> = serde_json::from_str(text).ok()?;
     let value = parts.quantity.value.get();

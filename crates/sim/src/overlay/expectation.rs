@@ -1,36 +1,79 @@
-//! Expectation: what a push of every finished encounter must file, withhold and leave alone.
+//! Expectation: what pushes of a chart must file, withhold and leave alone.
 //!
 //! Comes in   a chart, the plans, the rules.
 //! Goes out   per payer: the pushes, and for every resource of the chart exactly one of filed, held,
 //!            withheld with the rule's name, not asked for.
 //! Never      uses a line of the product: it reads trees, slowly, so that both can be compared.
 //!
-//! For each payer, each patient with a Coverage of that payer, each finished encounter: the push
-//! asks for the encounter, for every resource of an asked type whose own encounter element names
-//! it, and for the patient's Coverages of this payer. From each resource that may travel, every
-//! reference is followed, and its target judged in turn. What may not travel is withheld and not
-//! followed further. The judgement depends on the resource and the payer alone: in order, a
-//! patient's restriction, another payer's coverage, a type that is not agreed.
+//! For each payer and each patient with a Coverage of that payer, a push asks for the patient, for
+//! the patient's Coverages of this payer, and
 //!
-//! An encounter that is itself restricted makes no push: what is linked to it is withheld, and
-//! nothing travels on its account.
+//! - *encounter*, one per finished encounter: for the encounter and every resource of an asked type
+//!   that belongs to it, by link, by order or by date (`belonging`);
+//! - *results*, one per laboratory report: for the report;
+//! - *history*, one per patient: for every resource of the patient of a type of the history, as
+//!   far as its days lie in the window.
+//!
+//! From each resource that may travel, every reference is followed, and its target judged in turn.
+//! What may not travel is withheld and not followed further. The judgement depends on the resource
+//! and the payer alone, in order: a patient's restriction, another payer's coverage, a document that
+//! cannot be looked into from the days of a restricted encounter, an error of the chart, a type that
+//! is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
+//! withheld, and nothing travels on its account.
+//!
+//! A restricted encounter takes along what belongs to it by whichever way, and what names no
+//! encounter and is referred to by it: a result is no less the visit's for being served without it.
 
+use super::belonging::{Belonging, Belongs};
+use super::facts::{Facts, Span};
+use super::judgement::{Judgement, is_financial};
 use super::{OverlayRules, value_of};
-use crate::chart::{Chart, ChartResource};
+use crate::chart::Chart;
 use crate::town::Plan;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// What is pushed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PushKind {
+    /// One finished encounter.
+    Encounter,
+    /// One laboratory report.
+    Results,
+    /// One patient.
+    History,
+}
+
+impl PushKind {
+    /// All of them.
+    pub const ALL: [PushKind; 3] = [PushKind::Encounter, PushKind::Results, PushKind::History];
+
+    /// The kind of a push by its subject, `Type/id`.
+    pub fn of(subject: &str) -> Option<PushKind> {
+        match subject.split_once('/')?.0 {
+            "Encounter" => Some(PushKind::Encounter),
+            "DiagnosticReport" => Some(PushKind::Results),
+            "Patient" => Some(PushKind::History),
+            _ => None,
+        }
+    }
+}
 
 /// Why a resource is withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It is restricted by its patient, or linked to an encounter that is.
+    /// It is restricted by its patient, or belongs to an encounter that is.
     PatientRestriction,
     /// It is the coverage by another payer.
     OtherPayer,
+    /// Nobody can look into it, and it is from the days of a restricted encounter.
+    OpaqueInSensitivePeriod,
+    /// The chart says that it was entered in error.
+    EnteredInError,
     /// Its type is not among those that may travel.
     NotAgreed,
+    /// A history was asked for, and it is older than the history goes back.
+    OutsideWindow,
 }
 
 impl Reason {
@@ -39,7 +82,10 @@ impl Reason {
         match self {
             Reason::PatientRestriction => "patient-restriction",
             Reason::OtherPayer => "other-payer",
+            Reason::OpaqueInSensitivePeriod => "opaque-in-sensitive-period",
+            Reason::EnteredInError => "entered-in-error",
             Reason::NotAgreed => "not-agreed",
+            Reason::OutsideWindow => "outside-window",
         }
     }
 }
@@ -57,6 +103,9 @@ pub struct Expectation {
     pub payers: Vec<PayerExpectation>,
     /// Patients without a coverage by any of the plans: nothing of theirs is pushed.
     pub without_payer: usize,
+    /// How each resource belongs to its encounters: by encounter, by resource. An Encounter's own
+    /// line is not among them.
+    pub belongs: BTreeMap<String, BTreeMap<String, Belongs>>,
 }
 
 /// What is to come of a chart for one payer. All references are `Type/id` of the chart.
@@ -64,11 +113,11 @@ pub struct Expectation {
 pub struct PayerExpectation {
     /// The plan's name.
     pub name: String,
-    /// For each finished encounter that is pushed, what travels with it.
+    /// For each subject that is pushed, what travels with it.
     pub pushes: BTreeMap<String, BTreeSet<String>>,
-    /// Finished encounters that are not pushed because they are restricted themselves.
+    /// Subjects that are not pushed because they are withheld themselves.
     pub pushes_withheld: BTreeSet<String>,
-    /// Encounters of [`PayerExpectation::pushes`] whose patient the member file does not know.
+    /// Subjects of [`PayerExpectation::pushes`] whose patient the member file does not know.
     pub pushes_held: BTreeSet<String>,
     /// What the payer holds in the end.
     pub filed: BTreeSet<String>,
@@ -80,23 +129,45 @@ pub struct PayerExpectation {
     pub unresolved: BTreeSet<String>,
     /// How many resources of the chart no push came near.
     pub not_asked: usize,
+    /// For what is filed or held: a digest over its bytes and over the references that stay in it.
+    /// A record whose mark is the same is the same at the payer.
+    pub marks: BTreeMap<String, String>,
 }
 
 impl Expectation {
     /// Computes it from the chart as it is.
     pub fn compute(chart: &Chart, plans: &[Plan], rules: &OverlayRules) -> Expectation {
-        let facts: BTreeMap<_, _> =
-            chart.iter().map(|resource| (resource.reference(), Facts::read(resource))).collect();
+        let read = chart.iter().map(|resource| (resource.reference(), Facts::read(resource)));
+        Expectation::of_facts(chart, &read.collect(), plans, rules)
+    }
+
+    /// The same, from facts that have been read before.
+    pub(super) fn of_facts(
+        chart: &Chart,
+        facts: &BTreeMap<String, Facts>,
+        plans: &[Plan],
+        rules: &OverlayRules,
+    ) -> Expectation {
+        let belonging = Belonging::read(facts);
+        let mut belongs: BTreeMap<String, BTreeMap<String, Belongs>> = BTreeMap::new();
+        for reference in facts.keys() {
+            let Some((encounters, how)) = belonging.of(reference) else { continue };
+            for encounter in encounters.iter().filter(|encounter| *encounter != reference) {
+                belongs.entry(encounter.clone()).or_default().insert(reference.clone(), how);
+            }
+        }
+        let judgement = Judgement::read(facts, &belonging, rules);
         let mut covered = BTreeSet::new();
         let mut payers = Vec::new();
         for plan in plans {
-            let walk = Walk { facts: &facts, rules, own: coverages_by(chart, plan) };
-            covered.extend(walk.own.values().map(|(patient, _)| patient.clone()));
-            payers.push(walk.all_encounters(plan));
+            let own = coverages_by(chart, plan);
+            covered.extend(own.values().map(|(patient, _)| patient.clone()));
+            let walk = Walk { facts, rules, own, judgement: &judgement, belongs: &belongs };
+            payers.push(walk.all_pushes(plan));
         }
         let patients = chart.of_kind("Patient").iter();
         let without_payer = patients.filter(|p| !covered.contains(&p.reference())).count();
-        Expectation { payers, without_payer }
+        Expectation { payers, without_payer, belongs }
     }
 
     /// The expectation for the plan of this name.
@@ -109,6 +180,16 @@ impl PayerExpectation {
     /// How many resources are withheld for this reason.
     pub fn withheld_for(&self, reason: Reason) -> usize {
         self.withheld.values().filter(|why| **why == reason).count()
+    }
+
+    /// How many resources of a type are filed.
+    pub fn filed_of(&self, kind: &str) -> usize {
+        self.filed.iter().filter(|one| one.split('/').next() == Some(kind)).count()
+    }
+
+    /// The subjects of one kind that are pushed.
+    pub fn subjects(&self, kind: PushKind) -> BTreeSet<String> {
+        self.pushes.keys().filter(|one| PushKind::of(one) == Some(kind)).cloned().collect()
     }
 }
 
@@ -147,72 +228,6 @@ impl fmt::Display for Expectation {
     }
 }
 
-/// What the walk needs to know of a resource.
-struct Facts {
-    kind: String,
-    /// Encounters that its own encounter element names.
-    encounters: BTreeSet<String>,
-    /// All relative references, wherever they stand.
-    references: BTreeSet<String>,
-    /// The patient, for a finished Encounter only.
-    finished_for: Option<String>,
-}
-
-impl Facts {
-    fn read(resource: &ChartResource) -> Facts {
-        let value = value_of(resource);
-        let mut references = BTreeSet::new();
-        collect_references(&value, &mut references);
-        let finished = resource.kind == "Encounter" && value["status"] == "finished";
-        let patient = value["subject"]["reference"].as_str().map(str::to_owned);
-        Facts {
-            kind: resource.kind.clone(),
-            encounters: encounters_of(&value),
-            references,
-            finished_for: patient.filter(|_| finished),
-        }
-    }
-}
-
-/// The encounters of a resource: `encounter` (most types), `context` (administrations and
-/// dispenses in R4), `context.encounter` (DocumentReference).
-fn encounters_of(value: &Value) -> BTreeSet<String> {
-    let places = [&value["encounter"], &value["context"], &value["context"]["encounter"]];
-    let mut encounters = BTreeSet::new();
-    for place in places {
-        let one = std::slice::from_ref(place);
-        for reference in place.as_array().map_or(one, Vec::as_slice) {
-            let target = reference["reference"].as_str().and_then(relative);
-            encounters.extend(target.filter(|target| target.starts_with("Encounter/")));
-        }
-    }
-    encounters
-}
-
-fn collect_references(value: &Value, found: &mut BTreeSet<String>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
-        Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    Value::String(text) if name == "reference" => found.extend(relative(text)),
-                    other => collect_references(other, found),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// `Type/id` of a relative reference, without a version; none for fragments, other addresses and
-/// references that are not resolved.
-fn relative(reference: &str) -> Option<String> {
-    let reference = reference.split("/_history/").next()?;
-    let (kind, id) = reference.split_once('/')?;
-    let plain = kind.chars().all(|c| c.is_ascii_alphanumeric()) && !id.contains(['/', '?', '#']);
-    (plain && !kind.is_empty()).then(|| reference.to_owned())
-}
-
 /// The Coverages by this plan: reference → patient, and whether the member file knows the member.
 fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> {
     let mut own = BTreeMap::new();
@@ -242,62 +257,119 @@ fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> 
 struct Walk<'a> {
     facts: &'a BTreeMap<String, Facts>,
     rules: &'a OverlayRules,
-    /// This payer's Coverages.
     own: BTreeMap<String, (String, bool)>,
+    judgement: &'a Judgement<'a>,
+    belongs: &'a BTreeMap<String, BTreeMap<String, Belongs>>,
 }
 
-impl Walk<'_> {
-    fn all_encounters(&self, plan: &Plan) -> PayerExpectation {
+/// One push in the making: its subject, its patient, and what it asks for.
+struct Push<'a> {
+    subject: &'a String,
+    patient: &'a String,
+    asked: Vec<&'a String>,
+    /// What it would ask for if the window reached as far.
+    outside: Vec<&'a String>,
+}
+
+impl<'a> Walk<'a> {
+    fn all_pushes(&self, plan: &Plan) -> PayerExpectation {
         let mut payer = PayerExpectation { name: plan.name.clone(), ..Default::default() };
-        let linked = self.linked();
-        for (encounter, facts) in self.facts {
-            let Some(patient) = &facts.finished_for else { continue };
-            let coverages: Vec<_> = self.own.iter().filter(|(_, (p, _))| p == patient).collect();
-            if coverages.is_empty() {
-                continue;
-            }
-            let mut asked: Vec<&String> = vec![encounter];
-            asked.extend(linked.get(encounter).into_iter().flatten().copied());
-            if self.judge(encounter).is_some() {
-                self.withhold_all(&asked, &mut payer);
-                payer.pushes_withheld.insert(encounter.clone());
-                continue;
-            }
-            asked.extend(coverages.iter().map(|(reference, _)| *reference));
-            let travels = self.closure(asked, &mut payer);
-            if coverages.iter().any(|(_, (_, known))| *known) {
-                payer.filed.extend(travels.iter().cloned());
-            } else {
-                payer.held.extend(travels.iter().cloned());
-                payer.pushes_held.insert(encounter.clone());
-            }
-            payer.pushes.insert(encounter.clone(), travels);
+        for push in self.pushes() {
+            self.walk(push, &mut payer);
         }
-        payer.held = payer.held.difference(&payer.filed).cloned().collect();
-        let near = payer.filed.len() + payer.held.len() + payer.withheld.len();
+        let travelled: BTreeSet<String> = payer.pushes.values().flatten().cloned().collect();
+        payer.held = travelled.difference(&payer.filed).cloned().collect();
+        // What one history leaves out may travel with another push.
+        payer.withheld.retain(|reference, _| !travelled.contains(reference));
+        let near = travelled.len() + payer.withheld.len();
         payer.not_asked = self.facts.len() - near;
+        payer.marks = travelled.into_iter().map(|one| (self.mark(&one), one)).map(swap).collect();
         payer
     }
 
-    /// The resources of asked types, by the encounter they name.
-    fn linked(&self) -> BTreeMap<&String, Vec<&String>> {
-        let mut linked: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    /// The pushes of all kinds that are asked for.
+    fn pushes(&self) -> Vec<Push<'a>> {
+        let mut pushes = Vec::new();
+        let mut by_patient: BTreeMap<&String, Vec<&'a String>> = BTreeMap::new();
         for (reference, facts) in self.facts {
-            if self.rules.asked.contains(&facts.kind) && !is_financial(&facts.kind) {
-                for encounter in &facts.encounters {
-                    linked.entry(encounter).or_default().push(reference);
-                }
+            if let Some(patient) = &facts.patient {
+                by_patient.entry(patient).or_default().push(reference);
             }
         }
-        linked
+        for (subject, facts) in self.facts {
+            let kind = PushKind::of(subject).filter(|kind| self.rules.kinds.contains(kind));
+            let (Some(kind), Some(patient)) = (kind, &facts.patient) else { continue };
+            let mut push = Push { subject, patient, asked: vec![subject], outside: Vec::new() };
+            match kind {
+                PushKind::Encounter if facts.finished => {
+                    let belonging = self.belongs.get(subject).into_iter().flatten();
+                    let asked = belonging.map(|(one, _)| one).filter(|one| self.is_asked(one));
+                    push.asked.extend(asked);
+                }
+                PushKind::Results if facts.laboratory => {}
+                PushKind::History => {
+                    let own = by_patient.get(subject).into_iter().flatten();
+                    let own = own.filter(|one| self.is_of_history(one));
+                    let (inside, outside) = own.partition(|one| self.is_in_window(one));
+                    push.asked.extend::<Vec<_>>(inside);
+                    push.outside = outside;
+                }
+                _ => continue,
+            }
+            pushes.push(push);
+        }
+        pushes
     }
 
-    /// What of these may not travel, without following anything.
-    fn withhold_all(&self, asked: &[&String], payer: &mut PayerExpectation) {
-        for reference in asked {
-            // Linked to a restricted encounter, so never without a reason.
-            let reason = self.judge(reference).unwrap_or(Reason::PatientRestriction);
-            payer.withheld.insert((*reference).clone(), reason);
+    fn walk(&self, push: Push<'_>, payer: &mut PayerExpectation) {
+        let Push { subject, patient, mut asked, outside } = push;
+        let coverages: Vec<_> = self.own.iter().filter(|(_, (p, _))| p == patient).collect();
+        if coverages.is_empty() {
+            return;
+        }
+        if self.judge(subject).is_some() {
+            for reference in asked {
+                // It belongs to what is withheld, so it is never without a reason.
+                let reason = self.judge(reference).unwrap_or(Reason::PatientRestriction);
+                payer.withheld.insert(reference.clone(), reason);
+            }
+            payer.pushes_withheld.insert(subject.clone());
+            return;
+        }
+        asked.extend(coverages.iter().map(|(reference, _)| *reference));
+        asked.push(patient);
+        let travels = self.closure(asked, payer);
+        for reference in outside.into_iter().filter(|one| !travels.contains(*one)) {
+            let reason = self.judge(reference).unwrap_or(Reason::OutsideWindow);
+            payer.withheld.entry(reference.clone()).or_insert(reason);
+        }
+        if coverages.iter().any(|(_, (_, known))| *known) {
+            payer.filed.extend(travels.iter().cloned());
+        } else {
+            payer.pushes_held.insert(subject.clone());
+        }
+        payer.pushes.insert(subject.clone(), travels);
+    }
+
+    fn is_asked(&self, reference: &str) -> bool {
+        let kind = reference.split('/').next().unwrap_or_default();
+        self.rules.asked.contains(kind) && !is_financial(kind)
+    }
+
+    fn is_of_history(&self, reference: &str) -> bool {
+        let kind = reference.split('/').next().unwrap_or_default();
+        self.rules.history.contains(kind) && !is_financial(kind)
+    }
+
+    /// Whether a history goes back to it; what stands today is in every history, and of what says
+    /// no day nobody can tell.
+    fn is_in_window(&self, reference: &str) -> bool {
+        let Some(facts) = self.facts.get(reference) else { return true };
+        match (&self.rules.since, &facts.days) {
+            (None, _) => true,
+            _ if facts.stands => true,
+            (Some(since), Some(Span { last, .. })) => since <= last,
+            (Some(_), None) => false,
         }
     }
 
@@ -323,20 +395,18 @@ impl Walk<'_> {
 
     /// Why a resource may not travel to this payer; none when it may.
     fn judge(&self, reference: &str) -> Option<Reason> {
-        let facts = self.facts.get(reference)?;
-        let restricted = &self.rules.restricted;
-        if restricted.contains(reference) || !facts.encounters.is_disjoint(restricted) {
-            return Some(Reason::PatientRestriction);
-        }
-        if facts.kind == "Coverage" && !self.own.contains_key(reference) {
-            return Some(Reason::OtherPayer);
-        }
-        let agreed = self.rules.permitted.contains(&facts.kind) && !is_financial(&facts.kind);
-        (!agreed).then_some(Reason::NotAgreed)
+        self.judgement.judge(reference, &|coverage| self.own.contains_key(coverage))
+    }
+
+    fn mark(&self, reference: &str) -> String {
+        let Some(facts) = self.facts.get(reference) else { return String::new() };
+        let kept = facts.references.iter().filter(|one| self.facts.contains_key(*one));
+        let kept: Vec<_> = kept.filter(|one| self.judge(one).is_none()).cloned().collect();
+        let kept = kept.join("\n");
+        crate::chart::sha256_hex(&[facts.digest.as_bytes(), kept.as_bytes()])
     }
 }
 
-/// What providers bill and payers answer is never part of a clinical push.
-fn is_financial(kind: &str) -> bool {
-    matches!(kind, "Claim" | "ExplanationOfBenefit")
+fn swap((mark, reference): (String, String)) -> (String, String) {
+    (reference, mark)
 }

@@ -1,0 +1,106 @@
+//! Judgement: why a resource may not travel, asked of the resource and the payer alone.
+//!
+//! Comes in   the facts of a chart, what belongs where, the rules.
+//! Goes out   for a resource and a payer the first reason that keeps it, or none.
+//! Never      looks at a push: what a payer may see of a chart is the same in all of them.
+
+use super::OverlayRules;
+use super::belonging::Belonging;
+use super::expectation::Reason;
+use super::facts::{Facts, Span};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// People, places and what stands around a visit: a restricted encounter refers to them and does
+/// not take them along.
+const AROUND: [&str; 9] = [
+    "Coverage",
+    "Encounter",
+    "HealthcareService",
+    "Location",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "RelatedPerson",
+];
+
+/// What is known of a chart that reasons are made of.
+#[derive(Debug)]
+pub(super) struct Judgement<'a> {
+    facts: &'a BTreeMap<String, Facts>,
+    belonging: &'a Belonging,
+    rules: &'a OverlayRules,
+    /// What restricted encounters refer to and that names no encounter.
+    taken_along: BTreeSet<&'a String>,
+    /// The days of restricted encounters, by patient.
+    sensitive: BTreeMap<&'a String, Vec<&'a Span<String>>>,
+}
+
+impl<'a> Judgement<'a> {
+    pub(super) fn read(
+        facts: &'a BTreeMap<String, Facts>,
+        belonging: &'a Belonging,
+        rules: &'a OverlayRules,
+    ) -> Judgement<'a> {
+        let mut taken_along = BTreeSet::new();
+        let mut sensitive: BTreeMap<&String, Vec<&Span<String>>> = BTreeMap::new();
+        let restricted = facts.iter().filter(|(reference, one)| {
+            one.kind == "Encounter" && rules.restricted.contains(*reference)
+        });
+        for (_, encounter) in restricted {
+            taken_along.extend(encounter.references.iter().filter(|target| {
+                let kind = target.split('/').next().unwrap_or_default();
+                let unlinked = facts.get(*target).is_some_and(Facts::is_unlinked);
+                unlinked && !AROUND.contains(&kind)
+            }));
+            if let (Some(patient), Some(days)) = (&encounter.patient, &encounter.days) {
+                sensitive.entry(patient).or_default().push(days);
+            }
+        }
+        Judgement { facts, belonging, rules, taken_along, sensitive }
+    }
+
+    /// Why a resource may not travel to the payer whose coverages `is_own` knows.
+    pub(super) fn judge(&self, reference: &str, is_own: &dyn Fn(&str) -> bool) -> Option<Reason> {
+        let facts = self.facts.get(reference)?;
+        if self.is_restricted(reference, facts) {
+            return Some(Reason::PatientRestriction);
+        }
+        if facts.kind == "Coverage" && !is_own(reference) {
+            return Some(Reason::OtherPayer);
+        }
+        if self.rules.opaque && facts.opaque && self.is_of_sensitive_days(facts) {
+            return Some(Reason::OpaqueInSensitivePeriod);
+        }
+        if self.rules.in_error && facts.in_error {
+            return Some(Reason::EnteredInError);
+        }
+        let agreed = self.rules.permitted.contains(&facts.kind) && !is_financial(&facts.kind);
+        (!agreed).then_some(Reason::NotAgreed)
+    }
+
+    fn is_restricted(&self, reference: &str, facts: &Facts) -> bool {
+        let restricted = &self.rules.restricted;
+        if restricted.is_empty() {
+            return false;
+        }
+        let of_patient = facts.patient.as_ref().is_some_and(|patient| restricted.contains(patient));
+        let encounters = self.belonging.of(reference).map(|(encounters, _)| encounters);
+        restricted.contains(reference)
+            || of_patient
+            || encounters.is_some_and(|encounters| !encounters.is_disjoint(restricted))
+            || self.taken_along.contains(&reference.to_owned())
+    }
+
+    /// What says no day may be of any.
+    fn is_of_sensitive_days(&self, facts: &Facts) -> bool {
+        let Some(patient) = &facts.patient else { return false };
+        let spans = self.sensitive.get(patient).map(Vec::as_slice).unwrap_or_default();
+        spans.iter().any(|span| facts.days.as_ref().is_none_or(|days| days.meets(span)))
+    }
+}
+
+/// What providers bill and payers answer is never part of a clinical push.
+pub(super) fn is_financial(kind: &str) -> bool {
+    matches!(kind, "Claim" | "ExplanationOfBenefit")
+}
