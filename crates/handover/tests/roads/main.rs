@@ -15,4 +15,5 @@ mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;
+mod watch;
 mod withdraw;
