@@ -117,6 +117,7 @@ impl Road {
             WorkKind::Trigger => self.scope(lease).await,
             WorkKind::Push => self.push(lease).await,
             WorkKind::Submission => Ok(()), // the other road's
+            WorkKind::Watch => self.watch(lease).await,
         }
     }
 

@@ -17,4 +17,5 @@ mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;
+mod watch;
 mod withdraw;
