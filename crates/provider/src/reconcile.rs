@@ -12,10 +12,12 @@ use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::Turn;
 use exchange::ladder::{Carrier, Identity, has_identifier, record_system};
+use exchange::limits::UNSURE_WAIT;
 use exchange::parts::{Ground, Item, Part, identifier_query};
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue};
 use fhir::{Bundle, BundleType, Method, Resource};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,7 +143,7 @@ impl Road {
             let bundle = Bundle::parse(reply.body.clone()).ok();
             let bundle =
                 bundle.filter(|it| reply.status == 200 && it.kind == BundleType::Searchset);
-            let Some(bundle) = bundle else { return Ok(Looked::Refused) };
+            let Some(bundle) = bundle else { return Ok(unreadable(turn, reply.status)) };
             resources.extend(bundle.entries.into_iter().filter_map(|entry| entry.resource));
             let next = bundle.links.into_iter().find(|(relation, _)| relation == "next");
             let Some((_, url)) = next else { return Ok(Looked::Found(resources)) };
@@ -154,6 +156,19 @@ impl Road {
         let push = turn.push.clone();
         Ok(settle::settle(answered, &attempt(&push, payer)?, turn.now()))
     }
+}
+
+/// A search whose answer is no list. What cannot be read may have been garbled on its way, and is
+/// asked for once more; whoever says so again does not let itself be asked.
+fn unreadable(turn: &mut Turn, status: u16) -> Looked {
+    let again = turn.push.issues.iter().any(|issue| issue.code == Code::AnswerUnreadable);
+    if status != 200 || again {
+        return Looked::Refused;
+    }
+    let detail = "the payer's answer to a search is no list";
+    let issue = Issue::new(Code::AnswerUnreadable, detail);
+    let at = turn.now().saturating_add(UNSURE_WAIT).unwrap_or(Timestamp::MAX);
+    Looked::Later(Next::Retry { at, issue })
 }
 
 fn is_create(item: &Item) -> bool {
