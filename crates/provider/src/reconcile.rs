@@ -87,15 +87,20 @@ impl Road {
         asked: &BTreeSet<String>,
     ) -> Result<(), Halt> {
         // A transaction was filed as a whole or not at all: what the door did not hold before tells
-        // of the others.
+        // of the others, and so does an update that stands there now. One that does not may have
+        // been put into other words there, and tells nothing.
         let known =
             |item: &Item| ground.held.get(&item.name()).is_some_and(|it| it.digest.is_some());
-        let fresh = || {
-            let sought = part.items.iter().filter(|item| asked.contains(&item.name()));
-            sought.filter(|item| part.carrier == Carrier::Transaction && !known(item))
-        };
-        let told = fresh().next().is_some();
-        let all = told && fresh().all(|item| found.contains_key(&item.name()));
+        let is_there = |item: &&Item| found.contains_key(&item.name());
+        let sought = part.items.iter().filter(|item| asked.contains(&item.name()));
+        let (old, fresh): (Vec<&Item>, Vec<&Item>) = sought.partition(|item| known(item));
+        let whole = part.carrier == Carrier::Transaction;
+        let all = whole
+            && match fresh.is_empty() {
+                true => old.iter().any(is_there),
+                false => fresh.iter().all(is_there),
+            };
+        let told = whole && (all || !fresh.is_empty());
         let dark = |item: &&Item| !item.repeatable && !asked.contains(&item.name());
         if !told && part.items.iter().any(|item| dark(&item)) {
             let detail = "the payer gave no whole answer to a request that must not be sent twice";

@@ -19,7 +19,7 @@ use wire::SystemClock;
 /// it the same record wait for each other for a moment.
 const SOON: i64 = 20;
 
-async fn start(abilities: Abilities, schedule: Vec<Planned>) -> ForeignPayer {
+pub(crate) async fn start(abilities: Abilities, schedule: Vec<Planned>) -> ForeignPayer {
     let plan = PayerPlan {
         abilities,
         schedule: Schedule(schedule),
