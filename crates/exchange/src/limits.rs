@@ -125,3 +125,6 @@ pub const HALVINGS_MAX: u32 = 3;
 /// The shortest wait before a door is asked what became of a request without an answer: it may
 /// still be at work on it.
 pub const UNSURE_WAIT: Duration = Duration::from_secs(3);
+
+/// Types of a door named in one line for people; the rest is in the door's own statement.
+pub const KINDS_NAMED_MAX: usize = 6;
