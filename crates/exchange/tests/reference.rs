@@ -7,8 +7,8 @@
 #![allow(clippy::unwrap_used)]
 
 use exchange::agreement::{
-    CutRule, ElementCondition, EncounterContent, Opaque, PayerIdentifier, Permit, Place, Retention,
-    Terms, Unmatched, Withhold, default_value_set,
+    CutRule, ElementCondition, EncounterContent, Opaque, PayerIdentifier, Permit, Place, Readiness,
+    Retention, Terms, Unmatched, Withhold, default_value_set,
 };
 use exchange::shape::BUILT_IN;
 use exchange::{Agreement, PartnerId, Purpose};
@@ -68,6 +68,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/payer_identifier", keys::<PayerIdentifier>()),
         ("/$defs/retention", keys::<Retention>()),
         ("/$defs/encounter", keys::<EncounterContent>()),
+        ("/$defs/readiness", keys::<Readiness>()),
         ("/$defs/permit", keys::<Permit>()),
         ("/$defs/withhold", keys::<Withhold>()),
         ("/$defs/condition", keys::<ElementCondition>()),

@@ -15,6 +15,7 @@ pub mod door;
 mod fresh;
 pub mod limits;
 mod parts;
+pub mod ready;
 mod reconcile;
 pub mod road;
 pub mod rooms;

@@ -161,6 +161,7 @@ impl Road {
             Some(bundle) => self.send_bundle(payer, &part, bundle, turn.now()).await?,
             None => self.send_singles(turn, payer, &part).await?,
         };
+        let outcome = self.place_all(turn, payer, ground, outcome).await?;
         drop(place);
         (self.setup.passed)("sent");
         self.note(turn, payer, ground, number, part.items.len(), outcome).await
@@ -266,6 +267,34 @@ impl Road {
                     break;
                 }
                 (verdict, Some(said)) => outcome.said.push((item.clone(), said, verdict)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Asks where records are that were filed without a word on their place.
+    async fn place_all(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        ground: &Ground<'_>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome, Halt> {
+        let unplaced = |(item, _, verdict): &&(Item, Said, Verdict)| {
+            let known = ground.held.get(&item.name()).is_some_and(|holding| holding.at.is_some());
+            *verdict == Verdict::Filed(None) && item.body.is_some() && !known
+        };
+        let items: Vec<Item> =
+            outcome.said.iter().filter(unplaced).map(|(item, ..)| item.clone()).collect();
+        if items.is_empty() {
+            return Ok(outcome);
+        }
+        let places = self.places(turn, payer, ground, items).await?;
+        for (item, said, verdict) in &mut outcome.said {
+            if let Some(at) = places.get(&item.name()).filter(|_| *verdict == Verdict::Filed(None))
+            {
+                *verdict = Verdict::Filed(Some(at.clone()));
+                said.location.get_or_insert_with(|| at.clone());
             }
         }
         Ok(outcome)

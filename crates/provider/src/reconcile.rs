@@ -76,6 +76,29 @@ impl Road {
         self.write_found(turn, ground, part, &found, &asked).await
     }
 
+    /// Where records are that a door filed without naming their place: name and `Type/id`. Without it
+    /// nothing could refer to them by the payer's ids, nor change them there.
+    pub(crate) async fn places(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        ground: &Ground<'_>,
+        items: Vec<Item>,
+    ) -> Result<BTreeMap<String, String>, Halt> {
+        let part = Part { carrier: ground.rung.carrier, items };
+        let mut found = BTreeMap::new();
+        for ((kind, _), items) in groups(ground, &part) {
+            for chunk in items.chunks(RECONCILE_IDS_MAX) {
+                let ids: Vec<&str> = chunk.iter().map(|item| item.id.as_str()).collect();
+                let query = format!("{kind}?{}", identifier_query(ground.namespace, &ids));
+                if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
+                    match_up(ground, chunk, &resources, &mut found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn write_found(
         &self,
         turn: &mut Turn,

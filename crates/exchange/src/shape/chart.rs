@@ -12,8 +12,8 @@
 use super::opaque::{self, Sensitive};
 use super::visits::Visited;
 use super::{
-    Audience, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted, UNRESOLVED, Withheld,
-    belongings, judge_among, sensitivity, target, traces,
+    Audience, CONTENT_TOO_LARGE, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
+    UNRESOLVED, Withheld, belongings, judge_among, sensitivity, target, traces,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ pub(super) struct Chart<'c> {
     pub(super) visited: Visited,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
+    too_large: &'c BTreeSet<String>,
     /// Resources that travel without what is attached to them.
     without_attachments: BTreeMap<String, Withheld>,
 }
@@ -50,9 +51,9 @@ impl Chart<'_> {
             }
         }
         let found = collected.found.iter().map(Resource::local_reference).collect();
-        let missing = &collected.missing;
+        let (missing, too_large) = (&collected.missing, &collected.notes.too_large);
         let without_attachments = BTreeMap::new();
-        let mut chart = Chart { judged, visited, found, missing, without_attachments };
+        let mut chart = Chart { judged, visited, found, missing, too_large, without_attachments };
         chart.ask_around(collected, audience);
         chart
     }
@@ -216,7 +217,11 @@ impl Chart<'_> {
         if audience.restrictions.names(reference, audience.payer()) {
             return (Err(Withheld::by(PATIENT_RESTRICTION)), true);
         }
-        let rule = if self.missing.contains(reference) { UNRESOLVED } else { NOT_COLLECTED };
+        let rule = match self.too_large.contains(reference) {
+            true => CONTENT_TOO_LARGE,
+            false if self.missing.contains(reference) => UNRESOLVED,
+            false => NOT_COLLECTED,
+        };
         (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
     }
 }

@@ -139,7 +139,7 @@ async fn a_payor_that_is_nobodys_business_is_counted_and_no_work() {
     let mapped = map(&hospital, None, by_name("harborLIGHT", None)).await.unwrap();
     assert_eq!(mapped.released, 1);
     assert!(hospital.work().await.is_empty(), "nothing waits, and nothing is pushed");
-    let push = Command::Push { encounter: "e1".into(), purpose: None, who: who(), wait: 0 };
+    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 0 };
     let Reply::Pushed { trigger, .. } = hospital.command(push).await.unwrap() else { panic!() };
     hospital.work().await;
     let id = trigger.unwrap();
@@ -147,7 +147,7 @@ async fn a_payor_that_is_nobodys_business_is_counted_and_no_work() {
     assert_eq!((shown.row.state.as_str(), shown.row.issues.len()), ("scoped", 0));
     let told = shown.timeline.iter().any(|line| line.what.contains("1 are left alone"));
     assert!(told, "{:?}", shown.timeline);
-    let explain = Command::Explain { encounter: "e1".into(), purpose: None, who: who() };
+    let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
     let Reply::Explained { payers, issues, coverages } = hospital.command(explain).await.unwrap()
     else {
         panic!()
