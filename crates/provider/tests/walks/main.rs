@@ -18,3 +18,4 @@ mod slow;
 mod stranger;
 mod tables;
 mod usable;
+mod watch;
