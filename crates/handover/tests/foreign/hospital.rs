@@ -134,6 +134,7 @@ impl Hospital {
             restrictions: folder.path().join("restrictions.toml"),
             feed: None,
             payors: folder.path().join("payors.toml"),
+            watch: None,
             passed: |_| {},
         };
         let road = Arc::new(Road {

@@ -175,6 +175,7 @@ impl Hospital {
             restrictions: folder.join("restrictions.toml"),
             feed: None,
             payors: folder.join("payors.toml"),
+            watch: None,
             passed: |_| {},
         };
         let road = Arc::new(Road {
