@@ -67,6 +67,9 @@ pub struct Agreement {
     /// Sending: identifiers of the payer by which a Coverage's payor names it.
     #[serde(default)]
     pub payer_identifiers: Vec<PayerIdentifier>,
+    /// Sending: whether it is pushed to where its coverage comes after another one.
+    #[serde(default = "secondary")]
+    pub secondary: bool,
     /// Sending: what is asked of the source for an encounter.
     #[serde(default)]
     pub encounter: EncounterContent,
@@ -155,6 +158,10 @@ fn transaction() -> String {
 
 fn filed() -> Level {
     Level::Filed
+}
+
+fn secondary() -> bool {
+    true
 }
 
 fn deadline_hours() -> u32 {

@@ -6,11 +6,19 @@
 //! Never      a patient's name, number or birth date, except in replies made for that purpose
 //!            (`find`, `show --page`), where they are `Phi`.
 
+mod tables;
+
+pub use tables::{
+    MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
+    RestrictionsTold, WaitingPayor,
+};
+
 use crate::disclosure::DecisionRow;
 use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
 use crate::ledger::Who;
 use crate::push::{Purpose, Withholding};
+use crate::scope::Judged;
 use crate::usability::Finding;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -107,6 +115,10 @@ pub enum Command {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Which payor of the chart leads to which partner: sending house.
+    Payor(PayorCommand),
+    /// What must not travel whatever an agreement says: sending house.
+    Restriction(RestrictionCommand),
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -129,6 +141,8 @@ impl Command {
             Command::Check {} => "check",
             Command::Backup { .. } => "backup",
             Command::Retention { .. } => "retention",
+            Command::Payor(_) => "payor",
+            Command::Restriction(_) => "restriction",
             Command::Verify { .. } => "verify",
         }
     }
@@ -156,6 +170,9 @@ pub enum Reply {
         rows: Vec<Row>,
         /// Why the trigger itself waits.
         issues: Vec<IssueWords>,
+        /// Coverages that the payor map or an agreement leaves alone.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        left_alone: u64,
     },
     /// To `explain`: one per payer.
     Explained {
@@ -163,6 +180,9 @@ pub enum Reply {
         payers: Vec<Explained>,
         /// Coverages that lead to no payer, and the like.
         issues: Vec<IssueWords>,
+        /// What became of every coverage of the patient, and what says so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        coverages: Vec<Judged>,
     },
     /// To `find`.
     Found {
@@ -178,6 +198,14 @@ pub enum Reply {
     },
     /// To `show`.
     Shown(Box<Shown>),
+    /// To `payor list`.
+    Payors(PayorsTold),
+    /// To `payor map`.
+    PayorMapped(Box<PayorMapped>),
+    /// To `restriction list`.
+    Restrictions(RestrictionsTold),
+    /// To `restriction add`, `import` and `remove`.
+    RestrictionsChanged(RestrictionsChanged),
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
@@ -215,6 +243,10 @@ pub enum Reply {
         /// The first bad sequence and why, when the ledger does not verify.
         broken: Option<(u64, String)>,
     },
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One push, trigger or submission in a list.

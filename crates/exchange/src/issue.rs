@@ -196,8 +196,8 @@ catalogue! {
         "the patient has no coverage active on the encounter's date";
         "add or correct the coverage in the EHR, then release"
     PayerUnmapped "payer-unmapped" 422 "business-rule" Provider None;
-        "a coverage names a payer that no agreement covers";
-        "add an agreement for this payer or map its identifier in one, then release"
+        "a coverage names a payer that leads to no agreement";
+        "map the payor with `handover payor map`, or add an agreement for this payer and release"
     PurposeNotAgreed "purpose-not-agreed" 422 "business-rule" Provider None;
         "the agreement does not allow this purpose";
         "push for a purpose of the agreement, or widen it with the plan"
@@ -237,6 +237,9 @@ catalogue! {
     NotUsable "not-usable" 422 "business-rule" Provider None;
         "something in the push is not usable for its purpose, and the agreement holds it for that";
         "mend it in the chart and push again, or release to send it as it is"
+    RestrictionsStale "restrictions-stale" 503 "transient" Operator None;
+        "the table of restrictions is older than agreed, so nothing may be sent";
+        "bring the table up to date with `handover restriction import`; what waits then goes on"
     // Deliver and settle.
     PayerRefused "payer-refused" 422 "business-rule" Provider None;
         "the payer refused the push";

@@ -11,6 +11,7 @@
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::push::{Level, Purpose, Subject, Withholding};
+use crate::scope::PayorKey;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -149,6 +150,13 @@ pub enum Event {
     TriggerHeld { trigger: TriggerId, issues: Vec<Issue> },
     /// Sending: the trigger could not be looked at; the clock has work.
     TriggerDelayed { trigger: TriggerId, until: Timestamp, issue: Issue },
+    /// Sending: coverages of the trigger name payors that nobody has mapped (each by its key), or
+    /// that are nobody's business.
+    PayorsFound { trigger: TriggerId, unmapped: Vec<PayorKey>, left_alone: u64 },
+    /// Sending: a person mapped a payor, to a partner or to nobody; the table had this digest then.
+    PayorMapped { who: Who, payor: Option<PayorKey>, partner: Option<PartnerId>, table: Digest },
+    /// Sending: somebody changed the table of restrictions, which had this digest then.
+    RestrictionsChanged { who: Who, added: u64, removed: u64, table: Digest },
     /// Sending: a person let the trigger go on.
     TriggerReleased { trigger: TriggerId, who: Who },
     /// Sending: a person wants no more of what still waits.
@@ -257,6 +265,7 @@ impl Event {
             | Event::Scoped { trigger, .. }
             | Event::TriggerHeld { trigger, .. }
             | Event::TriggerDelayed { trigger, .. }
+            | Event::PayorsFound { trigger, .. }
             | Event::TriggerReleased { trigger, .. }
             | Event::TriggerWithdrawn { trigger, .. } => Some(trigger),
             _ => None,

@@ -147,3 +147,24 @@ pub const FINDING_PLACES_MAX: usize = 100;
 
 /// Places of one usability finding that are shown to people in a line; `--json` has those kept.
 pub const FINDING_PLACES_SHOWN_MAX: usize = 3;
+
+/// Bytes of the table of payors: some ten thousand rows.
+pub const PAYORS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Rows of the table of payors. An EHR knows a few thousand payors; every coverage is held against
+/// every row.
+pub const PAYOR_ROWS_MAX: usize = 20_000;
+
+/// Characters of names and reasons in the table of payors: they stand in lists, on one line.
+pub const PAYOR_WORDS_CHARS_MAX: usize = 120;
+
+/// Places of a pattern of member ids; ids on cards have up to 20.
+pub const MEMBER_PATTERN_CHARS_MAX: usize = 40;
+
+/// How far ahead of the clock a table of restrictions may be dated: two machines' clocks, and a
+/// summer time that somebody forgot.
+pub const FEED_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// Hours that a table of restrictions may be agreed to be old: a year. Longer is for ever, which is
+/// said by leaving the line out.
+pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;

@@ -8,6 +8,7 @@ use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event, Who};
 use crate::limits::ISSUES_MAX;
+use crate::scope::PayorKey;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -224,8 +225,8 @@ pub struct Parts {
     pub said: Vec<Digest>,
 }
 
-fn is_zero(count: &u32) -> bool {
-    *count == 0
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
 }
 
 /// The word of a step down that only makes requests smaller.
@@ -536,6 +537,12 @@ pub struct Trigger {
     /// A person wants no more of it; walks that it had led to go on.
     #[serde(default)]
     pub withdrawn: bool,
+    /// Payors of the patient's coverages that wait to be mapped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payors: Vec<PayorKey>,
+    /// Coverages that the payor map or an agreement leaves alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_alone: u64,
 }
 
 impl Trigger {
@@ -546,7 +553,21 @@ impl Trigger {
         };
         let (walks, issues) = (Vec::new(), Vec::new());
         let (attempt, due, withdrawn) = (0, Some(at), false);
-        Some(Trigger { id, subject, purpose, who, at, walks, attempt, due, issues, withdrawn })
+        let (payors, left_alone) = (Vec::new(), 0);
+        Some(Trigger {
+            id,
+            subject,
+            purpose,
+            who,
+            at,
+            walks,
+            attempt,
+            due,
+            issues,
+            withdrawn,
+            payors,
+            left_alone,
+        })
     }
 
     /// Takes one line into account.
@@ -554,7 +575,11 @@ impl Trigger {
         match event.clone() {
             Event::Scoped { walks, .. } => {
                 (self.walks, self.due) = (walks, None);
+                (self.payors, self.left_alone) = (Vec::new(), 0);
                 self.issues.clear();
+            }
+            Event::PayorsFound { unmapped, left_alone, .. } => {
+                (self.payors, self.left_alone) = (unmapped, left_alone);
             }
             Event::TriggerHeld { issues, .. } => (self.issues, self.due) = (issues, None),
             Event::TriggerDelayed { until, issue, .. } => {
@@ -563,11 +588,13 @@ impl Trigger {
             }
             Event::TriggerReleased { .. } => {
                 self.attempt = 0;
+                self.payors.clear();
                 self.issues.clear();
                 self.due = Some(at);
             }
             Event::TriggerWithdrawn { .. } => {
                 (self.due, self.withdrawn) = (None, true);
+                self.payors.clear();
                 self.issues.clear();
             }
             _ => {}

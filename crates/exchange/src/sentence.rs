@@ -25,6 +25,18 @@ pub fn sentence(event: &Event) -> String {
         Event::TriggerDelayed { until, issue, .. } | Event::Delayed { until, issue } => {
             format!("next attempt at {until}: {}", issue.code.row().title)
         }
+        Event::PayorsFound { unmapped, left_alone, .. } => format!(
+            "coverages name {} payors that nobody has mapped; {left_alone} are left alone",
+            unmapped.len()
+        ),
+        Event::PayorMapped { who, payor, partner, .. } => {
+            let payor = payor.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
+            let to = partner.as_ref().map_or("nobody", |partner| partner.as_str());
+            format!("payor{payor} mapped to {to} by {}", person(who))
+        }
+        Event::RestrictionsChanged { who, added, removed, .. } => {
+            format!("{added} restrictions added and {removed} removed by {}", person(who))
+        }
         Event::TriggerReleased { who, .. } | Event::Released { who } => {
             format!("released by {}", person(who))
         }

@@ -259,11 +259,32 @@ fn judge_among(
     }
     let doc = resource.doc();
     // Escapes in names would hide elements from rules; FHIR's names never need any.
-    if resource.id().is_none() || doc.root().descendants().any(|node| node.name().contains('\\')) {
+    let escaped = |node: Node<'_, '_>| node.name().contains('\\');
+    let may_escape = doc.text().contains('\\');
+    if resource.id().is_none() || (may_escape && doc.root().descendants().any(escaped)) {
         return Err(Withheld::by(UNREADABLE));
     }
     let around = around(resource, audience, visits);
     judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience, &around)
+}
+
+/// The sensitive verdict alone, for what is known and not decided on.
+fn sensitivity(
+    resource: &Resource,
+    audience: &Audience<'_>,
+    visits: Visits<'_>,
+) -> Option<Withheld> {
+    if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
+        return Some(Withheld::restricted(row));
+    }
+    let doc = resource.doc();
+    if labels::are_sensitive(doc.root()) {
+        return Some(Withheld::by(LABEL));
+    }
+    let around = around(resource, audience, visits);
+    let rule = audience.terms.withhold(resource.kind(), doc.root(), audience.purpose, &around);
+    let (rule, reason) = rule.filter(|(rule, _)| audience.is_sensitive(rule))?;
+    Some(Withheld { rule: rule.into(), reason: reason.into() })
 }
 
 /// What rules may ask about a resource beside its own elements.

@@ -4,6 +4,7 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
 use exchange::desk::KnownRoot;
@@ -62,6 +63,12 @@ pub enum Asked {
     Release(ReleaseArgs),
     /// Take a push back, or refuse a held submission.
     Withdraw(WithdrawArgs),
+    /// Which payor of the charts leads to which partner.
+    #[command(subcommand)]
+    Payor(PayorAsked),
+    /// What must not travel, whatever an agreement says.
+    #[command(subcommand)]
+    Restriction(RestrictionAsked),
     /// The record of what happened.
     #[command(subcommand)]
     Ledger(LedgerAsked),
@@ -533,7 +540,7 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 26] = [
+        let table: [(&str, bool); 37] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
@@ -560,6 +567,20 @@ mod tests {
             ("handover db migrate", true),
             ("handover db forget", false),
             ("handover retention run --dry-run", true),
+            ("handover payor list", true),
+            ("handover payor map 0123456789ab --partner sun --why x", true),
+            (
+                "handover payor map --name Sun --class G-1 --from 2025-01-01 --none paper --why x",
+                true,
+            ),
+            ("handover payor map --name Sun --partner sun", false),
+            ("handover payor map --partner sun --why x", false),
+            ("handover payor map --name Sun --partner sun --none paper --why x", false),
+            ("handover payor map 0123456789ab --name Sun --partner sun --why x", false),
+            ("handover restriction add Encounter/e1 --reason self-pay --why asked", true),
+            ("handover restriction add Encounter/e1 --why asked", false),
+            ("handover restriction import f.csv --as-of 2026-11-22T06:00:00Z --why daily", true),
+            ("handover restriction remove Encounter/e1", false),
         ];
         for (line, good) in table {
             let read = CommandLine::try_parse_from(line.split(' '));

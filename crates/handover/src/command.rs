@@ -11,7 +11,7 @@ use crate::args::{
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
-    caller, check, config, database, demo, ehr, foreign, house, init, page, restore, serve,
+    caller, check, config, database, demo, ehr, foreign, house, init, page, restore, serve, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -281,6 +281,8 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Retention(RetentionAsked::Run { dry_run }) => {
             (Command::Retention { dry_run }, 0, None)
         }
+        Asked::Payor(asked) => (tables::payor(asked), 0, None),
+        Asked::Restriction(asked) => (tables::restriction(asked)?, 0, None),
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
@@ -295,7 +297,7 @@ fn subject(kind: Kind, id: &str, since: Option<&str>) -> String {
 }
 
 /// Who asks: as given, else the user of the operating system.
-fn person(args: WhoArgs, why: String) -> Who {
+pub(crate) fn person(args: WhoArgs, why: String) -> Who {
     let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
     let name = args.who.or_else(user).unwrap_or_else(|| "unknown".to_owned());
     Who { name, role: args.role, why }

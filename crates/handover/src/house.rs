@@ -343,6 +343,8 @@ fn open_provider(
         version: VERSION,
         payers,
         restrictions: config.path(config.restrictions()),
+        feed: feed(config),
+        payors: config.path(config.payors()),
         passed: halt::passed,
     };
     let road = Arc::new(provider::road::Road {
@@ -358,6 +360,13 @@ fn open_provider(
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);
     Ok(Desk::Provider { road, desk, wake })
+}
+
+/// How old restrictions may be, where that was agreed.
+fn feed(config: &config::House) -> Option<provider::Feed> {
+    let file = config.file.restrictions.as_ref()?;
+    let place = file.feed.as_ref().map(|feed| config.path(feed));
+    Some(provider::Feed { place, max_age_hours: file.max_age_hours? })
 }
 
 fn open_payer(

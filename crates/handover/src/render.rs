@@ -5,6 +5,7 @@
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
 mod findings;
+mod scope;
 
 pub use findings::sentences as finding_sentences;
 
@@ -50,8 +51,19 @@ pub fn reply(reply: &Reply) -> String {
 
 fn words_of(reply: &Reply) -> String {
     match reply {
-        Reply::Pushed { trigger, rows, issues } => pushed(trigger.as_deref(), rows, issues),
-        Reply::Explained { payers, issues } => explained(payers, issues),
+        Reply::Pushed { rows, issues, left_alone, .. }
+            if rows.is_empty() && issues.is_empty() && *left_alone > 0 =>
+        {
+            scope::nobody(*left_alone)
+        }
+        Reply::Pushed { trigger, rows, issues, .. } => pushed(trigger.as_deref(), rows, issues),
+        Reply::Explained { payers, issues, coverages } => {
+            scope::coverages(coverages) + &explained(payers, issues)
+        }
+        Reply::Payors(told) => scope::payors(told),
+        Reply::PayorMapped(mapped) => scope::mapped(mapped),
+        Reply::Restrictions(told) => scope::restrictions(told),
+        Reply::RestrictionsChanged(changed) => scope::changed(changed),
         Reply::Found { encounters } => found(encounters),
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
@@ -71,11 +83,14 @@ pub fn exit_code(reply: &Reply) -> u8 {
         Reply::Pushed { rows, issues, .. } => {
             rows.iter().any(needs_person) || issues.iter().any(names_somebody)
         }
-        Reply::Explained { payers, issues } => {
+        Reply::Explained { payers, issues, .. } => {
             let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
             let waits = |it: &Explained| shut(it) || !it.waits.is_empty();
             payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
+        Reply::Payors(told) => !told.waiting.is_empty(),
+        Reply::Restrictions(told) => told.issue.is_some(),
+        Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
             counts.iter().any(|(state, count)| state == "held" && *count > 0)

@@ -44,6 +44,10 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Payor(_) | Command::Restriction(_) => {
+                let detail = "this house receives; payors and restrictions are a provider's";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
             Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
                 let detail = "this house receives; push, explain and find are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
@@ -127,7 +131,7 @@ impl Desk {
     async fn standing(&self, id: &str) -> Result<Reply, Issue> {
         let (stored, submission) = self.find(id).await?;
         let rows = vec![row(&stored, &submission)];
-        Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new() })
+        Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new(), left_alone: 0 })
     }
 
     fn check(&self) -> Vec<CheckLine> {

@@ -30,6 +30,8 @@ use wire::Clock as _;
 use wire::draw_id;
 
 mod find;
+mod payors;
+mod restrictions;
 mod show;
 
 /// The desk of a sending house.
@@ -69,6 +71,8 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Payor(command) => self.payor(command).await,
+            Command::Restriction(command) => self.restriction(command).await,
             Command::Verify { witness } => {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
@@ -128,7 +132,8 @@ impl Desk {
             rows.push(row_of_push(stored, &push));
         }
         let issues = trigger.issues.iter().map(IssueWords::from).collect();
-        Ok((Reply::Pushed { trigger: Some(id.to_string()), rows, issues }, rests))
+        let (trigger, left_alone) = (Some(id.to_string()), trigger.left_alone);
+        Ok((Reply::Pushed { trigger, rows, issues, left_alone }, rests))
     }
 
     /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
@@ -141,7 +146,7 @@ impl Desk {
         let topic = Topic::parse(&subject)?;
         self.looked(who, topic.to_string()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (concerns, issues) = self.road.concerned(&chart, &topic, purpose).await?;
+        let (concerns, issues, coverages) = self.road.concerned(&chart, &topic, purpose).await?;
         let mut payers = Vec::new();
         for concern in concerns {
             let payer = self.road.payer(&concern.dossier.payer)?;
@@ -161,7 +166,8 @@ impl Desk {
                 waits: usable.holding.iter().map(IssueWords::from).collect(),
             });
         }
-        Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
+        let issues = issues.iter().map(IssueWords::from).collect();
+        Ok(Reply::Explained { payers, issues, coverages })
     }
 
     /// What would travel, and the push that said the same already.
@@ -172,7 +178,7 @@ impl Desk {
         concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
-        let restrictions = self.road.restrictions()?;
+        let restrictions = self.road.restrictions(Some(concern.purpose))?;
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);
         let collected = collect(chart, topic, &audience).await?;
@@ -337,8 +343,10 @@ impl Desk {
             };
             lines.push(CheckLine::of(format!("payer {name}: sign-in"), signed));
         }
-        let restrictions = self.road.restrictions().map(|_| "read".to_owned());
+        let restrictions = self.road.restrictions(None).map(|_| "read".to_owned());
         lines.push(CheckLine::of("restrictions", restrictions));
+        let payors = self.road.payors().map(|map| format!("{} rows", map.rows().count()));
+        lines.push(CheckLine::of("payor map", payors));
         lines
     }
 

@@ -130,3 +130,10 @@ pub const RECONCILE_PAGES_MAX: usize = 8;
 
 /// Claims of shared records that a process remembers as its own: some hundred bytes each.
 pub const CLAIMS_KEPT_MAX: usize = 10_000;
+
+/// How often at least it is looked whether a table of restrictions that was too old is fresh again.
+pub const FEED_LOOK: Duration = Duration::from_secs(60);
+
+/// Payors of one list that are looked up in the chart: each costs some requests to the EHR. Those
+/// beyond are counted, and looked up when the first ones are mapped.
+pub const PAYORS_TOLD_MAX: usize = 100;

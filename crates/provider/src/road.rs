@@ -176,18 +176,18 @@ impl Road {
         }
         let _room = self.rooms.chart().await;
         let topic = Topic::parse(&trigger.subject.to_string())?;
-        let since = turn.rested.unwrap_or(trigger.at);
-        let patient = &push.dossier.patient;
-        let chart = self.charts.open(&trigger.id, patient, since, self.clock.now());
+        let (since, now) = (turn.rested.unwrap_or(trigger.at), self.clock.now());
+        let chart = self.charts.open(&trigger.id, &push.dossier.patient, since, now);
+        let as_of = self.charts.opened(&trigger.id).map_or(now, |since| since.min(now));
         let concern = self.still_concerned(&chart, &topic, &push).await?;
-        let restrictions = self.restrictions()?;
+        let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = collect(&chart, &topic, &audience).await?;
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
         }
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, &collected, disclosure).await
+        self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -230,6 +230,7 @@ impl Road {
         audience: &Audience<'_>,
         collected: &Collected,
         disclosure: Disclosure,
+        as_of: Timestamp,
     ) -> Result<(), Halt> {
         let rows = disclosure.rows(&collected.notes);
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
@@ -252,7 +253,7 @@ impl Road {
         let number = self.next_number(turn).await?;
         let spared = withdraw::spared(&disclosure, collected, audience, &self.setup.namespace);
         let gone = self.no_longer_held(&turn.push, &shaped, &spared).await?;
-        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions, usable).await
     }
@@ -319,6 +320,7 @@ impl Road {
             number,
             purpose: push.purpose,
             recorded,
+            as_of: recorded,
             sender_name: &self.setup.title,
             software_version: self.setup.version,
         }
@@ -466,16 +468,6 @@ impl Road {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
-    }
-
-    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
-        let place = self.setup.restrictions.display().to_string();
-        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            let detail = "the table of restrictions cannot be read";
-            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
-        })?;
-        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, &place, &partners)
     }
 
     /// The payer of a dossier, as configured.

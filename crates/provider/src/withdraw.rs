@@ -46,7 +46,7 @@ impl Road {
             return Ok(Err(unknown()));
         };
         let Push { dossier, purpose, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new())))
+        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
     }
 
     /// The deletions that take a dossier back; `None` when nothing of it was ever sent.

@@ -13,7 +13,7 @@ use super::opaque::{self, Sensitive};
 use super::visits::Visited;
 use super::{
     Audience, CONTENT_TOO_LARGE, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
-    UNRESOLVED, Withheld, belongings, judge_among, target, traces,
+    UNRESOLVED, Withheld, belongings, judge_among, sensitivity, target, traces,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +76,7 @@ impl Chart<'_> {
                 }
             }
             if any_document {
-                let (documents, attachments) = by_days(&known, audience);
+                let (documents, attachments) = self.by_days(&known, audience);
                 self.without_attachments = attachments;
                 documents.into_iter().for_each(|(reference, why)| {
                     withheld.entry(reference).or_insert(why);
@@ -110,8 +110,8 @@ impl Chart<'_> {
             if self.judged.contains_key(&reference) {
                 continue;
             }
-            let verdict = judge_among(resource, audience, self.visited.of(resource).visits());
-            let new = (resource.clone(), sensitive(&verdict));
+            let why = sensitivity(resource, audience, self.visited.of(resource).visits());
+            let new = (resource.clone(), why);
             // Twice the same with other content, as above.
             let rank = |(resource, why): &(Resource, Option<Withheld>)| {
                 (why.is_some(), last_updated(resource), resource.bytes().clone())
@@ -122,6 +122,41 @@ impl Chart<'_> {
             }
         }
         known
+    }
+
+    /// Documents that stay for what lies in their days, with the Binaries that hold them; and records that
+    /// travel without their attachments.
+    fn by_days(
+        &self,
+        known: &Known,
+        audience: &Audience<'_>,
+    ) -> (BTreeMap<String, Withheld>, BTreeMap<String, Withheld>) {
+        let sensitive = Sensitive::of(known, audience);
+        let (mut documents, mut attachments) = (BTreeMap::new(), BTreeMap::new());
+        let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
+        for (reference, (resource, stays)) in known {
+            let asked = self.judged.contains_key(reference) || opaque::may_share_binaries(resource);
+            if !asked || (stays.is_none() && !opaque::has_attachment(resource)) {
+                continue;
+            }
+            let why = stays.clone().or_else(|| sensitive.verdict(resource, audience));
+            let Some(why) = why else { continue };
+            // Of several reasons a sensitive one, then the first, whatever the order of the chart.
+            let rank = |why: &Withheld| (!audience.is_sensitive(&why.rule), why.clone());
+            for binary in attached(resource, audience) {
+                let known = binaries.entry(binary).or_insert_with(|| why.clone());
+                if rank(&why) < rank(known) {
+                    *known = why.clone();
+                }
+            }
+            if stays.is_none() {
+                let list =
+                    if opaque::is_document(resource) { &mut documents } else { &mut attachments };
+                list.insert(reference.clone(), why);
+            }
+        }
+        documents.extend(binaries);
+        (documents, attachments)
     }
 
     /// What is about something sensitive that stays, again until nothing is added.
@@ -185,39 +220,6 @@ impl Chart<'_> {
         };
         (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
     }
-}
-
-/// Documents that stay for what lies in their days, with the Binaries that hold them; and records that
-/// travel without their attachments.
-fn by_days(
-    known: &Known,
-    audience: &Audience<'_>,
-) -> (BTreeMap<String, Withheld>, BTreeMap<String, Withheld>) {
-    let sensitive = Sensitive::of(known, audience);
-    let (mut documents, mut attachments) = (BTreeMap::new(), BTreeMap::new());
-    let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
-    for (reference, (resource, stays)) in known {
-        if stays.is_none() && !opaque::has_attachment(resource) {
-            continue;
-        }
-        let why = stays.clone().or_else(|| sensitive.verdict(resource, audience));
-        let Some(why) = why else { continue };
-        // Of several reasons a sensitive one, then the first, whatever the order of the chart.
-        let rank = |why: &Withheld| (!audience.is_sensitive(&why.rule), why.clone());
-        for binary in attached(resource, audience) {
-            let known = binaries.entry(binary).or_insert_with(|| why.clone());
-            if rank(&why) < rank(known) {
-                *known = why.clone();
-            }
-        }
-        if stays.is_none() {
-            let list =
-                if opaque::is_document(resource) { &mut documents } else { &mut attachments };
-            list.insert(reference.clone(), why);
-        }
-    }
-    documents.extend(binaries);
-    (documents, attachments)
 }
 
 /// The Binaries that a resource's attachments name.

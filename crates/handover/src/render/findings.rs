@@ -72,6 +72,7 @@ mod tests {
                 version: "4.0".into(),
                 form: "transaction".into(),
                 mode: "sync".into(),
+                ladder: Vec::new(),
             }),
             purpose: Purpose::Payment,
             decisions: vec![],
@@ -79,7 +80,7 @@ mod tests {
             findings: vec![finding()],
             waits: waits.iter().map(IssueWords::from).collect(),
         };
-        Reply::Explained { payers: vec![payer], issues: vec![] }
+        Reply::Explained { payers: vec![payer], issues: vec![], coverages: vec![] }
     }
 
     #[test]

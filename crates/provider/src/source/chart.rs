@@ -83,6 +83,12 @@ impl Charts {
         chart
     }
 
+    /// When the trigger's chart was opened, while it is remembered: nothing in it is older.
+    pub fn opened(&self, trigger: &TriggerId) -> Option<Timestamp> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().find(|one| one.triggers.contains(trigger)).map(|one| one.opened)
+    }
+
     /// The trigger's next look is a fresh one.
     pub fn close(&self, trigger: &TriggerId) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,7 @@ use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
-use provider::setup::{Payer, Setup};
+use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::{turn, worker};
@@ -320,6 +320,15 @@ impl Hospital {
         Hospital { network, clock, folder, desk, house, road, wake }
     }
 
+    /// The same house, started anew with a feed of restrictions that may be 26 hours old.
+    pub(crate) fn with_feed(self) -> Hospital {
+        let folder = self.folder.path();
+        std::fs::create_dir(folder.join("feed")).unwrap();
+        let (road, desk) =
+            wire_up(&self.house, &self.network, &self.clock, folder, &["sunrise"], &self.wake);
+        Hospital { road, desk, ..self }
+    }
+
     /// Replaces the table of restrictions.
     pub(crate) fn restrict(&self, text: &str) {
         std::fs::write(self.folder.path().join("restrictions.toml"), text).unwrap();
@@ -384,7 +393,7 @@ impl Hospital {
     pub(crate) async fn explain(&self) -> Result<(Vec<Explained>, Vec<IssueWords>), Issue> {
         let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
         match self.command(explain).await? {
-            Reply::Explained { payers, issues } => Ok((payers, issues)),
+            Reply::Explained { payers, issues, .. } => Ok((payers, issues)),
             other => panic!("{other:?}"),
         }
     }
@@ -447,6 +456,12 @@ fn wire_up(
         version: "0.1.0",
         payers,
         restrictions: folder.join("restrictions.toml"),
+        // A folder of this name makes it a house with a feed.
+        feed: folder
+            .join("feed")
+            .is_dir()
+            .then(|| Feed { place: Some(folder.join("feed")), max_age_hours: 26 }),
+        payors: folder.join("payors.toml"),
         passed: |_| {},
     };
     let road = Arc::new(Road {
