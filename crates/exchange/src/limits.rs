@@ -168,3 +168,6 @@ pub const FEED_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hour
 /// Hours that a table of restrictions may be agreed to be old: a year. Longer is for ever, which is
 /// said by leaving the line out.
 pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;
+
+/// Types of a door named in one line for people; the rest is in the door's own statement.
+pub const KINDS_NAMED_MAX: usize = 6;

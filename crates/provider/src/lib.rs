@@ -26,6 +26,7 @@ pub mod source;
 pub mod surroundings;
 mod tables;
 pub mod turn;
+mod unsettled;
 mod usable;
 pub mod withdraw;
 pub mod worker;

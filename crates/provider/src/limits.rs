@@ -137,3 +137,7 @@ pub const FEED_LOOK: Duration = Duration::from_secs(60);
 /// Payors of one list that are looked up in the chart: each costs some requests to the EHR. Those
 /// beyond are counted, and looked up when the first ones are mapped.
 pub const PAYORS_TOLD_MAX: usize = 100;
+
+/// How long a push waits before it looks again whether another one's unknown outcome has been cleared
+/// up: in most cases a person has to.
+pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);

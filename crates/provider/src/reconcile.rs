@@ -76,6 +76,29 @@ impl Road {
         self.write_found(turn, ground, part, &found, &asked).await
     }
 
+    /// Where records are that a door filed without naming their place: name and `Type/id`. Without it
+    /// nothing could refer to them by the payer's ids, nor change them there.
+    pub(crate) async fn places(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        ground: &Ground<'_>,
+        items: Vec<Item>,
+    ) -> Result<BTreeMap<String, String>, Halt> {
+        let part = Part { carrier: ground.rung.carrier, items };
+        let mut found = BTreeMap::new();
+        for ((kind, _), items) in groups(ground, &part) {
+            for chunk in items.chunks(RECONCILE_IDS_MAX) {
+                let ids: Vec<&str> = chunk.iter().map(|item| item.id.as_str()).collect();
+                let query = format!("{kind}?{}", identifier_query(ground.namespace, &ids));
+                if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
+                    match_up(ground, chunk, &resources, &mut found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn write_found(
         &self,
         turn: &mut Turn,
@@ -84,11 +107,16 @@ impl Road {
         found: &BTreeMap<String, String>,
         asked: &BTreeSet<String>,
     ) -> Result<(), Halt> {
-        // A transaction was filed as a whole or not at all: one create of it tells of the others.
-        let whole = part.carrier == Carrier::Transaction;
-        let creates = || part.items.iter().filter(|item| is_create(item));
-        let told = whole && creates().any(|item| asked.contains(&item.name()));
-        let all = whole && creates().any(|item| found.contains_key(&item.name()));
+        // A transaction was filed as a whole or not at all: what the door did not hold before tells
+        // of the others.
+        let known =
+            |item: &Item| ground.held.get(&item.name()).is_some_and(|it| it.digest.is_some());
+        let fresh = || {
+            let sought = part.items.iter().filter(|item| asked.contains(&item.name()));
+            sought.filter(|item| part.carrier == Carrier::Transaction && !known(item))
+        };
+        let told = fresh().next().is_some();
+        let all = told && fresh().all(|item| found.contains_key(&item.name()));
         let dark = |item: &&Item| !item.repeatable && !asked.contains(&item.name());
         if !told && part.items.iter().any(|item| dark(&item)) {
             let detail = "the payer gave no whole answer to a request that must not be sent twice";

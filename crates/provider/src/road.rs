@@ -175,10 +175,11 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
+        let now = self.clock.now();
         let topic = Topic::parse(&trigger.subject.to_string())?;
-        let (since, now) = (turn.rested.unwrap_or(trigger.at), self.clock.now());
+        let since = turn.rested.unwrap_or(trigger.at);
         let chart = self.charts.open(&trigger.id, &push.dossier.patient, since, now);
-        let as_of = self.charts.opened(&trigger.id).map_or(now, |since| since.min(now));
+        let as_of = self.charts.opened(&chart).map_or(now, |opened| opened.min(now));
         let concern = self.still_concerned(&chart, &topic, &push).await?;
         let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);

@@ -11,7 +11,6 @@ use crate::road::Road;
 use crate::source::Source;
 use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
-use exchange::days::clinical_days;
 use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
@@ -178,7 +177,7 @@ impl Road {
         let question = Question {
             patient,
             encounter: record,
-            days: clinical_days(record).filter(|_| record.kind() == "DiagnosticReport"),
+            days: None,
             purpose,
             coverages: &coverages,
             organizations: &organizations,

@@ -161,6 +161,10 @@ impl Chart<'_> {
 
     /// What is about something sensitive that stays, again until nothing is added.
     fn about(&mut self, audience: &Audience<'_>) {
+        let mut faults = self.judged.values().filter_map(|(_, verdict)| verdict.as_ref().err());
+        if !faults.any(|why| audience.is_sensitive(&why.rule)) {
+            return;
+        }
         loop {
             let sensitive = |reference: &str| match self.judged.get(reference) {
                 Some((_, Err(why))) if audience.is_sensitive(&why.rule) => Some(why),

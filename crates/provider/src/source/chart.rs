@@ -83,10 +83,10 @@ impl Charts {
         chart
     }
 
-    /// When the trigger's chart was opened, while it is remembered: nothing in it is older.
-    pub fn opened(&self, trigger: &TriggerId) -> Option<Timestamp> {
+    /// When it was opened: nothing in it is older.
+    pub fn opened(&self, chart: &Arc<Chart>) -> Option<Timestamp> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.iter().find(|one| one.triggers.contains(trigger)).map(|one| one.opened)
+        open.iter().find(|one| Arc::ptr_eq(&one.chart, chart)).map(|one| one.opened)
     }
 
     /// The trigger's next look is a fresh one.

@@ -134,7 +134,7 @@ impl Look<'_> {
         let explained = self.hospital.command(explain).await;
         let trigger = self.hospital.push(&self.chart.encounter, purpose).await;
         let (payers, issues) = match explained {
-            Ok(Reply::Explained { payers, issues }) => (payers, issues),
+            Ok(Reply::Explained { payers, issues, .. }) => (payers, issues),
             Err(issue) => return self.stopped(&trigger, &issue, met).await,
             Ok(other) => panic!("{other:?}"),
         };

@@ -57,6 +57,9 @@ impl Network {
     fn ehr(&self, place: &str) -> (u16, String) {
         let chart = self.chart.lock().unwrap();
         let (path, query) = place.split_once('?').unwrap_or((place, ""));
+        if path == "metadata" {
+            return (200, statement(&["search-system"]));
+        }
         if path.contains('/') {
             let found = chart.iter().find(|it| reference(it) == path);
             return found.map_or((404, String::new()), |it| (200, it.to_string()));
@@ -69,24 +72,19 @@ impl Network {
             let owners = ["subject", "patient", "beneficiary"];
             owners.iter().any(|name| it[name]["reference"] == patient.as_str())
         };
-        let found: Vec<Value> = chart
-            .iter()
-            .filter(|it| it["resourceType"] == path)
-            .filter(of_patient)
-            .map(|it| json!({ "resource": it }))
-            .collect();
-        let total = found.len();
-        (200, json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "entry": found }).to_string())
+        let of_kind = chart.iter().filter(|it| it["resourceType"] == path);
+        (200, searchset(of_kind.filter(of_patient)))
     }
 
     fn door(&self, request: &Request<Bytes>, url: &str) -> (u16, String) {
         if url.ends_with("/metadata") {
-            let statement = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
-                "rest": [{ "interaction": [{ "code": "transaction" }] }] });
-            return (200, statement.to_string());
+            return (200, statement(&["transaction"]));
         }
         if url.ends_with("/$versions") {
             return (200, r#"{"versions":["4.0"],"default":"4.0"}"#.to_owned());
+        }
+        if request.method() == http::Method::GET {
+            return (200, searchset(std::iter::empty()));
         }
         self.sent.lock().unwrap().push((url.to_owned(), request.body().clone()));
         let sent: Value = serde_json::from_slice(request.body()).unwrap();
@@ -98,6 +96,20 @@ impl Network {
                 .to_string(),
         )
     }
+}
+
+fn searchset<'a>(found: impl Iterator<Item = &'a Value>) -> String {
+    let entries: Vec<Value> = found.map(|it| json!({ "resource": it })).collect();
+    let total = entries.len();
+    json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "entry": entries })
+        .to_string()
+}
+
+fn statement(interactions: &[&str]) -> String {
+    let codes: Vec<Value> = interactions.iter().map(|code| json!({ "code": code })).collect();
+    json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "rest": [{ "mode": "server", "interaction": codes }] })
+    .to_string()
 }
 
 impl Transport for Network {
@@ -161,6 +173,8 @@ impl Hospital {
             version: "0.1.0",
             payers,
             restrictions: folder.join("restrictions.toml"),
+            feed: None,
+            payors: folder.join("payors.toml"),
             passed: |_| {},
         };
         let road = Arc::new(Road {
@@ -238,6 +252,7 @@ fn public(name: &str) -> PublicFile {
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
+        foreign: None,
     }
 }
 
