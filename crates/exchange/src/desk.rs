@@ -102,6 +102,8 @@ pub enum Command {
         #[serde(default)]
         wait: u32,
     },
+    /// How the watch stands: sending house.
+    Watch {},
     /// What would stop a push today.
     Check {},
     /// Copy the house, as it is at one moment, into a new folder.
@@ -138,6 +140,7 @@ impl Command {
             Command::Show { .. } => "show",
             Command::Release { .. } => "release",
             Command::Withdraw { .. } => "withdraw",
+            Command::Watch {} => "watch",
             Command::Check {} => "check",
             Command::Backup { .. } => "backup",
             Command::Retention { .. } => "retention",
@@ -209,6 +212,11 @@ pub enum Reply {
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `watch`: one line each.
+    Watch {
+        /// The roster, those who are watched, those who wait.
         lines: Vec<CheckLine>,
     },
     /// To `backup`.

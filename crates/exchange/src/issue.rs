@@ -227,6 +227,9 @@ catalogue! {
     SourceUnreadable "source-unreadable" 502 "invalid" Provider None;
         "the EHR's answer cannot be read or is incomplete";
         "report the place named to the EHR's vendor, then release"
+    RosterInvalid "roster-invalid" 500 "invalid" Operator None;
+        "a line of the roster names nobody who can be watched";
+        "mend the line named; the roster is read again by itself"
     // Shape.
     AllWithheld "all-withheld" 422 "suppressed" Provider None;
         "nothing of this push may travel to this payer";

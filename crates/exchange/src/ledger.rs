@@ -12,7 +12,9 @@ use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::push::{Level, Purpose, Subject, Withholding};
 use crate::scope::PayorKey;
+use crate::watch::Sight;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -255,6 +257,15 @@ pub enum Event {
     /// Both: its contents were removed, `days` after it ended; so many resources. `records` are
     /// those a push put at the payer (`Type/id`), so that it can still be taken back.
     Purged { days: u32, resources: u64, records: Vec<String> },
+    /// Sending: a patient (`Patient.id` in the source) is watched; what was over before this day and
+    /// is there already is no news.
+    WatchBegan { patient: String, from: Date },
+    /// Sending: a look at the patient's chart brought this; `more` of it comes with the next line.
+    Watched { patient: String, sights: Vec<Sight>, more: bool },
+    /// Sending: a look brought nothing, for this reason; the clock has work.
+    WatchPutOff { patient: String, issue: Issue },
+    /// Sending: nobody looks any more.
+    WatchEnded { patient: String },
 }
 
 impl Event {
@@ -268,6 +279,17 @@ impl Event {
             | Event::PayorsFound { trigger, .. }
             | Event::TriggerReleased { trigger, .. }
             | Event::TriggerWithdrawn { trigger, .. } => Some(trigger),
+            _ => None,
+        }
+    }
+
+    /// The patient whose watch an event of the house's chain is about.
+    pub fn watched(&self) -> Option<&str> {
+        match self {
+            Event::WatchBegan { patient, .. }
+            | Event::Watched { patient, .. }
+            | Event::WatchPutOff { patient, .. }
+            | Event::WatchEnded { patient } => Some(patient),
             _ => None,
         }
     }

@@ -38,6 +38,7 @@ pub mod submission;
 pub mod tomlfile;
 pub mod usability;
 pub mod valueset;
+pub mod watch;
 
 pub use agreement::Agreement;
 pub use disclosure::{Cut, Decision, DecisionRow, Disclosure};

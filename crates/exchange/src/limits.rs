@@ -120,6 +120,18 @@ pub const LOOK_BACK_DAYS_MAX: u32 = 45_000;
 
 /// Hours that a push may be told to wait until its record is ready: a month, like its deadline.
 pub const READY_HOURS_MAX: u32 = 31 * 24;
+
+/// Bytes of a roster: a hundred thousand lines of a long record number each.
+pub const ROSTER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Patients of a roster: each is a row of work that is looked at every so often; a health system's
+/// members of its largest plans.
+pub const ROSTER_LINES_MAX: usize = 100_000;
+
+/// Records that one line of a watch notes, and so triggers that one unit writes: what is more comes
+/// with the next.
+pub const WATCH_SIGHTS_MAX: usize = 200;
+
 /// Entries of one Bundle for a door that is no house of ours, unless the agreement says otherwise:
 /// servers begin to refuse at a thousand.
 pub const DOOR_ENTRIES_MAX: usize = 500;

@@ -26,7 +26,7 @@ pub fn sentence(event: &Event) -> String {
             format!("next attempt at {until}: {}", issue.code.row().title)
         }
         Event::PayorsFound { unmapped, left_alone, .. } => format!(
-            "coverages name {} payors that nobody has mapped; {left_alone} are left alone",
+            "payors to be mapped by a person: {}; coverages left alone: {left_alone}",
             unmapped.len()
         ),
         Event::PayorMapped { who, payor, partner, .. } => {
@@ -94,6 +94,15 @@ pub fn sentence(event: &Event) -> String {
             "filed: {created} created, {updated} updated, {unchanged} unchanged, {deleted} deleted"
         ),
         Event::NotFiled { issues } => format!("not filed: {}", codes(issues)),
+        Event::WatchBegan { from, .. } => format!("watch of a patient began, from {from} on"),
+        Event::Watched { sights, .. } => {
+            let told = sights.iter().filter(|sight| sight.trigger.is_some()).count();
+            format!("a patient's chart looked at: {told} news, {} records noted", sights.len())
+        }
+        Event::WatchPutOff { issue, .. } => {
+            format!("a patient's chart was not looked at: {}", issue.code.row().title)
+        }
+        Event::WatchEnded { .. } => "watch of a patient ended".to_owned(),
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")
         }

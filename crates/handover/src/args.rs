@@ -45,6 +45,8 @@ pub enum Asked {
     Partner(PartnerAsked),
     /// What would stop a push today.
     Check,
+    /// Patients on the roster: how many, last look, who waits and why.
+    Watch,
     /// Open the doors and work until told to stop.
     Serve(ServeArgs),
     /// Send what belongs to something in the chart.

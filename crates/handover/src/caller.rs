@@ -109,6 +109,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         command,
         Command::List { .. }
             | Command::Show { .. }
+            | Command::Watch {}
             | Command::Check {}
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }

@@ -257,6 +257,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             let record_number = args.record_number.map(Phi);
             (Command::Find { record_number, date: args.date, who }, 0, None)
         }
+        Asked::Watch => (Command::Watch {}, 0, None),
         Asked::List(args) => (Command::List { states: args.states, limit: args.limit }, 0, None),
         Asked::Show(args) => {
             (Command::Show { id: args.id, page: args.page.is_some() }, 0, args.page)

@@ -53,6 +53,8 @@ pub struct HouseFile {
     pub agreements: PathBuf,
     /// Sending: where charts are read.
     pub source: Option<SourceFile>,
+    /// Sending: whom it watches.
+    pub watch: Option<WatchFile>,
     /// Sending: the table of restrictions, and how old it may be.
     pub restrictions: Option<RestrictionsFile>,
     /// Sending: the table of payors.
@@ -150,6 +152,39 @@ pub struct SourceFile {
     pub authority: PathBuf,
     /// Token endpoint, where the EHR does not publish one.
     pub token_endpoint: Option<String>,
+}
+
+/// `[watch]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchFile {
+    /// A Patient id, or a record number `system|value`, a line.
+    pub roster: PathBuf,
+    /// How often each patient is looked at, in minutes.
+    #[serde(default = "WatchFile::every_minutes")]
+    pub every_minutes: u16,
+    /// How far before its beginning a watch reaches, in hours.
+    #[serde(default = "WatchFile::overlap_hours")]
+    pub overlap_hours: u16,
+    /// Searches a minute, of all processes together; 0: as many as there are.
+    #[serde(default = "WatchFile::requests_per_minute")]
+    pub requests_per_minute: u32,
+    /// The day from which on all is news, for patients who are new on the roster.
+    pub since: Option<String>,
+}
+
+impl WatchFile {
+    fn every_minutes() -> u16 {
+        15
+    }
+
+    fn overlap_hours() -> u16 {
+        24
+    }
+
+    fn requests_per_minute() -> u32 {
+        60
+    }
 }
 
 /// A house's configuration, read and checked.

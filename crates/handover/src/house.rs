@@ -343,6 +343,7 @@ fn open_provider(
         version: VERSION,
         payers,
         restrictions: config.path(config.restrictions()),
+        watch: config.file.watch.as_ref().map(|watch| watching(config, watch)).transpose()?,
         feed: feed(config),
         payors: config.path(config.payors()),
         passed: halt::passed,
@@ -360,6 +361,31 @@ fn open_provider(
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);
     Ok(Desk::Provider { road, desk, wake })
+}
+
+/// Whom a sending house watches, and how.
+fn watching(
+    config: &config::House,
+    watch: &config::WatchFile,
+) -> Result<provider::watch::Watching, Issue> {
+    let invalid = |detail: &str, key: &str| {
+        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: watch.{key}"))
+    };
+    if watch.every_minutes == 0 {
+        return Err(invalid("a patient is looked at every minute at most", "every_minutes"));
+    }
+    let since = watch.since.as_deref().map(str::parse).transpose();
+    let pace = match watch.requests_per_minute {
+        0 => Duration::ZERO,
+        requests => Duration::from_secs(60) / requests,
+    };
+    Ok(provider::watch::Watching::new(provider::watch::WatchPlan {
+        roster: config.path(&watch.roster),
+        every: jiff::SignedDuration::from_mins(watch.every_minutes.into()),
+        overlap: jiff::SignedDuration::from_hours(watch.overlap_hours.into()),
+        since: since.map_err(|_| invalid("a day is written as 2026-01-31", "since"))?,
+        pace,
+    }))
 }
 
 /// How old restrictions may be, where that was agreed.

@@ -319,6 +319,15 @@ scope = \"system/*.rs\"
 # The authority the EHR's certificate comes from.
 authority = \"tls/ehr-authority.pem\"
 # token_endpoint = \"https://…\"   # only where the EHR does not publish .well-known/smart-configuration
+
+# Patients who are watched: what is finished or corrected in their charts is pushed by itself.
+# [watch]
+# roster = \"roster.csv\"      # a line each: a Patient id of the EHR, or a record number system|value;
+#                            # read again whenever it changes
+# every_minutes = 15         # how often each patient is looked at
+# overlap_hours = 24         # what was over so long before a patient's first look is no news
+# requests_per_minute = 60   # searches at the EHR, of all processes together; 0: no limit
+# since = \"2026-01-01\"       # instead: for new patients, all from this day on is news
 ",
             base_url = quoted(base_url),
             client_id = quoted(&new.name),

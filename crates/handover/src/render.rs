@@ -69,6 +69,7 @@ fn words_of(reply: &Reply) -> String {
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
         Reply::Store { lines } => check_lines(lines),
+        Reply::Watch { lines } => check_lines(lines),
         Reply::BackedUp { folder, proved_to, outside } => backed_up(folder, *proved_to, outside),
         Reply::Retained { partners, dry_run } => retained(partners, *dry_run),
         Reply::Verified { proved_to, last, checkpoints, broken } => {
@@ -97,6 +98,9 @@ pub fn exit_code(reply: &Reply) -> u8 {
         }
         Reply::Shown(shown) => shown.row.waits_for_person(),
         Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Watch { lines } => {
+            lines.iter().any(|line| line.issue.as_ref().is_some_and(names_somebody))
+        }
         Reply::Store { lines } if lines.iter().any(|line| line.issue.is_some()) => {
             return COULD_NOT;
         }

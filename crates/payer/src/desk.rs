@@ -48,8 +48,11 @@ impl Desk {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
-            Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
-                let detail = "this house receives; push, explain and find are a provider's";
+            Command::Push { .. }
+            | Command::Explain { .. }
+            | Command::Find { .. }
+            | Command::Watch {} => {
+                let detail = "this house receives; push, explain, find and watch are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
         }

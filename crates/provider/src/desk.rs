@@ -64,6 +64,7 @@ impl Desk {
                 Err(Issue::new(Code::CommandInvalid, detail).at("member"))
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
+            Command::Watch {} => Ok(Reply::Watch { lines: self.road.watch_status().await? }),
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
             Command::Retention { dry_run } => {
                 retain(&self.road.house, self, self.road.clock.now(), dry_run).await
@@ -345,6 +346,10 @@ impl Desk {
         }
         let restrictions = self.road.restrictions(None).map(|_| "read".to_owned());
         lines.push(CheckLine::of("restrictions", restrictions));
+        if self.road.setup.watch.is_some() {
+            let watched = self.road.watch_status().await;
+            lines.extend(watched.unwrap_or_else(|issue| vec![CheckLine::of("watch", Err(issue))]));
+        }
         let payors = self.road.payors().map(|map| format!("{} rows", map.rows().count()));
         lines.push(CheckLine::of("payor map", payors));
         lines

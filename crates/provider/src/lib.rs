@@ -28,6 +28,7 @@ mod tables;
 pub mod turn;
 mod unsettled;
 mod usable;
+pub mod watch;
 pub mod withdraw;
 pub mod worker;
 

@@ -91,6 +91,20 @@ pub const WAIT_SECONDS_MAX: u32 = 600;
 /// How long *scope* is tried when the EHR does not answer, before a person is asked.
 pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
 
+/// How often the roster of those who are watched is looked at: a line that was added is taken up
+/// within a minute.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(30);
+
+/// When a roster that has not changed is taken up again, for record numbers that were nobody's and for
+/// watches that another process ended.
+pub const ROSTER_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Watches that one unit begins: a unit stands or falls whole.
+pub const ROSTER_UNIT: usize = 100;
+
+/// Lines that a status shows of those who wait: what is wrong is the same for most of them.
+pub const WATCH_LINES_MAX: u32 = 20;
+
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
 

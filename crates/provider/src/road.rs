@@ -24,7 +24,7 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
 use crate::usable::Usable;
-use crate::withdraw;
+use crate::withdraw::{self, WITHDRAWN};
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -117,6 +117,7 @@ impl Road {
             WorkKind::Trigger => self.scope(lease).await,
             WorkKind::Push => self.push(lease).await,
             WorkKind::Submission => Ok(()), // the other road's
+            WorkKind::Watch => self.watch(lease).await,
         }
     }
 
@@ -267,7 +268,7 @@ impl Road {
         let push = turn.push.clone();
         let envelope = self.envelope(&push, number, trigger.at);
         let revisions = self.revisions(&push).await?;
-        match self.withdrawal(&push, &envelope).await? {
+        match self.withdrawal(&push, WITHDRAWN, &envelope).await? {
             Some(payload) => {
                 let usable = Usable::default();
                 self.store_push(turn, &revisions, payload, decisions, usable).await
@@ -533,7 +534,7 @@ pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, 
 }
 
 /// Older revisions that still wait give way to the one being assembled; what is taken back stays so.
-fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
+pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
     let waiting = revisions.iter().filter(|(_, other)| {
         !other.ended() && other.assembled.is_some() && other.withdraws.is_none()
     });

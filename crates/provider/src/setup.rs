@@ -5,6 +5,7 @@
 //! Never      reads a file itself; `tables` reads those of restrictions and payors, which people
 //!            change while the house runs.
 
+use crate::watch::Watching;
 use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
@@ -25,6 +26,8 @@ pub struct Setup {
     pub payers: BTreeMap<PartnerId, Payer>,
     /// The table of restrictions (TOML); read before every *shape*.
     pub restrictions: PathBuf,
+    /// Whom it watches; `None`: nobody.
+    pub watch: Option<Watching>,
     /// How old that table may be; none: people keep it by hand, and it never grows old.
     pub feed: Option<Feed>,
     /// The table of payors (TOML); read before every *scope*. There may be none.

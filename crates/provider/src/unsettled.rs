@@ -13,7 +13,7 @@ use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::{self, Fault, Turn};
 use crate::withdraw::NOBODYS;
-use exchange::ladder::{self, Carrier, Offer};
+use exchange::ladder::{self, Offer};
 use exchange::parts::{self, Ground, Load, Part, Step};
 use exchange::{Push, State};
 use jiff::Timestamp;
@@ -103,12 +103,9 @@ impl Road {
             halvings: so_far.halvings,
         };
         let Step::Send(part) = parts::next(&ground) else { return Ok(BTreeSet::new()) };
-        // Of single requests only the first of what is left was sent.
-        let sent = match part.carrier {
-            Carrier::Single => 1,
-            _ => part.items.len(),
-        };
-        let sent = part.items.iter().take(sent).filter(|item| !item.repeatable);
+        // Of single requests some may not have been sent. Whoever died between two of them cannot
+        // say which.
+        let sent = part.items.iter().filter(|item| !item.repeatable);
         Ok(sent.map(|item| item.name()).collect())
     }
 }

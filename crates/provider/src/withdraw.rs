@@ -35,6 +35,12 @@ pub(crate) const NOBODYS: [&str; 11] = [
     "Substance",
 ];
 
+/// Why a push of deletions goes: a person asked for it.
+pub(crate) const WITHDRAWN: &str = "withdrawn by the sending house";
+
+/// Why a push of deletions goes: a restriction or a rule came after the push.
+pub(crate) const NO_LONGER: &str = "may not travel to this payer any more";
+
 type Records = BTreeSet<(String, String)>;
 
 impl Road {
@@ -49,16 +55,16 @@ impl Road {
         Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
     }
 
-    /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
+    /// The deletions that take a dossier back, for a reason that names no patient; `None` when nothing of it was ever sent.
     pub(crate) async fn withdrawal(
         &self,
         push: &Push,
+        reason: &str,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
         let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
         let Some(made) = &last.assembled else { return Ok(None) };
         let records: Vec<_> = records.into_iter().collect();
-        let reason = "withdrawn by the sending house";
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }

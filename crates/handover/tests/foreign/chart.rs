@@ -28,6 +28,17 @@ pub(crate) fn chart() -> Vec<Bytes> {
     all.iter().map(|resource| Bytes::from(resource.to_string())).collect()
 }
 
+/// An Observation of the chart, amended: another value, to the last digit.
+pub(crate) fn corrected(id: &str) -> Bytes {
+    let all = chart().into_iter();
+    let mut values = all.map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+    let mut one = values.find(|value| value["id"] == id).unwrap();
+    one["status"] = json!("amended");
+    let text = one.to_string();
+    let value = one["valueQuantity"]["value"].to_string();
+    text.replace(&format!(r#""value":{value}"#), r#""value":7.90"#).into()
+}
+
 fn practitioner() -> Value {
     json!({
         "resourceType": "Practitioner", "id": "dr1",

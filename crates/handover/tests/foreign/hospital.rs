@@ -78,6 +78,11 @@ impl Source {
         Source { ehr, key: key.to_pem(), _folder: folder }
     }
 
+    /// Puts the next version of a resource into the chart.
+    pub(crate) async fn amend(&self, resource: bytes::Bytes) {
+        self.ehr.amend(wire::SystemClock.now(), resource).await.unwrap();
+    }
+
     fn client(&self) -> Arc<FhirClient> {
         let transport = HttpTransport::new(&[], Duration::from_secs(60), 1 << 24).unwrap();
         let transport = Arc::new(transport);
@@ -127,6 +132,8 @@ impl Hospital {
             version: "0.1.0",
             payers: payers.collect(),
             restrictions: folder.path().join("restrictions.toml"),
+            feed: None,
+            payors: folder.path().join("payors.toml"),
             passed: |_| {},
         };
         let road = Arc::new(Road {
@@ -146,8 +153,15 @@ impl Hospital {
     /// Asks for an encounter to be pushed to whoever covers it.
     pub(crate) async fn push(&self, encounter: &str) {
         let who = Who { name: "Robin".into(), role: "staff".into(), why: "a test".into() };
-        let encounter = encounter.to_owned();
-        let command = Command::Push { encounter, purpose: None, who, wait: 0 };
+        let subject = encounter.to_owned();
+        let command = Command::Push { subject, purpose: None, who, wait: 0 };
+        self.desk.command(command).await.unwrap();
+    }
+
+    /// Asks for a push to be taken back.
+    pub(crate) async fn withdraw(&self, id: &str) {
+        let who = Who { name: "Robin".into(), role: "staff".into(), why: "a wrong plan".into() };
+        let command = Command::Withdraw { id: id.to_owned(), who, wait: 0 };
         self.desk.command(command).await.unwrap();
     }
 

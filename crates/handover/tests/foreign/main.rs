@@ -10,4 +10,5 @@ mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod hospital;
+mod later;
 mod matrix;

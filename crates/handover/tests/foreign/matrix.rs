@@ -19,7 +19,7 @@ use wire::SystemClock;
 /// it the same record wait for each other for a moment.
 const SOON: i64 = 20;
 
-async fn start(abilities: Abilities, schedule: Vec<Planned>) -> ForeignPayer {
+pub(crate) async fn start(abilities: Abilities, schedule: Vec<Planned>) -> ForeignPayer {
     let plan = PayerPlan {
         abilities,
         schedule: Schedule(schedule),
@@ -150,37 +150,44 @@ fn of(row: &Row, payer: &str) -> bool {
 
 /// Whether nobody knows by the answer what became of a write. Where the server cannot be asked
 /// either, a person is needed.
-fn is_unknown(fault: Option<Fault>) -> bool {
-    !matches!(fault, None | Some(Fault::TooManyRequests(_) | Fault::Slow))
+fn is_unknown(fault: Fault) -> bool {
+    !matches!(fault, Fault::TooManyRequests(_) | Fault::Slow)
 }
 
-/// Plays every fault at these writes of a profile, some at once, and tells all that is wrong.
+/// Plays every fault at each of these writes of a profile.
 async fn matrix(profile: Profile, writes: &[u64]) {
     matrix_of(profile, profile.abilities(), writes).await;
 }
 
 async fn matrix_of(profile: Profile, abilities: Abilities, writes: &[u64]) {
     let unasked = !abilities.offers.contains(&Offer::Search);
-    let source = Arc::new(Source::open().await);
-    let mut cases: Vec<(Option<Fault>, Vec<Planned>)> = vec![(None, Vec::new())];
+    let mut cases: Vec<Case> = vec![(Vec::new(), false)];
     for fault in FAULTS {
-        for write in writes {
-            cases.push((Some(fault), vec![Planned::at(Traffic::Write, *write, fault)]));
-        }
+        let at = |write: &u64| vec![Planned::at(Traffic::Write, *write, fault)];
+        cases.extend(writes.iter().map(|write| (at(write), unasked && is_unknown(fault))));
     }
+    play_all(profile, abilities, cases).await;
+}
+
+/// What goes wrong, and whether it may take a person to clear it up.
+type Case = (Vec<Planned>, bool);
+
+/// Plays cases, some at once, and tells all that is wrong.
+async fn play_all(profile: Profile, abilities: Abilities, cases: Vec<Case>) {
+    let source = Arc::new(Source::open().await);
     let mut wrong = Vec::new();
     for some in cases.chunks(5) {
-        let played = some.iter().map(|(fault, planned)| {
-            let (source, fault, planned) = (Arc::clone(&source), *fault, planned.clone());
-            let abilities = abilities.clone();
+        let played = some.iter().map(|(planned, may_be_held)| {
+            let (source, may_be_held) = (Arc::clone(&source), *may_be_held);
+            let (abilities, planned) = (abilities.clone(), planned.clone());
             let play = async move { Played::play(&source, profile, abilities, planned).await };
-            tokio::spawn(async move { (fault, play.await) })
+            tokio::spawn(async move { (may_be_held, play.await) })
         });
         for played in played.collect::<Vec<_>>() {
-            let (fault, played) = played.await.unwrap();
+            let (may_be_held, played) = played.await.unwrap();
             let mut faults = played.faults(profile);
             let held = played.tried().filter(|row| row.state == "held").count();
-            if held > 0 && !(unasked && is_unknown(fault)) {
+            if held > 0 && !may_be_held {
                 faults.push(format!("{held} held, and nobody was needed"));
             }
             if !faults.is_empty() {
@@ -193,6 +200,31 @@ async fn matrix_of(profile: Profile, abilities: Abilities, writes: &[u64]) {
     // One story is enough to read at a time.
     let story = wrong.first().map_or("", |(_, played)| &played.words);
     assert!(wrong.is_empty(), "{} of {} cases:\n{list}\n{story}", wrong.len(), cases.len());
+}
+
+/// Every fault at the statement, and every fault at the searches after a write without an answer.
+async fn asking(profile: Profile) {
+    // A statement that cannot be read is for a person to look at.
+    let unread = [Fault::Html, Fault::BrokenJson, Fault::WrongJson];
+    let statement = FAULTS
+        .map(|fault| (vec![Planned::at(Traffic::Statement, 1, fault)], unread.contains(&fault)));
+    let search = FAULTS.map(|fault| {
+        let cut = Planned::at(Traffic::Write, 1, Fault::CutAfterBody);
+        // The first ones ask for the versions.
+        (vec![cut, Planned::at(Traffic::Read, 3, fault)], false)
+    });
+    let cases = statement.into_iter().chain(search);
+    play_all(profile, profile.abilities(), cases.collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_statement_or_a_search_fails() {
+    asking(Profile::PutRefused).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_statement_or_a_search_fails_and_ids_are_given() {
+    asking(Profile::PostOnly).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

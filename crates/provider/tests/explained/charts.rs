@@ -12,8 +12,10 @@ pub(crate) const EHR: &str = "https://ehr.example/fhir";
 #[derive(Clone)]
 pub(crate) struct Chart {
     pub(crate) all: Vec<Value>,
-    /// `Encounter/<id>`, to be pushed.
-    pub(crate) encounter: String,
+    /// `Encounter/<id>`, for what a change may hang on.
+    encounter: String,
+    /// What is to be pushed: an encounter, a report's results, a patient's history.
+    pub(crate) subject: String,
     pub(crate) restrictions: String,
 }
 
@@ -39,10 +41,19 @@ pub(crate) fn draw(dice: &mut Dice, number: u64) -> Chart {
     let all = hospital.chart.iter().map(|it| serde_json::from_str(&own(&text(&it.bytes))).unwrap());
     let mut all: Vec<Value> = all.collect();
     second_coverage(dice, &mut all);
-    let encounters: Vec<String> =
-        all.iter().filter(|it| it["resourceType"] == "Encounter").map(reference).collect();
-    let mut chart =
-        Chart { all, encounter: dice.pick(&encounters).clone(), restrictions: String::new() };
+    let mut of_kind = |kind: &str| {
+        let found: Vec<String> =
+            all.iter().filter(|it| it["resourceType"] == kind).map(reference).collect();
+        dice.pick(&found).clone()
+    };
+    let encounter = of_kind("Encounter");
+    let (report, patient) = (of_kind("DiagnosticReport"), of_kind("Patient"));
+    let subject = match dice.below(10) {
+        0..=5 => encounter.clone(),
+        6 | 7 => report,
+        _ => patient,
+    };
+    let mut chart = Chart { all, encounter, subject, restrictions: String::new() };
     for _ in 0..dice.below(9) {
         chart.change(dice);
     }

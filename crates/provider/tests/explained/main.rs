@@ -129,10 +129,10 @@ impl Look<'_> {
     }
 
     async fn compare(&self, purpose: Option<Purpose>, before: &mut Before, met: &mut Met) {
-        let encounter = self.chart.encounter.clone();
-        let explain = Command::Explain { subject: encounter, purpose, who: who() };
+        let subject = self.chart.subject.clone();
+        let explain = Command::Explain { subject, purpose, who: who() };
         let explained = self.hospital.command(explain).await;
-        let trigger = self.hospital.push(&self.chart.encounter, purpose).await;
+        let trigger = self.hospital.push(&self.chart.subject, purpose).await;
         let (payers, issues) = match explained {
             Ok(Reply::Explained { payers, issues, .. }) => (payers, issues),
             Err(issue) => return self.stopped(&trigger, &issue, met).await,
@@ -208,7 +208,7 @@ impl Look<'_> {
     fn stays_whole(&self, told: &Explained) -> bool {
         let all = &self.chart.all;
         let patient = all.iter().find(|it| it["resourceType"] == "Patient").map(charts::reference);
-        let subjects = [Some(self.chart.encounter.clone()), patient];
+        let subjects = [Some(self.chart.subject.clone()), patient];
         subjects.iter().flatten().any(|subject| {
             let decision = told.decisions.iter().find(|row| row.reference == *subject);
             decision.is_none_or(|row| !row.included)

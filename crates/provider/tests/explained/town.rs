@@ -211,9 +211,9 @@ impl Hospital {
     }
 
     /// Records the trigger, walks until nothing is due, and gives the trigger's id.
-    pub(crate) async fn push(&self, encounter: &str, purpose: Option<Purpose>) -> String {
-        let encounter = encounter.to_owned();
-        let push = Command::Push { subject: encounter, purpose, who: who(), wait: 0 };
+    pub(crate) async fn push(&self, subject: &str, purpose: Option<Purpose>) -> String {
+        let subject = subject.to_owned();
+        let push = Command::Push { subject, purpose, who: who(), wait: 0 };
         let Ok(Reply::Pushed { trigger: Some(trigger), .. }) = self.command(push).await else {
             panic!("a push is recorded")
         };

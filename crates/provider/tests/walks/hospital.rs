@@ -15,6 +15,7 @@ use provider::route::Doors;
 use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
+use provider::watch::{WatchPlan, Watching};
 use provider::{turn, worker};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -264,6 +265,13 @@ impl Hospital {
         Hospital::on(folder, house.into(), now, &["sunrise"])
     }
 
+    /// A hospital that watches whoever is on this roster.
+    pub(crate) fn watching(roster: &str) -> Hospital {
+        let Hospital { folder, house, clock, .. } = Hospital::open();
+        std::fs::write(folder.path().join(ROSTER), roster).unwrap();
+        Hospital::on(folder, house, clock.now(), &["sunrise"])
+    }
+
     /// A hospital in a database server, whose own clock shows this.
     pub(crate) fn open_on(house: PostgresHouse, now: Timestamp) -> Hospital {
         let folder = tempfile::tempdir().unwrap();
@@ -456,6 +464,7 @@ fn wire_up(
         version: "0.1.0",
         payers,
         restrictions: folder.join("restrictions.toml"),
+        watch: watching(folder),
         // A folder of this name makes it a house with a feed.
         feed: folder
             .join("feed")
@@ -476,6 +485,21 @@ fn wire_up(
     });
     let desk = Desk::new(Arc::clone(&road), Arc::clone(wake), Vec::new());
     (road, desk)
+}
+
+/// The roster of those who are watched, where a test has written one.
+pub(crate) const ROSTER: &str = "roster.csv";
+
+fn watching(folder: &std::path::Path) -> Option<Watching> {
+    let roster = folder.join(ROSTER);
+    let plan = WatchPlan {
+        roster: roster.clone(),
+        every: SignedDuration::from_mins(15),
+        overlap: SignedDuration::from_hours(72),
+        since: None,
+        pace: std::time::Duration::ZERO,
+    };
+    roster.exists().then(|| Watching::new(plan))
 }
 
 fn base(name: &str) -> &'static str {

@@ -19,3 +19,4 @@ mod stranger;
 mod tables;
 mod us_core;
 mod usable;
+mod watch;
