@@ -120,6 +120,9 @@ pub const BINARY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// delay until then, so that the place is free.
 pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The pause before a request that an EHR turned away, without saying until when, goes once more.
+pub const SOURCE_STUMBLE: Duration = Duration::from_millis(100);
+
 /// How often one request goes to an EHR that asks for a pause each time, before the walk is put off.
 pub const SOURCE_ATTEMPTS_MAX: usize = 6;
 

@@ -100,6 +100,16 @@ impl SimEhr {
         self.running = Some(running.unwrap());
     }
 
+    /// The same in a mode of the EHR's.
+    pub fn start_as(&mut self, mode: sim::ehr::EhrMode, chart: &Chart, clients: &[PublicFile]) {
+        let (folder, name) = (&self.folder, "Test Hospital");
+        let running = RUNTIME.block_on(async {
+            let listener = TcpListener::bind(self.address).await.unwrap();
+            handover::ehr::start_as(mode, folder, name, chart, clients, listener).await
+        });
+        self.running = Some(running.unwrap());
+    }
+
     /// Its certificate's authority, in PEM.
     pub fn authority(&self) -> String {
         fs::read_to_string(self.folder.join(handover::ehr::AUTHORITY)).unwrap()

@@ -1,9 +1,10 @@
 //! Goal: an encounter, a report and a history of the same patient arrive at the plan, and pushing all
-//! of them again changes nothing.
+//! of them again changes nothing; whatever more the EHR offers than it must.
 
 use crate::common::Stage;
 use exchange::desk::Row;
 use sim::TownPlan;
+use sim::ehr::{EhrMode, Odd};
 use std::collections::BTreeMap;
 
 /// Subjects of all kinds, of the first patients of the chart.
@@ -33,8 +34,20 @@ fn states(rows: &BTreeMap<String, Vec<Row>>) -> BTreeMap<&str, usize> {
 
 #[test]
 fn all_three_kinds_arrive_and_again_change_nothing() {
+    arrive_and_again_change_nothing(EhrMode::Full);
+}
+
+#[test]
+fn all_three_kinds_arrive_from_an_ehr_that_offers_what_it_must_and_no_more() {
+    let odd = Odd { retry_after_seconds: 0, ..Odd::certified_minimum() };
+    arrive_and_again_change_nothing(EhrMode::CertifiedMinimum(odd));
+}
+
+fn arrive_and_again_change_nothing(mode: EhrMode) {
     let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
     let (mut stage, _) = Stage::of_town(7, &plan);
+    stage.ehr.stop();
+    stage.ehr.start_as(mode, &stage.chart, &[stage.provider.public()]);
     stage.serve();
     let subjects = subjects(&stage);
     for kind in ["Encounter/", "DiagnosticReport/", "Patient/"] {

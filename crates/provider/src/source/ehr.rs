@@ -8,7 +8,7 @@ use super::offer::Offer;
 use super::{Read, Source};
 use crate::limits::{
     BINARY_BYTES_MAX, CHART_RESOURCES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX,
-    SOURCE_WAIT_MAX,
+    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
@@ -38,7 +38,7 @@ impl Ehr {
 
     /// One request, again after each pause that the EHR asks for, as far as that is short.
     async fn ask(&self, request: &Ask<'_>) -> Result<http::Response<Bytes>, Failed> {
-        for _ in 0..SOURCE_ATTEMPTS_MAX {
+        for attempt in 1..=SOURCE_ATTEMPTS_MAX {
             let rest = self.rest();
             if rest > SOURCE_WAIT_MAX {
                 break;
@@ -48,7 +48,13 @@ impl Ehr {
             if !matches!(answer.status().as_u16(), 429 | 503) {
                 return Ok(answer);
             }
-            let Some(wait) = retry_after::read_here(answer.headers()) else { return Ok(answer) };
+            // One who stumbles without a word on when to come back is asked a second time at once: a
+            // chart takes hundreds of requests, and would never be read whole.
+            let wait = match retry_after::read_here(answer.headers()) {
+                Some(wait) => wait,
+                None if attempt == 1 => SOURCE_STUMBLE,
+                None => return Ok(answer),
+            };
             let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
             *rests = (*rests).max(Some(Instant::now() + wait));
         }

@@ -99,6 +99,10 @@ pub async fn of_patient(
 ) -> Result<Vec<Resource>, Issue> {
     let offer = source.offer().await?;
     let by = SEARCHES.iter().find(|(known, _)| *known == kind).map(|(_, by)| *by);
+    if !offer.is_silent() && !offer.knows(kind) {
+        // It says that it holds no such records; to ask would be answered 404 for ever.
+        return Ok(Vec::new());
+    }
     let plain = offer.has(kind, "patient");
     let found = match by {
         Some(By::Patient) => whole(source, kind, patient, None).await?,

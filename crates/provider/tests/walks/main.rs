@@ -4,7 +4,7 @@
 //! How: a hospital on a file; its EHR and its payer's door are a network in memory, spoilt in one
 //! place per row.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod chart;
 mod delivery;
@@ -17,5 +17,6 @@ mod skew;
 mod slow;
 mod stranger;
 mod tables;
+mod us_core;
 mod usable;
 mod watch;
