@@ -331,7 +331,10 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
-            let found = door.map(|door| format!("{} speaks {}", door.base_url, door.version));
+            let found = door.map(|door| match door.ladder.is_empty() {
+                true => format!("{} speaks {}", door.base_url, door.version),
+                false => format!("{} speaks {}, {}", door.base_url, door.version, door.form),
+            });
             lines.push(CheckLine::of(format!("payer {name}: door"), found));
             let signed = payer.client.get("Patient?_count=1&_id=none").await;
             let signed = match signed {

@@ -75,6 +75,10 @@ pub fn judge(item: &Item, said: &Said) -> Verdict {
             Verdict::Filed(put.or_else(|| said.at(&item.kind)))
         }
         404 | 410 if deletes => Verdict::Filed(None),
+        // The payer has removed what it gave an id to: a person's matter, and no broken promise.
+        404 if item.identity != Identity::Put && place_of_update(item).is_some() => {
+            Verdict::Refused(words(said, 404))
+        }
         404 | 405 | 501 if !deletes => Verdict::Unkept,
         413 => Verdict::TooLarge,
         401 | 408 | 425 | 429 | 500.. => Verdict::Unsure,

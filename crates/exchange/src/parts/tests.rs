@@ -282,7 +282,7 @@ fn every_status_has_one_meaning() {
         (Method::Delete, 404, "Filed"),
         (Method::Delete, 410, "Filed"),
         (Method::Delete, 409, "Refused"),
-        (Method::Put, 404, "Unkept"),
+        (Method::Put, 404, "Refused"),
         (Method::Put, 405, "Unkept"),
         (Method::Post, 501, "Unkept"),
         (Method::Post, 413, "TooLarge"),
