@@ -112,4 +112,4 @@ pub const CLAIMS_KEPT_MAX: usize = 10_000;
 
 /// How long a push waits before it looks again whether another one's unknown outcome has been cleared
 /// up: in most cases a person has to.
-pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
