@@ -55,6 +55,9 @@ pub struct Acknowledgement {
     /// The door.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// In how many parts it went, where it did: then it is not all or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<u32>,
     /// What was sent, in the order of the Bundle; its Provenance last.
     pub resources: Vec<ResourceOutcome>,
     /// What stayed behind, by rule.
@@ -146,6 +149,7 @@ impl Acknowledgement {
             deadline: push.deadline,
             attempts: push.attempt,
             endpoint: push.endpoint.clone(),
+            parts: push.parts.as_ref().map(|parts| parts.answered),
             resources: contents.iter().map(outcome).collect(),
             withheld: push.withheld.clone(),
             issues: push.issues.iter().map(WayForward::from).collect(),
@@ -166,6 +170,9 @@ impl Acknowledgement {
         let mut lines = vec![self.headline()];
         if let Some(counts) = self.counts() {
             lines.push(counts);
+        }
+        if let Some(parts) = self.parts.filter(|parts| *parts > 1) {
+            lines.push(format!("it went in {parts} parts: what was filed of it stays"));
         }
         for row in &self.withheld {
             let (resources, elements) = (row.resources, row.elements);

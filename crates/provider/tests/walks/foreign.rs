@@ -1,7 +1,7 @@
 //! Goal: pushes reach servers of another make, on every rung, once; and nothing of them is lost,
 //! whatever goes wrong between.
 
-use crate::hospital::Hospital;
+use crate::hospital::{Hospital, SHARED};
 use crate::stranger::{Profile, Stranger, Wrong};
 use exchange::Code;
 use std::sync::Arc;
@@ -220,4 +220,51 @@ async fn a_collection_is_kept_whole_and_says_no_more_than_taken() {
     assert_eq!(stranger.counts().into_iter().collect::<Vec<_>>(), [("Bundle".to_owned(), 1)]);
     let shown = hospital.show(&rows[0].id).await;
     assert_eq!(shown.acknowledgement.unwrap()["level"], "taken");
+}
+
+#[tokio::test]
+async fn two_patients_pushes_make_one_record_of_their_practitioner() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        for patient in 1..=3 {
+            let encounter = format!("e{}", SHARED + patient);
+            let (purpose, who) = (None, crate::hospital::who());
+            let push = exchange::desk::Command::Push { encounter, purpose, who, wait: 0 };
+            hospital.command(push).await.unwrap();
+        }
+        let mut rows = hospital.work().await;
+        for _ in 0..6 {
+            if rows.iter().any(|row| row.state == "due") {
+                hospital.clock.advance(1);
+                rows = hospital.work().await;
+            }
+        }
+        let issues: Vec<_> = rows.iter().map(|row| (&row.state, &row.issues)).collect();
+        assert!(
+            rows.iter().all(|row| ["settled", "scoped"].contains(&row.state.as_str())),
+            "{case}: {issues:?}"
+        );
+        let counts = stranger.counts();
+        assert_eq!((counts["Patient"], counts["Practitioner"]), (3, 1), "{case}");
+        assert_eq!(stranger.versions("Practitioner").concat().len(), 1, "{case}: one version");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_house_that_was_killed_between_two_parts_goes_on_where_it_was() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        // As after a kill: it was sent, it was stored, and nobody read the answer.
+        stranger.spoil(2, Wrong::SilentAfter);
+        hospital.push().await;
+        let hospital = hospital.restarted();
+        hospital.clock.advance(1);
+        let rows = hospital.work().await;
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        assert!(stranger.counts().values().all(|count| *count == 1), "{case}");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+    }
 }

@@ -35,6 +35,10 @@ pub(crate) const PLAN: &str = "https://plan.example/fhir";
 pub(crate) const OTHER: &str = "https://sunset.example/fhir";
 /// The first patient who is a member of the other plan.
 pub(crate) const OTHERS: u32 = 900;
+/// The first patient whom the same practitioner sees as the others up to `OTHERS`.
+pub(crate) const SHARED: u32 = 500;
+const PRACTITIONER: &str =
+    r#"{"resourceType":"Practitioner","id":"d","name":[{"family":"Sample"}]}"#;
 /// The request that carries a push.
 pub(crate) const SENT: &str = "POST https://plan.example/fhir ";
 
@@ -164,6 +168,10 @@ fn of(patient: u32, text: &str) -> String {
         text = text.replace(&format!("\"{id}\""), &format!("\"{other}\""));
         text = text.replace(&format!("/{id}\""), &format!("/{other}\""));
     }
+    if (SHARED..OTHERS).contains(&patient) {
+        let performer = r#""performer":[{"reference":"Practitioner/d"}],"code""#;
+        text = text.replace("\"code\":{\"text\"", &format!("{performer}:{{\"text\""));
+    }
     if patient >= OTHERS { text.replace("99001", "99002") } else { text }
 }
 
@@ -173,6 +181,7 @@ fn chart(path: &str, query: &str) -> Told {
     match (path, query.contains("_id=none")) {
         (path, _) if path.starts_with("Encounter/e") => status(200, own(ENCOUNTER)),
         (path, _) if path.starts_with("Patient/p") => status(200, own(PATIENT)),
+        ("Practitioner/d", _) => status(200, PRACTITIONER),
         ("Coverage", _) => status(200, own(&searchset(&[COVERAGE]))),
         ("Observation", _) => status(200, own(&searchset(&[WEIGHT]))),
         (".well-known/smart-configuration", _) => {
@@ -296,6 +305,14 @@ impl Hospital {
         let hospital = Hospital::on(folder, house, clock.now(), &[name]);
         *hospital.network.stranger.lock().unwrap() = Some(Arc::clone(stranger));
         hospital
+    }
+
+    /// The same house, started anew: nothing is remembered but what was written.
+    pub(crate) fn restarted(self) -> Hospital {
+        let (folder, payers) = (self.folder.path(), ["stranger"]);
+        let (road, desk) =
+            wire_up(&self.house, &self.network, &self.clock, folder, &payers, &self.wake);
+        Hospital { road, desk, ..self }
     }
 
     /// The same house, started anew without any payer in its configuration.
