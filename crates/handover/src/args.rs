@@ -446,7 +446,8 @@ pub struct SimEhrArgs {
 /// `sim payer`
 #[derive(Debug, Args)]
 pub struct SimPayerArgs {
-    /// Where it writes its authority, and at its end what has arrived (arrived.json).
+    /// Where it writes the file for `partner add` (public.json), its authority, and at its end what
+    /// has arrived (arrived.json).
     pub folder: PathBuf,
     /// What it can do: put-refused, conditional-refused, batch-only, post-only, single-only,
     /// collection-only, strict, silent.
@@ -462,6 +463,9 @@ pub struct SimPayerArgs {
     /// answered-before, slow, drip.
     #[arg(long = "fault", value_name = "REQUESTS=FAULT")]
     pub faults: Vec<Planned>,
+    /// How a Coverage names this payer.
+    #[arg(long = "payer-id", value_name = "SYSTEM|VALUE", value_parser = identifier)]
+    pub payer_ids: Vec<PublicIdentifier>,
     /// Public files of the gateways that may sign in; without any it has no TLS and no sign-in.
     #[arg(long = "client", value_name = "FILE")]
     pub clients: Vec<PathBuf>,

@@ -1,14 +1,15 @@
 //! Foreign: a payer that is none of ours, to try deliveries out with.
 //!
 //! Comes in   a profile, faults by the number of a request, the public files of gateways.
-//! Goes out   a running FHIR server; at its end, `arrived.json`: what came, and what came twice.
+//! Goes out   a running FHIR server, and the file by which a house gets to know it; at its end,
+//!            `arrived.json`: what came, and what came twice.
 //! Never      anything real: it keeps everything in memory and forgets it when it stops.
 
 use crate::args::SimPayerArgs;
 use crate::config::{read_text, unwritable, write_text};
 use crate::ehr::{AUTHORITY, certificate, listen};
 use crate::serve::asked_to_stop;
-use exchange::partner::PublicFile;
+use exchange::partner::{Foreign, PublicFile, PublicIdentifier, Role, SignIn};
 use exchange::{Code, Digest, Issue};
 use serde_json::{Value, json};
 use sim::payer::{Arrived, ForeignPayer, PayerPlan, Profile, Schedule};
@@ -17,6 +18,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use wire::{Credential, SigningKey, SystemClock};
+
+/// The file for a sending house.
+pub const PUBLIC: &str = "public.json";
 
 /// The file that says what has arrived.
 pub const ARRIVED: &str = "arrived.json";
@@ -40,13 +44,42 @@ pub async fn serve(args: SimPayerArgs) -> Result<(), Issue> {
     });
     let clients = clients.collect::<Result<Vec<Credential>, Issue>>()?;
     let listener = listen(args.listen).await?;
+    let signed = !clients.is_empty();
     let payer = start(&args.folder, profile, Schedule(args.faults), clients, listener)?;
+    let public = public(&args.folder, profile, payer.base_url(), signed, args.payer_ids)?;
+    write_text(&args.folder.join(PUBLIC), &public)?;
     println!("ready {}", payer.base_url());
     std::io::stdout().flush().ok();
     asked_to_stop(args.tethered).await;
     let arrived = payer.arrived();
     payer.stop().await;
     write_text(&args.folder.join(ARRIVED), &format!("{:#}\n", told(&arrived)))
+}
+
+/// What a sending house has to know of it.
+fn public(
+    folder: &Path,
+    profile: Profile,
+    base_url: &str,
+    signed: bool,
+    payer_identifiers: Vec<PublicIdentifier>,
+) -> Result<String, Issue> {
+    let sign_in = if signed { SignIn::Smart } else { SignIn::None };
+    let file = PublicFile {
+        name: profile.name().into(),
+        role: Role::Payer,
+        title: format!("{} payer", profile.name()),
+        base_url: base_url.to_owned(),
+        namespace: String::new(),
+        client_id: String::new(),
+        jwks: Value::Null,
+        authority: if signed { read_text(&folder.join(AUTHORITY))? } else { String::new() },
+        payer_identifiers,
+        ledger_key: String::new(),
+        foreign: Some(Foreign { sign_in, client_id: None, token_endpoint: None, scope: None }),
+    };
+    let text = serde_json::to_string_pretty(&file);
+    text.map_err(|_| Issue::new(Code::InternalError, "the payer's file cannot be written"))
 }
 
 /// Starts a foreign payer: with TLS and sign-in where there are clients, else without both.

@@ -157,4 +157,4 @@ pub const PAYORS_TOLD_MAX: usize = 100;
 
 /// How long a push waits before it looks again whether another one's unknown outcome has been cleared
 /// up: in most cases a person has to.
-pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);

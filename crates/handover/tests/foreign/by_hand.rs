@@ -52,3 +52,27 @@ fn what_is_mistyped_is_refused_in_words() {
         assert!(!said.stderr.contains("generous"), "what was typed is not repeated");
     }
 }
+
+#[test]
+fn a_sending_house_gets_to_know_one_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let house = free_address().to_string();
+    let ehr = ["--source", "https://127.0.0.1:1/fhir", "--listen", &house];
+    let said = run(&[&["init", "provider", &at("mercy")], &ehr[..]].concat(), &[]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let client = format!("{}/public.json", at("mercy"));
+    for (profile, clients) in [("strict", vec!["--client", &client]), ("silent", vec![])] {
+        let (place, listen) = (at(profile), free_address().to_string());
+        let words = ["sim", "payer", &place, "--profile", profile, "--listen", &listen];
+        let more = ["--payer-id", "urn:naic|99001", "--tethered"];
+        let process = Process::until_ready(&[&words[..], &more, &clients].concat(), &[]);
+        let file = format!("{place}/public.json");
+        let said = run(&["--house", &at("mercy"), "partner", "add", &file], &[]);
+        assert_eq!(said.code, 0, "{profile}: {}", said.stderr);
+        let agreement = format!("{}/agreements/{profile}.toml", at("mercy"));
+        let agreement = std::fs::read_to_string(agreement).unwrap();
+        assert!(agreement.contains("99001"), "{profile}: {agreement}");
+        assert_eq!(process.stop().code, 0);
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) const HEALTHY: &str = "healthy";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the clock is moved to the next moment at which something is due.
-const MOVES: usize = 200;
+const MOVES: usize = 500;
 
 /// A clock that stands still until it is moved.
 pub(crate) struct SetClock(Mutex<Timestamp>);

@@ -54,6 +54,8 @@ fn sources(arrived: &Arrived) -> BTreeMap<String, usize> {
 struct Played {
     case: String,
     rows: Vec<Row>,
+    /// What was planned, and no request came to.
+    unmet: Vec<Planned>,
     /// The healthy payer's pushes had to wait.
     disturbed: bool,
     tried: Arrived,
@@ -69,7 +71,7 @@ impl Played {
         planned: Vec<Planned>,
     ) -> Played {
         let case = format!("{} with {planned:?}", profile.name());
-        let tried = start(abilities, planned).await;
+        let tried = start(abilities, planned.clone()).await;
         let healthy = start(Abilities::default(), Vec::new()).await;
         let collections = profile == Profile::CollectionOnly;
         let hospital = Hospital::open(source, &tried, &healthy, collections);
@@ -88,7 +90,9 @@ impl Played {
             words.push_str(&format!("  {request:?}\n"));
         }
         let (tried, healthy) = (tried.arrived(), healthy.arrived());
-        Played { case, rows, disturbed, tried, healthy, words }
+        let met = |planned: &Planned| tried.count(planned.traffic) as u64 >= planned.from;
+        let unmet = planned.into_iter().filter(|planned| !met(planned)).collect();
+        Played { case, rows, unmet, disturbed, tried, healthy, words }
     }
 
     fn tried(&self) -> impl Iterator<Item = &Row> {
@@ -186,6 +190,7 @@ async fn play_all(profile: Profile, abilities: Abilities, cases: Vec<Case>) {
         for played in played.collect::<Vec<_>>() {
             let (may_be_held, played) = played.await.unwrap();
             let mut faults = played.faults(profile);
+            faults.extend(played.unmet.iter().map(|it| format!("{it:?} was never met")));
             let held = played.tried().filter(|row| row.state == "held").count();
             if held > 0 && !may_be_held {
                 faults.push(format!("{held} held, and nobody was needed"));
