@@ -12,6 +12,7 @@
 //! looked at next is pace, as with a payer's door: it stands in the row, and no line says it. A look
 //! that brought nothing leaves no line either, or a hospital's ledger would hold little else.
 
+mod census;
 mod roster;
 mod status;
 
@@ -44,6 +45,8 @@ pub struct WatchPlan {
     pub overlap: SignedDuration,
     /// The day from which on all is news, instead.
     pub since: Option<Date>,
+    /// Whether the EHR is asked for what changed in the whole population, beside the looks.
+    pub population: bool,
     /// Time between two searches, over all processes; zero for none.
     pub pace: Duration,
 }
@@ -91,6 +94,9 @@ const SYSTEM: &str = "watch";
 impl Road {
     /// Looks at one patient's chart, and says what is news.
     pub(crate) async fn watch(&self, lease: &Lease) -> Result<(), Fault> {
+        if lease.work.work.id == census::CENSUS {
+            return self.census(lease).await;
+        }
         let mut row = read(&lease.work.work).ok_or(Fault::Unreadable)?;
         let Some(watching) = &self.setup.watch else { return self.stop_watching(lease, row).await };
         if watching.is_unwanted(&row.watch.patient) {
@@ -213,10 +219,15 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
 
 /// Whether a record says that it is this patient's: some servers pass over what they are asked by.
 fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+    is_of_whom(resource, source_base).as_deref() == Some(patient)
+}
+
+/// Whose a record says that it is: `Patient.id` in the source.
+fn is_of_whom(resource: &Resource, source_base: &str) -> Option<String> {
     let doc = resource.doc();
-    let subject = doc.root().get("subject").and_then(|subject| subject.get("reference")?.text());
-    let named = subject.and_then(|text| target(&text, source_base));
-    named.is_some_and(|(kind, id)| kind == "Patient" && id == patient)
+    let subject = doc.root().get("subject")?.get("reference")?.text()?;
+    let (kind, id) = target(&subject, source_base)?;
+    (kind == "Patient").then_some(id)
 }
 
 /// The watch in a row of work.
