@@ -68,6 +68,12 @@ impl Watching {
         Watching { plan, wanted: Mutex::default(), issues: Mutex::default() }
     }
 
+    /// The roster was read whole: these are on it.
+    fn want(&self, wanted: BTreeSet<String>) {
+        let mut known = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(wanted));
+    }
+
     /// Whether the roster was read and names nobody like this.
     fn is_unwanted(&self, patient: &str) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);

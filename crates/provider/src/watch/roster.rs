@@ -71,9 +71,7 @@ impl Keeper {
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
         if whole {
-            let mut known = watching.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            *known = Some(Arc::new(wanted));
-            drop(known);
+            watching.want(wanted);
             let census = road.begin_census(watching).await.map_err(store_issue)?;
             begun += usize::from(census);
             self.done = Some((digest, Instant::now()));
