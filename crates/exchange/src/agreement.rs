@@ -8,6 +8,7 @@
 //! of a rule must not be a change of the program.
 
 mod conditions;
+mod content;
 mod reading;
 mod rules;
 mod shipped;
@@ -18,12 +19,14 @@ mod tests;
 
 pub use crate::tomlfile::toml_issue;
 pub use conditions::{Around, Visits};
+pub use content::{HistoryContent, Readiness, Wait};
 pub use rules::{CutRule, ElementCondition, KINDS, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;
+use crate::payload::Kind;
 use crate::push::{Level, Purpose};
 use crate::usability::FindingCode;
 use serde::Deserialize;
@@ -70,6 +73,15 @@ pub struct Agreement {
     /// Sending: what is asked of the source for an encounter.
     #[serde(default)]
     pub encounter: EncounterContent,
+    /// Sending: kinds of pushes that may be sent; absent: all.
+    #[serde(default = "content::kinds")]
+    pub kinds: Vec<Kind>,
+    /// Sending: how far a history goes.
+    #[serde(default)]
+    pub history: HistoryContent,
+    /// Sending: when an encounter's record goes.
+    #[serde(default)]
+    pub readiness: Readiness,
     /// Sending: what becomes of documents that cannot be looked into.
     #[serde(default)]
     pub opaque: Opaque,

@@ -14,7 +14,7 @@ mod offer;
 pub use offer::{Offer, TypeOffer};
 
 use crate::issue::{Code, Issue};
-use crate::limits::{DOOR_BYTES_MAX, DOOR_ENTRIES_MAX};
+use crate::limits::{DOOR_BYTES_MAX, DOOR_ENTRIES_MAX, KINDS_NAMED_MAX};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,6 +59,21 @@ impl Carrier {
             Carrier::Batch => "batch",
             Carrier::Single => "single",
             Carrier::Collection => "collection",
+        }
+    }
+}
+
+impl Carrier {
+    /// What it means for a push, in words for people.
+    const fn consequence(self) -> &'static str {
+        match self {
+            Carrier::Transaction => {
+                "each request is all or nothing; what takes several is not as a whole"
+            }
+            Carrier::Batch | Carrier::Single => {
+                "record by record: what is filed stays, also where others are refused"
+            }
+            Carrier::Collection => "kept as one Bundle; the payer files no record of it",
         }
     }
 }
@@ -150,6 +165,7 @@ pub fn choose(offer: &Offer, terms: &DoorTerms, shut: &BTreeSet<String>) -> Resu
             Some(reason) => reasons.push(format!("not by {carrier}: {reason}")),
             None => {
                 let mut rung = Rung { carrier, shut: shut.clone(), offer: offer.clone(), reasons };
+                rung.reasons.push(carrier.consequence().to_owned());
                 let identities = rung.identities();
                 rung.reasons.extend(identities);
                 return Ok(rung);
@@ -232,9 +248,6 @@ impl Rung {
         IDENTITIES.into_iter().filter_map(row).collect()
     }
 }
-
-/// Types named in one line for people; the rest is in the door's own statement.
-const KINDS_NAMED_MAX: usize = 6;
 
 /// Types of R4 that have no list of business identifiers, so that none can be added.
 const NO_IDENTIFIERS: [&str; 14] = [

@@ -23,6 +23,7 @@ pub mod member;
 pub mod partner;
 pub mod parts;
 pub mod path;
+pub mod payload;
 pub mod place;
 pub mod provenance;
 pub mod push;

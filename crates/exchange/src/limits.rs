@@ -111,6 +111,16 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
 
+/// How far membership is followed from order to order, panel to panel: an order, a replaced order, a
+/// panel, a panel within it. More is a circle.
+pub const ORDER_STEPS_MAX: usize = 8;
+
+/// Days that a history may be told to look back: a lifetime.
+pub const LOOK_BACK_DAYS_MAX: u32 = 45_000;
+
+/// Hours that a push may be told to wait until its record is ready: a month, like its deadline.
+pub const READY_HOURS_MAX: u32 = 31 * 24;
+
 /// Bytes of a roster: a hundred thousand lines of a long record number each.
 pub const ROSTER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -170,3 +180,6 @@ pub const FEED_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hour
 /// Hours that a table of restrictions may be agreed to be old: a year. Longer is for ever, which is
 /// said by leaving the line out.
 pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;
+
+/// Types of a door named in one line for people; the rest is in the door's own statement.
+pub const KINDS_NAMED_MAX: usize = 6;

@@ -255,8 +255,9 @@ fn is_loopback(url: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    let address = host.parse::<std::net::IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    let numbers = || host.split('.').map(str::parse::<u8>);
+    let four = numbers().count() == 4 && numbers().all(|number| number.is_ok());
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || (four && host.starts_with("127."))
 }
 
 fn visible(text: &str) -> bool {
@@ -286,6 +287,37 @@ mod tests {
             file[*member] = value.clone();
         }
         PublicFile::parse(&file.to_string(), "new.json")
+    }
+
+    #[test]
+    fn a_server_of_another_make_is_signed_in_at_but_on_loopback() {
+        let foreign = |base_url: &str, authority: &str, sign_in: &str| {
+            let file = json!({ "name": "plan-b", "role": "payer", "title": "Plan B",
+                "base_url": base_url, "authority": authority, "foreign": { "sign_in": sign_in } });
+            PublicFile::parse(&file.to_string(), "plan-b.json").map_err(|issue| issue.expression)
+        };
+        let table = [
+            ("https://b.example/fhir", "PEM", "smart", None),
+            ("https://b.example/fhir", "", "smart", Some("authority")),
+            ("https://b.example/fhir", "PEM", "none", Some("foreign.sign_in")),
+            ("http://b.example/fhir", "", "smart", Some("base_url")),
+            ("http://127.0.0.1:8080/fhir", "", "none", None),
+            ("http://[::1]:8080/fhir", "", "none", None),
+            ("http://localhost/fhir", "", "smart", None),
+            ("http://127.0.0.1.b.example/fhir", "", "none", Some("base_url")),
+            ("http://127.0.0.1@b.example/fhir", "", "none", Some("base_url")),
+            ("http://localhost.b.example/fhir", "", "none", Some("base_url")),
+        ];
+        for (base_url, authority, sign_in, member) in table {
+            let found = foreign(base_url, authority, sign_in).err().flatten();
+            let wanted = member.map(|member| format!("plan-b.json: {member}"));
+            assert_eq!(found, wanted, "{base_url}, {sign_in}");
+        }
+        let own = [("foreign", json!({ "sign_in": "smart" })), ("role", json!("payer"))];
+        assert!(public(&own).is_err(), "a house has its own file");
+        for member in ["jwks", "authority", "ledger_key", "client_id"] {
+            assert!(public(&[(member, Value::Null)]).is_err(), "a house without {member}");
+        }
     }
 
     #[test]

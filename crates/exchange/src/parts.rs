@@ -114,7 +114,7 @@ pub struct Refusal {
     pub issues: Vec<Issue>,
 }
 
-/// What is to be done next.
+/// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Send this.

@@ -186,11 +186,8 @@ impl Restrictions {
     /// search, by a contained Encounter, which has no identity) might belong to any restricted
     /// encounter, so it is covered by the first of them.
     fn unclear(&self, resource: &Resource, payer: &PartnerId) -> Option<&Restriction> {
-        let doc = resource.doc();
-        let mut contained = doc.root().get("contained").into_iter().flat_map(|list| list.each());
-        let is_unclear = contained.any(|inner| is_a("Encounter", inner))
-            || doc.root().descendants().flat_map(encounters).any(is_unclear);
-        is_unclear.then(|| self.first_encounter(payer)).flatten()
+        let first = self.first_encounter(payer)?;
+        names_encounter_unclearly(resource).then_some(first)
     }
 
     fn first_encounter(&self, payer: &PartnerId) -> Option<&Restriction> {
@@ -314,6 +311,14 @@ fn encounters<'d, 'a>(object: Node<'d, 'a>) -> Vec<Node<'d, 'a>> {
 
 fn is_a(kind: &str, resource: Node<'_, '_>) -> bool {
     resource.get("resourceType").and_then(|found| found.text()).as_deref() == Some(kind)
+}
+
+/// Whether a resource names an encounter in a way that cannot be followed: it may be any.
+pub(crate) fn names_encounter_unclearly(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    let mut contained = doc.root().get("contained").into_iter().flat_map(|list| list.each());
+    contained.any(|inner| is_a("Encounter", inner))
+        || doc.root().descendants().flat_map(encounters).any(is_unclear)
 }
 
 fn is_unclear(element: Node<'_, '_>) -> bool {

@@ -17,13 +17,15 @@ pub use coverage::NotCounted;
 pub use map::{PayorMap, PayorRow, names_this, row_text};
 pub use payor::{Payor, PayorIdentifier, PayorKey, payors_of};
 
-use crate::agreement::Terms;
+use crate::agreement::{Agreement, Terms};
 use crate::days::Days;
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
+use crate::payload::Kind;
 use crate::push::Purpose;
 use coverage::{Facts, facts};
-use fhir::Resource;
+use fhir::{Node, Resource};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Question<'a> {
     /// `Patient.id` in the source.
     pub patient: &'a str,
-    /// The encounter.
+    /// The encounter, or the report; the Patient of a history.
     pub encounter: &'a Resource,
     /// The days of service, where they are not the encounter's own.
     pub days: Option<Days>,
@@ -150,14 +152,31 @@ struct Named<'a> {
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
+    let days = question.days.or_else(|| coverage::day_of_service(question.encounter));
+    scope_on(question, days, &|coverage| coverage::covers(coverage, days))
+}
+
+/// Whom a patient's history concerns: the payers that cover the patient today, each with all of the
+/// patient's coverages with it that have begun. `question.encounter` is the Patient.
+pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
+    let days = Some(Days { first: today, last: today });
+    let now = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    let mut ever = scope_on(question, days, &|coverage| coverage::has_begun(coverage, today));
+    ever.dossiers.retain(|one| now.dossiers.iter().any(|own| own.partner == one.partner));
+    Scope { dossiers: ever.dossiers, ..now }
+}
+
+/// Whether a coverage counts, by its period.
+type Counts<'c> = &'c dyn Fn(Node<'_, '_>) -> Result<bool, Issue>;
+
+fn scope_on(question: &Question<'_>, days: Option<Days>, counts: Counts<'_>) -> Scope {
     let mut scope = Scope::default();
-    let days = question.days.or_else(|| coverage::encounter_day(question.encounter));
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
     coverages.sort_by_key(|coverage| coverage.local_reference());
     coverages.dedup_by_key(|coverage| coverage.local_reference());
     let mut counted: Vec<(&Resource, Facts)> = Vec::new();
     for one in coverages {
-        match facts(one, days, question) {
+        match facts(one, counts, question) {
             Ok(Ok(facts)) => counted.push((one, facts)),
             Ok(Err(why)) => scope.judged.push(judged(one, End::NotCounted { why })),
             Err(issue) => {
@@ -178,11 +197,16 @@ pub fn scope(question: &Question<'_>) -> Scope {
     dossiers(payers, question, &mut scope);
     scope.judged.sort_by(|one, other| one.coverage.cmp(&other.coverage));
     if scope.dossiers.is_empty() && scope.issues.is_empty() && left_alone(&scope.judged) == 0 {
-        let detail = match days {
-            Some(_) => "none of the patient's coverages is active on the day of service",
-            None => "there is no day of service, and no coverage holds without one",
+        let (word, place) = match question.encounter.kind() {
+            "Patient" => ("today", "Coverage.period"),
+            "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
+            _ => ("on the day of service", "Encounter.period"),
         };
-        scope.issues.push(Issue::new(Code::CoverageMissing, detail).at("Encounter.period"));
+        let detail = match days {
+            Some(_) => format!("none of the patient's coverages is active {word}"),
+            None => "there is no day of service, and no coverage holds without one".to_owned(),
+        };
+        scope.issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
     }
     scope
 }
@@ -282,8 +306,21 @@ fn allowed(terms: &Terms, question: &Question<'_>) -> Result<Purpose, Issue> {
             format!("the agreement with {} does not allow the purpose{asked}", agreement.partner);
         return Err(Issue::new(Code::PurposeNotAgreed, detail));
     };
-    agreement.encounter.allow(question.encounter)?;
+    allowed_kind(agreement, question.encounter)?;
     Ok(purpose)
+}
+
+/// Whether the agreement covers the kind of push that is about this record, and the record's status.
+fn allowed_kind(agreement: &Agreement, record: &Resource) -> Result<(), Issue> {
+    let kind = Kind::of_record(record.kind()).unwrap_or(Kind::Encounter);
+    if !agreement.kinds.contains(&kind) {
+        let detail = format!("the agreement with {} covers no push of {kind}", agreement.partner);
+        return Err(Issue::new(Code::KindNotAgreed, detail));
+    }
+    match kind {
+        Kind::Encounter => agreement.encounter.allow(record),
+        Kind::Results | Kind::History => Ok(()),
+    }
 }
 
 fn add(issues: &mut Vec<Issue>, issue: Issue) {

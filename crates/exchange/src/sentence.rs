@@ -26,7 +26,7 @@ pub fn sentence(event: &Event) -> String {
             format!("next attempt at {until}: {}", issue.code.row().title)
         }
         Event::PayorsFound { unmapped, left_alone, .. } => format!(
-            "coverages name {} payors that nobody has mapped; {left_alone} are left alone",
+            "payors to be mapped by a person: {}; coverages left alone: {left_alone}",
             unmapped.len()
         ),
         Event::PayorMapped { who, payor, partner, .. } => {

@@ -45,6 +45,7 @@ use crate::days::clinical_days;
 use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
+use crate::payload::Belongs;
 use crate::push::Purpose;
 use crate::restriction::{Restriction, Restrictions};
 use chart::Chart;
@@ -54,7 +55,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 22] = [
+pub const BUILT_IN: [(&str, &str); 23] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
@@ -75,6 +76,7 @@ pub const BUILT_IN: [(&str, &str); 22] = [
     (ABOUT, "what it is about is sensitive and stays"),
     (WORDS, "words beside a reference to something sensitive that stays may tell of it"),
     (OUTSIDE_WINDOW, "it lies outside the days for which the agreement permits it"),
+    (CONTENT_TOO_LARGE, "a document's content is larger than a push carries"),
     (UNDATED, "it says no day, and the agreement permits it for certain days only"),
     (NOT_THIS_KIND, "the agreement permits it in another kind of push, or where it is referred to"),
 ];
@@ -98,9 +100,12 @@ pub(crate) const OPAQUE: &str = "opaque-in-sensitive-period";
 pub(crate) const OPAQUE_ALL: &str = "opaque-document";
 pub(crate) const ABOUT: &str = "about-withheld";
 pub(crate) const WORDS: &str = "words-of-withheld";
-pub(crate) const OUTSIDE_WINDOW: &str = "outside-window";
+/// The rule by which what lies outside of a window stays, of a permit's or a history's.
+pub const OUTSIDE_WINDOW: &str = "outside-window";
 pub(crate) const UNDATED: &str = "undated-in-window";
 pub(crate) const NOT_THIS_KIND: &str = "not-in-this-kind";
+
+pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
 /// Types that speak of money between patient, provider and payers: never the minimum necessary of
 /// clinical data, and often another payer's.
@@ -161,6 +166,19 @@ pub struct Collected {
     /// visit a resource belongs to, and on which days something sensitive was so. What *collect*
     /// should know is said by [`types_to_know`].
     pub known: Vec<Resource>,
+    /// What else *collect* says of the chart.
+    pub notes: Notes,
+}
+
+/// What *collect* says of what it read, by `Type/id`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// By what a resource is part of a push about an encounter.
+    pub belongs: BTreeMap<String, Belongs>,
+    /// Among `followed`: outside of a history's window. It travels where what is inside refers to it.
+    pub outside: BTreeSet<String>,
+    /// Documents' contents that were left where they are because of their size.
+    pub too_large: BTreeSet<String>,
 }
 
 impl Collected {
@@ -241,11 +259,32 @@ fn judge_among(
     }
     let doc = resource.doc();
     // Escapes in names would hide elements from rules; FHIR's names never need any.
-    if resource.id().is_none() || doc.root().descendants().any(|node| node.name().contains('\\')) {
+    let escaped = |node: Node<'_, '_>| node.name().contains('\\');
+    let may_escape = doc.text().contains('\\');
+    if resource.id().is_none() || (may_escape && doc.root().descendants().any(escaped)) {
         return Err(Withheld::by(UNREADABLE));
     }
     let around = around(resource, audience, visits);
     judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience, &around)
+}
+
+/// The sensitive verdict alone, for what is known and not decided on.
+fn sensitivity(
+    resource: &Resource,
+    audience: &Audience<'_>,
+    visits: Visits<'_>,
+) -> Option<Withheld> {
+    if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
+        return Some(Withheld::restricted(row));
+    }
+    let doc = resource.doc();
+    if labels::are_sensitive(doc.root()) {
+        return Some(Withheld::by(LABEL));
+    }
+    let around = around(resource, audience, visits);
+    let rule = audience.terms.withhold(resource.kind(), doc.root(), audience.purpose, &around);
+    let (rule, reason) = rule.filter(|(rule, _)| audience.is_sensitive(rule))?;
+    Some(Withheld { rule: rule.into(), reason: reason.into() })
 }
 
 /// What rules may ask about a resource beside its own elements.
@@ -323,6 +362,7 @@ pub fn shape(collected: &Collected, audience: &Audience<'_>) -> Disclosure {
     }
     for (reference, (_, verdict)) in &chart.judged {
         let withheld = match verdict {
+            Ok(_) if collected.notes.outside.contains(reference) => Withheld::by(OUTSIDE_WINDOW),
             Ok(permitted) if permitted.of_this_kind => Withheld::by(NOT_REFERRED),
             Ok(_) => Withheld::by(NOT_THIS_KIND),
             Err(withheld) => withheld.clone(),
@@ -339,10 +379,15 @@ impl Withheld {
     }
 }
 
-/// Why a push cannot go on: its patient or its subject stays. `subject` is `Encounter/id`.
+/// Why a push cannot go on: its patient or its subject stays. `subject` is `Type/id`.
 pub fn nothing_travels(disclosure: &Disclosure, patient: &str, subject: &str) -> Option<Issue> {
     let patient = format!("Patient/{patient}");
-    for (wanted, word) in [(subject, "encounter"), (patient.as_str(), "patient")] {
+    let word = match subject.split('/').next() {
+        Some("DiagnosticReport") => "report",
+        Some("Patient") => "patient",
+        _ => "encounter",
+    };
+    for (wanted, word) in [(subject, word), (patient.as_str(), "patient")] {
         let decision = disclosure.decisions.iter().find(|found| found.reference() == wanted);
         let detail = match decision {
             Some(Decision::Included { .. }) => continue,

@@ -5,8 +5,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use exchange::usability::{Demand, FindingCode, demands};
-use std::path::Path;
+use exchange::usability::{Demand, FindingCode, demands, findings};
+use exchange::{Decision, Disclosure, Purpose};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 const BEGIN: &str = "<!-- table -->\n";
 const END: &str = "<!-- end of table -->\n";
@@ -46,4 +48,44 @@ fn every_word_is_looked_for_and_every_demand_says_why() {
         assert!(told.iter().all(|words| words.len() > 5), "{}", demand.word);
         assert!(!demand.purposes.is_empty() && !demand.kinds.is_empty(), "{}", demand.word);
     }
+}
+
+/// Real charts of others: what US Core's own examples lack for payment.
+#[test]
+fn the_examples_of_us_core_lack_what_they_lack() {
+    let data = std::env::var_os("HANDOVER_DATA").map(PathBuf::from);
+    let Some(folder) = data.map(|data| data.join("us-core-6.1.0-examples")) else {
+        let line =
+            b"skipped: HANDOVER_DATA names no folder, so findings are tried on no real charts\n";
+        std::io::stderr().write_all(line).unwrap();
+        return;
+    };
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|end| end == "json"));
+    let read = |path| fhir::Resource::parse(std::fs::read(path).unwrap()).ok();
+    let resources = files.filter_map(read).filter(|resource| resource.id().is_some());
+    let travels = |resource| Decision::Included { resource, rule: "all".into(), cuts: Vec::new() };
+    let disclosure = Disclosure { decisions: resources.map(travels).collect() };
+    let found = findings(&disclosure, Purpose::Payment, "https://ehr.example/fhir");
+    let counts: Vec<_> = found.iter().map(|it| (it.word.slug(), it.count)).collect();
+    assert_eq!(
+        counts,
+        [
+            ("encounter-period-missing", 2),
+            ("encounter-period-missing", 1),
+            ("encounter-disposition-missing", 1),
+            ("visit-number-missing", 3),
+            ("encounter-practitioner-missing", 3),
+            ("encounter-provider-missing", 3),
+            ("diagnosis-not-icd-10-cm", 4),
+            ("result-unit-not-ucum", 17), // "unit" without "code"
+            ("report-performer-missing", 2),
+            ("note-author-missing", 1),
+            ("note-authenticator-missing", 2),
+            ("note-not-final", 2),
+            ("note-content-missing", 1), // its Binary is no example
+            ("npi-invalid", 2),
+            ("organization-tin-missing", 4),
+        ]
+    );
 }

@@ -7,11 +7,11 @@
 #![allow(clippy::unwrap_used)]
 
 use exchange::agreement::{
-    CutRule, ElementCondition, EncounterContent, Opaque, PayerIdentifier, Permit, Place, Retention,
-    Terms, Unmatched, Withhold, default_value_set,
+    CutRule, ElementCondition, EncounterContent, Opaque, PayerIdentifier, Permit, Place, Readiness,
+    Retention, Terms, Unmatched, Withhold, default_value_set,
 };
 use exchange::shape::BUILT_IN;
-use exchange::{Agreement, PartnerId, Purpose};
+use exchange::{Agreement, FindingCode, PartnerId, Purpose};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -68,6 +68,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/payer_identifier", keys::<PayerIdentifier>()),
         ("/$defs/retention", keys::<Retention>()),
         ("/$defs/encounter", keys::<EncounterContent>()),
+        ("/$defs/readiness", keys::<Readiness>()),
         ("/$defs/permit", keys::<Permit>()),
         ("/$defs/withhold", keys::<Withhold>()),
         ("/$defs/condition", keys::<ElementCondition>()),
@@ -100,6 +101,10 @@ fn the_schema_has_the_words_that_are_read() {
             exchange::agreement::KINDS.map(String::from).into(),
         ),
     ];
+    // Findings have a page of their own, which is held to the program elsewhere.
+    let findings = "/$defs/usability/properties/hold/items/enum";
+    let known: BTreeSet<String> = FindingCode::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(names(schema.pointer(findings).unwrap()), known);
     let page = docs("AGREEMENT.md");
     for (place, known) in lists {
         assert_eq!(names(schema.pointer(place).unwrap()), known, "{place}");
@@ -164,6 +169,7 @@ fn what_the_schema_refuses_is_refused() {
         ("a place that is none", "[[withhold]]\nrule = 'x'\nhaving = { path = 'class', codes = ['x'], where = 'visit' }"),
         ("sensitive in words", "[[withhold]]\nrule = 'x'\ntypes = ['Observation']\nsensitive = 'yes'"),
         ("kinds of a rule that withholds", "[[withhold]]\nrule = 'x'\ntypes = ['Observation']\nkinds = ['history']"),
+        ("a finding that is none", "[usability]\nhold = ['no-such-finding']"),
         ("a cut without an element", "[[cut]]\nrule = 'x'"),
     ];
     let schema = schema();

@@ -29,7 +29,7 @@ pub enum PayorAsked {
         who: WhoArgs,
     },
     /// Say where a payor leads, and let go on what waited for it.
-    Map(MapArgs),
+    Map(Box<MapArgs>),
 }
 
 /// `payor map`

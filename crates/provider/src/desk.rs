@@ -14,6 +14,7 @@ use crate::turn::{self, Fault};
 use crate::usable::Usable;
 use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
+use exchange::payload::Topic;
 use exchange::shape;
 use exchange::{
     Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
@@ -50,12 +51,10 @@ impl Desk {
     pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
         self.road.clock.set(&self.road.house).await;
         match command {
-            Command::Push { encounter, purpose, who, wait } => {
-                self.push(encounter, purpose, who, wait).await
+            Command::Push { subject, purpose, who, wait } => {
+                self.push(subject, purpose, who, wait).await
             }
-            Command::Explain { encounter, purpose, who } => {
-                self.explain(encounter, purpose, who).await
-            }
+            Command::Explain { subject, purpose, who } => self.explain(subject, purpose, who).await,
             Command::Find { record_number, date, who } => self.find(record_number, date, who).await,
             Command::List { states, limit } => self.list(states, limit).await,
             Command::Show { id, page } => self.show(&id, page).await,
@@ -83,12 +82,12 @@ impl Desk {
 
     async fn push(
         &self,
-        encounter: String,
+        subject: String,
         purpose: Option<Purpose>,
         who: Who,
         wait: u32,
     ) -> Result<Reply, Issue> {
-        let subject = subject(&encounter)?;
+        let subject = Topic::parse(&subject)?.to_string();
         let trigger =
             self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
@@ -141,21 +140,21 @@ impl Desk {
     /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
     async fn explain(
         &self,
-        encounter: String,
+        subject: String,
         purpose: Option<Purpose>,
         who: Who,
     ) -> Result<Reply, Issue> {
-        let subject = subject(&encounter)?;
-        self.looked(who, subject.clone()).await?;
+        let topic = Topic::parse(&subject)?;
+        self.looked(who, topic.to_string()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (concerns, issues, coverages) = self.road.concerned(&chart, &subject, purpose).await?;
+        let (concerns, issues, coverages) = self.road.concerned(&chart, &topic, purpose).await?;
         let mut payers = Vec::new();
         for concern in concerns {
             let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged, usable) = match &door {
-                Ok(_) => self.disclosed(&chart, &concern, payer).await?,
+                Ok(_) => self.disclosed(&chart, &topic, &concern, payer).await?,
                 Err(_) => (Vec::new(), None, Usable::default()),
             };
             payers.push(Explained {
@@ -176,13 +175,14 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
+        topic: &Topic,
         concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
         let restrictions = self.road.restrictions(Some(concern.purpose))?;
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);
-        let collected = collect(chart, &concern.dossier.subject, &audience).await?;
+        let collected = collect(chart, topic, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
@@ -191,7 +191,7 @@ impl Desk {
         if unchanged.is_some() {
             usable.holding.clear(); // nothing is sent, so nothing waits
         }
-        let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
+        let decisions = disclosure.rows(&collected.notes);
         Ok((decisions, unchanged.map(|push| push.to_string()), usable))
     }
 
@@ -392,16 +392,6 @@ impl Kept for Desk {
 
 fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
-}
-
-/// `Encounter/<id>`, from what a person types.
-fn subject(encounter: &str) -> Result<String, Issue> {
-    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
-    if fhir::is_id(id) {
-        return Ok(format!("Encounter/{id}"));
-    }
-    let detail = "an encounter is named by its id in the EHR";
-    Err(Issue::new(Code::CommandInvalid, detail).at("encounter"))
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {

@@ -22,7 +22,7 @@ use exchange::limits::{HALVINGS_MAX, UNSURE_WAIT};
 use exchange::parts::{
     self, Ground, Held, Holding, Item, Load, Part, Refusal, Said, Step, Verdict,
 };
-use exchange::push::SMALLER;
+use exchange::push::{Parts, SMALLER};
 use exchange::settle::{self, Answered, Next, Reply};
 use exchange::{Code, Event, Issue, Level, PartnerId};
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ impl Road {
         let terms = &payer.terms.agreement.door;
         let rung = ladder::choose(offer, terms, &so_far.shut.iter().cloned().collect())?;
         let held = self.held(&payer.public.name, &load).await?;
-        let refused: BTreeSet<String> = so_far.refused.iter().cloned().collect();
+        let refused = refused(&so_far);
         let ground = Ground {
             load: &load,
             rung: &rung,
@@ -98,14 +98,24 @@ impl Road {
         };
         match parts::next(&ground) {
             Step::Send(part) if so_far.open => self.reconcile(turn, payer, &ground, &part).await,
-            Step::Send(part) => self.send_part(turn, payer, &ground, part).await,
+            Step::Send(part) => match self.unsettled(turn, payer, offer, &part).await? {
+                Some(until) => self.wait_for_another(turn, until).await,
+                None => self.send_part(turn, payer, &ground, part).await,
+            },
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
             Step::Done => self.conclude(turn, &ground).await,
         }
     }
 
+    /// Another push has to be cleared up first: by what is asked of the door, or by a person.
+    async fn wait_for_another(&self, turn: &mut Turn, until: Timestamp) -> Result<(), Halt> {
+        let detail = "another push may have brought a record of this one, and nobody knows yet";
+        let issue = Issue::new(Code::OutcomeUnknown, detail);
+        Ok(self.put_off(turn, until, issue).await?)
+    }
+
     /// What the payer's door holds of a payload and of what it refers to.
-    async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
+    pub(crate) async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
         let records = load.records(&self.setup.namespace);
         let found = self.house.holdings(payer, &records).await?.into_iter().flatten();
         Ok(found.map(|it| (format!("{}/{}", it.kind, it.id), it)).collect())
@@ -151,6 +161,7 @@ impl Road {
             Some(bundle) => self.send_bundle(payer, &part, bundle, turn.now()).await?,
             None => self.send_singles(turn, payer, &part).await?,
         };
+        let outcome = self.place_all(turn, payer, ground, outcome).await?;
         drop(place);
         (self.setup.passed)("sent");
         self.note(turn, payer, ground, number, part.items.len(), outcome).await
@@ -256,6 +267,34 @@ impl Road {
                     break;
                 }
                 (verdict, Some(said)) => outcome.said.push((item.clone(), said, verdict)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Asks where records are that were filed without a word on their place.
+    async fn place_all(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        ground: &Ground<'_>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome, Halt> {
+        let unplaced = |(item, _, verdict): &&(Item, Said, Verdict)| {
+            let known = ground.held.get(&item.name()).is_some_and(|holding| holding.at.is_some());
+            *verdict == Verdict::Filed(None) && item.body.is_some() && !known
+        };
+        let items: Vec<Item> =
+            outcome.said.iter().filter(unplaced).map(|(item, ..)| item.clone()).collect();
+        if items.is_empty() {
+            return Ok(outcome);
+        }
+        let places = self.places(turn, payer, ground, items).await?;
+        for (item, said, verdict) in &mut outcome.said {
+            if let Some(at) = places.get(&item.name()).filter(|_| *verdict == Verdict::Filed(None))
+            {
+                *verdict = Verdict::Filed(Some(at.clone()));
+                said.location.get_or_insert_with(|| at.clone());
             }
         }
         Ok(outcome)
@@ -367,6 +406,11 @@ impl Road {
         }
         Ok(turn.commit("answered").await?)
     }
+}
+
+/// Records that are not sent until a person lets them go.
+pub(crate) fn refused(so_far: &Parts) -> BTreeSet<String> {
+    so_far.refused.iter().cloned().collect()
 }
 
 /// Status and body of an answer.

@@ -12,10 +12,12 @@ use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::Turn;
 use exchange::ladder::{Carrier, Identity, has_identifier, record_system};
+use exchange::limits::UNSURE_WAIT;
 use exchange::parts::{Ground, Item, Part, identifier_query};
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue};
 use fhir::{Bundle, BundleType, Method, Resource};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +78,29 @@ impl Road {
         self.write_found(turn, ground, part, &found, &asked).await
     }
 
+    /// Where records are that a door filed without naming their place: name and `Type/id`. Without it
+    /// nothing could refer to them by the payer's ids, nor change them there.
+    pub(crate) async fn places(
+        &self,
+        turn: &mut Turn,
+        payer: &Payer,
+        ground: &Ground<'_>,
+        items: Vec<Item>,
+    ) -> Result<BTreeMap<String, String>, Halt> {
+        let part = Part { carrier: ground.rung.carrier, items };
+        let mut found = BTreeMap::new();
+        for ((kind, _), items) in groups(ground, &part) {
+            for chunk in items.chunks(RECONCILE_IDS_MAX) {
+                let ids: Vec<&str> = chunk.iter().map(|item| item.id.as_str()).collect();
+                let query = format!("{kind}?{}", identifier_query(ground.namespace, &ids));
+                if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
+                    match_up(ground, chunk, &resources, &mut found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn write_found(
         &self,
         turn: &mut Turn,
@@ -84,11 +109,21 @@ impl Road {
         found: &BTreeMap<String, String>,
         asked: &BTreeSet<String>,
     ) -> Result<(), Halt> {
-        // A transaction was filed as a whole or not at all: one create of it tells of the others.
+        // A transaction was filed as a whole or not at all: what the door did not hold before tells
+        // of the others, and so does an update that stands there now. One that does not may have
+        // been put into other words there, and tells nothing.
+        let known =
+            |item: &Item| ground.held.get(&item.name()).is_some_and(|it| it.digest.is_some());
+        let is_there = |item: &&Item| found.contains_key(&item.name());
+        let sought = part.items.iter().filter(|item| asked.contains(&item.name()));
+        let (old, fresh): (Vec<&Item>, Vec<&Item>) = sought.partition(|item| known(item));
         let whole = part.carrier == Carrier::Transaction;
-        let creates = || part.items.iter().filter(|item| is_create(item));
-        let told = whole && creates().any(|item| asked.contains(&item.name()));
-        let all = whole && creates().any(|item| found.contains_key(&item.name()));
+        let all = whole
+            && match fresh.is_empty() {
+                true => old.iter().any(is_there),
+                false => fresh.iter().all(is_there),
+            };
+        let told = whole && (all || !fresh.is_empty());
         let dark = |item: &&Item| !item.repeatable && !asked.contains(&item.name());
         if !told && part.items.iter().any(|item| dark(&item)) {
             let detail = "the payer gave no whole answer to a request that must not be sent twice";
@@ -136,7 +171,7 @@ impl Road {
             let bundle = Bundle::parse(reply.body.clone()).ok();
             let bundle =
                 bundle.filter(|it| reply.status == 200 && it.kind == BundleType::Searchset);
-            let Some(bundle) = bundle else { return Ok(Looked::Refused) };
+            let Some(bundle) = bundle else { return Ok(unreadable(turn, reply.status)) };
             resources.extend(bundle.entries.into_iter().filter_map(|entry| entry.resource));
             let next = bundle.links.into_iter().find(|(relation, _)| relation == "next");
             let Some((_, url)) = next else { return Ok(Looked::Found(resources)) };
@@ -149,6 +184,19 @@ impl Road {
         let push = turn.push.clone();
         Ok(settle::settle(answered, &attempt(&push, payer)?, turn.now()))
     }
+}
+
+/// A search whose answer is no list. What cannot be read may have been garbled on its way, and is
+/// asked for once more; whoever says so again does not let itself be asked.
+fn unreadable(turn: &mut Turn, status: u16) -> Looked {
+    let again = turn.push.issues.iter().any(|issue| issue.code == Code::AnswerUnreadable);
+    if status != 200 || again {
+        return Looked::Refused;
+    }
+    let detail = "the payer's answer to a search is no list";
+    let issue = Issue::new(Code::AnswerUnreadable, detail);
+    let at = turn.now().saturating_add(UNSURE_WAIT).unwrap_or(Timestamp::MAX);
+    Looked::Later(Next::Retry { at, issue })
 }
 
 fn is_create(item: &Item) -> bool {

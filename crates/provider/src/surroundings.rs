@@ -5,7 +5,7 @@
 //! Never      a search that is not scoped to the patient; nothing where no question needs it.
 
 use crate::limits::SOURCE_REQUESTS_MAX;
-use crate::source::Source;
+use crate::source::{Source, us_core};
 use exchange::Issue;
 use exchange::shape::{self, Audience, Collected};
 use fhir::Resource;
@@ -27,9 +27,9 @@ pub async fn know(
         if wanted.is_empty() {
             return Ok(());
         }
-        let parameters = [("patient", audience.patient)];
+        let ask = |kind| us_core::of_patient(source, kind, audience.patient);
         let searches: Vec<BoxFuture<'_, _>> =
-            wanted.iter().map(|kind| source.search(kind, &parameters)).collect();
+            wanted.iter().map(|kind| Box::pin(ask(*kind)) as BoxFuture<'_, _>).collect();
         let found: Vec<Resource> =
             stream::iter(searches).buffered(SOURCE_REQUESTS_MAX).try_concat().await?;
         collected.known.extend(found);

@@ -267,6 +267,8 @@ async fn what_is_searched_is_found_page_by_page() {
         ("Patient?identifier=urn:ids|p03", 1),
         ("Patient?identifier=p03", 1),
         ("Patient?identifier=urn:others|p03", 0),
+        ("Patient?identifier=https://a.example/ids|p03", 0),
+        ("Patient?identifier=https://a.example/ids%7Cp03,urn:ids|p04", 1),
         ("Observation?patient=p07", 1),
         ("Observation?patient=Patient/p07&_id=o", 1),
         ("Observation?patient=p08", 0),
@@ -304,6 +306,7 @@ async fn a_transaction_is_all_or_nothing_and_its_links_are_those_of_the_server()
                 "POST Observation",
                 weight(None, "Patient?identifier=urn:ids|1"),
             ),
+            ("", "PUT Patient?identifier=https://a.example/ids|2", patient(None, "2")),
         ],
     );
     let told = ask(&payer, "POST /", &good).await;

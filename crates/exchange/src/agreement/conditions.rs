@@ -117,6 +117,10 @@ impl Window {
 impl Condition {
     /// Whether an element of the resource has one of the codes, identifiers or targets.
     pub(super) fn holds(&self, resource: Node<'_, '_>, doubt: Doubt) -> bool {
+        let codes_alone = self.references.is_empty() && self.identifiers.is_empty();
+        if codes_alone && self.path.is_all_below() && !self.codes.is_named_below(resource) {
+            return false;
+        }
         self.path.select(resource).iter().any(|node| self.fits(*node, doubt))
     }
 

@@ -144,3 +144,55 @@ pub struct RestrictionsChanged {
     /// Pushes that waited for a fresh table, and go on.
     pub released: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what is asked and told over the API is what was meant.
+
+    #![allow(clippy::unwrap_used)]
+    use crate::desk::{Command, Reply};
+    use serde_json::Value;
+
+    #[test]
+    fn commands_and_replies_come_back_as_they_were_sent() {
+        let who = r#""who":{"name":"n","role":"r","why":"w"}"#;
+        let commands = [
+            format!(r#"{{"command":"payor","do":"list",{who}}}"#),
+            format!(
+                r#"{{"command":"payor","do":"map","payor":"0123456789ab","row":{{"class":"group|1","from":"2025-01-01","until":"2025-12-31","partner":"sun"}},{who}}}"#
+            ),
+            r#"{"command":"restriction","do":"list"}"#.to_owned(),
+            format!(
+                r#"{{"command":"restriction","do":"add","row":{{"subject":"Patient/p","reason":"x","except_purposes":["TREAT"]}},{who}}}"#
+            ),
+            format!(
+                r#"{{"command":"restriction","do":"import","file":"/f.csv","replace":true,"as_of":"2026-11-22T06:00:00Z",{who}}}"#
+            ),
+            format!(
+                r#"{{"command":"restriction","do":"remove","subject":"Patient/p","reason":null,{who}}}"#
+            ),
+        ];
+        for text in commands {
+            let command: Command = serde_json::from_str(&text).unwrap();
+            let (sent, back): (Value, Value) = (
+                serde_json::from_str(&text).unwrap(),
+                serde_json::from_str(&serde_json::to_string(&command).unwrap()).unwrap(),
+            );
+            assert_eq!(back, sent);
+            let more = text.replacen('{', r#"{"surplus":1,"#, 1);
+            assert!(serde_json::from_str::<Command>(&more).is_err(), "{more}");
+        }
+        let replies = [
+            r#"{"reply":"explained","payers":[],"issues":[],"coverages":[{"coverage":"Coverage/c","rank":2,"leads_to":"payer","partner":"sun","by":"payors.toml, line 1"},{"coverage":"Coverage/d","leads_to":"not-counted","why":"not-that-day"},{"coverage":"Coverage/e","rank":1,"leads_to":"unmapped","payor":"0123456789ab"}]}"#,
+            r#"{"reply":"payors","waiting":[{"payor":"0123456789ab","triggers":2,"known_as":{"identifiers":[{"value":"1"}],"names":["A"],"organization":true}}],"rows":[{"line":3,"row":{"name":"B","none":"x"}}],"more":false}"#,
+            r#"{"reply":"restrictions-changed","added":1,"duplicates":0,"removed":0,"rows":1,"released":0}"#,
+            r#"{"reply":"pushed","trigger":"t","rows":[],"issues":[],"left_alone":1}"#,
+        ];
+        for text in replies {
+            let reply: Reply = serde_json::from_str(text).unwrap();
+            let (sent, back): (Value, Value) =
+                (serde_json::from_str(text).unwrap(), serde_json::to_value(&reply).unwrap());
+            assert_eq!(back, sent);
+        }
+    }
+}

@@ -9,8 +9,8 @@
 //! R4 `Coverage.order` ranks coverages that are in force beside each other and may have gaps, so a
 //! lone coverage of order 2 is the first one.
 
-use super::Question;
-use crate::days::Days;
+use super::{Counts, Question};
+use crate::days::{Days, clinical_days};
 use crate::issue::{Code, Issue};
 use crate::member::{folded_id, member_numbers};
 use crate::shape::target;
@@ -58,7 +58,7 @@ pub(super) struct Facts {
 /// Whether a coverage counts.
 pub(super) fn facts(
     coverage: &Resource,
-    days: Option<Days>,
+    counts: Counts<'_>,
     question: &Question<'_>,
 ) -> Result<Result<Facts, NotCounted>, Issue> {
     let doc = coverage.doc();
@@ -76,7 +76,7 @@ pub(super) fn facts(
     if is_void(root) {
         return Ok(Err(NotCounted::NotActive));
     }
-    if !covers(root, days)? {
+    if !counts(root)? {
         return Ok(Err(NotCounted::NotThatDay));
     }
     if is_self_pay(root) {
@@ -133,29 +133,39 @@ fn classes(coverage: Node<'_, '_>) -> Vec<(Option<String>, String)> {
     .collect()
 }
 
-/// The day an encounter is counted by: its start, else its end.
-pub(super) fn encounter_day(encounter: &Resource) -> Option<Days> {
-    let doc = encounter.doc();
-    let period = doc.root().get("period")?;
-    let written = text(period, "start").or_else(|| text(period, "end"))?;
-    let first = Days::read(&written)?.first;
-    Some(Days { first, last: first })
+/// The day a visit or report is counted by: the first of its clinical days.
+pub(super) fn day_of_service(record: &Resource) -> Option<Days> {
+    clinical_days(record).map(|days| Days { first: days.first, last: days.first })
 }
 
 /// Whether a coverage holds on a day of service. What has no date is only covered by a coverage
 /// without a period.
-fn covers(coverage: Node<'_, '_>, days: Option<Days>) -> Result<bool, Issue> {
-    let Some(period) = coverage.get("period") else { return Ok(true) };
+pub(super) fn covers(coverage: Node<'_, '_>, days: Option<Days>) -> Result<bool, Issue> {
+    if coverage.get("period").is_none() {
+        return Ok(true);
+    }
+    let (start, end) = period(coverage)?;
+    Ok(holds(start, end, days))
+}
+
+/// Whether a coverage has begun by a day: it holds then, or has ended since.
+pub(super) fn has_begun(coverage: Node<'_, '_>, today: Date) -> Result<bool, Issue> {
+    Ok(period(coverage)?.0.is_none_or(|start| start <= today))
+}
+
+/// The first and last day of a coverage, where it has them.
+fn period(coverage: Node<'_, '_>) -> Result<(Option<Date>, Option<Date>), Issue> {
     let bound = |name: &str| {
-        let Some(node) = period.get(name) else { return Ok(None) };
+        let Some(node) = coverage.get("period").and_then(|period| period.get(name)) else {
+            return Ok(None);
+        };
         let days = node.text().and_then(|text| Days::read(&text));
         days.map(Some).ok_or_else(|| {
             let detail = "a coverage's period cannot be read as dates";
             Issue::new(Code::SourceUnreadable, detail).at(format!("Coverage.period.{name}"))
         })
     };
-    let (start, end) = (bound("start")?, bound("end")?);
-    Ok(holds(start.map(|start| start.first), end.map(|end| end.last), days))
+    Ok((bound("start")?.map(|days| days.first), bound("end")?.map(|days| days.last)))
 }
 
 /// Whether a span with open ends holds on one of the days.

@@ -88,6 +88,8 @@ struct Row {
     row: PayorRow,
     line: usize,
     pattern: Option<MemberPattern>,
+    /// The name as compared.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,7 +143,8 @@ impl PayorMap {
                 .map_err(|detail| fault(&["payor", &position, "member_id"], detail.to_owned()))?;
             // Tables in one line have no headers of their own.
             let line = lines.get(at).copied().unwrap_or(at + 1);
-            map.rows.push(Row { row, line, pattern });
+            let name = row.name.as_deref().map(folded_name);
+            map.rows.push(Row { row, line, pattern, name });
         }
         Ok(map)
     }
@@ -184,7 +187,8 @@ impl PayorMap {
         agreements: &[&'a Terms],
     ) -> Result<Led<'a>, Issue> {
         let mut found: Vec<(Specific, Led<'a>)> = Vec::new();
-        for row in self.rows.iter().filter(|row| row.fits(payor, facts, days)) {
+        let called: Vec<String> = payor.names.iter().map(|name| folded_name(name)).collect();
+        for row in self.rows.iter().filter(|row| row.fits(payor, &called, facts, days)) {
             let terms = |partner: &PartnerId| {
                 agreements.iter().find(|terms| terms.agreement.partner == *partner).copied()
             };
@@ -237,16 +241,14 @@ impl Row {
         (names(&self.row).iter().flatten().count(), is_dated(&self.row))
     }
 
-    fn fits(&self, payor: &Payor, facts: &Facts, days: Option<Days>) -> bool {
+    fn fits(&self, payor: &Payor, called: &[String], facts: &Facts, days: Option<Days>) -> bool {
         let row = &self.row;
         let named =
             |one: &Option<String>, fits: &dyn Fn(&str) -> bool| one.as_deref().is_none_or(fits);
         holds(row.from, row.until, days)
             && named(&row.identifier, &|text| has_identifier(payor, text))
             && named(&row.reference, &|text| payor.reference.as_deref() == Some(text))
-            && named(&row.name, &|text| {
-                payor.names.iter().any(|name| folded_name(name) == folded_name(text))
-            })
+            && self.name.as_ref().is_none_or(|name| called.contains(name))
             && named(&row.class, &|text| {
                 let (kind, value) = split(text);
                 facts.classes.iter().any(|(code, found)| {

@@ -47,6 +47,8 @@ impl fmt::Display for PayorIdentifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.system {
             Some(system) => write!(f, "{system}|{}", self.value),
+            // A bar parts system and value, also where there is no system.
+            None if self.value.contains('|') => write!(f, "|{}", self.value),
             None => f.write_str(&self.value),
         }
     }

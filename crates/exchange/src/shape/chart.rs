@@ -12,8 +12,8 @@
 use super::opaque::{self, Sensitive};
 use super::visits::Visited;
 use super::{
-    Audience, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted, UNRESOLVED, Withheld,
-    belongings, judge_among, target, traces,
+    Audience, CONTENT_TOO_LARGE, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
+    UNRESOLVED, Withheld, belongings, judge_among, sensitivity, target, traces,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,7 @@ pub(super) struct Chart<'c> {
     pub(super) visited: Visited,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
+    too_large: &'c BTreeSet<String>,
     /// Resources that travel without what is attached to them.
     without_attachments: BTreeMap<String, Withheld>,
 }
@@ -50,9 +51,9 @@ impl Chart<'_> {
             }
         }
         let found = collected.found.iter().map(Resource::local_reference).collect();
-        let missing = &collected.missing;
+        let (missing, too_large) = (&collected.missing, &collected.notes.too_large);
         let without_attachments = BTreeMap::new();
-        let mut chart = Chart { judged, visited, found, missing, without_attachments };
+        let mut chart = Chart { judged, visited, found, missing, too_large, without_attachments };
         chart.ask_around(collected, audience);
         chart
     }
@@ -75,7 +76,7 @@ impl Chart<'_> {
                 }
             }
             if any_document {
-                let (documents, attachments) = by_days(&known, audience);
+                let (documents, attachments) = self.by_days(&known, audience);
                 self.without_attachments = attachments;
                 documents.into_iter().for_each(|(reference, why)| {
                     withheld.entry(reference).or_insert(why);
@@ -109,8 +110,8 @@ impl Chart<'_> {
             if self.judged.contains_key(&reference) {
                 continue;
             }
-            let verdict = judge_among(resource, audience, self.visited.of(resource).visits());
-            let new = (resource.clone(), sensitive(&verdict));
+            let why = sensitivity(resource, audience, self.visited.of(resource).visits());
+            let new = (resource.clone(), why);
             // Twice the same with other content, as above.
             let rank = |(resource, why): &(Resource, Option<Withheld>)| {
                 (why.is_some(), last_updated(resource), resource.bytes().clone())
@@ -123,8 +124,47 @@ impl Chart<'_> {
         known
     }
 
+    /// Documents that stay for what lies in their days, with the Binaries that hold them; and records that
+    /// travel without their attachments.
+    fn by_days(
+        &self,
+        known: &Known,
+        audience: &Audience<'_>,
+    ) -> (BTreeMap<String, Withheld>, BTreeMap<String, Withheld>) {
+        let sensitive = Sensitive::of(known, audience);
+        let (mut documents, mut attachments) = (BTreeMap::new(), BTreeMap::new());
+        let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
+        for (reference, (resource, stays)) in known {
+            let asked = self.judged.contains_key(reference) || opaque::may_share_binaries(resource);
+            if !asked || (stays.is_none() && !opaque::has_attachment(resource)) {
+                continue;
+            }
+            let why = stays.clone().or_else(|| sensitive.verdict(resource, audience));
+            let Some(why) = why else { continue };
+            // Of several reasons a sensitive one, then the first, whatever the order of the chart.
+            let rank = |why: &Withheld| (!audience.is_sensitive(&why.rule), why.clone());
+            for binary in attached(resource, audience) {
+                let known = binaries.entry(binary).or_insert_with(|| why.clone());
+                if rank(&why) < rank(known) {
+                    *known = why.clone();
+                }
+            }
+            if stays.is_none() {
+                let list =
+                    if opaque::is_document(resource) { &mut documents } else { &mut attachments };
+                list.insert(reference.clone(), why);
+            }
+        }
+        documents.extend(binaries);
+        (documents, attachments)
+    }
+
     /// What is about something sensitive that stays, again until nothing is added.
     fn about(&mut self, audience: &Audience<'_>) {
+        let mut faults = self.judged.values().filter_map(|(_, verdict)| verdict.as_ref().err());
+        if !faults.any(|why| audience.is_sensitive(&why.rule)) {
+            return;
+        }
         loop {
             let sensitive = |reference: &str| match self.judged.get(reference) {
                 Some((_, Err(why))) if audience.is_sensitive(&why.rule) => Some(why),
@@ -177,42 +217,13 @@ impl Chart<'_> {
         if audience.restrictions.names(reference, audience.payer()) {
             return (Err(Withheld::by(PATIENT_RESTRICTION)), true);
         }
-        let rule = if self.missing.contains(reference) { UNRESOLVED } else { NOT_COLLECTED };
+        let rule = match self.too_large.contains(reference) {
+            true => CONTENT_TOO_LARGE,
+            false if self.missing.contains(reference) => UNRESOLVED,
+            false => NOT_COLLECTED,
+        };
         (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
     }
-}
-
-/// Documents that stay for what lies in their days, with the Binaries that hold them; and records that
-/// travel without their attachments.
-fn by_days(
-    known: &Known,
-    audience: &Audience<'_>,
-) -> (BTreeMap<String, Withheld>, BTreeMap<String, Withheld>) {
-    let sensitive = Sensitive::of(known, audience);
-    let (mut documents, mut attachments) = (BTreeMap::new(), BTreeMap::new());
-    let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
-    for (reference, (resource, stays)) in known {
-        if stays.is_none() && !opaque::has_attachment(resource) {
-            continue;
-        }
-        let why = stays.clone().or_else(|| sensitive.verdict(resource, audience));
-        let Some(why) = why else { continue };
-        // Of several reasons a sensitive one, then the first, whatever the order of the chart.
-        let rank = |why: &Withheld| (!audience.is_sensitive(&why.rule), why.clone());
-        for binary in attached(resource, audience) {
-            let known = binaries.entry(binary).or_insert_with(|| why.clone());
-            if rank(&why) < rank(known) {
-                *known = why.clone();
-            }
-        }
-        if stays.is_none() {
-            let list =
-                if opaque::is_document(resource) { &mut documents } else { &mut attachments };
-            list.insert(reference.clone(), why);
-        }
-    }
-    documents.extend(binaries);
-    (documents, attachments)
 }
 
 /// The Binaries that a resource's attachments name.

@@ -5,7 +5,7 @@
 //! Never      asks for more than the questions need: a chart without documents and withheld visits
 //!            is not read beyond the push.
 
-use super::{Audience, Collected, judge_among, opaque, visits::Visited};
+use super::{Audience, Collected, opaque, sensitivity, visits::Visited};
 use crate::agreement::Opaque;
 use std::collections::BTreeSet;
 
@@ -56,8 +56,6 @@ pub(super) fn tells(kind: &str, audience: &Audience<'_>) -> bool {
 fn withholds_visit(collected: &Collected, audience: &Audience<'_>) -> bool {
     let visited = Visited::read(collected, audience);
     let mut encounters = collected.all().filter(|resource| resource.kind() == "Encounter");
-    encounters.any(|encounter| {
-        let verdict = judge_among(encounter, audience, visited.of(encounter).visits());
-        verdict.is_err_and(|why| audience.is_sensitive(&why.rule))
-    })
+    encounters
+        .any(|encounter| sensitivity(encounter, audience, visited.of(encounter).visits()).is_some())
 }

@@ -85,13 +85,17 @@ fn is_harmless(name: &str, node: Node<'_, '_>, audience: &Audience<'_>) -> bool 
 pub(super) fn attachments<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Node<'d, 'a>> {
     static ATTACHMENTS: OnceLock<BTreeSet<String>> = OnceLock::new();
     let attachments = ATTACHMENTS.get_or_init(|| names_of_type("Attachment"));
+    // What others call `data` without saying of which type is a measurement or a signature.
+    let is_marked = |node: &Node<'d, 'a>| {
+        let has = |name: &str| node.get(name).is_some();
+        has("contentType")
+            || (has("url") && ["data", "hash", "size", "creation"].map(has).contains(&true))
+    };
     let is_attachment = move |node: &Node<'d, 'a>| {
-        let marks = ["contentType", "data", "hash", "size", "creation"];
         node.kind() == Kind::Object
             && (node.get("data").is_some() || node.get("url").is_some())
             && node.get("resourceType").is_none()
-            && (marks.iter().any(|mark| node.get(mark).is_some())
-                || attachments.contains(element_name(doc, *node)))
+            && (is_marked(node) || attachments.contains(element_name(doc, *node)))
     };
     doc.root().descendants().filter(is_attachment)
 }

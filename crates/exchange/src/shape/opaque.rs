@@ -54,8 +54,13 @@ pub(super) struct Sensitive {
     visits: BTreeMap<String, Days>,
 }
 
-/// Whether a resource holds an attachment that could be opaque.
+/// Whether a resource holds an attachment that could be opaque. Most hold none, and are told by a look
+/// at their bytes: names are never written with escapes.
 pub(super) fn has_attachment(resource: &Resource) -> bool {
+    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
+    if !text.contains("\"data\"") && !text.contains("\"url\"") {
+        return false;
+    }
     let doc = resource.doc();
     loose::attachments(&doc).next().is_some()
 }
@@ -125,6 +130,11 @@ impl Sensitive {
 /// From the first of all to the last.
 fn joined(days: impl Iterator<Item = Days>) -> Option<Days> {
     days.reduce(|a, b| Days { first: a.first.min(b.first), last: a.last.max(b.last) })
+}
+
+/// Whether what is known beside the push is looked at for Binaries that it shares with it.
+pub(super) fn may_share_binaries(resource: &Resource) -> bool {
+    is_document(resource) || resource.kind() == "DiagnosticReport"
 }
 
 /// Whether a resource is a document as a whole.

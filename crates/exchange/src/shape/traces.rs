@@ -102,7 +102,9 @@ pub(super) fn about<'w>(
         own.map(|(_, element)| *element).collect()
     };
     let (substance, sums) = (own(&SUBSTANCE), own(&SUMS));
-    if substance.is_empty() && sums.is_empty() {
+    // Most resources are told by a look at their bytes: names are never written with escapes.
+    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
+    if !substance.iter().chain(&sums).any(|name| text.contains(name)) {
         return None;
     }
     let doc = resource.doc();

@@ -6,7 +6,7 @@
 
 use super::{Audience, Collected};
 use crate::agreement::Visits;
-use crate::restriction::tail;
+use crate::restriction::{names_encounter_unclearly, tail};
 use crate::valueset::Doubt;
 use fhir::Resource;
 use std::collections::BTreeMap;
@@ -77,6 +77,9 @@ impl Visited {
         let itself = (resource.kind() == "Encounter").then(|| resource.local_reference());
         for reference in itself.into_iter().chain(named) {
             answers.join(self.by_reference.get(&reference).unwrap_or(&self.unknown));
+        }
+        if names_encounter_unclearly(resource) {
+            answers.join(&self.unknown);
         }
         answers
     }

@@ -71,9 +71,10 @@ pub(super) fn was_given(seen: &Seen<'_>, _: &Travelling<'_>) -> bool {
     seen.has_code("status", &["completed"])
 }
 
-/// A problem or diagnosis that was not ruled out.
+/// A problem or diagnosis that was not ruled out; a concern of the patient's is none.
 pub(super) fn is_diagnosis(seen: &Seen<'_>, _: &Travelling<'_>) -> bool {
     !seen.has_code("verificationStatus", &["refuted", "entered-in-error"])
+        && !seen.has_code("category", &["health-concern"])
 }
 
 /// Organizations that care for patients: payers have other numbers.

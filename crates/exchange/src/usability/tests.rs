@@ -226,6 +226,7 @@ fn what_is_there_in_another_form_is_not_missing() {
         ("an absolute reference", "Encounter/e/participant/0/individual/reference", json!("https://ehr.example/fhir/Practitioner/d/_history/2")),
         ("a system with a slash behind", "Condition/dx/code/coding/0/system", json!("https://hl7.org/fhir/sid/icd-10-cm/")),
         ("a diagnosis that was ruled out", "Condition/dx", json!({ "resourceType": "Condition", "id": "dx", "verificationStatus": { "coding": [{ "code": "refuted" }] } })),
+        ("a patient's concern", "Condition/dx", json!({ "resourceType": "Condition", "id": "dx", "category": [{ "coding": [{ "code": "health-concern" }] }] })),
         ("a procedure that was not done", "Procedure/px/status", json!("not-done")),
         ("a vaccine that was not given", "Immunization/vx/status", json!("not-done")),
         ("no value, with a reason", "Observation/lab", json!({ "resourceType": "Observation", "id": "lab", "status": "final", "category": [{ "coding": [{ "code": "laboratory" }] }], "code": { "coding": [{ "system": "http://loinc.org", "code": "2160-0" }] }, "effectiveDateTime": "2026-01-02", "dataAbsentReason": { "text": "clotted" } })),

@@ -129,6 +129,17 @@ fn a_report_travels_without_its_document_and_a_binary_stays_everywhere() {
     assert_eq!(word_on(&disclosure, "Binary/b"), "Binary/b all", "nothing is restricted");
 }
 
+/// A curve of measured values and a signature are no documents.
+#[test]
+fn what_is_no_attachment_travels_on_any_day() {
+    let curve = r#"{"resourceType":"Observation","id":"o","encounter":{"reference":"Encounter/open"},"effectiveDateTime":"2024-03-02","valueSampledData":{"origin":{"value":0},"period":1,"dimensions":1,"data":"1 2 KEPT"}}"#;
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    assert!(sent(&house.shape(&chart(&[curve], &[SECRET]))).contains("KEPT"));
+    let extension = r#"{"resourceType":"Observation","id":"o","encounter":{"reference":"Encounter/open"},"effectiveDateTime":"2024-03-02","code":{"text":"KEPT"},"extension":[{"url":"u","valueAttachment":{"data":"U0VDUkVU"}}]}"#;
+    let sent = sent(&house.shape(&chart(&[extension], &[SECRET])));
+    assert!(sent.contains("KEPT") && !sent.contains("U0VDUkVU"), "{sent}");
+}
+
 /// A restricted note's content under another name.
 #[test]
 fn the_binary_of_a_restricted_note_stays_for_every_other_note() {

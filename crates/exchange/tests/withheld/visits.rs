@@ -79,6 +79,13 @@ fn a_resource_of_an_unknown_visit_stays_where_a_rule_asks_visits() {
     let house = House::of(UNIT);
     let word = word_on(&house.shape(&chart(&[&text], &[OPEN])), "Observation/x");
     assert_eq!(word, "-Observation/x unit");
+    for unclear in [
+        r#""encounter":{"identifier":{"value":"V-1"}}"#,
+        r##""encounter":{"reference":"#e"},"contained":[{"resourceType":"Encounter","id":"e"}]"##,
+    ] {
+        let word = word_on(&house.shape(&chart(&[&obs(unclear)], &[OPEN])), "Observation/x");
+        assert_eq!(word, "-Observation/x unit", "{unclear}");
+    }
     let permit = "[[permit]]\nrule = \"ambulatory\"\ntypes = [\"Observation\"]\nonly = { where = \"encounter\", path = \"class\", codes = [\"AMB\"] }\n";
     let visit = |class: &str| {
         format!(
@@ -117,5 +124,51 @@ fn the_verdict_is_the_same_wherever_the_visit_was_read() {
             words.push(word_on(&house.shape(&collected), "Observation/x"));
         }
         assert_eq!(words, vec![format!("-Observation/x {rule}"); 3]);
+    }
+}
+
+/// Every way in which a house may know a sensitive visit or note: one rule to a row.
+#[test]
+fn a_local_rule_knows_a_sensitive_visit_by_whatever_tells_it() {
+    let visit = r#"{"resourceType":"Encounter","id":"v","identifier":[{"system":"urn:v","value":"7"}],"status":"finished","class":{"code":"AMB"},"type":[{"coding":[{"system":"urn:t","code":"psy"}]}],"serviceType":{"coding":[{"code":"165"}]},"participant":[{"individual":{"reference":"Practitioner/dr"}}],"location":[{"location":{"reference":"Location/l"}}],"serviceProvider":{"reference":"Organization/o","identifier":{"system":"urn:npi","value":"1"}},"episodeOfCare":[{"reference":"EpisodeOfCare/programme"}],"meta":{"security":[{"code":"R"}]}}"#;
+    let lab = obs(r#""encounter":{"reference":"Encounter/v"}"#);
+    #[rustfmt::skip]
+    let table = [
+        ("its place", "path = 'location.location', references = ['Location/l']"),
+        ("its place, by the reference", "path = 'location.location.reference', references = ['Location/l']"),
+        ("the organization", "path = 'serviceProvider', references = ['Organization/o']"),
+        ("the organization's number", "path = 'serviceProvider', identifiers = ['urn:npi|1']"),
+        ("the programme", "path = 'episodeOfCare', references = ['EpisodeOfCare/programme']"),
+        ("the service", "path = 'serviceType', codes = ['165']"),
+        ("its type", "path = 'type', codes = ['urn:t|psy']"),
+        ("who was there", "path = 'participant.individual', references = ['Practitioner/dr']"),
+        ("its number", "path = 'identifier', identifiers = ['urn:v|7']"),
+        ("its label", "path = 'meta.security', codes = ['R']"),
+    ];
+    for (case, condition) in table {
+        let rule = |condition: &str| {
+            House::of(&format!(
+                "[[permit]]\nrule = \"all\"\ntypes = [\"Observation\", \"DocumentReference\"]\n[[withhold]]\nrule = \"quiet\"\nhaving = {{ {condition} }}\n"
+            ))
+        };
+        let house = rule(&format!("where = 'encounter', {condition}"));
+        let word = word_on(&house.shape(&chart(&[&lab], &[visit])), "Observation/x");
+        assert_eq!(word, "-Observation/x quiet", "{case}");
+        let other = visit.replace(r#""id":"v""#, r#""id":"w""#);
+        let none = r#"{"resourceType":"Encounter","id":"v","status":"finished"}"#;
+        let word = word_on(&house.shape(&chart(&[&lab], &[none, &other])), "Observation/x");
+        assert_eq!(word, "Observation/x all", "{case}: another visit's");
+    }
+    let note = r#"{"resourceType":"DocumentReference","id":"n","type":{"coding":[{"system":"http://loinc.org","code":"34787-2"}]},"author":[{"reference":"Practitioner/dr"}],"custodian":{"reference":"Organization/o"}}"#;
+    for condition in [
+        "path = 'author', references = ['Practitioner/dr']",
+        "path = 'custodian', references = ['Organization/o']",
+        "path = 'type', codes = ['http://loinc.org|34787-2']",
+    ] {
+        let house = House::of(&format!(
+            "[[permit]]\nrule = \"all\"\ntypes = [\"DocumentReference\"]\n[[withhold]]\nrule = \"quiet\"\ntypes = [\"DocumentReference\"]\nhaving = {{ {condition} }}\n"
+        ));
+        let word = word_on(&house.shape(&chart(&[note], &[])), "DocumentReference/n");
+        assert_eq!(word, "-DocumentReference/n quiet", "{condition}");
     }
 }

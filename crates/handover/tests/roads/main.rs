@@ -9,6 +9,8 @@
 mod common;
 
 mod first;
+mod kinds;
+mod mapped;
 mod planted;
 mod projection;
 mod refiled;

@@ -45,6 +45,7 @@ fn envelope(namespace: &str, number: u64) -> Envelope<'_> {
         number,
         purpose: Purpose::Payment,
         recorded: "2026-11-22T10:00:00Z".parse().unwrap(),
+        as_of: "2026-11-22T10:00:00Z".parse().unwrap(),
         sender_name: "Clinic",
         software_version: "0.1.0",
     }

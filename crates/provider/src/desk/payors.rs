@@ -108,10 +108,11 @@ impl Desk {
         // Not before: what came to wait until now is let go on as well.
         let (waiting, _) = self.waiting_payors().await?;
         let mut released = 0;
-        for (key, triggers) in &waiting {
+        for (at, (key, triggers)) in waiting.iter().enumerate() {
             let fits = match &payor {
                 Some(mapped) => mapped == key,
                 // What cannot be looked up is let go on all the same: *scope* looks again.
+                None if at >= PAYORS_TOLD_MAX => true,
                 None => match self.known_as(key, triggers).await {
                     Ok(Some(known)) => names_this(&row, &known),
                     _ => true,

@@ -14,6 +14,7 @@ const PUT: Profile = Profile {
     conditional: false,
     searched: true,
     collection: false,
+    placeless: false,
 };
 
 /// The rungs, from the top down.
@@ -56,6 +57,38 @@ async fn every_rung_files_each_record_once() {
         assert!(door.form.starts_with("best ("), "{case}: {}", door.form);
         assert!(!door.ladder.is_empty(), "{case}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_never_says_where_a_record_is_is_asked() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(Profile { placeless: true, ..profile }));
+        let hospital = Hospital::open_to(&stranger);
+        let rows = hospital.push().await;
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_door_cannot_be_asked_a_person_is_and_nothing_goes_twice_unless_they_say_so() {
+    let base = Profile { transaction: false, single: true, put_creates: false, ..PUT };
+    let stranger = Arc::new(Stranger::new(Profile { searched: false, ..base }));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.spoil(1, Wrong::SilentBefore);
+    hospital.push().await;
+    hospital.clock.advance(1);
+    hospital.waits("not known", "held", Code::OutcomeUnknown).await;
+    assert_eq!(stranger.writes(), 1, "nothing goes again by itself");
+    let rows = hospital.work().await;
+    let who = crate::hospital::who();
+    let id = rows[0].id.clone();
+    let release = exchange::desk::Command::Release { id, who, member: None };
+    hospital.command(release).await.unwrap();
+    let rows = hospital.work().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+    assert!(stranger.counts().values().all(|count| *count == 1));
 }
 
 #[tokio::test]

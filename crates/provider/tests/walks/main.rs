@@ -9,6 +9,7 @@
 mod chart;
 mod delivery;
 mod desk;
+mod documents;
 mod door;
 mod foreign;
 mod hospital;

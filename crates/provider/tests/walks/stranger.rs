@@ -21,6 +21,8 @@ pub(crate) struct Profile {
     pub(crate) conditional: bool,
     pub(crate) searched: bool,
     pub(crate) collection: bool,
+    /// It never says where a record is.
+    pub(crate) placeless: bool,
 }
 
 /// What goes wrong with a write.
@@ -166,6 +168,8 @@ impl Stranger {
                 }
             }
         };
+        let told =
+            told.map(|answer| if self.profile.placeless { without_places(answer) } else { answer });
         match wrong {
             Some(Wrong::SilentAfter) => silence(),
             Some(Wrong::Garbage) => status(200, "<html>it works</html>"),
@@ -246,6 +250,17 @@ fn told(done: Done) -> Told {
         }
         Err((code, why)) => status(code, outcome(why)),
     }
+}
+
+fn without_places(mut answer: Response<Bytes>) -> Response<Bytes> {
+    answer.headers_mut().remove("location");
+    if let Ok(mut bundle) = serde_json::from_slice::<Value>(answer.body()) {
+        for entry in bundle["entry"].as_array_mut().into_iter().flatten() {
+            entry["response"].as_object_mut().unwrap().remove("location");
+        }
+        *answer.body_mut() = bundle.to_string().into();
+    }
+    answer
 }
 
 fn outcome(why: &str) -> String {

@@ -139,15 +139,15 @@ async fn a_payor_that_is_nobodys_business_is_counted_and_no_work() {
     let mapped = map(&hospital, None, by_name("harborLIGHT", None)).await.unwrap();
     assert_eq!(mapped.released, 1);
     assert!(hospital.work().await.is_empty(), "nothing waits, and nothing is pushed");
-    let push = Command::Push { encounter: "e1".into(), purpose: None, who: who(), wait: 0 };
+    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 0 };
     let Reply::Pushed { trigger, .. } = hospital.command(push).await.unwrap() else { panic!() };
     hospital.work().await;
     let id = trigger.unwrap();
     let shown = hospital.show(&id).await;
     assert_eq!((shown.row.state.as_str(), shown.row.issues.len()), ("scoped", 0));
-    let told = shown.timeline.iter().any(|line| line.what.contains("1 are left alone"));
+    let told = shown.timeline.iter().any(|line| line.what.contains("coverages left alone: 1"));
     assert!(told, "{:?}", shown.timeline);
-    let explain = Command::Explain { encounter: "e1".into(), purpose: None, who: who() };
+    let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
     let Reply::Explained { payers, issues, coverages } = hospital.command(explain).await.unwrap()
     else {
         panic!()
@@ -222,9 +222,16 @@ async fn a_restriction_counts_from_the_next_push_on() {
     let changed = restrict(&hospital, add("Patient/p1")).await.unwrap();
     assert_eq!((changed.added, changed.duplicates, changed.rows), (1, 0, 1));
     assert_eq!(restrict(&hospital, add("Patient/p1")).await.unwrap().duplicates, 1);
+    // What had gone is taken back, once; then there is nothing to do.
+    hospital.push().await;
+    let sent = hospital.network.asked().iter().filter(|line| *line == SENT.trim_end()).count();
+    assert_eq!(sent, 2, "the push and its deletion");
+    assert!(hospital.work().await.iter().all(|row| row.state == "settled"));
     hospital.push().await;
     let rows = hospital.work().await;
     assert!(rows.iter().any(|row| row.state == "withheld"), "{rows:?}");
+    let sent = hospital.network.asked().iter().filter(|line| *line == SENT.trim_end()).count();
+    assert_eq!(sent, 2, "nothing is deleted twice");
     let subject = || "Patient/p1".to_owned();
     let remove = || RestrictionCommand::Remove { subject: subject(), reason: None, who: who() };
     assert_eq!(restrict(&hospital, remove()).await.unwrap().removed, 1);
@@ -316,4 +323,20 @@ async fn a_feed_that_comes_by_itself_lets_go_on_what_waited() {
     let said = "released by handover (system): the table of restrictions is fresh again";
     assert!(shown.timeline.iter().any(|line| line.what == said), "{:?}", shown.timeline);
     assert_eq!(hospital.network.asked().iter().filter(|line| *line == SENT.trim_end()).count(), 1);
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_is_taken_back_behind_it() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT.trim_end(), not_sent);
+    assert_eq!(hospital.push().await[0].state, "due");
+    restrict(&hospital, add("Patient/p1")).await.unwrap();
+    hospital.network.mend();
+    hospital.push().await;
+    hospital.clock.advance(2);
+    let rows = hospital.work().await;
+    assert!(rows.iter().all(|row| matches!(row.state.as_str(), "settled" | "superseded")));
+    let last = rows.iter().max_by_key(|row| row.label.clone()).unwrap();
+    let rules: Vec<_> = last.withheld.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!((last.state.as_str(), rules), ("settled", vec!["patient-restriction"]));
 }

@@ -227,10 +227,15 @@ fn named<'n>(
 fn carry_out(desk: &mut Desk<'_>, entry: &Entry<'_>, content: Value) -> Told<Written> {
     let of = |name: &str| entry.request[name].as_str();
     let url = entry.url.strip_prefix(desk.base).unwrap_or(entry.url).trim_start_matches('/');
-    match (entry.method, url.split_once('/'), url.split_once('?')) {
-        ("POST", None, None) => desk.create(url, content, of("ifNoneExist")),
+    // A condition may hold slashes of its own.
+    let (path, condition) = match url.split_once('?') {
+        Some((path, condition)) => (path, Some(condition)),
+        None => (url, None),
+    };
+    match (entry.method, path.split_once('/'), condition) {
+        ("POST", None, None) => desk.create(path, content, of("ifNoneExist")),
         ("PUT", Some((kind, id)), None) => desk.update(kind, id, content, of("ifMatch")),
-        ("PUT", None, Some((kind, condition))) => desk.update_where(kind, condition, content),
+        ("PUT", None, Some(condition)) => desk.update_where(path, condition, content),
         ("DELETE", Some((kind, id)), None) => desk.delete(kind, id),
         _ => Err(Refused::new(400, "not-supported", "this server cannot do that in a Bundle")),
     }

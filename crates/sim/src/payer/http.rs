@@ -48,8 +48,10 @@ impl Head {
         let (method, target) = (first.next()?.to_owned(), first.next()?);
         // A proxy's form of the target is read as well: only the path counts.
         let target = match target.split_once("://") {
-            Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-            None => target,
+            Some((_, rest)) if !target.starts_with('/') => {
+                rest.find('/').map_or("/", |at| &rest[at..])
+            }
+            _ => target,
         };
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = lines.filter(|line| !line.is_empty()).map(|line| {
