@@ -117,7 +117,9 @@ impl Road {
                 row.attempt += 1;
                 let next = at.saturating_add(every).unwrap_or(at);
                 let until = settle::wait(&issue, &row.watch.patient, row.attempt, at);
-                row.next = Some(until.map_or(next, |until| until.min(next)));
+                let rest = SignedDuration::try_from(self.charts.source().rest());
+                let rested = at.saturating_add(rest.unwrap_or_default()).unwrap_or(at);
+                row.next = Some(until.map_or(next, |until| until.min(next)).max(rested));
                 if row.watch.issue.as_ref().map(|known| known.code) != Some(issue.code) {
                     let patient = row.watch.patient.clone();
                     say(&mut unit, &mut row.watch, Event::WatchPutOff { patient, issue });
