@@ -238,6 +238,14 @@ impl Watch {
         news
     }
 
+    /// Whether any of these records was not seen with this content, and somebody is to be told of it.
+    pub fn is_news(&self, found: &[Found]) -> bool {
+        found.iter().any(|one| match self.seen.get(&one.record) {
+            Some(seen) => *seen != Some(one.digest),
+            None => one.standing == Standing::Told,
+        })
+    }
+
     fn trigger(&self, record: &str, digest: Option<Digest>, number: u64) -> TriggerId {
         let digest = digest.map_or([0; 32], |digest| digest.0);
         let (patient, number) = (self.patient.as_bytes(), number.to_be_bytes());
@@ -267,6 +275,21 @@ pub struct WatchRow {
     pub next: Option<Timestamp>,
     /// How often a look failed in a row.
     pub attempt: u32,
+}
+
+/// The body of the row by which an EHR is asked what changed in its whole population. It is pace alone:
+/// no line says it, and without it nothing is lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CensusRow {
+    /// What was written before was asked for.
+    pub since: Option<Timestamp>,
+    /// When it is asked next; `None`: not any more.
+    pub next: Option<Timestamp>,
+    /// How often that failed in a row.
+    pub attempt: u32,
+    /// Why it was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue: Option<Issue>,
 }
 
 /// Hexadecimal digits of a trigger's id, as many as those that are drawn have.

@@ -166,6 +166,9 @@ pub struct WatchFile {
     /// How far before its beginning a watch reaches, in hours.
     #[serde(default = "WatchFile::overlap_hours")]
     pub overlap_hours: u16,
+    /// Whether the EHR is also asked for what changed in its whole population (`_lastUpdated`).
+    #[serde(default)]
+    pub population: bool,
     /// Searches a minute, of all processes together; 0: as many as there are.
     #[serde(default = "WatchFile::requests_per_minute")]
     pub requests_per_minute: u32,

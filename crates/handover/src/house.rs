@@ -383,6 +383,7 @@ fn watching(
         roster: config.path(&watch.roster),
         every: jiff::SignedDuration::from_mins(watch.every_minutes.into()),
         overlap: jiff::SignedDuration::from_hours(watch.overlap_hours.into()),
+        population: watch.population,
         since: since.map_err(|_| invalid("a day is written as 2026-01-31", "since"))?,
         pace,
     }))

@@ -327,6 +327,8 @@ authority = \"tls/ehr-authority.pem\"
 # every_minutes = 15         # how often each patient is looked at
 # overlap_hours = 24         # what was over so long before a patient's first look is no news
 # requests_per_minute = 60   # searches at the EHR, of all processes together; 0: no limit
+# population = false         # true: an EHR that can be searched by _lastUpdated alone is asked each
+#                            # minute for what changed, so that those on the roster need not wait
 # since = \"2026-01-01\"       # instead: for new patients, all from this day on is news
 ",
             base_url = quoted(base_url),

@@ -99,6 +99,12 @@ pub const ROSTER_LOOK: Duration = Duration::from_secs(30);
 /// watches that another process ended.
 pub const ROSTER_AGAIN: Duration = Duration::from_secs(3600);
 
+/// How often an EHR that can be asked so is asked for what changed in its whole population.
+pub const CENSUS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// When an EHR that could not be asked so is asked again: another version of it may be able to.
+pub const CENSUS_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// Watches that one unit begins: a unit stands or falls whole.
 pub const ROSTER_UNIT: usize = 100;
 

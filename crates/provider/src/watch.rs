@@ -12,6 +12,7 @@
 //! looked at next is pace, as with a payer's door: it stands in the row, and no line says it. A look
 //! that brought nothing leaves no line either, or a hospital's ledger would hold little else.
 
+mod census;
 mod roster;
 mod status;
 
@@ -44,6 +45,8 @@ pub struct WatchPlan {
     pub overlap: SignedDuration,
     /// The day from which on all is news, instead.
     pub since: Option<Date>,
+    /// Whether the EHR is asked for what changed in the whole population, beside the looks.
+    pub population: bool,
     /// Time between two searches, over all processes; zero for none.
     pub pace: Duration,
 }
@@ -63,6 +66,12 @@ impl Watching {
     /// A watch that has not read its roster yet.
     pub fn new(plan: WatchPlan) -> Watching {
         Watching { plan, wanted: Mutex::default(), issues: Mutex::default() }
+    }
+
+    /// The roster was read whole: these are on it.
+    fn want(&self, wanted: BTreeSet<String>) {
+        let mut known = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(wanted));
     }
 
     /// Whether the roster was read and names nobody like this.
@@ -91,6 +100,9 @@ const SYSTEM: &str = "watch";
 impl Road {
     /// Looks at one patient's chart, and says what is news.
     pub(crate) async fn watch(&self, lease: &Lease) -> Result<(), Fault> {
+        if lease.work.work.id == census::CENSUS {
+            return self.census(lease).await;
+        }
         let mut row = read(&lease.work.work).ok_or(Fault::Unreadable)?;
         let Some(watching) = &self.setup.watch else { return self.stop_watching(lease, row).await };
         if watching.is_unwanted(&row.watch.patient) {
@@ -105,7 +117,9 @@ impl Road {
                 row.attempt += 1;
                 let next = at.saturating_add(every).unwrap_or(at);
                 let until = settle::wait(&issue, &row.watch.patient, row.attempt, at);
-                row.next = Some(until.map_or(next, |until| until.min(next)));
+                let rest = SignedDuration::try_from(self.charts.source().rest());
+                let rested = at.saturating_add(rest.unwrap_or_default()).unwrap_or(at);
+                row.next = Some(until.map_or(next, |until| until.min(next)).max(rested));
                 if row.watch.issue.as_ref().map(|known| known.code) != Some(issue.code) {
                     let patient = row.watch.patient.clone();
                     say(&mut unit, &mut row.watch, Event::WatchPutOff { patient, issue });
@@ -213,10 +227,15 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
 
 /// Whether a record says that it is this patient's: some servers pass over what they are asked by.
 fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+    is_of_whom(resource, source_base).as_deref() == Some(patient)
+}
+
+/// Whose a record says that it is: `Patient.id` in the source.
+fn is_of_whom(resource: &Resource, source_base: &str) -> Option<String> {
     let doc = resource.doc();
-    let subject = doc.root().get("subject").and_then(|subject| subject.get("reference")?.text());
-    let named = subject.and_then(|text| target(&text, source_base));
-    named.is_some_and(|(kind, id)| kind == "Patient" && id == patient)
+    let subject = doc.root().get("subject")?.get("reference")?.text()?;
+    let (kind, id) = target(&subject, source_base)?;
+    (kind == "Patient").then_some(id)
 }
 
 /// The watch in a row of work.

@@ -105,7 +105,9 @@ pub async fn list(
     }
     rows.truncate(limit as usize);
     let mut counts = house.work_counts().await.map_err(store_issue)?;
-    counts.retain(|(state, _)| !matches!(state.as_str(), "scoped" | "watching" | "watch-ended"));
+    counts.retain(|(state, _)| {
+        !matches!(state.as_str(), "scoped" | "watching" | "watch-ended" | "census")
+    });
     Ok(Reply::Listed { rows, counts })
 }
 

@@ -69,10 +69,11 @@ impl Keeper {
         let (entries, mut issues) = roster(&text, &place);
         let (wanted, whole) = self.whom(road, &place, entries, &mut issues).await;
         tell(watching, issues);
-        let begun = self.begin(road, watching, &wanted).await?;
+        let mut begun = self.begin(road, watching, &wanted).await?;
         if whole {
-            let mut known = watching.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            *known = Some(Arc::new(wanted));
+            watching.want(wanted);
+            let census = road.begin_census(watching).await.map_err(store_issue)?;
+            begun += usize::from(census);
             self.done = Some((digest, Instant::now()));
         }
         Ok(begun)

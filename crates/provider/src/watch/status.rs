@@ -46,6 +46,10 @@ impl Road {
         };
         let said = format!("{} on it, each every {minutes} minutes; {said}", fine + waiting);
         lines.push(CheckLine::of("watch: patients", Ok(said)));
+        if watching.plan.population {
+            let words = self.census_words().await.map_err(store_issue)?;
+            lines.push(CheckLine::of("watch: population", Ok(words)));
+        }
         for stored in self.watches("watch-waiting", WATCH_LINES_MAX).await? {
             let Some(row) = read(&stored.work) else { continue };
             let what = format!("watch: Patient/{}", row.watch.patient);

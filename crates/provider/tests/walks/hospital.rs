@@ -237,8 +237,12 @@ pub(crate) struct SetClock(Mutex<Timestamp>);
 
 impl SetClock {
     pub(crate) fn advance(&self, hours: i64) {
+        self.advance_by(SignedDuration::from_hours(hours));
+    }
+
+    pub(crate) fn advance_by(&self, time: SignedDuration) {
         let mut now = self.0.lock().unwrap();
-        *now = now.checked_add(SignedDuration::from_hours(hours)).unwrap();
+        *now = now.checked_add(time).unwrap();
     }
 }
 
@@ -514,6 +518,7 @@ fn watching(folder: &std::path::Path) -> Option<Watching> {
         every: SignedDuration::from_mins(15),
         overlap: SignedDuration::from_hours(72),
         since: None,
+        population: true,
         pace: std::time::Duration::ZERO,
     };
     roster.exists().then(|| Watching::new(plan))

@@ -149,19 +149,23 @@ impl Ward {
 
     async fn rows(&self, kind: WorkKind) -> Vec<store::StoredWork> {
         let query = WorkQuery { kind: Some(kind), limit: 100, ..WorkQuery::default() };
-        self.hospital.house.works(query).await.unwrap()
+        let mut rows = self.hospital.house.works(query).await.unwrap();
+        rows.retain(|row| row.work.state != "census");
+        rows
     }
 
     async fn claim(&self) -> Lease {
         let now = self.hospital.house.clock(self.hospital.clock.now());
-        self.hospital.house.claim(now, LEASE, 1).await.unwrap().remove(0)
+        let mut claimed = self.hospital.house.claim(now, LEASE, 10).await.unwrap();
+        claimed.retain(|lease| lease.work.work.id == "watch.p1");
+        claimed.remove(0)
     }
 }
 
 #[tokio::test]
 async fn each_content_is_triggered_once_and_only_when_somebody_is_to_be_told() {
     let mut ward = Ward::new("p1\n");
-    assert_eq!((ward.take_up().await, ward.take_up().await), (1, 0));
+    assert_eq!((ward.take_up().await, ward.take_up().await), (2, 0), "a patient, and the census");
     let mut so_far: Vec<String> = Vec::new();
     for (case, encounters, reports, news) in [
         ("under way", open_visit as fn() -> Told, preliminary as fn() -> Told, &[][..]),
@@ -242,7 +246,7 @@ async fn an_ehr_that_is_away_puts_looks_off_with_one_line_and_loses_nothing() {
 async fn the_roster_is_taken_up_live_and_a_file_that_is_away_ends_nothing() {
     let mut ward = Ward::new("p2\n");
     ward.holds(visit, nobody);
-    assert_eq!(ward.take_up().await, 1);
+    assert_eq!(ward.take_up().await, 2);
     assert!(ward.look().await.is_empty());
     ward.write("p2\np1\n");
     assert_eq!(ward.take_up().await, 1);
@@ -324,7 +328,7 @@ async fn two_processes_take_one_roster_up_and_each_patient_has_one_row() {
     let road = std::sync::Arc::clone(&ward.hospital.road);
     let watching = road.setup.watch.as_ref().unwrap();
     let (one, two) = (ward.take_up().await, other.keep(&road, watching).await.unwrap());
-    assert_eq!((one, two), (2, 0));
+    assert_eq!((one, two), (3, 0));
     assert_eq!(ward.rows(WorkKind::Watch).await.len(), 2);
 }
 
@@ -343,4 +347,49 @@ async fn a_house_without_a_watch_says_so_and_ends_what_it_had_begun() {
     let stopped = async { drop(stopped.await) };
     let run = provider::watch::run(ward.hospital.road.clone(), ward.hospital.wake.clone(), stopped);
     tokio::time::timeout(Duration::from_secs(5), run).await.unwrap();
+}
+
+const POPULATION: &str = "GET https://ehr.example/fhir/Encounter?_lastUpdated=ge2026";
+
+fn refused() -> Told {
+    status(400, "")
+}
+
+#[tokio::test]
+async fn what_changed_in_the_population_is_looked_at_before_its_turn() {
+    let mut ward = Ward::new("p1\n");
+    ward.holds(open_visit, nobody);
+    ward.take_up().await;
+    ward.hospital.work().await;
+    let minutes =
+        |minutes| ward.hospital.clock.advance_by(jiff::SignedDuration::from_mins(minutes));
+    ward.holds(visit, nobody);
+    ward.hospital.network.spoil(POPULATION, of_another);
+    minutes(2);
+    ward.hospital.work().await;
+    assert!(ward.triggered().await.is_empty(), "nobody on the roster");
+    ward.holds(visit, nobody);
+    ward.hospital.network.spoil(POPULATION, visit);
+    minutes(2);
+    ward.hospital.work().await;
+    assert_eq!(ward.triggered().await, ["Encounter/e1"]);
+    let looks =
+        || ward.hospital.network.asked().iter().filter(|it| it.contains("patient=p1")).count();
+    let before = looks();
+    minutes(2);
+    ward.hospital.work().await;
+    assert_eq!(looks(), before, "what was seen hurries nobody");
+    ward.adds_up().await;
+}
+
+#[tokio::test]
+async fn an_ehr_that_cannot_be_asked_for_its_population_is_looked_at_in_turn() {
+    let mut ward = Ward::new("p1\n");
+    ward.take_up().await;
+    ward.holds(visit, nobody);
+    ward.hospital.network.spoil(POPULATION, refused);
+    assert_eq!(ward.look().await, ["Encounter/e1"]);
+    let lines = ward.status().await;
+    let line = lines.iter().find(|line| line.what == "watch: population").unwrap();
+    assert!(line.issue.is_none() && line.found.contains("in turn"), "{line:?}");
 }
