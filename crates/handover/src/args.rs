@@ -388,12 +388,24 @@ pub struct SimEhrArgs {
     /// How many health plans the patients are members of.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub plans: usize,
+    /// How much of FHIR it offers.
+    #[arg(long, value_enum, default_value_t = SimEhrMode::Full)]
+    pub mode: SimEhrMode,
     /// Public files of the gateways that may read.
     #[arg(long = "client", value_name = "FILE", required = true)]
     pub clients: Vec<PathBuf>,
     /// Stop when the standard input ends.
     #[arg(long, hide = true)]
     pub tethered: bool,
+}
+
+/// How much of FHIR the small EHR offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SimEhrMode {
+    /// Any search, history, versions.
+    Full,
+    /// What US Core 6.1.0 says a server SHALL do, with small pages, odd references, 429s and 503s.
+    CertifiedMinimum,
 }
 
 /// A purpose, as typed: the code, or its everyday name.

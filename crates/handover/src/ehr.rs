@@ -5,12 +5,12 @@
 //!            as files.
 //! Never      anything real: it is a toy with real sign-in and real TLS.
 
-use crate::args::SimEhrArgs;
+use crate::args::{SimEhrArgs, SimEhrMode};
 use crate::config::{read_text, unwritable, write_text};
 use crate::serve::asked_to_stop;
 use exchange::partner::PublicFile;
 use exchange::{Code, Digest, Issue};
-use sim::ehr::{Ehr, EhrPlan};
+use sim::ehr::{Ehr, EhrMode, EhrPlan, Odd};
 use sim::town::{NAIC, PayerId, Plan, Restriction};
 use sim::{Chart, Overlay, OverlayRules, Town, TownPlan};
 use std::fs;
@@ -51,7 +51,11 @@ pub async fn serve(args: SimEhrArgs) -> Result<(), Issue> {
         .map(|file| PublicFile::parse(&read_text(file)?, &file.display().to_string()))
         .collect::<Result<_, Issue>>()?;
     let listener = listen(args.listen).await?;
-    let ehr = start(&args.folder, &record.name, &record.chart, &clients, listener).await?;
+    let mode = match args.mode {
+        SimEhrMode::Full => EhrMode::Full,
+        SimEhrMode::CertifiedMinimum => EhrMode::CertifiedMinimum(Odd::certified_minimum()),
+    };
+    let ehr = start_as(mode, &args.folder, &record.name, &record.chart, &clients, listener).await?;
     println!("ready {}", ehr.base_url());
     std::io::stdout().flush().ok();
     asked_to_stop(args.tethered).await;
@@ -59,8 +63,20 @@ pub async fn serve(args: SimEhrArgs) -> Result<(), Issue> {
     Ok(())
 }
 
-/// Starts an EHR in a folder; its authority's certificate is there when this returns.
+/// Starts an EHR that offers all it can; see `start_as`.
 pub async fn start(
+    folder: &Path,
+    name: &str,
+    chart: &Chart,
+    clients: &[PublicFile],
+    listener: TcpListener,
+) -> Result<Ehr, Issue> {
+    start_as(EhrMode::Full, folder, name, chart, clients, listener).await
+}
+
+/// Starts an EHR in a folder; its authority's certificate is there when this returns.
+pub async fn start_as(
+    mode: EhrMode,
     folder: &Path,
     name: &str,
     chart: &Chart,
@@ -85,7 +101,8 @@ pub async fn start(
         tls: Some((certificate.as_bytes(), key.as_bytes())),
         clock: Arc::new(SystemClock),
     };
-    Ehr::start(plan, chart.iter().map(|resource| resource.bytes.clone()), listener).await
+    let chart = chart.iter().map(|resource| resource.bytes.clone());
+    Ehr::start_as(mode, plan, chart, listener).await
 }
 
 /// Listens for an EHR.

@@ -8,6 +8,20 @@
 //! Why over the same desk and router as the receiving house: what the gateway reads from here has
 //! gone through real sign-in, real paging and real TLS, and there is one reading of FHIR to mend.
 
+mod change;
+mod minimum;
+mod odd;
+mod pages;
+mod raw;
+mod served;
+mod shall;
+mod statement;
+mod words;
+
+pub use odd::{EhrMode, Odd};
+pub use served::{as_served, inlined};
+pub use shall::STATUS_DEMANDED;
+
 use crate::limits::{EHR_LOAD_MAX, EHR_PAGE_RECORDS, EHR_PAGE_RECORDS_MAX};
 use bytes::Bytes;
 use exchange::query::Ask;
@@ -15,11 +29,12 @@ use exchange::{Code, HouseId, Issue, PartnerId};
 use fhir::Resource;
 use http::header::{ETAG, LAST_MODIFIED};
 use jiff::Timestamp;
+use minimum::Minimum;
 use repository::{Description, Desk, Loaded, Loader, Told, capability, store_issue};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use store::{AnyHouse, SqliteHouse};
+use store::{AnyHouse, House, SqliteHouse};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -56,21 +71,39 @@ pub struct EhrPlan<'a> {
 }
 
 /// A running EHR. Dropped, it stops taking connections.
-#[derive(Debug)]
 pub struct Ehr {
     base_url: String,
     house: AnyHouse,
+    minimum: Option<Arc<Minimum>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
+impl std::fmt::Debug for Ehr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ehr").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
 impl Ehr {
-    /// Files the chart and serves it. Resources that stand in the folder with the same bytes gain
+    /// Files the chart and serves all that this house's desk can do: `start_as` in the mode `Full`.
+    ///
+    /// Errors: as `start_as`.
+    pub async fn start(
+        plan: EhrPlan<'_>,
+        chart: impl IntoIterator<Item = Bytes>,
+        listener: TcpListener,
+    ) -> Result<Ehr, Issue> {
+        Ehr::start_as(EhrMode::Full, plan, chart, listener).await
+    }
+
+    /// Files the chart and serves it in a mode. Resources that stand in the folder with the same bytes gain
     /// no version.
     ///
     /// Errors: `BindRefused` for plain HTTP beyond loopback, `KeyUnusable`, `HouseLocked`,
     /// `EntryInvalid` for a resource that cannot be read or has no id, and those of the store.
-    pub async fn start(
+    pub async fn start_as(
+        mode: EhrMode,
         plan: EhrPlan<'_>,
         chart: impl IntoIterator<Item = Bytes>,
         listener: TcpListener,
@@ -89,17 +122,29 @@ impl Ehr {
         load(&house, plan.clock.now(), chart).await?;
 
         let replay = MemoryReplay::new(Arc::clone(&plan.clock));
+        let clock = Arc::clone(&plan.clock);
         let gate =
             Gate::new(&base_url, plan.credentials, plan.secret, Arc::new(replay), plan.clock);
-        let desk = Reading::new(house.clone(), &base_url, plan.name, &gate.token_endpoint());
-        let router = rest::mount(BASE_PATH, rest::router(Arc::new(desk), Arc::new(gate)));
+        let names = (plan.name, gate.token_endpoint());
+        let minimum = match mode {
+            EhrMode::Full => None,
+            EhrMode::CertifiedMinimum(odd) => {
+                let (house, names) = (house.clone(), (names.0, names.1.as_str()));
+                Some(Arc::new(Minimum::new(house, &base_url, names, odd, plan.secret, clock)))
+            }
+        };
+        let desk: Arc<dyn Rest> = match &minimum {
+            Some(minimum) => Arc::clone(minimum) as _,
+            None => Arc::new(Reading::new(house.clone(), &base_url, names.0, &names.1)),
+        };
+        let router = rest::mount(BASE_PATH, rest::router(desk, Arc::new(gate)));
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
             // Both mean the end: it was said, or whoever could say it has gone.
             stopped.await.ok();
         };
         let serving = tokio::spawn(server::serve(listener, tls, router, stopped));
-        Ok(Ehr { base_url, house, stop, serving })
+        Ok(Ehr { base_url, house, minimum, stop, serving })
     }
 
     /// The FHIR base URL, without a slash at its end.
@@ -113,6 +158,19 @@ impl Ehr {
     /// Errors: `EntryInvalid`, and those of the store.
     pub async fn amend(&self, at: Timestamp, resource: Bytes) -> Result<Loaded, Issue> {
         load(&self.house, at, [resource]).await
+    }
+
+    /// A record (`Type/id`) byte for byte as a read of it is answered now, but for the version and
+    /// time that the mode `Full` puts in; `None` where the chart does not hold it, or no more.
+    ///
+    /// Errors: those of the store.
+    pub async fn served(&self, reference: &str) -> Result<Option<Bytes>, Issue> {
+        let Some((kind, id)) = reference.split_once('/') else { return Ok(None) };
+        if let Some(minimum) = &self.minimum {
+            return minimum.read(kind, id).await;
+        }
+        let record = self.house.record(kind, id, None).await.map_err(store_issue)?;
+        Ok(record.and_then(|record| record.content))
     }
 
     /// Stops, and returns when the requests in flight have been answered.
@@ -198,6 +256,16 @@ impl Rest for Reading {
 
     fn ask<'a>(&'a self, caller: &'a Caller, ask: Ask<'a>) -> Outcome<'a> {
         Box::pin(async move { self.desk(caller).answer(ask).await.map(told) })
+    }
+
+    fn raw_binary<'a>(&'a self, _: &'a Caller, id: &'a str) -> Option<Outcome<'a>> {
+        Some(Box::pin(async move {
+            let record = self.house.record("Binary", id, None).await.map_err(store_issue)?;
+            let content = record.and_then(|record| record.content);
+            content.and_then(|bytes| raw::content(&bytes)).ok_or_else(|| {
+                Issue::new(Code::ResourceUnknown, "there is no such record, or it has no content")
+            })
+        }))
     }
 }
 

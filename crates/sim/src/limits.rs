@@ -46,3 +46,10 @@ pub const CORRECTION_MOVES_MAX: usize = 40;
 /// How often another record is drawn before a kind of correction is given up: a chart of a few
 /// patients has nearly always one left, and one that has none is not searched for ever.
 pub const CORRECTION_TRIES: usize = 40;
+
+/// Entries in a page of an EHR of the minimum: so few that nearly every search has several.
+pub const EHR_MINIMUM_PAGE: usize = 7;
+
+/// Pages that an EHR of the minimum remembers at once: those of the charts of a hundred patients, of
+/// which a gateway reads some at a time.
+pub const EHR_TOKENS_MAX: usize = 20_000;

@@ -184,6 +184,10 @@ async fn the_same_folder_is_the_same_chart_and_an_amendment_is_its_next_version(
     let client = street.client(&ehr, true);
     let (found, _) = all(&client, "Observation?_lastUpdated=gt2026-01-03T12:00:01Z").await;
     assert_eq!(found.keys().collect::<Vec<_>>(), ["o-7"]);
+    for kind in ["Encounter", "DiagnosticReport"] {
+        let (found, _) = all(&client, &format!("{kind}?_lastUpdated=ge2026-01-03")).await;
+        assert_eq!(found.len(), 0, "asked of the whole population");
+    }
     let history = client.get("Observation/o-7/_history").await.unwrap();
     let versions = Bundle::parse(history.into_body()).unwrap().entries.len();
     assert_eq!(versions, 2, "loading the chart a second time made no version");

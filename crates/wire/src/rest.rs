@@ -72,6 +72,12 @@ pub trait Rest: Send + Sync + 'static {
         not_here()
     }
 
+    /// `GET Binary/[id]` of a caller that does not take FHIR: the content itself (R4 §2.37.3). `None`
+    /// where that is not offered; the scope letter `r` has been checked.
+    fn raw_binary<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Option<Outcome<'a>> {
+        None
+    }
+
     /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
     /// manifest). The implementer answers only to the submission's own sender.
     fn status<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
@@ -254,6 +260,13 @@ impl Base {
             }
             [kind, "_search"] if asked.method == Method::POST && is_kind(kind) => {
                 self.search_by_form(caller, kind, asked, request).await
+            }
+            ["Binary", id] if get && is_id(id) && asked.choose(media::FHIR).is_err() => {
+                caller.require("Binary", 'r')?;
+                match rest.raw_binary(caller, id) {
+                    Some(content) => content.await,
+                    None => asked.choose(media::FHIR).and_then(|_| Err(unknown())),
+                }
             }
             [kind, id] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
