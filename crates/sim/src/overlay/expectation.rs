@@ -17,8 +17,8 @@
 //! From each resource that may travel, every reference is followed, and its target judged in turn.
 //! What may not travel is withheld and not followed further. The judgement depends on the resource
 //! and the payer alone, in order: a patient's restriction, another payer's coverage, a document that
-//! cannot be looked into from the days of a restricted encounter, an error of the chart, a type that
-//! is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
+//! cannot be looked into and in whose days something restricted was so, an error of the chart, a type
+//! that is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
 //! withheld, and nothing travels on its account.
 //!
 //! A restricted encounter takes along what belongs to it by whichever way, and what names no
@@ -66,7 +66,7 @@ pub enum Reason {
     PatientRestriction,
     /// It is the coverage by another payer.
     OtherPayer,
-    /// Nobody can look into it, and it is from the days of a restricted encounter.
+    /// A document that nobody can look into, and something restricted was so in its days.
     OpaqueInSensitivePeriod,
     /// The chart says that it was entered in error.
     EnteredInError,
