@@ -7,6 +7,7 @@
 //! Why data and not code: a privacy officer must be able to read what may travel, and a change
 //! of a rule must not be a change of the program.
 
+mod content;
 mod shipped;
 mod terms;
 
@@ -14,10 +15,12 @@ mod terms;
 mod tests;
 
 pub use crate::tomlfile::toml_issue;
+pub use content::{HistoryContent, Readiness, Wait};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Condition, Terms};
 
 use crate::id::PartnerId;
+use crate::payload::Kind;
 use crate::push::{Level, Purpose};
 use serde::Deserialize;
 
@@ -56,6 +59,15 @@ pub struct Agreement {
     /// Sending: what is asked of the source for an encounter.
     #[serde(default)]
     pub encounter: EncounterContent,
+    /// Sending: kinds of pushes that may be sent; absent: all.
+    #[serde(default = "content::kinds")]
+    pub kinds: Vec<Kind>,
+    /// Sending: how far a history goes.
+    #[serde(default)]
+    pub history: HistoryContent,
+    /// Sending: when an encounter's record goes.
+    #[serde(default)]
+    pub readiness: Readiness,
     /// What may travel. A resource that no permit names stays.
     #[serde(default)]
     pub permit: Vec<Permit>,

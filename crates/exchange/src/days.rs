@@ -8,6 +8,7 @@
 //! A partial date means its whole month or year (R4 §2.24.0.12 Period: the end is inclusive).
 
 use fhir::{Node, Resource};
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 /// Days from the first to the last, both included.
@@ -105,6 +106,30 @@ pub fn clinical_days(resource: &Resource) -> Option<Days> {
         return taken.iter().find_map(|name| Days::of(collection.get(name)?));
     }
     CLINICAL.iter().find_map(|name| Days::of(root.get(name)?))
+}
+
+/// From which instant to which the content of a resource was so, where it says instants with their
+/// offset from UTC: the same element as [`clinical_days`] reads. A moment is both.
+pub fn clinical_instants(resource: &Resource) -> Option<(Timestamp, Timestamp)> {
+    let doc = resource.doc();
+    let root = doc.root();
+    let documented = || root.get("context").and_then(|context| context.get("period"));
+    let element = match resource.kind() {
+        "DocumentReference" if documented().is_some() => documented(),
+        "Specimen" => {
+            let collection = root.get("collection")?;
+            collection.get("collectedDateTime").or_else(|| collection.get("collectedPeriod"))
+        }
+        _ => CLINICAL.iter().find_map(|name| root.get(name).filter(|it| Days::of(*it).is_some())),
+    };
+    let element = element?;
+    let instant = |node: Node<'_, '_>| node.text()?.trim().parse::<Timestamp>().ok();
+    if let Some(moment) = instant(element) {
+        return Some((moment, moment));
+    }
+    let from = element.get("start").and_then(instant)?;
+    let until = element.get("end").and_then(instant)?;
+    Some((from, until))
 }
 
 #[cfg(test)]

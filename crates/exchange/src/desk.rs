@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
-    /// Send an encounter (again): sending house. Answered when the trigger is durable, or, with
+    /// Send an encounter, a report's results or a history (again): sending house. Answered when the trigger is durable, or, with
     /// `wait`, when nothing more will happen by itself or the seconds are over.
     Push {
-        /// `Encounter.id` in the source, or `Encounter/…`.
-        encounter: String,
+        /// In the source: `Encounter/…` (or its id alone), `DiagnosticReport/…`, `Patient/…` or
+        /// `Patient/…?since=2024-01-31`.
+        #[serde(alias = "encounter")]
+        subject: String,
         /// What for; absent: each agreement's first.
         #[serde(default)]
         purpose: Option<Purpose>,
@@ -34,8 +36,9 @@ pub enum Command {
     },
     /// What would be sent, and why: sending house. Nothing is sent.
     Explain {
-        /// `Encounter.id` in the source.
-        encounter: String,
+        /// As for a push.
+        #[serde(alias = "encounter")]
+        subject: String,
         /// What for.
         #[serde(default)]
         purpose: Option<Purpose>,

@@ -7,6 +7,8 @@
 //! Why a list of decisions and not a filter: a filter answers "what was sent". People ask
 //! "why was this *not* sent" and "why *was* it".
 
+use crate::payload::Belongs;
+use crate::shape::Notes;
 use fhir::Resource;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -78,6 +80,20 @@ pub struct DecisionRow {
     /// Elements that stay behind: (FHIRPath, rule).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<(String, String)>,
+    /// By what it is part of a push about an encounter; none for what others refer to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub belongs: Option<Belongs>,
+}
+
+impl Disclosure {
+    /// The decisions as they are kept and shown, with what *collect* says of each.
+    pub fn rows(&self, notes: &Notes) -> Vec<DecisionRow> {
+        let belongs = |row: DecisionRow| {
+            let belongs = notes.belongs.get(&row.reference).copied();
+            DecisionRow { belongs, ..row }
+        };
+        self.decisions.iter().map(DecisionRow::from).map(belongs).collect()
+    }
 }
 
 impl From<&Decision> for DecisionRow {
@@ -87,11 +103,12 @@ impl From<&Decision> for DecisionRow {
             Decision::Included { rule, cuts, .. } => {
                 let cuts = cuts.iter().map(|cut| (cut.expression.clone(), cut.rule.clone()));
                 let (rule, cuts) = (rule.clone(), cuts.collect());
-                DecisionRow { reference, included: true, rule, reason: None, cuts }
+                DecisionRow { reference, included: true, rule, reason: None, cuts, belongs: None }
             }
             Decision::Withheld { rule, reason, .. } => {
                 let (rule, reason) = (rule.clone(), Some(reason.clone()));
-                DecisionRow { reference, included: false, rule, reason, cuts: Vec::new() }
+                let cuts = Vec::new();
+                DecisionRow { reference, included: false, rule, reason, cuts, belongs: None }
             }
         }
     }

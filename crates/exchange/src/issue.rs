@@ -186,6 +186,12 @@ catalogue! {
     EncounterUnfinished "encounter-unfinished" 422 "business-rule" Provider None;
         "the encounter is not finished";
         "push again when it is finished, or let the agreement allow unfinished ones"
+    SubjectUnknown "subject-unknown" 404 "not-found" Provider None;
+        "the source holds no such record to push";
+        "look it up in the EHR, then push by its FHIR id"
+    RecordNotReady "record-not-ready" 422 "incomplete" Provider Some(900);
+        "the encounter's record lacks what the agreement waits for";
+        "complete the record as named; it goes by itself then, and at the latest when the agreed wait is over"
     CoverageMissing "coverage-missing" 422 "not-found" Provider None;
         "the patient has no coverage active on the encounter's date";
         "add or correct the coverage in the EHR, then release"

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod member;
 pub mod partner;
 pub mod path;
+pub mod payload;
 pub mod place;
 pub mod provenance;
 pub mod push;

@@ -104,3 +104,13 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// Longest client id, title (characters) and namespace in a public file: they stand in tokens, in
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
+
+/// How far membership is followed from order to order, panel to panel: an order, a replaced order, a
+/// panel, a panel within it. More is a circle.
+pub const ORDER_STEPS_MAX: usize = 8;
+
+/// Days that a history may be told to look back: a lifetime.
+pub const LOOK_BACK_DAYS_MAX: u32 = 45_000;
+
+/// Hours that a push may be told to wait until its record is ready: a month, like its deadline.
+pub const READY_HOURS_MAX: u32 = 31 * 24;

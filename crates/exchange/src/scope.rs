@@ -7,10 +7,11 @@
 //!
 //! Coverages begin and end on days, so dates are compared by the day, as they are written.
 
-use crate::agreement::Terms;
-use crate::days::Days;
+use crate::agreement::{Agreement, Terms};
+use crate::days::{Days, clinical_days};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
+use crate::payload::Kind;
 use crate::push::Purpose;
 use crate::shape::target;
 use fhir::{Node, Resource};
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Question<'a> {
     /// `Patient.id` in the source.
     pub patient: &'a str,
-    /// The encounter.
+    /// The encounter, or the report; the Patient of a history.
     pub encounter: &'a Resource,
     /// What for; `None`: each agreement's first purpose.
     pub purpose: Option<Purpose>,
@@ -58,14 +59,38 @@ pub struct ScopedPayer {
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
+    let day = encounter_day(question.encounter);
+    scope_on(question, &|coverage| covers_day(coverage, day), day.is_some())
+}
+
+/// Whom a patient's history concerns: the payers that cover the patient today, each with all of the
+/// patient's coverages with it that have begun. `question.encounter` is the Patient.
+pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
+    let began = |coverage: Node<'_, '_>| {
+        let until_now = covers_day(coverage, Some(today))?;
+        let period = coverage.get("period").filter(|_| !until_now);
+        let start = period.and_then(|period| Days::read(&period.get("start")?.text()?));
+        let end = period.and_then(|period| Days::read(&period.get("end")?.text()?));
+        let before = start.is_none_or(|start| start.first <= today);
+        Ok(until_now || (before && end.is_some()))
+    };
+    let now = scope_on(question, &|coverage| covers_day(coverage, Some(today)), true);
+    let mut ever = scope_on(question, &began, true);
+    ever.dossiers.retain(|one| now.dossiers.iter().any(|own| own.partner == one.partner));
+    Scope { dossiers: ever.dossiers, issues: now.issues }
+}
+
+/// Whether a coverage counts, by its period.
+type Counts<'c> = &'c dyn Fn(Node<'_, '_>) -> Result<bool, Issue>;
+
+fn scope_on(question: &Question<'_>, counts: Counts<'_>, dated: bool) -> Scope {
     let mut payers: BTreeMap<&PartnerId, (&Terms, BTreeSet<String>)> = BTreeMap::new();
     let mut issues = Vec::new();
-    let day = encounter_day(question.encounter);
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
     coverages.sort_by_key(|coverage| coverage.local_reference());
     coverages.dedup_by_key(|coverage| coverage.local_reference());
     for coverage in coverages {
-        match payers_of(coverage, day, question) {
+        match payers_of(coverage, counts, question) {
             Ok(found) => found.into_iter().for_each(|found| match found {
                 Ok(terms) => {
                     let new = || (terms, BTreeSet::new());
@@ -89,11 +114,16 @@ pub fn scope(question: &Question<'_>) -> Scope {
         }
     }
     if dossiers.is_empty() && issues.is_empty() {
-        let detail = match day {
-            Some(_) => "none of the patient's coverages is active on the encounter's date",
-            None => "the encounter has no date, and no coverage holds without one",
+        let (word, place) = match question.encounter.kind() {
+            "Patient" => ("today", "Coverage.period"),
+            "DiagnosticReport" => ("on the report's date", "DiagnosticReport.effective"),
+            _ => ("on the encounter's date", "Encounter.period"),
         };
-        issues.push(Issue::new(Code::CoverageMissing, detail).at("Encounter.period"));
+        let detail = match dated {
+            true => format!("none of the patient's coverages is active {word}"),
+            false => "it has no date, and no coverage holds without one".to_owned(),
+        };
+        issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
     }
     Scope { dossiers, issues }
 }
@@ -108,8 +138,21 @@ fn allowed(terms: &Terms, question: &Question<'_>) -> Result<Purpose, Issue> {
             format!("the agreement with {} does not allow the purpose{asked}", agreement.partner);
         return Err(Issue::new(Code::PurposeNotAgreed, detail));
     };
-    agreement.encounter.allow(question.encounter)?;
+    allowed_kind(agreement, question.encounter)?;
     Ok(purpose)
+}
+
+/// Whether the agreement covers the kind of push that is about this record, and the record's status.
+fn allowed_kind(agreement: &Agreement, record: &Resource) -> Result<(), Issue> {
+    let kind = Kind::of_record(record.kind()).unwrap_or(Kind::Encounter);
+    if !agreement.kinds.contains(&kind) {
+        let detail = format!("the agreement with {} covers no push of {kind}", agreement.partner);
+        return Err(Issue::new(Code::KindNotAgreed, detail));
+    }
+    match kind {
+        Kind::Encounter => agreement.encounter.allow(record),
+        Kind::Results | Kind::History => Ok(()),
+    }
 }
 
 fn add(issues: &mut Vec<Issue>, issue: Issue) {
@@ -121,13 +164,13 @@ fn add(issues: &mut Vec<Issue>, issue: Issue) {
 /// The terms with each payer of a coverage that counts; nothing for one that does not.
 fn payers_of<'a>(
     coverage: &Resource,
-    day: Option<Date>,
+    counts: Counts<'_>,
     question: &Question<'a>,
 ) -> Result<Vec<Result<&'a Terms, Issue>>, Issue> {
     let doc = coverage.doc();
     let root = doc.root();
     let status = root.get("status").and_then(|status| status.text());
-    if status.as_deref() != Some("active") || is_self_pay(root) || !covers_day(root, day)? {
+    if status.as_deref() != Some("active") || is_self_pay(root) || !counts(root)? {
         return Ok(Vec::new());
     }
     let unreadable = |place: &str| {
@@ -236,13 +279,9 @@ fn read_identifiers(node: Node<'_, '_>, found: &mut Vec<(Option<String>, String)
     }
 }
 
-/// The day an encounter is counted by: its start, else its end.
-fn encounter_day(encounter: &Resource) -> Option<Date> {
-    let doc = encounter.doc();
-    let period = doc.root().get("period")?;
-    let date = |name| period.get(name).and_then(|node| node.text());
-    let written = date("start").or_else(|| date("end"))?;
-    Days::read(&written).map(|days| days.first)
+/// The day an encounter is counted by: its start, else its end; a report by its clinical day.
+fn encounter_day(record: &Resource) -> Option<Date> {
+    clinical_days(record).map(|days| days.first)
 }
 
 /// Whether a coverage holds on the encounter's day. An encounter without one is only covered by a

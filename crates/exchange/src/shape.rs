@@ -34,6 +34,7 @@ use crate::agreement::Terms;
 use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
+use crate::payload::Belongs;
 use crate::push::Purpose;
 use crate::restriction::{Restriction, Restrictions, has_encounter};
 use fhir::{Node, Resource};
@@ -41,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 15] = [
+pub const BUILT_IN: [(&str, &str); 17] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
@@ -57,6 +58,8 @@ pub const BUILT_IN: [(&str, &str); 15] = [
     (FOREIGN_ATTACHMENT, "the attachment's address leads elsewhere, and may open more"),
     (NARRATIVE, "the narrative may tell what was cut from the resource"),
     (ORPHANED, "only what was cut referred to it"),
+    (OUTSIDE_WINDOW, "it lies outside of the days of a history that were agreed or asked for"),
+    (CONTENT_TOO_LARGE, "a document's content is larger than a push carries"),
 ];
 
 pub(crate) const PATIENT_RESTRICTION: &str = "patient-restriction";
@@ -74,6 +77,10 @@ pub(crate) const LOGICAL_REFERENCE: &str = "logical-reference";
 pub(crate) const FOREIGN_ATTACHMENT: &str = "foreign-attachment";
 pub(crate) const NARRATIVE: &str = "narrative-of-cut";
 pub(crate) const ORPHANED: &str = "contained-of-cut";
+
+/// The rule by which what is outside of a history's window stays.
+pub const OUTSIDE_WINDOW: &str = "outside-window";
+pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
 /// Types that speak of money between patient, provider and payers: never the minimum necessary of
 /// clinical data, and often another payer's.
@@ -124,6 +131,21 @@ pub struct Collected {
     /// are not among the others: nothing of them is decided on, but what only they refer to is
     /// theirs.
     pub restricted: Vec<Resource>,
+    /// What else *collect* says of the chart.
+    pub notes: Notes,
+}
+
+/// What *collect* says of what it read, by `Type/id`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// By what a resource is part of a push about an encounter.
+    pub belongs: BTreeMap<String, Belongs>,
+    /// Among `followed`: outside of a history's window. It travels where what is inside refers to it.
+    pub outside: BTreeSet<String>,
+    /// Belongs, by order or date, to a restricted encounter, given as `Encounter/id`.
+    pub of_restricted: BTreeMap<String, String>,
+    /// Documents' contents that were left where they are because of their size.
+    pub too_large: BTreeSet<String>,
 }
 
 /// Why a resource stays.
@@ -249,6 +271,7 @@ pub fn shape(collected: &Collected, audience: &Audience<'_>) -> Disclosure {
     }
     for (reference, (_, verdict)) in &chart.judged {
         let withheld = match verdict {
+            Ok(_) if collected.notes.outside.contains(reference) => Withheld::by(OUTSIDE_WINDOW),
             Ok(_) => Withheld::by(NOT_REFERRED),
             Err(withheld) => withheld.clone(),
         };
@@ -264,10 +287,15 @@ impl Withheld {
     }
 }
 
-/// Why a push cannot go on: its patient or its subject stays. `subject` is `Encounter/id`.
+/// Why a push cannot go on: its patient or its subject stays. `subject` is `Type/id`.
 pub fn nothing_travels(disclosure: &Disclosure, patient: &str, subject: &str) -> Option<Issue> {
     let patient = format!("Patient/{patient}");
-    for (wanted, word) in [(subject, "encounter"), (patient.as_str(), "patient")] {
+    let word = match subject.split('/').next() {
+        Some("DiagnosticReport") => "report",
+        Some("Patient") => "patient",
+        _ => "encounter",
+    };
+    for (wanted, word) in [(subject, word), (patient.as_str(), "patient")] {
         let decision = disclosure.decisions.iter().find(|found| found.reference() == wanted);
         let detail = match decision {
             Some(Decision::Included { .. }) => continue,
@@ -286,6 +314,7 @@ struct Chart<'c> {
     judged: BTreeMap<String, (Resource, Result<String, Withheld>)>,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
+    too_large: &'c BTreeSet<String>,
 }
 
 impl Chart<'_> {
@@ -309,7 +338,8 @@ impl Chart<'_> {
             }
         }
         let found = collected.found.iter().map(Resource::local_reference).collect();
-        Chart { judged, found, missing: &collected.missing }
+        let (missing, too_large) = (&collected.missing, &collected.notes.too_large);
+        Chart { judged, found, missing, too_large }
     }
 
     /// Whether a reference to this resource may stay, and if not, by which rule it goes. The second
@@ -319,7 +349,11 @@ impl Chart<'_> {
             Some((_, verdict)) => (verdict.as_ref().map(|_| ()).map_err(Clone::clone), false),
             None => {
                 let known = self.missing.contains(reference);
-                let rule = if known { UNRESOLVED } else { NOT_COLLECTED };
+                let rule = match self.too_large.contains(reference) {
+                    true => CONTENT_TOO_LARGE,
+                    false if known => UNRESOLVED,
+                    false => NOT_COLLECTED,
+                };
                 (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
             }
         }
@@ -331,10 +365,19 @@ fn taken_along<'r>(
     collected: &Collected,
     audience: &Audience<'r>,
 ) -> BTreeMap<String, &'r Restriction> {
-    let all = collected.found.iter().chain(&collected.followed).chain(&collected.restricted);
-    let mut rows: Vec<_> = all
+    let all = || collected.found.iter().chain(&collected.followed).chain(&collected.restricted);
+    let mut rows: Vec<_> = all()
         .flat_map(|resource| audience.restrictions.takes_along(resource, audience.payer()))
         .collect();
+    // What belongs to a restricted encounter by its order or its date alone.
+    let of_restricted = &collected.notes.of_restricted;
+    for encounter in all().filter(|one| one.kind() == "Encounter" && !of_restricted.is_empty()) {
+        let own = encounter.local_reference();
+        if let Some(row) = audience.restrictions.covers(encounter, audience.payer()) {
+            let taken = of_restricted.iter().filter(|(_, encounter)| **encounter == own);
+            rows.extend(taken.map(|(reference, _)| (reference.clone(), row)));
+        }
+    }
     // Of two restrictions the one with the first reason, whatever the order of the chart.
     rows.sort_by(|a, b| (&b.0, &b.1.reason).cmp(&(&a.0, &a.1.reason)));
     rows.into_iter().collect()

@@ -192,41 +192,71 @@ pub struct ServeArgs {
 #[derive(Debug, Subcommand)]
 pub enum PushAsked {
     /// An encounter, to every payer of its patient.
-    Encounter {
-        /// `Encounter.id` in the source; `handover find` prints it.
-        id: String,
-        /// Why.
-        #[arg(long, default_value = "asked for by hand")]
-        why: String,
-        /// What for; each agreement's first purpose when not given.
-        #[arg(long)]
-        purpose: Option<PurposeWord>,
-        /// Who asks.
+    Encounter(PushArgs),
+    /// A report with its results: the DiagnosticReport's id.
+    Results(PushArgs),
+    /// A patient's history, to every payer that covers the patient today: the Patient's id.
+    History {
+        /// As for the others.
         #[command(flatten)]
-        who: WhoArgs,
-        /// How long to wait.
-        #[command(flatten)]
-        wait: WaitArgs,
+        push: PushArgs,
+        /// Nothing from before this day: 2024-01-31. Agreements may say less, never more.
+        #[arg(long, value_name = "DATE")]
+        since: Option<String>,
     },
+}
+
+/// `push …`
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Its id in the source; `handover find` prints those of encounters and patients.
+    pub id: String,
+    /// Why.
+    #[arg(long, default_value = "asked for by hand")]
+    pub why: String,
+    /// What for; each agreement's first purpose when not given.
+    #[arg(long)]
+    pub purpose: Option<PurposeWord>,
+    /// Who asks.
+    #[command(flatten)]
+    pub who: WhoArgs,
+    /// How long to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
 }
 
 /// `explain`
 #[derive(Debug, Subcommand)]
 pub enum ExplainAsked {
     /// An encounter.
-    Encounter {
-        /// `Encounter.id` in the source.
-        id: String,
-        /// Why somebody looks.
-        #[arg(long, default_value = "looking before a push")]
-        why: String,
-        /// What for.
-        #[arg(long)]
-        purpose: Option<PurposeWord>,
-        /// Who asks.
+    Encounter(ExplainArgs),
+    /// A report with its results.
+    Results(ExplainArgs),
+    /// A patient's history.
+    History {
+        /// As for the others.
         #[command(flatten)]
-        who: WhoArgs,
+        explain: ExplainArgs,
+        /// Nothing from before this day: 2024-01-31.
+        #[arg(long, value_name = "DATE")]
+        since: Option<String>,
     },
+}
+
+/// `explain …`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Its id in the source.
+    pub id: String,
+    /// Why somebody looks.
+    #[arg(long, default_value = "looking before a push")]
+    pub why: String,
+    /// What for.
+    #[arg(long)]
+    pub purpose: Option<PurposeWord>,
+    /// Who asks.
+    #[command(flatten)]
+    pub who: WhoArgs,
 }
 
 /// `find`
@@ -261,7 +291,7 @@ pub struct ListArgs {
 /// `show`
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The id from `handover list`, or the start of it; or Encounter/ID, for its newest push.
+    /// The id from `handover list`, or the start of it; or Encounter/ID (DiagnosticReport/ID, Patient/ID), for its newest push.
     pub id: String,
     /// What was sent or filed, as one page for a reader who does not know FHIR.
     #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "text")]
@@ -280,7 +310,7 @@ pub enum PageForm {
 /// `release`
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
-    /// The id, or the start of it; or Encounter/ID, for its newest push.
+    /// The id, or the start of it; or Encounter/ID (DiagnosticReport/ID, Patient/ID), for its newest push.
     pub id: String,
     /// Why it may go on.
     #[arg(long)]
@@ -299,7 +329,7 @@ pub struct ReleaseArgs {
 /// `withdraw`
 #[derive(Debug, Args)]
 pub struct WithdrawArgs {
-    /// The id, or the start of it; or Encounter/ID, for its newest push.
+    /// The id, or the start of it; or Encounter/ID (DiagnosticReport/ID, Patient/ID), for its newest push.
     pub id: String,
     /// Why: a wrong patient, a wrong plan.
     #[arg(long)]
@@ -471,11 +501,15 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 19] = [
+        let table: [(&str, bool); 23] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
             ("handover push encounter e1", true),
+            ("handover push results r1 --purpose treatment", true),
+            ("handover push history p1 --since 2024-01-31", true),
+            ("handover push encounter e1 --since 2024-01-31", false),
+            ("handover explain history p1 --since 2024-01-31", true),
             ("handover push encounter e1 --purpose HPAYMT", true),
             ("handover push encounter e1 --purpose quality --no-wait", true),
             ("handover push encounter e1 --no-wait --wait 3", false),

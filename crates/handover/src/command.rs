@@ -15,6 +15,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
 use exchange::partner::Role;
+use exchange::payload::Kind;
 use exchange::{Code, Issue, Phi, Who};
 use indicatif::ProgressBar;
 use secrecy::ExposeSecret;
@@ -167,7 +168,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
 async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Issue> {
     let (command, wait, page) = command(asked)?;
     let explained = match &command {
-        Command::Explain { encounter, .. } if !json => Some(encounter.clone()),
+        Command::Explain { subject, .. } if !json => Some(subject.clone()),
         _ => None,
     };
     let config = Arc::new(config::House::read(folder)?);
@@ -182,7 +183,7 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
     spinner.iter().for_each(ProgressBar::finish_and_clear);
     let reply = reply?;
     let code = show(&reply, json, page)?;
-    let stays = explained.and_then(|encounter| render::stays_whole(&reply, &encounter));
+    let stays = explained.and_then(|subject| render::stays_whole(&reply, &subject));
     stays.iter().for_each(|line| print(line));
     Ok(code)
 }
@@ -194,7 +195,7 @@ fn waiting() -> ProgressBar {
     bar
 }
 
-/// `show`, `release` and `withdraw` of `Encounter/…`: the newest push about it, when only one payer
+/// `show`, `release` and `withdraw` of `Encounter/…` and the like: the newest push about it, when only one payer
 /// has one.
 async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Command, Issue> {
     let (Command::Show { id, .. } | Command::Release { id, .. } | Command::Withdraw { id, .. }) =
@@ -202,7 +203,7 @@ async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Comm
     else {
         return Ok(command);
     };
-    if !id.starts_with("Encounter/") {
+    if id.split_once('/').is_none_or(|(record, _)| Kind::of_record(record).is_none()) {
         return Ok(command);
     }
     let list = Command::List { states: Vec::new(), limit: Some(LIST_ROWS_MAX) };
@@ -226,14 +227,27 @@ async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Comm
 /// The command of what was typed, how long it may take, and the form of its page.
 fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
     Ok(match asked {
-        Asked::Push(PushAsked::Encounter { id, why, purpose, who, wait }) => {
-            let (who, wait) = (person(who, why), wait.seconds());
-            let purpose = purpose.map(Into::into);
-            (Command::Push { encounter: id, purpose, who, wait }, wait, None)
+        Asked::Push(asked) => {
+            let (kind, push, since) = match asked {
+                PushAsked::Encounter(push) => (Kind::Encounter, push, None),
+                PushAsked::Results(push) => (Kind::Results, push, None),
+                PushAsked::History { push, since } => (Kind::History, push, since),
+            };
+            let (who, wait) = (person(push.who, push.why), push.wait.seconds());
+            let purpose = push.purpose.map(Into::into);
+            let subject = subject(kind, &push.id, since.as_deref());
+            (Command::Push { subject, purpose, who, wait }, wait, None)
         }
-        Asked::Explain(ExplainAsked::Encounter { id, why, purpose, who }) => {
-            let (who, purpose) = (person(who, why), purpose.map(Into::into));
-            (Command::Explain { encounter: id, purpose, who }, 0, None)
+        Asked::Explain(asked) => {
+            let (kind, explain, since) = match asked {
+                ExplainAsked::Encounter(explain) => (Kind::Encounter, explain, None),
+                ExplainAsked::Results(explain) => (Kind::Results, explain, None),
+                ExplainAsked::History { explain, since } => (Kind::History, explain, since),
+            };
+            let purpose = explain.purpose.map(Into::into);
+            let who = person(explain.who, explain.why);
+            let subject = subject(kind, &explain.id, since.as_deref());
+            (Command::Explain { subject, purpose, who }, 0, None)
         }
         Asked::Find(args) => {
             let who = person(args.who, args.why);
@@ -267,6 +281,14 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
+}
+
+/// What a push is about, from what was typed: an id alone, or with its type.
+fn subject(kind: Kind, id: &str, since: Option<&str>) -> String {
+    let record = kind.record();
+    let id = id.strip_prefix(record).and_then(|rest| rest.strip_prefix('/')).unwrap_or(id);
+    let since = since.map(|day| format!("?since={day}")).unwrap_or_default();
+    format!("{record}/{id}{since}")
 }
 
 /// Who asks: as given, else the user of the operating system.

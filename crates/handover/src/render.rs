@@ -26,11 +26,10 @@ pub const WAITS: u8 = 1;
 /// Exit code: could not.
 pub const COULD_NOT: u8 = 2;
 
-/// `explain` of an encounter that may not travel itself: then nothing of the push does.
-pub fn stays_whole(reply: &Reply, encounter: &str) -> Option<String> {
+/// `explain` of a record that may not travel itself: then nothing of the push does.
+pub fn stays_whole(reply: &Reply, subject: &str) -> Option<String> {
     let Reply::Explained { payers, .. } = reply else { return None };
-    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
-    let subject = format!("Encounter/{id}");
+    let subject = subject.split('?').next().unwrap_or_default();
     let lines = payers.iter().filter_map(|payer| {
         let stays = |row: &&DecisionRow| !row.included && row.reference == subject;
         let rule = &payer.decisions.iter().find(stays)?.rule;
@@ -380,7 +379,8 @@ fn put_decisions(text: &mut String, decisions: &[DecisionRow]) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for decision in decisions {
         let what = if decision.included { "travels" } else { "stays" };
-        let reason = decision.reason.clone().unwrap_or_default();
+        let belongs = decision.belongs.map(|belongs| format!("belongs by {}", belongs.word()));
+        let reason = decision.reason.clone().or(belongs).unwrap_or_default();
         let line = [what, &decision.reference, &decision.rule, &reason];
         rows.push(line.map(str::to_owned).to_vec());
         for (element, rule) in &decision.cuts {

@@ -13,6 +13,7 @@ use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
 use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
+use exchange::payload::Topic;
 use exchange::shape;
 use exchange::{
     Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
@@ -47,12 +48,10 @@ impl Desk {
     pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
         self.road.clock.set(&self.road.house).await;
         match command {
-            Command::Push { encounter, purpose, who, wait } => {
-                self.push(encounter, purpose, who, wait).await
+            Command::Push { subject, purpose, who, wait } => {
+                self.push(subject, purpose, who, wait).await
             }
-            Command::Explain { encounter, purpose, who } => {
-                self.explain(encounter, purpose, who).await
-            }
+            Command::Explain { subject, purpose, who } => self.explain(subject, purpose, who).await,
             Command::Find { record_number, date, who } => self.find(record_number, date, who).await,
             Command::List { states, limit } => self.list(states, limit).await,
             Command::Show { id, page } => self.show(&id, page).await,
@@ -77,12 +76,12 @@ impl Desk {
 
     async fn push(
         &self,
-        encounter: String,
+        subject: String,
         purpose: Option<Purpose>,
         who: Who,
         wait: u32,
     ) -> Result<Reply, Issue> {
-        let subject = subject(&encounter)?;
+        let subject = Topic::parse(&subject)?.to_string();
         let trigger =
             self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
         self.wake.notify_one();
@@ -134,21 +133,21 @@ impl Desk {
     /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
     async fn explain(
         &self,
-        encounter: String,
+        subject: String,
         purpose: Option<Purpose>,
         who: Who,
     ) -> Result<Reply, Issue> {
-        let subject = subject(&encounter)?;
-        self.looked(who, subject.clone()).await?;
+        let topic = Topic::parse(&subject)?;
+        self.looked(who, topic.to_string()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (concerns, issues) = self.road.concerned(&chart, &subject, purpose).await?;
+        let (concerns, issues) = self.road.concerned(&chart, &topic, purpose).await?;
         let mut payers = Vec::new();
         for concern in concerns {
             let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
             let (decisions, unchanged) = match &door {
-                Ok(_) => self.disclosed(&chart, &concern, payer).await?,
+                Ok(_) => self.disclosed(&chart, &topic, &concern, payer).await?,
                 Err(_) => (Vec::new(), None),
             };
             payers.push(Explained {
@@ -166,17 +165,18 @@ impl Desk {
     async fn disclosed(
         &self,
         chart: &Chart,
+        topic: &Topic,
         concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
         let restrictions = self.road.restrictions()?;
         let audience = self.road.audience(chart, concern, payer, &restrictions);
-        let collected = collect(chart, &concern.dossier.subject, &audience).await?;
+        let collected = collect(chart, topic, &audience, self.road.today()).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
-        let decisions = disclosure.decisions.iter().map(DecisionRow::from).collect();
+        let decisions = disclosure.rows(&collected.notes);
         Ok((decisions, unchanged.map(|push| push.to_string())))
     }
 
@@ -371,16 +371,6 @@ impl Kept for Desk {
 
 fn unchanged(stored: &StoredWork) -> Expect {
     Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
-}
-
-/// `Encounter/<id>`, from what a person types.
-fn subject(encounter: &str) -> Result<String, Issue> {
-    let id = encounter.strip_prefix("Encounter/").unwrap_or(encounter);
-    if fhir::is_id(id) {
-        return Ok(format!("Encounter/{id}"));
-    }
-    let detail = "an encounter is named by its id in the EHR";
-    Err(Issue::new(Code::CommandInvalid, detail).at("encounter"))
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {

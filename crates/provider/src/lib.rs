@@ -13,6 +13,7 @@ pub mod desk;
 pub mod directory;
 pub mod door;
 pub mod limits;
+pub mod ready;
 pub mod road;
 pub mod rooms;
 pub mod route;

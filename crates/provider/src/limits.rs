@@ -93,3 +93,25 @@ pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_ho
 
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
+
+/// Bytes of resources that all remembered charts hold together: a house has 150 MB for everything.
+/// What walks have in hand is not counted again.
+pub const CHARTS_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// Bytes of one document's content, as it is sent: a scanned letter of twenty pages. A push holds all
+/// its documents in memory at once.
+pub const BINARY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long a walk waits in place when the EHR asks for it (`Retry-After`); longer is put down as a
+/// delay until then, so that the place is free.
+pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How often one request goes to an EHR that asks for a pause each time, before the walk is put off.
+pub const SOURCE_ATTEMPTS_MAX: usize = 6;
+
+/// How long what an EHR says that it offers is taken to hold.
+pub const OFFER_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// How often an encounter's record that is not ready is looked at again: charts are completed within
+/// hours and days, and each look reads the chart.
+pub const READY_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);

@@ -23,15 +23,17 @@ use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
+use crate::withdraw;
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
-use exchange::shape::{self, Audience};
+use exchange::payload::Topic;
+use exchange::shape::{self, Audience, Collected};
 use exchange::{
-    Chain, Code, DecisionRow, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId,
+    Chain, Code, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId,
     State, Stop, Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
@@ -171,13 +173,19 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
-        let chart = self.charts.open(&trigger.id, self.clock.now());
-        let concern = self.still_concerned(&*chart, &push).await?;
+        let topic = Topic::parse(&trigger.subject.to_string())?;
+        let since = turn.rested.unwrap_or(trigger.at);
+        let patient = &push.dossier.patient;
+        let chart = self.charts.open(&trigger.id, patient, since, self.clock.now());
+        let concern = self.still_concerned(&chart, &topic, &push).await?;
         let restrictions = self.restrictions()?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions);
-        let collected = collect(&*chart, &push.dossier.subject, &audience).await?;
+        let collected = collect(&chart, &topic, &audience, self.today()).await?;
+        if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
+            return self.halt(turn, halted).await;
+        }
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, disclosure).await
+        self.assemble(turn, &trigger, &audience, &collected, disclosure).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -214,9 +222,10 @@ impl Road {
         turn: &mut Turn,
         trigger: &Trigger,
         audience: &Audience<'_>,
+        collected: &Collected,
         disclosure: Disclosure,
     ) -> Result<(), Halt> {
-        let rows: Vec<DecisionRow> = disclosure.decisions.iter().map(DecisionRow::from).collect();
+        let rows = disclosure.rows(&collected.notes);
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
         if let Some(outside) = shaped.outside.first() {
             let detail = "a reference to something that does not travel was left standing";
@@ -226,9 +235,7 @@ impl Road {
         let dossier = turn.push.dossier.clone();
         if let Some(issue) = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject)
         {
-            let withheld = shaped.withheld;
-            turn.say(Event::Withheld { withheld, disclosure: decisions, issue });
-            return Ok(turn.commit("withheld").await?);
+            return self.nothing_travels(turn, trigger, shaped.withheld, decisions, issue).await;
         }
         let revisions = self.revisions(&turn.push).await?;
         if let Some(push) = same_as_latest(&revisions, &shaped) {
@@ -236,7 +243,8 @@ impl Road {
             return Ok(turn.commit("unchanged").await?);
         }
         let number = self.next_number(turn).await?;
-        let gone = self.no_longer_held(&turn.push, &shaped).await?;
+        let spared = withdraw::spared(&disclosure, collected, audience, &self.setup.namespace);
+        let gone = self.no_longer_held(&turn.push, &shaped, &spared).await?;
         let envelope = self.envelope(&turn.push, number, trigger.at);
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions).await
@@ -262,7 +270,7 @@ impl Road {
     }
 
     /// The payload becomes durable, and older revisions that still waited give way.
-    async fn store_push(
+    pub(crate) async fn store_push(
         &self,
         turn: &mut Turn,
         revisions: &[(StoredWork, Push)],
@@ -284,14 +292,14 @@ impl Road {
     }
 
     /// The next number of the lane; the unit is stale when somebody else takes it first.
-    async fn next_number(&self, turn: &mut Turn) -> Result<u64, Fault> {
+    pub(crate) async fn next_number(&self, turn: &mut Turn) -> Result<u64, Fault> {
         let lane = turn.push.dossier.lane();
         let number = self.house.lane_number(&lane).await?;
         turn.expect(Expect::LaneNumber { lane, number });
         Ok(number + 1)
     }
 
-    fn envelope(&self, push: &Push, number: u64, recorded: Timestamp) -> Envelope<'_> {
+    pub(crate) fn envelope(&self, push: &Push, number: u64, recorded: Timestamp) -> Envelope<'_> {
         Envelope {
             namespace: &self.setup.namespace,
             number,
@@ -456,11 +464,16 @@ impl Road {
         self.setup.payers.get(name).ok_or_else(missing)
     }
 
-    /// A transient issue waits for the clock, until the deadline; any other for a person.
-    async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
+    /// A transient issue waits for the clock, until the deadline; any other for a person. An EHR that
+    /// asks to be left alone is left alone for as long.
+    pub(crate) async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let seed = turn.push.walk.to_string();
         match settle::wait(&issue, &seed, turn.push.attempt + 1, turn.now()) {
+            Some(until) if issue.code == Code::SourceUnreachable => {
+                let until = until.max(self.rested_source(turn.now()));
+                self.put_off(turn, until, issue).await
+            }
             Some(until) => self.put_off(turn, until, issue).await,
             None => {
                 turn.say(Event::Held { issues: vec![issue] });
@@ -471,7 +484,7 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {

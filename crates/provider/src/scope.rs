@@ -5,16 +5,21 @@
 //! Never      drops a coverage in silence: one that leads nowhere holds the trigger, while the
 //!            other payers' walks go on.
 
+use crate::collect::record;
 use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
+use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
+use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
 use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
 use fhir::Resource;
-use jiff::SignedDuration;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use store::{Commit, House, Lease, Unit};
 use wire::Clock as _;
 
@@ -37,9 +42,9 @@ impl Road {
         let mut trigger = turn::read_trigger(&lease.work.work).ok_or(Fault::Unreadable)?;
         let found = match &trigger.subject {
             Subject::Withdrawal(walk) => self.concerned_by_withdrawal(walk).await?,
-            Subject::Record(record) => {
-                let chart = self.charts.open(&trigger.id, self.clock.now());
-                self.concerned(&*chart, record, trigger.purpose).await
+            Subject::Record(subject) => {
+                let since = if lease.work.revision == 1 { trigger.at } else { lease.work.changed };
+                self.concerned_by_record(&trigger, subject, since).await
             }
         };
         let at = self.clock.now();
@@ -88,22 +93,39 @@ impl Road {
         }
     }
 
-    /// The dossiers an encounter concerns; coverages that lead nowhere are work for a person.
+    /// The dossiers that a trigger's record concerns. The patient's chart is opened here, for all
+    /// its walks.
+    async fn concerned_by_record(
+        &self,
+        trigger: &Trigger,
+        subject: &str,
+        since: Timestamp,
+    ) -> Concerned {
+        let topic = Topic::parse(subject)?;
+        let now = self.clock.now();
+        let record = record(&**self.charts.source(), &topic).await?;
+        let patient = patient(&record, self.charts.source().base_url())?;
+        let chart = self.charts.open(&trigger.id, &patient, since, now);
+        chart.remember(&record);
+        self.concerned(&chart, &topic, trigger.purpose).await
+    }
+
+    /// The dossiers a record concerns; coverages that lead nowhere are work for a person.
     pub(crate) async fn concerned(
         &self,
-        chart: &dyn Source,
-        subject: &str,
+        chart: &Chart,
+        topic: &Topic,
         purpose: Option<Purpose>,
     ) -> Concerned {
-        let encounter = encounter(chart, subject).await?;
-        let patient = patient(&encounter, chart.base_url())?;
-        let scope = self.payers(chart, &encounter, &patient, purpose).await?;
+        let record = record(chart, topic).await?;
+        let patient = patient(&record, chart.base_url())?;
+        let scope = self.payers(chart, &record, &patient, purpose).await?;
         let concern = |one: ScopedPayer| Concern {
             dossier: Dossier {
                 patient: patient.clone(),
                 payer: one.partner,
-                kind: "encounter".into(),
-                subject: subject.to_owned(),
+                kind: topic.kind.word().into(),
+                subject: topic.reference(),
             },
             purpose: one.purpose,
             coverages: one.coverages,
@@ -115,25 +137,30 @@ impl Road {
     /// what has become another plan's member is none of this one's business.
     pub(crate) async fn still_concerned(
         &self,
-        chart: &dyn Source,
+        chart: &Chart,
+        topic: &Topic,
         push: &Push,
     ) -> Result<Concern, Issue> {
         let dossier = &push.dossier;
-        let (concerns, issues) =
-            self.concerned(chart, &dossier.subject, Some(push.purpose)).await?;
+        let (concerns, issues) = self.concerned(chart, topic, Some(push.purpose)).await?;
         let found = concerns.into_iter().find(|concern| concern.dossier == *dossier);
         let gone = || {
-            let detail = "no coverage with this payer is active on the encounter's date any more";
+            let day = match topic.kind {
+                Kind::Encounter => "on the encounter's date",
+                Kind::Results => "on the report's date",
+                Kind::History => "today",
+            };
+            let detail = format!("no coverage with this payer is active {day} any more");
             Issue::new(Code::CoverageMissing, detail).at("Coverage")
         };
         found.ok_or_else(|| issues.into_iter().next().unwrap_or_else(gone))
     }
 
-    /// The payers an encounter's patient had coverage with.
+    /// The payers that a record concerns.
     async fn payers(
         &self,
-        chart: &dyn Source,
-        encounter: &Resource,
+        chart: &Chart,
+        record: &Resource,
         patient: &str,
         purpose: Option<Purpose>,
     ) -> Result<Scope, Issue> {
@@ -147,15 +174,24 @@ impl Road {
             }
         }
         let agreements: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
-        Ok(scope::scope(&Question {
+        let question = Question {
             patient,
-            encounter,
+            encounter: record,
             purpose,
             coverages: &coverages,
             organizations: &organizations,
             agreements: &agreements,
             source_base: chart.base_url(),
-        }))
+        };
+        Ok(match record.kind() {
+            "Patient" => scope::scope_history(&question, self.today()),
+            _ => scope::scope(&question),
+        })
+    }
+
+    /// The day, as charts and coverages speak of days.
+    pub(crate) fn today(&self) -> Date {
+        self.clock.now().to_zoned(TimeZone::UTC).date()
     }
 
     /// The first line of a walk.
@@ -187,24 +223,23 @@ fn say(unit: &mut Unit, trigger: &mut Trigger, event: Event) {
     unit.lines.push((Chain::House, event));
 }
 
-/// `Patient.id` in the source, of an encounter's subject.
-pub fn patient(encounter: &Resource, source_base: &str) -> Result<String, Issue> {
-    let doc = encounter.doc();
+/// `Patient.id` in the source, of a record's subject; a Patient's own.
+pub fn patient(record: &Resource, source_base: &str) -> Result<String, Issue> {
+    if let ("Patient", Some(id)) = (record.kind(), record.id()) {
+        return Ok(id.to_owned());
+    }
+    let doc = record.doc();
     let subject = doc.root().get("subject").and_then(|subject| subject.get("reference")?.text());
     let target = subject.and_then(|text| shape::target(&text, source_base));
     match target {
         Some((kind, id)) if kind == "Patient" => Ok(id),
-        _ => Err(Issue::new(Code::SourceUnreadable, "the encounter does not say whose it is")
-            .at("Encounter.subject.reference")),
+        _ => {
+            let (word, kind) = match record.kind() {
+                "Encounter" => ("encounter", "Encounter"),
+                _ => ("report", "DiagnosticReport"),
+            };
+            let detail = format!("the {word} does not say whose it is");
+            Err(Issue::new(Code::SourceUnreadable, detail).at(format!("{kind}.subject.reference")))
+        }
     }
-}
-
-/// The encounter of a subject.
-pub async fn encounter(chart: &dyn Source, subject: &str) -> Result<Resource, Issue> {
-    let id = subject.strip_prefix("Encounter/").unwrap_or(subject);
-    let unknown = || Issue::new(Code::EncounterUnknown, "the EHR holds no such encounter");
-    if !fhir::is_id(id) {
-        return Err(unknown().at("encounter"));
-    }
-    chart.read("Encounter", id).await?.ok_or_else(unknown)
 }

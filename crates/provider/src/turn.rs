@@ -43,6 +43,8 @@ pub struct Turn {
     passed: fn(&'static str),
     changed: Arc<Notify>,
     fence: Fence,
+    /// What it reads is read after this: when it last came to a rest; `None` on its first walk.
+    pub rested: Option<Timestamp>,
     /// The walk as its lines add up to, those not yet written included.
     pub push: Push,
     unit: Unit,
@@ -58,6 +60,7 @@ impl Turn {
             passed: road.setup.passed,
             changed: Arc::clone(&road.changed),
             fence: lease.fence.clone(),
+            rested: (lease.work.revision > 1).then_some(lease.work.changed),
             push: read(&lease.work.work).ok_or(Fault::Unreadable)?,
             unit: Unit::default(),
         })

@@ -13,7 +13,8 @@ use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
-use exchange::{Code, Dossier, Event, Issue, Push, State, WalkId};
+use exchange::shape::{self, Audience, Collected};
+use exchange::{Code, Decision, Disclosure, Dossier, Event, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
@@ -68,12 +69,25 @@ impl Road {
         &self,
         push: &Push,
         shaped: &Shaped,
+        spared: &BTreeSet<(String, String)>,
     ) -> Result<Vec<(String, String)>, Fault> {
         let Some((_, mut records)) = self.only_here(push).await? else { return Ok(Vec::new()) };
         for resource in &shaped.resources {
             records.remove(&(resource.kind.clone(), resource.id.clone()));
         }
+        records.retain(|record| !spared.contains(record));
         Ok(records.into_iter().collect())
+    }
+
+    /// Whether anything of a dossier stands at the payer: of its pushes that were sent and not refused
+    /// the latest put something there, and did not merely take back.
+    pub(crate) async fn stands(&self, revisions: &[(StoredWork, Push)]) -> Result<bool, Fault> {
+        let sent = revisions.iter().map(|(_, push)| push).filter(|push| push.sent);
+        let kept = sent.filter(|push| !matches!(push.state, State::Refused));
+        match kept.max_by_key(|push| number(push)) {
+            Some(latest) => Ok(!self.records(latest).await?.is_empty()),
+            None => Ok(false),
+        }
     }
 
     /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
@@ -177,6 +191,28 @@ impl Road {
         let rows = self.house.works(query).await?.into_iter();
         rows.map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or_else(damaged)).collect()
     }
+}
+
+/// Records that stay at the payer although the push no longer holds them: they are merely outside of a
+/// history's window by now, or something that is refers to them.
+pub(crate) fn spared(
+    disclosure: &Disclosure,
+    collected: &Collected,
+    audience: &Audience<'_>,
+    namespace: &str,
+) -> BTreeSet<(String, String)> {
+    let is_outside = |decision: &&Decision| match decision {
+        Decision::Withheld { rule, .. } => rule == shape::OUTSIDE_WINDOW,
+        Decision::Included { .. } => false,
+    };
+    let outside = disclosure.decisions.iter().filter(is_outside).map(Decision::reference);
+    let outside: BTreeSet<String> = outside.collect();
+    let resources = collected.followed.iter().filter(|it| outside.contains(&it.local_reference()));
+    let referred = resources.flat_map(|it| shape::references_to_follow(it, audience.source_base));
+    let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
+    let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
+    let derived = |(kind, id): (String, String)| (derived_id(namespace, &kind, &id), kind);
+    parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect()
 }
 
 fn number(push: &Push) -> u64 {

@@ -30,6 +30,16 @@ pub fn read(headers: &http::HeaderMap, now: Timestamp) -> Option<Duration> {
     parse(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?, now)
 }
 
+/// Reads the header of an answer, when it has one, by the answer's own `Date`: a wait needs no clock
+/// of ours then. A date without that is no wait.
+pub fn read_here(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = text(http::header::DATE).and_then(|date| parse_date(date.trim()));
+    let value = text(http::header::RETRY_AFTER)?;
+    let is_date = parse_date(value.trim()).is_some();
+    if is_date && date.is_none() { None } else { parse(value, date.unwrap_or_default()) }
+}
+
 fn parse_date(value: &str) -> Option<Timestamp> {
     let date = HTTP_DATES.iter().find_map(|form| DateTime::strptime(form, value).ok())?;
     date.to_zoned(TimeZone::UTC).ok().map(|date| date.timestamp())

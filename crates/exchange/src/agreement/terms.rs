@@ -203,6 +203,11 @@ impl Reading<'_> {
         self.check_word(&["form"], &agreement.form, &["transaction"])?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;
+        let Agreement { kinds, history, readiness, deadline_hours, .. } = agreement;
+        let fault = super::content::fault(kinds, history, readiness, *deadline_hours);
+        if let Some((way, detail)) = fault {
+            return Err(self.fault(way, detail));
+        }
         for (at, identifier) in agreement.payer_identifiers.iter().enumerate() {
             let empty = |text: &str| text.trim().is_empty();
             if empty(&identifier.value) || identifier.system.as_deref().is_some_and(empty) {

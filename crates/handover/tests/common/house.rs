@@ -216,7 +216,7 @@ impl House {
 
     async fn push_later(&self, encounter: &str) -> Vec<Row> {
         let command = Command::Push {
-            encounter: encounter.to_owned(),
+            subject: encounter.to_owned(),
             purpose: None,
             who: who("a test pushes"),
             wait: 120,

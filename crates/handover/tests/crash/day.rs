@@ -119,7 +119,7 @@ impl Day {
     /// Somebody pushes an encounter, and asks again if nothing came of it.
     pub(crate) fn push(&mut self, encounter: &str) {
         let command = Command::Push {
-            encounter: encounter.to_owned(),
+            subject: encounter.to_owned(),
             purpose: None,
             who: who("the encounter has ended"),
             wait: 0,
@@ -139,7 +139,7 @@ impl Day {
     /// Somebody pushes an encounter, and the provider halts over it.
     pub(crate) fn push_until_halted(&mut self, encounter: &str) {
         let command = Command::Push {
-            encounter: encounter.to_owned(),
+            subject: encounter.to_owned(),
             purpose: None,
             who: who("the encounter has ended"),
             wait: 0,

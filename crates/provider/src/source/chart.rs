@@ -1,29 +1,47 @@
-//! Chart: a source that remembers, so that one trigger reads the EHR once for all its payers.
+//! Chart: a patient's chart that remembers, so that the EHR is read once for all payers of a trigger,
+//! and for every trigger about the patient that was recorded before the reading began.
 //!
 //! Comes in   the same questions as a source.
-//! Goes out   the same answers; the first one for as long as the chart is remembered.
-//! Never      remembers an error, or outlives `CHART_AGE_MAX`.
+//! Goes out   the same answers; the first one for as long as the chart is remembered. What a search
+//!            has found is not read again.
+//! Never      remembers an error, or outlives `CHART_AGE_MAX`. Never serves a trigger with what was
+//!            read before it: a chart is of the time it was opened at, or later.
+//!
+//! Why shared by patient: a discharge is forty triggers at once, and each of them needs the whole
+//! chart to tell what belongs to it.
 
-use super::Source;
-use crate::limits::{CHART_AGE_MAX, CHARTS_MAX};
+use super::offer::Offer;
+use super::{Read, Source};
+use crate::limits::{CHART_AGE_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
+use exchange::payload::encounter::Membership;
 use exchange::{Issue, TriggerId};
 use fhir::Resource;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 use wire::BoxFuture;
 
-/// Remembered charts, by trigger.
+/// Remembered charts.
 pub struct Charts {
     source: Arc<dyn Source>,
-    open: Mutex<HashMap<TriggerId, (Timestamp, Arc<Chart>)>>,
+    open: Mutex<Vec<Open>>,
+}
+
+struct Open {
+    patient: String,
+    opened: Timestamp,
+    /// Those that it was opened for; they see it even where their own time is the same.
+    triggers: BTreeSet<TriggerId>,
+    chart: Arc<Chart>,
 }
 
 impl Charts {
     /// Charts of one source; none is open yet.
     pub fn new(source: Arc<dyn Source>) -> Charts {
-        Charts { source, open: Mutex::new(HashMap::new()) }
+        Charts { source, open: Mutex::new(Vec::new()) }
     }
 
     /// The source itself, for questions that belong to no trigger.
@@ -31,38 +49,125 @@ impl Charts {
         &self.source
     }
 
-    /// The trigger's chart: the one opened a moment ago, or a fresh one.
-    pub fn open(&self, trigger: &TriggerId, now: Timestamp) -> Arc<Chart> {
+    /// The patient's chart for a trigger: the first one opened after `since` (when the trigger was
+    /// recorded, or last waited), or a fresh one.
+    pub fn open(
+        &self,
+        trigger: &TriggerId,
+        patient: &str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Arc<Chart> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, (since, _)| now.duration_since(*since).unsigned_abs() < CHART_AGE_MAX);
-        if open.len() >= CHARTS_MAX && !open.contains_key(trigger) {
-            let oldest = open.iter().min_by_key(|(_, (since, _))| *since).map(|(id, _)| id.clone());
-            oldest.and_then(|id| open.remove(&id));
+        open.retain(|one| now.duration_since(one.opened).unsigned_abs() < CHART_AGE_MAX);
+        let fits = |one: &&mut Open| {
+            let own = one.triggers.contains(trigger) && one.opened >= since;
+            one.patient == patient && (own || one.opened > since)
+        };
+        // Kept in the order of opening.
+        if let Some(found) = open.iter_mut().find(fits) {
+            found.triggers.insert(trigger.clone());
+            return Arc::clone(&found.chart);
         }
-        let fresh = || (now, Arc::new(Chart::new(Arc::clone(&self.source))));
-        Arc::clone(&open.entry(trigger.clone()).or_insert_with(fresh).1)
+        let held = |open: &[Open]| open.iter().map(|one| one.chart.bytes()).sum::<usize>();
+        while open.len() >= CHARTS_MAX || (!open.is_empty() && held(&open) > CHARTS_BYTES_MAX) {
+            open.remove(0);
+        }
+        let chart = Arc::new(Chart::new(Arc::clone(&self.source)));
+        open.push(Open {
+            patient: patient.to_owned(),
+            opened: now,
+            triggers: BTreeSet::from([trigger.clone()]),
+            chart: Arc::clone(&chart),
+        });
+        chart
     }
 
-    /// Forgets the trigger's chart, so that the next look is a fresh one.
+    /// The trigger's next look is a fresh one.
     pub fn close(&self, trigger: &TriggerId) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(trigger);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in open.iter_mut() {
+            one.triggers.remove(trigger);
+        }
     }
 }
 
 type Remembered<T> = Mutex<HashMap<String, Arc<OnceCell<T>>>>;
 
-/// One trigger's view of the source.
+/// One view of the source.
 pub struct Chart {
     source: Arc<dyn Source>,
-    reads: Remembered<Option<Resource>>,
-    searches: Remembered<Vec<Resource>>,
+    reads: Remembered<Read>,
+    searches: Remembered<Option<Vec<Resource>>>,
+    memberships: Remembered<Arc<Membership>>,
+    bytes: AtomicUsize,
 }
 
 impl Chart {
     /// A chart that remembers nothing yet.
     pub fn new(source: Arc<dyn Source>) -> Chart {
-        Chart { source, reads: Mutex::default(), searches: Mutex::default() }
+        Chart {
+            source,
+            reads: Mutex::default(),
+            searches: Mutex::default(),
+            memberships: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+        }
     }
+
+    /// A record that was read after the chart was opened.
+    pub fn remember(&self, record: &Resource) {
+        cell(&self.reads, record.local_reference()).set(Read::Found(record.clone())).ok();
+    }
+
+    /// What belongs to which encounter, by a key that says among what: worked out once.
+    pub async fn membership(
+        &self,
+        key: String,
+        made: impl Future<Output = Result<Membership, Issue>>,
+    ) -> Result<Arc<Membership>, Issue> {
+        let cell = cell(&self.memberships, key);
+        cell.get_or_try_init(|| async { made.await.map(Arc::new) }).await.cloned()
+    }
+
+    /// How many bytes of resources it remembers.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    async fn look(&self, kind: &str, id: &str) -> Result<Read, Issue> {
+        let read = self.source.fetch(kind, id).await?;
+        if let Read::Found(resource) = &read {
+            self.bytes.fetch_add(resource.bytes().len(), Ordering::Relaxed);
+        }
+        Ok(read)
+    }
+
+    async fn find(
+        &self,
+        kind: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Option<Vec<Resource>>, Issue> {
+        let found = self.source.try_search(kind, parameters).await?;
+        for resource in found.iter().flatten() {
+            self.bytes.fetch_add(resource.bytes().len(), Ordering::Relaxed);
+            if !is_subset(resource) {
+                let cell = cell(&self.reads, resource.local_reference());
+                // What was read before stays.
+                cell.set(Read::Found(resource.clone())).ok();
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A server may answer a search with less than the whole record, and then says so (R4 §3.1.1.5.9).
+fn is_subset(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    let tags = doc.root().get("meta").and_then(|meta| meta.get("tag"));
+    tags.into_iter().flat_map(|tags| tags.each()).any(|tag| {
+        tag.get("code").and_then(|code| code.text()).is_some_and(|code| code == "SUBSETTED")
+    })
 }
 
 fn cell<T>(remembered: &Remembered<T>, key: String) -> Arc<OnceCell<T>> {
@@ -75,25 +180,33 @@ impl Source for Chart {
         self.source.base_url()
     }
 
-    fn read<'a>(
+    fn fetch<'a>(
         &'a self,
         kind: &'a str,
         id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Resource>, Issue>> {
+    ) -> BoxFuture<'a, Result<Read, Issue>> {
         Box::pin(async move {
             let cell = cell(&self.reads, format!("{kind}/{id}"));
-            cell.get_or_try_init(|| self.source.read(kind, id)).await.cloned()
+            cell.get_or_try_init(|| self.look(kind, id)).await.cloned()
         })
     }
 
-    fn search<'a>(
+    fn try_search<'a>(
         &'a self,
         kind: &'a str,
         parameters: &'a [(&'a str, &'a str)],
-    ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>> {
+    ) -> BoxFuture<'a, Result<Option<Vec<Resource>>, Issue>> {
         Box::pin(async move {
             let cell = cell(&self.searches, format!("{kind}?{parameters:?}"));
-            cell.get_or_try_init(|| self.source.search(kind, parameters)).await.cloned()
+            cell.get_or_try_init(|| self.find(kind, parameters)).await.cloned()
         })
+    }
+
+    fn offer(&self) -> BoxFuture<'_, Result<Arc<Offer>, Issue>> {
+        self.source.offer()
+    }
+
+    fn rest(&self) -> Duration {
+        self.source.rest()
     }
 }

@@ -4,61 +4,129 @@
 //! Goes out   resources, or an issue that says whether to wait or to call somebody.
 //! Never      a partial search: a page that is missing or does not read fails the whole.
 
-use super::Source;
-use crate::limits::{CHART_RESOURCES_MAX, SEARCH_PAGES_MAX};
+use super::offer::Offer;
+use super::{Read, Source};
+use crate::limits::{
+    BINARY_BYTES_MAX, CHART_RESOURCES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX,
+    SOURCE_WAIT_MAX,
+};
+use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
-use fhir::{Bundle, BundleType, ParseError, Resource};
-use std::sync::Arc;
-use wire::{BoxFuture, ClientError, FhirClient, SignInError, TransportError};
+use fhir::{Bundle, BundleType, Entry, OperationOutcome, ParseError, Resource};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::client::Reply;
+use wire::{BoxFuture, ClientError, FhirClient, SignInError, TransportError, retry_after};
 
 /// A FHIR server with charts.
 pub struct Ehr {
     client: Arc<FhirClient>,
+    /// Until when it asked to be left alone.
+    rests: Mutex<Option<Instant>>,
+    /// What it offers, and when it said so.
+    offer: Mutex<Option<(Instant, Arc<Offer>)>>,
 }
 
 impl Ehr {
     /// An EHR behind a signed-in client.
     pub fn new(client: Arc<FhirClient>) -> Ehr {
-        Ehr { client }
+        Ehr { client, rests: Mutex::default(), offer: Mutex::default() }
     }
 
+    /// One request, again after each pause that the EHR asks for, as far as that is short.
+    async fn ask(&self, request: &Ask<'_>) -> Result<http::Response<Bytes>, Failed> {
+        for _ in 0..SOURCE_ATTEMPTS_MAX {
+            let rest = self.rest();
+            if rest > SOURCE_WAIT_MAX {
+                break;
+            }
+            tokio::time::sleep(rest).await;
+            let answer = self.once(request).await.map_err(Failed::Client)?;
+            if !matches!(answer.status().as_u16(), 429 | 503) {
+                return Ok(answer);
+            }
+            let Some(wait) = retry_after::read_here(answer.headers()) else { return Ok(answer) };
+            let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+            *rests = (*rests).max(Some(Instant::now() + wait));
+        }
+        Err(Failed::Resting)
+    }
+
+    async fn once(&self, request: &Ask<'_>) -> Reply {
+        match request {
+            Ask::Get(path) => self.client.get(path).await,
+            Ask::Page(url) => self.client.get_absolute(url).await,
+            Ask::Post(kind, query) => {
+                let body = Bytes::copy_from_slice(query.as_bytes());
+                self.client.post(&format!("{kind}/_search"), FORM, body).await
+            }
+        }
+    }
+
+    /// All pages of a search; once more from the first page where a later one is gone, since links to
+    /// pages expire. `None` where the EHR does not take such a search.
     async fn pages(
         &self,
         kind: &str,
-        query: String,
+        query: &str,
         by_post: bool,
-    ) -> Result<Vec<Resource>, Issue> {
-        let mut found = Vec::new();
-        let first = match by_post {
-            // A record number in a URL stands in every log on the way (R4 §3.1.1.5).
-            true => self.client.post(&format!("{kind}/_search"), FORM, query.into()).await,
-            false => self.client.get(&format!("{kind}?{query}")).await,
-        };
-        let mut answer = first.map_err(unreachable)?;
-        for _ in 0..SEARCH_PAGES_MAX {
-            check_status(answer.status().as_u16(), kind)?;
+    ) -> Result<Option<Vec<Resource>>, Issue> {
+        for again in [true, false] {
+            let path = format!("{kind}?{query}");
+            let first = match by_post {
+                // A record number in a URL stands in every log on the way (R4 §3.1.1.5).
+                true => self.ask(&Ask::Post(kind, query)).await,
+                false => self.ask(&Ask::Get(&path)).await,
+            };
+            let first = first.map_err(unreachable)?;
+            if matches!(first.status().as_u16(), 400 | 405 | 422 | 501) {
+                return Ok(None);
+            }
+            match self.read_pages(kind, first, again).await? {
+                Some(found) => return Ok(Some(found)),
+                None => tracing::warn!(kind, "a page of a search was gone; it is asked again"),
+            }
+        }
+        let detail = format!("a page of a search for {kind} leads nowhere");
+        Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.link"))
+    }
+
+    /// The pages from this one on; `None` where one is gone, if that is to be told so.
+    async fn read_pages(
+        &self,
+        kind: &str,
+        first: http::Response<Bytes>,
+        tells_gone: bool,
+    ) -> Result<Option<Vec<Resource>>, Issue> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut answer = first;
+        for page in 0..SEARCH_PAGES_MAX {
+            let status = answer.status().as_u16();
+            if page > 0 && tells_gone && matches!(status, 400 | 404 | 410) {
+                return Ok(None);
+            }
+            check_status(status, kind)?;
             let page = Bundle::parse(answer.into_body()).map_err(|e| unreadable(kind, &e))?;
             if page.kind != BundleType::Searchset {
                 let detail = format!("the EHR answered a search for {kind} with no searchset");
                 return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.type"));
             }
             for entry in page.entries {
-                let is_match = entry.search_mode.as_deref().is_none_or(|mode| mode == "match");
-                match entry.resource {
-                    Some(resource) if is_match && resource.kind() == kind => found.push(resource),
-                    _ => {}
-                }
+                found.extend(matching(kind, entry)?);
             }
             if found.len() > CHART_RESOURCES_MAX {
                 let detail = format!("a search for {kind} found more than a chart can hold");
                 return Err(Issue::new(Code::SourceUnreadable, detail));
             }
-            match page.links.iter().find(|(relation, _)| relation == "next") {
-                None => return whole(kind, found, page.total),
-                Some((_, url)) => {
-                    answer = self.client.get_absolute(url).await.map_err(unreachable)?;
+            match page.links.into_iter().find(|(relation, _)| relation == "next") {
+                None => return whole(kind, found, page.total).map(Some),
+                Some((_, url)) if seen.insert(url.clone()) => {
+                    answer = self.ask(&Ask::Page(&url)).await.map_err(unreachable)?;
                 }
+                Some(_) => break,
             }
         }
         let detail = format!("a search for {kind} has no last page");
@@ -66,40 +134,106 @@ impl Ehr {
     }
 }
 
+/// One request.
+enum Ask<'a> {
+    /// A path below the base.
+    Get(&'a str),
+    /// A URL that the EHR gave.
+    Page(&'a str),
+    /// A search whose parameters are nobody's to log: type and query.
+    Post(&'a str, &'a str),
+}
+
+/// Why there is no answer.
+enum Failed {
+    Client(ClientError),
+    /// The EHR asks for a longer pause than a walk makes.
+    Resting,
+}
+
 impl Source for Ehr {
     fn base_url(&self) -> &str {
         self.client.base_url()
     }
 
-    fn read<'a>(
-        &'a self,
-        kind: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Resource>, Issue>> {
+    fn fetch<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<Read, Issue>> {
         Box::pin(async move {
-            let answer = self.client.get(&format!("{kind}/{id}")).await.map_err(unreachable)?;
+            let answer = match self.ask(&Ask::Get(&format!("{kind}/{id}"))).await {
+                Err(Failed::Client(ClientError::Transport(TransportError::AnswerTooLarge))) => {
+                    return Ok(Read::TooLarge);
+                }
+                answer => answer.map_err(unreachable)?,
+            };
             if matches!(answer.status().as_u16(), 404 | 410) {
-                return Ok(None);
+                return Ok(Read::Missing);
             }
             check_status(answer.status().as_u16(), kind)?;
+            if kind == "Binary" && answer.body().len() > BINARY_BYTES_MAX {
+                return Ok(Read::TooLarge);
+            }
             let resource = Resource::parse(answer.into_body()).map_err(|e| unreadable(kind, &e))?;
             if resource.kind() != kind || resource.id() != Some(id) {
                 let detail = format!("the EHR answered a read of a {kind} with another resource");
                 return Err(Issue::new(Code::SourceUnreadable, detail));
             }
-            Ok(Some(resource))
+            Ok(Read::Found(resource))
         })
     }
 
-    fn search<'a>(
+    fn try_search<'a>(
         &'a self,
         kind: &'a str,
         parameters: &'a [(&'a str, &'a str)],
-    ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>> {
+    ) -> BoxFuture<'a, Result<Option<Vec<Resource>>, Issue>> {
         let query = encode(parameters.iter().copied());
         let by_post = parameters.iter().any(|(name, _)| *name == "identifier");
-        Box::pin(self.pages(kind, query, by_post))
+        Box::pin(async move { self.pages(kind, &query, by_post).await })
     }
+
+    fn offer(&self) -> BoxFuture<'_, Result<Arc<Offer>, Issue>> {
+        Box::pin(async move {
+            let remembered = |offer: &Mutex<Option<(Instant, Arc<Offer>)>>| {
+                let offer = offer.lock().unwrap_or_else(PoisonError::into_inner);
+                let (at, offer) = offer.as_ref()?;
+                (at.elapsed() < OFFER_AGE_MAX).then(|| Arc::clone(offer))
+            };
+            if let Some(offer) = remembered(&self.offer) {
+                return Ok(offer);
+            }
+            // An EHR without a readable statement is asked for what every EHR must answer.
+            let answer = self.ask(&Ask::Get("metadata")).await.map_err(unreachable)?;
+            if matches!(answer.status().as_u16(), 408 | 429 | 500..) {
+                check_status(answer.status().as_u16(), "its CapabilityStatement")?;
+            }
+            let offer = Arc::new(Offer::read(answer.body()));
+            let mut kept = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Some((Instant::now(), Arc::clone(&offer)));
+            Ok(offer)
+        })
+    }
+
+    fn rest(&self) -> Duration {
+        let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// The resource of an entry that fits the search. What the EHR says about the search as a whole
+/// (`search.mode` `outcome`) is heard: an error, or a word that something is missing for now, and the
+/// search is not whole.
+fn matching(kind: &str, entry: Entry) -> Result<Option<Resource>, Issue> {
+    let mode = entry.search_mode.as_deref().unwrap_or("match");
+    let Some(resource) = entry.resource else { return Ok(None) };
+    if let Some(outcome) = OperationOutcome::of(&resource) {
+        let parts = ["incomplete", "timeout", "throttled", "transient", "too-costly", "exception"];
+        let is_part = |code: &Option<String>| code.as_deref().is_some_and(|it| parts.contains(&it));
+        if outcome.issues.iter().any(|issue| issue.is_error() || is_part(&issue.code)) {
+            let detail = format!("the EHR says that a search for {kind} is not whole");
+            return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.entry.resource"));
+        }
+        return Ok(None);
+    }
+    Ok((mode == "match" && resource.kind() == kind).then_some(resource))
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -115,7 +249,10 @@ fn whole(kind: &str, found: Vec<Resource>, total: Option<u64>) -> Result<Vec<Res
     }
 }
 
-fn unreachable(error: ClientError) -> Issue {
+fn unreachable(failed: Failed) -> Issue {
+    let Failed::Client(error) = failed else {
+        return Issue::new(Code::SourceUnreachable, "the EHR asks to be left alone for a while");
+    };
     tracing::warn!(?error, "the EHR");
     match error {
         ClientError::SignIn(sign_in) if sign_in.is_passing() => {

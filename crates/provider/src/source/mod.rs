@@ -6,27 +6,84 @@
 
 pub mod chart;
 pub mod ehr;
+pub mod offer;
+pub mod us_core;
 
-use exchange::Issue;
+use exchange::{Code, Issue};
 use fhir::Resource;
+use offer::Offer;
+use std::sync::Arc;
+use std::time::Duration;
 use wire::BoxFuture;
+
+/// What came of reading one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// As the source holds it.
+    Found(Resource),
+    /// The source does not hold it (any more).
+    Missing,
+    /// It is there, and larger than this house reads.
+    TooLarge,
+}
 
 /// A system that holds charts.
 pub trait Source: Send + Sync {
     /// Base URL by which the source's absolute references begin.
     fn base_url(&self) -> &str;
 
+    /// One record.
+    fn fetch<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<Read, Issue>>;
+
     /// One record; `None` when the source does not hold it.
+    ///
+    /// Errors: `SourceUnreadable` where it is larger than this house reads.
     fn read<'a>(
         &'a self,
         kind: &'a str,
         id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Resource>, Issue>>;
+    ) -> BoxFuture<'a, Result<Option<Resource>, Issue>> {
+        Box::pin(async move {
+            match self.fetch(kind, id).await? {
+                Read::Found(resource) => Ok(Some(resource)),
+                Read::Missing => Ok(None),
+                Read::TooLarge => {
+                    let detail = format!("a {kind} of the EHR is larger than this house reads");
+                    Err(Issue::new(Code::SourceUnreadable, detail))
+                }
+            }
+        })
+    }
+
+    /// Every record that fits, from all pages; `None` where the source does not take such a search.
+    fn try_search<'a>(
+        &'a self,
+        kind: &'a str,
+        parameters: &'a [(&'a str, &'a str)],
+    ) -> BoxFuture<'a, Result<Option<Vec<Resource>>, Issue>>;
 
     /// Every record that fits, from all pages.
+    ///
+    /// Errors: `SourceUnreadable` where the source does not take such a search.
     fn search<'a>(
         &'a self,
         kind: &'a str,
         parameters: &'a [(&'a str, &'a str)],
-    ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>>;
+    ) -> BoxFuture<'a, Result<Vec<Resource>, Issue>> {
+        Box::pin(async move {
+            let found = self.try_search(kind, parameters).await?;
+            found.ok_or_else(|| {
+                let detail = format!("the EHR refuses a search for {kind} that it must offer");
+                Issue::new(Code::SourceUnreadable, detail)
+            })
+        })
+    }
+
+    /// What the source says that it offers, beyond what it must.
+    fn offer(&self) -> BoxFuture<'_, Result<Arc<Offer>, Issue>>;
+
+    /// How long the source has asked to be left alone; zero when it has not.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
 }

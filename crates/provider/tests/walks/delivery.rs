@@ -123,7 +123,7 @@ async fn a_payer_that_sets_the_newest_push_aside_is_not_taken_to_have_filed_it()
         let older: Value = serde_json::from_slice(&Issue::outcome([&older])).unwrap();
         let entry = json!({ "response": { "status": "200 OK", "outcome": older } });
         let plain = json!({ "response": { "status": "201 Created" } });
-        let entries = [vec![entry], vec![plain; 3]].concat();
+        let entries = [vec![entry], vec![plain; 4]].concat();
         let answer = json!({ "resourceType": "Bundle", "type": "transaction-response",
             "entry": entries });
         status(200, answer.to_string())

@@ -17,7 +17,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     let trigger = id.split('.').next().unwrap().to_owned();
     let withdraw = |id: &str| Command::Withdraw { id: id.into(), who: who(), wait: 0 };
     let push = |encounter: &str| Command::Push {
-        encounter: encounter.into(),
+        subject: encounter.into(),
         purpose: None,
         who: who(),
         wait: 0,

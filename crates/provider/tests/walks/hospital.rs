@@ -130,7 +130,7 @@ impl Transport for Network {
 pub(crate) const ENCOUNTER: &str = r#"{"resourceType":"Encounter","id":"e1","status":"finished","class":{"code":"AMB"},"subject":{"reference":"Patient/p1"},"period":{"start":"2026-11-20T09:00:00Z","end":"2026-11-20T10:00:00Z"}}"#;
 pub(crate) const COVERAGE: &str = r#"{"resourceType":"Coverage","id":"c1","status":"active","subscriberId":"W100","beneficiary":{"reference":"Patient/p1"},"payor":[{"identifier":{"system":"urn:naic","value":"99001"}}]}"#;
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Example","given":["Ada"]}],"birthDate":"1980-02-03"}"#;
-pub(crate) const WEIGHT: &str = r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"weight"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}"#;
+pub(crate) const WEIGHT: &str = r#"{"resourceType":"Observation","id":"o1","status":"final","category":[{"coding":[{"code":"vital-signs"}]}],"code":{"text":"weight"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"}}"#;
 
 pub(crate) fn searchset(resources: &[&str]) -> String {
     let entries: Vec<String> =
@@ -305,7 +305,7 @@ impl Hospital {
 
     pub(crate) async fn push_for(&self, encounter: &str, purpose: Option<Purpose>) -> Vec<Row> {
         let encounter = encounter.to_owned();
-        let push = Command::Push { encounter, purpose, who: who(), wait: 0 };
+        let push = Command::Push { subject: encounter, purpose, who: who(), wait: 0 };
         self.command(push).await.unwrap();
         self.work().await
     }
@@ -351,7 +351,7 @@ impl Hospital {
 
     /// What explain says of the encounter as a whole, and of each payer.
     pub(crate) async fn explain(&self) -> Result<(Vec<Explained>, Vec<IssueWords>), Issue> {
-        let explain = Command::Explain { encounter: "e1".into(), purpose: None, who: who() };
+        let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
         match self.command(explain).await? {
             Reply::Explained { payers, issues } => Ok((payers, issues)),
             other => panic!("{other:?}"),

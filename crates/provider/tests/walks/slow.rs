@@ -16,7 +16,7 @@ const WAITING: u32 = 90;
 
 async fn push(hospital: &Hospital, patient: u32, wait: u32) -> Vec<Row> {
     let encounter = format!("e{patient}");
-    let push = Command::Push { encounter, purpose: None, who: who(), wait };
+    let push = Command::Push { subject: encounter, purpose: None, who: who(), wait };
     match hospital.command(push).await.unwrap() {
         Reply::Pushed { rows, .. } => rows,
         other => panic!("{other:?}"),
@@ -64,7 +64,7 @@ async fn a_payer_that_hangs_delays_no_other() {
     let due = counts.iter().find(|(state, _)| state == "due").unwrap().1;
     assert_eq!(due, u64::from(WAITING), "those of the plan that hangs wait: {counts:?}");
     let asked = hospital.network.asked();
-    let charts: BTreeSet<_> = asked.iter().filter(|line| line.contains("/Observation?")).collect();
+    let charts: BTreeSet<_> = asked.iter().filter(|line| line.contains("/Procedure?")).collect();
     let most = PARTNER_WALKS_MAX + CLAIM_MAX as usize - 1;
     assert!(charts.len() <= most + 3, "no more charts are opened for it: {}", charts.len());
     worker.abort();

@@ -1,0 +1,237 @@
+//! Encounter: which resources of a chart belong to which of the patient's encounters.
+//!
+//! Comes in   the patient's encounters, and everything else that was read of the chart.
+//! Goes out   for each encounter what belongs to it, and by what: link, order or date.
+//! Never      lets a date speak where a link or an order does; never guesses from words.
+//!
+//! *Link*: the resource names the encounter, in any element. *Order*: it names none, but what it was
+//! ordered by, what it is part of, or the report or panel that lists it belongs to the encounter; or
+//! it is a report or panel itself whose members name one encounter and no other. *Date*: it names
+//! none, nothing leads to one, and it is of the encounter's time: of an instant within the
+//! encounter's period, or, where no encounter's period holds that instant or only a day is known, of
+//! one of its days. What is a state and no event (a care team, a plan) is of all days from its
+//! beginning to its end.
+//!
+//! Ties: where several encounters hold the same instant, or the same day, the resource belongs to
+//! each of them. It goes to the same payer as one record, whichever push takes it there first; and a
+//! restriction of any of them covers it, since it may be that one's.
+
+use super::Belongs;
+use crate::days::{Days, clinical_days, clinical_instants};
+use crate::limits::ORDER_STEPS_MAX;
+use crate::restriction::has_encounter;
+use crate::shape::{references_to_follow, target};
+use fhir::{Node, Resource};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Elements that name what a resource was ordered by, or what it is part of.
+const UP: [&str; 4] = ["basedOn", "authorizingPrescription", "partOf", "request"];
+
+/// Elements by which a report or panel lists its members.
+const DOWN: [&str; 2] = ["result", "hasMember"];
+
+/// Types that are states rather than events: they are of all their days.
+const STATES: [&str; 3] = ["CarePlan", "CareTeam", "Goal"];
+
+/// Encounters that took place nowhere: nothing is of their time.
+const NO_VISIT: [&str; 3] = ["planned", "cancelled", "entered-in-error"];
+
+/// What a resource says of its place in the chart.
+#[derive(Debug, Clone)]
+struct Facts {
+    reference: String,
+    /// Encounters it names, by id.
+    named: BTreeSet<String>,
+    /// It names an encounter, readably or not.
+    names_one: bool,
+    up: Vec<String>,
+    down: Vec<String>,
+    days: Option<Days>,
+    instants: Option<(Timestamp, Timestamp)>,
+    is_state: bool,
+}
+
+/// When an encounter was.
+struct Visit {
+    id: String,
+    days: Option<Days>,
+    instants: Option<(Timestamp, Timestamp)>,
+}
+
+/// What belongs to each encounter of a patient.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// By `Encounter.id`: `Type/id` of what belongs to it, and by what.
+    by_encounter: BTreeMap<String, BTreeMap<String, Belongs>>,
+    /// What belongs to encounters without naming any, as `Type/id`, with their ids; states, which
+    /// are merely of the same days, left out.
+    unnamed: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Membership {
+    /// Reads a chart. Order does not matter; encounters among the others are passed over.
+    pub fn of<'r>(
+        encounters: &[Resource],
+        others: impl IntoIterator<Item = &'r Resource>,
+        source_base: &str,
+    ) -> Membership {
+        let visits: Vec<Visit> = encounters.iter().filter_map(Visit::read).collect();
+        let others = others.into_iter().filter(|one| one.kind() != "Encounter");
+        let facts: Vec<Facts> = others.map(|one| Facts::read(one, source_base)).collect();
+        let ordered = by_order(&facts);
+        let mut membership = Membership::default();
+        for one in &facts {
+            if one.names_one {
+                membership.add(one, &one.named, Belongs::Link);
+            } else if let Some(found) = ordered.get(one.reference.as_str()) {
+                membership.add(one, found, Belongs::Order);
+            } else {
+                membership.add(one, &by_date(one, &visits), Belongs::Date);
+            }
+        }
+        membership
+    }
+
+    fn add(&mut self, one: &Facts, encounters: &BTreeSet<String>, belongs: Belongs) {
+        for encounter in encounters {
+            let members = self.by_encounter.entry(encounter.clone()).or_default();
+            members.insert(one.reference.clone(), belongs);
+        }
+        let merely_dated = belongs == Belongs::Date && one.is_state;
+        if belongs != Belongs::Link && !merely_dated && !encounters.is_empty() {
+            let unnamed = self.unnamed.entry(one.reference.clone()).or_default();
+            unnamed.extend(encounters.iter().cloned());
+        }
+    }
+
+    /// How a resource (`Type/id`) belongs to an encounter, if it does.
+    pub fn belongs(&self, encounter: &str, reference: &str) -> Option<Belongs> {
+        self.by_encounter.get(encounter)?.get(reference).copied()
+    }
+
+    /// What belongs to one of these encounters (ids) without naming any, as `Type/id`, with
+    /// `Encounter/id` of the first of them.
+    pub fn unnamed_of(&self, encounters: &BTreeSet<String>) -> BTreeMap<String, String> {
+        let first = |found: &BTreeSet<String>| found.intersection(encounters).next().cloned();
+        let rows = self.unnamed.iter();
+        rows.filter_map(|(one, found)| Some((one.clone(), format!("Encounter/{}", first(found)?))))
+            .collect()
+    }
+}
+
+impl Facts {
+    fn read(resource: &Resource, source_base: &str) -> Facts {
+        let named = references_to_follow(resource, source_base).into_iter();
+        let named: BTreeSet<String> =
+            named.filter(|(kind, _)| kind == "Encounter").map(|(_, id)| id).collect();
+        let doc = resource.doc();
+        let leads = |names: &[&str]| -> Vec<String> {
+            let elements = names.iter().filter_map(|name| doc.root().get(name));
+            let found = elements.flat_map(|list| list.each());
+            found.filter_map(|node| leads_to(node, source_base)).collect()
+        };
+        Facts {
+            reference: resource.local_reference(),
+            names_one: !named.is_empty() || has_encounter(resource),
+            named,
+            up: leads(&UP),
+            down: leads(&DOWN),
+            days: clinical_days(resource),
+            instants: clinical_instants(resource),
+            is_state: STATES.contains(&resource.kind()),
+        }
+    }
+}
+
+fn leads_to(node: Node<'_, '_>, source_base: &str) -> Option<String> {
+    let (kind, id) = target(&node.get("reference")?.text()?, source_base)?;
+    Some(format!("{kind}/{id}"))
+}
+
+impl Visit {
+    fn read(encounter: &Resource) -> Option<Visit> {
+        let doc = encounter.doc();
+        let status = doc.root().get("status").and_then(|status| status.text());
+        if encounter.kind() != "Encounter" || status.is_some_and(|it| NO_VISIT.contains(&&*it)) {
+            return None;
+        }
+        let (days, instants) = (clinical_days(encounter), clinical_instants(encounter));
+        Some(Visit { id: encounter.id()?.to_owned(), days, instants })
+    }
+}
+
+/// Encounters to which orders, reports and panels lead, by `Type/id`.
+fn by_order(facts: &[Facts]) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for one in facts {
+        if !one.named.is_empty() {
+            known.insert(&one.reference, one.named.clone());
+        }
+        for member in &one.down {
+            lists.entry(member).or_default().push(&one.reference);
+        }
+    }
+    let mut ordered: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut unclear: Vec<&Facts> = facts.iter().filter(|one| !one.names_one).collect();
+    for _ in 0..ORDER_STEPS_MAX {
+        let before = unclear.len();
+        let mut found = Vec::new();
+        unclear.retain(|one| {
+            let above = one.up.iter().map(String::as_str);
+            let lists = lists.get(one.reference.as_str()).into_iter().flatten().copied();
+            let encounters: BTreeSet<String> =
+                above.chain(lists).filter_map(|it| known.get(it)).flatten().cloned().collect();
+            let encounters = if encounters.is_empty() { of_members(one, &known) } else { encounters };
+            let leads = !encounters.is_empty();
+            if leads {
+                found.push((one.reference.as_str(), encounters));
+            }
+            !leads
+        });
+        for (reference, encounters) in found {
+            known.insert(reference, encounters.clone());
+            ordered.insert(reference, encounters);
+        }
+        if unclear.len() == before {
+            break;
+        }
+    }
+    ordered
+}
+
+/// The one encounter that all members of a report or panel which lead to any lead to.
+fn of_members(one: &Facts, known: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<String> {
+    let members = one.down.iter().filter_map(|member| known.get(member.as_str()));
+    let all: BTreeSet<String> = members.flatten().cloned().collect();
+    if all.len() == 1 { all } else { BTreeSet::new() }
+}
+
+/// Encounters of the same time.
+fn by_date(one: &Facts, visits: &[Visit]) -> BTreeSet<String> {
+    let Some(days) = one.days else { return BTreeSet::new() };
+    let of = |fits: &dyn Fn(&Visit) -> bool| -> BTreeSet<String> {
+        visits.iter().filter(|visit| fits(visit)).map(|visit| visit.id.clone()).collect()
+    };
+    let meets = |visit: &Visit| visit.days.is_some_and(|of_visit| of_visit.meets(&days));
+    if one.is_state {
+        return of(&meets);
+    }
+    let holds = |visit: &Visit| match (one.instants, visit.instants) {
+        (Some((begun, _)), Some((from, until))) => from <= begun && begun <= until,
+        _ => false,
+    };
+    let held = of(&holds);
+    if !held.is_empty() {
+        return held;
+    }
+    // A month or a year is of no visit in particular.
+    let begun = Days { first: days.first, last: days.first };
+    let known = one.instants.is_some() || days.first == days.last;
+    let same_day = |visit: &Visit| visit.days.is_some_and(|of_visit| of_visit.meets(&begun));
+    if known { of(&same_day) } else { BTreeSet::new() }
+}
+
+#[cfg(test)]
+mod tests;
