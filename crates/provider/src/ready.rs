@@ -111,8 +111,7 @@ pub(crate) fn unready(
     }
     let members: BTreeSet<&String> = collected.notes.belongs.keys().collect();
     let all = collected.found.iter().chain(&collected.followed);
-    let own: Vec<&Resource> =
-        all.filter(|one| members.contains(&one.local_reference())).collect();
+    let own: Vec<&Resource> = all.filter(|one| members.contains(&one.local_reference())).collect();
     readiness::missing(subject, &own, agreed).map(NotReady::Lacks)
 }
 

@@ -28,13 +28,13 @@ use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
+use exchange::payload::Topic;
 use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
-use exchange::payload::Topic;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{
-    Chain, Code, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId,
-    State, Stop, Subject, Trigger, TriggerId, Who,
+    Chain, Code, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId, State, Stop,
+    Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use repository::store_issue;
@@ -484,7 +484,12 @@ impl Road {
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that
     /// is too late.
-    pub(crate) async fn put_off(&self, turn: &mut Turn, until: Timestamp, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn put_off(
+        &self,
+        turn: &mut Turn,
+        until: Timestamp,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let until = until.max(turn.now().saturating_add(PUT_OFF_MIN).unwrap_or(until));
         if until < turn.push.deadline {

@@ -183,7 +183,8 @@ fn by_order(facts: &[Facts]) -> BTreeMap<&str, BTreeSet<String>> {
             let lists = lists.get(one.reference.as_str()).into_iter().flatten().copied();
             let encounters: BTreeSet<String> =
                 above.chain(lists).filter_map(|it| known.get(it)).flatten().cloned().collect();
-            let encounters = if encounters.is_empty() { of_members(one, &known) } else { encounters };
+            let encounters =
+                if encounters.is_empty() { of_members(one, &known) } else { encounters };
             let leads = !encounters.is_empty();
             if leads {
                 found.push((one.reference.as_str(), encounters));

@@ -132,7 +132,14 @@ mod tests {
             ("asked for more", Some("2020-01-01"), Some(10), true, vec![], Some("2026-11-12")),
             ("covered", None, None, false, covered.clone(), Some("2019-03-01")),
             ("before coverage", None, None, true, covered.clone(), None),
-            ("a coverage without a beginning", None, None, false, vec![covered[0].clone(), open], None),
+            (
+                "a coverage without a beginning",
+                None,
+                None,
+                false,
+                vec![covered[0].clone(), open],
+                None,
+            ),
         ];
         for (case, since, look_back_days, pre_coverage, own, from) in table {
             let content = HistoryContent { look_back_days, pre_coverage };

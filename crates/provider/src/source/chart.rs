@@ -180,11 +180,7 @@ impl Source for Chart {
         self.source.base_url()
     }
 
-    fn fetch<'a>(
-        &'a self,
-        kind: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, Result<Read, Issue>> {
+    fn fetch<'a>(&'a self, kind: &'a str, id: &'a str) -> BoxFuture<'a, Result<Read, Issue>> {
         Box::pin(async move {
             let cell = cell(&self.reads, format!("{kind}/{id}"));
             cell.get_or_try_init(|| self.look(kind, id)).await.cloned()

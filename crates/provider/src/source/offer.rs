@@ -83,7 +83,12 @@ mod tests {
             assert_eq!(offer.has(kind, parameter), has, "{kind}?{parameter}");
         }
         assert!(offer.knows("Goal") && !offer.knows("Condition") && !offer.is_silent());
-        for silent in ["", "[]", "{\"resourceType\":\"Bundle\"}", "{\"resourceType\":\"CapabilityStatement\"}"] {
+        for silent in [
+            "",
+            "[]",
+            "{\"resourceType\":\"Bundle\"}",
+            "{\"resourceType\":\"CapabilityStatement\"}",
+        ] {
             assert!(Offer::read(silent.as_bytes()).is_silent(), "{silent}");
         }
     }

@@ -103,7 +103,8 @@ pub async fn of_patient(
     let found = match by {
         Some(By::Patient) => whole(source, kind, patient, None).await?,
         Some(By::PatientAnd(name, codes)) => {
-            let at_once = if plain { ask(source, kind, &[("patient", patient)]).await? } else { None };
+            let at_once =
+                if plain { ask(source, kind, &[("patient", patient)]).await? } else { None };
             match at_once {
                 Some(found) => found,
                 None => one_by_one(source, kind, patient, name, codes).await?,

@@ -40,10 +40,22 @@ fn told(membership: &Membership, reference: &str) -> String {
 #[test]
 fn a_resource_belongs_by_its_link_or_else_by_its_time() {
     let table = [
-        (r#""encounter":{"reference":"Encounter/e1"},"effectiveDateTime":"2026-03-20T09:30:00-05:00""#, "e1:link"),
-        (r#""encounter":{"reference":"https://ehr.example/fhir/Encounter/e1/_history/3"}"#, "e1:link"),
-        (r#""encounter":{"reference":"Encounter/elsewhere"},"effectiveDateTime":"2026-03-01T09:30:00Z""#, "elsewhere:link"),
-        (r#""encounter":{"identifier":{"value":"7"}},"effectiveDateTime":"2026-03-01T09:30:00Z""#, ""),
+        (
+            r#""encounter":{"reference":"Encounter/e1"},"effectiveDateTime":"2026-03-20T09:30:00-05:00""#,
+            "e1:link",
+        ),
+        (
+            r#""encounter":{"reference":"https://ehr.example/fhir/Encounter/e1/_history/3"}"#,
+            "e1:link",
+        ),
+        (
+            r#""encounter":{"reference":"Encounter/elsewhere"},"effectiveDateTime":"2026-03-01T09:30:00Z""#,
+            "elsewhere:link",
+        ),
+        (
+            r#""encounter":{"identifier":{"value":"7"}},"effectiveDateTime":"2026-03-01T09:30:00Z""#,
+            "",
+        ),
         (r#""effectiveDateTime":"2026-03-01T09:30:00Z""#, "e1:date"),
         (r#""effectiveDateTime":"2026-03-01T16:30:00+02:00""#, "e2:date"),
         (r#""effectiveDateTime":"2026-03-01T12:00:00Z""#, "e1:date e2:date"),
@@ -51,7 +63,10 @@ fn a_resource_belongs_by_its_link_or_else_by_its_time() {
         (r#""effectiveDateTime":"2026-03-20""#, "e3:date"),
         (r#""effectiveDateTime":"2026-03""#, ""),
         (r#""effectiveDateTime":"2026-03-02""#, ""),
-        (r#""effectivePeriod":{"start":"2026-03-20T14:10:00Z","end":"2026-03-25T00:00:00Z"}"#, "e3:date"),
+        (
+            r#""effectivePeriod":{"start":"2026-03-20T14:10:00Z","end":"2026-03-25T00:00:00Z"}"#,
+            "e3:date",
+        ),
         (r#""code":{"text":"undated"}"#, ""),
     ];
     for (elements, expected) in table {
