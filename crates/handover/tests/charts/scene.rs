@@ -7,14 +7,19 @@
 use crate::common::{House, Stage, data};
 use exchange::desk::Row;
 use handover::ehr::new_plans;
+use sim::chart::LoadPlan;
 use sim::ehr::{EhrMode, Odd};
 use sim::overlay::{Each, PayerExpectation, Planted, PushKind, Unagreed};
 use sim::town::{NAIC, PayerId, Plan};
 use sim::{Chart, ChartResource, Expectation, Overlay, OverlayRules};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Patients, unless `HANDOVER_CHARTS` says otherwise.
 const PATIENTS: usize = 4;
+
+/// Patients with hardly a chart.
+const SMALLEST_LEFT_OUT: usize = 6;
 
 /// Every so-many-eth encounter of a patient is under a restriction.
 const RESTRICT_EVERY: usize = 7;
@@ -80,7 +85,7 @@ impl Scene {
     /// Sets it, with all houses at work; none without the charts.
     pub(crate) fn set(setting: &Setting) -> Option<Scene> {
         let folder = data("synthea-us-core-bundles")?;
-        let chart = Chart::load(&folder, Some(setting.patients)).unwrap();
+        let chart = chart_of(&folder, setting.patients);
         let stranger = Plan {
             name: "Plan Nobody Has An Agreement With".to_owned(),
             payer_id: PayerId { system: NAIC.to_owned(), value: "98765".to_owned() },
@@ -140,6 +145,27 @@ impl Scene {
         }
         pushed
     }
+}
+
+/// The charts of so many patients: those that hold little, but for the very smallest, so that a test
+/// of a few is over soon and has some of everything.
+fn chart_of(folder: &Path, patients: usize) -> Chart {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+    let mut files: Vec<_> =
+        files.map(|file| (file.metadata().unwrap().len(), file.path())).collect();
+    files.sort();
+    let is_shared = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("0-");
+    let (shared, own): (Vec<_>, Vec<_>) =
+        files.into_iter().map(|(_, path)| path).partition(is_shared);
+    let skipped = SMALLEST_LEFT_OUT.min(own.len().saturating_sub(patients));
+    let paths: Vec<&Path> = shared
+        .iter()
+        .chain(own.iter().skip(skipped).take(patients))
+        .map(PathBuf::as_path)
+        .collect();
+    let loaded = Chart::load_with(&paths, &LoadPlan::default()).unwrap();
+    assert_eq!(loaded.chart.of_kind("Patient").len(), patients);
+    loaded.chart
 }
 
 /// Whether the houses have such a rule.
