@@ -175,31 +175,42 @@ fn by_order(facts: &[Facts]) -> BTreeMap<&str, BTreeSet<String>> {
     }
     let mut ordered: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut unclear: Vec<&Facts> = facts.iter().filter(|one| !one.names_one).collect();
-    for _ in 0..ORDER_STEPS_MAX {
-        let before = unclear.len();
-        let mut found = Vec::new();
-        unclear.retain(|one| {
-            let above = one.up.iter().map(String::as_str);
-            let lists = lists.get(one.reference.as_str()).into_iter().flatten().copied();
-            let encounters: BTreeSet<String> =
-                above.chain(lists).filter_map(|it| known.get(it)).flatten().cloned().collect();
-            let encounters =
-                if encounters.is_empty() { of_members(one, &known) } else { encounters };
-            let leads = !encounters.is_empty();
-            if leads {
-                found.push((one.reference.as_str(), encounters));
-            }
-            !leads
-        });
-        for (reference, encounters) in found {
-            known.insert(reference, encounters.clone());
-            ordered.insert(reference, encounters);
+    // What is above speaks first; members speak for a report or panel that nothing above speaks for.
+    let (mut steps, mut by_members) = (0, false);
+    while steps < ORDER_STEPS_MAX {
+        let found: BTreeMap<&str, BTreeSet<String>> = unclear
+            .iter()
+            .map(|one| {
+                let found = match by_members {
+                    true => of_members(one, &known),
+                    false => of_those_above(one, &lists, &known),
+                };
+                (one.reference.as_str(), found)
+            })
+            .filter(|(_, encounters)| !encounters.is_empty())
+            .collect();
+        match (found.is_empty(), by_members) {
+            (true, true) => break,
+            (true, false) => by_members = true,
+            (false, _) => by_members = false,
         }
-        if unclear.len() == before {
-            break;
-        }
+        unclear.retain(|one| !found.contains_key(one.reference.as_str()));
+        steps += usize::from(!found.is_empty());
+        known.extend(found.clone());
+        ordered.extend(found);
     }
     ordered
+}
+
+/// The encounters of what a resource was ordered by, is part of, or is listed by.
+fn of_those_above(
+    one: &Facts,
+    lists: &BTreeMap<&str, Vec<&str>>,
+    known: &BTreeMap<&str, BTreeSet<String>>,
+) -> BTreeSet<String> {
+    let lists = lists.get(one.reference.as_str()).into_iter().flatten().copied();
+    let above = one.up.iter().map(String::as_str).chain(lists);
+    above.filter_map(|above| known.get(above)).flatten().cloned().collect()
 }
 
 /// The one encounter that all members of a report or panel which lead to any lead to.

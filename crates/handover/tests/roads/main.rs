@@ -9,6 +9,7 @@
 mod common;
 
 mod first;
+mod kinds;
 mod planted;
 mod projection;
 mod refiled;
