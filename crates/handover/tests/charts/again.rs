@@ -16,7 +16,7 @@ fn encounters_history_and_results_twice_over_make_no_version_of_what_did_not_cha
         for kind in kinds {
             let subjects = scene.subjects(kind);
             assert!(!subjects.is_empty(), "{kind:?}");
-            let pushed = scene.stage.provider.push_all(&subjects);
+            let pushed = scene.push(&subjects);
             for row in pushed.values().flatten().filter(|row| row.partner.is_some()) {
                 let wanted = if round == 0 { "settled" } else { "unchanged" };
                 assert!([wanted, "withheld"].contains(&row.state.as_str()), "{kind:?} {row:?}");

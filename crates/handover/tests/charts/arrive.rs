@@ -51,9 +51,9 @@ fn every_push_ended_as_expected(payer: &House, expected: &PayerExpectation, push
             *all.entry(row.state.as_str()).or_default() += 1;
             all
         });
-    assert_eq!(in_state(pushed, payer, "settled"), settled, "{ways:?}");
-    assert_eq!(in_state(pushed, payer, "withheld"), expected.pushes_withheld, "{ways:?}");
-    assert_eq!(in_state(pushed, payer, "due"), held, "{ways:?}");
+    same("settled", &in_state(pushed, payer, "settled"), &settled);
+    same("withheld", &in_state(pushed, payer, "withheld"), &expected.pushes_withheld);
+    same("held", &in_state(pushed, payer, "due"), &held);
     let all = settled.len() + held.len() + expected.pushes_withheld.len();
     assert_eq!(own_rows(pushed, payer).count(), all, "{ways:?}");
     let waiting = payer.rows().into_iter().filter(|row| row.state == "held").count();
@@ -147,7 +147,7 @@ fn every_reference_resolves(payer: &House) {
 }
 
 fn it_is_said_by_what_each_belongs(scene: &Scene, outcome: &Outcome, expected: &PayerExpectation) {
-    let mut ways: BTreeSet<&str> = BTreeSet::new();
+    let mut ways: BTreeSet<String> = BTreeSet::new();
     for encounter in expected.subjects(PushKind::Encounter) {
         let empty = BTreeMap::new();
         let said = outcome.belongs.get(&encounter);
@@ -160,17 +160,9 @@ fn it_is_said_by_what_each_belongs(scene: &Scene, outcome: &Outcome, expected: &
         let said = said.unwrap_or(&empty).iter().map(|(one, how)| (one.clone(), how.clone()));
         let said: BTreeSet<_> = said.filter(|(one, _)| *one != encounter).collect();
         same("by what it belongs", &said, &wanted);
-        ways.extend(wanted.iter().map(|(_, how)| {
-            if how == "link" {
-                "link"
-            } else if how == "order" {
-                "order"
-            } else {
-                "date"
-            }
-        }));
+        ways.extend(wanted.into_iter().map(|(_, how)| how));
     }
-    assert_eq!(ways.len(), 3, "each way was needed");
+    assert!(ways.len() > 1, "some belong without a link");
 }
 
 /// Those that say no encounter, and are not of a restricted one.

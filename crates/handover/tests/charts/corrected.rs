@@ -1,8 +1,9 @@
 //! Two hundred corrections reach both plans, and nothing else does.
 
-use crate::common::House;
+use crate::common::{House, who};
 use crate::outcome::{in_state, source_of};
-use crate::scene::{Scene, Setting};
+use crate::scene::{Pushed, Scene, Setting};
+use exchange::desk::{Command, Reply, Row};
 use sim::ehr::EhrMode;
 use sim::overlay::{CorrectionKind, Corrections, PushKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,11 @@ fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
     scene.stage.ehr.amend(doubles.map(|one| one.bytes.clone()).collect::<Vec<_>>());
     scene.stage.chart = corrections.before.clone();
     scene.expectation = corrections.expected_before.clone();
-    scene.push_all();
+    let first = scene.push_all();
+    for (payer, expected) in scene.payers() {
+        let settled = in_state(&first, payer, "settled");
+        differs("first pushes", &settled, &expected.pushes.keys().cloned().collect());
+    }
     let before: Vec<Heads> = scene.stage.payers.iter().map(|payer| heads(&scene, payer)).collect();
     for (before, expected) in before.iter().zip(&scene.expectation.payers) {
         assert!(before.keys().eq(&expected.filed), "the first push filed what was expected");
@@ -47,14 +52,18 @@ fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
     for kind in PushKind::ALL {
         let own: Vec<_> =
             subjects.iter().filter(|one| PushKind::of(one) == Some(kind)).cloned().collect();
-        pushed.extend(scene.stage.provider.push_all(&own));
+        pushed.extend(scene.push(&own));
     }
+    merged_encounters_are_withdrawn_by_a_person(&scene, &corrections, &first);
     for ((payer, before), effect) in
         scene.stage.payers.iter().zip(&before).zip(&corrections.together)
     {
         let after = heads(&scene, payer);
         let settled = in_state(&pushed, payer, "settled");
-        differs("pushes made", &settled, &effect.pushes);
+        // What ended is taken back by a push of its own.
+        let ended = effect.ended.intersection(&settled).cloned();
+        let expected = effect.pushes.iter().cloned().chain(ended).collect();
+        differs("pushes made", &settled, &expected);
         let fresh: BTreeSet<_> =
             after.keys().filter(|one| !before.contains_key(*one)).cloned().collect();
         differs("records that are new", &fresh, &effect.fresh);
@@ -67,6 +76,33 @@ fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
         assert!(changed.iter().all(|one| after[one].0 >= 2));
     }
     scene.stage.stop();
+}
+
+/// The encounter that was merged into another is finished no more, so that its push waits for a
+/// person; who takes back what was sent of it.
+fn merged_encounters_are_withdrawn_by_a_person(
+    scene: &Scene,
+    corrections: &Corrections,
+    first: &Pushed,
+) {
+    let provider = &scene.stage.provider;
+    for (payer, effect) in scene.stage.payers.iter().zip(&corrections.together) {
+        let ended =
+            effect.ended.iter().filter(|one| PushKind::of(one) == Some(PushKind::Encounter));
+        for subject in ended {
+            let waits = |row: &Row| row.subject.as_ref() == Some(subject) && row.state == "held";
+            assert!(provider.rows().iter().any(waits), "somebody is told");
+            let sent = first[subject].iter();
+            let sent = sent.filter(|row| row.partner.as_ref().unwrap().as_str() == payer.name);
+            for row in sent {
+                let (id, who) = (row.id.clone(), who("merged into another encounter"));
+                match provider.ask(&Command::Withdraw { id, who, wait: 120 }).unwrap() {
+                    Reply::Pushed { rows, .. } => assert_eq!(rows[0].state, "settled"),
+                    other => panic!("no answer to a withdrawal: {other:?}"),
+                }
+            }
+        }
+    }
 }
 
 fn differs(what: &str, found: &BTreeSet<String>, expected: &BTreeSet<String>) {

@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 /// Patients, unless `HANDOVER_CHARTS` says otherwise.
 const PATIENTS: usize = 4;
 
+/// How often a house is asked whether something is still put off: an EHR that was away is asked again
+/// in a few seconds.
+const ASKED_MAX: usize = 20_000;
+
 /// Patients with hardly a chart.
 const SMALLEST_LEFT_OUT: usize = 6;
 
@@ -141,9 +145,37 @@ impl Scene {
     pub(crate) fn push_all(&self) -> Pushed {
         let mut pushed = Pushed::new();
         for kind in PushKind::ALL {
-            pushed.extend(self.stage.provider.push_all(&self.subjects(kind)));
+            pushed.extend(self.push(&self.subjects(kind)));
         }
         pushed
+    }
+
+    /// Pushes these subjects, and asks until none of them is put off any more.
+    pub(crate) fn push(&self, subjects: &[String]) -> Pushed {
+        let provider = &self.stage.provider;
+        let known: BTreeSet<String> = provider.rows().into_iter().map(|row| row.id).collect();
+        provider.push_all(subjects);
+        for _ in 0..ASKED_MAX {
+            let rows = provider.rows().into_iter().filter(|row| !known.contains(&row.id));
+            let (put_off, rows): (Vec<Row>, Vec<Row>) =
+                rows.partition(|row| row.state == "due" && !self.is_held_at_payer(row));
+            if put_off.is_empty() {
+                let mut pushed = Pushed::new();
+                for row in rows.into_iter().filter(|row| row.partner.is_some()) {
+                    pushed.entry(row.subject.clone().unwrap()).or_default().push(row);
+                }
+                return pushed;
+            }
+        }
+        panic!("pushes are put off for ever");
+    }
+
+    /// Whether a push is to wait for a person of the plan.
+    fn is_held_at_payer(&self, row: &Row) -> bool {
+        let (Some(partner), Some(subject)) = (&row.partner, &row.subject) else { return false };
+        self.payers().any(|(payer, expected)| {
+            partner.as_str() == payer.name && expected.pushes_held.contains(subject)
+        })
     }
 }
 
