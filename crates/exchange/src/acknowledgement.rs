@@ -11,6 +11,7 @@ use crate::issue::{Actor, CODE_SYSTEM, Code, Issue};
 use crate::limits::ENTRIES_MAX;
 use crate::place;
 use crate::push::{Level, Purpose, Push, State, Withholding};
+use crate::usability::Finding;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, EntryResponse, OperationOutcome};
 use jiff::Timestamp;
@@ -61,6 +62,9 @@ pub struct Acknowledgement {
     pub withheld: Vec<Withholding>,
     /// Why it waits, was withheld or refused, each with its way forward.
     pub issues: Vec<WayForward>,
+    /// What is not usable for the purpose, and who can mend it: as it was before sending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// What the payer's ledger had proved when it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer_ledger: Option<LedgerRoot>,
@@ -149,8 +153,14 @@ impl Acknowledgement {
             resources: contents.iter().map(outcome).collect(),
             withheld: push.withheld.clone(),
             issues: push.issues.iter().map(WayForward::from).collect(),
+            findings: Vec::new(),
             payer_ledger: answer.as_ref().and_then(LedgerRoot::of),
         }
+    }
+
+    /// The same, with what was found before it was sent.
+    pub fn with_findings(self, findings: Vec<Finding>) -> Acknowledgement {
+        Acknowledgement { findings, ..self }
     }
 
     /// The document: JSON without white space, members in the order of their declaration.
@@ -173,6 +183,14 @@ impl Acknowledgement {
                 "withheld by rule {}: {resources} resources, {elements} elements",
                 row.rule
             ));
+        }
+        for finding in &self.findings {
+            let [what, who, places] = finding.lines();
+            lines.extend([
+                format!("not usable: {what}"),
+                format!("  {who}"),
+                format!("  {places}"),
+            ]);
         }
         for way in &self.issues {
             lines.extend(way.issue.to_string().lines().map(str::to_owned));

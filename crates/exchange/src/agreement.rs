@@ -7,7 +7,10 @@
 //! Why data and not code: a privacy officer must be able to read what may travel, and a change
 //! of a rule must not be a change of the program.
 
+mod conditions;
 mod content;
+mod reading;
+mod rules;
 mod shipped;
 mod terms;
 
@@ -15,13 +18,17 @@ mod terms;
 mod tests;
 
 pub use crate::tomlfile::toml_issue;
+pub use conditions::{Around, Visits};
 pub use content::{HistoryContent, Readiness, Wait};
+pub use rules::{CutRule, ElementCondition, KINDS, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
-pub use terms::{Condition, Terms};
+pub use terms::{Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
+use crate::ladder::DoorTerms;
 use crate::payload::Kind;
 use crate::push::{Level, Purpose};
+use crate::usability::FindingCode;
 use serde::Deserialize;
 
 /// One partner's agreement. The sending house reads all of it; the receiving house needs
@@ -36,9 +43,13 @@ pub struct Agreement {
     /// `sync`: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
-    /// `transaction`.
+    /// `transaction`: as one, or not at all; `best`: by the highest rung of the ladder that the
+    /// payer's door offers and `[door]` names.
     #[serde(default = "transaction")]
     pub form: String,
+    /// Sending: how far down the ladder a push may go, where the form is `best`.
+    #[serde(default)]
+    pub door: DoorTerms,
     /// Which word of the payer settles a push.
     #[serde(default = "filed")]
     pub settled_by: Level,
@@ -56,6 +67,9 @@ pub struct Agreement {
     /// Sending: identifiers of the payer by which a Coverage's payor names it.
     #[serde(default)]
     pub payer_identifiers: Vec<PayerIdentifier>,
+    /// Sending: whether it is pushed to where its coverage comes after another one.
+    #[serde(default = "secondary")]
+    pub secondary: bool,
     /// Sending: what is asked of the source for an encounter.
     #[serde(default)]
     pub encounter: EncounterContent,
@@ -68,6 +82,9 @@ pub struct Agreement {
     /// Sending: when an encounter's record goes.
     #[serde(default)]
     pub readiness: Readiness,
+    /// Sending: what becomes of documents that cannot be looked into.
+    #[serde(default)]
+    pub opaque: Opaque,
     /// What may travel. A resource that no permit names stays.
     #[serde(default)]
     pub permit: Vec<Permit>,
@@ -77,6 +94,18 @@ pub struct Agreement {
     /// Elements that stay although their resource travels.
     #[serde(default)]
     pub cut: Vec<CutRule>,
+    /// Sending: what is to become of pushes that the payer cannot use.
+    #[serde(default)]
+    pub usability: Usability,
+}
+
+/// What is to become of pushes in which something is not usable for their purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usability {
+    /// Findings that hold a push for a person before it is sent; all others are only told.
+    #[serde(default)]
+    pub hold: Vec<FindingCode>,
 }
 
 /// A payer identifier as Coverages and Organizations carry it.
@@ -119,67 +148,6 @@ pub struct EncounterContent {
     pub types: Vec<String>,
 }
 
-/// Permits resources of some types, under conditions.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Permit {
-    /// Its name, as explained to people.
-    pub rule: String,
-    /// Resource types.
-    pub types: Vec<String>,
-    /// Only for these purposes; empty: for all of the agreement.
-    #[serde(default)]
-    pub purposes: Vec<Purpose>,
-    /// Only where an element has one of the codes.
-    #[serde(default)]
-    pub only: Option<CodeCondition>,
-}
-
-/// Withholds resources, by code or label.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Withhold {
-    /// Its name.
-    pub rule: String,
-    /// Resource types; empty: all.
-    #[serde(default)]
-    pub types: Vec<String>,
-    /// Where an element has one of the codes.
-    pub having: CodeCondition,
-    /// One sentence for people.
-    #[serde(default)]
-    pub reason: Option<String>,
-}
-
-/// An element that has one of some codes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CodeCondition {
-    /// Element path: child steps and `where(x='y')`, for example `code.coding` or
-    /// `category.coding.where(system='http://…')`; `descendants()` for every code in the resource.
-    pub path: String,
-    /// `system|code` or `code`.
-    #[serde(default)]
-    pub codes: Vec<String>,
-    /// Name of a value set file (one `system|code` or `code` a line, `#` comments) beside the
-    /// agreement: `valuesets/<name>.txt`.
-    #[serde(default)]
-    pub value_set: Option<String>,
-}
-
-/// Cuts an element out of resources of one type.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CutRule {
-    /// Its name.
-    pub rule: String,
-    /// Element path led by the type: `Patient.identifier.where(system='…')`.
-    pub element: String,
-    /// Not for these purposes.
-    #[serde(default)]
-    pub except_purposes: Vec<Purpose>,
-}
-
 fn sync() -> String {
     "sync".into()
 }
@@ -190,6 +158,10 @@ fn transaction() -> String {
 
 fn filed() -> Level {
     Level::Filed
+}
+
+fn secondary() -> bool {
+    true
 }
 
 fn deadline_hours() -> u32 {

@@ -76,6 +76,9 @@ pub struct Envelope<'a> {
     pub purpose: Purpose,
     /// When it was triggered: derived, never drawn.
     pub recorded: Timestamp,
+    /// When the chart was read: `Bundle.timestamp`. It decides which of two contents of a record is
+    /// newer that pushes of several patients bring.
+    pub as_of: Timestamp,
     /// The sending house as people call it.
     pub sender_name: &'a str,
     /// This program's version.
@@ -246,7 +249,7 @@ impl<'a> Form<'a> {
     fn new(envelope: &'a Envelope<'a>, push: PushId) -> Form<'a> {
         let writer = BundleWriter::new(BundleType::Transaction)
             .identifier(&push_system(envelope.namespace), push.as_str())
-            .timestamp(&envelope.recorded.to_string());
+            .timestamp(&envelope.as_of.to_string());
         Form { envelope, push, writer, contents: Vec::new() }
     }
 

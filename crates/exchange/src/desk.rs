@@ -6,11 +6,20 @@
 //! Never      a patient's name, number or birth date, except in replies made for that purpose
 //!            (`find`, `show --page`), where they are `Phi`.
 
+mod tables;
+
+pub use tables::{
+    MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
+    RestrictionsTold, WaitingPayor,
+};
+
 use crate::disclosure::DecisionRow;
 use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
 use crate::ledger::Who;
 use crate::push::{Purpose, Withholding};
+use crate::scope::Judged;
+use crate::usability::Finding;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +102,8 @@ pub enum Command {
         #[serde(default)]
         wait: u32,
     },
+    /// How the watch stands: sending house.
+    Watch {},
     /// What would stop a push today.
     Check {},
     /// Copy the house, as it is at one moment, into a new folder.
@@ -106,6 +117,10 @@ pub enum Command {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Which payor of the chart leads to which partner: sending house.
+    Payor(PayorCommand),
+    /// What must not travel whatever an agreement says: sending house.
+    Restriction(RestrictionCommand),
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -125,9 +140,12 @@ impl Command {
             Command::Show { .. } => "show",
             Command::Release { .. } => "release",
             Command::Withdraw { .. } => "withdraw",
+            Command::Watch {} => "watch",
             Command::Check {} => "check",
             Command::Backup { .. } => "backup",
             Command::Retention { .. } => "retention",
+            Command::Payor(_) => "payor",
+            Command::Restriction(_) => "restriction",
             Command::Verify { .. } => "verify",
         }
     }
@@ -155,6 +173,9 @@ pub enum Reply {
         rows: Vec<Row>,
         /// Why the trigger itself waits.
         issues: Vec<IssueWords>,
+        /// Coverages that the payor map or an agreement leaves alone.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        left_alone: u64,
     },
     /// To `explain`: one per payer.
     Explained {
@@ -162,6 +183,9 @@ pub enum Reply {
         payers: Vec<Explained>,
         /// Coverages that lead to no payer, and the like.
         issues: Vec<IssueWords>,
+        /// What became of every coverage of the patient, and what says so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        coverages: Vec<Judged>,
     },
     /// To `find`.
     Found {
@@ -177,9 +201,22 @@ pub enum Reply {
     },
     /// To `show`.
     Shown(Box<Shown>),
+    /// To `payor list`.
+    Payors(PayorsTold),
+    /// To `payor map`.
+    PayorMapped(Box<PayorMapped>),
+    /// To `restriction list`.
+    Restrictions(RestrictionsTold),
+    /// To `restriction add`, `import` and `remove`.
+    RestrictionsChanged(RestrictionsChanged),
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `watch`: one line each.
+    Watch {
+        /// The roster, those who are watched, those who wait.
         lines: Vec<CheckLine>,
     },
     /// To `backup`.
@@ -214,6 +251,10 @@ pub enum Reply {
         /// The first bad sequence and why, when the ledger does not verify.
         broken: Option<(u64, String)>,
     },
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One push, trigger or submission in a list.
@@ -302,6 +343,12 @@ pub struct Explained {
     pub decisions: Vec<DecisionRow>,
     /// The content is the same as this push's: nothing would be sent.
     pub unchanged: Option<String>,
+    /// What is not usable for the purpose, and who can mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Why the push would wait for a person before it is sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<IssueWords>,
 }
 
 /// A payer's door, as *route* found it.
@@ -315,6 +362,9 @@ pub struct Door {
     pub form: String,
     /// `sync` or `async`.
     pub mode: String,
+    /// Where the form is `best`: why no higher rung was taken, and how records are known again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<String>,
 }
 
 /// An encounter of the source, for a person to choose from.
@@ -362,6 +412,9 @@ pub struct Shown {
     pub timeline: Vec<TimelineRow>,
     /// Every resource, included or withheld, with rule.
     pub decisions: Vec<DecisionRow>,
+    /// What is not usable for the purpose, and who can mend it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// The acknowledgement, as whoever triggered it got it.
     pub acknowledgement: Option<serde_json::Value>,
     /// Resources for the page, as sent or filed: JSON text.

@@ -196,8 +196,8 @@ catalogue! {
         "the patient has no coverage active on the encounter's date";
         "add or correct the coverage in the EHR, then release"
     PayerUnmapped "payer-unmapped" 422 "business-rule" Provider None;
-        "a coverage names a payer that no agreement covers";
-        "add an agreement for this payer or map its identifier in one, then release"
+        "a coverage names a payer that leads to no agreement";
+        "map the payor with `handover payor map`, or add an agreement for this payer and release"
     PurposeNotAgreed "purpose-not-agreed" 422 "business-rule" Provider None;
         "the agreement does not allow this purpose";
         "push for a purpose of the agreement, or widen it with the plan"
@@ -227,6 +227,9 @@ catalogue! {
     SourceUnreadable "source-unreadable" 502 "invalid" Provider None;
         "the EHR's answer cannot be read or is incomplete";
         "report the place named to the EHR's vendor, then release"
+    RosterInvalid "roster-invalid" 500 "invalid" Operator None;
+        "a line of the roster names nobody who can be watched";
+        "mend the line named; the roster is read again by itself"
     // Shape.
     AllWithheld "all-withheld" 422 "suppressed" Provider None;
         "nothing of this push may travel to this payer";
@@ -234,6 +237,12 @@ catalogue! {
     RestrictionsUnreadable "restrictions-unreadable" 500 "exception" Operator None;
         "the table of restrictions cannot be read, so nothing may be sent";
         "mend the file named, then release"
+    NotUsable "not-usable" 422 "business-rule" Provider None;
+        "something in the push is not usable for its purpose, and the agreement holds it for that";
+        "mend it in the chart and push again, or release to send it as it is"
+    RestrictionsStale "restrictions-stale" 503 "transient" Operator None;
+        "the table of restrictions is older than agreed, so nothing may be sent";
+        "bring the table up to date with `handover restriction import`; what waits then goes on"
     // Deliver and settle.
     PayerRefused "payer-refused" 422 "business-rule" Provider None;
         "the payer refused the push";
@@ -247,6 +256,9 @@ catalogue! {
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"
+    OutcomeUnknown "outcome-unknown" 504 "incomplete" Provider None;
+        "nobody can tell whether the payer filed what was sent";
+        "look at the payer whether the push is there, then release what is not, or withdraw"
     DeadlinePassed "deadline-passed" 504 "timeout" Provider None;
         "the push could not be settled before its deadline";
         "call the plan's support with the push id, then release or withdraw"

@@ -11,7 +11,10 @@
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::push::{Level, Purpose, Subject, Withholding};
+use crate::scope::PayorKey;
+use crate::watch::Sight;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -149,6 +152,13 @@ pub enum Event {
     TriggerHeld { trigger: TriggerId, issues: Vec<Issue> },
     /// Sending: the trigger could not be looked at; the clock has work.
     TriggerDelayed { trigger: TriggerId, until: Timestamp, issue: Issue },
+    /// Sending: coverages of the trigger name payors that nobody has mapped (each by its key), or
+    /// that are nobody's business.
+    PayorsFound { trigger: TriggerId, unmapped: Vec<PayorKey>, left_alone: u64 },
+    /// Sending: a person mapped a payor, to a partner or to nobody; the table had this digest then.
+    PayorMapped { who: Who, payor: Option<PayorKey>, partner: Option<PartnerId>, table: Digest },
+    /// Sending: somebody changed the table of restrictions, which had this digest then.
+    RestrictionsChanged { who: Who, added: u64, removed: u64, table: Digest },
     /// Sending: a person let the trigger go on.
     TriggerReleased { trigger: TriggerId, who: Who },
     /// Sending: a person wants no more of what still waits.
@@ -177,15 +187,46 @@ pub enum Event {
         disclosure: Digest,
         resources: u64,
         withheld: Vec<Withholding>,
+        /// The stored usability findings, where there are any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        findings: Option<Digest>,
     },
     /// Sending: the same content as the dossier's latest revision; nothing is sent.
     Unchanged { push: PushId },
     /// Sending: nothing may travel.
     Withheld { withheld: Vec<Withholding>, disclosure: Digest, issue: Issue },
-    /// Sending: about to be sent; durable before the first byte leaves.
-    Intended { attempt: u32, endpoint: String, key: String },
+    /// Sending: about to be sent; durable before the first byte leaves. `part`: which of several
+    /// requests, from 1.
+    Intended {
+        attempt: u32,
+        endpoint: String,
+        key: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<u32>,
+    },
     /// Sending: the door answered; `answer` is the stored body.
     Answered { status: u16, answer: Digest },
+    /// Sending: the door answered part `part` of a push that goes in several. `answer` is the stored
+    /// body, `said` what it says of each record; `refused` are those (`Type/id`) it will not have.
+    Parted {
+        part: u32,
+        status: u16,
+        answer: Digest,
+        said: Digest,
+        filed: u64,
+        refused: Vec<String>,
+        issues: Vec<Issue>,
+        /// Of the rest of the part nobody knows what became of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsure: bool,
+    },
+    /// Sending: these records cannot be sent to this door, the others can.
+    LeftOut { records: Vec<String>, issues: Vec<Issue> },
+    /// Sending: the door refused a rung that its statement promised; the next one down is taken.
+    SteppedDown { from: String, status: u16 },
+    /// Sending: it is known what became of the part that was sent last: so many of its records are
+    /// there, and so many are not.
+    Reconciled { found: u64, missing: u64 },
     /// Sending: not now; the clock has work.
     Delayed { until: Timestamp, issue: Issue },
     /// Sending: taken by the payer; the word comes later, at this place.
@@ -216,6 +257,15 @@ pub enum Event {
     /// Both: its contents were removed, `days` after it ended; so many resources. `records` are
     /// those a push put at the payer (`Type/id`), so that it can still be taken back.
     Purged { days: u32, resources: u64, records: Vec<String> },
+    /// Sending: a patient (`Patient.id` in the source) is watched; what was over before this day and
+    /// is there already is no news.
+    WatchBegan { patient: String, from: Date },
+    /// Sending: a look at the patient's chart brought this; `more` of it comes with the next line.
+    Watched { patient: String, sights: Vec<Sight>, more: bool },
+    /// Sending: a look brought nothing, for this reason; the clock has work.
+    WatchPutOff { patient: String, issue: Issue },
+    /// Sending: nobody looks any more.
+    WatchEnded { patient: String },
 }
 
 impl Event {
@@ -226,8 +276,20 @@ impl Event {
             | Event::Scoped { trigger, .. }
             | Event::TriggerHeld { trigger, .. }
             | Event::TriggerDelayed { trigger, .. }
+            | Event::PayorsFound { trigger, .. }
             | Event::TriggerReleased { trigger, .. }
             | Event::TriggerWithdrawn { trigger, .. } => Some(trigger),
+            _ => None,
+        }
+    }
+
+    /// The patient whose watch an event of the house's chain is about.
+    pub fn watched(&self) -> Option<&str> {
+        match self {
+            Event::WatchBegan { patient, .. }
+            | Event::Watched { patient, .. }
+            | Event::WatchPutOff { patient, .. }
+            | Event::WatchEnded { patient } => Some(patient),
             _ => None,
         }
     }

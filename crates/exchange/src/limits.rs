@@ -66,6 +66,12 @@ pub const AGREEMENT_BYTES_MAX: usize = 256 * 1024;
 /// Rules of one agreement. Every resource is asked every rule.
 pub const AGREEMENT_RULES_MAX: usize = 500;
 
+/// Conditions of one rule: more are two rules.
+pub const CONDITIONS_PER_RULE_MAX: usize = 20;
+
+/// Days that a rule's window can reach back: a hundred years, longer than any chart.
+pub const WINDOW_DAYS_MAX: u32 = 36_500;
+
 /// Bytes of one element path; the longest useful ones hold two URLs.
 pub const PATH_BYTES_MAX: usize = 500;
 
@@ -114,3 +120,66 @@ pub const LOOK_BACK_DAYS_MAX: u32 = 45_000;
 
 /// Hours that a push may be told to wait until its record is ready: a month, like its deadline.
 pub const READY_HOURS_MAX: u32 = 31 * 24;
+
+/// Bytes of a roster: a hundred thousand lines of a long record number each.
+pub const ROSTER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Patients of a roster: each is a row of work that is looked at every so often; a health system's
+/// members of its largest plans.
+pub const ROSTER_LINES_MAX: usize = 100_000;
+
+/// Records that one line of a watch notes, and so triggers that one unit writes: what is more comes
+/// with the next.
+pub const WATCH_SIGHTS_MAX: usize = 200;
+
+/// Entries of one Bundle for a door that is no house of ours, unless the agreement says otherwise:
+/// servers begin to refuse at a thousand.
+pub const DOOR_ENTRIES_MAX: usize = 500;
+
+/// Bytes of one request for such a door, unless the agreement says otherwise. Many proxies stop at
+/// ten megabytes.
+pub const DOOR_BYTES_MAX: usize = 8_000_000;
+
+/// Bytes that an agreement can set as the size of one request: what a house itself takes.
+pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_000;
+
+/// Single requests that go one after the other before what they brought is written down.
+pub const SINGLES_MAX: usize = 50;
+
+/// How often a request that is too large for a door is made half as large.
+pub const HALVINGS_MAX: u32 = 3;
+
+/// The shortest wait before a door is asked what became of a request without an answer: it may
+/// still be at work on it.
+pub const UNSURE_WAIT: Duration = Duration::from_secs(3);
+
+/// Places kept of one usability finding: enough for a day's work of whoever mends it, and some 8 KB.
+/// How many there are in all is always told.
+pub const FINDING_PLACES_MAX: usize = 100;
+
+/// Places of one usability finding that are shown to people in a line; `--json` has those kept.
+pub const FINDING_PLACES_SHOWN_MAX: usize = 3;
+
+/// Bytes of the table of payors: some ten thousand rows.
+pub const PAYORS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Rows of the table of payors. An EHR knows a few thousand payors; every coverage is held against
+/// every row.
+pub const PAYOR_ROWS_MAX: usize = 20_000;
+
+/// Characters of names and reasons in the table of payors: they stand in lists, on one line.
+pub const PAYOR_WORDS_CHARS_MAX: usize = 120;
+
+/// Places of a pattern of member ids; ids on cards have up to 20.
+pub const MEMBER_PATTERN_CHARS_MAX: usize = 40;
+
+/// How far ahead of the clock a table of restrictions may be dated: two machines' clocks, and a
+/// summer time that somebody forgot.
+pub const FEED_AHEAD_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// Hours that a table of restrictions may be agreed to be old: a year. Longer is for ever, which is
+/// said by leaving the line out.
+pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;
+
+/// Types of a door named in one line for people; the rest is in the door's own statement.
+pub const KINDS_NAMED_MAX: usize = 6;

@@ -282,7 +282,7 @@ fn covers(coverage: Node<'_, '_>, patient: &Resource) -> bool {
 }
 
 /// `identifier` values of type `MB`.
-fn member_numbers(root: Node<'_, '_>) -> Vec<String> {
+pub(crate) fn member_numbers(root: Node<'_, '_>) -> Vec<String> {
     let is_member_number = |identifier: &Node<'_, '_>| {
         let codings = identifier.get("type").into_iter().flat_map(|it| each(it, "coding"));
         codings.into_iter().any(|coding| {
@@ -300,7 +300,7 @@ fn each<'d, 'a>(node: Node<'d, 'a>, name: &str) -> impl Iterator<Item = Node<'d,
 }
 
 /// A member id as compared: upper case, without the spaces and hyphens cards are printed with.
-fn folded_id(text: &str) -> String {
+pub(crate) fn folded_id(text: &str) -> String {
     let kept = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
     kept.flat_map(char::to_uppercase).collect()
 }
@@ -348,7 +348,7 @@ fn is_date(text: &str) -> bool {
 
 /// The fields of one line of CSV (RFC 4180, without line breaks in fields); `None` for a quote
 /// that is not closed or stands in the middle of a field.
-fn fields(line: &str) -> Option<Vec<String>> {
+pub(crate) fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut letters = line.chars().peekable();

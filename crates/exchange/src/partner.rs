@@ -30,16 +30,50 @@ pub struct PublicFile {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     /// Its client id at partners' token endpoints.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub client_id: String,
     /// Public keys for its client assertions (RFC 7517).
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub jwks: serde_json::Value,
     /// PEM of the certificate authority its server certificate comes from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub authority: String,
     /// Identifiers a Coverage names it by (payers).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payer_identifiers: Vec<PublicIdentifier>,
     /// Public key its ledger's checkpoints are signed with (Ed25519, hex).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub ledger_key: String,
+    /// It is a payer with a FHIR server of another make; this house's people write the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
+}
+
+/// How a house signs in at a FHIR server of another make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Foreign {
+    /// `smart`: backend services (`private_key_jwt` with this house's key); `none`: on loopback only.
+    pub sign_in: SignIn,
+    /// This house's client id there; left out: the house's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The token endpoint, where the server does not publish one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// Scopes to ask for; left out: `system/*.cruds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// A way of signing in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignIn {
+    /// SMART Backend Services.
+    Smart,
+    /// None at all.
+    None,
 }
 
 /// An identifier in a public file.
@@ -82,6 +116,18 @@ impl PublicFile {
             return Err(("name", detail));
         }
         check_title(&self.title).map_err(|detail| ("title", detail))?;
+        if let Some(foreign) = &self.foreign {
+            return self.check_foreign(foreign);
+        }
+        if self.jwks.is_null() {
+            return Err(("jwks", "the public keys of the house are missing"));
+        }
+        if self.authority.is_empty() {
+            return Err(("authority", "the authority of the house's certificate is missing"));
+        }
+        if self.ledger_key.is_empty() {
+            return Err(("ledger_key", "the public key of the house's ledger is missing"));
+        }
         if !self.base_url.starts_with("https://") || !visible(&self.base_url) {
             return Err(("base_url", "a partner's base URL begins with https://, without blanks"));
         }
@@ -93,6 +139,40 @@ impl PublicFile {
         if client.is_empty() || client.len() > PUBLIC_WORDS_MAX || !visible(client) {
             let detail = "a partner's client id is 1 to 200 letters, digits and signs of ASCII";
             return Err(("client_id", detail));
+        }
+        Ok(())
+    }
+
+    /// A server of another make: sign-in and TLS, but on loopback.
+    fn check_foreign(&self, foreign: &Foreign) -> Result<(), (&'static str, &'static str)> {
+        if self.role != Role::Payer {
+            return Err(("foreign", "only a payer can be a server of another make"));
+        }
+        let loopback = is_loopback(&self.base_url);
+        let safe = self.base_url.starts_with("https://") || loopback;
+        if !safe || !visible(&self.base_url) {
+            let detail = "a server's base URL begins with https://, or with http:// on loopback";
+            return Err(("base_url", detail));
+        }
+        if self.base_url.starts_with("https://") && self.authority.is_empty() {
+            let detail =
+                "the PEM of the authority that the server's certificate comes from is missing";
+            return Err(("authority", detail));
+        }
+        if foreign.sign_in == SignIn::None && !loopback {
+            return Err(("foreign.sign_in", "nothing is sent without sign-in, but on loopback"));
+        }
+        let words = [&foreign.client_id, &foreign.token_endpoint].into_iter().flatten();
+        let fit =
+            |word: &String| !word.is_empty() && word.len() <= PUBLIC_WORDS_MAX && visible(word);
+        if !words.into_iter().all(fit) {
+            let detail =
+                "client id and token endpoint are 1 to 200 letters, digits and signs of ASCII";
+            return Err(("foreign", detail));
+        }
+        if !self.namespace.is_empty() || !self.client_id.is_empty() || !self.jwks.is_null() {
+            let detail = "a server of another make has no namespace, client id or keys here";
+            return Err(("foreign", detail));
         }
         Ok(())
     }
@@ -141,10 +221,10 @@ pub fn check_identities(
     }
     taken.insert(("namespace", plain(namespace)), own_file);
     for (place, file) in files {
-        let mut said = vec![
-            ("name", file.name.to_string()),
-            ("client id", file.client_id.to_ascii_lowercase()),
-        ];
+        let mut said = vec![("name", file.name.to_string())];
+        if !file.client_id.is_empty() {
+            said.push(("client id", file.client_id.to_ascii_lowercase()));
+        }
         if !file.namespace.is_empty() {
             said.push(("namespace", plain(&file.namespace)));
         }
@@ -165,6 +245,19 @@ pub fn check_identities(
 /// A namespace as it is compared: `https://A.example/` and `https://a.example` are not two houses.
 fn plain(namespace: &str) -> String {
     namespace.trim_end_matches('/').to_ascii_lowercase()
+}
+
+/// Whether a URL's host is this machine.
+fn is_loopback(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let numbers = || host.split('.').map(str::parse::<u8>);
+    let four = numbers().count() == 4 && numbers().all(|number| number.is_ok());
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || (four && host.starts_with("127."))
 }
 
 fn visible(text: &str) -> bool {
@@ -194,6 +287,37 @@ mod tests {
             file[*member] = value.clone();
         }
         PublicFile::parse(&file.to_string(), "new.json")
+    }
+
+    #[test]
+    fn a_server_of_another_make_is_signed_in_at_but_on_loopback() {
+        let foreign = |base_url: &str, authority: &str, sign_in: &str| {
+            let file = json!({ "name": "plan-b", "role": "payer", "title": "Plan B",
+                "base_url": base_url, "authority": authority, "foreign": { "sign_in": sign_in } });
+            PublicFile::parse(&file.to_string(), "plan-b.json").map_err(|issue| issue.expression)
+        };
+        let table = [
+            ("https://b.example/fhir", "PEM", "smart", None),
+            ("https://b.example/fhir", "", "smart", Some("authority")),
+            ("https://b.example/fhir", "PEM", "none", Some("foreign.sign_in")),
+            ("http://b.example/fhir", "", "smart", Some("base_url")),
+            ("http://127.0.0.1:8080/fhir", "", "none", None),
+            ("http://[::1]:8080/fhir", "", "none", None),
+            ("http://localhost/fhir", "", "smart", None),
+            ("http://127.0.0.1.b.example/fhir", "", "none", Some("base_url")),
+            ("http://127.0.0.1@b.example/fhir", "", "none", Some("base_url")),
+            ("http://localhost.b.example/fhir", "", "none", Some("base_url")),
+        ];
+        for (base_url, authority, sign_in, member) in table {
+            let found = foreign(base_url, authority, sign_in).err().flatten();
+            let wanted = member.map(|member| format!("plan-b.json: {member}"));
+            assert_eq!(found, wanted, "{base_url}, {sign_in}");
+        }
+        let own = [("foreign", json!({ "sign_in": "smart" })), ("role", json!("payer"))];
+        assert!(public(&own).is_err(), "a house has its own file");
+        for member in ["jwks", "authority", "ledger_key", "client_id"] {
+            assert!(public(&[(member, Value::Null)]).is_err(), "a house without {member}");
+        }
     }
 
     #[test]

@@ -146,18 +146,35 @@ impl Path {
         }
         let mut found = vec![resource];
         for step in &self.steps {
+            // Every resource is asked every rule: nothing is listed that a filter drops at once.
+            let fits = |node: &Node<'d, 'a>| step.filters.iter().all(|filter| filter.fits(*node));
+            let before = found.into_iter();
             found = match &step.name {
-                Some(name) => found.into_iter().flat_map(|node| children(node, name)).collect(),
-                None => found.into_iter().flat_map(objects_below).collect(),
+                Some(name) => before.flat_map(|node| children(node, name)).filter(fits).collect(),
+                None => before.flat_map(objects_below).filter(fits).collect(),
             };
-            found.retain(|node| step.filters.iter().all(|filter| filter.fits(*node)));
         }
         found
+    }
+
+    /// Whether the path is `descendants()` alone, of any type.
+    pub(crate) fn is_all_below(&self) -> bool {
+        self.kind.is_none()
+            && matches!(self.steps.as_slice(),
+            [step] if step.name.is_none() && step.filters.is_empty())
     }
 }
 
 impl Filter {
     fn fits(&self, node: Node<'_, '_>) -> bool {
+        let leads = |member: Node<'_, '_>| {
+            let member = member.name();
+            let base = member.strip_prefix('_').unwrap_or(member);
+            self.way.first().is_some_and(|name| base.starts_with(name.as_str()))
+        };
+        if !node.members().any(leads) {
+            return false;
+        }
         let mut found = vec![node];
         for name in &self.way {
             found = found.into_iter().flat_map(|node| children(node, name)).collect();

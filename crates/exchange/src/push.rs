@@ -7,6 +7,8 @@
 use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event, Who};
+use crate::limits::ISSUES_MAX;
+use crate::scope::PayorKey;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -192,7 +194,43 @@ pub struct Push {
     pub acknowledgement: Option<Digest>,
     /// The walk that withdraws it.
     pub withdrawn_by: Option<WalkId>,
+    /// How far it is, where it goes in several requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Box<Parts>>,
 }
+
+/// How far a push is that goes in several requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// Parts that were answered.
+    pub answered: u32,
+    /// A part was sent, and nobody knows yet what became of it.
+    pub open: bool,
+    /// Records that its parts filed.
+    pub filed: u64,
+    /// `Type/id` of what is not sent until a person lets it go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// Why, as far as it was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<Issue>,
+    /// Rungs that the door promised and did not keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shut: Vec<String>,
+    /// How often a request was too large.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub halvings: u32,
+    /// Digests of what the door said of each record, part by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Digest>,
+}
+
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
+}
+
+/// The word of a step down that only makes requests smaller.
+pub const SMALLER: &str = "size";
 
 /// What *assemble* made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,6 +247,9 @@ pub struct Assembled {
     pub disclosure: Digest,
     /// How many resources travel.
     pub resources: u64,
+    /// The stored usability findings, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Digest>,
 }
 
 impl Push {
@@ -250,6 +291,7 @@ impl Push {
             issues: Vec::new(),
             acknowledgement: None,
             withdrawn_by: None,
+            parts: None,
         })
     }
 
@@ -266,10 +308,26 @@ impl Push {
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::Routed { endpoint, .. } => self.endpoint = Some(endpoint),
-            Event::Assembled { push, number, digest, payload, disclosure, resources, withheld } => {
+            Event::Assembled {
+                push,
+                number,
+                digest,
+                payload,
+                disclosure,
+                resources,
+                withheld,
+                findings,
+            } => {
                 self.withheld = withheld;
-                self.assembled =
-                    Some(Assembled { push, number, digest, payload, disclosure, resources });
+                self.assembled = Some(Assembled {
+                    push,
+                    number,
+                    digest,
+                    payload,
+                    disclosure,
+                    resources,
+                    findings,
+                });
                 self.go_on(Stop::Deliver, at);
             }
             Event::Unchanged { push } => self.end(State::Unchanged { push }),
@@ -278,8 +336,45 @@ impl Push {
                 self.end(State::Withheld);
                 self.issues = vec![issue];
             }
-            Event::Intended { attempt, .. } => (self.attempt, self.sent) = (attempt, true),
+            Event::Intended { attempt, part, .. } => {
+                (self.attempt, self.sent) = (attempt, true);
+                if part.is_some() {
+                    self.parts.get_or_insert_default().open = true;
+                }
+            }
             Event::Answered { answer, .. } => self.answer = Some(answer),
+            Event::Parted { part, said, filed, refused, issues, unsure, .. } => {
+                let parts = self.parts.get_or_insert_default();
+                (parts.answered, parts.open) = (part, unsure);
+                parts.filed += filed;
+                parts.refused.extend(refused);
+                parts.issues.extend(issues);
+                parts.issues.truncate(ISSUES_MAX);
+                parts.said.push(said);
+                self.attempt = 0;
+                self.go_on(Stop::Deliver, at);
+            }
+            Event::LeftOut { records, issues } => {
+                let parts = self.parts.get_or_insert_default();
+                parts.refused.extend(records);
+                parts.issues.extend(issues);
+                parts.issues.truncate(ISSUES_MAX);
+            }
+            Event::SteppedDown { from, .. } => {
+                let parts = self.parts.get_or_insert_default();
+                parts.open = false;
+                match from.as_str() {
+                    SMALLER => parts.halvings += 1,
+                    _ => parts.shut.push(from),
+                }
+                self.go_on(Stop::Deliver, at);
+            }
+            Event::Reconciled { found, .. } => {
+                let parts = self.parts.get_or_insert_default();
+                parts.open = false;
+                parts.filed += found;
+                self.state = State::Due { next: Stop::Deliver, at };
+            }
             Event::Delayed { until, issue } => {
                 let next = self.next_stop();
                 self.state = State::Due { next, at: until };
@@ -298,7 +393,11 @@ impl Push {
                 self.state = State::Held;
                 self.issues = issues;
             }
-            Event::Settled { level } => self.end(State::Settled { level }),
+            Event::Settled { level } => {
+                // Also where nothing had to be sent: its records stand at the payer.
+                self.sent = true;
+                self.end(State::Settled { level });
+            }
             Event::Refused { issues } => {
                 self.end(State::Refused);
                 self.issues = issues;
@@ -310,6 +409,12 @@ impl Push {
             Event::Released { .. } => {
                 // Not where it was polled: the same bytes go again, and the payer repeats itself.
                 (self.attempt, self.poll) = (0, None);
+                if let Some(parts) = &mut self.parts {
+                    // What was refused is tried again, by the rungs that the door offers now.
+                    let (answered, filed) = (parts.answered, parts.filed);
+                    let said = std::mem::take(&mut parts.said);
+                    **parts = Parts { answered, filed, said, ..Parts::default() };
+                }
                 let granted = at.checked_add(SignedDuration::from_secs(self.patience));
                 self.deadline = self.deadline.max(granted.unwrap_or(self.deadline));
                 self.go_on(self.next_stop(), at);
@@ -432,6 +537,12 @@ pub struct Trigger {
     /// A person wants no more of it; walks that it had led to go on.
     #[serde(default)]
     pub withdrawn: bool,
+    /// Payors of the patient's coverages that wait to be mapped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payors: Vec<PayorKey>,
+    /// Coverages that the payor map or an agreement leaves alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_alone: u64,
 }
 
 impl Trigger {
@@ -442,7 +553,21 @@ impl Trigger {
         };
         let (walks, issues) = (Vec::new(), Vec::new());
         let (attempt, due, withdrawn) = (0, Some(at), false);
-        Some(Trigger { id, subject, purpose, who, at, walks, attempt, due, issues, withdrawn })
+        let (payors, left_alone) = (Vec::new(), 0);
+        Some(Trigger {
+            id,
+            subject,
+            purpose,
+            who,
+            at,
+            walks,
+            attempt,
+            due,
+            issues,
+            withdrawn,
+            payors,
+            left_alone,
+        })
     }
 
     /// Takes one line into account.
@@ -450,7 +575,11 @@ impl Trigger {
         match event.clone() {
             Event::Scoped { walks, .. } => {
                 (self.walks, self.due) = (walks, None);
+                (self.payors, self.left_alone) = (Vec::new(), 0);
                 self.issues.clear();
+            }
+            Event::PayorsFound { unmapped, left_alone, .. } => {
+                (self.payors, self.left_alone) = (unmapped, left_alone);
             }
             Event::TriggerHeld { issues, .. } => (self.issues, self.due) = (issues, None),
             Event::TriggerDelayed { until, issue, .. } => {
@@ -459,11 +588,13 @@ impl Trigger {
             }
             Event::TriggerReleased { .. } => {
                 self.attempt = 0;
+                self.payors.clear();
                 self.issues.clear();
                 self.due = Some(at);
             }
             Event::TriggerWithdrawn { .. } => {
                 (self.due, self.withdrawn) = (None, true);
+                self.payors.clear();
                 self.issues.clear();
             }
             _ => {}

@@ -23,8 +23,10 @@ use crate::id::{Digest, PartnerId, PushId};
 use crate::issue::{Code, Issue};
 use crate::issues::Issues;
 use crate::limits::FAULTS_MAX;
+pub use about::DIRECTORY;
 use bytes::Bytes;
 use fhir::{Doc, Node, ParseError, Resource};
+use jiff::Timestamp;
 use reading::{Found, Reading, envelope};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -63,6 +65,9 @@ pub struct Incoming {
     pub push: Option<PushId>,
     /// What decides which push is newer.
     pub number: Option<u64>,
+    /// When the sender read its chart (`Bundle.timestamp`): what decides which of two contents is
+    /// newer of a record that is nobody's.
+    pub as_of: Option<Timestamp>,
     /// As they arrived.
     pub bytes: Bytes,
     /// Over the bytes.
@@ -367,11 +372,14 @@ pub fn take_apart(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues
     let Found { stops, refused, unread } = reading.end(&mut entries);
     let (digest, number) = (Digest::of(&bytes), push.as_ref().and_then(PushId::number));
     let count = list.items().count();
+    let timestamp = doc.root().get("timestamp").and_then(|node| node.text());
+    let as_of = timestamp.and_then(|text| text.parse().ok());
     Ok(Incoming {
         form,
         key,
         push,
         number,
+        as_of,
         bytes: bytes.clone(),
         digest,
         count,

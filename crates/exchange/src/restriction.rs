@@ -8,10 +8,13 @@
 //! even where the agreement is generous.
 //!
 //! ```toml
+//! as_of = 2026-11-22T06:00:00Z    # until when the rows are known; see `feed`
+//!
 //! [[restriction]]
 //! subject = "Encounter/enc-1"     # a resource of the source: Type/id
 //! reason = "self-pay"             # for people: one short line
 //! payers = []                     # partners it holds against; empty: all
+//! except_purposes = ["TREAT"]     # purposes it does not hold against; empty: it holds against all
 //! ```
 //!
 //! A restricted Encounter covers every resource that refers to it, a restricted Patient every
@@ -20,23 +23,29 @@
 //! is covered by the restricted Encounter that refers to it (its diagnoses, its reasons): *shape*
 //! asks for that with [`Restrictions::takes_along`].
 
+pub mod feed;
+pub mod table;
+
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::limits::{RESTRICTION_REASON_CHARS_MAX, RESTRICTIONS_BYTES_MAX};
 use crate::path::{is_resource_type, resource_types};
+use crate::push::Purpose;
 use crate::tomlfile::{self, did_you_mean};
 use fhir::{Node, Resource, is_id};
-use serde::Deserialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The table of restrictions, ready to be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restrictions {
     by_subject: HashMap<String, Vec<Restriction>>,
+    as_of: Option<Timestamp>,
 }
 
 /// One row.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restriction {
     /// `Type/id` in the source.
@@ -44,13 +53,18 @@ pub struct Restriction {
     /// Why, for people, in one short line: `self-pay`, `patient's wish`, `consent`, …
     pub reason: String,
     /// Partners it holds against; empty: all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payers: Vec<PartnerId>,
+    /// Purposes it does not hold against; empty: it holds against all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except_purposes: Vec<Purpose>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    #[serde(default, deserialize_with = "feed::moment")]
+    as_of: Option<Timestamp>,
     #[serde(default)]
     restriction: Vec<Restriction>,
 }
@@ -63,6 +77,20 @@ impl Restrictions {
         file_name: &str,
         partners: &[PartnerId],
     ) -> Result<Restrictions, Issue> {
+        let (as_of, rows) = Restrictions::rows(text, file_name, partners)?;
+        let mut restrictions = Restrictions { as_of, ..Restrictions::default() };
+        for row in rows {
+            restrictions.by_subject.entry(row.subject.clone()).or_default().push(row);
+        }
+        Ok(restrictions)
+    }
+
+    /// The same, as it is written: until when the rows are known, and the rows in their order.
+    pub fn rows(
+        text: &str,
+        file_name: &str,
+        partners: &[PartnerId],
+    ) -> Result<(Option<Timestamp>, Vec<Restriction>), Issue> {
         let fault = |way: &[&str], detail: String| {
             let line = tomlfile::line_of(text, way);
             tomlfile::at_line(Code::RestrictionsUnreadable, file_name, line, detail)
@@ -74,14 +102,26 @@ impl Restrictions {
         let table: Table = toml::from_str(text).map_err(|error| {
             tomlfile::issue(Code::RestrictionsUnreadable, file_name, text, &error)
         })?;
-        let mut restrictions = Restrictions::default();
-        for (at, row) in table.restriction.into_iter().enumerate() {
+        for (at, row) in table.restriction.iter().enumerate() {
             let position = at.to_string();
-            check(&row, partners)
+            check(row, partners)
                 .map_err(|(key, detail)| fault(&["restriction", &position, key], detail))?;
-            restrictions.by_subject.entry(row.subject.clone()).or_default().push(row);
         }
-        Ok(restrictions)
+        Ok((table.as_of, table.restriction))
+    }
+
+    /// Those that hold against a purpose.
+    pub fn for_purpose(mut self, purpose: Purpose) -> Restrictions {
+        self.by_subject.retain(|_, rows| {
+            rows.retain(|row| !row.except_purposes.contains(&purpose));
+            !rows.is_empty()
+        });
+        self
+    }
+
+    /// Until when the rows are known, where the table says so.
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.as_of
     }
 
     /// How many rows there are.
@@ -135,12 +175,7 @@ impl Restrictions {
             return Vec::new();
         }
         let Some(row) = self.of(&encounter.local_reference(), payer) else { return Vec::new() };
-        let references = encounter.references().iter();
-        let targets = references.filter_map(|found| tail(&encounter.reference_text(found)));
-        let is_content = |target: &String| {
-            target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
-        };
-        targets.filter(is_content).map(|target| (target, row)).collect()
+        content_of(encounter).into_iter().map(|target| (target, row)).collect()
     }
 
     fn of(&self, subject: &str, payer: &PartnerId) -> Option<&Restriction> {
@@ -151,11 +186,8 @@ impl Restrictions {
     /// search, by a contained Encounter, which has no identity) might belong to any restricted
     /// encounter, so it is covered by the first of them.
     fn unclear(&self, resource: &Resource, payer: &PartnerId) -> Option<&Restriction> {
-        let doc = resource.doc();
-        let mut contained = doc.root().get("contained").into_iter().flat_map(|list| list.each());
-        let is_unclear = contained.any(|inner| is_a("Encounter", inner))
-            || doc.root().descendants().flat_map(encounters).any(is_unclear);
-        is_unclear.then(|| self.first_encounter(payer)).flatten()
+        let first = self.first_encounter(payer)?;
+        names_encounter_unclearly(resource).then_some(first)
     }
 
     fn first_encounter(&self, payer: &PartnerId) -> Option<&Restriction> {
@@ -201,7 +233,7 @@ fn check(row: &Restriction, partners: &[PartnerId]) -> Result<(), (&'static str,
 
 /// `Type/id` at the end of a reference, whatever stands before it and whichever version it names:
 /// a restriction holds under every spelling of the server's address.
-fn tail(reference: &str) -> Option<String> {
+pub(crate) fn tail(reference: &str) -> Option<String> {
     let reference = reference.split(['?', '#', '|']).next()?;
     let mut parts: Vec<&str> = reference.split('/').filter(|part| !part.is_empty()).collect();
     if let Some(history) = parts.iter().rposition(|part| *part == "_history") {
@@ -226,6 +258,18 @@ const NOT_TAKEN_ALONG: [&str; 9] = [
     "PractitionerRole",
     "RelatedPerson",
 ];
+
+/// What an Encounter refers to as its content, as `Type/id`.
+pub(crate) fn content_of(encounter: &Resource) -> Vec<String> {
+    let references = encounter.references().iter();
+    let targets = references.filter_map(|found| tail(&encounter.reference_text(found)));
+    targets.filter(|target| is_content(target)).collect()
+}
+
+/// Whether `Type/id` is of a type that is content of a visit.
+pub(crate) fn is_content(target: &str) -> bool {
+    target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
+}
 
 /// Whether a resource says to which encounter it belongs.
 pub(crate) fn has_encounter(resource: &Resource) -> bool {
@@ -267,6 +311,14 @@ fn encounters<'d, 'a>(object: Node<'d, 'a>) -> Vec<Node<'d, 'a>> {
 
 fn is_a(kind: &str, resource: Node<'_, '_>) -> bool {
     resource.get("resourceType").and_then(|found| found.text()).as_deref() == Some(kind)
+}
+
+/// Whether a resource names an encounter in a way that cannot be followed: it may be any.
+pub(crate) fn names_encounter_unclearly(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    let mut contained = doc.root().get("contained").into_iter().flat_map(|list| list.each());
+    contained.any(|inner| is_a("Encounter", inner))
+        || doc.root().descendants().flat_map(encounters).any(is_unclear)
 }
 
 fn is_unclear(element: Node<'_, '_>) -> bool {

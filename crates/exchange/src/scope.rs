@@ -1,21 +1,32 @@
-//! Scope: whom an encounter concerns, by the patient's coverages and the agreements.
+//! Scope: whom an encounter concerns, by the patient's coverages, the agreements and the payor map.
 //!
 //! Comes in   the encounter, the patient's Coverages, the Organizations they name as payors, the
-//!            terms with every partner.
-//! Goes out   one dossier per payer, and an issue for every coverage that leads to none.
+//!            terms with every partner, the house's table of payors.
+//! Goes out   one dossier per payer, an issue for every coverage that leads to none although it
+//!            should, and for every coverage what became of it.
 //! Never      quotes a coverage: member ids and payer numbers do not stand in issues.
 //!
-//! Coverages begin and end on days, so dates are compared by the day, as they are written.
+//! A patient's payers are all concerned, the first and those that come second: which is which is
+//! said, and an agreement may take no part where its payer is not the first.
+
+mod coverage;
+mod map;
+mod payor;
+
+pub use coverage::NotCounted;
+pub use map::{PayorMap, PayorRow, names_this, row_text};
+pub use payor::{Payor, PayorIdentifier, PayorKey, payors_of};
 
 use crate::agreement::{Agreement, Terms};
-use crate::days::{Days, clinical_days};
+use crate::days::Days;
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Kind;
 use crate::push::Purpose;
-use crate::shape::target;
+use coverage::{Facts, facts};
 use fhir::{Node, Resource};
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What *scope* is asked with.
@@ -25,6 +36,8 @@ pub struct Question<'a> {
     pub patient: &'a str,
     /// The encounter, or the report; the Patient of a history.
     pub encounter: &'a Resource,
+    /// The days of service, where they are not the encounter's own.
+    pub days: Option<Days>,
     /// What for; `None`: each agreement's first purpose.
     pub purpose: Option<Purpose>,
     /// The patient's coverages, active or not.
@@ -33,6 +46,8 @@ pub struct Question<'a> {
     pub organizations: &'a [Resource],
     /// The terms with every partner.
     pub agreements: &'a [&'a Terms],
+    /// The house's table of payors.
+    pub payors: &'a PayorMap,
     /// The base URL of the source.
     pub source_base: &'a str,
 }
@@ -44,6 +59,8 @@ pub struct Scope {
     pub dossiers: Vec<ScopedPayer>,
     /// Why some or all coverages lead to no dossier.
     pub issues: Vec<Issue>,
+    /// What became of every coverage, one row for each payor that it names.
+    pub judged: Vec<Judged>,
 }
 
 /// One payer the encounter concerns.
@@ -55,77 +72,228 @@ pub struct ScopedPayer {
     pub purpose: Purpose,
     /// `Coverage/id` of the patient's coverages with it, sorted.
     pub coverages: Vec<String>,
+    /// 1: no other coverage that counts comes before it. Coverages that say no order come after
+    /// those that do, and share their rank.
+    pub rank: u32,
+}
+
+/// What became of a coverage, as far as one payor of it is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// `Coverage/id`.
+    pub coverage: String,
+    /// Among the coverages that count on the day of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// Where it leads.
+    #[serde(flatten)]
+    pub end: End,
+    /// What says so: a row of the payor map, or an agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Who is the payer in law, as the row has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legal_payer: Option<String>,
+    /// Who acts for it, as the row has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<String>,
+}
+
+/// Where a coverage leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "leads_to", rename_all = "kebab-case")]
+pub enum End {
+    /// To a payer.
+    Payer {
+        /// Which.
+        partner: PartnerId,
+    },
+    /// To a person, who maps the payor.
+    Unmapped {
+        /// Which payor.
+        payor: PayorKey,
+    },
+    /// To nobody, as the house or an agreement says.
+    LeftAlone {
+        /// Why.
+        why: String,
+    },
+    /// To nobody: it does not count.
+    NotCounted {
+        /// Why.
+        why: NotCounted,
+    },
+    /// To a person, who mends it in the EHR.
+    Unreadable,
+}
+
+/// The payors that wait for a person, each once.
+pub fn unmapped(judged: &[Judged]) -> Vec<PayorKey> {
+    let keys = judged.iter().filter_map(|one| match &one.end {
+        End::Unmapped { payor } => Some(payor.clone()),
+        _ => None,
+    });
+    keys.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// How many coverages that count are left alone.
+pub fn left_alone(judged: &[Judged]) -> u64 {
+    judged.iter().filter(|one| matches!(one.end, End::LeftAlone { .. })).count() as u64
+}
+
+/// A coverage that counts, with a payor that it names.
+struct Named<'a> {
+    coverage: &'a Resource,
+    /// `Coverage.payor[…]`.
+    place: String,
+    payor: Payor,
+    facts: &'a Facts,
 }
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
-    let day = encounter_day(question.encounter);
-    scope_on(question, &|coverage| covers_day(coverage, day), day.is_some())
+    let days = question.days.or_else(|| coverage::day_of_service(question.encounter));
+    scope_on(question, days, &|coverage| coverage::covers(coverage, days))
 }
 
 /// Whom a patient's history concerns: the payers that cover the patient today, each with all of the
 /// patient's coverages with it that have begun. `question.encounter` is the Patient.
 pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
-    let began = |coverage: Node<'_, '_>| {
-        let until_now = covers_day(coverage, Some(today))?;
-        let period = coverage.get("period").filter(|_| !until_now);
-        let start = period.and_then(|period| Days::read(&period.get("start")?.text()?));
-        let end = period.and_then(|period| Days::read(&period.get("end")?.text()?));
-        let before = start.is_none_or(|start| start.first <= today);
-        Ok(until_now || (before && end.is_some()))
-    };
-    let now = scope_on(question, &|coverage| covers_day(coverage, Some(today)), true);
-    let mut ever = scope_on(question, &began, true);
+    let days = Some(Days { first: today, last: today });
+    let now = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    let mut ever = scope_on(question, days, &|coverage| coverage::has_begun(coverage, today));
     ever.dossiers.retain(|one| now.dossiers.iter().any(|own| own.partner == one.partner));
-    Scope { dossiers: ever.dossiers, issues: now.issues }
+    Scope { dossiers: ever.dossiers, ..now }
 }
 
 /// Whether a coverage counts, by its period.
 type Counts<'c> = &'c dyn Fn(Node<'_, '_>) -> Result<bool, Issue>;
 
-fn scope_on(question: &Question<'_>, counts: Counts<'_>, dated: bool) -> Scope {
-    let mut payers: BTreeMap<&PartnerId, (&Terms, BTreeSet<String>)> = BTreeMap::new();
-    let mut issues = Vec::new();
+fn scope_on(question: &Question<'_>, days: Option<Days>, counts: Counts<'_>) -> Scope {
+    let mut scope = Scope::default();
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
     coverages.sort_by_key(|coverage| coverage.local_reference());
     coverages.dedup_by_key(|coverage| coverage.local_reference());
-    for coverage in coverages {
-        match payers_of(coverage, counts, question) {
-            Ok(found) => found.into_iter().for_each(|found| match found {
-                Ok(terms) => {
-                    let new = || (terms, BTreeSet::new());
-                    let (_, own) = payers.entry(&terms.agreement.partner).or_insert_with(new);
-                    own.insert(coverage.local_reference());
-                }
-                Err(issue) => add(&mut issues, issue),
-            }),
-            Err(issue) => add(&mut issues, issue),
+    let mut counted: Vec<(&Resource, Facts)> = Vec::new();
+    for one in coverages {
+        match facts(one, counts, question) {
+            Ok(Ok(facts)) => counted.push((one, facts)),
+            Ok(Err(why)) => scope.judged.push(judged(one, End::NotCounted { why })),
+            Err(issue) => {
+                add(&mut scope.issues, issue);
+                scope.judged.push(judged(one, End::Unreadable));
+            }
         }
     }
-    let mut dossiers = Vec::new();
-    for (terms, own) in payers.into_values() {
-        match allowed(terms, question) {
-            Ok(purpose) => dossiers.push(ScopedPayer {
-                partner: terms.agreement.partner.clone(),
-                purpose,
-                coverages: own.into_iter().collect(),
-            }),
-            Err(issue) => add(&mut issues, issue),
+    let mut named: Vec<Named<'_>> = Vec::new();
+    for (one, facts) in &counted {
+        let found = payors(one, facts, question);
+        if found.is_empty() {
+            scope.judged.push(judged(one, End::NotCounted { why: NotCounted::SelfPay }));
         }
+        named.extend(found);
     }
-    if dossiers.is_empty() && issues.is_empty() {
+    let payers = lead(&named, days, question, &mut scope);
+    dossiers(payers, question, &mut scope);
+    scope.judged.sort_by(|one, other| one.coverage.cmp(&other.coverage));
+    if scope.dossiers.is_empty() && scope.issues.is_empty() && left_alone(&scope.judged) == 0 {
         let (word, place) = match question.encounter.kind() {
             "Patient" => ("today", "Coverage.period"),
-            "DiagnosticReport" => ("on the report's date", "DiagnosticReport.effective"),
-            _ => ("on the encounter's date", "Encounter.period"),
+            "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
+            _ => ("on the day of service", "Encounter.period"),
         };
-        let detail = match dated {
-            true => format!("none of the patient's coverages is active {word}"),
-            false => "it has no date, and no coverage holds without one".to_owned(),
+        let detail = match days {
+            Some(_) => format!("none of the patient's coverages is active {word}"),
+            None => "there is no day of service, and no coverage holds without one".to_owned(),
         };
-        issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
+        scope.issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
     }
-    Scope { dossiers, issues }
+    scope
+}
+
+fn judged(coverage: &Resource, end: End) -> Judged {
+    let coverage = coverage.local_reference();
+    Judged { coverage, rank: None, end, by: None, legal_payer: None, delegate: None }
+}
+
+/// The payors of a coverage that counts, but for persons. One that names nobody may still be known
+/// by its class or member id.
+fn payors<'a>(coverage: &'a Resource, facts: &'a Facts, question: &Question<'_>) -> Vec<Named<'a>> {
+    let doc = coverage.doc();
+    let root = doc.root();
+    let each: Vec<_> = root.get("payor").into_iter().flat_map(|payor| payor.each()).collect();
+    if each.is_empty() {
+        let (place, payor) = ("Coverage.payor".to_owned(), Payor::default());
+        return vec![Named { coverage, place, payor, facts }];
+    }
+    let read = |node: &fhir::Node<'_, '_>| {
+        let payor = payor::payor(*node, root, question.organizations, question.source_base)?;
+        Some(Named { coverage, place: node.expression(), payor, facts })
+    };
+    each.iter().filter_map(read).collect()
+}
+
+type Payers<'a> = BTreeMap<PartnerId, (&'a Terms, BTreeSet<String>, u32)>;
+
+/// Where each payor leads; what leads nowhere is said.
+fn lead<'a>(
+    named: &[Named<'_>],
+    days: Option<Days>,
+    question: &Question<'a>,
+    scope: &mut Scope,
+) -> Payers<'a> {
+    let mut payers = Payers::new();
+    let orders: BTreeSet<u32> = named.iter().map(|one| order(one.facts)).collect();
+    for one in named {
+        let rank = orders.iter().position(|it| *it == order(one.facts)).unwrap_or_default() + 1;
+        let rank = u32::try_from(rank).unwrap_or(u32::MAX);
+        let led = question.payors.lead(&one.payor, one.facts, days, question.agreements);
+        let mut row = judged(one.coverage, End::Unmapped { payor: one.payor.key() });
+        row.rank = Some(rank);
+        match led {
+            Ok(led) => {
+                row.by = Some(led.by);
+                row.legal_payer = led.row.as_ref().and_then(|row| row.legal_payer.clone());
+                row.delegate = led.row.as_ref().and_then(|row| row.delegate.clone());
+                row.end = match led.to {
+                    Err(why) => End::LeftAlone { why },
+                    Ok(terms) if rank > 1 && !terms.agreement.secondary => {
+                        let why = "the agreement takes no coverage that is not the first";
+                        End::LeftAlone { why: why.to_owned() }
+                    }
+                    Ok(terms) => {
+                        let partner = terms.agreement.partner.clone();
+                        let new = || (terms, BTreeSet::new(), rank);
+                        let payer = payers.entry(partner.clone()).or_insert_with(new);
+                        payer.1.insert(one.coverage.local_reference());
+                        payer.2 = payer.2.min(rank);
+                        End::Payer { partner }
+                    }
+                };
+            }
+            Err(issue) => add(&mut scope.issues, issue.at(one.place.as_str())),
+        }
+        scope.judged.push(row);
+    }
+    payers
+}
+
+/// What says no order comes last.
+fn order(facts: &Facts) -> u32 {
+    facts.order.unwrap_or(u32::MAX)
+}
+
+/// The dossiers of the payers whose agreements allow the push as a whole.
+fn dossiers(payers: Payers<'_>, question: &Question<'_>, scope: &mut Scope) {
+    for (partner, (terms, own, rank)) in payers {
+        match allowed(terms, question) {
+            Ok(purpose) => {
+                let coverages = own.into_iter().collect();
+                scope.dossiers.push(ScopedPayer { partner, purpose, coverages, rank });
+            }
+            Err(issue) => add(&mut scope.issues, issue),
+        }
+    }
 }
 
 /// The purpose, when one agreement allows the push as a whole.
@@ -159,151 +327,6 @@ fn add(issues: &mut Vec<Issue>, issue: Issue) {
     if !issues.contains(&issue) {
         issues.push(issue);
     }
-}
-
-/// The terms with each payer of a coverage that counts; nothing for one that does not.
-fn payers_of<'a>(
-    coverage: &Resource,
-    counts: Counts<'_>,
-    question: &Question<'a>,
-) -> Result<Vec<Result<&'a Terms, Issue>>, Issue> {
-    let doc = coverage.doc();
-    let root = doc.root();
-    let status = root.get("status").and_then(|status| status.text());
-    if status.as_deref() != Some("active") || is_self_pay(root) || !counts(root)? {
-        return Ok(Vec::new());
-    }
-    let unreadable = |place: &str| {
-        let detail = "a coverage does not say readably whose it is";
-        Issue::new(Code::SourceUnreadable, detail).at(place)
-    };
-    let beneficiary = root.get("beneficiary").and_then(|node| reference(node, question));
-    match beneficiary {
-        Some((kind, id)) if kind == "Patient" && id == question.patient => {}
-        Some(_) => return Ok(Vec::new()),
-        None => return Err(unreadable("Coverage.beneficiary")),
-    }
-    let payors = root.get("payor").into_iter().flat_map(|payor| payor.each());
-    let payors: Vec<_> = payors.filter(|payor| !is_person(*payor, root, question)).collect();
-    Ok(payors.into_iter().map(|payor| terms_with(payor, root, question)).collect())
-}
-
-/// `Coverage.type` is `pay` where nobody but the patient pays (R4 coverage-selfpay).
-fn is_self_pay(coverage: Node<'_, '_>) -> bool {
-    let codings = coverage.get("type").and_then(|kind| kind.get("coding"));
-    codings.into_iter().flat_map(|codings| codings.each()).any(|coding| {
-        let text = |name| coding.get(name).and_then(|node| node.text());
-        let system = text("system").unwrap_or_default();
-        system.ends_with("/coverage-selfpay") && text("code").as_deref() == Some("pay")
-    })
-}
-
-fn reference(node: Node<'_, '_>, question: &Question<'_>) -> Option<(String, String)> {
-    target(&node.get("reference")?.text()?, question.source_base)
-}
-
-/// A patient or relative who pays is no plan.
-fn is_person(payor: Node<'_, '_>, coverage: Node<'_, '_>, question: &Question<'_>) -> bool {
-    let person = |kind: &str| matches!(kind, "Patient" | "RelatedPerson");
-    let named = payor.get("type").and_then(|kind| kind.text());
-    let referred = reference(payor, question).map(|(kind, _)| kind);
-    let inner = contained(payor, coverage).and_then(|inner| inner.get("resourceType")?.text());
-    named.is_some_and(|kind| person(&kind))
-        || referred.is_some_and(|kind| person(&kind))
-        || inner.is_some_and(|kind| person(&kind))
-}
-
-fn contained<'d, 'a>(payor: Node<'d, 'a>, coverage: Node<'d, 'a>) -> Option<Node<'d, 'a>> {
-    let text = payor.get("reference")?.text()?;
-    let id = text.strip_prefix('#')?;
-    coverage
-        .get("contained")?
-        .items()
-        .find(|item| item.get("id").and_then(|found| found.text()).is_some_and(|found| found == id))
-}
-
-/// The one agreement whose payer identifiers hold one of the payor's.
-fn terms_with<'a>(
-    payor: Node<'_, '_>,
-    coverage: Node<'_, '_>,
-    question: &Question<'a>,
-) -> Result<&'a Terms, Issue> {
-    let mut identifiers: Vec<(Option<String>, String)> = Vec::new();
-    read_identifiers(payor, &mut identifiers);
-    if let Some(inner) = contained(payor, coverage) {
-        read_identifiers(inner, &mut identifiers);
-    }
-    if let Some((kind, id)) = reference(payor, question) {
-        let wanted = format!("{kind}/{id}");
-        let found = question.organizations.iter().find(|found| found.local_reference() == wanted);
-        if let Some(organization) = found {
-            read_identifiers(organization.doc().root(), &mut identifiers);
-        }
-    }
-    let names = |terms: &&&Terms| {
-        terms.agreement.payer_identifiers.iter().any(|ours| {
-            identifiers.iter().any(|(system, value)| {
-                ours.value.trim() == value
-                    && (ours.system.is_none() || ours.system.as_deref() == system.as_deref())
-            })
-        })
-    };
-    let mut found = question.agreements.iter().filter(names);
-    let place = payor.expression();
-    match (found.next(), found.next()) {
-        (Some(terms), None) => Ok(terms),
-        (Some(one), Some(other)) => {
-            let (one, other) = (&one.agreement.partner, &other.agreement.partner);
-            let detail =
-                format!("the agreements with {one} and {other} both name this payer's identifier");
-            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
-        }
-        (None, _) if identifiers.is_empty() => {
-            let detail = "a coverage names its payer without any identifier";
-            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
-        }
-        (None, _) => {
-            let detail = "no agreement names any of the identifiers of a coverage's payer";
-            Err(Issue::new(Code::PayerUnmapped, detail).at(place))
-        }
-    }
-}
-
-fn read_identifiers(node: Node<'_, '_>, found: &mut Vec<(Option<String>, String)>) {
-    for identifier in node.get("identifier").into_iter().flat_map(|list| list.each()) {
-        let text = |name| identifier.get(name).and_then(|node| node.text());
-        if let Some(value) = text("value") {
-            let system = text("system").map(|system| system.trim().to_owned());
-            found.push((system, value.trim().to_owned()));
-        }
-    }
-}
-
-/// The day an encounter is counted by: its start, else its end; a report by its clinical day.
-fn encounter_day(record: &Resource) -> Option<Date> {
-    clinical_days(record).map(|days| days.first)
-}
-
-/// Whether a coverage holds on the encounter's day. An encounter without one is only covered by a
-/// coverage without a period.
-fn covers_day(coverage: Node<'_, '_>, day: Option<Date>) -> Result<bool, Issue> {
-    let Some(period) = coverage.get("period") else { return Ok(true) };
-    let bound = |name: &str| {
-        let Some(node) = period.get(name) else { return Ok(None) };
-        let days = node.text().and_then(|text| Days::read(&text));
-        days.map(Some).ok_or_else(|| {
-            let detail = "a coverage's period cannot be read as dates";
-            Issue::new(Code::SourceUnreadable, detail).at(format!("Coverage.period.{name}"))
-        })
-    };
-    let (start, end) = (bound("start")?, bound("end")?);
-    let unbounded = start.is_none() && end.is_none();
-    Ok(match day {
-        None => unbounded,
-        Some(day) => {
-            start.is_none_or(|start| start.first <= day) && end.is_none_or(|end| day <= end.last)
-        }
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! Never      a patient: events hold none.
 
 use crate::ledger::{Event, Who};
-use crate::push::Level;
+use crate::push::{Level, SMALLER};
 
 /// The event in one sentence.
 pub fn sentence(event: &Event) -> String {
@@ -25,6 +25,18 @@ pub fn sentence(event: &Event) -> String {
         Event::TriggerDelayed { until, issue, .. } | Event::Delayed { until, issue } => {
             format!("next attempt at {until}: {}", issue.code.row().title)
         }
+        Event::PayorsFound { unmapped, left_alone, .. } => format!(
+            "payors to be mapped by a person: {}; coverages left alone: {left_alone}",
+            unmapped.len()
+        ),
+        Event::PayorMapped { who, payor, partner, .. } => {
+            let payor = payor.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
+            let to = partner.as_ref().map_or("nobody", |partner| partner.as_str());
+            format!("payor{payor} mapped to {to} by {}", person(who))
+        }
+        Event::RestrictionsChanged { who, added, removed, .. } => {
+            format!("{added} restrictions added and {removed} removed by {}", person(who))
+        }
         Event::TriggerReleased { who, .. } | Event::Released { who } => {
             format!("released by {}", person(who))
         }
@@ -41,8 +53,27 @@ pub fn sentence(event: &Event) -> String {
         }
         Event::Unchanged { push } => format!("same content as {push}; nothing is sent"),
         Event::Withheld { issue, .. } => format!("nothing may travel: {}", issue.detail),
+        Event::Intended { attempt, endpoint, part: Some(part), .. } => {
+            format!("part {part} about to be sent to {endpoint}, attempt {attempt}")
+        }
         Event::Intended { attempt, endpoint, .. } => {
             format!("about to be sent to {endpoint}, attempt {attempt}")
+        }
+        Event::Parted { part, status, filed, refused, .. } => format!(
+            "part {part}: the payer answered {status}; {filed} filed, {} refused",
+            refused.len()
+        ),
+        Event::LeftOut { records, issues } => {
+            format!("{} records cannot be sent: {}", records.len(), codes(issues))
+        }
+        Event::SteppedDown { from, status } if from == SMALLER => {
+            format!("the payer answered {status}; requests become half as large")
+        }
+        Event::SteppedDown { from, status } => format!(
+            "the payer answered {status} to what its statement offers ({from}); the next rung is taken"
+        ),
+        Event::Reconciled { found, missing } => {
+            format!("of the part sent last {found} records are at the payer, {missing} are not")
         }
         Event::Answered { status, .. } => format!("the payer answered {status}"),
         Event::Polling { until, .. } => {
@@ -63,6 +94,15 @@ pub fn sentence(event: &Event) -> String {
             "filed: {created} created, {updated} updated, {unchanged} unchanged, {deleted} deleted"
         ),
         Event::NotFiled { issues } => format!("not filed: {}", codes(issues)),
+        Event::WatchBegan { from, .. } => format!("watch of a patient began, from {from} on"),
+        Event::Watched { sights, .. } => {
+            let told = sights.iter().filter(|sight| sight.trigger.is_some()).count();
+            format!("a patient's chart looked at: {told} news, {} records noted", sights.len())
+        }
+        Event::WatchPutOff { issue, .. } => {
+            format!("a patient's chart was not looked at: {}", issue.code.row().title)
+        }
+        Event::WatchEnded { .. } => "watch of a patient ended".to_owned(),
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")
         }

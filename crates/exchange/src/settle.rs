@@ -21,6 +21,7 @@ use crate::limits::{
 };
 use crate::place;
 use crate::push::{Level, Push};
+use crate::read::DIRECTORY;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, Doc, EntryResponse, Node, OperationOutcome, OutcomeIssue};
 use jiff::{SignedDuration, Timestamp};
@@ -284,7 +285,8 @@ fn filed(body: &Bytes, attempt: &Attempt<'_>) -> Next {
     if issues.is_empty() { Next::Settled(Level::Filed) } else { Next::Hold(issues) }
 }
 
-/// How many entries the payer set aside, because a later push had filed their records already.
+/// How many entries the payer set aside, because a later push had filed their records already. What
+/// is nobody's does not count: another patient's push may well have brought it later.
 pub fn set_aside(answer: &Bytes) -> usize {
     let Ok(bundle) = Bundle::parse_with_limit(answer.clone(), ENTRIES_MAX) else { return 0 };
     let older = |response: &EntryResponse| {
@@ -298,8 +300,14 @@ pub fn set_aside(answer: &Bytes) -> usize {
         .entries
         .iter()
         .filter_map(|entry| entry.response.as_ref())
-        .filter(|one| older(one))
+        .filter(|one| older(one) && !is_nobodys(one))
         .count()
+}
+
+/// Whether a response is about a record that stands in no patient's chart.
+fn is_nobodys(response: &EntryResponse) -> bool {
+    let location = response.location.as_deref().unwrap_or_default();
+    DIRECTORY.iter().any(|kind| location.split('/').any(|step| step == *kind))
 }
 
 /// What a response says of one entry it did not file.
@@ -429,7 +437,7 @@ fn words(reply: &Reply, default: Code) -> Vec<Issue> {
     read_words(&outcome, reply.status, default)
 }
 
-fn read_words(outcome: &OperationOutcome, status: u16, default: Code) -> Vec<Issue> {
+pub(crate) fn read_words(outcome: &OperationOutcome, status: u16, default: Code) -> Vec<Issue> {
     let errors = outcome.issues.iter().filter(|issue| issue.is_error()).take(ISSUES_MAX);
     let issues: Vec<_> = errors.map(|issue| read_word(issue, status, default)).collect();
     if issues.is_empty() {

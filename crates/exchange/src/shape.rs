@@ -11,43 +11,56 @@
 //! restrictions are read before permits.
 //!
 //! A resource is judged by what it is and what the agreement says, never by what else is in this
-//! push: so a reference to it is kept in every push to this payer, or cut in every one. One thing
-//! is asked of the chart: whether a restricted encounter refers to a resource that names none.
+//! push: so a reference to it is kept in every push to this payer, or cut in every one. Some things
+//! are asked of the chart, as far as *collect* knows it: which visit a resource belongs to that names
+//! none (`belongings`), what that visit is (`visits`), whether something sensitive lies in the days
+//! of a document that nobody looks into (`opaque`), and whether what a resource is about stays
+//! (`traces`).
 //!
 //! Where something was cut from a resource its narrative is cut too: `text` is prose made of the
-//! same content, and may say what was cut. Prose that is the content itself (a note's attachment,
-//! a report's conclusion) is not searched: rules and labels decide on it as a whole.
+//! same content, and may say what was cut. Words are not searched: where a reference to a sensitive
+//! record goes, the words beside it go as well.
 
+mod belongings;
+mod chart;
 mod cuts;
+mod known;
 mod labels;
 mod loose;
+mod opaque;
 mod target;
+mod traces;
+mod visits;
 
 #[cfg(test)]
 mod shipped_tests;
 #[cfg(test)]
 mod tests;
 
+pub use known::types_to_know;
 pub use target::{Pointer, pointer, references_to_follow, target};
 
-use crate::agreement::Terms;
+use crate::agreement::{Around, Permitted, Terms, Unpermitted, Visits};
+use crate::days::clinical_days;
 use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
 use crate::push::Purpose;
-use crate::restriction::{Restriction, Restrictions, has_encounter};
+use crate::restriction::{Restriction, Restrictions};
+use chart::Chart;
 use fhir::{Node, Resource};
+use jiff::civil::Date;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 17] = [
+pub const BUILT_IN: [(&str, &str); 23] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
     (OTHER_PAYER, "it is a coverage with another payer"),
-    (FINANCIAL, "claims, benefits and accounts never travel"),
+    (FINANCIAL, "claims, benefits and who else pays never travel"),
     (LABEL, "it is labelled as sensitive or restricted"),
     (NOT_AGREED, "no permit of the agreement names it"),
     (NOT_REFERRED, "nothing that travels to this payer refers to it"),
@@ -58,8 +71,14 @@ pub const BUILT_IN: [(&str, &str); 17] = [
     (FOREIGN_ATTACHMENT, "the attachment's address leads elsewhere, and may open more"),
     (NARRATIVE, "the narrative may tell what was cut from the resource"),
     (ORPHANED, "only what was cut referred to it"),
-    (OUTSIDE_WINDOW, "it lies outside of the days of a history that were agreed or asked for"),
+    (OPAQUE, "nobody here looks into it, and something sensitive that stays lies in its days"),
+    (OPAQUE_ALL, "nobody here looks into it, and the agreement lets no such document travel"),
+    (ABOUT, "what it is about is sensitive and stays"),
+    (WORDS, "words beside a reference to something sensitive that stays may tell of it"),
+    (OUTSIDE_WINDOW, "it lies outside the days for which the agreement permits it"),
     (CONTENT_TOO_LARGE, "a document's content is larger than a push carries"),
+    (UNDATED, "it says no day, and the agreement permits it for certain days only"),
+    (NOT_THIS_KIND, "the agreement permits it in another kind of push, or where it is referred to"),
 ];
 
 pub(crate) const PATIENT_RESTRICTION: &str = "patient-restriction";
@@ -77,15 +96,23 @@ pub(crate) const LOGICAL_REFERENCE: &str = "logical-reference";
 pub(crate) const FOREIGN_ATTACHMENT: &str = "foreign-attachment";
 pub(crate) const NARRATIVE: &str = "narrative-of-cut";
 pub(crate) const ORPHANED: &str = "contained-of-cut";
-
-/// The rule by which what is outside of a history's window stays.
+pub(crate) const OPAQUE: &str = "opaque-in-sensitive-period";
+pub(crate) const OPAQUE_ALL: &str = "opaque-document";
+pub(crate) const ABOUT: &str = "about-withheld";
+pub(crate) const WORDS: &str = "words-of-withheld";
+/// The rule by which what lies outside of a window stays, of a permit's or a history's.
 pub const OUTSIDE_WINDOW: &str = "outside-window";
+pub(crate) const UNDATED: &str = "undated-in-window";
+pub(crate) const NOT_THIS_KIND: &str = "not-in-this-kind";
+
 pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
 /// Types that speak of money between patient, provider and payers: never the minimum necessary of
 /// clinical data, and often another payer's.
-const FINANCIAL_TYPES: [&str; 14] = [
-    "Account",
+///
+/// An Account is not among them: it carries the numbers by which provider and payer know a visit. Its
+/// other coverages and its guarantors are cut.
+const FINANCIAL_TYPES: [&str; 13] = [
     "ChargeItem",
     "Claim",
     "ClaimResponse",
@@ -108,6 +135,10 @@ pub struct Audience<'a> {
     pub terms: &'a Terms,
     /// What for.
     pub purpose: Purpose,
+    /// The kind of payload: `encounter`, `results` or `history`.
+    pub kind: &'a str,
+    /// The day of the trigger: windows are counted back from it.
+    pub on: Date,
     /// The house's restrictions.
     pub restrictions: &'a Restrictions,
     /// `Patient.id` in the source.
@@ -131,6 +162,10 @@ pub struct Collected {
     /// are not among the others: nothing of them is decided on, but what only they refer to is
     /// theirs.
     pub restricted: Vec<Resource>,
+    /// What else is known of the patient's chart: nothing of it is decided on, but it says which
+    /// visit a resource belongs to, and on which days something sensitive was so. What *collect*
+    /// should know is said by [`types_to_know`].
+    pub known: Vec<Resource>,
     /// What else *collect* says of the chart.
     pub notes: Notes,
 }
@@ -142,14 +177,19 @@ pub struct Notes {
     pub belongs: BTreeMap<String, Belongs>,
     /// Among `followed`: outside of a history's window. It travels where what is inside refers to it.
     pub outside: BTreeSet<String>,
-    /// Belongs, by order or date, to a restricted encounter, given as `Encounter/id`.
-    pub of_restricted: BTreeMap<String, String>,
     /// Documents' contents that were left where they are because of their size.
     pub too_large: BTreeSet<String>,
 }
 
+impl Collected {
+    /// Everything that was read, what is decided on first; some of it perhaps twice.
+    fn all(&self) -> impl Iterator<Item = &Resource> {
+        self.found.iter().chain(&self.followed).chain(&self.restricted).chain(&self.known)
+    }
+}
+
 /// Why a resource stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Withheld {
     /// The rule that withholds it.
     pub rule: String,
@@ -193,30 +233,75 @@ impl Audience<'_> {
         }
         Ok(())
     }
+
+    /// Whether a rule keeps what is sensitive: a restriction, a label, or a rule of the agreement that
+    /// says so.
+    pub fn is_sensitive(&self, rule: &str) -> bool {
+        [PATIENT_RESTRICTION, LABEL, ABOUT].contains(&rule) || self.terms.is_sensitive(rule)
+    }
 }
 
-/// Names the rule that lets a resource travel, or the one that withholds it and why.
-///
-/// The order of the questions is the order of their force.
+/// Names the rule that lets a resource travel, or the one that withholds it and why, as far as the
+/// resource itself says. For *collect*, which need not follow what stays anyway; [`shape`] asks the
+/// chart as well, and may withhold more.
 pub fn judge(resource: &Resource, audience: &Audience<'_>) -> Result<String, Withheld> {
+    judge_among(resource, audience, Visits::Unasked).map(|permitted| permitted.rule)
+}
+
+/// The order of the questions is the order of their force.
+fn judge_among(
+    resource: &Resource,
+    audience: &Audience<'_>,
+    visits: Visits<'_>,
+) -> Result<Permitted, Withheld> {
     if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
         return Err(Withheld::restricted(row));
     }
     let doc = resource.doc();
     // Escapes in names would hide elements from rules; FHIR's names never need any.
-    if resource.id().is_none() || doc.root().descendants().any(|node| node.name().contains('\\')) {
+    let escaped = |node: Node<'_, '_>| node.name().contains('\\');
+    let may_escape = doc.text().contains('\\');
+    if resource.id().is_none() || (may_escape && doc.root().descendants().any(escaped)) {
         return Err(Withheld::by(UNREADABLE));
     }
-    judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience)
+    let around = around(resource, audience, visits);
+    judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience, &around)
 }
 
-/// The questions that are asked of contained resources too.
+/// The sensitive verdict alone, for what is known and not decided on.
+fn sensitivity(
+    resource: &Resource,
+    audience: &Audience<'_>,
+    visits: Visits<'_>,
+) -> Option<Withheld> {
+    if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
+        return Some(Withheld::restricted(row));
+    }
+    let doc = resource.doc();
+    if labels::are_sensitive(doc.root()) {
+        return Some(Withheld::by(LABEL));
+    }
+    let around = around(resource, audience, visits);
+    let rule = audience.terms.withhold(resource.kind(), doc.root(), audience.purpose, &around);
+    let (rule, reason) = rule.filter(|(rule, _)| audience.is_sensitive(rule))?;
+    Some(Withheld { rule: rule.into(), reason: reason.into() })
+}
+
+/// What rules may ask about a resource beside its own elements.
+fn around<'v>(resource: &Resource, audience: &Audience<'_>, visits: Visits<'v>) -> Around<'v> {
+    let days = audience.terms.asks_days().then(|| clinical_days(resource)).flatten();
+    Around { on: audience.on, days, visits }
+}
+
+/// The questions that are asked of contained resources too; what is around those is what is around
+/// the resource that holds them.
 fn judge_node(
     kind: &str,
     reference: &str,
     node: Node<'_, '_>,
     audience: &Audience<'_>,
-) -> Result<String, Withheld> {
+    around: &Around<'_>,
+) -> Result<Permitted, Withheld> {
     match audience.could_travel(reference) {
         Err(withheld) if withheld.rule != NOT_AGREED => return Err(withheld),
         _ => {}
@@ -227,11 +312,15 @@ fn judge_node(
     if labels::are_sensitive(node) {
         return Err(Withheld::by(LABEL));
     }
-    if let Some((rule, reason)) = audience.terms.withhold(kind, node) {
+    let (terms, purpose) = (audience.terms, audience.purpose);
+    if let Some((rule, reason)) = terms.withhold(kind, node, purpose, around) {
         return Err(Withheld { rule: rule.into(), reason: reason.into() });
     }
-    let rule = audience.terms.permit(kind, node, audience.purpose);
-    rule.map(str::to_owned).ok_or_else(|| Withheld::by(NOT_AGREED))
+    terms.permit(kind, node, purpose, audience.kind, around).map_err(|fault| match fault {
+        Unpermitted::Unnamed => Withheld::by(NOT_AGREED),
+        Unpermitted::Outside => Withheld::by(OUTSIDE_WINDOW),
+        Unpermitted::Undated => Withheld::by(UNDATED),
+    })
 }
 
 /// The elements that say whose a resource is.
@@ -253,10 +342,12 @@ fn is_of_another_patient(node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
 pub fn shape(collected: &Collected, audience: &Audience<'_>) -> Disclosure {
     let chart = Chart::read(collected, audience);
     let mut decisions = BTreeMap::new();
-    let mut reached: BTreeSet<&str> = chart.found.iter().map(String::as_str).collect();
+    let mut reached: BTreeSet<&str> = chart.begins().collect();
     let mut queue: VecDeque<&str> = reached.iter().copied().collect();
     while let Some(reference) = queue.pop_front() {
-        let Some((resource, Ok(rule))) = chart.judged.get(reference) else { continue };
+        let Some((resource, Ok(Permitted { rule, .. }))) = chart.judged.get(reference) else {
+            continue;
+        };
         let outcome = cuts::of(resource, audience, &chart);
         for target in &outcome.kept {
             let known = chart.judged.get_key_value(target).map(|(reference, _)| reference.as_str());
@@ -272,7 +363,8 @@ pub fn shape(collected: &Collected, audience: &Audience<'_>) -> Disclosure {
     for (reference, (_, verdict)) in &chart.judged {
         let withheld = match verdict {
             Ok(_) if collected.notes.outside.contains(reference) => Withheld::by(OUTSIDE_WINDOW),
-            Ok(_) => Withheld::by(NOT_REFERRED),
+            Ok(permitted) if permitted.of_this_kind => Withheld::by(NOT_REFERRED),
+            Ok(_) => Withheld::by(NOT_THIS_KIND),
             Err(withheld) => withheld.clone(),
         };
         let decision = || withheld.into_decision(reference.clone());
@@ -307,84 +399,4 @@ pub fn nothing_travels(disclosure: &Disclosure, patient: &str, subject: &str) ->
         return Some(Issue::new(Code::AllWithheld, detail));
     }
     None
-}
-
-/// What was collected, each resource once, judged.
-struct Chart<'c> {
-    judged: BTreeMap<String, (Resource, Result<String, Withheld>)>,
-    found: BTreeSet<String>,
-    missing: &'c BTreeSet<String>,
-    too_large: &'c BTreeSet<String>,
-}
-
-impl Chart<'_> {
-    fn read<'c>(collected: &'c Collected, audience: &Audience<'_>) -> Chart<'c> {
-        let taken_along = taken_along(collected, audience);
-        let mut judged: BTreeMap<String, (Resource, Result<String, Withheld>)> = BTreeMap::new();
-        for resource in collected.found.iter().chain(&collected.followed) {
-            let reference = resource.local_reference();
-            let verdict = match taken_along.get(&reference) {
-                Some(row) if !has_encounter(resource) => Err(Withheld::restricted(row)),
-                _ => judge(resource, audience),
-            };
-            // Twice the same with other content: what withholds wins, else the later by its bytes.
-            let rank = |(resource, verdict): &(Resource, Result<String, Withheld>)| {
-                (verdict.is_err(), last_updated(resource), resource.bytes().clone())
-            };
-            let new = (resource.clone(), verdict);
-            match judged.get(&reference) {
-                Some(old) if old.0 == new.0 || rank(old) >= rank(&new) => {}
-                _ => drop(judged.insert(reference, new)),
-            }
-        }
-        let found = collected.found.iter().map(Resource::local_reference).collect();
-        let (missing, too_large) = (&collected.missing, &collected.notes.too_large);
-        Chart { judged, found, missing, too_large }
-    }
-
-    /// Whether a reference to this resource may stay, and if not, by which rule it goes. The second
-    /// value says that the resource was not collected.
-    fn fate(&self, reference: &str, audience: &Audience<'_>) -> (Result<(), Withheld>, bool) {
-        match self.judged.get(reference) {
-            Some((_, verdict)) => (verdict.as_ref().map(|_| ()).map_err(Clone::clone), false),
-            None => {
-                let known = self.missing.contains(reference);
-                let rule = match self.too_large.contains(reference) {
-                    true => CONTENT_TOO_LARGE,
-                    false if known => UNRESOLVED,
-                    false => NOT_COLLECTED,
-                };
-                (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
-            }
-        }
-    }
-}
-
-/// What the restricted encounters refer to, by reference.
-fn taken_along<'r>(
-    collected: &Collected,
-    audience: &Audience<'r>,
-) -> BTreeMap<String, &'r Restriction> {
-    let all = || collected.found.iter().chain(&collected.followed).chain(&collected.restricted);
-    let mut rows: Vec<_> = all()
-        .flat_map(|resource| audience.restrictions.takes_along(resource, audience.payer()))
-        .collect();
-    // What belongs to a restricted encounter by its order or its date alone.
-    let of_restricted = &collected.notes.of_restricted;
-    for encounter in all().filter(|one| one.kind() == "Encounter" && !of_restricted.is_empty()) {
-        let own = encounter.local_reference();
-        if let Some(row) = audience.restrictions.covers(encounter, audience.payer()) {
-            let taken = of_restricted.iter().filter(|(_, encounter)| **encounter == own);
-            rows.extend(taken.map(|(reference, _)| (reference.clone(), row)));
-        }
-    }
-    // Of two restrictions the one with the first reason, whatever the order of the chart.
-    rows.sort_by(|a, b| (&b.0, &b.1.reason).cmp(&(&a.0, &a.1.reason)));
-    rows.into_iter().collect()
-}
-
-fn last_updated(resource: &Resource) -> String {
-    let doc = resource.doc();
-    let updated = doc.root().get("meta").and_then(|meta| meta.get("lastUpdated")?.text());
-    updated.unwrap_or_default().into_owned()
 }

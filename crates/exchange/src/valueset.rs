@@ -91,6 +91,13 @@ impl CodeSet {
         }
     }
 
+    /// Whether a `code` at whatever depth is one of the codes, of whichever system: where none is, no
+    /// element below can have one.
+    pub(crate) fn is_named_below(&self, resource: Node<'_, '_>) -> bool {
+        let mut codes = resource.descendants().filter(|node| node.name() == "code");
+        codes.any(|node| node.primitive().is_some_and(|code| self.codes.contains(code.trim())))
+    }
+
     /// Whether an element has one of the codes: a Coding, a CodeableConcept, or a code.
     pub fn fits(&self, node: Node<'_, '_>, doubt: Doubt) -> bool {
         if node.kind() != Kind::Object {

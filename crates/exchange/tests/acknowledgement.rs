@@ -9,7 +9,7 @@ use exchange::acknowledgement::Acknowledgement;
 use exchange::answer::{Done, Filing, LedgerRoot};
 use exchange::assemble::Content;
 use exchange::read::Form;
-use exchange::{Code, Digest, Event, Issue, Level, Purpose, Push, PushId, Withholding};
+use exchange::{Code, Digest, Event, Finding, Issue, Level, Purpose, Push, PushId, Withholding};
 use jiff::Timestamp;
 
 fn at(second: i64) -> Timestamp {
@@ -44,6 +44,7 @@ fn assembled() -> Event {
         disclosure: digest,
         resources: 2,
         withheld: vec![Withholding { rule: "psych".into(), resources: 3, elements: 1 }],
+        findings: None,
     }
 }
 
@@ -168,4 +169,24 @@ fn places_of_other_servers_are_read_with_or_without_their_base() {
         let found = &told.resources[0];
         assert_eq!((found.location.as_deref(), found.version.as_deref()), (record, version));
     }
+}
+
+#[test]
+fn what_was_found_before_sending_is_repeated_with_who_can_mend_it() {
+    let finding: Finding = serde_json::from_value(serde_json::json!({
+        "word": "result-unit-missing", "actor": "laboratory", "step": "give the unit",
+        "cut_by": null, "purposes": ["HPAYMT"], "count": 5,
+        "places": [{ "record": "Observation/o1", "expression": "Observation.valueQuantity.code" }],
+    }))
+    .unwrap();
+    let settled = push(&[assembled(), Event::Settled { level: Level::Filed }]);
+    let told = acknowledge(&settled, None).with_findings(vec![finding]);
+    let lines = told.lines().join("\n");
+    let words = "not usable: result-unit-missing, 5 times: a result's number has no unit\n  \
+                 the laboratory: give the unit\n  \
+                 Observation/o1 at Observation.valueQuantity.code, 4 more";
+    assert!(lines.contains(words), "{lines}");
+    assert_eq!(serde_json::from_slice::<Acknowledgement>(&told.to_json()).unwrap(), told);
+    let before = acknowledge(&settled, None).to_json();
+    assert!(!String::from_utf8(before).unwrap().contains("findings"), "old ones read the same");
 }

@@ -46,6 +46,8 @@ fn audience<'a>(
     Audience {
         terms,
         purpose: Purpose::Payment,
+        kind: "encounter",
+        on: jiff::civil::date(2026, 1, 15),
         restrictions,
         patient: "example",
         own_coverages: own,

@@ -91,6 +91,7 @@ const PARTS: [Part; 7] = [
             receipt: "r".to_owned(),
             lane: Some("hospital|p".to_owned()),
             number: Some(1),
+            as_of: None,
         };
         let heads = vec![None; items.len()];
         let standing = Standing { heads: &heads, marks: &heads };

@@ -4,10 +4,12 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
 use exchange::desk::KnownRoot;
 use exchange::partner::PublicIdentifier;
+use sim::payer::Planned;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -43,6 +45,8 @@ pub enum Asked {
     Partner(PartnerAsked),
     /// What would stop a push today.
     Check,
+    /// Patients on the roster: how many, last look, who waits and why.
+    Watch,
     /// Open the doors and work until told to stop.
     Serve(ServeArgs),
     /// Send what belongs to something in the chart.
@@ -61,6 +65,12 @@ pub enum Asked {
     Release(ReleaseArgs),
     /// Take a push back, or refuse a held submission.
     Withdraw(WithdrawArgs),
+    /// Which payor of the charts leads to which partner.
+    #[command(subcommand)]
+    Payor(PayorAsked),
+    /// What must not travel, whatever an agreement says.
+    #[command(subcommand)]
+    Restriction(RestrictionAsked),
     /// The record of what happened.
     #[command(subcommand)]
     Ledger(LedgerAsked),
@@ -171,7 +181,9 @@ pub enum RoleWord {
 pub enum PartnerAsked {
     /// Take a partner's public file in, and write a default agreement to be read and narrowed.
     Add {
-        /// The partner's public.json.
+        /// The partner's public.json; for a payer whose server is no house of this program, a file
+        /// with `name`, `role`, `title`, `base_url`, `authority` (PEM) and
+        /// `foreign` = { `sign_in`: `smart` or, on loopback, `none`; `client_id`; `token_endpoint` }.
         file: PathBuf,
     },
 }
@@ -396,6 +408,8 @@ pub enum RetentionAsked {
 pub enum SimAsked {
     /// A small EHR with invented patients, or with charts of a folder.
     Ehr(SimEhrArgs),
+    /// A payer's FHIR server that is no house: one of eight kinds, with faults where wanted.
+    Payer(SimPayerArgs),
 }
 
 /// `sim ehr`
@@ -423,6 +437,33 @@ pub struct SimEhrArgs {
     pub mode: SimEhrMode,
     /// Public files of the gateways that may read.
     #[arg(long = "client", value_name = "FILE", required = true)]
+    pub clients: Vec<PathBuf>,
+    /// Stop when the standard input ends.
+    #[arg(long, hide = true)]
+    pub tethered: bool,
+}
+
+/// `sim payer`
+#[derive(Debug, Args)]
+pub struct SimPayerArgs {
+    /// Where it writes its authority, and at its end what has arrived (arrived.json).
+    pub folder: PathBuf,
+    /// What it can do: put-refused, conditional-refused, batch-only, post-only, single-only,
+    /// collection-only, strict, silent.
+    #[arg(long)]
+    pub profile: String,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9543")]
+    pub listen: SocketAddr,
+    /// What goes wrong at which request: write:2=hang, read:1-3=html, statement:1-=server-error,
+    /// write:1=too-many-requests/30; may be repeated. Requests are statement, token, read or write;
+    /// faults are server-error, server-error-stored, hang, hang-stored, cut-before-body,
+    /// cut-after-body, too-many-requests, html, broken-json, wrong-json, answered-twice,
+    /// answered-before, slow, drip.
+    #[arg(long = "fault", value_name = "REQUESTS=FAULT")]
+    pub faults: Vec<Planned>,
+    /// Public files of the gateways that may sign in; without any it has no TLS and no sign-in.
+    #[arg(long = "client", value_name = "FILE")]
     pub clients: Vec<PathBuf>,
     /// Stop when the standard input ends.
     #[arg(long, hide = true)]
@@ -501,7 +542,7 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 23] = [
+        let table: [(&str, bool); 37] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
@@ -522,9 +563,26 @@ mod tests {
             ("handover ledger forget", false),
             ("handover backup there", true),
             ("handover restore", false),
+            ("handover sim payer p --profile strict --fault write:2=hang", true),
+            ("handover sim payer p --profile strict --fault write:2=rain", false),
+            ("handover sim payer p", false),
             ("handover db migrate", true),
             ("handover db forget", false),
             ("handover retention run --dry-run", true),
+            ("handover payor list", true),
+            ("handover payor map 0123456789ab --partner sun --why x", true),
+            (
+                "handover payor map --name Sun --class G-1 --from 2025-01-01 --none paper --why x",
+                true,
+            ),
+            ("handover payor map --name Sun --partner sun", false),
+            ("handover payor map --partner sun --why x", false),
+            ("handover payor map --name Sun --partner sun --none paper --why x", false),
+            ("handover payor map 0123456789ab --name Sun --partner sun --why x", false),
+            ("handover restriction add Encounter/e1 --reason self-pay --why asked", true),
+            ("handover restriction add Encounter/e1 --why asked", false),
+            ("handover restriction import f.csv --as-of 2026-11-22T06:00:00Z --why daily", true),
+            ("handover restriction remove Encounter/e1", false),
         ];
         for (line, good) in table {
             let read = CommandLine::try_parse_from(line.split(' '));

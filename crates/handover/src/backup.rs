@@ -127,7 +127,8 @@ async fn proved_to(store: &Path, house: &HouseId) -> Result<u64, Issue> {
 fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let file = &config.file;
     let mut named = vec![PathBuf::from(config::FILE), PathBuf::from("public.json")];
-    named.extend([config.restrictions(), config.members()].map(Path::to_owned));
+    named.extend(file.watch.iter().map(|watch| watch.roster.clone()));
+    named.extend([config.restrictions(), config.payors(), config.members()].map(Path::to_owned));
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
     named.extend(file.source.iter().map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));

@@ -8,7 +8,7 @@ use crate::house::{Desk, Opened, operator_client};
 use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
 use crate::{check, config};
 use bytes::Bytes;
-use exchange::desk::{Command, Reply, Row};
+use exchange::desk::{Command, Reply, RestrictionCommand, Row};
 use exchange::{Code, Issue};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -107,7 +107,12 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
     );
     let writes = !matches!(
         command,
-        Command::List { .. } | Command::Show { .. } | Command::Check {} | Command::Verify { .. }
+        Command::List { .. }
+            | Command::Show { .. }
+            | Command::Watch {}
+            | Command::Check {}
+            | Command::Restriction(RestrictionCommand::List {})
+            | Command::Verify { .. }
     );
     if writes {
         opened.confirm_ledger().await?;
@@ -149,7 +154,7 @@ async fn until_rest(
 ) -> Result<Reply, Issue> {
     // A push and a withdrawal have been waited for where they were carried out.
     let end = Instant::now() + if released { wait } else { Duration::ZERO };
-    let Reply::Pushed { trigger, mut rows, issues } = reply else { return Ok(reply) };
+    let Reply::Pushed { trigger, mut rows, issues, left_alone } = reply else { return Ok(reply) };
     while rows.iter().any(is_due_now) && Instant::now() < end {
         tokio::time::sleep(WALK_LOOK).await;
         for row in &mut rows {
@@ -160,7 +165,7 @@ async fn until_rest(
             }
         }
     }
-    Ok(Reply::Pushed { trigger, rows, issues })
+    Ok(Reply::Pushed { trigger, rows, issues, left_alone })
 }
 
 /// Due now, and not waiting for a later attempt or a partner's late word.

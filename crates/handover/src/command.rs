@@ -10,7 +10,9 @@ use crate::args::{
 };
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
-use crate::{caller, check, config, database, demo, ehr, house, init, page, restore, serve};
+use crate::{
+    caller, check, config, database, demo, ehr, foreign, house, init, page, restore, serve, tables,
+};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, Reply};
@@ -136,6 +138,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
         Asked::Init(args) => make(&args, json),
         Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
+        Asked::Sim(SimAsked::Payer(args)) => foreign::serve(args).await.map(|()| DONE),
         Asked::Serve(args) => {
             let mut config = config::House::read(&folder)?;
             config.file.listen = args.listen.unwrap_or(config.file.listen);
@@ -254,6 +257,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             let record_number = args.record_number.map(Phi);
             (Command::Find { record_number, date: args.date, who }, 0, None)
         }
+        Asked::Watch => (Command::Watch {}, 0, None),
         Asked::List(args) => (Command::List { states: args.states, limit: args.limit }, 0, None),
         Asked::Show(args) => {
             (Command::Show { id: args.id, page: args.page.is_some() }, 0, args.page)
@@ -278,6 +282,8 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Retention(RetentionAsked::Run { dry_run }) => {
             (Command::Retention { dry_run }, 0, None)
         }
+        Asked::Payor(asked) => (tables::payor(asked), 0, None),
+        Asked::Restriction(asked) => (tables::restriction(asked)?, 0, None),
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
@@ -292,7 +298,7 @@ fn subject(kind: Kind, id: &str, since: Option<&str>) -> String {
 }
 
 /// Who asks: as given, else the user of the operating system.
-fn person(args: WhoArgs, why: String) -> Who {
+pub(crate) fn person(args: WhoArgs, why: String) -> Who {
     let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
     let name = args.who.or_else(user).unwrap_or_else(|| "unknown".to_owned());
     Who { name, role: args.role, why }

@@ -4,6 +4,7 @@
 //! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
+pub use crate::feed::RestrictionsFile;
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};
@@ -52,8 +53,12 @@ pub struct HouseFile {
     pub agreements: PathBuf,
     /// Sending: where charts are read.
     pub source: Option<SourceFile>,
-    /// Sending: the table of restrictions.
-    pub restrictions: Option<PathBuf>,
+    /// Sending: whom it watches.
+    pub watch: Option<WatchFile>,
+    /// Sending: the table of restrictions, and how old it may be.
+    pub restrictions: Option<RestrictionsFile>,
+    /// Sending: the table of payors.
+    pub payors: Option<PathBuf>,
     /// Receiving: the file of members.
     pub members: Option<PathBuf>,
     /// Receiving: identifiers a Coverage names this payer by.
@@ -149,6 +154,39 @@ pub struct SourceFile {
     pub token_endpoint: Option<String>,
 }
 
+/// `[watch]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchFile {
+    /// A Patient id, or a record number `system|value`, a line.
+    pub roster: PathBuf,
+    /// How often each patient is looked at, in minutes.
+    #[serde(default = "WatchFile::every_minutes")]
+    pub every_minutes: u16,
+    /// How far before its beginning a watch reaches, in hours.
+    #[serde(default = "WatchFile::overlap_hours")]
+    pub overlap_hours: u16,
+    /// Searches a minute, of all processes together; 0: as many as there are.
+    #[serde(default = "WatchFile::requests_per_minute")]
+    pub requests_per_minute: u32,
+    /// The day from which on all is news, for patients who are new on the roster.
+    pub since: Option<String>,
+}
+
+impl WatchFile {
+    fn every_minutes() -> u16 {
+        15
+    }
+
+    fn overlap_hours() -> u16 {
+        24
+    }
+
+    fn requests_per_minute() -> u32 {
+        60
+    }
+}
+
 /// A house's configuration, read and checked.
 #[derive(Debug, Clone)]
 pub struct House {
@@ -182,6 +220,7 @@ impl House {
         partner::check_title(&file.title)
             .map_err(|detail| invalid(detail).at("house.toml: title"))?;
         check_database(file.database.as_ref())?;
+        file.restrictions.as_ref().map_or(Ok(()), RestrictionsFile::check)?;
         let public = read_partners(&folder.join(&file.partners))?;
         partner::check_identities(&file.name, &file.namespace, FILE, &public)?;
         let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
@@ -213,7 +252,13 @@ impl House {
 
     /// The table of restrictions, as the configuration names it.
     pub fn restrictions(&self) -> &Path {
-        self.file.restrictions.as_deref().unwrap_or(Path::new("restrictions.toml"))
+        let named = self.file.restrictions.as_ref().and_then(|it| it.table.as_deref());
+        named.unwrap_or(Path::new("restrictions.toml"))
+    }
+
+    /// The table of payors, as the configuration names it.
+    pub fn payors(&self) -> &Path {
+        self.file.payors.as_deref().unwrap_or(Path::new("payors.toml"))
     }
 
     /// Files of private keys and secrets that the configuration names: no backup holds them.

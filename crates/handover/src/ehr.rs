@@ -114,7 +114,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Issue> {
 }
 
 /// A server certificate for loopback, by an authority that stays the same in this folder.
-fn certificate(folder: &Path, name: &str) -> Result<(String, String), Issue> {
+pub(crate) fn certificate(folder: &Path, name: &str) -> Result<(String, String), Issue> {
     let (public, private) = (folder.join(AUTHORITY), folder.join("authority-key.pem"));
     if !private.exists() {
         let (authority, authority_key) = tls::make_authority(&format!("{name} EHR authority"))?;

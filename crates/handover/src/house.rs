@@ -11,7 +11,7 @@ use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
-use exchange::partner::{PublicFile, Role};
+use exchange::partner::{Foreign, PublicFile, Role, SignIn};
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use repository::store_issue;
@@ -343,6 +343,9 @@ fn open_provider(
         version: VERSION,
         payers,
         restrictions: config.path(config.restrictions()),
+        watch: config.file.watch.as_ref().map(|watch| watching(config, watch)).transpose()?,
+        feed: feed(config),
+        payors: config.path(config.payors()),
         passed: halt::passed,
     };
     let road = Arc::new(provider::road::Road {
@@ -358,6 +361,38 @@ fn open_provider(
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);
     Ok(Desk::Provider { road, desk, wake })
+}
+
+/// Whom a sending house watches, and how.
+fn watching(
+    config: &config::House,
+    watch: &config::WatchFile,
+) -> Result<provider::watch::Watching, Issue> {
+    let invalid = |detail: &str, key: &str| {
+        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: watch.{key}"))
+    };
+    if watch.every_minutes == 0 {
+        return Err(invalid("a patient is looked at every minute at most", "every_minutes"));
+    }
+    let since = watch.since.as_deref().map(str::parse).transpose();
+    let pace = match watch.requests_per_minute {
+        0 => Duration::ZERO,
+        requests => Duration::from_secs(60) / requests,
+    };
+    Ok(provider::watch::Watching::new(provider::watch::WatchPlan {
+        roster: config.path(&watch.roster),
+        every: jiff::SignedDuration::from_mins(watch.every_minutes.into()),
+        overlap: jiff::SignedDuration::from_hours(watch.overlap_hours.into()),
+        since: since.map_err(|_| invalid("a day is written as 2026-01-31", "since"))?,
+        pace,
+    }))
+}
+
+/// How old restrictions may be, where that was agreed.
+fn feed(config: &config::House) -> Option<provider::Feed> {
+    let file = config.file.restrictions.as_ref()?;
+    let place = file.feed.as_ref().map(|feed| config.path(feed));
+    Some(provider::Feed { place, max_age_hours: file.max_age_hours? })
 }
 
 fn open_payer(
@@ -399,8 +434,13 @@ pub fn partner_client(
     clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
     let roots = [public.authority.clone().into_bytes()];
-    let transport = HttpTransport::new(&roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
+    // A server on loopback may have no certificate at all.
+    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
+    let transport = HttpTransport::new(roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
     let transport = Arc::new(transport);
+    if let Some(foreign) = &public.foreign {
+        return foreign_client(config, public, foreign, signing_pem, transport, clock);
+    }
     let sign_in = SmartClient::new(
         Arc::clone(&transport) as _,
         &public.base_url,
@@ -409,6 +449,32 @@ pub fn partner_client(
         PUSH_SCOPE.to_owned(),
         Arc::clone(clock),
     )?;
+    Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
+}
+
+/// A client for a server of another make.
+fn foreign_client(
+    config: &config::House,
+    public: &PublicFile,
+    foreign: &Foreign,
+    signing_pem: &str,
+    transport: Arc<HttpTransport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<FhirClient, Issue> {
+    if foreign.sign_in == SignIn::None {
+        return Ok(FhirClient::new(&public.base_url, transport, None));
+    }
+    let mut sign_in = SmartClient::new(
+        Arc::clone(&transport) as _,
+        &public.base_url,
+        foreign.client_id.as_deref().unwrap_or(&config.file.name),
+        signing_pem,
+        foreign.scope.clone().unwrap_or_else(|| PUSH_SCOPE.to_owned()),
+        Arc::clone(clock),
+    )?;
+    if let Some(endpoint) = &foreign.token_endpoint {
+        sign_in = sign_in.with_token_endpoint(endpoint)?;
+    }
     Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
 }
 

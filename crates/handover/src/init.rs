@@ -122,10 +122,14 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         authority,
         payer_identifiers: new.payer_identifiers.clone(),
         ledger_key: exchange::Digest(ledger.public()).to_string(),
+        foreign: None,
     };
     write_public(folder, &public)?;
     match new.role {
-        Role::Provider => write_text(&folder.join("restrictions.toml"), RESTRICTIONS)?,
+        Role::Provider => {
+            write_text(&folder.join("restrictions.toml"), RESTRICTIONS)?;
+            write_text(&folder.join("payors.toml"), PAYORS)?;
+        }
         Role::Payer => write_text(&folder.join("members.csv"), MEMBERS)?,
     }
     for (name, text) in exchange::agreement::DEFAULT_VALUE_SETS {
@@ -173,11 +177,38 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
 const RESTRICTIONS: &str = "\
 # Restrictions of this house: what must not travel whatever an agreement says.
 # Read anew before every push; when this file cannot be read, nothing is sent.
+# `handover restriction add|import|remove` changes it, and says in the ledger who did.
+#
+# as_of = 2026-11-22T06:00:00Z  # until when the rows are known; [restrictions] in house.toml says
+#                               # how old that may be
 #
 # [[restriction]]
 # subject = \"Encounter/123\"   # or Patient/…, Observation/…: ids of the EHR
 # reason = \"self-pay\"         # a word for people: self-pay, patient-wish, consent, part-2-programme
 # payers = []                 # partner names; empty: nobody may have it
+# except_purposes = [\"TREAT\"] # purposes it does not hold against; without the line: all are held
+";
+
+const PAYORS: &str = "\
+# The payors of this house's charts, and the partner that each one leads to.
+# Read anew before every push. An agreement's payer_identifiers are rows as well: rows here are for
+# payors without these identifiers, and for plans and groups of theirs that are somebody else's.
+# `handover payor list` shows whom nobody has mapped, `handover payor map` writes a row.
+#
+# A row fits where all that it names fits. The row that names most counts, and of two the dated one.
+# Where two say as much and lead to different ends, a person is asked.
+#
+# [[payor]]
+# identifier = \"urn:oid:2.16.840.1.113883.6.300|99001\"  # system|value, or a value of any system
+# reference = \"Organization/17\"     # the payor's id in the EHR
+# name = \"Blue Cross of Nowhere\"    # exactly, but for case and spaces
+# class = \"group|G-77\"              # Coverage.class: type|value, or a value of any type
+# member_id = \"XYZ######*\"          # # a digit, @ a letter, ? either, * anything, at the end only
+# from = 2025-01-01                 # days of service
+# until = 2025-12-31
+# partner = \"sunrise\"               # whose agreement counts; or none = \"why nobody is told\"
+# legal_payer = \"Sunrise of Ohio\"   # for people: who is the payer in law,
+# delegate = \"North Medical Group\"  # and who acts for it
 ";
 
 const MEMBERS: &str = "member_id,family,given,birth_date,gender\n";
@@ -234,7 +265,13 @@ store = \"store\"
     );
     match new.role {
         Role::Provider => text.push_str(
-            "# What must not travel, whatever an agreement says.\nrestrictions = \"restrictions.toml\"\n",
+            "# What must not travel, whatever an agreement says. Where the table comes from another \
+             system, say so\n# instead, behind all lines without a heading:\n\
+             # [restrictions]\n# table = \"restrictions.toml\"\n\
+             # feed = \"feeds\"          # the file or folder it writes: dates a table without as_of\n\
+             # max_age_hours = 26      # beyond that nothing is sent\n\
+             restrictions = \"restrictions.toml\"\n\
+             # Which payor of the charts leads to which partner.\npayors = \"payors.toml\"\n",
         ),
         Role::Payer => {
             text.push_str("# The plan's members: member_id,family,given,birth_date,gender.\n");
@@ -282,6 +319,15 @@ scope = \"system/*.rs\"
 # The authority the EHR's certificate comes from.
 authority = \"tls/ehr-authority.pem\"
 # token_endpoint = \"https://…\"   # only where the EHR does not publish .well-known/smart-configuration
+
+# Patients who are watched: what is finished or corrected in their charts is pushed by itself.
+# [watch]
+# roster = \"roster.csv\"      # a line each: a Patient id of the EHR, or a record number system|value;
+#                            # read again whenever it changes
+# every_minutes = 15         # how often each patient is looked at
+# overlap_hours = 24         # what was over so long before a patient's first look is no news
+# requests_per_minute = 60   # searches at the EHR, of all processes together; 0: no limit
+# since = \"2026-01-01\"       # instead: for new patients, all from this day on is news
 ",
             base_url = quoted(base_url),
             client_id = quoted(&new.name),

@@ -10,8 +10,8 @@ mod read;
 mod text;
 mod words;
 
-use exchange::Withholding;
 use exchange::desk::Shown;
+use exchange::{Finding, Withholding};
 use serde_json::Value;
 
 pub use html::html;
@@ -68,8 +68,15 @@ pub fn page(shown: &Shown) -> Option<Page> {
     };
     let mut page = read::page(title, &resources);
     page.facts.push(("State".into(), shown.row.state.clone()));
+    page.sections.extend(findings(&shown.findings));
     page.sections.extend(withheld(&shown.row.withheld));
     Some(page)
+}
+
+/// What the payer may not be able to use, and who can mend it.
+fn findings(findings: &[Finding]) -> Option<Section> {
+    let body = Body::Sentences(crate::render::finding_sentences(findings));
+    (!findings.is_empty()).then_some(Section { title: "Not usable for this purpose", body })
 }
 
 /// What stayed behind: counts by rule, never what it was.

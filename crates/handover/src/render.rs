@@ -4,6 +4,11 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+mod findings;
+mod scope;
+
+pub use findings::sentences as finding_sentences;
+
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
@@ -46,13 +51,25 @@ pub fn reply(reply: &Reply) -> String {
 
 fn words_of(reply: &Reply) -> String {
     match reply {
-        Reply::Pushed { trigger, rows, issues } => pushed(trigger.as_deref(), rows, issues),
-        Reply::Explained { payers, issues } => explained(payers, issues),
+        Reply::Pushed { rows, issues, left_alone, .. }
+            if rows.is_empty() && issues.is_empty() && *left_alone > 0 =>
+        {
+            scope::nobody(*left_alone)
+        }
+        Reply::Pushed { trigger, rows, issues, .. } => pushed(trigger.as_deref(), rows, issues),
+        Reply::Explained { payers, issues, coverages } => {
+            scope::coverages(coverages) + &explained(payers, issues)
+        }
+        Reply::Payors(told) => scope::payors(told),
+        Reply::PayorMapped(mapped) => scope::mapped(mapped),
+        Reply::Restrictions(told) => scope::restrictions(told),
+        Reply::RestrictionsChanged(changed) => scope::changed(changed),
         Reply::Found { encounters } => found(encounters),
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
         Reply::Store { lines } => check_lines(lines),
+        Reply::Watch { lines } => check_lines(lines),
         Reply::BackedUp { folder, proved_to, outside } => backed_up(folder, *proved_to, outside),
         Reply::Retained { partners, dry_run } => retained(partners, *dry_run),
         Reply::Verified { proved_to, last, checkpoints, broken } => {
@@ -67,16 +84,23 @@ pub fn exit_code(reply: &Reply) -> u8 {
         Reply::Pushed { rows, issues, .. } => {
             rows.iter().any(needs_person) || issues.iter().any(names_somebody)
         }
-        Reply::Explained { payers, issues } => {
+        Reply::Explained { payers, issues, .. } => {
             let shut = |it: &Explained| it.door.as_ref().is_err_and(names_somebody);
-            payers.iter().any(shut) || issues.iter().any(names_somebody)
+            let waits = |it: &Explained| shut(it) || !it.waits.is_empty();
+            payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
+        Reply::Payors(told) => !told.waiting.is_empty(),
+        Reply::Restrictions(told) => told.issue.is_some(),
+        Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
             counts.iter().any(|(state, count)| state == "held" && *count > 0)
         }
         Reply::Shown(shown) => shown.row.waits_for_person(),
         Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Watch { lines } => {
+            lines.iter().any(|line| line.issue.as_ref().is_some_and(names_somebody))
+        }
         Reply::Store { lines } if lines.iter().any(|line| line.issue.is_some()) => {
             return COULD_NOT;
         }
@@ -275,6 +299,10 @@ fn shown(it: &Shown) -> String {
     fact("next attempt", it.row.next_at.map(when));
     put_lines(&mut text, &columns(2, &facts));
     put_withheld(&mut text, 2, &it.row.withheld);
+    // The acknowledgement repeats them.
+    if it.acknowledgement.is_none() {
+        findings::put_findings(&mut text, 2, &it.findings);
+    }
     if !it.row.issues.is_empty() {
         let _ = writeln!(text, "\nWay forward:");
         it.row.issues.iter().for_each(|words| put_issue(&mut text, 2, words));
@@ -350,6 +378,9 @@ fn put_explained(text: &mut String, payer: &Explained) {
                 one_line(&door.form),
                 one_line(&door.mode)
             );
+            for line in &door.ladder {
+                let _ = writeln!(text, "    {}", one_line(line));
+            }
         }
         Err(words) => {
             let _ = writeln!(text, "  the door is shut, so the chart was not opened:");
@@ -372,6 +403,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
         vec![what.to_owned(), counted(*count, "resource"), format!("by rule {rule}")]
     });
     put_lines(text, &columns(2, &counts.collect::<Vec<_>>()));
+    findings::put_explained_findings(text, payer);
     put_decisions(text, &payer.decisions);
 }
 

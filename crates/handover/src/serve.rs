@@ -92,7 +92,14 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
 async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     match &opened.desk {
         Desk::Provider { road, wake, .. } => {
-            provider::worker::run(Arc::clone(road), Arc::clone(wake), stop).await;
+            let (ended, mut end) = watch::channel(false);
+            let end = async move { drop(end.wait_for(|end| *end).await) };
+            let walking = async {
+                provider::worker::run(Arc::clone(road), Arc::clone(wake), stop).await;
+                ended.send_replace(true);
+            };
+            let watching = provider::watch::run(Arc::clone(road), Arc::clone(wake), end);
+            tokio::join!(walking, watching);
         }
         Desk::Payer { .. } => stop.await,
     }

@@ -44,8 +44,15 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
-            Command::Push { .. } | Command::Explain { .. } | Command::Find { .. } => {
-                let detail = "this house receives; push, explain and find are a provider's";
+            Command::Payor(_) | Command::Restriction(_) => {
+                let detail = "this house receives; payors and restrictions are a provider's";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
+            Command::Push { .. }
+            | Command::Explain { .. }
+            | Command::Find { .. }
+            | Command::Watch {} => {
+                let detail = "this house receives; push, explain, find and watch are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
         }
@@ -84,6 +91,7 @@ impl Desk {
             who: None,
             timeline: lookup::timeline(&self.road.house, &submission.chain()).await?,
             decisions: Vec::new(),
+            findings: Vec::new(),
             acknowledgement,
             page,
         })))
@@ -126,7 +134,7 @@ impl Desk {
     async fn standing(&self, id: &str) -> Result<Reply, Issue> {
         let (stored, submission) = self.find(id).await?;
         let rows = vec![row(&stored, &submission)];
-        Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new() })
+        Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new(), left_alone: 0 })
     }
 
     fn check(&self) -> Vec<CheckLine> {

@@ -5,9 +5,10 @@
 //! Never      decides what it means: that is *settle*'s.
 
 use bytes::Bytes;
+use exchange::parts::{Item, Said};
 use exchange::settle::{Answered, Reply};
 use jiff::Timestamp;
-use wire::form::transaction;
+use wire::form::{single, transaction};
 use wire::{ClientError, FhirClient, SignInError, TransportError};
 
 /// Sends the payload.
@@ -19,6 +20,23 @@ pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answer
 pub async fn ask(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
     let answer = client.get_absolute(place).await;
     answered(answer.map(|answer| transaction::read(answer, now)))
+}
+
+/// Sends one record; what was said of it, where there was an answer.
+pub async fn send_one(
+    client: &FhirClient,
+    item: &Item,
+    now: Timestamp,
+) -> (Answered, Option<Said>) {
+    match single::deliver(client, item, now).await {
+        Ok((reply, said)) => (Answered::Reply(reply), Some(said)),
+        Err(error) => (answered(Err(error)), None),
+    }
+}
+
+/// Asks what a door holds.
+pub async fn search(client: &FhirClient, query: &str, now: Timestamp) -> Answered {
+    answered(single::search(client, query, now).await)
 }
 
 fn answered(answer: Result<Reply, ClientError>) -> Answered {

@@ -11,6 +11,7 @@ use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
+use crate::usable::Usable;
 use exchange::assemble;
 use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::payload::Topic;
@@ -29,6 +30,8 @@ use wire::Clock as _;
 use wire::draw_id;
 
 mod find;
+mod payors;
+mod restrictions;
 mod show;
 
 /// The desk of a sending house.
@@ -61,6 +64,7 @@ impl Desk {
                 Err(Issue::new(Code::CommandInvalid, detail).at("member"))
             }
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
+            Command::Watch {} => Ok(Reply::Watch { lines: self.road.watch_status().await? }),
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
             Command::Retention { dry_run } => {
                 retain(&self.road.house, self, self.road.clock.now(), dry_run).await
@@ -68,6 +72,8 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Payor(command) => self.payor(command).await,
+            Command::Restriction(command) => self.restriction(command).await,
             Command::Verify { witness } => {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
@@ -127,7 +133,8 @@ impl Desk {
             rows.push(row_of_push(stored, &push));
         }
         let issues = trigger.issues.iter().map(IssueWords::from).collect();
-        Ok((Reply::Pushed { trigger: Some(id.to_string()), rows, issues }, rests))
+        let (trigger, left_alone) = (Some(id.to_string()), trigger.left_alone);
+        Ok((Reply::Pushed { trigger, rows, issues, left_alone }, rests))
     }
 
     /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
@@ -140,15 +147,15 @@ impl Desk {
         let topic = Topic::parse(&subject)?;
         self.looked(who, topic.to_string()).await?;
         let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (concerns, issues) = self.road.concerned(&chart, &topic, purpose).await?;
+        let (concerns, issues, coverages) = self.road.concerned(&chart, &topic, purpose).await?;
         let mut payers = Vec::new();
         for concern in concerns {
             let payer = self.road.payer(&concern.dossier.payer)?;
             let door = self.road.route(payer).await;
             // No chart is opened before the door is known; explain walks the same road.
-            let (decisions, unchanged) = match &door {
+            let (decisions, unchanged, usable) = match &door {
                 Ok(_) => self.disclosed(&chart, &topic, &concern, payer).await?,
-                Err(_) => (Vec::new(), None),
+                Err(_) => (Vec::new(), None, Usable::default()),
             };
             payers.push(Explained {
                 payer: concern.dossier.payer,
@@ -156,9 +163,12 @@ impl Desk {
                 purpose: concern.purpose,
                 decisions,
                 unchanged,
+                findings: usable.findings,
+                waits: usable.holding.iter().map(IssueWords::from).collect(),
             });
         }
-        Ok(Reply::Explained { payers, issues: issues.iter().map(IssueWords::from).collect() })
+        let issues = issues.iter().map(IssueWords::from).collect();
+        Ok(Reply::Explained { payers, issues, coverages })
     }
 
     /// What would travel, and the push that said the same already.
@@ -168,16 +178,21 @@ impl Desk {
         topic: &Topic,
         concern: &Concern,
         payer: &Payer,
-    ) -> Result<(Vec<DecisionRow>, Option<String>), Issue> {
-        let restrictions = self.road.restrictions()?;
-        let audience = self.road.audience(chart, concern, payer, &restrictions);
-        let collected = collect(chart, topic, &audience, self.road.today()).await?;
+    ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
+        let restrictions = self.road.restrictions(Some(concern.purpose))?;
+        let now = self.road.clock.now();
+        let audience = self.road.audience(chart, concern, payer, &restrictions, now);
+        let collected = collect(chart, topic, &audience).await?;
         let disclosure = shape::shape(&collected, &audience);
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);
+        let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
+        if unchanged.is_some() {
+            usable.holding.clear(); // nothing is sent, so nothing waits
+        }
         let decisions = disclosure.rows(&collected.notes);
-        Ok((decisions, unchanged.map(|push| push.to_string())))
+        Ok((decisions, unchanged.map(|push| push.to_string()), usable))
     }
 
     /// Who looked, at what: the one line a look leaves.
@@ -329,8 +344,14 @@ impl Desk {
             };
             lines.push(CheckLine::of(format!("payer {name}: sign-in"), signed));
         }
-        let restrictions = self.road.restrictions().map(|_| "read".to_owned());
+        let restrictions = self.road.restrictions(None).map(|_| "read".to_owned());
         lines.push(CheckLine::of("restrictions", restrictions));
+        if self.road.setup.watch.is_some() {
+            let watched = self.road.watch_status().await;
+            lines.extend(watched.unwrap_or_else(|issue| vec![CheckLine::of("watch", Err(issue))]));
+        }
+        let payors = self.road.payors().map(|map| format!("{} rows", map.rows().count()));
+        lines.push(CheckLine::of("payor map", payors));
         lines
     }
 

@@ -91,6 +91,20 @@ pub const WAIT_SECONDS_MAX: u32 = 600;
 /// How long *scope* is tried when the EHR does not answer, before a person is asked.
 pub const TRIGGER_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
 
+/// How often the roster of those who are watched is looked at: a line that was added is taken up
+/// within a minute.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(30);
+
+/// When a roster that has not changed is taken up again, for record numbers that were nobody's and for
+/// watches that another process ended.
+pub const ROSTER_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Watches that one unit begins: a unit stands or falls whole.
+pub const ROSTER_UNIT: usize = 100;
+
+/// Lines that a status shows of those who wait: what is wrong is the same for most of them.
+pub const WATCH_LINES_MAX: u32 = 20;
+
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
 
@@ -115,3 +129,29 @@ pub const OFFER_AGE_MAX: Duration = Duration::from_secs(3600);
 /// How often an encounter's record that is not ready is looked at again: charts are completed within
 /// hours and days, and each look reads the chart.
 pub const READY_LOOK: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+/// How long a push may have a record to itself that other patients' pushes bring as well: longer than
+/// a request takes, so that nobody comes between; a process that dies leaves no more than this.
+pub const SHARED_CLAIM: std::time::Duration = Duration::from_secs(90);
+
+/// How long a push waits for another one that brings the same record.
+pub const SHARED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+/// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
+pub const RECONCILE_IDS_MAX: usize = 25;
+
+/// Pages of such a search: more than one is odd already.
+pub const RECONCILE_PAGES_MAX: usize = 8;
+
+/// Claims of shared records that a process remembers as its own: some hundred bytes each.
+pub const CLAIMS_KEPT_MAX: usize = 10_000;
+
+/// How often at least it is looked whether a table of restrictions that was too old is fresh again.
+pub const FEED_LOOK: Duration = Duration::from_secs(60);
+
+/// Payors of one list that are looked up in the chart: each costs some requests to the EHR. Those
+/// beyond are counted, and looked up when the first ones are mapped.
+pub const PAYORS_TOLD_MAX: usize = 100;
+
+/// How long a push waits before it looks again whether another one's unknown outcome has been cleared
+/// up: in most cases a person has to.
+pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);

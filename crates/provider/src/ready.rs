@@ -6,9 +6,12 @@
 //!            with the dossier, as a new revision.
 
 use crate::limits::READY_LOOK;
-use crate::road::{Halt, Road};
+use crate::road::{Halt, Road, supersede};
 use crate::setup::Payer;
 use crate::turn::Turn;
+use crate::usable::Usable;
+use crate::withdraw::NO_LONGER;
+use exchange::assemble::Payload;
 use exchange::payload::readiness;
 use exchange::shape::Collected;
 use exchange::{Code, Digest, Event, Issue, Trigger, Withholding};
@@ -73,10 +76,14 @@ impl Road {
         if self.stands(&revisions).await? {
             let number = self.next_number(turn).await?;
             let envelope = self.envelope(&push, number, trigger.at);
-            if let Some(payload) = self.withdrawal(&push, &envelope).await? {
-                return self.store_push(turn, &revisions, payload, disclosure).await;
+            if let Some(payload) = self.withdrawal(&push, NO_LONGER, &envelope).await? {
+                let payload = Payload { withheld, ..payload };
+                let usable = Usable::default();
+                return self.store_push(turn, &revisions, payload, disclosure, usable).await;
             }
         }
+        // What an older revision still holds may not go either.
+        supersede(turn, &revisions)?;
         turn.say(Event::Withheld { withheld, disclosure, issue });
         Ok(turn.commit("withheld").await?)
     }

@@ -23,7 +23,8 @@ use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
-use crate::withdraw;
+use crate::usable::Usable;
+use crate::withdraw::{self, WITHDRAWN};
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -37,6 +38,7 @@ use exchange::{
     Subject, Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
@@ -115,6 +117,7 @@ impl Road {
             WorkKind::Trigger => self.scope(lease).await,
             WorkKind::Push => self.push(lease).await,
             WorkKind::Submission => Ok(()), // the other road's
+            WorkKind::Watch => self.watch(lease).await,
         }
     }
 
@@ -173,19 +176,20 @@ impl Road {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
         let _room = self.rooms.chart().await;
+        let now = self.clock.now();
         let topic = Topic::parse(&trigger.subject.to_string())?;
         let since = turn.rested.unwrap_or(trigger.at);
-        let patient = &push.dossier.patient;
-        let chart = self.charts.open(&trigger.id, patient, since, self.clock.now());
+        let chart = self.charts.open(&trigger.id, &push.dossier.patient, since, now);
+        let as_of = self.charts.opened(&chart).map_or(now, |opened| opened.min(now));
         let concern = self.still_concerned(&chart, &topic, &push).await?;
-        let restrictions = self.restrictions()?;
-        let audience = self.audience(&*chart, &concern, payer, &restrictions);
-        let collected = collect(&chart, &topic, &audience, self.today()).await?;
+        let restrictions = self.restrictions(Some(concern.purpose))?;
+        let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
+        let collected = collect(&chart, &topic, &audience).await?;
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
         }
         let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, &collected, disclosure).await
+        self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -198,17 +202,21 @@ impl Road {
         opened
     }
 
-    /// Who will read it, for what, under which rules.
+    /// Who will read it, for what, under which rules. Windows are counted back from the day of `at`,
+    /// when the trigger was recorded.
     pub fn audience<'a>(
         &self,
         chart: &'a dyn Source,
         concern: &'a Concern,
         payer: &'a Payer,
         restrictions: &'a Restrictions,
+        at: Timestamp,
     ) -> Audience<'a> {
         Audience {
             terms: &payer.terms,
             purpose: concern.purpose,
+            kind: &concern.dossier.kind,
+            on: at.to_zoned(TimeZone::UTC).date(),
             restrictions,
             patient: &concern.dossier.patient,
             own_coverages: &concern.coverages,
@@ -224,6 +232,7 @@ impl Road {
         audience: &Audience<'_>,
         collected: &Collected,
         disclosure: Disclosure,
+        as_of: Timestamp,
     ) -> Result<(), Halt> {
         let rows = disclosure.rows(&collected.notes);
         let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
@@ -242,12 +251,13 @@ impl Road {
             turn.say(Event::Unchanged { push });
             return Ok(turn.commit("unchanged").await?);
         }
+        let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
         let spared = withdraw::spared(&disclosure, collected, audience, &self.setup.namespace);
         let gone = self.no_longer_held(&turn.push, &shaped, &spared).await?;
-        let envelope = self.envelope(&turn.push, number, trigger.at);
+        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
-        self.store_push(turn, &revisions, payload, decisions).await
+        self.store_push(turn, &revisions, payload, decisions, usable).await
     }
 
     /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
@@ -258,8 +268,11 @@ impl Road {
         let push = turn.push.clone();
         let envelope = self.envelope(&push, number, trigger.at);
         let revisions = self.revisions(&push).await?;
-        match self.withdrawal(&push, &envelope).await? {
-            Some(payload) => self.store_push(turn, &revisions, payload, decisions).await,
+        match self.withdrawal(&push, WITHDRAWN, &envelope).await? {
+            Some(payload) => {
+                let usable = Usable::default();
+                self.store_push(turn, &revisions, payload, decisions, usable).await
+            }
             None => {
                 supersede(turn, &revisions)?;
                 let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
@@ -276,9 +289,11 @@ impl Road {
         revisions: &[(StoredWork, Push)],
         payload: Payload,
         disclosure: exchange::Digest,
+        usable: Usable,
     ) -> Result<(), Halt> {
         supersede(turn, revisions)?;
         let kept = turn.keep(payload.bytes);
+        let findings = usable.keep(turn);
         turn.say(Event::Assembled {
             push: payload.push,
             number: payload.number,
@@ -287,7 +302,9 @@ impl Road {
             disclosure,
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
+            findings,
         });
+        usable.hold(turn);
         Ok(turn.commit("assembled").await?)
     }
 
@@ -305,6 +322,7 @@ impl Road {
             number,
             purpose: push.purpose,
             recorded,
+            as_of: recorded,
             sender_name: &self.setup.title,
             software_version: self.setup.version,
         }
@@ -314,6 +332,9 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if let Some(offer) = self.foreign(payer, turn).await? {
+            return self.deliver_parts(turn, payer, &offer).await;
+        }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.house.blob(&made.payload).await?;
         let gone =
@@ -327,6 +348,7 @@ impl Road {
             attempt: turn.push.attempt + 1,
             endpoint: payer.client.base_url().to_owned(),
             key: made.push.to_string(),
+            part: None,
         });
         turn.commit("intended").await?;
         let answered = deliver::send(&payer.client, payload, turn.now()).await;
@@ -427,7 +449,9 @@ impl Road {
                     None => None,
                 };
                 let at = turn.now();
+                let findings = self.findings(&push).await?;
                 Acknowledgement::of(&push, &contents, answer.as_ref(), trigger.at, at)
+                    .with_findings(findings)
                     .to_json()
                     .into()
             }
@@ -446,16 +470,6 @@ impl Road {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
-    }
-
-    pub(crate) fn restrictions(&self) -> Result<Restrictions, Issue> {
-        let place = self.setup.restrictions.display().to_string();
-        let text = std::fs::read_to_string(&self.setup.restrictions).map_err(|_| {
-            let detail = "the table of restrictions cannot be read";
-            Issue::new(Code::RestrictionsUnreadable, detail).at(place.as_str())
-        })?;
-        let partners: Vec<_> = self.setup.payers.keys().cloned().collect();
-        Restrictions::parse(&text, &place, &partners)
     }
 
     /// The payer of a dossier, as configured.
@@ -508,11 +522,11 @@ impl Road {
 }
 
 fn routed(door: Door) -> Event {
-    let Door { base_url: endpoint, version, form, mode } = door;
+    let Door { base_url: endpoint, version, form, mode, .. } = door;
     Event::Routed { endpoint, version, mode, form }
 }
 
-fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
+pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);
@@ -520,7 +534,7 @@ fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, Fault> {
 }
 
 /// Older revisions that still wait give way to the one being assembled; what is taken back stays so.
-fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
+pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
     let waiting = revisions.iter().filter(|(_, other)| {
         !other.ended() && other.assembled.is_some() && other.withdraws.is_none()
     });

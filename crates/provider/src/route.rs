@@ -4,19 +4,26 @@
 //! Goes out   the door with version, form and mode; or an issue that says who must act.
 //! Never      opens a chart: the door is known first. Never asks again while the answer is fresh.
 
-use crate::limits::DOOR_AGE_MAX;
+use crate::limits::{CLAIMS_KEPT_MAX, DOOR_AGE_MAX};
 use crate::setup::Payer;
 use exchange::desk::Door;
-use exchange::{Agreement, Code, Issue, PartnerId};
+use exchange::ladder::{self, Offer};
+use exchange::{Agreement, Code, Issue, PartnerId, WalkId};
 use fhir::{Doc, Versions};
 use jiff::Timestamp;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use wire::{ClientError, SignInError, TransportError};
 
-/// Doors that were found open, with the time they were checked.
+/// Doors that were found open, with the time they were checked and what they offer.
 #[derive(Default)]
-pub struct Doors(Mutex<HashMap<PartnerId, (Timestamp, Door)>>);
+pub struct Doors {
+    known: Mutex<HashMap<PartnerId, Known>>,
+    /// Which walk of this process has claimed a record that many push.
+    claims: Mutex<HashMap<String, WalkId>>,
+}
+
+type Known = (Timestamp, Door, Arc<Offer>);
 
 impl Doors {
     /// The payer's door, checked now or not long ago.
@@ -27,67 +34,113 @@ impl Doors {
         now: Timestamp,
     ) -> Result<Door, Issue> {
         let name = &payer.public.name;
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some((since, door)) = known
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((since, door, _)) = known
             && now.duration_since(since).unsigned_abs() < DOOR_AGE_MAX
             && door.base_url == base_url
         {
             return Ok(door);
         }
-        let door = check(payer, base_url).await?;
-        let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.insert(name.clone(), (now, door.clone()));
+        let (door, offer) = check(payer, base_url).await?;
+        let mut doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.insert(name.clone(), (now, door.clone(), Arc::new(offer)));
         Ok(door)
+    }
+
+    /// What a door that was found open offers.
+    pub fn offer(&self, payer: &PartnerId) -> Option<Arc<Offer>> {
+        let doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.get(payer).map(|(_, _, offer)| Arc::clone(offer))
+    }
+
+    /// The walk of this process that has claimed a shared record.
+    pub(crate) fn claimed_by(&self, scope: &str, mark: &str) -> Option<WalkId> {
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.get(&format!("{scope}|{mark}")).cloned()
+    }
+
+    /// A walk has claimed a shared record.
+    pub(crate) fn claim(&self, scope: &str, mark: &str, walk: &WalkId) {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if claims.len() >= CLAIMS_KEPT_MAX {
+            // Whoever has forgotten its claim waits until it runs out.
+            claims.clear();
+        }
+        claims.insert(format!("{scope}|{mark}"), walk.clone());
     }
 
     /// Forgets a door that did not do what it promised.
     pub fn forget(&self, payer: &PartnerId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(payer);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(payer);
     }
 }
 
 /// Asks the door for its versions and its capability statement.
-async fn check(payer: &Payer, base_url: String) -> Result<Door, Issue> {
+async fn check(payer: &Payer, base_url: String) -> Result<(Door, Offer), Issue> {
     if payer.client.base_url() != base_url.trim_end_matches('/') {
         let detail = "the directory names another endpoint than the one this house signs in to";
         return Err(Issue::new(Code::PayerUntrusted, detail).at("base_url"));
     }
-    let answer = payer.client.get_open("$versions").await.map_err(|error| away(&error))?;
-    let status = answer.status();
-    let versions = Versions::parse(answer.into_body())
-        .map_err(|_| mismatch("the payer's $versions cannot be read", "$versions"))?;
-    if status != 200 || !versions.speaks("4.0") {
-        return Err(mismatch("the payer's $versions does not offer 4.0", "$versions"));
-    }
+    let best = payer.terms.agreement.form == BEST;
+    check_versions(payer, best).await?;
     let answer = payer.client.get_open("metadata").await.map_err(|error| away(&error))?;
+    if best && (answer.status() == 429 || answer.status().is_server_error()) {
+        let detail = format!("the payer's /metadata answers {}", answer.status().as_u16());
+        return Err(Issue::new(Code::PayerUnreachable, detail));
+    }
     if answer.status() != 200 {
         return Err(mismatch("the payer's /metadata cannot be had", "CapabilityStatement"));
     }
     let body = answer.into_body();
     let statement = Doc::parse(&body)
         .map_err(|_| mismatch("the payer's /metadata cannot be read", "CapabilityStatement"))?;
-    read_capability(&statement, &payer.terms.agreement)?;
-    let Agreement { form, mode, .. } = &payer.terms.agreement;
-    Ok(Door { base_url, version: "4.0".into(), form: form.clone(), mode: mode.clone() })
+    let (form, ladder, offer) = read_capability(&statement, &payer.terms.agreement)?;
+    let mode = payer.terms.agreement.mode.clone();
+    Ok((Door { base_url, version: "4.0".into(), form, mode, ladder }, offer))
 }
 
-/// What the capability statement must say for the agreement's form (R4 §2.15).
-fn read_capability(statement: &Doc<'_>, agreement: &Agreement) -> Result<(), Issue> {
+/// Whether the door speaks R4 by its own `$versions`. Few servers have the operation: with the form
+/// `best` the capability statement says enough.
+async fn check_versions(payer: &Payer, best: bool) -> Result<(), Issue> {
+    let answer = payer.client.get_open("$versions").await.map_err(|error| away(&error))?;
+    let status = answer.status();
+    let versions = match Versions::parse(answer.into_body()) {
+        Ok(versions) if status == 200 => versions,
+        _ if best => return Ok(()),
+        Ok(_) => return Err(mismatch("the payer's $versions does not offer 4.0", "$versions")),
+        Err(_) => return Err(mismatch("the payer's $versions cannot be read", "$versions")),
+    };
+    match versions.speaks("4.0") {
+        true => Ok(()),
+        false => Err(mismatch("the payer's $versions does not offer 4.0", "$versions")),
+    }
+}
+
+/// The form of an agreement that leaves the rung to the door.
+pub(crate) const BEST: &str = "best";
+
+/// What the capability statement must say for the agreement's form (R4 §2.15): the form, how it was
+/// come by, and all that is offered.
+fn read_capability(
+    statement: &Doc<'_>,
+    agreement: &Agreement,
+) -> Result<(String, Vec<String>, Offer), Issue> {
     let root = statement.root();
     let version = root.get("fhirVersion").and_then(|node| node.text()).unwrap_or_default();
     if !matches!(&*version, "4.0" | "4.0.0" | "4.0.1") {
         let detail = "the payer's capability statement is not for FHIR R4";
         return Err(mismatch(detail, "CapabilityStatement.fhirVersion"));
     }
-    let rest = root.get("rest").into_iter().flat_map(|rest| rest.items());
-    let offered = rest
-        .flat_map(|rest| rest.get("interaction").into_iter().flat_map(|list| list.items()))
-        .filter_map(|interaction| interaction.get("code")?.text())
-        .any(|code| code == agreement.form);
-    if offered {
-        return Ok(());
+    let offer = Offer::read(statement);
+    if agreement.form == BEST && !offer.house {
+        let rung = ladder::choose(&offer, &agreement.door, &BTreeSet::new())?;
+        let form = format!("{} ({})", agreement.form, rung.word());
+        return Ok((form, rung.reasons, offer));
     }
-    let detail = format!("the payer's door does not offer {}", agreement.form);
+    if offer.transaction {
+        return Ok(("transaction".to_owned(), Vec::new(), offer));
+    }
+    let detail = "the payer's door does not offer transaction";
     Err(Issue::new(Code::CapabilityMissing, detail).at("CapabilityStatement.rest.interaction.code"))
 }
 

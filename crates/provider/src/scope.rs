@@ -12,7 +12,7 @@ use crate::source::Source;
 use crate::source::chart::Chart;
 use crate::turn::{self, Fault};
 use exchange::payload::{Kind, Topic};
-use exchange::scope::{self, Question, Scope, ScopedPayer};
+use exchange::scope::{self, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
 use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
@@ -33,8 +33,8 @@ pub struct Concern {
     pub coverages: Vec<String>,
 }
 
-/// The walks to begin, and coverages that lead nowhere.
-pub type Concerned = Result<(Vec<Concern>, Vec<Issue>), Issue>;
+/// The walks to begin, coverages that lead nowhere, and what became of every coverage.
+pub type Concerned = Result<(Vec<Concern>, Vec<Issue>, Vec<Judged>), Issue>;
 
 impl Road {
     /// *Scope*: whom does a trigger concern, under which agreement?
@@ -51,7 +51,7 @@ impl Road {
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
         let id = trigger.id.clone();
         match found {
-            Ok((concerns, issues)) => {
+            Ok((concerns, issues, judged)) => {
                 let mut all = trigger.walks.clone();
                 for concern in concerns {
                     let event = self.began(&trigger, concern);
@@ -66,6 +66,12 @@ impl Road {
                     }
                 }
                 say(&mut unit, &mut trigger, Event::Scoped { trigger: id.clone(), walks: all });
+                let (unmapped, left_alone) = (scope::unmapped(&judged), scope::left_alone(&judged));
+                if !unmapped.is_empty() || left_alone > 0 {
+                    let trigger_id = id.clone();
+                    let found = Event::PayorsFound { trigger: trigger_id, unmapped, left_alone };
+                    say(&mut unit, &mut trigger, found);
+                }
                 if !issues.is_empty() {
                     say(&mut unit, &mut trigger, Event::TriggerHeld { trigger: id, issues });
                 }
@@ -130,7 +136,8 @@ impl Road {
             purpose: one.purpose,
             coverages: one.coverages,
         };
-        Ok((scope.dossiers.into_iter().map(concern).collect(), scope.issues))
+        let Scope { dossiers, issues, judged } = scope;
+        Ok((dossiers.into_iter().map(concern).collect(), issues, judged))
     }
 
     /// The same question again, for one payer: days may have passed since the trigger was scoped, and
@@ -142,7 +149,7 @@ impl Road {
         push: &Push,
     ) -> Result<Concern, Issue> {
         let dossier = &push.dossier;
-        let (concerns, issues) = self.concerned(chart, topic, Some(push.purpose)).await?;
+        let (concerns, issues, _) = self.concerned(chart, topic, Some(push.purpose)).await?;
         let found = concerns.into_iter().find(|concern| concern.dossier == *dossier);
         let gone = || {
             let day = match topic.kind {
@@ -164,23 +171,18 @@ impl Road {
         patient: &str,
         purpose: Option<Purpose>,
     ) -> Result<Scope, Issue> {
-        let coverages = chart.search("Coverage", &[("patient", patient)]).await?;
-        let mut organizations = Vec::new();
-        for coverage in &coverages {
-            for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {
-                if kind == "Organization" {
-                    organizations.extend(chart.read(&kind, &id).await?);
-                }
-            }
-        }
+        let (coverages, organizations) = coverages(chart, patient).await?;
+        let payors = self.payors()?;
         let agreements: Vec<_> = self.setup.payers.values().map(|payer| &payer.terms).collect();
         let question = Question {
             patient,
             encounter: record,
+            days: None,
             purpose,
             coverages: &coverages,
             organizations: &organizations,
             agreements: &agreements,
+            payors: &payors,
             source_base: chart.base_url(),
         };
         Ok(match record.kind() {
@@ -215,6 +217,23 @@ impl Road {
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
         }
     }
+}
+
+/// A patient's coverages, and the Organizations that they refer to.
+pub(crate) async fn coverages(
+    chart: &dyn Source,
+    patient: &str,
+) -> Result<(Vec<Resource>, Vec<Resource>), Issue> {
+    let coverages = chart.search("Coverage", &[("patient", patient)]).await?;
+    let mut organizations = Vec::new();
+    for coverage in &coverages {
+        for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {
+            if kind == "Organization" {
+                organizations.extend(chart.read(&kind, &id).await?);
+            }
+        }
+    }
+    Ok((coverages, organizations))
 }
 
 /// Says something about the trigger: the line in the house's chain, and what it adds up to.

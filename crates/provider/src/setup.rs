@@ -2,9 +2,10 @@
 //!
 //! Comes in   the configuration, read and checked by the front door.
 //! Goes out   plain values.
-//! Never      reads a file itself, but for the table of restrictions, which people change while
-//!            the house runs.
+//! Never      reads a file itself; `tables` reads those of restrictions and payors, which people
+//!            change while the house runs.
 
+use crate::watch::Watching;
 use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
@@ -25,9 +26,24 @@ pub struct Setup {
     pub payers: BTreeMap<PartnerId, Payer>,
     /// The table of restrictions (TOML); read before every *shape*.
     pub restrictions: PathBuf,
+    /// Whom it watches; `None`: nobody.
+    pub watch: Option<Watching>,
+    /// How old that table may be; none: people keep it by hand, and it never grows old.
+    pub feed: Option<Feed>,
+    /// The table of payors (TOML); read before every *scope*. There may be none.
+    pub payors: PathBuf,
     /// Called with the name of each durable point when it has been passed; does nothing but in
     /// the test that stops a house there.
     pub passed: fn(&'static str),
+}
+
+/// Where restrictions come from.
+pub struct Feed {
+    /// The file, or the folder of files, that another system writes: the newest one dates a table
+    /// that has no `as_of` of its own.
+    pub place: Option<PathBuf>,
+    /// Beyond this age nothing is sent.
+    pub max_age_hours: u32,
 }
 
 /// One payer this house pushes to.

@@ -7,6 +7,7 @@
 use crate::clock::HouseClock;
 use crate::limits::LEASE;
 use crate::road::Road;
+use exchange::parts::Holding;
 use exchange::{Digest, Event, Push, State, Stop, Trigger, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -87,6 +88,11 @@ impl Turn {
         let digest = Digest::of(&content);
         self.unit.blobs.push((digest, content));
         digest
+    }
+
+    /// What the payer's door holds from now on.
+    pub fn hold(&mut self, holding: Holding) {
+        self.unit.holdings.push((self.push.dossier.payer.clone(), holding));
     }
 
     /// Relies on something.

@@ -21,7 +21,7 @@ use store::{House, StoredWork, WorkKind, WorkQuery};
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
 /// patients refer to one could be seen here only until their next push.
-const NOBODYS: [&str; 11] = [
+pub(crate) const NOBODYS: [&str; 11] = [
     "Device",
     "Endpoint",
     "HealthcareService",
@@ -35,6 +35,12 @@ const NOBODYS: [&str; 11] = [
     "Substance",
 ];
 
+/// Why a push of deletions goes: a person asked for it.
+pub(crate) const WITHDRAWN: &str = "withdrawn by the sending house";
+
+/// Why a push of deletions goes: a restriction or a rule came after the push.
+pub(crate) const NO_LONGER: &str = "may not travel to this payer any more";
+
 type Records = BTreeSet<(String, String)>;
 
 impl Road {
@@ -46,19 +52,19 @@ impl Road {
             return Ok(Err(unknown()));
         };
         let Push { dossier, purpose, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new())))
+        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
     }
 
-    /// The deletions that take a dossier back; `None` when nothing of it was ever sent.
+    /// The deletions that take a dossier back, for a reason that names no patient; `None` when nothing of it was ever sent.
     pub(crate) async fn withdrawal(
         &self,
         push: &Push,
+        reason: &str,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
         let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
         let Some(made) = &last.assembled else { return Ok(None) };
         let records: Vec<_> = records.into_iter().collect();
-        let reason = "withdrawn by the sending house";
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
@@ -207,7 +213,8 @@ pub(crate) fn spared(
     };
     let outside = disclosure.decisions.iter().filter(is_outside).map(Decision::reference);
     let outside: BTreeSet<String> = outside.collect();
-    let resources = collected.followed.iter().filter(|it| outside.contains(&it.local_reference()));
+    let all = collected.found.iter().chain(&collected.followed);
+    let resources = all.filter(|it| outside.contains(&it.local_reference()));
     let referred = resources.flat_map(|it| shape::references_to_follow(it, audience.source_base));
     let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));

@@ -5,6 +5,7 @@
 //! Never      loses a walk to an error: its lease runs out, and it is taken up again. Never lets the
 //!            walks of one payer take the places of another's.
 
+use crate::fresh::FeedLook;
 use crate::limits::{CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, WALK_AGE_MAX};
 use crate::road::Road;
 use crate::rooms::Seats;
@@ -21,8 +22,10 @@ use wire::Clock;
 /// Walks until `stop` says so; walks under way come to their next rest first.
 pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = ()>) {
     let mut hands = Hands::default();
+    let mut feed = FeedLook::default();
     tokio::pin!(stop);
     loop {
+        feed.look(&road).await;
         let full = hands.seats.full();
         tokio::select! {
             biased;

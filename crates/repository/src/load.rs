@@ -94,7 +94,7 @@ impl<H: House> Loader<'_, H> {
 
     async fn file(&self, at: Timestamp, batch: Batch) -> Result<Loaded, Issue> {
         let (owner, receipt) = (self.owner.clone(), self.receipt.clone());
-        let filing = Filing { owner, receipt, lane: None, number: None };
+        let filing = Filing { owner, receipt, lane: None, number: None, as_of: None };
         let names: Vec<_> =
             batch.items.iter().map(|item| (item.kind.clone(), item.id.clone())).collect();
         for _ in 0..LOAD_ROUNDS_MAX {

@@ -17,12 +17,15 @@ use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 ///
 /// Errors: `PushUnknown`; `CommandInvalid` when several things begin so.
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
-    if let Some(row) = house.work(id).await.map_err(store_issue)? {
+    // A watch is no push: it is shown with all others.
+    let is_walk = |row: &StoredWork| row.work.kind != WorkKind::Watch;
+    if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
         return Ok(row);
     }
     let prefix = Some(id.to_owned());
     let query = WorkQuery { prefix, limit: limits::ROWS_LOOKED_AT, ..WorkQuery::default() };
     let mut rows = house.works(query).await.map_err(store_issue)?;
+    rows.retain(is_walk);
     if id.is_empty() || rows.is_empty() {
         return Err(Issue::new(Code::PushUnknown, "nothing has this id").at("id"));
     }
@@ -102,7 +105,7 @@ pub async fn list(
     }
     rows.truncate(limit as usize);
     let mut counts = house.work_counts().await.map_err(store_issue)?;
-    counts.retain(|(state, _)| state != "scoped");
+    counts.retain(|(state, _)| !matches!(state.as_str(), "scoped" | "watching" | "watch-ended"));
     Ok(Reply::Listed { rows, counts })
 }
 

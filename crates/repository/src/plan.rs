@@ -13,9 +13,10 @@
 
 use bytes::Bytes;
 use exchange::issues::IssuesByEntry;
-use exchange::read::IfMatch;
+use exchange::read::{DIRECTORY, IfMatch};
 use exchange::{Code, Digest, Issue, Issues, PartnerId};
 use jiff::Timestamp;
+use std::borrow::Cow;
 use store::{Expect, NewVersion, Raise, Record, RecordKeys};
 
 /// One entry to file.
@@ -79,16 +80,33 @@ pub struct Filing {
     pub lane: Option<String>,
     /// The push's number within the lane.
     pub number: Option<u64>,
+    /// When the sender read its chart.
+    pub as_of: Option<Timestamp>,
 }
 
 /// The kind under which marks are kept: no type of R4, so that no door leads to it.
 const MARK: &str = "withdrawal";
 
 impl Filing {
+    /// The filing as it counts for records of a type. What is nobody's comes with the pushes of many
+    /// patients, whose numbers say nothing of each other: there the time counts at which the chart was
+    /// read, in microseconds, in one lane of the sender's.
+    fn of_kind(&self, kind: &str) -> Cow<'_, Filing> {
+        match (self.number, self.as_of) {
+            (Some(_), Some(as_of)) if DIRECTORY.contains(&kind) => Cow::Owned(Filing {
+                lane: Some(format!("{}|nobody", self.owner)),
+                number: Some(u64::try_from(as_of.as_microsecond()).unwrap_or(0)),
+                ..self.clone()
+            }),
+            _ => Cow::Borrowed(self),
+        }
+    }
+
     /// Where the mark of a record that this sender took back is kept; `None` for a push without a
     /// number, which leaves none.
     pub fn mark(&self, kind: &str, id: &str) -> Option<(String, String)> {
-        let (lane, _) = (self.lane.as_ref()?, self.number?);
+        let own = self.of_kind(kind);
+        let (lane, _) = (own.lane.as_ref()?, own.number?);
         Some((MARK.to_owned(), format!("{lane}|{kind}/{id}")))
     }
 }
@@ -195,6 +213,7 @@ impl Plan {
             id: item.id.clone(),
             version: head.map(|head| head.version),
         });
+        let filing = &*filing.of_kind(&item.kind);
         let own = head.filter(|head| head.owner == filing.owner);
         if own.is_none() && self.mark(&item, filing, mark) {
             return Ok(());

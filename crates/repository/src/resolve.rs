@@ -283,6 +283,7 @@ impl<'r> Resolving<'r> {
             receipt: self.sent.receipt.to_owned(),
             lane: patient.map(|patient| format!("{owner}|{patient}")),
             number: self.incoming.number,
+            as_of: self.incoming.as_of,
         }
     }
 

@@ -191,7 +191,13 @@ async fn what_was_planned_is_what_stands_and_history_tells_it() {
     ];
     let names: Vec<_> = items.iter().map(|item| (item.kind.clone(), item.id.clone())).collect();
     let heads = shelf.house.heads(&names).await.unwrap();
-    let filing = Filing { owner: "mercy".into(), receipt: "s-2".into(), lane: None, number: None };
+    let filing = Filing {
+        owner: "mercy".into(),
+        receipt: "s-2".into(),
+        lane: None,
+        number: None,
+        as_of: None,
+    };
     let plan = plan_transaction(items, &filing, Standing { heads: &heads, marks: &[] }).unwrap();
     let (expects, records) = (plan.expects.clone(), plan.records.clone());
     let unit = Unit { at: at(100), expects, records, ..Unit::default() };

@@ -12,6 +12,7 @@ pub mod chart;
 pub mod ehr;
 pub mod limits;
 pub mod overlay;
+pub mod payer;
 pub mod town;
 
 pub use chart::{Chart, ChartError, ChartResource};

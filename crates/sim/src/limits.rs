@@ -7,6 +7,8 @@
 //! Why limits on test data: the loader reads folders that others wrote, and a demo must end with
 //! a sentence, not with a machine out of memory.
 
+use std::time::Duration;
+
 /// Bytes of one file, once unpacked. The largest patient Bundle at hand is 7.8 MB; a year of Bulk
 /// export of one type fits well below this, and two such files still fit into a small machine.
 pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -39,6 +41,28 @@ pub const EHR_PAGE_RECORDS_MAX: u32 = 200;
 
 /// Resources of a chart that are read into memory at once while it is filed.
 pub const EHR_LOAD_MAX: usize = 2_000;
+
+/// Bytes of a request's head at a simulated payer: a signed-in request with a long search has 4 KB.
+pub const PAYER_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a request's body at a simulated payer: more than any push that the agreements allow.
+pub const PAYER_BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Records in a page of a simulated payer, unless `_count` says otherwise: few, so that whoever
+/// asks what has arrived must follow the `next` links.
+pub const PAYER_PAGE_RECORDS: usize = 20;
+
+/// Records in a page of a simulated payer at most.
+pub const PAYER_PAGE_RECORDS_MAX: usize = 100;
+
+/// Bytes of a piece of a slow answer.
+pub const SLOW_PIECE: usize = 64;
+
+/// Between two pieces of a slow answer: one of a few kilobytes takes less than a second.
+pub const SLOW_PAUSE: Duration = Duration::from_millis(5);
+
+/// Between two bytes of an answer whose end nobody waits for.
+pub const DRIP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Records that move with a merged encounter at most: a merge is to be one correction among many.
 pub const CORRECTION_MOVES_MAX: usize = 40;

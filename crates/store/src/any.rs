@@ -8,6 +8,7 @@
 //! databases, not many.
 
 use bytes::Bytes;
+use exchange::parts::Holding;
 use exchange::{Chain, Digest, Entry, PartnerId};
 use jiff::Timestamp;
 use std::path::Path;
@@ -118,6 +119,7 @@ dispatch! {
     async fn approach(&self, clock: Clock, partner: &PartnerId, every: Duration) -> Approach;
     async fn report(&self, clock: Clock, partner: &PartnerId, answered: bool, breaker: Breaker) -> ();
     async fn doors(&self) -> Vec<DoorState>;
+    async fn holdings(&self, partner: &PartnerId, records: &[(String, String)]) -> Vec<Option<Holding>>;
     async fn at_rest(&self, partner: &PartnerId, before: Timestamp, after: Option<(Timestamp, String)>, limit: u32) -> Vec<StoredWork>;
     async fn purge(&self, purge: Purge) -> Purged;
     async fn scrub(&self) -> ();

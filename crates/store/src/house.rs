@@ -12,6 +12,7 @@
 //! refused alone and its neighbours in the batch never notice.
 
 use bytes::Bytes;
+use exchange::parts::Holding;
 use exchange::{Chain, Digest, Entry, Event, PartnerId};
 use jiff::Timestamp;
 use std::path::Path;
@@ -44,6 +45,9 @@ pub struct Unit {
     pub raises: Vec<Raise>,
     /// Content to keep under its digest (payloads, answers, submissions, disclosures).
     pub blobs: Vec<(Digest, Bytes)>,
+    /// What payers' doors hold of ours from now on: later ones of this list count, and none counts
+    /// that is older (`as_of`) than what is known.
+    pub holdings: Vec<(PartnerId, Holding)>,
 }
 
 /// What a unit relies on.
@@ -374,6 +378,13 @@ pub trait House: Send + Sync {
 
     /// What is known of the doors of partners, by name.
     fn doors(&self) -> impl Future<Output = Result<Vec<DoorState>, Error>> + Send;
+
+    /// What a partner's door holds of these records (type and derived id), in the order asked.
+    fn holdings(
+        &self,
+        partner: &PartnerId,
+        records: &[(String, String)],
+    ) -> impl Future<Output = Result<Vec<Option<Holding>>, Error>> + Send;
 
     /// Rows of work with this partner that no clock has work on, whose contents are not purged and
     /// that were last written before this time: oldest first, behind `after` (`changed` and id).

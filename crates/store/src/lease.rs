@@ -60,6 +60,7 @@ impl WorkKind {
             WorkKind::Trigger => 1,
             WorkKind::Push => 2,
             WorkKind::Submission => 3,
+            WorkKind::Watch => 4,
         }
     }
 
@@ -68,7 +69,7 @@ impl WorkKind {
     /// # Errors
     /// `Damaged` where it stands for none.
     pub(crate) fn from_code(code: i16) -> Result<WorkKind, Error> {
-        let kinds = [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission];
+        let kinds = [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch];
         let found = kinds.into_iter().find(|kind| kind.code() == code);
         found.ok_or_else(|| Error::Damaged("a row of work is of no known kind".to_owned()))
     }
@@ -137,10 +138,10 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_was_written() {
-        for kind in [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission] {
+        for kind in [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch] {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 4, -1] {
+        for code in [0, 5, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

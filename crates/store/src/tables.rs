@@ -24,7 +24,7 @@ pub(crate) const READY: &str =
     "(SELECT w.due FROM works w WHERE w.house = t.house AND w.work = t.next)";
 
 /// All tables, in the order in which one names another.
-pub(crate) const TABLES: [Table; 13] = [
+pub(crate) const TABLES: [Table; 14] = [
     Table {
         name: "entries",
         columns: &["seq", "at", "chain", "body", "prev", "hash"],
@@ -87,5 +87,10 @@ pub(crate) const TABLES: [Table; 13] = [
         name: "doors",
         columns: &["partner", "free_at", "failures", "resting", "rest"],
         order: "partner",
+    },
+    Table {
+        name: "holdings",
+        columns: &["partner", "kind", "id", "at", "digest", "as_of"],
+        order: "partner, kind, id",
     },
 ];

@@ -16,6 +16,8 @@ pub enum WorkKind {
     Push,
     /// A submission at a receiving house.
     Submission,
+    /// A patient whose chart is looked at every so often.
+    Watch,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

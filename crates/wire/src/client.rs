@@ -72,6 +72,21 @@ impl FhirClient {
         self.send(Method::POST, url, Some(content_type), body, true).await
     }
 
+    /// A request that writes one record below the base, with headers of its own such as
+    /// `If-None-Exist`.
+    pub async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Option<Bytes>,
+    ) -> Reply {
+        let url = self.below_base(path)?;
+        let content_type = body.as_ref().map(|_| FHIR_JSON);
+        let asked = Asked { method, url, content_type, headers };
+        self.send_asked(asked, body.unwrap_or_default(), true).await
+    }
+
     /// `GET` of an absolute URL that the partner named, such as a `Content-Location` or the next
     /// page. Only this partner's own origin is asked; a path alone is taken from that origin.
     ///
@@ -120,9 +135,17 @@ impl FhirClient {
         body: Bytes,
         signed: bool,
     ) -> Reply {
+        self.send_asked(Asked { method, url, content_type, headers: &[] }, body, signed).await
+    }
+
+    async fn send_asked(&self, asked: Asked<'_>, body: Bytes, signed: bool) -> Reply {
+        let Asked { method, url, content_type, headers } = asked;
         let build = |token: Option<&SecretString>| -> Result<Request<Bytes>, ClientError> {
             let mut request = Request::builder().method(&method).uri(&url);
             request = request.header(ACCEPT, accept(content_type));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
             if let Some(content_type) = content_type {
                 request = request.header(CONTENT_TYPE, content_type);
             }
@@ -143,6 +166,14 @@ impl FhirClient {
         let token = sign_in.token().await?;
         Ok(self.transport.send(build(Some(&token))?).await?)
     }
+}
+
+/// A request without its body.
+struct Asked<'a> {
+    method: Method,
+    url: Uri,
+    content_type: Option<&'a str>,
+    headers: &'a [(&'static str, &'a str)],
 }
 
 /// FHIR for FHIR, JSON for the house's own API. Polls and files are JSON and NDJSON.

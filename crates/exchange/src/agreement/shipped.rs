@@ -28,7 +28,11 @@ pub fn default_text(public: &PublicFile) -> String {
     };
     let identifiers: Vec<_> = public.payer_identifiers.iter().map(identifier).collect();
     let purposes = [Purpose::Payment, Purpose::Operations];
-    Agreement::default_text(&public.name, &purposes, &identifiers)
+    let text = Agreement::default_text(&public.name, &purposes, &identifiers);
+    match public.foreign {
+        Some(_) => text.replace("\nform = \"transaction\"\n", "\nform = \"best\"\n"),
+        None => text,
+    }
 }
 
 impl Agreement {

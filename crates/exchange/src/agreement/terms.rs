@@ -5,17 +5,21 @@
 //! Never      terms of an agreement that has a rule nobody can carry out: a rule that is mistyped
 //!            would withhold nothing, and nobody would notice.
 
-use super::{Agreement, CodeCondition, EncounterContent};
+use super::conditions::{Around, Condition, Conditions, Lies};
+use super::rules::Permit;
+use super::{Agreement, EncounterContent};
 use crate::issue::{Code, Issue};
+use crate::ladder::{CARRIERS, Carrier};
 use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, CONTENT_DAYS_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX,
     REASON_BYTES_MAX, REQUESTS_PER_MINUTE_MAX,
 };
+use crate::limits::{DOOR_BYTES_RANGE, ENTRIES_MAX};
 use crate::path::{Path, is_resource_type, resource_types};
 use crate::push::{Level, Purpose};
 use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
-use crate::valueset::{CodeSet, Doubt};
+use crate::valueset::Doubt;
 use fhir::{Node, Resource};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -25,26 +29,35 @@ use std::time::Duration;
 pub struct Terms {
     /// As it was read.
     pub agreement: Agreement,
-    /// For each permit its condition.
-    permits: Vec<Option<Condition>>,
-    /// For each withhold rule its condition.
-    withholds: Vec<Condition>,
+    /// For each permit its conditions.
+    permits: Vec<Conditions>,
+    /// For each withhold rule its conditions.
+    withholds: Vec<Conditions>,
+    /// The conditions that are asked of encounters, of all rules.
+    of_encounters: Vec<Condition>,
     /// For each cut its path.
     cuts: Vec<Path>,
 }
 
-/// A code condition with its path and codes read.
+/// What a permit says of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    path: Path,
-    codes: CodeSet,
+pub struct Permitted {
+    /// The rule.
+    pub rule: String,
+    /// Whether such a resource is sent of its own accord in a push of this kind; else only where
+    /// something that travels refers to it.
+    pub of_this_kind: bool,
 }
 
-impl Condition {
-    /// Whether an element of the resource has one of the codes.
-    pub fn holds(&self, resource: Node<'_, '_>, doubt: Doubt) -> bool {
-        self.path.select(resource).iter().any(|node| self.codes.fits(*node, doubt))
-    }
+/// Why no permit lets a resource travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unpermitted {
+    /// None names it.
+    Unnamed,
+    /// One does, but not its days.
+    Outside,
+    /// One does for certain days only, and the resource has none.
+    Undated,
 }
 
 impl Terms {
@@ -67,16 +80,38 @@ impl Terms {
         reading.terms(agreement)
     }
 
-    /// The first permit that lets a resource travel. `resource` is its outermost value.
-    pub fn permit(&self, kind: &str, resource: Node<'_, '_>, purpose: Purpose) -> Option<&str> {
-        let mut rows = self.agreement.permit.iter().zip(&self.permits);
-        let fits = |condition: &Option<Condition>| {
-            condition.as_ref().is_none_or(|condition| condition.holds(resource, Doubt::No))
-        };
-        let found = rows
-            .find(|(permit, condition)| names(permit, kind, purpose) && fits(condition))
-            .map(|(permit, _)| permit)?;
-        Some(&found.rule)
+    /// The first permit that lets a resource travel, one of this kind of push before others.
+    /// `resource` is its outermost value.
+    pub fn permit(
+        &self,
+        kind: &str,
+        resource: Node<'_, '_>,
+        purpose: Purpose,
+        payload: &str,
+        around: &Around<'_>,
+    ) -> Result<Permitted, Unpermitted> {
+        let mut found: Option<&Permit> = None;
+        let mut fault = Unpermitted::Unnamed;
+        for (permit, conditions) in self.agreement.permit.iter().zip(&self.permits) {
+            let of_this_kind = permit.kinds.is_empty() || has(&permit.kinds, payload);
+            let later = found.is_some() && !of_this_kind;
+            if later
+                || !names(permit, kind, purpose)
+                || !conditions.hold(resource, around, Doubt::No)
+            {
+                continue;
+            }
+            match conditions.lies(around) {
+                Lies::Within if of_this_kind => {
+                    return Ok(Permitted { rule: permit.rule.clone(), of_this_kind });
+                }
+                Lies::Within => found = Some(permit),
+                Lies::Outside => fault = Unpermitted::Outside,
+                Lies::Undated => fault = Unpermitted::Undated,
+            }
+        }
+        let along = |permit: &Permit| Permitted { rule: permit.rule.clone(), of_this_kind: false };
+        found.map(along).ok_or(fault)
     }
 
     /// Whether any permit names the type for this purpose: if not, nothing of it need be read.
@@ -84,13 +119,59 @@ impl Terms {
         self.agreement.permit.iter().any(|permit| names(permit, kind, purpose))
     }
 
-    /// The first rule that withholds a resource although a permit may name it: name and sentence.
-    pub fn withhold(&self, kind: &str, resource: Node<'_, '_>) -> Option<(&str, &str)> {
-        let rows = self.agreement.withhold.iter().zip(&self.withholds);
-        let mut rows = rows.filter(|(rule, _)| rule.types.is_empty() || has(&rule.types, kind));
-        let (rule, _) = rows.find(|(_, condition)| condition.holds(resource, Doubt::Yes))?;
+    /// The rule that withholds a resource although a permit may name it, the first that is sensitive
+    /// before others: name and sentence.
+    pub fn withhold(
+        &self,
+        kind: &str,
+        resource: Node<'_, '_>,
+        purpose: Purpose,
+        around: &Around<'_>,
+    ) -> Option<(&str, &str)> {
+        let rows = || self.agreement.withhold.iter().zip(&self.withholds);
+        let mut rows = [true, false]
+            .into_iter()
+            .flat_map(|sensitive| rows().filter(move |(rule, _)| rule.sensitive == sensitive));
+        let (rule, _) = rows.find(|(rule, conditions)| {
+            (rule.types.is_empty() || has(&rule.types, kind))
+                && !rule.except_purposes.contains(&purpose)
+                && conditions.lies(around) != Lies::Outside
+                && conditions.hold(resource, around, Doubt::Yes)
+        })?;
         let reason = rule.reason.as_deref().unwrap_or("a rule of the agreement withholds it");
         Some((&rule.rule, reason))
+    }
+
+    /// Whether what a withhold rule of this name withholds is sensitive.
+    pub fn is_sensitive(&self, rule: &str) -> bool {
+        self.agreement.withhold.iter().any(|row| row.rule == rule && row.sensitive)
+    }
+
+    /// Whether a withhold rule asks something of the encounter that a resource belongs to: what only
+    /// such an encounter refers to stays with it.
+    pub fn withholds_visits(&self, rule: &str) -> bool {
+        let rows = self.agreement.withhold.iter().zip(&self.withholds);
+        rows.into_iter().any(|(row, conditions)| row.rule == rule && conditions.ask_encounters())
+    }
+
+    /// Whether any rule asks something of encounters: then the patient's encounters must be known.
+    pub fn asks_encounters(&self) -> bool {
+        !self.of_encounters.is_empty()
+    }
+
+    /// Whether any rule holds for certain days only.
+    pub fn asks_days(&self) -> bool {
+        self.permits.iter().chain(&self.withholds).any(|conditions| conditions.window.is_some())
+    }
+
+    /// For each condition that is asked of encounters whether this one fulfils it; without an
+    /// encounter, whether one that nobody knows may. `encounter` is its outermost value.
+    pub fn of_encounter(&self, encounter: Option<Node<'_, '_>>, doubt: Doubt) -> Vec<bool> {
+        let holds = |condition: &Condition| match encounter {
+            Some(encounter) => condition.holds(encounter, doubt),
+            None => doubt == Doubt::Yes,
+        };
+        self.of_encounters.iter().map(holds).collect()
     }
 
     /// The elements to cut from a resource (or from one contained), with the rule of each.
@@ -108,11 +189,11 @@ impl Terms {
     }
 }
 
-fn names(permit: &super::Permit, kind: &str, purpose: Purpose) -> bool {
+fn names(permit: &Permit, kind: &str, purpose: Purpose) -> bool {
     has(&permit.types, kind) && (permit.purposes.is_empty() || permit.purposes.contains(&purpose))
 }
 
-fn has(list: &[String], word: &str) -> bool {
+pub(super) fn has(list: &[String], word: &str) -> bool {
     list.iter().any(|item| item == word)
 }
 
@@ -148,10 +229,10 @@ impl EncounterContent {
     }
 }
 
-struct Reading<'a> {
-    text: &'a str,
-    file_name: &'a str,
-    value_sets: &'a dyn Fn(&str) -> Option<String>,
+pub(super) struct Reading<'a> {
+    pub(super) text: &'a str,
+    pub(super) file_name: &'a str,
+    pub(super) value_sets: &'a dyn Fn(&str) -> Option<String>,
 }
 
 /// Encounter statuses of R4 (`encounter-status`).
@@ -168,7 +249,7 @@ const STATUSES: [&str; 9] = [
 ];
 
 impl Reading<'_> {
-    fn fault(&self, way: &[&str], detail: impl Into<String>) -> Issue {
+    pub(super) fn fault(&self, way: &[&str], detail: impl Into<String>) -> Issue {
         let line = tomlfile::line_of(self.text, way);
         tomlfile::at_line(Code::ConfigInvalid, self.file_name, line, detail)
     }
@@ -200,7 +281,8 @@ impl Reading<'_> {
             let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
             return Err(self.fault(&["settled_by"], detail));
         }
-        self.check_word(&["form"], &agreement.form, &["transaction"])?;
+        self.check_word(&["form"], &agreement.form, &["transaction", "best"])?;
+        self.check_door(agreement)?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;
         let Agreement { kinds, history, readiness, deadline_hours, .. } = agreement;
@@ -260,7 +342,32 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn check_types(&self, way: &[&str], types: &[String]) -> Result<(), Issue> {
+    /// `[door]`: which rungs, and how large a request.
+    fn check_door(&self, agreement: &Agreement) -> Result<(), Issue> {
+        let door = &agreement.door;
+        let carriers = CARRIERS.map(Carrier::word);
+        self.check_words(&["door", "forms"], &door.forms, &carriers)?;
+        if door.forms.is_empty() {
+            return Err(self.fault(&["door", "forms"], "`forms` names no form; name one at least"));
+        }
+        if !(1..=ENTRIES_MAX).contains(&door.entries_max) {
+            let detail = format!("`entries_max` is 1 to {ENTRIES_MAX}");
+            return Err(self.fault(&["door", "entries_max"], detail));
+        }
+        if !DOOR_BYTES_RANGE.contains(&door.bytes_max) {
+            let (from, to) = (DOOR_BYTES_RANGE.start(), DOOR_BYTES_RANGE.end());
+            let detail = format!("`bytes_max` is {from} to {to}");
+            return Err(self.fault(&["door", "bytes_max"], detail));
+        }
+        if door.names(Carrier::Collection) && agreement.settled_by != Level::Taken {
+            let detail = "a collection is kept whole and filed by nobody: with it in `forms`, \
+                `settled_by` is `taken`";
+            return Err(self.fault(&["door", "forms"], detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_types(&self, way: &[&str], types: &[String]) -> Result<(), Issue> {
         for (at, kind) in types.iter().enumerate() {
             if !is_resource_type(kind) {
                 let known: Vec<&str> = resource_types().collect();
@@ -275,14 +382,19 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn check_words(&self, way: &[&str], found: &[String], known: &[&str]) -> Result<(), Issue> {
+    pub(super) fn check_words(
+        &self,
+        way: &[&str],
+        found: &[String],
+        known: &[&str],
+    ) -> Result<(), Issue> {
         found.iter().enumerate().try_for_each(|(at, word)| {
             let position = at.to_string();
             self.check_word(&[way, &[&position]].concat(), word, known)
         })
     }
 
-    fn check_word(&self, way: &[&str], word: &str, known: &[&str]) -> Result<(), Issue> {
+    pub(super) fn check_word(&self, way: &[&str], word: &str, known: &[&str]) -> Result<(), Issue> {
         if known.contains(&word) {
             return Ok(());
         }
@@ -295,69 +407,15 @@ impl Reading<'_> {
     }
 
     fn terms(&self, agreement: Agreement) -> Result<Terms, Issue> {
-        let mut permits = Vec::new();
-        for (at, permit) in agreement.permit.iter().enumerate() {
-            let way = ["permit", &at.to_string(), "only"];
-            let only = permit.only.as_ref();
-            permits.push(only.map(|only| self.condition(&way, only, &permit.types)).transpose()?);
-        }
-        let mut withholds = Vec::new();
-        for (at, rule) in agreement.withhold.iter().enumerate() {
-            let way = ["withhold", &at.to_string(), "having"];
-            withholds.push(self.condition(&way, &rule.having, &rule.types)?);
-        }
+        let mut of_encounters = Vec::new();
+        let permits = self.permits(&agreement, &mut of_encounters)?;
+        let withholds = self.withholds(&agreement, &mut of_encounters)?;
         let mut cuts = Vec::new();
         for (at, cut) in agreement.cut.iter().enumerate() {
             let position = at.to_string();
             cuts.push(self.cut(&["cut", &position, "element"], &cut.element)?);
         }
-        Ok(Terms { agreement, permits, withholds, cuts })
-    }
-
-    fn condition(
-        &self,
-        way: &[&str],
-        condition: &CodeCondition,
-        types: &[String],
-    ) -> Result<Condition, Issue> {
-        let below = |key: &'static str| [way, &[key]].concat();
-        let path = self.path(&below("path"), &condition.path)?;
-        for kind in types.iter().filter(|_| path.kind().is_none()) {
-            path.check(kind).map_err(|error| self.fault(&below("path"), error.to_string()))?;
-        }
-        if let Some(kind) = path.kind().filter(|kind| !types.is_empty() && !has(types, kind)) {
-            let detail = format!("the path is one of `{kind}`, which the rule's `types` leave out");
-            return Err(self.fault(&below("path"), detail));
-        }
-        let mut codes = match &condition.value_set {
-            Some(name) => self.value_set(&below("value_set"), name)?,
-            None => CodeSet::default(),
-        };
-        for (at, code) in condition.codes.iter().enumerate() {
-            let position = at.to_string();
-            let way = [way, &["codes", &position]].concat();
-            codes.insert(code).map_err(|reason| self.fault(&way, reason))?;
-        }
-        if codes.is_empty() {
-            return Err(self.fault(way, "the condition has no code; give `codes` or a `value_set`"));
-        }
-        Ok(Condition { path, codes })
-    }
-
-    fn value_set(&self, way: &[&str], name: &str) -> Result<CodeSet, Issue> {
-        if !is_name(name) {
-            return Err(self.fault(way, name_needed("a value set's name")));
-        }
-        let file = format!("valuesets/{name}.txt");
-        let text = (self.value_sets)(name)
-            .ok_or_else(|| self.fault(way, format!("the value set file `{file}` is missing")))?;
-        let codes = CodeSet::read(&text).map_err(|(line, reason)| {
-            self.fault(way, format!("the value set file `{file}`, line {line}: {reason}"))
-        })?;
-        if codes.is_empty() {
-            return Err(self.fault(way, format!("the value set file `{file}` holds no code")));
-        }
-        Ok(codes)
+        Ok(Terms { agreement, permits, withholds, of_encounters, cuts })
     }
 
     fn cut(&self, way: &[&str], element: &str) -> Result<Path, Issue> {
@@ -376,7 +434,7 @@ impl Reading<'_> {
         Ok(path)
     }
 
-    fn path(&self, way: &[&str], text: &str) -> Result<Path, Issue> {
+    pub(super) fn path(&self, way: &[&str], text: &str) -> Result<Path, Issue> {
         Path::parse(text).map_err(|error| self.fault(way, error.to_string()))
     }
 }
@@ -387,7 +445,7 @@ pub(crate) fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn name_needed(what: &str) -> String {
+pub(super) fn name_needed(what: &str) -> String {
     format!("{what} is 1 to {NAME_BYTES_MAX} of the characters a-z, 0-9, `-` and `_`")
 }
 

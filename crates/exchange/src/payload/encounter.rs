@@ -13,8 +13,8 @@
 //! beginning to its end.
 //!
 //! Ties: where several encounters hold the same instant, or the same day, the resource belongs to
-//! each of them. It goes to the same payer as one record, whichever push takes it there first; and a
-//! restriction of any of them covers it, since it may be that one's.
+//! each of them. It goes to the same payer as one record, whichever push takes it there first; whether a
+//! restriction of one of them covers it is *shape*'s to say.
 
 use super::Belongs;
 use crate::days::{Days, clinical_days, clinical_instants};
@@ -64,9 +64,6 @@ struct Visit {
 pub struct Membership {
     /// By `Encounter.id`: `Type/id` of what belongs to it, and by what.
     by_encounter: BTreeMap<String, BTreeMap<String, Belongs>>,
-    /// What belongs to encounters without naming any, as `Type/id`, with their ids; states, which
-    /// are merely of the same days, left out.
-    unnamed: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Membership {
@@ -98,25 +95,11 @@ impl Membership {
             let members = self.by_encounter.entry(encounter.clone()).or_default();
             members.insert(one.reference.clone(), belongs);
         }
-        let merely_dated = belongs == Belongs::Date && one.is_state;
-        if belongs != Belongs::Link && !merely_dated && !encounters.is_empty() {
-            let unnamed = self.unnamed.entry(one.reference.clone()).or_default();
-            unnamed.extend(encounters.iter().cloned());
-        }
     }
 
     /// How a resource (`Type/id`) belongs to an encounter, if it does.
     pub fn belongs(&self, encounter: &str, reference: &str) -> Option<Belongs> {
         self.by_encounter.get(encounter)?.get(reference).copied()
-    }
-
-    /// What belongs to one of these encounters (ids) without naming any, as `Type/id`, with
-    /// `Encounter/id` of the first of them.
-    pub fn unnamed_of(&self, encounters: &BTreeSet<String>) -> BTreeMap<String, String> {
-        let first = |found: &BTreeSet<String>| found.intersection(encounters).next().cloned();
-        let rows = self.unnamed.iter();
-        rows.filter_map(|(one, found)| Some((one.clone(), format!("Encounter/{}", first(found)?))))
-            .collect()
     }
 }
 

@@ -22,8 +22,8 @@ const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
 const TARGETS: [&str; 1] = ["target"];
 
 /// Types that stand in no patient's compartment (R4 §2.5.4) and say nothing of anybody's care:
-/// who works where, and what can be prescribed.
-const DIRECTORY: [&str; 11] = [
+/// who works where, and what can be prescribed. Pushes of many patients bring them.
+pub const DIRECTORY: [&str; 11] = [
     "Endpoint",
     "HealthcareService",
     "InsurancePlan",

@@ -47,10 +47,12 @@ fn ask(coverages: &[Resource], encounter: &Resource, purpose: Purpose) -> Scope 
     scope(&Question {
         patient: "p1",
         encounter,
+        days: None,
         purpose: Some(purpose),
         coverages,
         organizations: &organizations,
         agreements: &[&blue, &green, &twin, &other],
+        payors: &PayorMap::default(),
         source_base: BASE,
     })
 }
@@ -76,7 +78,13 @@ fn a_coverage_counts_or_says_why_not() {
         ("by a contained Organization", active(r##""contained":[{"resourceType":"Organization","id":"o","identifier":[{"value":"222"}]}],"payor":[{"reference":"#o"}]"##), Some("green"), None),
         ("cancelled", format!(r#""status":"cancelled",{BLUE}"#), None, Some(missing)),
         ("entered in error", format!(r#""status":"entered-in-error",{BLUE}"#), None, Some(missing)),
-        ("without a status", BLUE.to_owned(), None, Some(missing)),
+        ("without a status", BLUE.to_owned(), None, Some(Code::SourceUnreadable)),
+        ("a status that is none", format!(r#""status":"lapsed",{BLUE}"#), None, Some(Code::SourceUnreadable)),
+        ("a draft", format!(r#""status":"draft",{BLUE}"#), None, Some(missing)),
+        ("nobody pays, by the payment typology", active(&format!(r#"{BLUE},"type":{{"coding":[{{"system":"https://nahdo.org/sopt","code":"81"}}]}}"#)), None, Some(missing)),
+        ("a plan, by the payment typology", active(&format!(r#"{BLUE},"type":{{"coding":[{{"system":"https://nahdo.org/sopt","code":"3712"}}]}}"#)), Some("blue"), None),
+        ("no payor", active(r#""subscriberId":"W1""#), None, Some(unmapped)),
+        ("an empty list of payors", active(r#""payor":[]"#), None, Some(unmapped)),
         ("the patient pays", payor(r#"{"reference":"Patient/p1"}"#), None, Some(missing)),
         ("a relative pays", payor(r#"{"reference":"RelatedPerson/r1"}"#), None, Some(missing)),
         ("self-pay by its type", active(&format!(r#"{BLUE},"type":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/coverage-selfpay","code":"pay"}}]}}"#)), None, Some(missing)),

@@ -6,8 +6,9 @@
 //! Never      a cut inside another, or a reference to something the payer will not have.
 
 use super::{
-    Audience, Chart, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, ORPHANED, OWNERS, Pointer,
-    REFERENCE_UNREADABLE, UNRESOLVED, Withheld, judge_node, loose, pointer,
+    Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, ORPHANED,
+    OTHER_PAYER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS, Withheld, around,
+    judge_node, loose, pointer, target, traces,
 };
 use crate::disclosure::Cut;
 use fhir::{Doc, Node, ReferenceElement, ReferenceSpan, Resource};
@@ -29,10 +30,16 @@ pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>
     let doc = resource.doc();
     let mut cutting = Cutting { audience, chart, cuts: Vec::new(), absent: BTreeMap::new() };
     cutting.by_rules(doc.root());
+    cutting.who_else_pays(doc.root());
     let contained = Contained::of(doc.root());
-    cutting.contained(doc.root(), &contained);
+    cutting.contained(resource, doc.root(), &contained);
+    if let Some(withheld) = chart.opaque(resource) {
+        for node in loose::attachments(&doc) {
+            cutting.cut(node, &withheld.rule);
+        }
+    }
     let references = references(resource, &doc);
-    let kept = cutting.references(&references);
+    let kept = cutting.references(&doc, &references);
     for node in loose::logical_references(&doc, audience) {
         cutting.cut(node, LOGICAL_REFERENCE);
     }
@@ -112,7 +119,17 @@ impl Cutting<'_> {
     }
 
     /// Contained resources that could not travel on their own.
-    fn contained(&mut self, root: Node<'_, '_>, contained: &Contained<'_, '_>) {
+    fn contained(
+        &mut self,
+        resource: &Resource,
+        root: Node<'_, '_>,
+        contained: &Contained<'_, '_>,
+    ) {
+        if contained.items.is_empty() {
+            return;
+        }
+        let answers = self.chart.visited.of(resource);
+        let around = around(resource, self.audience, answers.visits());
         for (id, item) in &contained.items {
             let kind = item.get("resourceType").and_then(|kind| kind.text()).unwrap_or_default();
             // A contained resource has no identity of its own in the source (R4 §2.3.0.1).
@@ -121,14 +138,18 @@ impl Cutting<'_> {
                 "Patient" if is_owner(root, id) => format!("Patient/{}", self.audience.patient),
                 kind => format!("{kind}/#"),
             };
-            if let Err(withheld) = judge_node(&kind, &reference, *item, self.audience) {
+            if let Err(withheld) = judge_node(&kind, &reference, *item, self.audience, &around) {
                 self.cut(*item, &withheld.rule);
             }
         }
     }
 
     /// References to what the payer will not have. Answers the others, with their positions.
-    fn references(&mut self, references: &[Pointing<'_, '_>]) -> Vec<(Range<usize>, String)> {
+    fn references(
+        &mut self,
+        doc: &Doc<'_>,
+        references: &[Pointing<'_, '_>],
+    ) -> Vec<(Range<usize>, String)> {
         let mut kept = Vec::new();
         for pointing in references {
             let text = pointing.address.text().unwrap_or_default();
@@ -140,8 +161,12 @@ impl Cutting<'_> {
                     match fate {
                         Ok(()) => kept.push((pointing.element.span(), to)),
                         Err(withheld) => {
+                            let named = absent && !self.cut_by_another(pointing);
                             self.cut_pointing(pointing, &withheld.rule);
-                            if absent && !self.cut_by_another(pointing) {
+                            if self.audience.is_sensitive(&withheld.rule) {
+                                self.cut_traces(doc, pointing, &to, &withheld.rule);
+                            }
+                            if named {
                                 self.absent.insert(to, withheld);
                             }
                         }
@@ -165,6 +190,46 @@ impl Cutting<'_> {
         let has_data = pointing.is_attachment && pointing.element.get("data").is_some();
         let node = if has_data && rule == UNRESOLVED { pointing.address } else { pointing.element };
         self.cut(node, rule);
+    }
+
+    /// The component around a reference to a sensitive record, and the words beside it.
+    fn cut_traces(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, to: &str, rule: &str) {
+        if !pointing.is_attachment {
+            let span = traces::component(doc, pointing.element).span();
+            doc.node_at(&span).into_iter().for_each(|node| self.cut(node, rule));
+        }
+        if !traces::is_told_of(to) {
+            return;
+        }
+        for node in traces::words(doc.root(), &pointing.element.span()) {
+            self.cut(node, WORDS);
+        }
+    }
+
+    /// Of an Account, coverages that are not with this payer, and who answers for the rest.
+    fn who_else_pays(&mut self, root: Node<'_, '_>) {
+        let contained = root.get("contained").into_iter().flat_map(|list| list.items());
+        for resource in std::iter::once(root).chain(contained) {
+            let kind = resource.get("resourceType").and_then(|kind| kind.text());
+            if kind.as_deref() != Some("Account") {
+                continue;
+            }
+            let each = |name| resource.get(name).into_iter().flat_map(|node| node.each());
+            for coverage in each("coverage") {
+                if !self.is_own(coverage) {
+                    self.cut(coverage, OTHER_PAYER);
+                }
+            }
+            resource.get("guarantor").into_iter().for_each(|node| self.cut(node, FINANCIAL));
+        }
+    }
+
+    /// Whether a component of an Account names a coverage with this payer.
+    fn is_own(&self, component: Node<'_, '_>) -> bool {
+        let text = component.get("coverage").and_then(|coverage| coverage.get("reference")?.text());
+        let found = text.and_then(|text| target(&text, self.audience.source_base));
+        found
+            .is_some_and(|(kind, id)| self.audience.own_coverages.contains(&format!("{kind}/{id}")))
     }
 
     /// References to contained resources that go, and contained resources that only what goes

@@ -46,7 +46,12 @@ pub(super) fn are_sensitive(resource: Node<'_, '_>) -> bool {
     });
     codings.into_iter().any(is_sensitive)
         || resource.get("confidentiality").is_some_and(is_restricted_code)
-        || resource.descendants().any(is_inline_label)
+        || (may_hold(resource, INLINE) && resource.descendants().any(is_inline_label))
+}
+
+/// Whether a value may hold a text somewhere: strings that are written with escapes may hold any.
+pub(super) fn may_hold(value: Node<'_, '_>, text: &str) -> bool {
+    value.raw().contains(text) || value.raw().contains('\\')
 }
 
 fn is_restricted_code(node: Node<'_, '_>) -> bool {

@@ -81,20 +81,30 @@ fn is_harmless(name: &str, node: Node<'_, '_>, audience: &Audience<'_>) -> bool 
     }
 }
 
+/// Attachments that hold content or the address of some.
+pub(super) fn attachments<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    static ATTACHMENTS: OnceLock<BTreeSet<String>> = OnceLock::new();
+    let attachments = ATTACHMENTS.get_or_init(|| names_of_type("Attachment"));
+    // What others call `data` without saying of which type is a measurement or a signature.
+    let is_marked = |node: &Node<'d, 'a>| {
+        let has = |name: &str| node.get(name).is_some();
+        has("contentType")
+            || (has("url") && ["data", "hash", "size", "creation"].map(has).contains(&true))
+    };
+    let is_attachment = move |node: &Node<'d, 'a>| {
+        node.kind() == Kind::Object
+            && (node.get("data").is_some() || node.get("url").is_some())
+            && node.get("resourceType").is_none()
+            && (is_marked(node) || attachments.contains(element_name(doc, *node)))
+    };
+    doc.root().descendants().filter(is_attachment)
+}
+
 /// Addresses of attachments that are no Binary of the source.
 pub(super) fn foreign_attachments<'d, 'a>(
     doc: &'d Doc<'a>,
     audience: &Audience<'_>,
 ) -> Vec<Node<'d, 'a>> {
-    static ATTACHMENTS: OnceLock<BTreeSet<String>> = OnceLock::new();
-    let attachments = ATTACHMENTS.get_or_init(|| names_of_type("Attachment"));
-    let is_attachment = |node: &Node<'d, 'a>| {
-        let name = element_name(doc, *node);
-        let marks = ["contentType", "data", "hash", "size", "creation"];
-        node.kind() == Kind::Object
-            && node.get("resourceType").is_none()
-            && (attachments.contains(name) || marks.iter().any(|mark| node.get(mark).is_some()))
-    };
     let address = |node: Node<'d, 'a>| {
         let url = node.get("url")?;
         let text = url.text()?;
@@ -105,7 +115,7 @@ pub(super) fn foreign_attachments<'d, 'a>(
         };
         (!stays).then_some(url)
     };
-    doc.root().descendants().filter(is_attachment).filter_map(address).collect()
+    attachments(doc).filter_map(address).collect()
 }
 
 /// The name of an element, also where it is an item of a list.

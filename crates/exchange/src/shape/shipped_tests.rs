@@ -26,6 +26,8 @@ impl House {
         Audience {
             terms: &self.terms,
             purpose: Purpose::Payment,
+            kind: "encounter",
+            on: jiff::civil::date(2026, 1, 15),
             restrictions: &self.restrictions,
             patient: "p1",
             own_coverages: &[],

@@ -33,6 +33,7 @@ only = { path = "type", codes = ["http://loinc.org|18842-5"] }
 rule = "quiet"
 having = { path = "code", codes = ["http://loinc.org|1-8"] }
 reason = "quiet results stay"
+sensitive = false
 
 [[cut]]
 rule = "ssn"
@@ -66,6 +67,8 @@ impl House {
         Audience {
             terms: &self.terms,
             purpose,
+            kind: "encounter",
+            on: jiff::civil::date(2026, 1, 15),
             restrictions: &self.restrictions,
             patient: "p1",
             own_coverages: &self.own,
@@ -235,8 +238,8 @@ fn a_target_that_was_not_read_is_decided_on_too() {
     assert_eq!(
         told(&house.shape(&[text], &[], &["Organization/gone"])),
         [
-            "-Account/a financial-never",
-            "Encounter/e findings Encounter.account[0]:financial-never \
+            "-Account/a not-agreed",
+            "Encounter/e findings Encounter.account[0]:not-agreed \
              Encounter.location[0].location:not-agreed Encounter.serviceProvider:unresolved-in-source \
              Encounter.participant[0].individual:not-collected",
             "-Location/l not-agreed",
@@ -344,7 +347,7 @@ fn a_chart_is_decided_on_whole_and_what_only_withheld_things_name_stays() {
             "DiagnosticReport/r1 findings DiagnosticReport.text:narrative-of-cut \
              DiagnosticReport.result[0]:quiet",
             "Encounter/e0 findings",
-            "Encounter/e1 findings Encounter.diagnosis[0].condition:patient-restriction",
+            "Encounter/e1 findings Encounter.diagnosis[0]:patient-restriction",
             "-Observation/o1 quiet",
             "Observation/o2 findings",
             "Organization/blue people",

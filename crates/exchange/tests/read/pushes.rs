@@ -11,6 +11,7 @@ fn envelope(number: u64) -> Envelope<'static> {
         number,
         purpose: Purpose::Payment,
         recorded: "2026-03-01T10:00:00Z".parse().unwrap(),
+        as_of: "2026-03-01T10:00:00Z".parse().unwrap(),
         sender_name: "Clinic",
         software_version: "0.1.0",
     }

@@ -146,14 +146,15 @@ impl Scene {
     }
 }
 
-/// The shipped agreement without its rules by code, for charts whose every resource is compared
+/// The shipped agreement without its rules by code and by the days of documents, for charts whose every resource is compared
 /// with a second opinion that knows types and restrictions only.
 pub(super) fn without_code_rules(agreement: &str) -> Result<String, Issue> {
     let unreadable = || Issue::new(Code::ConfigInvalid, "the shipped agreement cannot be read");
     let mut table: toml::Table = agreement.parse().map_err(|_| unreadable())?;
     table.remove("withhold");
+    table.insert("opaque".to_owned(), "permit".into());
     let text = toml::to_string_pretty(&table).map_err(|_| unreadable())?;
-    Ok(format!("# The shipped agreement without its rules by code.\n\n{text}"))
+    Ok(format!("# The shipped agreement without its rules by code and by days.\n\n{text}"))
 }
 
 /// The types of the shipped agreement, as the second opinion wants them.

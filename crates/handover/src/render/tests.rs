@@ -26,7 +26,7 @@ fn row(id: &str, state: &str, code: Option<Code>) -> Row {
 }
 
 fn pushed_reply(rows: Vec<Row>) -> Reply {
-    Reply::Pushed { trigger: Some("t1".into()), rows, issues: vec![] }
+    Reply::Pushed { trigger: Some("t1".into()), rows, issues: vec![], left_alone: 0 }
 }
 
 #[test]
@@ -43,6 +43,7 @@ fn the_exit_code_says_whether_a_person_has_work() {
                 trigger: None,
                 rows: vec![],
                 issues: vec![IssueWords::from(&Issue::new(Code::CoverageMissing, "none"))],
+                left_alone: 0,
             },
             WAITS,
         ),
@@ -110,6 +111,7 @@ fn words_of_a_partner_forge_no_line() {
         who: None,
         timeline: vec![],
         decisions: vec![],
+        findings: vec![],
         acknowledgement: Some(serde_json::json!({
             "resourceType": bad, "entry": [{ "response": { "status": bad } }],
             "issue": [{ "details": { "text": bad } }],

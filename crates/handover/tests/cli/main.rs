@@ -12,3 +12,4 @@ mod demo;
 mod errors;
 mod readme;
 mod shapes;
+mod tables;

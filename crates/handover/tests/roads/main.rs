@@ -10,10 +10,12 @@ mod common;
 
 mod first;
 mod kinds;
+mod mapped;
 mod planted;
 mod projection;
 mod refiled;
 mod same_bytes;
 mod synthea;
 mod unmatched;
+mod watch;
 mod withdraw;

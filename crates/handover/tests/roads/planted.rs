@@ -539,6 +539,25 @@ fn bad_files(town: &mut Town23) {
     }
     town.payers[0].write("members.csv", &members);
     town.provider.write("restrictions.toml", &restrictions);
+    let payors = town.provider.read("payors.toml");
+    for secret in secrets.iter().take(8) {
+        for text in [
+            format!("{payors}\n[[payor]]\nname = \"{secret}\"\n"),
+            format!("{payors}\n[[payor]]\nname = {secret}\n"),
+            format!("{payors}\n[[payor]]\n\"{secret}\" = 1\n"),
+            format!("{payors}\n[[payor]]\nname = \"x\"\npartner = \"{secret}\"\n"),
+            format!("{payors}\n[[payor]]\nmember_id = \"*{secret}\"\nnone = \"x\"\n"),
+        ] {
+            town.provider.write("payors.toml", &text);
+            town.provider.run(&["explain", "encounter", &encounter]);
+            town.provider.run(&["payor", "list"]);
+        }
+        town.provider.write("payors.toml", &payors);
+        let add = ["restriction", "add", secret, "--reason", "x", "--why", "y"];
+        town.provider.run(&add);
+        let map = ["payor", "map", secret, "--none", "x", "--why", "y"];
+        town.provider.run(&map);
+    }
     for secret in secrets.iter().take(8) {
         for text in [
             format!("{terms}\n\"{secret}\" = 1\n"),

@@ -4,6 +4,7 @@ use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
 use exchange::desk::{Command, Row};
 use exchange::submission::Submission;
+use exchange::watch::{Watch, WatchRow};
 use exchange::{Chain, Entry, Event, Push, Trigger};
 use jiff::Timestamp;
 use sim::TownPlan;
@@ -67,6 +68,15 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         states.insert(format!("trigger {}", trigger.state_word()));
     }
     assert!(triggers.is_empty(), "a trigger without a row");
+    let mut watches = watches(&chains[&Chain::House]);
+    for row in house.works(WorkKind::Watch) {
+        let watched: WatchRow = read(&row);
+        let watch = watches.remove(&watched.watch.patient).expect("a row without a line");
+        assert_eq!(watched.watch, watch);
+        assert_eq!(columns(&row), (micros(watched.next), watch.state_word()));
+        states.insert(watch.state_word().to_owned());
+    }
+    assert!(watches.is_empty(), "a watch without a row");
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states
@@ -85,6 +95,18 @@ fn triggers(lines: &Lines) -> BTreeMap<String, Trigger> {
         }
     }
     triggers
+}
+
+fn watches(lines: &Lines) -> BTreeMap<String, Watch> {
+    let mut watches: BTreeMap<String, Watch> = BTreeMap::new();
+    for (_, event) in lines {
+        match (event.watched().and_then(|patient| watches.get_mut(patient)), Watch::begin(event)) {
+            (Some(watch), _) => watch.apply(event),
+            (None, Some(watch)) => drop(watches.insert(watch.patient.clone(), watch)),
+            (None, None) => assert!(event.watched().is_none(), "a watch that did not begin"),
+        }
+    }
+    watches
 }
 
 /// What the store searches by.

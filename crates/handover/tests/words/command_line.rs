@@ -110,7 +110,7 @@ fn open_to_all(house: &House, file: &str) {
 fn what_was_typed_and_cannot_be_done_is_told_alike() {
     let folder = tempfile::tempdir().unwrap();
     let house = house(&folder);
-    let table: [(&str, &[&str], Code); 5] = [
+    let table: [(&str, &[&str], Code); 7] = [
         ("nothing has this id", &["show", "none"], Code::PushUnknown),
         ("an id that is none", &["push", "encounter", "two words"], Code::CommandInvalid),
         (
@@ -120,6 +120,16 @@ fn what_was_typed_and_cannot_be_done_is_told_alike() {
         ),
         ("a file that is no partner", &["partner", "add", "/dev/null"], Code::ConfigInvalid),
         ("no house runs", &["token"], Code::SignInRequired),
+        (
+            "a restriction of nothing",
+            &["restriction", "add", "e1", "--reason", "x", "--why", "y"],
+            Code::CommandInvalid,
+        ),
+        (
+            "a payor to nobody known",
+            &["payor", "map", "--name", "x", "--partner", "nobody", "--why", "y"],
+            Code::CommandInvalid,
+        ),
     ];
     for (case, words, code) in table {
         refused(case, &house, words, code);

@@ -45,6 +45,7 @@ fn envelope(namespace: &str, number: u64) -> Envelope<'_> {
         number,
         purpose: Purpose::Payment,
         recorded: "2026-11-22T10:00:00Z".parse().unwrap(),
+        as_of: "2026-11-22T10:00:00Z".parse().unwrap(),
         sender_name: "Clinic",
         software_version: "0.1.0",
     }
@@ -156,6 +157,7 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
+        foreign: None,
     };
     Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
 }

@@ -12,18 +12,16 @@ use exchange::payload::Topic;
 use exchange::payload::history::Window;
 use exchange::shape::{Audience, Collected};
 use fhir::Resource;
-use jiff::civil::Date;
 
 pub(super) async fn gather(
     chart: &Chart,
     topic: &Topic,
     patient: Resource,
     audience: &Audience<'_>,
-    today: Date,
     collected: &mut Collected,
 ) -> Result<(), Issue> {
     let content = &audience.terms.agreement.history;
-    let window = Window::of(topic.since, content, &collected.found, today);
+    let window = Window::of(topic.since, content, &collected.found, audience.on);
     for one in of_types(chart, &permitted(audience), audience.patient).await? {
         if window.holds(&one) {
             collected.found.push(one);

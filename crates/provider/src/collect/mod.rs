@@ -12,29 +12,27 @@
 mod encounter;
 mod follow;
 mod history;
-mod restricted;
 mod results;
 
 use crate::source::Source;
 use crate::source::chart::Chart;
 use crate::source::us_core;
+use crate::surroundings;
 use exchange::payload::{Kind, Topic};
 use exchange::shape::{Audience, Collected};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::civil::Date;
 use std::collections::BTreeSet;
 use wire::BoxFuture;
 
 use crate::limits::SOURCE_REQUESTS_MAX;
 
-/// Collects what a push is about, for one payer. `today` is the day on which it is looked at.
+/// Collects what a push is about, for one payer.
 pub async fn collect(
     chart: &Chart,
     topic: &Topic,
     audience: &Audience<'_>,
-    today: Date,
 ) -> Result<Collected, Issue> {
     let subject = record(chart, topic).await?;
     let mut collected = Collected::default();
@@ -45,15 +43,15 @@ pub async fn collect(
             None => drop(collected.missing.insert(coverage.clone())),
         }
     }
-    restricted::look(chart, audience, &mut collected).await?;
     match topic.kind {
         Kind::Encounter => encounter::gather(chart, &subject, audience, &mut collected).await?,
         Kind::Results => results::gather(&subject, &mut collected),
         Kind::History => {
-            history::gather(chart, topic, subject, audience, today, &mut collected).await?;
+            history::gather(chart, topic, subject, audience, &mut collected).await?;
         }
     }
     follow::follow(chart, audience, &mut collected).await?;
+    surroundings::know(chart, &mut collected, audience).await?;
     Ok(collected)
 }
 

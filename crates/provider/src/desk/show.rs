@@ -32,6 +32,7 @@ impl Desk {
             Some(digest) => serde_json::from_slice(&self.content(&digest).await?).ok(),
             None => None,
         };
+        let findings = self.road.findings(&push).await.map_err(store_issue)?;
         let page = match made {
             Some(made) if page => Some(Phi(self.page(&made.payload).await?)),
             _ => None,
@@ -42,6 +43,7 @@ impl Desk {
             who: trigger.map(|trigger| trigger.who),
             timeline,
             decisions,
+            findings,
             acknowledgement,
             page,
         })))
@@ -59,6 +61,7 @@ impl Desk {
             who: Some(trigger.who),
             timeline,
             decisions: Vec::new(),
+            findings: Vec::new(),
             acknowledgement: None,
             page: None,
         })))

@@ -83,6 +83,12 @@ impl Charts {
         chart
     }
 
+    /// When it was opened: nothing in it is older.
+    pub fn opened(&self, chart: &Arc<Chart>) -> Option<Timestamp> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().find(|one| Arc::ptr_eq(&one.chart, chart)).map(|one| one.opened)
+    }
+
     /// The trigger's next look is a fresh one.
     pub fn close(&self, trigger: &TriggerId) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -121,6 +121,7 @@ async fn check_finds_nothing_where_nothing_would_stop_a_push() {
             ("payer sunrise: door", true),
             ("payer sunrise: sign-in", true),
             ("restrictions", true),
+            ("payor map", true),
         ]
     );
 }

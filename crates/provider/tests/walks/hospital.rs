@@ -12,9 +12,10 @@ use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
-use provider::setup::{Payer, Setup};
+use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
+use provider::watch::{WatchPlan, Watching};
 use provider::{turn, worker};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use wire::{BoxFuture, Clock, FhirClient, SigningKey, SmartClient, Transport, TransportError};
+
+use crate::stranger::{STRANGER, Stranger};
 
 pub(crate) const EHR: &str = "https://ehr.example/fhir";
 pub(crate) const PLAN: &str = "https://plan.example/fhir";
@@ -62,6 +65,7 @@ pub(crate) struct Network {
     spoilt: Mutex<Spoilt>,
     asked: Mutex<Vec<String>>,
     hanging: Mutex<Option<(String, SocketAddr)>>,
+    stranger: Mutex<Option<Arc<Stranger>>>,
 }
 
 impl Network {
@@ -97,6 +101,10 @@ impl Network {
         let ended = format!("{line} ");
         if let Some((_, told)) = spoilt.iter().find(|(begins, _)| ended.starts_with(begins)) {
             return told();
+        }
+        let stranger = self.stranger.lock().unwrap().clone();
+        if let Some(stranger) = stranger.filter(|_| line.contains(STRANGER)) {
+            return stranger.answer(request);
         }
         let (path, query) = match line.strip_prefix(&format!("GET {EHR}/")) {
             Some(rest) => rest.split_once('?').unwrap_or((rest, "")),
@@ -257,6 +265,13 @@ impl Hospital {
         Hospital::on(folder, house.into(), now, &["sunrise"])
     }
 
+    /// A hospital that watches whoever is on this roster.
+    pub(crate) fn watching(roster: &str) -> Hospital {
+        let Hospital { folder, house, clock, .. } = Hospital::open();
+        std::fs::write(folder.path().join(ROSTER), roster).unwrap();
+        Hospital::on(folder, house, clock.now(), &["sunrise"])
+    }
+
     /// A hospital in a database server, whose own clock shows this.
     pub(crate) fn open_on(house: PostgresHouse, now: Timestamp) -> Hospital {
         let folder = tempfile::tempdir().unwrap();
@@ -275,10 +290,20 @@ impl Hospital {
             spoilt: Mutex::default(),
             asked: Mutex::default(),
             hanging: Mutex::default(),
+            stranger: Mutex::default(),
         });
         let (clock, wake) = (SetClock::at(now), Arc::new(Notify::new()));
         let (road, desk) = wire_up(&house, &network, &clock, folder.path(), payers, &wake);
         Hospital { network, clock, folder, desk, house, road, wake }
+    }
+
+    /// A hospital whose plan has a server of another make.
+    pub(crate) fn open_to(stranger: &Arc<Stranger>) -> Hospital {
+        let Hospital { folder, house, clock, .. } = Hospital::open();
+        let name = if stranger.keeps_collections() { "stranger-taken" } else { "stranger" };
+        let hospital = Hospital::on(folder, house, clock.now(), &[name]);
+        *hospital.network.stranger.lock().unwrap() = Some(Arc::clone(stranger));
+        hospital
     }
 
     /// The same house, started anew without any payer in its configuration.
@@ -286,6 +311,29 @@ impl Hospital {
         let folder = self.folder.path();
         let (road, desk) =
             wire_up(&self.house, &self.network, &self.clock, folder, &[], &self.wake);
+        Hospital { road, desk, ..self }
+    }
+
+    /// The same house, started anew with these lines at the end of its agreement.
+    pub(crate) fn with_agreed(self, lines: &str) -> Hospital {
+        let Hospital { network, clock, folder, desk, house, road, wake } = self;
+        drop(desk);
+        let mut road = Arc::into_inner(road).unwrap_or_else(|| panic!("it is at work"));
+        for payer in road.setup.payers.values_mut() {
+            let text = agreement(payer.public.name.as_str()) + lines;
+            payer.terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
+        }
+        let road = Arc::new(road);
+        let desk = Desk::new(Arc::clone(&road), Arc::clone(&wake), Vec::new());
+        Hospital { network, clock, folder, desk, house, road, wake }
+    }
+
+    /// The same house, started anew with a feed of restrictions that may be 26 hours old.
+    pub(crate) fn with_feed(self) -> Hospital {
+        let folder = self.folder.path();
+        std::fs::create_dir(folder.join("feed")).unwrap();
+        let (road, desk) =
+            wire_up(&self.house, &self.network, &self.clock, folder, &["sunrise"], &self.wake);
         Hospital { road, desk, ..self }
     }
 
@@ -353,7 +401,7 @@ impl Hospital {
     pub(crate) async fn explain(&self) -> Result<(Vec<Explained>, Vec<IssueWords>), Issue> {
         let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
         match self.command(explain).await? {
-            Reply::Explained { payers, issues } => Ok((payers, issues)),
+            Reply::Explained { payers, issues, .. } => Ok((payers, issues)),
             other => panic!("{other:?}"),
         }
     }
@@ -416,6 +464,13 @@ fn wire_up(
         version: "0.1.0",
         payers,
         restrictions: folder.join("restrictions.toml"),
+        watch: watching(folder),
+        // A folder of this name makes it a house with a feed.
+        feed: folder
+            .join("feed")
+            .is_dir()
+            .then(|| Feed { place: Some(folder.join("feed")), max_age_hours: 26 }),
+        payors: folder.join("payors.toml"),
         passed: |_| {},
     };
     let road = Arc::new(Road {
@@ -432,14 +487,47 @@ fn wire_up(
     (road, desk)
 }
 
+/// The roster of those who are watched, where a test has written one.
+pub(crate) const ROSTER: &str = "roster.csv";
+
+fn watching(folder: &std::path::Path) -> Option<Watching> {
+    let roster = folder.join(ROSTER);
+    let plan = WatchPlan {
+        roster: roster.clone(),
+        every: SignedDuration::from_mins(15),
+        overlap: SignedDuration::from_hours(72),
+        since: None,
+        pace: std::time::Duration::ZERO,
+    };
+    roster.exists().then(|| Watching::new(plan))
+}
+
 fn base(name: &str) -> &'static str {
-    if name == "sunset" { OTHER } else { PLAN }
+    match name {
+        "sunset" => OTHER,
+        "stranger" | "stranger-taken" => STRANGER,
+        _ => PLAN,
+    }
+}
+
+fn agreement(name: &str) -> String {
+    let value = if name == "sunset" { "99002" } else { "99001" };
+    let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: value.into() };
+    let mut text = Agreement::default_text(&name.into(), &[Purpose::Payment], &[identifier]);
+    if name.starts_with("stranger") {
+        text = text.replace("form = \"transaction\"", "form = \"best\"");
+    }
+    if name == "stranger-taken" {
+        text = text.replace("settled_by = \"filed\"", "settled_by = \"taken\"");
+        text.push_str(
+            "\n[door]\nforms = [\"transaction\", \"batch\", \"single\", \"collection\"]\n",
+        );
+    }
+    text
 }
 
 fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
-    let value = if name == "sunset" { "99002" } else { "99001" };
-    let identifier = PayerIdentifier { system: Some("urn:naic".into()), value: value.into() };
-    let text = Agreement::default_text(&name.into(), &[Purpose::Payment], &[identifier]);
+    let text = agreement(name);
     let public = PublicFile {
         name: name.into(),
         role: Role::Payer,
@@ -451,6 +539,7 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
+        foreign: None,
     };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
     Payer { public, terms, client }

@@ -9,7 +9,13 @@
 mod chart;
 mod delivery;
 mod desk;
+mod documents;
 mod door;
+mod foreign;
 mod hospital;
 mod skew;
 mod slow;
+mod stranger;
+mod tables;
+mod usable;
+mod watch;

@@ -28,7 +28,7 @@ fn head(content: Option<&'static [u8]>, number: Option<u64>) -> Record {
 
 fn filing(number: Option<u64>) -> Filing {
     let lane = number.map(|_| "lane".to_owned());
-    Filing { owner: "mercy".into(), receipt: "s-2".into(), lane, number }
+    Filing { owner: "mercy".into(), receipt: "s-2".into(), lane, number, as_of: None }
 }
 
 fn put(content: &'static [u8]) -> Incoming {
@@ -221,4 +221,37 @@ fn every_fault_is_told_at_once_with_its_place() {
             (Code::RecordOwnedByAnother, "Bundle.entry[2].resource"),
         ]
     );
+}
+
+#[test]
+fn of_what_is_nobodys_the_content_read_later_stands_whoever_it_came_with() {
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let push = |lane: &str, number, second| Filing {
+        lane: Some(lane.into()),
+        as_of: Some(at(second)),
+        ..filing(Some(number))
+    };
+    let of = |kind: &str| Incoming { kind: kind.into(), ..put(OLD) };
+    let first = push("mercy|ada", 9, 200);
+    let filed = plan_put(of("Practitioner"), &first, None).unwrap().records.remove(0);
+    let standing = |new: &store::NewVersion| Record {
+        kind: new.kind.clone(),
+        lane: new.lane.clone(),
+        number: new.number,
+        ..head(Some(OLD), None)
+    };
+    let head = standing(&filed);
+    let table = [
+        ("read earlier, for another patient", push("mercy|bea", 40, 100), Change::Older),
+        ("read at the same time", push("mercy|bea", 1, 200), Change::Updated),
+        ("read later", push("mercy|bea", 1, 300), Change::Updated),
+        ("of a sender without numbers", filing(None), Change::Updated),
+    ];
+    for (case, later, change) in table {
+        let item = Incoming { kind: "Practitioner".into(), ..put(NEW) };
+        let plan = plan_put(item, &later, Some(&head)).unwrap();
+        assert_eq!(plan.outcomes[0].change, change, "{case}");
+    }
+    let own = plan_put(of("Observation"), &first, None).unwrap().records.remove(0);
+    assert_eq!((own.lane.as_deref(), own.number), (Some("mercy|ada"), Some(9)), "a patient's");
 }

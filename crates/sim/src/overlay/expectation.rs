@@ -25,7 +25,7 @@
 //! encounter and is referred to by it: a result is no less the visit's for being served without it.
 
 use super::belonging::{Belonging, Belongs};
-use super::facts::{Facts, Span};
+use super::facts::{Facts, Span, relative};
 use super::judgement::{Judgement, is_financial};
 use super::{OverlayRules, value_of};
 use crate::chart::Chart;
@@ -235,8 +235,8 @@ fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> 
         let value = value_of(coverage);
         let payors = value["payor"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mine = payors.iter().any(|payor| {
-            let organization =
-                payor["reference"].as_str().and_then(|r| chart.find(r)).map(value_of);
+            let organization = payor["reference"].as_str().and_then(relative);
+            let organization = organization.and_then(|r| chart.find(&r)).map(value_of);
             let inline = &payor["identifier"];
             let listed = organization.map(|o| o["identifier"].as_array().cloned());
             let identifiers = listed.flatten().unwrap_or_default();
@@ -245,10 +245,11 @@ fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> 
                     && identifier["value"] == plan.payer_id.value.as_str()
             })
         });
-        if let (true, Some(patient)) = (mine, value["beneficiary"]["reference"].as_str()) {
+        let patient = value["beneficiary"]["reference"].as_str().and_then(relative);
+        if let (true, Some(patient)) = (mine, patient) {
             let member = value["subscriberId"].as_str().unwrap_or_default();
             let known = plan.members.iter().any(|row| row.member_id == member);
-            own.insert(coverage.reference(), (patient.to_owned(), known));
+            own.insert(coverage.reference(), (patient, known));
         }
     }
     own

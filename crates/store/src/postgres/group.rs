@@ -12,7 +12,8 @@
 //! even by a worker that was overtaken, and a worker that was overtaken need not know what else
 //! has changed.
 
-use exchange::{Chain, Digest, Entry, Event};
+use exchange::parts::Holding;
+use exchange::{Chain, Digest, Entry, Event, PartnerId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
@@ -122,6 +123,8 @@ pub(super) struct Rows<'a> {
     pub(super) uses: Vec<(&'a str, Digest)>,
     /// With the body.
     pub(super) answers: Vec<(&'a Unit, &'a Kept)>,
+    /// What doors hold, in the order of the units.
+    pub(super) holdings: Vec<(&'a PartnerId, &'a Holding)>,
     /// Whether a unit was written at all.
     pub(super) any: bool,
 }
@@ -323,6 +326,8 @@ impl<'a> Group<'a> {
 
     fn write_contents(&mut self, sealed: &'a Sealed) {
         let rows = &mut self.rows;
+        let holdings = sealed.unit.holdings.iter();
+        rows.holdings.extend(holdings.map(|(partner, holding)| (partner, holding)));
         rows.blobs.extend(&sealed.blobs);
         for work in &sealed.unit.works {
             let contents = sealed.blobs.iter().chain(&sealed.answer);

@@ -15,6 +15,7 @@ mod doors;
 mod find;
 mod gate;
 mod group;
+mod holdings;
 mod inspect;
 mod ledger;
 mod pipe;
@@ -34,6 +35,7 @@ mod writer;
 
 use bytes::Bytes;
 use deadpool_postgres::{Client, ClientWrapper};
+use exchange::parts::Holding;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use std::fmt;
@@ -293,6 +295,14 @@ impl House for PostgresHouse {
 
     async fn doors(&self) -> Result<Vec<DoorState>, Error> {
         doors::doors(&self.shared.pool, self.house).await
+    }
+
+    async fn holdings(
+        &self,
+        partner: &PartnerId,
+        records: &[(String, String)],
+    ) -> Result<Vec<Option<Holding>>, Error> {
+        holdings::read(&self.shared.pool, self.house, partner, records).await
     }
 
     async fn checkpoint(

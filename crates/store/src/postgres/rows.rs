@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 
 use super::group::{Counts, Group, Head, Known, Lane, Rows, place};
-use super::ledger;
 use super::pipe::{Asked, all, ask, say, values};
 use super::read::read_answer;
 use super::row::{get, int, mark, micros, token};
 use super::sql::*;
 use super::work::{LOOK_AGAIN, WorkNow};
+use super::{holdings, ledger};
 use crate::house::{Error, Expect, RecordQuery};
 use crate::seal::{Decided, Sealed, headers_of};
 
@@ -282,6 +282,7 @@ impl Rows<'_> {
         self.add_records(house, &mut asked);
         self.add_works(house, &mut asked);
         self.add_contents(house, &mut asked)?;
+        asked.extend(holdings::write(house, &self.holdings));
         Ok(asked)
     }
 

@@ -19,6 +19,7 @@ mod content;
 pub(crate) mod copy;
 mod doors;
 mod file;
+mod holdings;
 mod inspect;
 mod ledger;
 mod link;
@@ -42,6 +43,7 @@ mod work;
 mod writer;
 
 use bytes::Bytes;
+use exchange::parts::Holding;
 use exchange::{Chain, Digest, Entry, HouseId, PartnerId};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -397,6 +399,15 @@ impl House for SqliteHouse {
 
     async fn doors(&self) -> Result<Vec<DoorState>, Error> {
         self.read(doors::doors).await
+    }
+
+    async fn holdings(
+        &self,
+        partner: &PartnerId,
+        records: &[(String, String)],
+    ) -> Result<Vec<Option<Holding>>, Error> {
+        let (partner, records) = (partner.clone(), records.to_vec());
+        self.read(move |db, house| holdings::read(db, house, &partner, &records)).await
     }
 
     async fn at_rest(

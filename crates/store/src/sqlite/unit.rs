@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use super::content;
 use super::row::{digest, first, int, micros, run};
 use super::writer::Outcome;
-use super::{ledger, purge, record, work};
+use super::{holdings, ledger, purge, record, work};
 use crate::blob::{Kept, Stored};
 use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
 use crate::seal::{Answered, Decided, Sealed, answer_of, headers_of};
@@ -69,6 +69,9 @@ pub(super) fn apply(
     }
     if let (Some(new), Some(body)) = (&unit.first_answer, answer) {
         write_first_answer(db, house, new, body)?;
+    }
+    for (partner, holding) in &unit.holdings {
+        holdings::write(db, house, partner, holding)?;
     }
     for work in &unit.works {
         let digests = blobs.iter().chain(answer).map(|kept| kept.digest);

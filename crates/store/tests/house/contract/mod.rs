@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)] // it is a test, and a test stops where a promise is broken
 
+mod holdings;
 mod keeping;
 mod records;
 mod tenants;
@@ -54,6 +55,7 @@ pub(crate) async fn check_contract<H: House>(house: H, reopen: impl AsyncFn(H) -
     keeping::what_was_decided_by_still_holds(&house).await;
     keeping::a_door_has_its_pace_and_its_rest(&house).await;
     keeping::keys_are_read_anew_and_a_run_goes_on(&house).await;
+    holdings::a_door_holds_what_was_written_last(&house).await;
     let before = Picture::of(&house).await;
     let house = reopen(house).await;
     assert_eq!(Picture::of(&house).await, before, "what was done survives");
@@ -93,6 +95,7 @@ struct Picture {
     versions: u64,
     next_due: Option<Timestamp>,
     doors: Vec<DoorState>,
+    holdings: Vec<Option<exchange::parts::Holding>>,
     keys_edition: u32,
 }
 
@@ -114,6 +117,7 @@ impl Picture {
             versions: house.version_count().await.unwrap(),
             next_due: house.next_due().await.unwrap(),
             doors: house.doors().await.unwrap(),
+            holdings: holdings::known(house).await,
             keys_edition: house.keys_edition().await.unwrap(),
         }
     }

@@ -202,6 +202,7 @@ pub(super) async fn neither_sees_nor_touches_the_other<H: House>(one: &H, other:
         receipt: "other".to_owned(),
     };
     let gone = NewVersion { content: None, ..keyed(b"") };
+    super::holdings::nothing_is_known(other).await;
     write(other, Unit { raises: vec![raise], ..unit(Vec::new()) }).await;
     write(other, unit(vec![keyed(b"second")])).await;
     write(other, unit(vec![gone])).await;

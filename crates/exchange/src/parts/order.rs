@@ -1,0 +1,197 @@
+//! Order: which entries can go now.
+//!
+//! Comes in   the entries still to be sent, and what each refers to.
+//! Goes out   those of the next part, in the order in which they go.
+//! Never      something before what it refers to, but where they refer to each other.
+//!
+//! Why a cycle needs two requests outside a transaction: an Encounter names its diagnoses and each
+//! Condition its Encounter. Neither can be first, so one goes with its references by identifier,
+//! and again with those of the payer once the others are there.
+
+use super::{Ground, Piece};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// To which entries, still to be sent and not there, each entry refers.
+fn edges(ground: &Ground<'_>, due: &[usize]) -> BTreeMap<usize, BTreeSet<usize>> {
+    let pieces = &ground.load.pieces;
+    let named: BTreeMap<String, usize> = due
+        .iter()
+        .filter(|at| pieces[**at].resource.is_some())
+        .map(|at| (pieces[*at].name(), *at))
+        .filter(|(name, _)| ground.there(name).is_none())
+        .collect();
+    let targets = |piece: &Piece| -> BTreeSet<usize> {
+        let Some(resource) = &piece.resource else { return BTreeSet::new() };
+        let texts = resource.references().iter().map(|it| resource.reference_text(it));
+        texts.filter_map(|text| named.get(&*text).copied()).collect()
+    };
+    let own = |at: usize| {
+        let mut found = targets(&pieces[at]);
+        found.remove(&at);
+        found
+    };
+    due.iter().map(|at| (*at, own(*at))).collect()
+}
+
+/// Entries for a transaction: as many as fit, groups that refer to each other together.
+pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
+    let edges = edges(ground, due);
+    let pieces = &ground.load.pieces;
+    let (puts, deletions): (Vec<usize>, Vec<usize>) =
+        due.iter().partition(|at| pieces[**at].resource.is_some());
+    let mut groups = components(&puts, &edges);
+    // What is there in part comes after what is not: the others then find it.
+    for group in &mut groups {
+        group.sort_by_key(|at| (ground.there(&pieces[*at].name()).is_some(), *at));
+    }
+    groups.extend(taken_back(ground, &deletions).into_iter().map(|at| vec![at]));
+    let (mut room, mut bytes) = (ground.entries_max(), ground.bytes_max());
+    let mut chosen = Vec::new();
+    let size = |at: usize| pieces[at].resource.as_ref().map_or(200, |it| it.bytes().len() + 400);
+    for group in groups {
+        let whole: usize = group.iter().map(|at| size(*at)).sum();
+        if group.len() <= room && whole <= bytes {
+            (room, bytes) = (room - group.len(), bytes - whole);
+            chosen.extend(group);
+            continue;
+        }
+        if chosen.is_empty() {
+            // No limit is so small that nothing goes.
+            let fits = |at: &usize| {
+                let fits = room > 0 && size(*at) <= bytes;
+                (room, bytes) = (room.saturating_sub(1), bytes.saturating_sub(size(*at)));
+                fits
+            };
+            let first = group[0];
+            chosen = group.into_iter().take_while(fits).collect();
+            if chosen.is_empty() {
+                chosen.push(first);
+            }
+        }
+        break;
+    }
+    chosen
+}
+
+/// Entries that refer to nothing that is not there yet; where all wait for each other, the one
+/// that most others wait for.
+pub(super) fn resolvable(ground: &Ground<'_>, due: &[usize], most: usize) -> Vec<usize> {
+    let pieces = &ground.load.pieces;
+    let edges = edges(ground, due);
+    let (puts, deletions): (Vec<usize>, Vec<usize>) =
+        due.iter().partition(|at| pieces[**at].resource.is_some());
+    let free: Vec<usize> =
+        puts.iter().copied().filter(|at| edges.get(at).is_none_or(BTreeSet::is_empty)).collect();
+    if !free.is_empty() {
+        return sized(ground, free, most);
+    }
+    if puts.is_empty() {
+        let deletions = taken_back(ground, &deletions);
+        let first = deletions.first().map(|at| depth(&pieces[*at].kind));
+        let level = deletions.into_iter().filter(|at| Some(depth(&pieces[*at].kind)) == first);
+        return sized(ground, level.collect(), most);
+    }
+    let Some(group) = components(&puts, &edges).into_iter().next() else { return Vec::new() };
+    let waiting = |at: &usize| {
+        group.iter().filter(|other| edges.get(other).is_some_and(|to| to.contains(at))).count()
+    };
+    let most_wanted = group.iter().copied().max_by_key(|at| (waiting(at), usize::MAX - at));
+    most_wanted.into_iter().collect()
+}
+
+fn sized(ground: &Ground<'_>, mut chosen: Vec<usize>, most: usize) -> Vec<usize> {
+    chosen.truncate(most);
+    let mut bytes = ground.bytes_max();
+    let fits = |at: &&usize| {
+        let resource = ground.load.pieces[**at].resource.as_ref();
+        let size = resource.map_or(200, |it| it.bytes().len() + 400);
+        let fits = size <= bytes;
+        bytes = bytes.saturating_sub(size);
+        fits
+    };
+    let count = chosen.iter().take_while(fits).count().max(1);
+    chosen.truncate(count);
+    chosen
+}
+
+/// Deletions in an order in which what refers goes before what it refers to, as far as types tell.
+fn taken_back(ground: &Ground<'_>, deletions: &[usize]) -> Vec<usize> {
+    let mut order = deletions.to_vec();
+    order.sort_by_key(|at| (depth(&ground.load.pieces[*at].kind), *at));
+    order
+}
+
+/// How deep below others a type lies: the Patient lies below everything.
+fn depth(kind: &str) -> u8 {
+    match kind {
+        "Provenance" | "DiagnosticReport" | "DocumentReference" | "CareTeam" => 0,
+        "Observation" | "MedicationRequest" | "Immunization" | "Procedure" => 1,
+        "Condition" | "ServiceRequest" | "Specimen" | "Medication" | "Binary" => 2,
+        "Encounter" => 3,
+        "Account" | "Coverage" | "RelatedPerson" => 4,
+        "Patient" => 6,
+        "Practitioner" | "PractitionerRole" | "Location" | "Organization" => 5,
+        _ => 1,
+    }
+}
+
+/// Groups that refer to each other (strongly connected), what is referred to before what refers
+/// (Tarjan 1972, without recursion: a chain may be as long as a payload).
+fn components(nodes: &[usize], edges: &BTreeMap<usize, BTreeSet<usize>>) -> Vec<Vec<usize>> {
+    struct Frame {
+        node: usize,
+        targets: Vec<usize>,
+        next: usize,
+    }
+    let frame = |node: usize| {
+        let targets = edges.get(&node).map(|to| to.iter().copied().collect()).unwrap_or_default();
+        Frame { node, targets, next: 0 }
+    };
+    let mut found: Vec<Vec<usize>> = Vec::new();
+    let (mut number, mut low) = (BTreeMap::new(), BTreeMap::new());
+    let (mut stack, mut on_stack) = (Vec::new(), BTreeSet::new());
+    for start in nodes {
+        if number.contains_key(start) {
+            continue;
+        }
+        let mut frames = vec![frame(*start)];
+        while let Some(top) = frames.last_mut() {
+            let node = top.node;
+            if top.next == 0 && !number.contains_key(&node) {
+                let count = number.len();
+                number.insert(node, count);
+                low.insert(node, count);
+                stack.push(node);
+                on_stack.insert(node);
+            }
+            if let Some(target) = top.targets.get(top.next).copied() {
+                top.next += 1;
+                if !number.contains_key(&target) {
+                    frames.push(frame(target));
+                } else if on_stack.contains(&target) {
+                    let least = low[&node].min(number[&target]);
+                    low.insert(node, least);
+                }
+                continue;
+            }
+            frames.pop();
+            if let Some(above) = frames.last() {
+                let least = low[&above.node].min(low[&node]);
+                low.insert(above.node, least);
+            }
+            if low[&node] == number[&node] {
+                let mut group = Vec::new();
+                while let Some(member) = stack.pop() {
+                    on_stack.remove(&member);
+                    group.push(member);
+                    if member == node {
+                        break;
+                    }
+                }
+                group.sort_unstable();
+                found.push(group);
+            }
+        }
+    }
+    found
+}

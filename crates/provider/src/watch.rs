@@ -1,0 +1,248 @@
+//! Watch: patients on a roster are looked at every so often, and what is new of them is triggered.
+//!
+//! Comes in   rows of work of patients who are watched, when their time has come; the EHR's answers.
+//! Goes out   triggers for finished encounters and for final or corrected results, in one unit with
+//!            what was seen; or when to look again, and why nothing was seen.
+//! Never      the same content of a record twice in a row, whoever is killed when; never a chart of
+//!            somebody who is not on the roster. Never all at once: the EHR is asked at the pace that
+//!            `[watch]` names, whichever processes ask.
+//!
+//! Why a row of work for each patient: rows are claimed by leases like every other work, so that many
+//! processes share a roster, and a dead one's patients are looked at by the next. When a patient is
+//! looked at next is pace, as with a payer's door: it stands in the row, and no line says it. A look
+//! that brought nothing leaves no line either, or a hospital's ledger would hold little else.
+
+mod roster;
+mod status;
+
+pub use roster::{Keeper, run};
+
+use crate::limits::{PACE_WAIT_MAX, PUT_OFF_MIN};
+use crate::road::Road;
+use crate::turn::{self, Fault};
+use exchange::shape::target;
+use exchange::watch::{Found, News, Sight, WATCHED, Watch, WatchRow};
+use exchange::{Chain, Event, Issue, PartnerId, Subject, Trigger, Who, settle};
+use fhir::Resource;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::{Approach, Commit, House, Lease, Unit, Work, WorkKind};
+use wire::Clock as _;
+
+/// What a house is told about watching.
+#[derive(Debug, Clone)]
+pub struct WatchPlan {
+    /// The roster; read again whenever it changes.
+    pub roster: PathBuf,
+    /// How often each patient is looked at.
+    pub every: SignedDuration,
+    /// How far before its beginning a watch reaches: what was over by then is no news.
+    pub overlap: SignedDuration,
+    /// The day from which on all is news, instead.
+    pub since: Option<Date>,
+    /// Time between two searches, over all processes; zero for none.
+    pub pace: Duration,
+}
+
+/// A watch at work in this process.
+#[derive(Debug)]
+pub struct Watching {
+    /// What it was told.
+    pub plan: WatchPlan,
+    /// Who is on the roster, once it has been read whole.
+    wanted: Mutex<Option<Arc<BTreeSet<String>>>>,
+    /// What is wrong with the roster.
+    issues: Mutex<Vec<Issue>>,
+}
+
+impl Watching {
+    /// A watch that has not read its roster yet.
+    pub fn new(plan: WatchPlan) -> Watching {
+        Watching { plan, wanted: Mutex::default(), issues: Mutex::default() }
+    }
+
+    /// Whether the roster was read and names nobody like this.
+    fn is_unwanted(&self, patient: &str) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.as_ref().is_some_and(|wanted| !wanted.contains(patient))
+    }
+
+    /// The day before which what is over is no news for a watch that begins now.
+    fn from(&self, now: Timestamp) -> Date {
+        let back = now.saturating_sub(self.plan.overlap).unwrap_or(now);
+        self.plan.since.unwrap_or_else(|| back.to_zoned(jiff::tz::TimeZone::UTC).date())
+    }
+}
+
+/// Whose seats looks take: no partner's name has such letters, so that looks never take the seats of
+/// a payer's walks, or of triggers.
+const WATCHER: &str = "(watch)";
+
+/// Under which name the EHR's pace is kept among the partners' doors.
+const EHR_DOOR: &str = "(ehr)";
+
+/// Who asks, where it is the watch that asks.
+const SYSTEM: &str = "watch";
+
+impl Road {
+    /// Looks at one patient's chart, and says what is news.
+    pub(crate) async fn watch(&self, lease: &Lease) -> Result<(), Fault> {
+        let mut row = read(&lease.work.work).ok_or(Fault::Unreadable)?;
+        let Some(watching) = &self.setup.watch else { return self.stop_watching(lease, row).await };
+        if watching.is_unwanted(&row.watch.patient) {
+            return self.stop_watching(lease, row).await;
+        }
+        let looked = self.look_at(watching, &row.watch.patient).await?;
+        let at = self.clock.now();
+        let every = watching.plan.every.max(PUT_OFF_MIN);
+        let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
+        match looked {
+            Err(issue) => {
+                row.attempt += 1;
+                let next = at.saturating_add(every).unwrap_or(at);
+                let until = settle::wait(&issue, &row.watch.patient, row.attempt, at);
+                row.next = Some(until.map_or(next, |until| until.min(next)));
+                if row.watch.issue.as_ref().map(|known| known.code) != Some(issue.code) {
+                    let patient = row.watch.patient.clone();
+                    say(&mut unit, &mut row.watch, Event::WatchPutOff { patient, issue });
+                }
+            }
+            Ok(found) => {
+                let News { sights, more } = row.watch.news(&found);
+                (row.last, row.attempt) = (Some(at), 0);
+                row.next = Some(if more { at } else { at.saturating_add(every).unwrap_or(at) });
+                let begun = trigger(&mut unit, &sights);
+                unit.works.extend(begun);
+                if !sights.is_empty() || !row.watch.looked || row.watch.issue.is_some() {
+                    let patient = row.watch.patient.clone();
+                    say(&mut unit, &mut row.watch, Event::Watched { patient, sights, more });
+                }
+            }
+        }
+        self.write_watch(unit, &row).await
+    }
+
+    /// Everything there is of a patient that may be news, each record once; or why it was not seen.
+    async fn look_at(
+        &self,
+        watching: &Watching,
+        patient: &str,
+    ) -> Result<Result<Vec<Found>, Issue>, Fault> {
+        self.wait_for_turn(&watching.plan).await?;
+        let source = self.charts.source();
+        let mut found = BTreeMap::new();
+        for kind in WATCHED {
+            match source.search(kind, &[("patient", patient)]).await {
+                Ok(records) => {
+                    let own = records.iter().filter(|it| is_of(it, patient, source.base_url()));
+                    let own = own.filter_map(Found::of);
+                    found.extend(own.map(|one| (one.record.clone(), one)));
+                }
+                Err(issue) => return Ok(Err(issue)),
+            }
+        }
+        Ok(Ok(found.into_values().collect()))
+    }
+
+    /// Waits until the EHR may be asked. In place, and not by a time in the row: looks have seats of
+    /// their own, and a roster of thousands would else be written anew with every turn.
+    async fn wait_for_turn(&self, plan: &WatchPlan) -> Result<(), store::Error> {
+        let searches = WATCHED.len() as u32;
+        loop {
+            let now = self.clock.now();
+            let (clock, door) = (self.house.clock(now), PartnerId::from(EHR_DOOR));
+            let until = match self.house.approach(clock, &door, plan.pace * searches).await? {
+                Approach::Now => return Ok(()),
+                Approach::Paced(until) | Approach::Resting(until) => until,
+            };
+            let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
+            tokio::time::sleep(wait.min(PACE_WAIT_MAX)).await;
+        }
+    }
+
+    async fn stop_watching(&self, lease: &Lease, mut row: WatchRow) -> Result<(), Fault> {
+        let at = self.clock.now();
+        let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
+        let patient = row.watch.patient.clone();
+        say(&mut unit, &mut row.watch, Event::WatchEnded { patient });
+        row.next = None;
+        self.write_watch(unit, &row).await
+    }
+
+    async fn write_watch(&self, mut unit: Unit, row: &WatchRow) -> Result<(), Fault> {
+        unit.works.push(work(row));
+        match self.house.commit(unit).await? {
+            Commit::Done { .. } => {
+                self.changed.notify_waiters();
+                (self.setup.passed)("watched");
+                Ok(())
+            }
+            Commit::Overtaken => Err(Fault::Overtaken),
+            _ => Err(Fault::Stale),
+        }
+    }
+}
+
+/// Says something about a watch: the line in the house's chain, and what it adds up to.
+fn say(unit: &mut Unit, watch: &mut Watch, event: Event) {
+    watch.apply(&event);
+    unit.lines.push((Chain::House, event));
+}
+
+/// The lines of the triggers that these sights set going, and their rows.
+fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
+    let mut rows = Vec::new();
+    for sight in sights {
+        let Some(id) = &sight.trigger else { continue };
+        let why = match sight.digest {
+            Some(_) => "it is new, or has changed",
+            None => "it is not in the patient's chart any more",
+        };
+        let who = Who { name: SYSTEM.into(), role: "system".into(), why: why.into() };
+        let subject = Subject::Record(sight.record.clone());
+        let event = Event::Triggered { trigger: id.clone(), subject, purpose: None, who };
+        rows.extend(Trigger::begin(unit.at, &event).as_ref().map(turn::trigger_row));
+        unit.lines.push((Chain::House, event));
+    }
+    rows
+}
+
+/// Whether a record says that it is this patient's: some servers pass over what they are asked by.
+fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+    let doc = resource.doc();
+    let subject = doc.root().get("subject").and_then(|subject| subject.get("reference")?.text());
+    let named = subject.and_then(|text| target(&text, source_base));
+    named.is_some_and(|(kind, id)| kind == "Patient" && id == patient)
+}
+
+/// The watch in a row of work.
+pub fn read(work: &Work) -> Option<WatchRow> {
+    serde_json::from_slice(&work.body).ok()
+}
+
+/// The id of a patient's row.
+fn row_id(patient: &str) -> String {
+    format!("watch.{patient}")
+}
+
+/// The row of a watch.
+fn work(row: &WatchRow) -> Work {
+    let patient = &row.watch.patient;
+    Work {
+        id: row_id(patient),
+        kind: WorkKind::Watch,
+        lane: format!("watch|{patient}"),
+        partner: Some(PartnerId::from(WATCHER)),
+        dossier: None,
+        trigger: None,
+        label: None,
+        number: None,
+        state: row.watch.state_word().to_owned(),
+        due: row.next,
+        body: serde_json::to_vec(row).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,189 @@
+//! Roster: who is watched, taken up live from the file that names them.
+//!
+//! Comes in   the file, whenever it has changed; the EHR's word whose a record number is.
+//! Goes out   a row of work for each patient who is new; a list of those who are still wanted, by which
+//!            the others' rows end when their time comes.
+//! Never      ends anybody's watch because a file or the EHR could not be read.
+
+use super::{Watching, read, row_id, say, work};
+use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
+use crate::road::Road;
+use exchange::watch::{Entry, Watch, WatchRow, roster};
+use exchange::{Chain, Code, Digest, Event, Issue};
+use jiff::Timestamp;
+use repository::store_issue;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use store::{Commit, Expect, House, StoredWork, Unit};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wire::Clock as _;
+
+/// Keeps the rows of work up with the roster until `stop` says so.
+pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = ()>) {
+    let Some(watching) = &road.setup.watch else { return stop.await };
+    let mut keeper = Keeper::default();
+    tokio::pin!(stop);
+    loop {
+        match keeper.keep(&road, watching).await {
+            Ok(0) => {}
+            Ok(_) => wake.notify_one(),
+            Err(issue) => {
+                tracing::warn!(code = issue.code.row().slug, "the roster was not taken up")
+            }
+        }
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(ROSTER_LOOK) => {}
+        }
+    }
+}
+
+/// What one process knows of the roster.
+#[derive(Default)]
+pub struct Keeper {
+    /// The file as it was taken up, and when.
+    done: Option<(Digest, Instant)>,
+    /// Whose the record numbers are: in memory only, since a ledger holds none.
+    numbers: HashMap<String, String>,
+    /// Who has a row.
+    begun: HashSet<String>,
+}
+
+impl Keeper {
+    /// Takes the roster up where it has changed, or where something of it could not be taken up;
+    /// answers how many watches began.
+    ///
+    /// Errors: those of the store.
+    pub async fn keep(&mut self, road: &Road, watching: &Watching) -> Result<usize, Issue> {
+        let place = watching.plan.roster.display().to_string();
+        let Ok(text) = std::fs::read_to_string(&watching.plan.roster) else {
+            let issue = Issue::new(Code::RosterInvalid, "the roster cannot be read").at(place);
+            tell(watching, vec![issue]);
+            return Ok(0);
+        };
+        let digest = Digest::of(text.as_bytes());
+        if self.done.is_some_and(|(known, at)| known == digest && at.elapsed() < ROSTER_AGAIN) {
+            return Ok(0);
+        }
+        let (entries, mut issues) = roster(&text, &place);
+        let (wanted, whole) = self.whom(road, &place, entries, &mut issues).await;
+        tell(watching, issues);
+        let begun = self.begin(road, watching, &wanted).await?;
+        if whole {
+            let mut known = watching.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = Some(Arc::new(wanted));
+            self.done = Some((digest, Instant::now()));
+        }
+        Ok(begun)
+    }
+
+    /// The patients whom the entries name, and whether that is all of them.
+    async fn whom(
+        &mut self,
+        road: &Road,
+        place: &str,
+        entries: BTreeMap<Entry, usize>,
+        issues: &mut Vec<Issue>,
+    ) -> (BTreeSet<String>, bool) {
+        let (mut wanted, mut whole) = (BTreeSet::new(), true);
+        for (entry, line) in entries {
+            match entry {
+                Entry::Patient(id) => drop(wanted.insert(id)),
+                Entry::RecordNumber(number) => match self.patient(road, &number).await {
+                    Ok(Ok(id)) => drop(wanted.insert(id)),
+                    Ok(Err(detail)) => {
+                        let issue = Issue::new(Code::RosterInvalid, detail);
+                        issues.push(issue.at(format!("{place}:{line}")));
+                    }
+                    Err(issue) => {
+                        whole = false;
+                        issues.push(issue.at(format!("{place}:{line}")));
+                        // An EHR that is away is away for the other lines too.
+                        return (wanted, whole);
+                    }
+                },
+            }
+        }
+        (wanted, whole)
+    }
+
+    /// Whose a record number is; or why it is nobody's.
+    async fn patient(
+        &mut self,
+        road: &Road,
+        number: &str,
+    ) -> Result<Result<String, &'static str>, Issue> {
+        if let Some(id) = self.numbers.get(number) {
+            return Ok(Ok(id.clone()));
+        }
+        let found = road.charts.source().search("Patient", &[("identifier", number)]).await?;
+        let ids: BTreeSet<&str> = found.iter().filter_map(|one| one.id()).collect();
+        let mut ids = ids.into_iter();
+        Ok(match (ids.next(), ids.next()) {
+            (Some(id), None) => {
+                self.numbers.insert(number.to_owned(), id.to_owned());
+                Ok(id.to_owned())
+            }
+            (None, _) => Err("no patient of the EHR has this record number"),
+            (Some(_), Some(_)) => Err("several patients of the EHR have this record number"),
+        })
+    }
+
+    /// Gives a row to everybody who has none, or whose watch had ended.
+    async fn begin(
+        &mut self,
+        road: &Road,
+        watching: &Watching,
+        wanted: &BTreeSet<String>,
+    ) -> Result<usize, Issue> {
+        let fresh: Vec<&String> = wanted.iter().filter(|id| !self.begun.contains(*id)).collect();
+        let mut begun = 0;
+        for part in fresh.chunks(ROSTER_UNIT) {
+            let at = road.clock.now();
+            let mut unit = Unit { at, ..Unit::default() };
+            for patient in part {
+                let stored = road.house.work(&row_id(patient)).await.map_err(store_issue)?;
+                add(&mut unit, watching, patient, stored);
+            }
+            let count = unit.works.len();
+            if count > 0 {
+                match road.house.commit(unit).await.map_err(store_issue)? {
+                    Commit::Done { .. } => begun += count,
+                    // Another process takes the same roster up; the next look tells.
+                    _ => continue,
+                }
+            }
+            self.begun.extend(part.iter().map(|id| (*id).clone()));
+        }
+        // Who comes back to the roster later begins again.
+        self.begun.retain(|id| wanted.contains(id));
+        Ok(begun)
+    }
+}
+
+fn tell(watching: &Watching, issues: Vec<Issue>) {
+    *watching.issues.lock().unwrap_or_else(PoisonError::into_inner) = issues;
+}
+
+/// Adds the beginning of a patient's watch, unless it is under way.
+fn add(unit: &mut Unit, watching: &Watching, patient: &str, stored: Option<StoredWork>) {
+    let at: Timestamp = unit.at;
+    let revision = stored.as_ref().map(|stored| stored.revision);
+    let known = stored.as_ref().and_then(|stored| read(&stored.work));
+    let event = Event::WatchBegan { patient: patient.to_owned(), from: watching.from(at) };
+    let row = match known {
+        Some(known) if !known.watch.ended => return,
+        Some(mut known) => {
+            say(unit, &mut known.watch, event);
+            WatchRow { next: Some(at), attempt: 0, ..known }
+        }
+        None => {
+            let Some(watch) = Watch::begin(&event) else { return };
+            unit.lines.push((Chain::House, event));
+            WatchRow { watch, last: None, next: Some(at), attempt: 0 }
+        }
+    };
+    unit.expects.push(Expect::WorkRevision { id: row_id(patient), revision });
+    unit.works.push(work(&row));
+}

@@ -1,0 +1,155 @@
+//! Agreements: rules drawn from a pool, for two plans.
+
+use crate::dice::Dice;
+use exchange::Purpose;
+use exchange::agreement::{Agreement, PayerIdentifier};
+use exchange::usability::FindingCode;
+
+pub(crate) const PAYERS: [(&str, &str); 2] = [("sunrise", "99001"), ("sunset", "99002")];
+
+const PURPOSES: [Purpose; 5] = [
+    Purpose::Payment,
+    Purpose::Operations,
+    Purpose::Treatment,
+    Purpose::Coverage,
+    Purpose::Quality,
+];
+
+const SEARCHED: [&str; 12] = [
+    "AllergyIntolerance",
+    "Condition",
+    "Observation",
+    "DiagnosticReport",
+    "Procedure",
+    "MedicationRequest",
+    "Immunization",
+    "DocumentReference",
+    "ServiceRequest",
+    "CareTeam",
+    "Claim",
+    "ExplanationOfBenefit",
+];
+
+const REACHED: [&str; 10] = [
+    "Practitioner",
+    "PractitionerRole",
+    "Organization",
+    "Location",
+    "Medication",
+    "Specimen",
+    "Binary",
+    "Coverage",
+    "Account",
+    "Provenance",
+];
+
+const WITHHOLDS: [&str; 8] = [
+    "types = [\"Observation\"]\nhaving = { path = \"category\", codes = [\"vital-signs\"] }",
+    "types = [\"Observation\"]\nhaving = { path = \"code\", codes = [\"http://loinc.org|2160-0\"] }",
+    "having = { path = \"descendants()\", codes = [\"http://loinc.org|2345-7\"] }",
+    "having = { path = \"descendants()\", value_set = \"psychotherapy-notes\" }",
+    "having = { path = \"descendants()\", value_set = \"substance-use\" }\nreason = \"needs consent\"",
+    "types = [\"Condition\"]\nhaving = { path = \"clinicalStatus\", codes = [\"active\"] }",
+    "having = { path = \"status\", codes = [\"entered-in-error\"] }",
+    "types = [\"DocumentReference\"]\nhaving = { path = \"type\", codes = [\"11506-3\"] }",
+];
+
+const CUTS: [&str; 32] = [
+    "Patient.identifier",
+    "Patient.name.given",
+    "Patient.name",
+    "Patient.address",
+    "Patient.telecom.value",
+    "Patient.birthDate",
+    "Patient.extension",
+    "Encounter.participant",
+    "Encounter.participant.period",
+    "Encounter.participant.individual.display",
+    "Encounter.reasonCode",
+    "Encounter.identifier",
+    "Encounter.period.end",
+    "Encounter.hospitalization",
+    "Encounter.serviceProvider",
+    "Observation.value",
+    "Observation.component",
+    "Observation.valueQuantity.code",
+    "Observation.performer",
+    "Observation.basedOn",
+    "DiagnosticReport.result",
+    "DiagnosticReport.performer",
+    "DocumentReference.content.attachment.data",
+    "DocumentReference.author",
+    "Practitioner.identifier",
+    "Organization.identifier",
+    "Coverage.subscriberId",
+    "Coverage.identifier",
+    "Resource.meta",
+    "Resource.meta.profile",
+    "Resource.extension",
+    "Condition.code.coding.where(system='http://hl7.org/fhir/sid/icd-10-cm')",
+];
+
+/// Cuts at every depth.
+const DEEP_CUTS: [&str; 3] = [
+    "Resource.descendants().where(system='http://unitsofmeasure.org')",
+    "Resource.descendants().where(type.coding.code~'SS')",
+    "Resource.descendants().where(system='http://hl7.org/fhir/sid/us-npi')",
+];
+
+fn quoted<T: ToString>(words: &[T]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.to_string())).collect();
+    format!("[{}]", words.join(", "))
+}
+
+/// Agreements with both plans, and the purpose that is asked for, which not all need to allow.
+pub(crate) fn draw(dice: &mut Dice) -> (Vec<String>, Option<Purpose>) {
+    let agreements: Vec<_> = PAYERS.iter().map(|payer| one(dice, payer)).collect();
+    let asked = dice.chance(30).then(|| *dice.pick(&PURPOSES));
+    (agreements, asked)
+}
+
+fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
+    let first = *dice.pick(&PURPOSES);
+    let mut purposes = vec![first];
+    purposes.extend(dice.some(&PURPOSES, 50).into_iter().filter(|purpose| *purpose != first));
+    let held = if dice.chance(25) { dice.some(FindingCode::ALL, 8) } else { Vec::new() };
+    let held = format!("\n[usability]\nhold = {}\n", quoted(&held));
+    if dice.chance(25) {
+        let identifier = PayerIdentifier { system: None, value: (*number).to_owned() };
+        return Agreement::default_text(&(*name).into(), &purposes, &[identifier]) + &held;
+    }
+    let searched = dice.some(&SEARCHED, 85);
+    let mut text = format!(
+        "partner = \"{name}\"\npurposes = {}\n[[payer_identifiers]]\nvalue = \"{number}\"\n\
+         [encounter]\nstatuses = [\"finished\"]\ntypes = {}\n{held}",
+        quoted(&purposes),
+        quoted(&searched),
+    );
+    let mut base = vec!["Patient", "Encounter"];
+    base.extend(dice.some(&REACHED, 75));
+    permit(&mut text, 0, &base, "");
+    permit(&mut text, 1, &dice.some(&searched, 80), "");
+    let only = "only = { path = \"category\", codes = [\"laboratory\"] }";
+    permit(&mut text, 2, &["Observation"], only);
+    permit(&mut text, 3, &dice.some(&searched, 50), "purposes = [\"TREAT\", \"HQUALIMP\"]");
+    for (at, rule) in dice.some(&WITHHOLDS, 15).iter().enumerate() {
+        text.push_str(&format!("[[withhold]]\nrule = \"kept-{at}\"\n{rule}\n"));
+    }
+    let deep = dice.some(&DEEP_CUTS, 15);
+    for (at, element) in dice.some(&CUTS, 8).iter().chain(&deep).enumerate() {
+        text.push_str(&format!("[[cut]]\nrule = \"cut-{at}\"\nelement = \"{element}\"\n"));
+        if dice.chance(20) {
+            text.push_str(&format!("except_purposes = {}\n", quoted(&dice.some(&PURPOSES, 30))));
+        }
+    }
+    text
+}
+
+fn permit(text: &mut String, number: usize, types: &[&str], more: &str) {
+    if !types.is_empty() {
+        let types = quoted(types);
+        text.push_str(&format!(
+            "[[permit]]\nrule = \"travels-{number}\"\ntypes = {types}\n{more}\n"
+        ));
+    }
+}

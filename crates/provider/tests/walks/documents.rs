@@ -1,0 +1,51 @@
+//! A document is judged by the patient's whole chart, which is read for that and for nothing else.
+
+use crate::hospital::{EHR, Hospital, Told, searchset, status};
+
+const NOTE: &str = r#"{"resourceType":"DocumentReference","id":"d1","status":"current","subject":{"reference":"Patient/p1"},"content":[{"attachment":{"contentType":"text/plain","data":"U0VDUkVU"}}],"context":{"encounter":[{"reference":"Encounter/e1"}],"period":{"start":"2026-11-20T09:00:00Z","end":"2026-11-20T10:00:00Z"}}}"#;
+const OTHER_VISIT: &str = r#"{"resourceType":"Encounter","id":"other","status":"finished","subject":{"reference":"Patient/p1"},"period":{"start":"2026-11-20T15:00:00Z","end":"2026-11-20T16:00:00Z"}}"#;
+const LABELLED: &str = r#"{"resourceType":"Condition","id":"quiet","meta":{"security":[{"code":"R"}]},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/other"},"recordedDate":"2026-11-20"}"#;
+
+fn notes() -> Told {
+    status(200, searchset(&[NOTE]))
+}
+
+fn visits() -> Told {
+    status(200, searchset(&[OTHER_VISIT]))
+}
+
+fn conditions() -> Told {
+    status(200, searchset(&[LABELLED]))
+}
+
+/// The rule on the note, as `explain` says it.
+async fn rule(hospital: &Hospital) -> String {
+    let (payers, _) = hospital.explain().await.unwrap();
+    let mut decisions = payers[0].decisions.iter();
+    let note = decisions.find(|row| row.reference == "DocumentReference/d1").unwrap();
+    note.rule.clone()
+}
+
+#[tokio::test]
+async fn a_note_stays_for_what_lies_in_its_days_elsewhere_in_the_chart() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {EHR}/DocumentReference"), notes);
+    hospital.network.spoil(&format!("GET {EHR}/Encounter?"), visits);
+    assert_eq!(rule(&hospital).await, "notes", "nothing is sensitive");
+    hospital.restrict("[[restriction]]\nsubject = \"Encounter/other\"\nreason = \"self-pay\"\n");
+    assert_eq!(rule(&hospital).await, "opaque-in-sensitive-period", "another visit is restricted");
+    hospital.restrict("");
+    hospital.network.spoil(&format!("GET {EHR}/Condition"), conditions);
+    assert_eq!(rule(&hospital).await, "opaque-in-sensitive-period", "a record is labelled");
+    let rows = hospital.push().await;
+    assert_eq!((rows[0].state.as_str(), rows[0].withheld.len()), ("settled", 1));
+}
+
+#[tokio::test]
+async fn without_documents_and_restrictions_no_more_is_read_than_is_pushed() {
+    let hospital = Hospital::open();
+    hospital.push().await;
+    let asked = hospital.network.asked();
+    let whole = |line: &&String| line.contains("/Encounter?") || line.contains("/Goal?");
+    assert_eq!(asked.iter().find(whole), None);
+}

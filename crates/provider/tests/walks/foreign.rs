@@ -1,0 +1,223 @@
+//! Goal: pushes reach servers of another make, on every rung, once; and nothing of them is lost,
+//! whatever goes wrong between.
+
+use crate::hospital::Hospital;
+use crate::stranger::{Profile, Stranger, Wrong};
+use exchange::Code;
+use std::sync::Arc;
+
+const PUT: Profile = Profile {
+    transaction: true,
+    batch: false,
+    single: false,
+    put_creates: true,
+    conditional: false,
+    searched: true,
+    collection: false,
+    placeless: false,
+};
+
+/// The rungs, from the top down.
+fn rungs() -> Vec<(&'static str, Profile)> {
+    let single = Profile { transaction: false, single: true, ..PUT };
+    let batch = Profile { transaction: false, batch: true, ..PUT };
+    let conditional = |it: Profile| Profile { put_creates: false, conditional: true, ..it };
+    let server = |it: Profile| Profile { put_creates: false, ..it };
+    vec![
+        ("transaction, put", PUT),
+        ("transaction, conditional", conditional(PUT)),
+        ("transaction, server", server(PUT)),
+        ("batch, put", batch),
+        ("batch, conditional", conditional(batch)),
+        ("batch, server", server(batch)),
+        ("single, put", single),
+        ("single, conditional", conditional(single)),
+        ("single, server", server(single)),
+    ]
+}
+
+#[tokio::test]
+async fn every_rung_files_each_record_once() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        let rows = hospital.push().await;
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        let counts = stranger.counts();
+        let counts: Vec<(&str, usize)> = counts.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+        let all = [("Encounter", 1), ("Observation", 1), ("Patient", 1), ("Provenance", 1)];
+        assert_eq!(counts, all, "{case}");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+        let shown = hospital.show(&rows[0].id).await;
+        let told = shown.acknowledgement.unwrap();
+        let resources = told["resources"].as_array().unwrap();
+        let answered = resources.iter().filter(|it| it["status"] == 201).count();
+        assert_eq!(answered, 4, "{case}: every record is answered: {:?}", resources);
+        let door = hospital.explain().await.unwrap().0.remove(0).door.unwrap();
+        assert!(door.form.starts_with("best ("), "{case}: {}", door.form);
+        assert!(!door.ladder.is_empty(), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_never_says_where_a_record_is_is_asked() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(Profile { placeless: true, ..profile }));
+        let hospital = Hospital::open_to(&stranger);
+        let rows = hospital.push().await;
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_door_cannot_be_asked_a_person_is_and_nothing_goes_twice_unless_they_say_so() {
+    let base = Profile { transaction: false, single: true, put_creates: false, ..PUT };
+    let stranger = Arc::new(Stranger::new(Profile { searched: false, ..base }));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.spoil(1, Wrong::SilentBefore);
+    hospital.push().await;
+    hospital.clock.advance(1);
+    hospital.waits("not known", "held", Code::OutcomeUnknown).await;
+    assert_eq!(stranger.writes(), 1, "nothing goes again by itself");
+    let rows = hospital.work().await;
+    let who = crate::hospital::who();
+    let id = rows[0].id.clone();
+    let release = exchange::desk::Command::Release { id, who, member: None };
+    hospital.command(release).await.unwrap();
+    let rows = hospital.work().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+    assert!(stranger.counts().values().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn whatever_goes_wrong_nothing_is_there_twice_and_nothing_is_lost() {
+    let wrongs =
+        [Wrong::SilentAfter, Wrong::SilentBefore, Wrong::Fails, Wrong::Garbage, Wrong::Busy];
+    for (case, profile) in rungs() {
+        for wrong in wrongs {
+            for nth in 1..=3 {
+                let stranger = Arc::new(Stranger::new(profile));
+                let hospital = Hospital::open_to(&stranger);
+                stranger.spoil(nth, wrong);
+                let mut rows = hospital.push().await;
+                for _ in 0..4 {
+                    if rows[0].state == "due" {
+                        hospital.clock.advance(1);
+                        rows = hospital.work().await;
+                    }
+                }
+                let case = format!("{case}, {wrong:?} at {nth}");
+                let counts = stranger.counts();
+                assert!(counts.values().all(|count| *count == 1), "{case}: {counts:?}");
+                match rows[0].state.as_str() {
+                    "settled" => {
+                        assert_eq!(counts.len(), 4, "{case}");
+                        assert_eq!(stranger.faults(), [""; 0], "{case}");
+                    }
+                    "held" => {
+                        let code = rows[0].issues[0].issue.code;
+                        assert_eq!(code, Code::OutcomeUnknown, "{case}: {:?}", rows[0].issues);
+                    }
+                    state => panic!("{case}: {state} {:?}", rows[0].issues),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rung_that_is_promised_and_refused_is_left_with_a_line() {
+    for (case, profile, lower) in [
+        ("transaction", Profile { batch: true, ..PUT }, "batch"),
+        ("put", Profile { transaction: false, single: true, ..PUT }, "put"),
+    ] {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        stranger.spoil(1, Wrong::NotAllowed);
+        let rows = hospital.push().await;
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        let shown = hospital.show(&rows[0].id).await;
+        let said: Vec<&str> = shown.timeline.iter().map(|line| line.what.as_str()).collect();
+        assert!(said.iter().any(|line| line.contains("answered 405")), "{case}, {lower}: {said:?}");
+        assert_eq!(stranger.counts().len(), 4, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_goes_in_halves() {
+    let stranger = Arc::new(Stranger::new(PUT));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.spoil(1, Wrong::TooLarge);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+    let always = Arc::new(Stranger::new(PUT));
+    let hospital = Hospital::open_to(&always);
+    (1..9).for_each(|nth| always.spoil(nth, Wrong::TooLarge));
+    hospital.push().await;
+    hospital.waits("always too large", "held", Code::PayloadTooLarge).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_holds_the_push_and_a_release_sends_only_that() {
+    let stranger = Arc::new(Stranger::new(Profile { transaction: false, single: true, ..PUT }));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.spoil(3, Wrong::Refused);
+    hospital.push().await;
+    let issue = hospital.waits("refused", "held", Code::PayerRefused).await;
+    assert!(issue.expression.is_some_and(|place| place.starts_with("Bundle.entry[")));
+    let before = stranger.writes();
+    let rows = hospital.work().await;
+    let who = crate::hospital::who();
+    let release = exchange::desk::Command::Release { id: rows[0].id.clone(), who, member: None };
+    hospital.command(release).await.unwrap();
+    let rows = hospital.work().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+    assert!(stranger.writes() - before < 4, "what was filed is not sent again");
+    assert_eq!(stranger.faults(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_same_again_makes_no_version() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        hospital.push().await;
+        let versions = |kind: &str| stranger.versions(kind);
+        let before: Vec<_> = ["Patient", "Encounter", "Observation"].map(versions).into();
+        let rows = hospital.push().await;
+        assert!(rows.iter().any(|row| row.state == "unchanged"), "{case}: {rows:?}");
+        let after: Vec<_> = ["Patient", "Encounter", "Observation"].map(versions).into();
+        assert_eq!(before, after, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_takes_back_what_stands_there_by_the_payers_ids() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        let rows = hospital.push().await;
+        let who = crate::hospital::who();
+        let withdraw = exchange::desk::Command::Withdraw { id: rows[0].id.clone(), who, wait: 0 };
+        hospital.command(withdraw).await.unwrap();
+        let rows = hospital.work().await;
+        assert!(rows.iter().all(|row| row.state == "settled"), "{case}: {rows:?}");
+        let counts = stranger.counts();
+        let left: Vec<&str> = counts.keys().map(String::as_str).collect();
+        assert_eq!(left, ["Provenance"], "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_collection_is_kept_whole_and_says_no_more_than_taken() {
+    let profile = Profile { transaction: false, collection: true, put_creates: false, ..PUT };
+    let stranger = Arc::new(Stranger::new(profile));
+    let hospital = Hospital::open_to(&stranger);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+    assert_eq!(stranger.counts().into_iter().collect::<Vec<_>>(), [("Bundle".to_owned(), 1)]);
+    let shown = hospital.show(&rows[0].id).await;
+    assert_eq!(shown.acknowledgement.unwrap()["level"], "taken");
+}
