@@ -97,8 +97,6 @@ pub(super) struct Facts {
     pub(super) in_error: bool,
     /// A document: what it carries cannot be looked into.
     pub(super) opaque: bool,
-    /// From the day on which it began to the day on which it was over; what is not over goes on.
-    pub(super) lasts: Option<Span<String>>,
     /// It says the day on which it began, and not a month or a year.
     pub(super) says_day: bool,
     /// The days it is about, as they are written.
@@ -142,7 +140,6 @@ impl Facts {
             laboratory: is_laboratory(&value),
             in_error: is_in_error(&value),
             opaque: matches!(resource.kind.as_str(), "DocumentReference" | "Media"),
-            lasts: lasts(&resource.kind, &value, when),
             says_day: when.and_then(ends).is_some_and(|(start, _)| start.len() >= DAY_CHARS),
             days: when.and_then(days),
             moments: when.and_then(moments),
@@ -179,21 +176,6 @@ fn stands(kind: &str, value: &Value) -> bool {
     let said = codings.map(|coding| &coding["code"]).chain([&value[*element]]);
     let mut said = said.filter_map(Value::as_str);
     !abated && !said.any(|word| ended.contains(&word))
-}
-
-/// The days that a record is of: a problem until it abates, a period without an end for ever.
-fn lasts(kind: &str, value: &Value, when: Option<&Value>) -> Option<Span<String>> {
-    const FOR_EVER: &str = "9999-12-31";
-    let Span { first, last } = when.and_then(days)?;
-    let abated = value.as_object()?.iter().find(|(name, _)| name.starts_with("abatement"));
-    let open = when.is_some_and(|when| when["start"].is_string() && when["end"].is_null());
-    let last = match (kind, abated) {
-        ("Condition", Some((_, abated))) => days(abated).map_or(last, |abated| abated.last),
-        ("Condition", None) => FOR_EVER.to_owned(),
-        _ if open && value["status"] != "finished" => FOR_EVER.to_owned(),
-        _ => last,
-    };
-    Some(Span { first, last })
 }
 
 /// The element that says when; a note is of the period that it documents, a specimen of the day it

@@ -86,7 +86,14 @@ impl<'a> Judgement<'a> {
                 && permitted
                 && self.is_restricted(reference, one)
             {
-                self.sensitive.entry(patient).or_default().push(one.lasts.as_ref());
+                let visits = one.encounters.iter().filter_map(|visit| self.facts.get(visit));
+                let of_visits: Vec<_> = visits.filter_map(|visit| visit.days.as_ref()).collect();
+                let days = self.sensitive.entry(patient).or_default();
+                match &one.days {
+                    Some(own) => days.push(Some(own)),
+                    None if of_visits.is_empty() => days.push(None),
+                    None => days.extend(of_visits.into_iter().map(Some)),
+                }
             }
         }
     }
