@@ -55,8 +55,8 @@ pub struct OverlayRules {
     pub permitted: BTreeSet<String>,
     /// References under a patient's restriction, usually `Encounter/<id>`.
     pub restricted: BTreeSet<String>,
-    /// Whether documents that nobody can look into stay, when they are from the days of a
-    /// restricted encounter.
+    /// Whether documents that nobody can look into stay, when something restricted was so in their
+    /// days.
     pub opaque: bool,
     /// Whether what the chart calls entered in error stays.
     pub in_error: bool,

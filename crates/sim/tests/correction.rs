@@ -138,7 +138,9 @@ fn two_hundred_corrections_of_a_town_are_of_all_kinds_and_each_is_accounted_for(
     assert_eq!(said.len(), 13, "each way to be corrected was among them: {said:#?}");
     let silent = made.all.iter().filter(|one| one.effects.is_empty());
     assert!(silent.clone().count() > 0);
-    assert!(silent.into_iter().all(|one| one.what.contains("restricted")));
+    // A note may stay for what is restricted in its days.
+    let heard_of_by_nobody = ["a late result of a restricted encounter", "a late note"];
+    assert!(silent.into_iter().all(|one| heard_of_by_nobody.contains(&one.what)));
     // Each plan hears of what the other hears of: both cover everybody.
     for correction in &made.all {
         assert!([0, 2].contains(&correction.effects.len()));

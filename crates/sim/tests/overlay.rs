@@ -333,11 +333,11 @@ fn unlinked_chart() -> Chart {
     let mut hushed = result("hushed-report", "2026-08-01");
     hushed["resourceType"] = json!("DiagnosticReport");
     hushed["result"] = json!([to("Observation/hushed-link")]);
-    let mut letter = result("letter", "2026-05-01");
-    letter["resourceType"] = json!("DiagnosticReport");
-    letter["encounter"] = to("Encounter/late");
-    letter["category"] = json!([]);
-    letter["presentedForm"] = json!([{ "data": "eA==" }]);
+    let letter = json!({
+        "resourceType": "DocumentReference", "id": "letter", "subject": to("Patient/p"),
+        "content": [{ "attachment": { "data": "eA==" } }],
+        "context": { "encounter": [to("Encounter/late")], "period": { "start": "2026-05-01" } },
+    });
     let mut hushed_link = result("hushed-link", "2026-08-01");
     hushed_link["encounter"] = to("Encounter/hush");
     let mut in_error = of("Observation", "wrong", "Encounter/early");
@@ -392,7 +392,7 @@ fn what_names_no_encounter_belongs_to_one_by_order_or_by_date() {
         ("ServiceRequest/s", "link"),
     ];
     assert_eq!(belongs("Encounter/early"), early.map(|(one, how)| (one.to_owned(), how)));
-    let late = [("DiagnosticReport/letter", "link"), ("Observation/on-the-day", "date")];
+    let late = [("DocumentReference/letter", "link"), ("Observation/on-the-day", "date")];
     assert_eq!(belongs("Encounter/late"), late.map(|(one, how)| (one.to_owned(), how)));
 
     let one = &expectation.payers[0];
@@ -402,7 +402,7 @@ fn what_names_no_encounter_belongs_to_one_by_order_or_by_date() {
         withheld,
         [
             ("DiagnosticReport/hushed-report", "patient-restriction"),
-            ("DiagnosticReport/letter", "opaque-in-sensitive-period"),
+            ("DocumentReference/letter", "opaque-in-sensitive-period"),
             ("Encounter/hush", "patient-restriction"),
             ("Observation/hushed", "patient-restriction"),
             ("Observation/hushed-link", "patient-restriction"),

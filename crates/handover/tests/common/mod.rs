@@ -30,7 +30,7 @@ pub use house::{House, Records, who};
 pub use process::{Process, Said, run};
 
 use exchange::partner::PublicFile;
-use sim::ehr::Ehr;
+use sim::ehr::{Ehr, EhrMode};
 use sim::town::{Plan, Restriction};
 use sim::{Chart, Town, TownPlan};
 use std::fs;
@@ -78,13 +78,16 @@ pub fn free_address() -> SocketAddr {
 pub struct SimEhr {
     folder: PathBuf,
     address: SocketAddr,
+    /// How much of FHIR it offers when it is started.
+    pub mode: EhrMode,
     running: Option<Ehr>,
 }
 
 impl SimEhr {
     /// Chooses an address; nothing runs yet.
     pub fn new(folder: &Path) -> SimEhr {
-        SimEhr { folder: folder.to_owned(), address: free_address(), running: None }
+        let mode = EhrMode::Full;
+        SimEhr { folder: folder.to_owned(), address: free_address(), mode, running: None }
     }
 
     pub fn base_url(&self) -> String {
@@ -95,7 +98,8 @@ impl SimEhr {
     pub fn start(&mut self, chart: &Chart, clients: &[PublicFile]) {
         let running = RUNTIME.block_on(async {
             let listener = TcpListener::bind(self.address).await.unwrap();
-            handover::ehr::start(&self.folder, "Test Hospital", chart, clients, listener).await
+            let (mode, name) = (self.mode.clone(), "Test Hospital");
+            handover::ehr::start_as(mode, &self.folder, name, chart, clients, listener).await
         });
         self.running = Some(running.unwrap());
     }
@@ -121,6 +125,12 @@ impl SimEhr {
         for resource in resources {
             RUNTIME.block_on(ehr.amend(jiff::Timestamp::now(), resource)).unwrap();
         }
+    }
+
+    /// A record (`Type/id`) as it gives it out now, but for version and time.
+    pub fn served(&self, reference: &str) -> Option<bytes::Bytes> {
+        let ehr = self.running.as_ref().expect("the EHR runs");
+        RUNTIME.block_on(ehr.served(reference)).unwrap()
     }
 
     /// Shuts its door.
@@ -154,8 +164,19 @@ impl Stage {
     /// A chart with its plans: all folders are made and all partners known to each other, the EHR
     /// is open, no house runs yet. Agreements and member files may still be changed.
     pub fn new(chart: Chart, plans: Vec<Plan>, restrictions: &[Restriction]) -> Stage {
+        Stage::new_as(EhrMode::Full, chart, plans, restrictions)
+    }
+
+    /// The same with an EHR in this mode.
+    pub fn new_as(
+        mode: EhrMode,
+        chart: Chart,
+        plans: Vec<Plan>,
+        restrictions: &[Restriction],
+    ) -> Stage {
         let folder = tempfile::tempdir().unwrap();
         let mut ehr = SimEhr::new(&folder.path().join("ehr"));
+        ehr.mode = mode;
         let provider = House::provider(&folder.path().join("hospital"), &ehr.base_url());
         ehr.start(&chart, &[provider.public()]);
         fs::write(provider.folder.join("tls/ehr-authority.pem"), ehr.authority()).unwrap();

@@ -258,6 +258,7 @@ impl Edits<'_> {
     fn rewritten(&self, text: &str) -> Option<String> {
         let below = text.strip_prefix(self.source_base).and_then(|rest| rest.strip_prefix('/'));
         let (kind, id) = below.unwrap_or(text).split_once('/')?;
+        let id = id.split_once("/_history/").map_or(id, |(id, _)| id);
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let is_type = kind.starts_with(|c: char| c.is_ascii_uppercase()) && plain(kind);
         (is_type && plain(id) && !id.is_empty())

@@ -64,6 +64,14 @@ impl Belonging {
         self.of.get(reference).map(|(encounters, how)| (encounters, *how))
     }
 
+    /// The encounters whose restriction covers a resource: all it belongs to, but for a state that
+    /// is merely of their days.
+    pub(super) fn covering(&self, reference: &str) -> Option<&BTreeSet<String>> {
+        let kind = reference.split('/').next().unwrap_or_default();
+        let (encounters, how) = self.of(reference)?;
+        (how != Belongs::Date || !STATES.contains(&kind)).then_some(encounters)
+    }
+
     /// Passes encounters on along orders and parts, until nothing changes.
     fn by_order(&mut self, facts: &BTreeMap<String, Facts>) {
         let mut above: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();

@@ -17,15 +17,15 @@
 //! From each resource that may travel, every reference is followed, and its target judged in turn.
 //! What may not travel is withheld and not followed further. The judgement depends on the resource
 //! and the payer alone, in order: a patient's restriction, another payer's coverage, a document that
-//! cannot be looked into from the days of a restricted encounter, an error of the chart, a type that
-//! is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
+//! cannot be looked into and in whose days something restricted was so, an error of the chart, a type
+//! that is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
 //! withheld, and nothing travels on its account.
 //!
 //! A restricted encounter takes along what belongs to it by whichever way, and what names no
 //! encounter and is referred to by it: a result is no less the visit's for being served without it.
 
 use super::belonging::{Belonging, Belongs};
-use super::facts::{Facts, Span};
+use super::facts::{Facts, Span, relative};
 use super::judgement::{Judgement, is_financial};
 use super::{OverlayRules, value_of};
 use crate::chart::Chart;
@@ -66,7 +66,7 @@ pub enum Reason {
     PatientRestriction,
     /// It is the coverage by another payer.
     OtherPayer,
-    /// Nobody can look into it, and it is from the days of a restricted encounter.
+    /// A document that nobody can look into, and something restricted was so in its days.
     OpaqueInSensitivePeriod,
     /// The chart says that it was entered in error.
     EnteredInError,
@@ -235,8 +235,8 @@ fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> 
         let value = value_of(coverage);
         let payors = value["payor"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mine = payors.iter().any(|payor| {
-            let organization =
-                payor["reference"].as_str().and_then(|r| chart.find(r)).map(value_of);
+            let organization = payor["reference"].as_str().and_then(relative);
+            let organization = organization.and_then(|r| chart.find(&r)).map(value_of);
             let inline = &payor["identifier"];
             let listed = organization.map(|o| o["identifier"].as_array().cloned());
             let identifiers = listed.flatten().unwrap_or_default();
@@ -245,10 +245,11 @@ fn coverages_by(chart: &Chart, plan: &Plan) -> BTreeMap<String, (String, bool)> 
                     && identifier["value"] == plan.payer_id.value.as_str()
             })
         });
-        if let (true, Some(patient)) = (mine, value["beneficiary"]["reference"].as_str()) {
+        let patient = value["beneficiary"]["reference"].as_str().and_then(relative);
+        if let (true, Some(patient)) = (mine, patient) {
             let member = value["subscriberId"].as_str().unwrap_or_default();
             let known = plan.members.iter().any(|row| row.member_id == member);
-            own.insert(coverage.reference(), (patient.to_owned(), known));
+            own.insert(coverage.reference(), (patient, known));
         }
     }
     own

@@ -95,7 +95,7 @@ pub(super) struct Facts {
     pub(super) laboratory: bool,
     /// Its own status says that it was entered in error.
     pub(super) in_error: bool,
-    /// It carries something that cannot be looked into.
+    /// A document: what it carries cannot be looked into.
     pub(super) opaque: bool,
     /// It says the day on which it began, and not a month or a year.
     pub(super) says_day: bool,
@@ -123,7 +123,6 @@ impl Facts {
         let listed = |names: &[&str]| -> BTreeSet<String> {
             names.iter().flat_map(|name| targets(&value[*name])).collect()
         };
-        let attached = ["presentedForm", "content"].iter().any(|name| value[*name].is_array());
         Facts {
             kind: resource.kind.clone(),
             digest: sha256_hex(&[&resource.bytes]),
@@ -140,7 +139,7 @@ impl Facts {
             stands: stands(&resource.kind, &value),
             laboratory: is_laboratory(&value),
             in_error: is_in_error(&value),
-            opaque: attached || resource.kind == "Media",
+            opaque: matches!(resource.kind.as_str(), "DocumentReference" | "Media"),
             says_day: when.and_then(ends).is_some_and(|(start, _)| start.len() >= DAY_CHARS),
             days: when.and_then(days),
             moments: when.and_then(moments),

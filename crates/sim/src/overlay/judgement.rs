@@ -24,6 +24,24 @@ const AROUND: [&str; 9] = [
     "RelatedPerson",
 ];
 
+/// Types of which a restricted record makes its days sensitive: those that a chart is searched for.
+const TELLING: [&str; 14] = [
+    "AllergyIntolerance",
+    "CarePlan",
+    "CareTeam",
+    "Condition",
+    "DiagnosticReport",
+    "DocumentReference",
+    "Encounter",
+    "Goal",
+    "Immunization",
+    "MedicationDispense",
+    "MedicationRequest",
+    "Observation",
+    "Procedure",
+    "ServiceRequest",
+];
+
 /// What is known of a chart that reasons are made of.
 #[derive(Debug)]
 pub(super) struct Judgement<'a> {
@@ -32,8 +50,8 @@ pub(super) struct Judgement<'a> {
     rules: &'a OverlayRules,
     /// What restricted encounters refer to and that names no encounter.
     taken_along: BTreeSet<&'a String>,
-    /// The days of restricted encounters, by patient.
-    sensitive: BTreeMap<&'a String, Vec<&'a Span<String>>>,
+    /// The days of what is restricted, by patient; `None` is all days.
+    sensitive: BTreeMap<&'a String, Vec<Option<&'a Span<String>>>>,
 }
 
 impl<'a> Judgement<'a> {
@@ -42,22 +60,42 @@ impl<'a> Judgement<'a> {
         belonging: &'a Belonging,
         rules: &'a OverlayRules,
     ) -> Judgement<'a> {
-        let mut taken_along = BTreeSet::new();
-        let mut sensitive: BTreeMap<&String, Vec<&Span<String>>> = BTreeMap::new();
+        let taken_along = BTreeSet::new();
+        let mut judgement =
+            Judgement { facts, belonging, rules, taken_along, sensitive: BTreeMap::new() };
         let restricted = facts.iter().filter(|(reference, one)| {
             one.kind == "Encounter" && rules.restricted.contains(*reference)
         });
         for (_, encounter) in restricted {
-            taken_along.extend(encounter.references.iter().filter(|target| {
+            judgement.taken_along.extend(encounter.references.iter().filter(|target| {
                 let kind = target.split('/').next().unwrap_or_default();
                 let unlinked = facts.get(*target).is_some_and(Facts::is_unlinked);
                 unlinked && !AROUND.contains(&kind)
             }));
-            if let (Some(patient), Some(days)) = (&encounter.patient, &encounter.days) {
-                sensitive.entry(patient).or_default().push(days);
+        }
+        judgement.find_sensitive_days();
+        judgement
+    }
+
+    fn find_sensitive_days(&mut self) {
+        for (reference, one) in self.facts {
+            let tells = TELLING.contains(&one.kind.as_str());
+            let permitted = one.kind == "Encounter" || self.rules.permitted.contains(&one.kind);
+            if let Some(patient) = &one.patient
+                && tells
+                && permitted
+                && self.is_restricted(reference, one)
+            {
+                let visits = one.encounters.iter().filter_map(|visit| self.facts.get(visit));
+                let of_visits: Vec<_> = visits.filter_map(|visit| visit.days.as_ref()).collect();
+                let days = self.sensitive.entry(patient).or_default();
+                match &one.days {
+                    Some(own) => days.push(Some(own)),
+                    None if of_visits.is_empty() => days.push(None),
+                    None => days.extend(of_visits.into_iter().map(Some)),
+                }
             }
         }
-        Judgement { facts, belonging, rules, taken_along, sensitive }
     }
 
     /// Why a resource may not travel to the payer whose coverages `is_own` knows.
@@ -85,7 +123,7 @@ impl<'a> Judgement<'a> {
             return false;
         }
         let of_patient = facts.patient.as_ref().is_some_and(|patient| restricted.contains(patient));
-        let encounters = self.belonging.of(reference).map(|(encounters, _)| encounters);
+        let encounters = self.belonging.covering(reference);
         restricted.contains(reference)
             || of_patient
             || encounters.is_some_and(|encounters| !encounters.is_disjoint(restricted))
@@ -96,7 +134,10 @@ impl<'a> Judgement<'a> {
     fn is_of_sensitive_days(&self, facts: &Facts) -> bool {
         let Some(patient) = &facts.patient else { return false };
         let spans = self.sensitive.get(patient).map(Vec::as_slice).unwrap_or_default();
-        spans.iter().any(|span| facts.days.as_ref().is_none_or(|days| days.meets(span)))
+        spans.iter().any(|span| match (span, &facts.days) {
+            (Some(span), Some(days)) => days.meets(span),
+            _ => true,
+        })
     }
 }
 

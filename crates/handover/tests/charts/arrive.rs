@@ -1,0 +1,199 @@
+//! Charts of others arrive whole at two plans, in pushes of encounters, results and histories: every
+//! resource in reach is filed, withheld by a named rule, or held; no word of what must stay is found.
+
+use crate::common::House;
+use crate::outcome::{Outcome, in_state, outcome, own_rows};
+use crate::same_bytes::{Edits, Tree, derived};
+use crate::scene::{Pushed, Scene, Setting, minimum};
+use crate::stored::Stored;
+use exchange::PartnerId;
+use exchange::shape::BUILT_IN;
+use sim::ehr::EhrMode;
+use sim::overlay::{PayerExpectation, PushKind, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[test]
+fn charts_arrive_whole_from_an_ehr_that_can_do_all() {
+    charts_arrive_whole(EhrMode::Full);
+}
+
+#[test]
+fn charts_arrive_whole_from_an_ehr_of_the_minimum() {
+    charts_arrive_whole(minimum());
+}
+
+fn charts_arrive_whole(mode: EhrMode) {
+    let setting = Setting { unknown_member: true, ..Setting::new(mode) };
+    let Some(mut scene) = Scene::set(&setting) else { return };
+    let pushed = scene.push_all();
+    for (payer, expected) in scene.payers() {
+        every_push_ended_as_expected(payer, expected, &pushed);
+        let outcome = outcome(&scene, payer, &pushed);
+        each_resource_is_filed_withheld_or_held(&scene, &outcome, expected);
+        what_is_filed_is_the_source_but_for_listed_edits(&scene, payer, &outcome);
+        every_reference_resolves(payer);
+        it_is_said_by_what_each_belongs(&scene, &outcome, expected);
+        results_without_their_encounter_arrived(&scene, expected);
+        what_was_planted_is_found_nowhere(&scene, payer, expected);
+    }
+    scene.stage.stop();
+}
+
+fn every_push_ended_as_expected(payer: &House, expected: &PayerExpectation, pushed: &Pushed) {
+    let held = expected.pushes_held.clone();
+    let settled: BTreeSet<_> =
+        expected.pushes.keys().filter(|one| !held.contains(*one)).cloned().collect();
+    for kind in PushKind::ALL {
+        assert!(settled.iter().any(|one| PushKind::of(one) == Some(kind)), "{kind:?} settle");
+    }
+    let ways: BTreeMap<&str, usize> =
+        own_rows(pushed, payer).fold(BTreeMap::new(), |mut all, row| {
+            *all.entry(row.state.as_str()).or_default() += 1;
+            all
+        });
+    same("settled", &in_state(pushed, payer, "settled"), &settled);
+    same("withheld", &in_state(pushed, payer, "withheld"), &expected.pushes_withheld);
+    same("held", &in_state(pushed, payer, "due"), &held);
+    let all = settled.len() + held.len() + expected.pushes_withheld.len();
+    assert_eq!(own_rows(pushed, payer).count(), all, "{ways:?}");
+    let waiting = payer.rows().into_iter().filter(|row| row.state == "held").count();
+    assert_eq!(waiting, held.len(), "each is with a person of the plan");
+}
+
+fn each_resource_is_filed_withheld_or_held(
+    scene: &Scene,
+    outcome: &Outcome,
+    expected: &PayerExpectation,
+) {
+    let rule = |reason: &Reason| reason.name().to_owned();
+    let withheld: BTreeMap<_, _> =
+        expected.withheld.iter().map(|(one, reason)| (one.clone(), rule(reason))).collect();
+    same("filed", &outcome.filed, &expected.filed);
+    same("held", &outcome.held, &expected.held);
+    let pairs = |map: &BTreeMap<String, String>| -> BTreeSet<(String, String)> {
+        map.iter().map(|(one, rule)| (one.clone(), rule.clone())).collect()
+    };
+    same("withheld", &pairs(&outcome.withheld), &pairs(&withheld));
+    assert!(expected.withheld_for(Reason::PatientRestriction) > 0);
+    assert!(expected.unresolved.is_empty());
+    // Exactly one of them, and the rest was not asked for.
+    assert!(outcome.withheld.keys().all(|one| !outcome.filed.contains(one)));
+    assert!(outcome.withheld.keys().all(|one| !outcome.held.contains(one)));
+    let near = outcome.filed.len() + outcome.held.len() + outcome.withheld.len();
+    assert_eq!(scene.read.len() - near, expected.not_asked);
+    eprintln!(
+        "{}: filed {}, held {}, withheld {}, not asked for {}",
+        expected.name,
+        outcome.filed.len(),
+        outcome.held.len(),
+        outcome.withheld.len(),
+        expected.not_asked
+    );
+}
+
+/// Names a few of those that differ, and how many there are.
+fn same<T: Ord + std::fmt::Debug>(what: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) {
+    let more: Vec<_> = found.difference(expected).collect();
+    let less: Vec<_> = expected.difference(found).collect();
+    let first = |list: &[&T]| format!("{:?}", list.iter().take(4).collect::<Vec<_>>());
+    assert!(
+        more.is_empty() && less.is_empty(),
+        "{what}: {} too many, such as {}; {} too few, such as {}",
+        more.len(),
+        first(&more),
+        less.len(),
+        first(&less)
+    );
+}
+
+fn what_is_filed_is_the_source_but_for_listed_edits(
+    scene: &Scene,
+    payer: &House,
+    outcome: &Outcome,
+) {
+    let namespace = scene.stage.provider.public().namespace;
+    let source_base = scene.stage.ehr.base_url();
+    let records = payer.records();
+    let mut rules = BTreeSet::new();
+    for reference in &outcome.filed {
+        let source = scene.stage.chart.find(reference).expect("it is in the chart");
+        let served = scene.stage.ehr.served(reference).expect("the EHR serves it");
+        let cuts = &outcome.cuts[reference];
+        rules.extend(cuts.values().cloned());
+        let id = derived(&namespace, &source.kind, &source.id);
+        let filed = records[&format!("{}/{id}", source.kind)].content.as_ref().unwrap();
+        let cuts = cuts.keys().map(String::as_str).collect();
+        let edits = Edits { namespace: &namespace, source_base: &source_base, cuts };
+        let difference = edits.check(&source.kind, &source.id, &served, filed).err();
+        assert_eq!(difference, None, "an edit that is not listed");
+    }
+    let config = scene.stage.provider.config();
+    let agreement = &config.terms[&PartnerId::from(payer.name.as_str())].agreement;
+    let known: BTreeSet<&str> = agreement.cut.iter().map(|cut| cut.rule.as_str()).collect();
+    let built_in = |rule: &str| BUILT_IN.iter().any(|(known, _)| *known == rule);
+    assert!(rules.iter().all(|rule| known.contains(rule.as_str()) || built_in(rule)), "{rules:?}");
+    assert!(rules.contains("social-security-number"), "every patient has such a number: {rules:?}");
+}
+
+/// What was not filed and is still referred to would lead its reader nowhere.
+fn every_reference_resolves(payer: &House) {
+    let records = payer.records();
+    for record in records.values() {
+        let tree = Tree::read(record.content.as_ref().unwrap());
+        for reference in tree.references().into_iter().filter(|text| !text.starts_with('#')) {
+            assert!(records.contains_key(reference), "a {} leads nowhere", record.kind);
+        }
+    }
+}
+
+fn it_is_said_by_what_each_belongs(scene: &Scene, outcome: &Outcome, expected: &PayerExpectation) {
+    let mut ways: BTreeSet<String> = BTreeSet::new();
+    for encounter in expected.subjects(PushKind::Encounter) {
+        let empty = BTreeMap::new();
+        let said = outcome.belongs.get(&encounter);
+        let all = scene.expectation.belongs.get(&encounter).into_iter().flatten();
+        let asked = all.filter(|(one, _)| {
+            scene.rules.asked.contains(one.split('/').next().unwrap_or_default())
+        });
+        let wanted: BTreeSet<_> =
+            asked.map(|(one, how)| (one.clone(), how.word().to_owned())).collect();
+        let said = said.unwrap_or(&empty).iter().map(|(one, how)| (one.clone(), how.clone()));
+        let said: BTreeSet<_> = said.filter(|(one, _)| *one != encounter).collect();
+        same("by what it belongs", &said, &wanted);
+        ways.extend(wanted.into_iter().map(|(_, how)| how));
+    }
+    assert!(ways.len() > 1, "some belong without a link");
+}
+
+/// Those that say no encounter, and are not of a restricted one.
+fn results_without_their_encounter_arrived(scene: &Scene, expected: &PayerExpectation) {
+    let mut arrived = 0;
+    for kind in ["DiagnosticReport", "Observation"] {
+        for one in scene.read.of_kind(kind) {
+            let value: serde_json::Value = serde_json::from_slice(&one.bytes).unwrap();
+            let of_whom = value["subject"]["reference"].as_str().unwrap_or_default();
+            if value["encounter"].is_null() && !of_whom.is_empty() {
+                let reference = one.reference();
+                let stays = expected.withheld.contains_key(&reference);
+                let known =
+                    expected.filed.contains(&reference) || expected.held.contains(&reference);
+                assert!(stays || known, "a {kind} without its encounter is lost");
+                arrived += usize::from(known);
+            }
+        }
+    }
+    assert!(arrived > 10, "{arrived}");
+}
+
+fn what_was_planted_is_found_nowhere(scene: &Scene, payer: &House, expected: &PayerExpectation) {
+    let stored = Stored::at(payer);
+    let namespace = scene.stage.provider.public().namespace;
+    assert!(stored.holds(&namespace), "what is there is found");
+    let all = scene.planted.iter();
+    let planted = all.filter(|one| one.only_at.as_deref() != Some(expected.name.as_str()));
+    assert!(planted.clone().count() > 100);
+    assert_eq!(stored.first_found(planted), None);
+    // What the plan may have of this list is its own: so a search would have found the rest.
+    let own = scene.planted.iter().find(|one| one.only_at.as_deref() == Some(&expected.name));
+    assert!(stored.holds(&own.unwrap().value));
+}
