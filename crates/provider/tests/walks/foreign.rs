@@ -230,7 +230,7 @@ async fn two_patients_pushes_make_one_record_of_their_practitioner() {
         for patient in 1..=3 {
             let encounter = format!("e{}", SHARED + patient);
             let (purpose, who) = (None, crate::hospital::who());
-            let push = exchange::desk::Command::Push { encounter, purpose, who, wait: 0 };
+            let push = exchange::desk::Command::Push { subject: encounter, purpose, who, wait: 0 };
             hospital.command(push).await.unwrap();
         }
         let mut rows = hospital.work().await;
