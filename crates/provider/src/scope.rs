@@ -10,6 +10,7 @@ use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
 use crate::source::chart::Chart;
+use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Judged, Question, Scope, ScopedPayer};
@@ -224,7 +225,7 @@ pub(crate) async fn coverages(
     chart: &dyn Source,
     patient: &str,
 ) -> Result<(Vec<Resource>, Vec<Resource>), Issue> {
-    let coverages = chart.search("Coverage", &[("patient", patient)]).await?;
+    let coverages = chart.search("Coverage", &[("patient", &us_core::named(patient))]).await?;
     let mut organizations = Vec::new();
     for coverage in &coverages {
         for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {
