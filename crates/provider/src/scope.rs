@@ -45,7 +45,8 @@ impl Road {
             Subject::Withdrawal(walk) => self.concerned_by_withdrawal(walk).await?,
             Subject::Record(subject) => {
                 let since = if lease.work.revision == 1 { trigger.at } else { lease.work.changed };
-                self.concerned_by_record(&trigger, subject, since).await
+                let found = self.concerned_by_record(&trigger, subject, since).await;
+                self.or_taken_back(&trigger, subject, found).await?
             }
         };
         let at = self.clock.now();

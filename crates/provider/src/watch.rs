@@ -226,6 +226,11 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
     rows
 }
 
+/// Whether it was the watch that asked.
+pub(crate) fn asked(trigger: &Trigger) -> bool {
+    trigger.who.name == SYSTEM && trigger.who.role == "system"
+}
+
 /// Whether a record says that it is this patient's: some servers pass over what they are asked by.
 fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
     is_of_whom(resource, source_base).as_deref() == Some(patient)
