@@ -105,6 +105,22 @@ pub const OUTSIDE_WINDOW: &str = "outside-window";
 pub(crate) const UNDATED: &str = "undated-in-window";
 pub(crate) const NOT_THIS_KIND: &str = "not-in-this-kind";
 
+/// Whether what this rule withholds stays in every push to the payer, whatever it is about and
+/// whenever it is made. Another patient's record may go in that patient's pushes.
+pub fn holds_in_every_push(rule: &str) -> bool {
+    let of_this_push = [
+        CONTENT_TOO_LARGE,
+        NOT_COLLECTED,
+        NOT_REFERRED,
+        NOT_THIS_KIND,
+        OTHER_PATIENT,
+        OUTSIDE_WINDOW,
+        UNDATED,
+        UNRESOLVED,
+    ];
+    !of_this_push.contains(&rule)
+}
+
 pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
 /// Types that speak of money between patient, provider and payers: never the minimum necessary of

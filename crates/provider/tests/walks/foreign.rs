@@ -45,14 +45,15 @@ async fn every_rung_files_each_record_once() {
         assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
         let counts = stranger.counts();
         let counts: Vec<(&str, usize)> = counts.iter().map(|(k, n)| (k.as_str(), *n)).collect();
-        let all = [("Encounter", 1), ("Observation", 1), ("Patient", 1), ("Provenance", 1)];
+        let all = ["Coverage", "Encounter", "Observation", "Patient", "Provenance"];
+        let all = all.map(|kind| (kind, 1));
         assert_eq!(counts, all, "{case}");
         assert_eq!(stranger.faults(), [""; 0], "{case}");
         let shown = hospital.show(&rows[0].id).await;
         let told = shown.acknowledgement.unwrap();
         let resources = told["resources"].as_array().unwrap();
         let answered = resources.iter().filter(|it| it["status"] == 201).count();
-        assert_eq!(answered, 4, "{case}: every record is answered: {:?}", resources);
+        assert_eq!(answered, 5, "{case}: every record is answered: {:?}", resources);
         let door = hospital.explain().await.unwrap().0.remove(0).door.unwrap();
         assert!(door.form.starts_with("best ("), "{case}: {}", door.form);
         assert!(!door.ladder.is_empty(), "{case}");
@@ -66,7 +67,7 @@ async fn a_server_that_never_says_where_a_record_is_is_asked() {
         let hospital = Hospital::open_to(&stranger);
         let rows = hospital.push().await;
         assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
-        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.counts().len(), 5, "{case}");
         assert_eq!(stranger.faults(), [""; 0], "{case}");
     }
 }
@@ -113,7 +114,7 @@ async fn whatever_goes_wrong_nothing_is_there_twice_and_nothing_is_lost() {
                 assert!(counts.values().all(|count| *count == 1), "{case}: {counts:?}");
                 match rows[0].state.as_str() {
                     "settled" => {
-                        assert_eq!(counts.len(), 4, "{case}");
+                        assert_eq!(counts.len(), 5, "{case}");
                         assert_eq!(stranger.faults(), [""; 0], "{case}");
                     }
                     "held" => {
@@ -141,7 +142,7 @@ async fn a_rung_that_is_promised_and_refused_is_left_with_a_line() {
         let shown = hospital.show(&rows[0].id).await;
         let said: Vec<&str> = shown.timeline.iter().map(|line| line.what.as_str()).collect();
         assert!(said.iter().any(|line| line.contains("answered 405")), "{case}, {lower}: {said:?}");
-        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.counts().len(), 5, "{case}");
     }
 }
 
@@ -174,7 +175,7 @@ async fn what_is_refused_holds_the_push_and_a_release_sends_only_that() {
     hospital.command(release).await.unwrap();
     let rows = hospital.work().await;
     assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
-    assert!(stranger.writes() - before < 4, "what was filed is not sent again");
+    assert!(stranger.writes() - before < 5, "what was filed is not sent again");
     assert_eq!(stranger.faults(), [""; 0]);
 }
 
