@@ -175,6 +175,8 @@ impl Road {
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
+        let left_out = self.at_door(payer);
+        let payer = left_out.as_ref().unwrap_or(payer);
         let _room = self.rooms.chart().await;
         let now = self.clock.now();
         let topic = Topic::parse(&trigger.subject.to_string())?;
