@@ -47,7 +47,7 @@ use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
 use crate::push::Purpose;
-use crate::restriction::{Restriction, Restrictions};
+use crate::restriction::{Restriction, Restrictions, tail};
 use chart::Chart;
 use fhir::{Node, Resource};
 use jiff::civil::Date;
@@ -353,15 +353,16 @@ fn judge_node(
 /// The elements that say whose a resource is.
 const OWNERS: [&str; 3] = ["subject", "patient", "beneficiary"];
 
-/// Whether the elements that say whose a resource is name another patient of the source.
+/// Whether the elements that say whose a resource is name another patient, under whichever address.
 fn is_of_another_patient(node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
     let owners = OWNERS.iter().filter_map(|name| node.get(name));
     let mut owners =
         owners.flat_map(|owner| owner.each()).filter_map(|owner| owner.get("reference"));
     owners.any(|reference| {
-        let text = reference.text().unwrap_or_default();
-        target(&text, audience.source_base)
-            .is_some_and(|(kind, id)| kind == "Patient" && id != audience.patient)
+        let owner = tail(&reference.text().unwrap_or_default());
+        let other =
+            |owner: &String| owner.strip_prefix("Patient/").map(|id| id != audience.patient);
+        owner.as_ref().and_then(other).unwrap_or(false)
     })
 }
 
