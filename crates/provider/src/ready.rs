@@ -14,7 +14,7 @@ use crate::withdraw::{NO_LONGER, Records};
 use exchange::assemble::Payload;
 use exchange::payload::readiness;
 use exchange::shape::Collected;
-use exchange::{Code, Digest, Event, Issue, Trigger, Withholding};
+use exchange::{Code, Digest, Dossier, Event, Issue, Trigger, Withholding};
 use fhir::Resource;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
@@ -36,10 +36,8 @@ impl Road {
         payer: &Payer,
         collected: &Collected,
     ) -> Option<NotNow> {
-        let wanted = &turn.push.dossier.subject;
-        let subject = collected.found.iter().find(|one| one.local_reference() == *wanted)?;
         let until = trigger.at.saturating_add(max_wait(payer)).unwrap_or(trigger.at);
-        match unready(subject, payer, collected)? {
+        match lacking(&turn.push.dossier, payer, collected)? {
             NotReady::NoVisit(issue) => Some(NotNow::Never(issue)),
             NotReady::Lacks(_) if until <= turn.now() => None,
             NotReady::Lacks(issue) => {
@@ -103,11 +101,9 @@ pub(crate) enum NotReady {
 }
 
 /// What is in the way of an encounter's push to this payer.
-pub(crate) fn unready(
-    subject: &Resource,
-    payer: &Payer,
-    collected: &Collected,
-) -> Option<NotReady> {
+pub(crate) fn lacking(dossier: &Dossier, payer: &Payer, collected: &Collected) -> Option<NotReady> {
+    let wanted = |one: &&Resource| one.local_reference() == dossier.subject;
+    let subject = collected.found.iter().find(wanted)?;
     if subject.kind() != "Encounter" {
         return None;
     }

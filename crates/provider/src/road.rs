@@ -262,8 +262,10 @@ impl Road {
         }
         let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
-        let spared = withdraw::spared(&disclosure, collected, audience, &self.setup.namespace);
-        let stays = withdraw::stays_in_every_push(&disclosure, &self.setup.namespace);
+        let offer = self.charts.source().offer().await?;
+        let namespace = &self.setup.namespace;
+        let spared = withdraw::spared(&disclosure, collected, audience, namespace, offer);
+        let stays = withdraw::stays_in_every_push(&disclosure, namespace);
         let gone = self.no_longer_held(&turn.push, &shaped, &spared, &stays).await?;
         let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);

@@ -7,15 +7,19 @@
 //!
 //! Why a push and not a message: it needs the same order, retries, proof and acknowledgement.
 
+use crate::collect::NOT_SEARCHED;
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
 use crate::scope::{Concern, Concerned};
+use crate::source::offer::Offer;
+use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Decision, Disclosure, Dossier, Event, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
@@ -77,7 +81,7 @@ impl Road {
         &self,
         push: &Push,
         shaped: &Shaped,
-        spared: &BTreeSet<(String, String)>,
+        spared: &Spared,
         stays: &Records,
     ) -> Result<Vec<(String, String)>, Fault> {
         let Some((_, mut records)) = self.only_here(push, stays).await? else {
@@ -86,7 +90,10 @@ impl Road {
         for resource in &shaped.resources {
             records.remove(&(resource.kind.clone(), resource.id.clone()));
         }
-        records.retain(|record| !spared.contains(record));
+        records.retain(|record| {
+            let is_gone = stays.contains(record) || spared.was_read(&record.0);
+            is_gone && !spared.records.contains(record)
+        });
         Ok(records.into_iter().collect())
     }
 
@@ -225,14 +232,30 @@ pub(crate) fn stays_in_every_push(disclosure: &Disclosure, namespace: &str) -> R
     others.map(|(kind, id)| (kind.to_owned(), derived_id(namespace, kind, id))).collect()
 }
 
-/// Records that stay at the payer although the push no longer holds them: they are merely outside of a
-/// history's window by now, or something that is refers to them.
+/// What stays at the payer although the push no longer holds it.
+pub(crate) struct Spared {
+    /// Merely outside of a history's window by now, or referred to by something that is.
+    records: Records,
+    /// What the EHR says of the types it holds: what it was not asked for is not gone.
+    offer: Arc<Offer>,
+}
+
+impl Spared {
+    /// Whether the chart was read for records of this type, by a search or where something refers to
+    /// them, so that what is missing is gone.
+    fn was_read(&self, kind: &str) -> bool {
+        NOT_SEARCHED.contains(&kind) || us_core::is_asked(&self.offer, kind)
+    }
+}
+
+/// What the chart does not speak against, although the push no longer holds it.
 pub(crate) fn spared(
     disclosure: &Disclosure,
     collected: &Collected,
     audience: &Audience<'_>,
     namespace: &str,
-) -> BTreeSet<(String, String)> {
+    offer: Arc<Offer>,
+) -> Spared {
     let is_outside = |decision: &&Decision| match decision {
         Decision::Withheld { rule, .. } => rule == shape::OUTSIDE_WINDOW,
         Decision::Included { .. } => false,
@@ -245,7 +268,8 @@ pub(crate) fn spared(
     let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
     let derived = |(kind, id): (String, String)| (derived_id(namespace, &kind, &id), kind);
-    parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect()
+    let records = parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect();
+    Spared { records, offer }
 }
 
 fn number(push: &Push) -> u64 {

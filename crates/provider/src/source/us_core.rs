@@ -14,6 +14,7 @@
 //! asked that instead. Types that are not in the table are asked by patient where the EHR offers it.
 
 use super::Source;
+use super::offer::Offer;
 use crate::limits::SOURCE_REQUESTS_MAX;
 use exchange::Issue;
 use exchange::shape::target;
@@ -128,6 +129,15 @@ pub async fn of_patient(
     let own = |one: &Resource| is_of(one, patient, source.base_url());
     let fresh = |one: &Resource| seen.insert((one.local_reference(), one.digest()));
     Ok(found.into_iter().filter(own).filter(fresh).collect())
+}
+
+/// Whether a chart is asked for records of a type at all: what is not asked for says nothing of what
+/// is there.
+pub fn is_asked(offer: &Offer, kind: &str) -> bool {
+    if !offer.is_silent() && !offer.knows(kind) {
+        return false;
+    }
+    SEARCHES.iter().any(|(known, _)| *known == kind) || offer.has(kind, "patient")
 }
 
 /// A code at a time. What has not that code is left out: an EHR that passes over the parameter

@@ -33,7 +33,7 @@ fn visits() -> Told {
 }
 
 /// Types of what a push deletes at the payer.
-async fn deleted(hospital: &Hospital, row: &Row) -> Vec<String> {
+pub(crate) async fn deleted(hospital: &Hospital, row: &Row) -> Vec<String> {
     let push = turn::read(&hospital.house.work(&row.id).await.unwrap().unwrap().work).unwrap();
     let Some(made) = push.assembled else { return Vec::new() };
     let payload = hospital.house.blob(&made.payload).await.unwrap().unwrap();
@@ -48,7 +48,7 @@ async fn deleted(hospital: &Hospital, row: &Row) -> Vec<String> {
 }
 
 /// The newest push about this; several may be.
-async fn newest(hospital: &Hospital, subject: &str) -> Row {
+pub(crate) async fn newest(hospital: &Hospital, subject: &str) -> Row {
     let rows = hospital.work().await.into_iter().filter(|row| row.kind == "push");
     let rows = rows.filter(|row| row.subject.as_deref() == Some(subject));
     rows.max_by_key(|row| (row.changed, row.label.clone())).unwrap()

@@ -14,6 +14,7 @@ mod door;
 mod foreign;
 mod gone;
 mod hospital;
+mod ready;
 mod skew;
 mod slow;
 mod stranger;
