@@ -56,6 +56,9 @@ pub struct Load {
     pub as_of: Timestamp,
     /// The push: `Bundle.identifier.value`.
     pub push: String,
+    /// What it takes back, as this house sent it last, by `Type/derived id`: it says what refers to
+    /// what. What is not known here goes in the order of its type.
+    pub standing: BTreeMap<String, Resource>,
 }
 
 /// One entry of a payload.
@@ -177,7 +180,24 @@ impl Load {
         let (Some(pieces), Some(as_of), Some(push)) = (pieces, as_of, push) else {
             return Err(unreadable());
         };
-        Ok(Load { pieces, as_of, push })
+        Ok(Load { pieces, as_of, push, standing: BTreeMap::new() })
+    }
+
+    /// Whether it takes anything back.
+    pub fn takes_back(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.resource.is_none())
+    }
+
+    /// Learns from an earlier payload how what is taken back stands at the payer; the last one counts.
+    pub fn learn(&mut self, earlier: Load) {
+        let gone = self.pieces.iter().filter(|piece| piece.resource.is_none());
+        let gone: BTreeSet<String> = gone.map(Piece::name).collect();
+        for piece in earlier.pieces {
+            let name = piece.name();
+            if let Some(resource) = piece.resource.filter(|_| gone.contains(&name)) {
+                self.standing.insert(name, resource);
+            }
+        }
     }
 
     /// Whether it only takes back.
@@ -312,7 +332,11 @@ pub fn next(ground: &Ground<'_>) -> Step {
             order::resolvable(ground, &due, most)
         }
     };
-    Step::Send(body::part(ground, &chosen))
+    let loose = match chosen[..] {
+        [only] => order::is_cycle(ground, &due, only).then(|| body::loose(ground, only)).flatten(),
+        _ => None,
+    };
+    Step::Send(loose.unwrap_or_else(|| body::part(ground, &chosen)))
 }
 
 /// Why an entry cannot be sent at all.

@@ -89,7 +89,10 @@ impl Road {
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
         let gone =
             || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
-        let load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        let mut load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        if load.takes_back() {
+            self.learn(turn, &mut load).await?;
+        }
         let so_far = turn.push.parts.clone().unwrap_or_default();
         let terms = &payer.terms.agreement.door;
         let rung = ladder::choose(offer, terms, &so_far.shut.iter().cloned().collect())?;
@@ -114,6 +117,19 @@ impl Road {
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
             Step::Done => self.conclude(turn, &ground).await,
         }
+    }
+
+    /// How what is taken back stands at the payer: as the dossier's pushes sent it, the last one last.
+    async fn learn(&self, turn: &Turn, load: &mut Load) -> Result<(), Halt> {
+        let mut sent: Vec<_> = self.revisions(&turn.push).await?;
+        sent.retain(|(_, push)| push.sent);
+        sent.sort_by_key(|(_, push)| push.assembled.as_ref().map(|made| made.number));
+        for made in sent.iter().filter_map(|(_, push)| push.assembled.as_ref()) {
+            if let Some(payload) = self.house.blob(&made.payload).await? {
+                load.learn(Load::read(payload)?);
+            }
+        }
+        Ok(())
     }
 
     /// Another push has to be cleared up first: by what is asked of the door, or by a person.

@@ -9,10 +9,12 @@
 
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
+use crate::route::BEST;
 use crate::scope::{Concern, Concerned};
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
+use exchange::ladder::Offer;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Decision, Disclosure, Dossier, Event, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +68,8 @@ impl Road {
     ) -> Result<Option<Payload>, Fault> {
         let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
         let Some(made) = &last.assembled else { return Ok(None) };
-        let records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.extend(self.own_words_of(push, &records).await?);
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
@@ -87,7 +90,38 @@ impl Road {
             records.remove(&(resource.kind.clone(), resource.id.clone()));
         }
         records.retain(|record| !spared.contains(record));
-        Ok(records.into_iter().collect())
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.extend(self.own_words_of(push, &records).await?);
+        Ok(records)
+    }
+
+    /// The Provenances of the dossier's pushes that name what is taken back, at a door of another make:
+    /// it may keep what others refer to, and between two houses they stay as the record of what was sent.
+    async fn own_words_of(
+        &self,
+        push: &Push,
+        gone: &[(String, String)],
+    ) -> Result<Vec<(String, String)>, Fault> {
+        let payer = &push.dossier.payer;
+        let takes_back = |offer: &Offer| {
+            !offer.house && offer.of("Provenance").is_some_and(|provenance| provenance.delete)
+        };
+        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.form == BEST);
+        if gone.is_empty() || !best || !self.doors.offer(payer).is_some_and(|it| takes_back(&it)) {
+            return Ok(Vec::new());
+        }
+        let mut words = Vec::new();
+        for (_, other) in self.revisions(push).await?.into_iter().filter(|(_, it)| it.sent) {
+            let Some(made) = &other.assembled else { continue };
+            let records = self.records(&other).await?;
+            if gone.iter().any(|record| records.contains(record)) {
+                let id = derived_id(&self.setup.namespace, "Provenance", made.push.as_str());
+                words.push(("Provenance".to_owned(), id));
+            }
+        }
+        let standing = self.house.holdings(payer, &words).await?.into_iter().flatten();
+        let standing = standing.filter(|holding| holding.digest.is_some());
+        Ok(standing.map(|holding| (holding.kind, holding.id)).collect())
     }
 
     /// Whether anything of a dossier stands at the payer: of its pushes that were sent and not refused

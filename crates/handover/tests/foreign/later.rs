@@ -136,9 +136,9 @@ async fn a_correction_is_one_new_version_of_one_record() {
 async fn a_withdrawal_ends_what_was_sent_and_nothing_else() {
     for profile in profiles() {
         for cut in [false, true] {
-            // One that keeps what is referred to would keep what the pushes' Provenances name.
+            // Most keep what is referred to: here all do.
             let mut abilities = profile.abilities();
-            abilities.habits.remove(&Habit::ResolvedReferencesOnly);
+            abilities.habits.insert(Habit::ResolvedReferencesOnly);
             let day = Day::begin_with(profile, abilities).await;
             let before = day.tried.arrived();
             if cut {
