@@ -55,7 +55,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 23] = [
+pub const BUILT_IN: [(&str, &str); 24] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
@@ -78,6 +78,10 @@ pub const BUILT_IN: [(&str, &str); 23] = [
     (OUTSIDE_WINDOW, "it lies outside the days for which the agreement permits it"),
     (CONTENT_TOO_LARGE, "a document's content is larger than a push carries"),
     (UNDATED, "it says no day, and the agreement permits it for certain days only"),
+    (
+        NOT_OFFERED,
+        "the payer's door takes no resource of its type, and the agreement leaves it out",
+    ),
     (NOT_THIS_KIND, "the agreement permits it in another kind of push, or where it is referred to"),
 ];
 
@@ -103,7 +107,24 @@ pub(crate) const WORDS: &str = "words-of-withheld";
 /// The rule by which what lies outside of a window stays, of a permit's or a history's.
 pub const OUTSIDE_WINDOW: &str = "outside-window";
 pub(crate) const UNDATED: &str = "undated-in-window";
+pub(crate) const NOT_OFFERED: &str = "not-offered";
 pub(crate) const NOT_THIS_KIND: &str = "not-in-this-kind";
+
+/// Whether what this rule withholds stays in every push to the payer, whatever it is about and
+/// whenever it is made. Another patient's record may go in that patient's pushes.
+pub fn holds_in_every_push(rule: &str) -> bool {
+    let of_this_push = [
+        CONTENT_TOO_LARGE,
+        NOT_COLLECTED,
+        NOT_REFERRED,
+        NOT_THIS_KIND,
+        OTHER_PATIENT,
+        OUTSIDE_WINDOW,
+        UNDATED,
+        UNRESOLVED,
+    ];
+    !of_this_push.contains(&rule)
+}
 
 pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
@@ -270,7 +291,13 @@ fn judge_among(
         return Err(Withheld::by(UNREADABLE));
     }
     let around = around(resource, audience, visits);
-    judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience, &around)
+    let kind = resource.kind();
+    let permitted = judge_node(kind, &resource.local_reference(), doc.root(), audience, &around)?;
+    // What is contained travels inside, and is asked of no door.
+    match audience.terms.is_offered(kind) {
+        true => Ok(permitted),
+        false => Err(Withheld::by(NOT_OFFERED)),
+    }
 }
 
 /// The sensitive verdict alone, for what is known and not decided on.

@@ -179,6 +179,8 @@ impl Desk {
         concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
+        let left_out = self.road.at_door(payer);
+        let payer = left_out.as_ref().unwrap_or(payer);
         let restrictions = self.road.restrictions(Some(concern.purpose))?;
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);

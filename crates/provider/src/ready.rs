@@ -10,7 +10,7 @@ use crate::road::{Halt, Road, supersede};
 use crate::setup::Payer;
 use crate::turn::Turn;
 use crate::usable::Usable;
-use crate::withdraw::NO_LONGER;
+use crate::withdraw::{NO_LONGER, Records};
 use exchange::assemble::Payload;
 use exchange::payload::readiness;
 use exchange::shape::Collected;
@@ -62,13 +62,14 @@ impl Road {
     }
 
     /// Nothing may travel (any more): what earlier revisions sent is taken back; where nothing was
-    /// sent, or it was taken back already, the walk ends.
+    /// sent, or it was taken back already, the walk ends. What `stays` in every push goes whichever
+    /// dossier brought it as well.
     pub(crate) async fn nothing_travels(
         &self,
         turn: &mut Turn,
         trigger: &Trigger,
-        withheld: Vec<Withholding>,
-        disclosure: Digest,
+        (withheld, disclosure): (Vec<Withholding>, Digest),
+        stays: &Records,
         issue: Issue,
     ) -> Result<(), Halt> {
         let push = turn.push.clone();
@@ -76,7 +77,7 @@ impl Road {
         if self.stands(&revisions).await? {
             let number = self.next_number(turn).await?;
             let envelope = self.envelope(&push, number, trigger.at);
-            if let Some(payload) = self.withdrawal(&push, NO_LONGER, &envelope).await? {
+            if let Some(payload) = self.withdrawal(&push, stays, NO_LONGER, &envelope).await? {
                 let payload = Payload { withheld, ..payload };
                 let usable = Usable::default();
                 return self.store_push(turn, &revisions, payload, disclosure, usable).await;

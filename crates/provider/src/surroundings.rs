@@ -5,17 +5,18 @@
 //! Never      a search that is not scoped to the patient; nothing where no question needs it.
 
 use crate::limits::SOURCE_REQUESTS_MAX;
-use crate::source::{Source, us_core};
+use crate::source::chart::Chart;
 use exchange::Issue;
 use exchange::shape::{self, Audience, Collected};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wire::BoxFuture;
 
 /// Reads what *shape* must know of the chart into `Collected::known`.
 pub async fn know(
-    source: &dyn Source,
+    chart: &Chart,
     collected: &mut Collected,
     audience: &Audience<'_>,
 ) -> Result<(), Issue> {
@@ -27,12 +28,12 @@ pub async fn know(
         if wanted.is_empty() {
             return Ok(());
         }
-        let ask = |kind| us_core::of_patient(source, kind, audience.patient);
+        let ask = |kind| chart.of_patient(kind, audience.patient);
         let searches: Vec<BoxFuture<'_, _>> =
             wanted.iter().map(|kind| Box::pin(ask(*kind)) as BoxFuture<'_, _>).collect();
-        let found: Vec<Resource> =
-            stream::iter(searches).buffered(SOURCE_REQUESTS_MAX).try_concat().await?;
-        collected.known.extend(found);
+        let found: Vec<Arc<[Resource]>> =
+            stream::iter(searches).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
+        collected.known.extend(found.iter().flat_map(|found| found.iter().cloned()));
         read.extend(wanted);
     }
 }

@@ -41,7 +41,8 @@ pub(crate) const WITHDRAWN: &str = "withdrawn by the sending house";
 /// Why a push of deletions goes: a restriction or a rule came after the push.
 pub(crate) const NO_LONGER: &str = "may not travel to this payer any more";
 
-type Records = BTreeSet<(String, String)>;
+/// Records at a payer: type and derived id.
+pub(crate) type Records = BTreeSet<(String, String)>;
 
 impl Road {
     /// The dossier of the push that is taken back.
@@ -59,10 +60,11 @@ impl Road {
     pub(crate) async fn withdrawal(
         &self,
         push: &Push,
+        stays: &Records,
         reason: &str,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
-        let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
+        let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
         let Some(made) = &last.assembled else { return Ok(None) };
         let records: Vec<_> = records.into_iter().collect();
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
@@ -76,8 +78,11 @@ impl Road {
         push: &Push,
         shaped: &Shaped,
         spared: &BTreeSet<(String, String)>,
+        stays: &Records,
     ) -> Result<Vec<(String, String)>, Fault> {
-        let Some((_, mut records)) = self.only_here(push).await? else { return Ok(Vec::new()) };
+        let Some((_, mut records)) = self.only_here(push, stays).await? else {
+            return Ok(Vec::new());
+        };
         for resource in &shaped.resources {
             records.remove(&(resource.kind.clone(), resource.id.clone()));
         }
@@ -97,8 +102,13 @@ impl Road {
     }
 
     /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
-    /// other dossier of the patient did; `None` when nothing of it was ever sent.
-    async fn only_here(&self, push: &Push) -> Result<Option<(Push, Records)>, Fault> {
+    /// other dossier of the patient did, but for what `stays` in those as well; `None` when nothing of
+    /// it was ever sent.
+    async fn only_here(
+        &self,
+        push: &Push,
+        stays: &Records,
+    ) -> Result<Option<(Push, Records)>, Fault> {
         let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
         for other in self.of_lane(push).await?.into_iter().filter(|other| other.sent) {
             by_dossier.entry(other.dossier.key()).or_default().push(other);
@@ -113,7 +123,9 @@ impl Road {
             let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
             if let Some(latest) = filed.max_by_key(|push| number(push)) {
                 let kept = self.records(latest).await?;
-                records.retain(|record| !kept.contains(record));
+                // Another purpose may permit what this one does not.
+                let same = latest.purpose == push.purpose;
+                records.retain(|it| !kept.contains(it) || (same && stays.contains(it)));
             }
         }
         Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
@@ -197,6 +209,20 @@ impl Road {
         let rows = self.house.works(query).await?.into_iter();
         rows.map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or_else(damaged)).collect()
     }
+}
+
+/// Records that a rule withholds whatever the push: what a payer may see of a resource is the same in
+/// all of them, so one that brought it earlier keeps it there no longer. A Patient and a Coverage go
+/// with the last dossier only, since the others' records are about them.
+pub(crate) fn stays_in_every_push(disclosure: &Disclosure, namespace: &str) -> Records {
+    let withheld = disclosure.decisions.iter().filter_map(|decision| match decision {
+        Decision::Withheld { reference, rule, .. } if shape::holds_in_every_push(rule) => {
+            reference.split_once('/')
+        }
+        _ => None,
+    });
+    let others = withheld.filter(|(kind, _)| !["Coverage", "Patient"].contains(kind));
+    others.map(|(kind, id)| (kind.to_owned(), derived_id(namespace, kind, id))).collect()
 }
 
 /// Records that stay at the payer although the push no longer holds them: they are merely outside of a

@@ -33,6 +33,13 @@ pub(super) struct Act {
     identity: Identity,
 }
 
+impl Act {
+    /// Whether each such request makes a record.
+    pub(super) fn makes_anew(&self) -> bool {
+        self.method == Method::Post && self.if_none_exist.is_none()
+    }
+}
+
 /// How an entry with a resource is filed; `None` where the door has no way for it.
 pub(super) fn act(ground: &Ground<'_>, piece: &Piece) -> Option<Act> {
     let offer = ground.rung.offer(&piece.kind)?;
@@ -93,7 +100,7 @@ fn item(ground: &Ground<'_>, piece: &Piece, beside: &BTreeSet<String>) -> Option
     let act = act(ground, piece)?;
     let (body, whole) = write(ground, piece, resource, &act, beside);
     let digest = piece.digest.map(|digest| if whole { digest } else { in_part(&digest) });
-    let created = act.method == Method::Post && act.if_none_exist.is_none();
+    let created = act.makes_anew();
     Some(Item {
         repeatable: Rung::repeatable(act.identity) || !created,
         method: act.method,

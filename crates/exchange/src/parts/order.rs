@@ -9,6 +9,7 @@
 //! and again with those of the payer once the others are there.
 
 use super::{Ground, Piece};
+use crate::ladder::Carrier;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To which entries, still to be sent and not there, each entry refers.
@@ -70,6 +71,23 @@ pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
         }
         break;
     }
+    last_alone(ground, chosen)
+}
+
+/// What a transaction came to is told by a record that it was the first to bring. Where there is none,
+/// and the push's Provenance cannot be searched for, the Provenance goes by itself: all else may then
+/// go again as it is.
+fn last_alone(ground: &Ground<'_>, mut chosen: Vec<usize>) -> Vec<usize> {
+    let pieces = &ground.load.pieces;
+    let tells = |at: &usize| {
+        let piece = &pieces[*at];
+        let fresh = piece.resource.is_some() && ground.there(&piece.name()).is_none();
+        fresh && ground.is_sought(piece)
+    };
+    let own_is_dark = |at: &usize| ground.is_own(&pieces[*at]) && ground.is_dark(&pieces[*at]);
+    if chosen.len() > 1 && !chosen.iter().any(tells) {
+        chosen.retain(|at| !own_is_dark(at));
+    }
     chosen
 }
 
@@ -83,7 +101,15 @@ pub(super) fn resolvable(ground: &Ground<'_>, due: &[usize], most: usize) -> Vec
     let free: Vec<usize> =
         puts.iter().copied().filter(|at| edges.get(at).is_none_or(BTreeSet::is_empty)).collect();
     if !free.is_empty() {
-        return sized(ground, free, most);
+        // What cannot be asked about goes last, and of single requests one at a time: when no answer
+        // comes, nothing but that one is unknown.
+        let (dark, sought): (Vec<usize>, Vec<usize>) =
+            free.into_iter().partition(|at| ground.is_dark(&pieces[*at]));
+        return match sought.is_empty() {
+            true if ground.rung.carrier == Carrier::Single => sized(ground, dark, 1),
+            true => sized(ground, dark, most),
+            false => sized(ground, sought, most),
+        };
     }
     if puts.is_empty() {
         let deletions = taken_back(ground, &deletions);

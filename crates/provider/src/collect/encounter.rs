@@ -5,8 +5,8 @@
 //! Never      a member of another encounter only.
 
 use super::{asked, of_types};
+use crate::source::Source;
 use crate::source::chart::Chart;
-use crate::source::{Source, us_core};
 use exchange::Issue;
 use exchange::payload::encounter::Membership;
 use exchange::shape::{Audience, Collected};
@@ -44,7 +44,7 @@ pub(super) async fn membership(
     let key = types.iter().copied().collect::<Vec<_>>().join(",");
     chart
         .membership(key, async {
-            let encounters = us_core::of_patient(chart, "Encounter", patient).await?;
+            let encounters = chart.of_patient("Encounter", patient).await?;
             let others = of_types(chart, types, patient).await?;
             Ok(Membership::of(&encounters, &others, chart.base_url()))
         })

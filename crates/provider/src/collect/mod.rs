@@ -16,7 +16,6 @@ mod results;
 
 use crate::source::Source;
 use crate::source::chart::Chart;
-use crate::source::us_core;
 use crate::surroundings;
 use exchange::payload::{Kind, Topic};
 use exchange::shape::{Audience, Collected};
@@ -24,6 +23,7 @@ use exchange::{Code, Issue};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wire::BoxFuture;
 
 use crate::limits::SOURCE_REQUESTS_MAX;
@@ -77,9 +77,11 @@ async fn of_types(
 ) -> Result<Vec<Resource>, Issue> {
     let asked: Vec<BoxFuture<'_, _>> = types
         .iter()
-        .map(|kind| Box::pin(us_core::of_patient(chart, kind, patient)) as BoxFuture<'_, _>)
+        .map(|kind| Box::pin(chart.of_patient(kind, patient)) as BoxFuture<'_, _>)
         .collect();
-    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_concat().await
+    let found: Vec<Arc<[Resource]>> =
+        stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
+    Ok(found.iter().flat_map(|found| found.iter().cloned()).collect())
 }
 
 /// Types that are asked of the chart for an encounter.

@@ -11,7 +11,7 @@
 //! chart to tell what belongs to it.
 
 use super::offer::Offer;
-use super::{Read, Source};
+use super::{Read, Source, us_core};
 use crate::limits::{CHART_AGE_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
 use exchange::payload::encounter::Membership;
 use exchange::{Issue, TriggerId};
@@ -105,6 +105,8 @@ pub struct Chart {
     source: Arc<dyn Source>,
     reads: Remembered<Read>,
     searches: Remembered<Option<Vec<Resource>>>,
+    /// By type and patient, what searches found that is the patient's own, each once.
+    records: Remembered<Arc<[Resource]>>,
     memberships: Remembered<Arc<Membership>>,
     bytes: AtomicUsize,
 }
@@ -116,6 +118,7 @@ impl Chart {
             source,
             reads: Mutex::default(),
             searches: Mutex::default(),
+            records: Mutex::default(),
             memberships: Mutex::default(),
             bytes: AtomicUsize::new(0),
         }
@@ -124,6 +127,16 @@ impl Chart {
     /// A record that was read after the chart was opened.
     pub fn remember(&self, record: &Resource) {
         cell(&self.reads, record.local_reference()).set(Read::Found(record.clone())).ok();
+    }
+
+    /// Every record of a type that the chart of a patient holds: told apart from what else the EHR
+    /// answered once, and not for every push.
+    pub async fn of_patient(&self, kind: &str, patient: &str) -> Result<Arc<[Resource]>, Issue> {
+        let cell = cell(&self.records, format!("{kind}?{patient}"));
+        let found = cell.get_or_try_init(|| async {
+            Ok(us_core::of_patient(self, kind, patient).await?.into())
+        });
+        found.await.cloned()
     }
 
     /// What belongs to which encounter, by a key that says among what: worked out once.
@@ -169,6 +182,11 @@ impl Chart {
 
 /// A server may answer a search with less than the whole record, and then says so (R4 §3.1.1.5.9).
 fn is_subset(resource: &Resource) -> bool {
+    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
+    // Most say nothing of the kind, which a look at their bytes tells, unless they write escapes.
+    if !text.contains("SUBSETTED") && !text.contains('\\') {
+        return false;
+    }
     let doc = resource.doc();
     let tags = doc.root().get("meta").and_then(|meta| meta.get("tag"));
     tags.into_iter().flat_map(|tags| tags.each()).any(|tag| {

@@ -90,6 +90,12 @@ const STATUSES: [(&str, &str); 9] = [
 /// The parameter that asks for as many records on a page as the EHR gives.
 const PAGE: (&str, &str) = ("_count", "250");
 
+/// How a patient is named in a search: with the type, as US Core has every server take it beside the
+/// bare id (6.1.0, General Requirements: `patient={Type/}[id]`); some take it in no other way.
+pub fn named(patient: &str) -> String {
+    format!("Patient/{patient}")
+}
+
 /// Every record of a type that the chart of a patient holds; nothing where the EHR does not search the
 /// type by patient.
 pub async fn of_patient(
@@ -104,17 +110,18 @@ pub async fn of_patient(
         return Ok(Vec::new());
     }
     let plain = offer.has(kind, "patient");
+    let whom = named(patient);
     let found = match by {
-        Some(By::Patient) => whole(source, kind, patient, None).await?,
+        Some(By::Patient) => whole(source, kind, &whom, None).await?,
         Some(By::PatientAnd(name, codes)) => {
             let at_once =
-                if plain { ask(source, kind, &[("patient", patient)]).await? } else { None };
+                if plain { ask(source, kind, &[("patient", &whom)]).await? } else { None };
             match at_once {
                 Some(found) => found,
-                None => one_by_one(source, kind, patient, name, codes).await?,
+                None => one_by_one(source, kind, &whom, name, codes).await?,
             }
         }
-        None if plain => whole(source, kind, patient, None).await?,
+        None if plain => whole(source, kind, &whom, None).await?,
         None => Vec::new(),
     };
     let mut seen = BTreeSet::new();
@@ -128,7 +135,7 @@ pub async fn of_patient(
 async fn one_by_one(
     source: &dyn Source,
     kind: &str,
-    patient: &str,
+    whom: &str,
     name: &str,
     codes: &[&str],
 ) -> Result<Vec<Resource>, Issue> {
@@ -136,7 +143,7 @@ async fn one_by_one(
         .iter()
         .map(|code| {
             Box::pin(async move {
-                let mut found = whole(source, kind, patient, Some((name, code))).await?;
+                let mut found = whole(source, kind, whom, Some((name, code))).await?;
                 found.retain(|one| has_code(one, name, code));
                 Ok::<_, Issue>(found)
             }) as BoxFuture<'_, _>
@@ -149,10 +156,10 @@ async fn one_by_one(
 async fn whole(
     source: &dyn Source,
     kind: &str,
-    patient: &str,
+    whom: &str,
     and: Option<(&str, &str)>,
 ) -> Result<Vec<Resource>, Issue> {
-    let mut parameters = vec![("patient", patient)];
+    let mut parameters = vec![("patient", whom)];
     parameters.extend(and);
     if let Some(found) = ask(source, kind, &parameters).await? {
         return Ok(found);

@@ -1,6 +1,7 @@
 //! Agreements: rules drawn from a pool, for two plans.
 
 use crate::dice::Dice;
+use crate::doors::Rung;
 use exchange::Purpose;
 use exchange::agreement::{Agreement, PayerIdentifier};
 use exchange::usability::FindingCode;
@@ -43,7 +44,13 @@ const REACHED: [&str; 10] = [
     "Provenance",
 ];
 
-const WITHHOLDS: [&str; 8] = [
+const WITHHOLDS: [&str; 12] = [
+    "having = { where = \"encounter\", path = \"class\", codes = [\"EMER\", \"IMP\"] }",
+    "having = { where = \"encounter\", path = \"meta.security\", codes = [\"R\", \"PSY\"] }",
+    "types = [\"Observation\", \"Condition\"]\nhaving = { where = \"encounter\", path = \"class\", \
+     codes = [\"AMB\"] }\nsensitive = false",
+    "types = [\"Observation\"]\nhaving = { path = \"category\", codes = [\"laboratory\"] }\n\
+     within_days = 120",
     "types = [\"Observation\"]\nhaving = { path = \"category\", codes = [\"vital-signs\"] }",
     "types = [\"Observation\"]\nhaving = { path = \"code\", codes = [\"http://loinc.org|2160-0\"] }",
     "having = { path = \"descendants()\", codes = [\"http://loinc.org|2345-7\"] }",
@@ -102,10 +109,24 @@ fn quoted<T: ToString>(words: &[T]) -> String {
 }
 
 /// Agreements with both plans, and the purpose that is asked for, which not all need to allow.
-pub(crate) fn draw(dice: &mut Dice) -> (Vec<String>, Option<Purpose>) {
-    let agreements: Vec<_> = PAYERS.iter().map(|payer| one(dice, payer)).collect();
+pub(crate) fn draw(dice: &mut Dice) -> (Vec<(Rung, String)>, Option<Purpose>) {
+    let agreements: Vec<_> = PAYERS.iter().map(|payer| with_door(dice, payer)).collect();
     let asked = dice.chance(30).then(|| *dice.pick(&PURPOSES));
     (agreements, asked)
+}
+
+/// With what is said of the door and of documents, which every agreement may say.
+fn with_door(dice: &mut Dice, payer: &(&str, &str)) -> (Rung, String) {
+    let rung = Rung::draw(dice);
+    let (form, door) = rung.terms(dice);
+    let opaque = *dice.pick(&["withhold-in-sensitive-period", "withhold", "permit"]);
+    let secondary = dice.chance(85);
+    let written = ["form = ", "opaque = ", "secondary = "];
+    let text = one(dice, payer);
+    let kept = text.lines().filter(|line| !written.iter().any(|key| line.starts_with(key)));
+    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    let head = format!("form = \"{form}\"\nopaque = \"{opaque}\"\nsecondary = {secondary}\n");
+    (rung, head + &kept + &door)
 }
 
 fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
@@ -121,14 +142,16 @@ fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
     let searched = dice.some(&SEARCHED, 85);
     let mut text = format!(
         "partner = \"{name}\"\npurposes = {}\n[[payer_identifiers]]\nvalue = \"{number}\"\n\
-         [encounter]\nstatuses = [\"finished\"]\ntypes = {}\n{held}",
+         [encounter]\nstatuses = [\"finished\"]\ntypes = {}\n{held}{}",
         quoted(&purposes),
         quoted(&searched),
+        history(dice),
     );
     let mut base = vec!["Patient", "Encounter"];
     base.extend(dice.some(&REACHED, 75));
     permit(&mut text, 0, &base, "");
-    permit(&mut text, 1, &dice.some(&searched, 80), "");
+    let narrowed = *dice.pick(&NARROWED);
+    permit(&mut text, 1, &dice.some(&searched, 80), narrowed);
     let only = "only = { path = \"category\", codes = [\"laboratory\"] }";
     permit(&mut text, 2, &["Observation"], only);
     permit(&mut text, 3, &dice.some(&searched, 50), "purposes = [\"TREAT\", \"HQUALIMP\"]");
@@ -144,6 +167,26 @@ fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
     }
     text
 }
+
+/// How far a history goes.
+fn history(dice: &mut Dice) -> String {
+    if dice.chance(50) {
+        return String::new();
+    }
+    let (days, before) = (dice.pick(&[60, 400, 4_000]), dice.chance(50));
+    format!("[history]\nlook_back_days = {days}\npre_coverage = {before}\n")
+}
+
+/// What a permit may ask beside the type.
+const NARROWED: [&str; 7] = [
+    "",
+    "",
+    "",
+    "within_days = 120",
+    "since = \"2026-06-01\"",
+    "kinds = [\"history\", \"results\"]",
+    "only = { where = \"encounter\", path = \"class\", codes = [\"AMB\", \"EMER\"] }",
+];
 
 fn permit(text: &mut String, number: usize, types: &[&str], more: &str) {
     if !types.is_empty() {

@@ -2,6 +2,7 @@
 //! nothing, contained resources, other payers' papers, gaps.
 
 use crate::dice::Dice;
+use provider::setup::Feed;
 use serde_json::{Value, json};
 use sim::{Town, TownPlan};
 
@@ -17,6 +18,8 @@ pub(crate) struct Chart {
     /// What is to be pushed: an encounter, a report's results, a patient's history.
     pub(crate) subject: String,
     pub(crate) restrictions: String,
+    /// The table of payors.
+    pub(crate) payors: String,
 }
 
 pub(crate) fn draw(dice: &mut Dice, number: u64) -> Chart {
@@ -51,18 +54,18 @@ pub(crate) fn draw(dice: &mut Dice, number: u64) -> Chart {
     let subject = match dice.below(10) {
         0..=5 => encounter.clone(),
         6 | 7 => report,
-        _ => patient,
+        8 => patient,
+        _ => format!("{patient}?since=2026-05-01"),
     };
-    let mut chart = Chart { all, encounter, subject, restrictions: String::new() };
+    let payors = payors(dice, &mut all);
+    let mut chart = Chart { all, encounter, subject, restrictions: String::new(), payors };
     for _ in 0..dice.below(9) {
         chart.change(dice);
     }
     for _ in 0..[0, 0, 0, 1, 1, 3][dice.below(6)] {
         let subject = reference(dice.pick(&chart.all));
         let payers = ["[]", "[\"sunrise\"]", "[\"sunset\"]"][dice.below(3)];
-        chart.restrictions.push_str(&format!(
-            "[[restriction]]\nsubject = \"{subject}\"\nreason = \"self-pay\"\npayers = {payers}\n"
-        ));
+        chart.restrict(&subject, payers);
     }
     chart
 }
@@ -90,7 +93,48 @@ fn second_coverage(dice: &mut Dice, all: &mut Vec<Value>) {
     }
 }
 
+/// Payors that no agreement names by their number: a row of the house leads them to a plan, or says
+/// that they are nobody's business, or there is none.
+fn payors(dice: &mut Dice, all: &mut [Value]) -> String {
+    let coverages = all.iter_mut().filter(|it| it["resourceType"] == "Coverage");
+    for (at, coverage) in coverages.enumerate() {
+        if dice.chance(30) {
+            let number = *dice.pick(&["77001", "77001", "77002", "77003", "77004"]);
+            coverage["payor"] = json!([{ "identifier": { "value": number } }]);
+        }
+        if dice.chance(30) {
+            coverage["order"] = json!(at + 1);
+        }
+    }
+    let row = |rule: &str, leads: &str| format!("[[payor]]\n{rule}\n{leads}\n");
+    row("identifier = \"77001\"", "partner = \"sunrise\"")
+        + &row("identifier = \"77002\"", "partner = \"sunset\"")
+        + &row("identifier = \"77003\"", "none = \"it pays for travel only\"")
+}
+
 impl Chart {
+    /// `Type/id` of what is to be pushed.
+    pub(crate) fn record(&self) -> &str {
+        self.subject.split('?').next().unwrap_or_default()
+    }
+
+    /// One more row of the table of restrictions.
+    pub(crate) fn restrict(&mut self, subject: &str, payers: &str) {
+        self.restrictions.push_str(&format!(
+            "[[restriction]]\nsubject = \"{subject}\"\nreason = \"self-pay\"\npayers = {payers}\n"
+        ));
+    }
+
+    /// A table that another system writes, as of this morning or of last week; most are kept by hand.
+    pub(crate) fn feed(&mut self, dice: &mut Dice) -> Option<Feed> {
+        if dice.chance(80) {
+            return None;
+        }
+        let day = if dice.chance(70) { "22" } else { "15" };
+        self.restrictions.insert_str(0, &format!("as_of = \"2026-11-{day}T06:00:00Z\"\n"));
+        Some(Feed { place: None, max_age_hours: 24 })
+    }
+
     /// One more of the things that real charts have.
     pub(crate) fn change(&mut self, dice: &mut Dice) {
         let references: Vec<String> = self.all.iter().map(reference).collect();
@@ -98,7 +142,7 @@ impl Chart {
         let subject = self.all.iter().find(|it| it["resourceType"] == "Patient").map(reference);
         let subject = json!({ "reference": subject.unwrap_or_default() });
         let resource = &mut self.all[at];
-        match dice.below(15) {
+        match dice.below(17) {
             0 => resource["meta"]["security"] = label(dice),
             1 => drop_member(dice, resource),
             2 | 3 => lead_elsewhere(dice, resource, &references),
@@ -115,6 +159,8 @@ impl Chart {
             11 => self.bill(dice, &subject),
             12 => resource["performer"] = json!([{ "display": "somebody" }]),
             13 => resource["meta"]["versionId"] = json!(dice.below(9).to_string()),
+            14 => tell(resource),
+            15 => unlink(resource),
             _ => drop_deep(dice, resource),
         }
     }
@@ -173,6 +219,18 @@ fn sensitive(dice: &mut Dice) -> Value {
     let codes = [("http://loinc.org", "34787-2"), ("http://snomed.info/sct", "7200002")];
     let (system, code) = dice.pick(&codes);
     json!([{ "system": system, "code": code }])
+}
+
+/// Words beside references, which may tell what those lead to.
+fn tell(resource: &mut Value) {
+    resource["note"] = json!([{ "text": "as said before" }]);
+    resource["reasonCode"] = json!([{ "text": "as seen before" }]);
+    resource["conclusion"] = json!("as before");
+}
+
+/// Charts serve a good part of their results without the visit.
+fn unlink(resource: &mut Value) {
+    resource.as_object_mut().map(|members| members.shift_remove("encounter"));
 }
 
 /// An element that the chart lacks.

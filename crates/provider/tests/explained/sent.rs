@@ -129,22 +129,30 @@ fn into_source(text: &str) -> Option<String> {
     (is_type && fhir::is_id(id)).then(|| format!("{kind}/{id}"))
 }
 
-/// What a Bundle holds: resources by `Type/id`, its own Provenance aside; and what it deletes.
-pub(crate) fn held(bundle: &Value) -> (BTreeMap<String, Value>, BTreeSet<String>) {
-    let (mut held, mut gone, mut provenances) = (BTreeMap::new(), BTreeSet::new(), 0);
-    let entries = bundle["entry"].as_array().unwrap();
-    for entry in entries {
-        let url = entry["request"]["url"].as_str().unwrap().to_owned();
-        match entry["request"]["method"].as_str().unwrap() {
-            "DELETE" => drop(gone.insert(url)),
-            _ if url.starts_with("Provenance/") => provenances += 1,
-            "PUT" => {
-                assert_eq!(reference(&entry["resource"]), url);
-                assert!(held.insert(url, entry["resource"].clone()).is_none(), "sent twice");
-            }
-            other => panic!("{other}"),
+/// Records that stay at the payer although a push no longer holds them: what lies outside of its
+/// window by now, and what that refers to.
+pub(crate) fn spared(chart: &[Value], decisions: &[DecisionRow]) -> BTreeSet<String> {
+    let outside = decisions.iter().filter(|row| !row.included && row.rule == "outside-window");
+    let mut spared = BTreeSet::new();
+    for row in outside {
+        spared.insert(at_payer(&row.reference));
+        for resource in chart.iter().filter(|it| reference(it) == row.reference) {
+            leads(resource, &mut spared);
         }
     }
-    assert_eq!(provenances, 1, "one Provenance, its own");
-    (held, gone)
+    spared
+}
+
+fn leads(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, it) in members {
+                let text = it.as_str().filter(|_| ["reference", "url"].contains(&name.as_str()));
+                found.extend(text.and_then(into_source).map(|record| at_payer(&record)));
+                leads(it, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|it| leads(it, found)),
+        _ => {}
+    }
 }

@@ -1,7 +1,8 @@
 //! Town: a hospital's house, its EHR, and two plans' doors, all in memory but the house's store.
 
 use crate::agreements::PAYERS;
-use crate::charts::{EHR, reference};
+use crate::charts::{Chart, EHR, reference};
+use crate::doors::{Delivered, Door, Rung, statement};
 use bytes::Bytes;
 use exchange::agreement::{Terms, default_value_set};
 use exchange::desk::{Command, Reply, Shown};
@@ -13,13 +14,13 @@ use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
-use provider::setup::{Payer, Setup};
+use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::worker;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use store::{AnyHouse, House as _};
 use tokio::sync::Notify;
@@ -31,85 +32,87 @@ fn base(payer: &str) -> String {
     format!("https://{payer}.example/fhir")
 }
 
-/// The EHR and the doors. What is sent to a door is kept.
+/// The EHR and the doors.
 pub(crate) struct Network {
-    chart: Mutex<Vec<Value>>,
-    sent: Mutex<Vec<(String, Bytes)>>,
+    chart: Mutex<Vec<Record>>,
+    doors: BTreeMap<String, Mutex<Door>>,
+}
+
+/// What the EHR holds of one record.
+struct Record {
+    reference: String,
+    kind: String,
+    /// Those it says it is about.
+    owners: Vec<String>,
+    text: String,
+}
+
+impl Record {
+    fn of(resource: &Value) -> Record {
+        let owners = ["subject", "patient", "beneficiary"].iter();
+        let owners = owners.filter_map(|name| resource[name]["reference"].as_str());
+        Record {
+            reference: reference(resource),
+            kind: resource["resourceType"].as_str().unwrap_or_default().to_owned(),
+            owners: owners.map(str::to_owned).collect(),
+            text: resource.to_string(),
+        }
+    }
 }
 
 impl Network {
-    fn answer(&self, request: &Request<Bytes>) -> (u16, String) {
+    fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let url = request.uri().to_string();
         if url.ends_with("/token") {
             let token = json!({ "access_token": "t", "token_type": "bearer", "expires_in": 300 });
-            return (200, token.to_string());
+            return told(200, token.to_string());
         }
         if let Some(base) = url.strip_suffix("/.well-known/smart-configuration") {
-            return (200, json!({ "token_endpoint": format!("{base}/token") }).to_string());
+            return told(200, json!({ "token_endpoint": format!("{base}/token") }).to_string());
         }
-        match url.strip_prefix(&format!("{EHR}/")) {
-            Some(place) => self.ehr(place),
-            None => self.door(request, &url),
+        if let Some(place) = url.strip_prefix(&format!("{EHR}/")) {
+            return self.ehr(place);
+        }
+        let (base, door) = self.doors.iter().find(|(base, _)| url.starts_with(*base)).unwrap();
+        let mut door = door.lock().unwrap();
+        match url[base.len()..].trim_start_matches('/') {
+            "metadata" => told(200, door.statement().to_string()),
+            "$versions" => told(200, r#"{"versions":["4.0"],"default":"4.0"}"#.to_owned()),
+            _ if request.method() == http::Method::GET => told(200, searchset(&[])),
+            place => door.write(request, place),
         }
     }
 
     /// Reads, and searches by patient; other parameters it passes over, as many EHRs do.
-    fn ehr(&self, place: &str) -> (u16, String) {
+    fn ehr(&self, place: &str) -> Response<Bytes> {
         let chart = self.chart.lock().unwrap();
         let (path, query) = place.split_once('?').unwrap_or((place, ""));
         if path == "metadata" {
-            return (200, statement(&["search-system"]));
+            return told(200, statement(&["search-system"]).to_string());
         }
         if path.contains('/') {
-            let found = chart.iter().find(|it| reference(it) == path);
-            return found.map_or((404, String::new()), |it| (200, it.to_string()));
+            let found = chart.iter().find(|it| it.reference == path);
+            return found.map_or_else(|| told(404, String::new()), |it| told(200, it.text.clone()));
         }
         let query = query.replace("%2F", "/");
         let patient = query.split('&').find_map(|part| part.strip_prefix("patient="));
         let patient = patient.unwrap_or("nobody").trim_start_matches("Patient/").to_owned();
         let patient = format!("Patient/{patient}");
-        let of_patient = |it: &&Value| {
-            let owners = ["subject", "patient", "beneficiary"];
-            owners.iter().any(|name| it[name]["reference"] == patient.as_str())
-        };
-        let of_kind = chart.iter().filter(|it| it["resourceType"] == path);
-        (200, searchset(of_kind.filter(of_patient)))
-    }
-
-    fn door(&self, request: &Request<Bytes>, url: &str) -> (u16, String) {
-        if url.ends_with("/metadata") {
-            return (200, statement(&["transaction"]));
-        }
-        if url.ends_with("/$versions") {
-            return (200, r#"{"versions":["4.0"],"default":"4.0"}"#.to_owned());
-        }
-        if request.method() == http::Method::GET {
-            return (200, searchset(std::iter::empty()));
-        }
-        self.sent.lock().unwrap().push((url.to_owned(), request.body().clone()));
-        let sent: Value = serde_json::from_slice(request.body()).unwrap();
-        let filed = json!({ "response": { "status": "200 OK" } });
-        let entries = vec![filed; sent["entry"].as_array().unwrap().len()];
-        (
-            200,
-            json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": entries })
-                .to_string(),
-        )
+        let found = chart.iter().filter(|it| it.kind == path && it.owners.contains(&patient));
+        told(200, searchset(&found.map(|it| it.text.as_str()).collect::<Vec<_>>()))
     }
 }
 
-fn searchset<'a>(found: impl Iterator<Item = &'a Value>) -> String {
-    let entries: Vec<Value> = found.map(|it| json!({ "resource": it })).collect();
-    let total = entries.len();
-    json!({ "resourceType": "Bundle", "type": "searchset", "total": total, "entry": entries })
-        .to_string()
+fn told(status: u16, body: String) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(body));
+    *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    answer
 }
 
-fn statement(interactions: &[&str]) -> String {
-    let codes: Vec<Value> = interactions.iter().map(|code| json!({ "code": code })).collect();
-    json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
-        "rest": [{ "mode": "server", "interaction": codes }] })
-    .to_string()
+fn searchset(found: &[&str]) -> String {
+    let entries: Vec<String> = found.iter().map(|it| format!(r#"{{"resource":{it}}}"#)).collect();
+    let (total, entries) = (entries.len(), entries.join(","));
+    format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"entry":[{entries}]}}"#)
 }
 
 impl Transport for Network {
@@ -117,12 +120,7 @@ impl Transport for Network {
         &self,
         request: Request<Bytes>,
     ) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
-        Box::pin(async move {
-            let (status, body) = self.answer(&request);
-            let mut answer = Response::new(Bytes::from(body));
-            *answer.status_mut() = http::StatusCode::from_u16(status).unwrap();
-            Ok(answer)
-        })
+        Box::pin(async move { Ok(self.answer(&request)) })
     }
 }
 
@@ -136,6 +134,7 @@ impl Clock for SetClock {
 
 /// A hospital's house with the agreements of one case.
 pub(crate) struct Hospital {
+    folder: PathBuf,
     network: Arc<Network>,
     clock: Arc<SetClock>,
     road: Arc<Road>,
@@ -147,9 +146,12 @@ impl Hospital {
         house: &AnyHouse,
         folder: &Path,
         key: &str,
-        agreements: &[String],
+        agreements: &[(Rung, String)],
+        feed: Option<Feed>,
     ) -> Hospital {
-        let network = Arc::new(Network { chart: Mutex::default(), sent: Mutex::default() });
+        let doors = PAYERS.iter().zip(agreements);
+        let doors = doors.map(|((name, _), (rung, _))| (base(name), Mutex::new(Door::new(*rung))));
+        let network = Arc::new(Network { chart: Mutex::default(), doors: doors.collect() });
         let clock = Arc::new(SetClock("2026-11-22T12:00:00Z".parse().unwrap()));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let client = |base: &str| {
@@ -159,7 +161,7 @@ impl Hospital {
             let sign_in = SmartClient::new(at, base, "clinic", key, scope, clock).unwrap();
             Arc::new(FhirClient::new(base, transport, Some(sign_in)))
         };
-        let payer = |((name, _), text): (&(&str, &str), &String)| {
+        let payer = |((name, _), (_, text)): (&(&str, &str), &(Rung, String))| {
             let terms = Terms::parse(text, "agreement.toml", &default_value_set);
             let terms = terms.unwrap_or_else(|issue| panic!("{issue:?}\n{text}"));
             let public = public(name);
@@ -173,7 +175,7 @@ impl Hospital {
             version: "0.1.0",
             payers,
             restrictions: folder.join("restrictions.toml"),
-            feed: None,
+            feed,
             payors: folder.join("payors.toml"),
             watch: None,
             passed: |_| {},
@@ -189,22 +191,21 @@ impl Hospital {
             rooms: provider::Rooms::default(),
         });
         let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
-        Hospital { network, clock, road, desk }
+        Hospital { folder: folder.to_owned(), network, clock, road, desk }
     }
 
-    /// What the EHR holds from now on.
-    pub(crate) fn hold(&self, chart: &[Value]) {
-        *self.network.chart.lock().unwrap() = chart.to_vec();
+    /// What the EHR holds from now on, and which tables of people count.
+    pub(crate) fn hold(&self, chart: &Chart) {
+        *self.network.chart.lock().unwrap() = chart.all.iter().map(Record::of).collect();
+        let write = |name, text: &str| std::fs::write(self.folder.join(name), text).unwrap();
+        write("restrictions.toml", &chart.restrictions);
+        write("payors.toml", &chart.payors);
     }
 
-    /// What a payer was sent since the last look.
-    pub(crate) fn sent(&self, payer: &PartnerId) -> Vec<Bytes> {
-        let mut sent = self.network.sent.lock().unwrap();
-        let all = std::mem::take(&mut *sent);
-        let (own, others): (Vec<_>, _) =
-            all.into_iter().partition(|(url, _)| url.starts_with(&base(payer.as_str())));
-        *sent = others;
-        own.into_iter().map(|(_, body)| body).collect()
+    /// How a payer takes a push, what it was sent since the last look, and what it holds.
+    pub(crate) fn door(&self, payer: &PartnerId) -> (Rung, Delivered, BTreeMap<String, Value>) {
+        let mut door = self.network.doors[&base(payer.as_str())].lock().unwrap();
+        (door.rung, door.take(), door.holds())
     }
 
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, Issue> {

@@ -12,6 +12,7 @@ mod desk;
 mod documents;
 mod door;
 mod foreign;
+mod gone;
 mod hospital;
 mod skew;
 mod slow;
