@@ -170,6 +170,11 @@ pub struct Audience<'a> {
     pub source_base: &'a str,
 }
 
+/// Whether a rule says only that nothing asks for a record in this push: it may stand at the payer.
+pub fn is_merely_left_out(rule: &str) -> bool {
+    [OUTSIDE_WINDOW, NOT_REFERRED, NOT_THIS_KIND].contains(&rule)
+}
+
 /// What *collect* read, once per trigger for all its payers. Order does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Collected {

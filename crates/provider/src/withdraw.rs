@@ -298,7 +298,23 @@ pub(crate) fn spared(
     let outside: BTreeSet<String> = outside.collect();
     let all = collected.found.iter().chain(&collected.followed);
     let resources = all.filter(|it| outside.contains(&it.local_reference()));
+    // What stays for another reason, or may not travel any more, goes although something that is
+    // merely outside refers to it.
+    let withheld = disclosure.decisions.iter().filter_map(|decision| match decision {
+        Decision::Withheld { reference, rule, .. } if !shape::is_merely_left_out(rule) => {
+            Some(reference.as_str())
+        }
+        _ => None,
+    });
+    let withheld: BTreeSet<&str> = withheld.collect();
+    let may_stand = |(kind, id): &(String, String)| {
+        let reference = format!("{kind}/{id}");
+        audience.could_travel(&reference).is_ok()
+            && !audience.restrictions.names(&reference, audience.payer())
+            && !withheld.contains(reference.as_str())
+    };
     let referred = resources.flat_map(|it| shape::references_to_follow(it, audience.source_base));
+    let referred = referred.filter(may_stand);
     let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
     let derived = |(kind, id): (String, String)| (derived_id(namespace, &kind, &id), kind);
@@ -308,4 +324,67 @@ pub(crate) fn spared(
 
 fn number(push: &Push) -> u64 {
     push.assembled.as_ref().map_or(0, |made| made.number)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what is merely outside of a window stays at the payer, and what is withheld does not,
+    //! whatever refers to it.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::agreement::{Terms, default_value_set};
+    use exchange::restriction::Restrictions;
+    use exchange::{Agreement, PartnerId, Purpose};
+    use fhir::Resource;
+
+    #[test]
+    fn what_is_restricted_is_not_spared_for_an_old_record_that_refers_to_it() {
+        let read = |text: &str| Resource::parse(text.as_bytes().to_vec()).unwrap();
+        let old = read(
+            r#"{"resourceType":"Procedure","id":"old","performedDateTime":"2001-01-01","reasonReference":[{"reference":"Condition/wish"},{"reference":"Condition/fine"}],"report":[{"reference":"DiagnosticReport/wish"}],"location":{"reference":"Location/l"},"focalDevice":[{"manipulated":{"reference":"Device/d"}}]}"#,
+        );
+        let condition = |id: &str| {
+            read(&format!(
+                r#"{{"resourceType":"Condition","id":"{id}","onsetDateTime":"2001-01-01"}}"#
+            ))
+        };
+        let followed = vec![old, condition("wish"), condition("fine")];
+        let mut collected = Collected { followed, ..Collected::default() };
+        let references = collected.followed.iter().map(Resource::local_reference);
+        collected.notes.outside = references.collect();
+        let blue = PartnerId::from("blue");
+        let text = Agreement::default_text(&blue, &[Purpose::Payment], &[]);
+        let terms = Terms::parse(&text, "blue.toml", &default_value_set).unwrap();
+        let rows = ["Condition/wish", "DiagnosticReport/wish"].map(|subject| {
+            format!("[[restriction]]\nsubject = \"{subject}\"\nreason = \"a wish\"\n")
+        });
+        let restrictions = Restrictions::parse(&rows.concat(), "r.toml", &[]).unwrap();
+        let audience = Audience {
+            terms: &terms,
+            purpose: Purpose::Payment,
+            kind: "history",
+            on: jiff::civil::date(2026, 1, 15),
+            restrictions: &restrictions,
+            patient: "p",
+            own_coverages: &[],
+            source_base: "https://ehr.test/fhir",
+        };
+        let disclosure = shape::shape(&collected, &audience);
+        let spared = spared(&disclosure, &collected, &audience, "urn:house");
+        let is_spared = |kind: &str, id: &str| {
+            spared.contains(&(kind.to_owned(), derived_id("urn:house", kind, id)))
+        };
+        let table = [
+            ("Procedure", "old", true),
+            ("Condition", "fine", true),
+            ("Location", "l", true),
+            ("Condition", "wish", false),
+            ("DiagnosticReport", "wish", false),
+            ("Device", "d", false),
+        ];
+        for (kind, id, wanted) in table {
+            assert_eq!(is_spared(kind, id), wanted, "{kind}/{id}");
+        }
+    }
 }
