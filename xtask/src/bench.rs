@@ -1,7 +1,7 @@
-//! Bench: runs the receive bench in release, with the words it was given.
+//! Bench: runs a bench in release, with the words it was given.
 //!
 //! Comes in   the root of the repository; `--quick`, `--ten-million`, `--crowd`, `--only WORD…`, or
-//!            `--instructions`.
+//!            `--instructions`; or `push` with `--quick`, `--patients N`, `--mode MODE`.
 //! Goes out   the tables of `crates/handover/benches`, and the exit code of the bench.
 //! Never      measures a debug build.
 
@@ -13,9 +13,10 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let name = match words {
         ["--instructions"] => "instructions",
+        ["push", ..] => "push",
         _ => "receive",
     };
-    let words = words.iter().filter(|word| **word != "--instructions");
+    let words = words.iter().filter(|word| !["--instructions", "push"].contains(*word));
     let bench = ["bench", "--package", "handover", "--bench", name, "--"];
     let status = Command::new(cargo).args(bench).args(words).current_dir(root).status();
     match status {

@@ -9,7 +9,9 @@ cargo xtask tidy     only the rules of the repository, in seconds
 cargo xtask bench    the receive path beside its ceiling; `--quick` in under three minutes,
                      `--ten-million` with a very full house, `--only WORD…` some lines of
                      it, `--crowd` callers beside a crowd that holds connections,
-                     `--instructions` what the pure parts cost, counted by valgrind
+                     `--instructions` what the pure parts cost, counted by valgrind; `push`
+                     charts pushed to two plans, by stop: `--patients N`, `--quick`,
+                     `--mode certified-minimum`
 cargo xtask crash    houses killed and cut off power by 200 seeds; --seeds N, or --seed S for one;
                      --sqlite or --postgres for one database
 ";

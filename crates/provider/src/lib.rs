@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod collect;
+pub mod cost;
 pub mod deliver;
 pub mod desk;
 pub mod directory;

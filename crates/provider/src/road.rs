@@ -12,6 +12,7 @@
 
 use crate::clock::HouseClock;
 use crate::collect::collect;
+use crate::cost::{Part, spent, within};
 use crate::deliver;
 use crate::directory::Directory;
 use crate::door;
@@ -114,8 +115,8 @@ impl Road {
     /// ends.
     pub async fn walk(&self, lease: &Lease) -> Result<(), Fault> {
         match lease.work.work.kind {
-            WorkKind::Trigger => self.scope(lease).await,
-            WorkKind::Push => self.push(lease).await,
+            WorkKind::Trigger => spent(Part::Scope, self.scope(lease)).await,
+            WorkKind::Push => spent(Part::Walk, self.push(lease)).await,
             WorkKind::Submission => Ok(()), // the other road's
             WorkKind::Watch => self.watch(lease).await,
         }
@@ -127,9 +128,9 @@ impl Road {
         while let Some(stop) = turn.stop() {
             let walked = match stop {
                 Stop::Route => self.prepare(&mut turn).await,
-                Stop::Deliver => self.deliver(&mut turn).await,
-                Stop::Poll => self.poll(&mut turn).await,
-                Stop::Acknowledge => self.acknowledge(&mut turn).await,
+                Stop::Deliver => spent(Part::Deliver, self.deliver(&mut turn)).await,
+                Stop::Poll => spent(Part::Poll, self.poll(&mut turn)).await,
+                Stop::Acknowledge => spent(Part::Acknowledge, self.acknowledge(&mut turn)).await,
             };
             match walked {
                 Ok(()) => {}
@@ -170,7 +171,7 @@ impl Road {
         if let Some((until, issue)) = self.resting(payer, &push).await? {
             return Ok(self.put_off(turn, until, issue).await?);
         }
-        let door = self.route(payer).await?;
+        let door = spent(Part::Route, self.route(payer)).await?;
         turn.say(routed(door));
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
@@ -188,15 +189,16 @@ impl Road {
             let nothing = (Vec::new(), decisions);
             return self.nothing_travels(turn, &trigger, nothing, &itself, issue).await;
         }
-        let concern = self.still_concerned(&chart, &topic, &push).await?;
+        let concern = spent(Part::Scope, self.still_concerned(&chart, &topic, &push)).await?;
         let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
-        let collected = collect(&chart, &topic, &audience).await?;
+        let collected = spent(Part::Collect, collect(&chart, &topic, &audience)).await?;
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
         }
-        let disclosure = shape::shape(&collected, &audience);
-        self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of).await
+        let disclosure = within(Part::Shape, || shape::shape(&collected, &audience));
+        let assembling = self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of);
+        spent(Part::Assemble, assembling).await
     }
 
     /// *Route*: where, in which version and mode, is the door open?
@@ -369,7 +371,7 @@ impl Road {
         (self.setup.passed)("sent");
         let push = turn.push.clone();
         let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
-        self.settle(turn, &answered, next).await
+        spent(Part::Settle, self.settle(turn, &answered, next)).await
     }
 
     /// The payer's later word, in Bulk Data's form: the poll, then the file it names.

@@ -371,9 +371,9 @@ mod tests {
             source_base: "https://ehr.test/fhir",
         };
         let disclosure = shape::shape(&collected, &audience);
-        let spared = spared(&disclosure, &collected, &audience, "urn:house");
+        let spared = spared(&disclosure, &collected, &audience, "urn:house", Arc::default());
         let is_spared = |kind: &str, id: &str| {
-            spared.contains(&(kind.to_owned(), derived_id("urn:house", kind, id)))
+            spared.records.contains(&(kind.to_owned(), derived_id("urn:house", kind, id)))
         };
         let table = [
             ("Procedure", "old", true),

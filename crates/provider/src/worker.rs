@@ -5,6 +5,7 @@
 //! Never      loses a walk to an error: its lease runs out, and it is taken up again. Never lets the
 //!            walks of one payer take the places of another's.
 
+use crate::cost;
 use crate::fresh::FeedLook;
 use crate::limits::{CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, WALK_AGE_MAX};
 use crate::road::Road;
@@ -45,6 +46,7 @@ pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = 
         }
     }
     while hands.walks.join_next().await.is_some() {}
+    cost::tell();
 }
 
 /// Walks under way.
