@@ -346,7 +346,7 @@ pub struct Explained {
     /// What is not usable for the purpose, and who can mend it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
-    /// Why the push would wait for a person before it is sent.
+    /// Why the push would wait before it is sent: for a person, or for its record to be complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<IssueWords>,
 }

@@ -10,6 +10,10 @@
 //! is news whatever the EHR's clock says of it. A look reads all encounters and reports of a patient;
 //! what is the same as before is passed over.
 
+mod results;
+
+pub use results::found;
+
 use crate::days::{Days, clinical_days};
 use crate::id::{Digest, TriggerId};
 use crate::issue::{Code, Issue};

@@ -27,13 +27,20 @@ use store::{House, WorkKind, WorkQuery};
 impl Road {
     /// What *scope* found for a record; where the record is not so any more, the walks that take back
     /// what was pushed about it as well. Where nothing was pushed a person is asked as always, but not
-    /// because of a watch: nobody waits for what it saw.
+    /// because of a watch: nobody waits for what it saw, or for a kind that a payer does not take.
     pub(crate) async fn or_taken_back(
         &self,
         trigger: &Trigger,
         subject: &str,
         found: Concerned,
     ) -> Result<Concerned, Fault> {
+        let found = match found {
+            Ok((concerns, mut issues, judged)) if watch::asked(trigger) => {
+                issues.retain(|issue| issue.code != Code::KindNotAgreed);
+                Ok((concerns, issues, judged))
+            }
+            found => found,
+        };
         let troubled = match &found {
             Ok((_, issues, _)) => issues.iter().any(may_tell),
             Err(issue) => may_tell(issue),

@@ -20,15 +20,16 @@ pub use roster::{Keeper, run};
 
 use crate::limits::{PACE_WAIT_MAX, PUT_OFF_MIN};
 use crate::road::Road;
-use crate::source::us_core;
+use crate::source::{Source, us_core};
 use crate::turn::{self, Fault};
+use exchange::payload::Kind;
 use exchange::shape::target;
-use exchange::watch::{Found, News, Sight, WATCHED, Watch, WatchRow};
+use exchange::watch::{self, Found, News, Sight, WATCHED, Watch, WatchRow};
 use exchange::{Chain, Event, Issue, PartnerId, Subject, Trigger, Who, settle};
 use fhir::Resource;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,7 +128,9 @@ impl Road {
                 }
             }
             Ok(found) => {
-                let News { sights, more } = row.watch.news(&found);
+                let News { mut sights, more } = row.watch.news(&found);
+                let unwanted = sights.iter_mut().filter(|sight| !self.is_agreed(&sight.record));
+                unwanted.for_each(|sight| sight.trigger = None);
                 (row.last, row.attempt) = (Some(at), 0);
                 row.next = Some(if more { at } else { at.saturating_add(every).unwrap_or(at) });
                 let begun = trigger(&mut unit, &sights);
@@ -148,25 +151,57 @@ impl Road {
         patient: &str,
     ) -> Result<Result<Vec<Found>, Issue>, Fault> {
         self.wait_for_turn(&watching.plan).await?;
-        let source = self.charts.source();
-        let mut found = BTreeMap::new();
+        let source = &**self.charts.source();
+        let mut records = Vec::new();
         for kind in WATCHED {
-            match source.search(kind, &[("patient", &us_core::named(patient))]).await {
-                Ok(records) => {
-                    let own = records.iter().filter(|it| is_of(it, patient, source.base_url()));
-                    let own = own.filter_map(Found::of);
-                    found.extend(own.map(|one| (one.record.clone(), one)));
-                }
+            match us_core::whole(source, kind, &us_core::named(patient), None).await {
+                Ok(found) => records.extend(found),
                 Err(issue) => return Ok(Err(issue)),
             }
         }
-        Ok(Ok(found.into_values().collect()))
+        let mut results = match self.results(source, patient).await {
+            Ok(found) => found,
+            Err(issue) => return Ok(Err(issue)),
+        };
+        let base = source.base_url();
+        records.retain(|it| is_of(it, patient, base));
+        results.retain(|it| is_of(it, patient, base));
+        Ok(Ok(watch::found(&records, &results, self.some_take_no_results(), base)))
+    }
+
+    /// The patient's laboratory results, where the EHR holds any.
+    async fn results(&self, source: &dyn Source, patient: &str) -> Result<Vec<Resource>, Issue> {
+        let offer = source.offer().await?;
+        if !us_core::is_asked(&offer, "Observation") {
+            return Ok(Vec::new());
+        }
+        let laboratory = ("category", "laboratory");
+        let whom = us_core::named(patient);
+        let mut found = us_core::whole(source, "Observation", &whom, Some(laboratory)).await?;
+        found.retain(|one| us_core::has_code(one, laboratory.0, laboratory.1));
+        Ok(found)
+    }
+
+    /// Whether some payer takes encounters, and what is new of their results only with these.
+    fn some_take_no_results(&self) -> bool {
+        let mut agreed = self.setup.payers.values().map(|payer| &payer.terms.agreement.kinds);
+        agreed.any(|kinds| kinds.contains(&Kind::Encounter) && !kinds.contains(&Kind::Results))
+    }
+
+    /// Whether somebody takes pushes about this record. What nobody has agreed to take is seen, and
+    /// triggers nothing.
+    fn is_agreed(&self, record: &str) -> bool {
+        let kind = record.split('/').next().and_then(Kind::of_record);
+        let mut payers = self.setup.payers.values().map(|payer| &payer.terms.agreement.kinds);
+        self.setup.payers.is_empty()
+            || payers.any(|kinds| kind.is_some_and(|it| kinds.contains(&it)))
     }
 
     /// Waits until the EHR may be asked. In place, and not by a time in the row: looks have seats of
     /// their own, and a roster of thousands would else be written anew with every turn.
     async fn wait_for_turn(&self, plan: &WatchPlan) -> Result<(), store::Error> {
-        let searches = WATCHED.len() as u32;
+        // One more for the results.
+        let searches = WATCHED.len() as u32 + 1;
         loop {
             let now = self.clock.now();
             let (clock, door) = (self.house.clock(now), PartnerId::from(EHR_DOOR));

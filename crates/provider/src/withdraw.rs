@@ -272,13 +272,17 @@ pub(crate) struct Spared {
     records: Records,
     /// What the EHR says of the types it holds: what it was not asked for is not gone.
     offer: Arc<Offer>,
+    /// Types that the agreement has the chart asked for.
+    asked: BTreeSet<String>,
 }
 
 impl Spared {
     /// Whether the chart was read for records of this type, by a search or where something refers to
     /// them, so that what is missing is gone.
     fn was_read(&self, kind: &str) -> bool {
-        NOT_SEARCHED.contains(&kind) || us_core::is_asked(&self.offer, kind)
+        let is_unlisted = !self.offer.is_silent() && !self.offer.knows(kind);
+        let by_reference = !is_unlisted && !self.asked.contains(kind);
+        NOT_SEARCHED.contains(&kind) || us_core::is_asked(&self.offer, kind) || by_reference
     }
 }
 
@@ -319,7 +323,8 @@ pub(crate) fn spared(
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
     let derived = |(kind, id): (String, String)| (derived_id(namespace, &kind, &id), kind);
     let records = parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect();
-    Spared { records, offer }
+    let asked = audience.terms.agreement.encounter.types.iter().cloned().collect();
+    Spared { records, offer, asked }
 }
 
 fn number(push: &Push) -> u64 {

@@ -163,7 +163,7 @@ async fn one_by_one(
 }
 
 /// One search, with every status named where the EHR takes it in no other way.
-async fn whole(
+pub(crate) async fn whole(
     source: &dyn Source,
     kind: &str,
     whom: &str,
@@ -209,7 +209,7 @@ fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
 }
 
 /// Whether an element is, or has a coding of, this code.
-fn has_code(resource: &Resource, name: &str, code: &str) -> bool {
+pub(crate) fn has_code(resource: &Resource, name: &str, code: &str) -> bool {
     let doc = resource.doc();
     let elements = doc.root().get(name).into_iter().flat_map(|list| list.each());
     elements.into_iter().any(|element| match element.text() {

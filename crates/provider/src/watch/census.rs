@@ -12,6 +12,7 @@ use crate::road::Road;
 use crate::turn::Fault;
 use exchange::watch::{CensusRow, Found, WATCHED};
 use exchange::{Issue, PartnerId, settle};
+use fhir::Resource;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -54,12 +55,12 @@ impl Road {
         &self,
         watching: &Watching,
         since: Timestamp,
-    ) -> Result<Result<BTreeMap<String, Vec<Found>>, Issue>, Fault> {
+    ) -> Result<Result<BTreeMap<String, Vec<Written>>, Issue>, Fault> {
         let wanted = watching.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let wanted = wanted.unwrap_or_default();
         self.wait_for_turn(&watching.plan).await?;
         let (source, since) = (self.charts.source(), format!("ge{since:.0}"));
-        let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<Written>> = BTreeMap::new();
         for kind in WATCHED {
             let records = match source.search(kind, &[("_lastUpdated", &since)]).await {
                 Ok(records) => records,
@@ -69,7 +70,8 @@ impl Road {
                 let whom = is_of_whom(&record, source.base_url());
                 let whom = whom.filter(|patient| wanted.contains(patient));
                 if let (Some(patient), Some(one)) = (whom, Found::of(&record)) {
-                    found.entry(patient).or_default().push(one);
+                    let written = Written { at: last_updated(&record), found: one };
+                    found.entry(patient).or_default().push(written);
                 }
             }
         }
@@ -77,12 +79,16 @@ impl Road {
     }
 
     /// Has a patient looked at now, where something of this was not seen yet and no look is due.
-    async fn hurry(&self, patient: &str, records: &[Found]) -> Result<(), Fault> {
+    async fn hurry(&self, patient: &str, records: &[Written]) -> Result<(), Fault> {
         let Some(stored) = self.house.work(&row_id(patient)).await? else { return Ok(()) };
         let Some(mut row) = read(&stored.work) else { return Ok(()) };
         let at = self.clock.now();
         // A row that is due may be looked at just now: it is left to whoever does.
-        if !row.watch.is_news(records) || row.next.is_none_or(|next| next <= at) {
+        // What belongs to a record is in its digest when it is looked at, and not here: what was
+        // written before the last look was seen.
+        let later = |one: &&Written| one.at.is_none_or(|at| row.last.is_none_or(|last| at > last));
+        let fresh: Vec<Found> = records.iter().filter(later).map(|one| one.found.clone()).collect();
+        if !row.watch.is_news(&fresh) || row.next.is_none_or(|next| next <= at) {
             return Ok(());
         }
         row.next = Some(at);
@@ -139,6 +145,16 @@ impl Road {
             _ => "not asked yet".to_owned(),
         })
     }
+}
+
+/// A record, and when the EHR says that it was written.
+struct Written {
+    at: Option<Timestamp>,
+    found: Found,
+}
+
+fn last_updated(record: &Resource) -> Option<Timestamp> {
+    record.doc().root().get("meta")?.get("lastUpdated")?.text()?.parse().ok()
 }
 
 fn census_row(row: &CensusRow) -> Work {

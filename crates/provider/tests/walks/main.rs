@@ -22,3 +22,4 @@ mod tables;
 mod us_core;
 mod usable;
 mod watch;
+mod watched_results;

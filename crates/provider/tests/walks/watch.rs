@@ -14,13 +14,13 @@ use wire::Clock as _;
 const ENCOUNTERS: &str = "GET https://ehr.example/fhir/Encounter?patient=Patient%2Fp1 ";
 const REPORTS: &str = "GET https://ehr.example/fhir/DiagnosticReport?patient=Patient%2Fp1 ";
 
-fn encounter(id: &str, status: &str, day: &str) -> String {
+pub(crate) fn encounter(id: &str, status: &str, day: &str) -> String {
     format!(
         r#"{{"resourceType":"Encounter","id":"{id}","status":"{status}","class":{{"code":"AMB"}},"subject":{{"reference":"Patient/p1"}},"period":{{"start":"{day}T09:00:00Z","end":"{day}T10:00:00Z"}}}}"#
     )
 }
 
-fn visit() -> Told {
+pub(crate) fn visit() -> Told {
     status(200, searchset(&[&encounter("e1", "finished", "2026-11-22")]))
 }
 
@@ -64,7 +64,7 @@ fn one_patient() -> Told {
     status(200, searchset(&[r#"{"resourceType":"Patient","id":"p1"}"#]))
 }
 
-fn nobody() -> Told {
+pub(crate) fn nobody() -> Told {
     status(200, searchset(&[]))
 }
 
@@ -73,17 +73,17 @@ fn away() -> Told {
 }
 
 /// A hospital with its roster, as one process takes it up.
-struct Ward {
-    hospital: Hospital,
+pub(crate) struct Ward {
+    pub(crate) hospital: Hospital,
     keeper: Keeper,
 }
 
 impl Ward {
-    fn new(roster: &str) -> Ward {
+    pub(crate) fn new(roster: &str) -> Ward {
         Ward { hospital: Hospital::watching(roster), keeper: Keeper::default() }
     }
 
-    async fn take_up(&mut self) -> usize {
+    pub(crate) async fn take_up(&mut self) -> usize {
         let road = &self.hospital.road;
         self.keeper.keep(road, road.setup.watch.as_ref().unwrap()).await.unwrap()
     }
@@ -93,14 +93,14 @@ impl Ward {
     }
 
     /// From now on the EHR answers so; all else is in order.
-    fn holds(&self, encounters: fn() -> Told, reports: fn() -> Told) {
+    pub(crate) fn holds(&self, encounters: fn() -> Told, reports: fn() -> Told) {
         self.hospital.network.mend();
         self.hospital.network.spoil(ENCOUNTERS, encounters);
         self.hospital.network.spoil(REPORTS, reports);
     }
 
     /// An hour later; answers what was triggered so far, oldest first.
-    async fn look(&self) -> Vec<String> {
+    pub(crate) async fn look(&self) -> Vec<String> {
         self.hospital.clock.advance(1);
         self.hospital.work().await;
         self.triggered().await
@@ -129,7 +129,7 @@ impl Ward {
     }
 
     /// The row of the only watch is what its lines add up to.
-    async fn adds_up(&self) {
+    pub(crate) async fn adds_up(&self) {
         let id = "watch.p1";
         let stored = self.hospital.house.work(id).await.unwrap().unwrap();
         let row = provider::watch::read(&stored.work).unwrap();
