@@ -34,6 +34,9 @@ pub(crate) const HEALTHY: &str = "healthy";
 /// what does come must not be missed on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// When the house's clock begins.
+const BEGAN: &str = "2026-11-22T12:00:00Z";
+
 /// How often the clock is moved to the next moment at which something is due.
 const MOVES: usize = 500;
 
@@ -116,7 +119,7 @@ impl Hospital {
         std::fs::write(folder.path().join("restrictions.toml"), "").unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"clinic".into()).unwrap();
         let house = AnyHouse::from(house);
-        let clock = Arc::new(SetClock(Mutex::new("2026-11-22T12:00:00Z".parse().unwrap())));
+        let clock = Arc::new(SetClock(Mutex::new(BEGAN.parse().unwrap())));
         let payers = [(TRIED, PLANS[0], tried), (HEALTHY, PLANS[1], healthy)];
         let endpoints = payers
             .iter()
@@ -157,6 +160,25 @@ impl Hospital {
         let subject = encounter.to_owned();
         let command = Command::Push { subject, purpose: None, who, wait: 0 };
         self.desk.command(command).await.unwrap();
+    }
+
+    /// When its clock began.
+    pub(crate) fn began(&self) -> Timestamp {
+        BEGAN.parse().unwrap()
+    }
+
+    /// Lets a held push go.
+    pub(crate) async fn release(&self, id: &str) {
+        let who = Who { name: "Robin".into(), role: "staff".into(), why: "asked the plan".into() };
+        let command = Command::Release { id: id.to_owned(), who, member: None };
+        self.desk.command(command).await.unwrap();
+    }
+
+    /// Until when a push is to be settled.
+    pub(crate) async fn deadline(&self, id: &str) -> Timestamp {
+        let row = self.house.work(id).await.unwrap().unwrap();
+        let push: exchange::Push = serde_json::from_slice(&row.work.body).unwrap();
+        push.deadline
     }
 
     /// Asks for a push to be taken back.

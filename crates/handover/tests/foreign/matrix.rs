@@ -5,7 +5,9 @@
 
 use super::chart::{ENCOUNTERS, PLANS};
 use super::hospital::{HEALTHY, Hospital, Source, TRIED};
+use exchange::Code;
 use exchange::desk::Row;
+use jiff::Timestamp;
 use sim::payer::{
     Abilities, Arrived, FAULTS, Fault, ForeignPayer, Offer, PayerPlan, Planned, Profile, Schedule,
     Traffic,
@@ -61,7 +63,17 @@ struct Played {
     tried: Arrived,
     healthy: Arrived,
     words: String,
+    began: Timestamp,
+    /// Until when each push of the tried payer is to be settled.
+    deadlines: BTreeMap<String, Timestamp>,
+    /// What a release of the held ones came to: state and codes before, state and codes after.
+    released: Vec<(Vec<Code>, String, Vec<Code>)>,
 }
+
+/// Why a push may be held here: what became of it cannot be known, it waited too long for another one
+/// of which that holds, or its answer or the door's statement cannot be read.
+const HOLDS: [Code; 4] =
+    [Code::OutcomeUnknown, Code::DeadlinePassed, Code::AnswerUnreadable, Code::CapabilityMissing];
 
 impl Played {
     async fn play(
@@ -86,13 +98,26 @@ impl Played {
         }
         let rows = hospital.work_to_the_end().await;
         words.push_str(&hospital.told(&rows).await);
+        let mut deadlines = BTreeMap::new();
+        for row in rows.iter().filter(|row| of(row, TRIED)) {
+            deadlines.insert(row.id.clone(), hospital.deadline(&row.id).await);
+        }
         for request in tried.arrived().requests {
             words.push_str(&format!("  {request:?}\n"));
         }
-        let (tried, healthy) = (tried.arrived(), healthy.arrived());
+        let (arrived, healthy) = (tried.arrived(), healthy.arrived());
+        let mut released = Vec::new();
+        let held = rows.iter().filter(|row| of(row, TRIED) && row.state == "held");
+        for row in held {
+            hospital.release(&row.id).await;
+            let after = hospital.work_to_the_end().await;
+            let after = after.into_iter().find(|it| it.id == row.id).unwrap();
+            released.push((codes(row), after.state.clone(), codes(&after)));
+        }
+        let (began, tried) = (hospital.began(), arrived);
         let met = |planned: &Planned| tried.count(planned.traffic) as u64 >= planned.from;
         let unmet = planned.into_iter().filter(|planned| !met(planned)).collect();
-        Played { case, rows, unmet, disturbed, tried, healthy, words }
+        Played { case, rows, unmet, disturbed, tried, healthy, words, began, deadlines, released }
     }
 
     fn tried(&self) -> impl Iterator<Item = &Row> {
@@ -110,9 +135,21 @@ impl Played {
             say("a push is missing".to_owned());
         }
         for row in self.tried() {
-            let held = row.state == "held" && !row.issues.is_empty();
+            // A held push says why, and what its deadline is.
+            let why = row.issues.iter().all(|it| HOLDS.contains(&it.issue.code));
+            let held = row.state == "held" && !row.issues.is_empty() && why;
+            if row.state == "held" && self.deadlines.get(&row.id).is_none_or(|it| *it <= self.began)
+            {
+                say(format!("{:?} is held without a deadline", row.subject));
+            }
             if row.state != "settled" && !held {
                 say(format!("{:?} is {} without a reason", row.subject, row.state));
+            }
+        }
+        for (before, state, after) in &self.released {
+            // A person who lets it go has looked: what is unknown may go again.
+            if state != "settled" && !(state == "held" && before == after) {
+                say(format!("held for {before:?}, a release left it {state} for {after:?}"));
             }
         }
         let expected = sources(&self.healthy);
@@ -150,6 +187,10 @@ impl Played {
 
 fn of(row: &Row, payer: &str) -> bool {
     row.partner.as_ref().is_some_and(|partner| partner.as_str() == payer)
+}
+
+fn codes(row: &Row) -> Vec<Code> {
+    row.issues.iter().map(|it| it.issue.code).collect()
 }
 
 /// Whether nobody knows by the answer what became of a write. Where the server cannot be asked
