@@ -60,6 +60,7 @@ fn pushed(
 
 fn compare(make: Make, chart: &Chart, plans: &[Plan]) {
     let Some(server) = make.start() else { return };
+    let chart = &server.named(chart);
     server.load(chart);
     let (ours, told_ours) = pushed(chart, plans, None);
     let (theirs, told_theirs) = pushed(chart, plans, Some(&server.base_url()));

@@ -219,6 +219,22 @@ fn sekmet_is_pushed_to_by_transactions() {
 }
 
 #[test]
+fn medplum_is_pushed_to_by_what_the_agreement_vouches_for() {
+    let lines = "[door]\nassume = [\"batch\", \"put\", \"delete\", \"search\"]";
+    a_day(Make::Medplum, lines, "best (batch)");
+}
+
+#[test]
+fn medplum_is_not_guessed_at() {
+    let Some(scene) = Scene::set(Make::Medplum, "") else { return };
+    let told = push(&scene.hospital, &subjects(&scene.chart)[..1]);
+    let words: Vec<&String> = told.values().flatten().collect();
+    assert_eq!(words.len(), 1, "{told:?}");
+    assert!(words[0].starts_with("held: capability-missing"), "{words:?}");
+    assert!(scene.records().is_empty(), "nothing was sent");
+}
+
+#[test]
 fn sekmet_killed_in_the_middle_of_a_push_has_all_of_it_once() {
     let Some(mut scene) = Scene::set(Make::Sekmet, "[door]\nentries_max = 4") else { return };
     let subjects = subjects(&scene.chart);
