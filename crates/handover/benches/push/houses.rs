@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::{House as _, SqliteHouse};
+use store::{House as _, SqliteHouse, StoredWork, WorkKind, WorkQuery};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wire::FhirClient;
@@ -164,10 +164,20 @@ fn serve(name: &str, folder: &Path, log: &str) -> Running {
 
 /// Record versions that a plan's house holds; it must have stopped.
 pub(crate) fn versions(runtime: &Runtime, folder: &Path) -> u64 {
+    runtime.block_on(store_of(folder).version_count()).expect("a count")
+}
+
+/// The pushes of a sending house; it must have stopped. (Its lists show fewer rows.)
+pub(crate) fn pushes(runtime: &Runtime, folder: &Path) -> Vec<StoredWork> {
+    let kind = Some(WorkKind::Push);
+    let query = WorkQuery { kind, limit: 1_000_000, ..WorkQuery::default() };
+    runtime.block_on(store_of(folder).works(query)).expect("rows")
+}
+
+fn store_of(folder: &Path) -> SqliteHouse {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let id = HouseId::from(name.as_str());
-    let house = SqliteHouse::open_to_read(&folder.join("store"), &id).expect("a store");
-    runtime.block_on(house.version_count()).expect("a count")
+    SqliteHouse::open_to_read(&folder.join("store"), &id).expect("a store")
 }
 
 fn text(path: &Path) -> &str {

@@ -18,7 +18,7 @@ mod houses;
 mod pushing;
 mod threads;
 
-use houses::{Houses, Setting, versions};
+use houses::{Houses, Setting, pushes, versions};
 use pushing::Told;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -87,8 +87,7 @@ fn show(setting: &Setting) {
     let running = || [&houses.ehr, &houses.sender].into_iter().chain(&houses.plans);
     let before: Vec<Duration> = running().map(|one| gauge::cpu(&[one.pid()])).collect();
     let threads_before = Threads::of(houses.sender.pid());
-    let told =
-        runtime.block_on(pushing::push_all(&houses.operator(), &houses.subjects, setting.queued));
+    runtime.block_on(pushing::push_all(&houses.operator(), &houses.subjects, setting.queued));
     let wall = begun.elapsed();
     let used = running().zip(before).map(|(one, before)| Used {
         name: one.name.clone(),
@@ -98,6 +97,7 @@ fn show(setting: &Setting) {
     let used: Vec<Used> = used.collect();
     let threads = Threads::of(houses.sender.pid()).since(&threads_before);
     let log = houses.sender.stop();
+    let told = pushing::by_plan(pushes(&runtime, &houses.sender.folder));
     houses.plans.iter_mut().for_each(|plan| drop(plan.stop()));
     let filed: Vec<u64> =
         houses.plans.iter().map(|plan| versions(&runtime, &plan.folder)).collect();

@@ -4,12 +4,13 @@
 //! Goes out   per plan, pushes by state and resources that were sent.
 //! Never      waits for ever: when nothing has moved for a while, what is still due is told as that.
 
-use exchange::Who;
-use exchange::desk::{Command, Reply, Row};
+use exchange::desk::{Command, Reply};
+use exchange::{Push, Who};
 use futures_util::{StreamExt, stream};
 use handover::caller;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::StoredWork;
 use wire::FhirClient;
 
 /// Pushes on their way at once.
@@ -17,9 +18,6 @@ const AT_ONCE: usize = 8;
 
 /// Seconds that the house is to wait for the end of one push before the next one is asked for.
 const WAIT: u32 = 120;
-
-/// Rows of a list: more than there are.
-const ROWS: u32 = 1_000_000;
 
 /// How often it is asked whether something is still due, and for how long without a change.
 const LOOK: Duration = Duration::from_secs(2);
@@ -36,11 +34,7 @@ pub(crate) struct Told {
 
 /// Pushes all, in their order: each place waits for the end of one before it asks for the next; or,
 /// `queued`, all are asked for at first, as a watch does.
-pub(crate) async fn push_all(
-    client: &FhirClient,
-    subjects: &[String],
-    queued: bool,
-) -> BTreeMap<String, Told> {
+pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], queued: bool) {
     let wait = if queued { 0 } else { WAIT };
     let push = |subject: &String| {
         let who = Who {
@@ -57,37 +51,40 @@ pub(crate) async fn push_all(
     if let Some(first) = refused.first() {
         println!("{} pushes were not taken; the first: {first}", refused.len());
     }
-    let mut last = None;
-    let mut looks = 0;
-    loop {
-        let rows = rows(client).await;
-        let due = rows.iter().filter(|row| row.state == "due").count();
-        looks = if last == Some(due) { looks + 1 } else { 0 };
-        if due == 0 || looks > LOOKS_MAX {
-            return by_plan(rows);
+    let (mut last, mut looks) = (None, 0);
+    while looks <= LOOKS_MAX {
+        let due = due(client).await;
+        if due == 0 {
+            return;
         }
+        looks = if last == Some(due) { looks + 1 } else { 0 };
         last = Some(due);
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn rows(client: &FhirClient) -> Vec<Row> {
-    let list = Command::List { states: Vec::new(), limit: Some(ROWS) };
+/// How many pushes are due.
+async fn due(client: &FhirClient) -> u64 {
+    let list = Command::List { states: Vec::new(), limit: Some(1) };
     match caller::ask(client, &list).await.expect("a list") {
-        Reply::Listed { rows, .. } => rows,
+        Reply::Listed { counts, .. } => {
+            counts.iter().filter(|(state, _)| state == "due").map(|(_, count)| *count).sum()
+        }
         other => panic!("no list: {other:?}"),
     }
 }
 
-fn by_plan(rows: Vec<Row>) -> BTreeMap<String, Told> {
+/// What became of each plan's pushes, from the rows of a house that has stopped.
+pub(crate) fn by_plan(rows: Vec<StoredWork>) -> BTreeMap<String, Told> {
     let mut plans: BTreeMap<String, Told> = BTreeMap::new();
-    for row in rows.into_iter().filter(|row| row.kind == "push") {
-        let name = row.partner.map_or_else(|| "nobody".to_owned(), |name| name.to_string());
+    for row in rows {
+        let name = row.work.partner.map_or_else(|| "nobody".to_owned(), |name| name.to_string());
+        let push: Push = serde_json::from_slice(&row.work.body).expect("a push");
         let plan = plans.entry(name).or_default();
-        if row.state == "settled" {
-            plan.resources += row.resources;
+        if row.work.state == "settled" {
+            plan.resources += push.assembled.map_or(0, |made| made.resources);
         }
-        *plan.states.entry(row.state).or_default() += 1;
+        *plan.states.entry(row.work.state).or_default() += 1;
     }
     plans
 }
