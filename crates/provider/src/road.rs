@@ -188,7 +188,7 @@ impl Road {
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
         }
-        let disclosure = shape::shape(&collected, &audience);
+        let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
         self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of).await
     }
 

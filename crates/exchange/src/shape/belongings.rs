@@ -10,11 +10,14 @@
 //! it of the last.
 
 use super::chart::Known;
+use super::verdicts::Verdicts;
 use super::{Audience, PATIENT_RESTRICTION, Withheld};
 use crate::days::{Days, clinical_days, clinical_instants};
 use crate::restriction::{content_of, has_encounter, is_content, tail};
 use fhir::Resource;
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Types that outlast visits or are about nobody: their days say nothing of a visit. Documents have a
 /// rule of their own for their days.
@@ -52,18 +55,34 @@ const PARTS: [&str; 5] = ["result", "hasMember", "specimen", "imagingStudy", "me
 const ORIGINS: [&str; 6] =
     ["basedOn", "partOf", "request", "authorizingPrescription", "derivedFrom", "parent"];
 
-/// What is asked about one resource, once.
-struct Record<'r> {
-    resource: &'r Resource,
+/// What a resource says of its place in the chart.
+///
+/// *Collect* asks a similar question to tell which encounter a record is sent with
+/// (`payload::encounter`), and answers it by what says so for certain; here whatever may lead to a
+/// withheld visit counts, so neither can stand for the other.
+#[derive(Debug)]
+pub(super) struct Facts {
     /// Whether it says to which encounter it belongs.
     linked: bool,
     parts: Vec<String>,
     origins: Vec<String>,
+    days: Option<Days>,
+    instants: Option<(Timestamp, Timestamp)>,
+}
+
+/// A resource with what it says.
+struct Record<'r> {
+    resource: &'r Resource,
+    facts: Arc<Facts>,
 }
 
 /// What belongs to withheld visits beyond what says so, by reference. `all` is everything known, with
 /// the verdict on each.
-pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withheld> {
+pub(super) fn of(
+    all: &Known,
+    audience: &Audience<'_>,
+    verdicts: &Verdicts,
+) -> BTreeMap<String, Withheld> {
     let mut taken: BTreeMap<String, Withheld> = BTreeMap::new();
     let of_visit = |resource: &Resource, withheld: &Withheld| match withheld.rule.as_str() {
         // A restricted record takes nothing along, unless it is one for its visit's sake.
@@ -81,8 +100,9 @@ pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withh
     if taken.is_empty() {
         return taken;
     }
+    let record = |it| Record { resource: it, facts: verdicts.facts(it) };
     let records: BTreeMap<&str, Record<'_>> =
-        all.iter().map(|(reference, (it, _))| (reference.as_str(), Record::of(it))).collect();
+        all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
     by_day(&records, &mut taken);
     // From record to record, until nothing is added: chains of orders and panels are short.
     loop {
@@ -94,8 +114,8 @@ pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withh
     }
 }
 
-impl Record<'_> {
-    fn of(resource: &Resource) -> Record<'_> {
+impl Facts {
+    pub(super) fn of(resource: &Resource) -> Facts {
         let parts = if resource.kind() == "Encounter" {
             content_of(resource)
         } else {
@@ -103,11 +123,14 @@ impl Record<'_> {
         };
         let linked = resource.kind() == "Encounter" || has_encounter(resource);
         let origins = if linked { Vec::new() } else { targets(resource, &ORIGINS) };
-        Record { resource, linked, parts, origins }
+        let (days, instants) = (clinical_days(resource), clinical_instants(resource));
+        Facts { linked, parts, origins, days, instants }
     }
+}
 
+impl Record<'_> {
     fn can_be_taken(&self) -> bool {
-        !self.linked
+        !self.facts.linked
             && is_content(&self.resource.local_reference())
             && self.resource.kind() != "Medication"
     }
@@ -141,11 +164,11 @@ fn by_order(
         }
     };
     for (reference, withheld) in taken {
-        let parts = records.get(reference.as_str()).map(|record| record.parts.as_slice());
+        let parts = records.get(reference.as_str()).map(|record| record.facts.parts.as_slice());
         parts.unwrap_or_default().iter().for_each(|part| add(part, withheld));
     }
     for (reference, record) in records.iter().filter(|(_, record)| record.can_be_taken()) {
-        let origins = record.origins.iter().filter_map(|origin| taken.get(origin));
+        let origins = record.facts.origins.iter().filter_map(|origin| taken.get(origin));
         origins.for_each(|withheld| add(reference, withheld));
     }
     more
@@ -157,7 +180,7 @@ fn by_day(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Wit
     let mut withheld = Vec::new();
     let mut others = Vec::new();
     for (reference, record) in visits() {
-        let instants = clinical_instants(record.resource);
+        let instants = record.facts.instants;
         match taken.get(*reference) {
             Some(why) => withheld.push((visit_days(record.resource), instants, why.clone())),
             None => others.extend(instants),
@@ -168,10 +191,10 @@ fn by_day(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Wit
         if STANDING.contains(&record.resource.kind()) {
             continue;
         }
-        let Some(days) = clinical_days(record.resource) else { continue };
-        let instants = clinical_instants(record.resource);
+        let Some(days) = record.facts.days else { continue };
+        let instants = record.facts.instants;
         let within = |visit: &(_, _)| {
-            let (from, until): (jiff::Timestamp, jiff::Timestamp) = *visit;
+            let (from, until): (Timestamp, Timestamp) = *visit;
             instants.is_some_and(|(start, end)| from <= start && end <= until)
         };
         let cleared = others.iter().any(within);
