@@ -8,8 +8,13 @@
 //! A partial date means its whole month or year (R4 §2.24.0.12 Period: the end is inclusive).
 
 use fhir::{Node, Resource};
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// How far a clock of the United States is behind UTC at most (Hawaii; RFC 9557 offsets): a moment
+/// that is written in UTC may be of the day before where it was.
+const BEHIND_UTC: SignedDuration = SignedDuration::from_hours(10);
 
 /// Days from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,16 +66,32 @@ impl Days {
         Some(Days { first, last: end.or(start)?.last.max(first) })
     }
 
+    /// The same, for questions that must not miss a day: a moment written in UTC may be of the day
+    /// before on the clock of whoever was there, since servers often write instants in UTC and
+    /// periods of visits by their own clock.
+    pub fn possible(node: Node<'_, '_>) -> Option<Days> {
+        let days = Days::of(node)?;
+        let first = node.text().or_else(|| node.get("start").or(node.get("end"))?.text());
+        let first = first.filter(|text| is_utc(text)).and_then(|text| text.trim().parse().ok());
+        let before = first.and_then(|moment: Timestamp| moment.checked_sub(BEHIND_UTC).ok());
+        let before = before.map(|moment| moment.to_zoned(TimeZone::UTC).date());
+        Some(Days { first: before.unwrap_or(days.first).min(days.first), last: days.last })
+    }
+
     /// Whether any day lies in both.
     pub fn meets(&self, other: &Days) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }
 
+fn is_utc(text: &str) -> bool {
+    ["Z", "+00:00", "-00:00"].iter().any(|end| text.trim_end().ends_with(end))
+}
+
 /// Elements that say when the content of a resource was so, the one that says it best first. What a
 /// type lacks is not found; `issued` and `recorded` come last, since results and lists of problems
 /// are often written down long after.
-const CLINICAL: [&str; 16] = [
+const CLINICAL: [&str; 18] = [
     "effectiveDateTime",
     "effectivePeriod",
     "effectiveInstant",
@@ -81,6 +102,8 @@ const CLINICAL: [&str; 16] = [
     "onsetDateTime",
     "onsetPeriod",
     "period",
+    "createdDateTime",
+    "createdPeriod",
     "whenHandedOver",
     "authoredOn",
     "recordedDate",
@@ -93,19 +116,28 @@ const CLINICAL: [&str; 16] = [
 /// stored it. A DocumentReference is of the period that it documents (`context.period`), else of
 /// the day it was written.
 pub fn clinical_days(resource: &Resource) -> Option<Days> {
+    dated(resource, Days::of)
+}
+
+/// The same as [`Days::possible`] reads them.
+pub fn possible_days(resource: &Resource) -> Option<Days> {
+    dated(resource, Days::possible)
+}
+
+fn dated(resource: &Resource, read: fn(Node<'_, '_>) -> Option<Days>) -> Option<Days> {
     let doc = resource.doc();
     let root = doc.root();
     if resource.kind() == "DocumentReference"
-        && let Some(days) = root.get("context").and_then(|context| Days::of(context.get("period")?))
+        && let Some(days) = root.get("context").and_then(|context| read(context.get("period")?))
     {
         return Some(days);
     }
     if resource.kind() == "Specimen" {
         let collection = root.get("collection")?;
         let taken = ["collectedDateTime", "collectedPeriod"];
-        return taken.iter().find_map(|name| Days::of(collection.get(name)?));
+        return taken.iter().find_map(|name| read(collection.get(name)?));
     }
-    CLINICAL.iter().find_map(|name| Days::of(root.get(name)?))
+    CLINICAL.iter().find_map(|name| read(root.get(name)?))
 }
 
 /// From which instant to which the content of a resource was so, where it says instants with their
@@ -158,6 +190,32 @@ mod tests {
                 last: last.parse().unwrap(),
             });
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_in_utc_may_be_of_the_day_before() {
+        let table = [
+            (r#""2024-03-02T03:00:00Z""#, ("2024-03-01", "2024-03-02")),
+            (r#""2024-03-02T03:00:00.123+00:00""#, ("2024-03-01", "2024-03-02")),
+            (r#""2024-03-02T10:00:00Z""#, ("2024-03-02", "2024-03-02")),
+            (r#""2024-03-02T03:00:00-05:00""#, ("2024-03-02", "2024-03-02")),
+            (r#""2024-03-02""#, ("2024-03-02", "2024-03-02")),
+            (
+                r#"{"start":"2024-03-02T03:00:00Z","end":"2024-03-04"}"#,
+                ("2024-03-01", "2024-03-04"),
+            ),
+            (r#"{"end":"2024-03-02T03:00:00Z"}"#, ("2024-03-01", "2024-03-02")),
+        ];
+        for (text, (first, last)) in table {
+            let text = format!(r#"{{"resourceType":"Basic","x":{text}}}"#);
+            let resource = Resource::parse(text.into_bytes()).unwrap();
+            let doc = resource.doc();
+            let days = Days::possible(doc.root().get("x").unwrap()).unwrap();
+            assert_eq!(
+                (days.first.to_string(), days.last.to_string()),
+                (first.into(), last.into())
+            );
         }
     }
 

@@ -206,7 +206,7 @@ catalogue! {
         "the payer's door does not answer";
         "none needed; the next attempt is scheduled"
     PayerResting "payer-resting" 503 "throttled" Nobody Some(60);
-        "the payer's door has failed several times in a row, and is left alone for a while";
+        "nothing goes to the payer's door for a while";
         "none needed; the next attempt is scheduled"
     PayerUntrusted "payer-untrusted" 502 "security" Provider None;
         "the payer's certificate is not one this house trusts";

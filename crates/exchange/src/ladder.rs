@@ -122,7 +122,27 @@ pub struct DoorTerms {
     pub bytes_max: usize,
     /// Whether the push's own Provenance goes with it.
     pub provenance: bool,
+    /// What the agreement vouches for where the door has no statement: words of [`ASSUMED`].
+    pub assume: Vec<String>,
+    /// What becomes of types that the door does not take.
+    pub unoffered: Unoffered,
 }
+
+/// What becomes of types that a door does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unoffered {
+    /// The others go, and the push waits for a person.
+    #[default]
+    Hold,
+    /// They stay, under a rule that is always there, and references to them are cut.
+    LeaveOut,
+}
+
+/// What an agreement can vouch for in place of a CapabilityStatement: carriers, ways of identity of
+/// all types, and whether records can be taken back and searched for by `_id` and `identifier`.
+pub const ASSUMED: [&str; 7] =
+    ["transaction", "batch", "put", "conditional", "create", "delete", "search"];
 
 impl Default for DoorTerms {
     fn default() -> DoorTerms {
@@ -131,6 +151,8 @@ impl Default for DoorTerms {
             entries_max: DOOR_ENTRIES_MAX,
             bytes_max: DOOR_BYTES_MAX,
             provenance: true,
+            assume: Vec::new(),
+            unoffered: Unoffered::Hold,
         }
     }
 }
@@ -166,6 +188,9 @@ pub fn choose(offer: &Offer, terms: &DoorTerms, shut: &BTreeSet<String>) -> Resu
             None => {
                 let mut rung = Rung { carrier, shut: shut.clone(), offer: offer.clone(), reasons };
                 rung.reasons.push(carrier.consequence().to_owned());
+                if offer.is_assumed() {
+                    rung.reasons.push(VOUCHED.to_owned());
+                }
                 let identities = rung.identities();
                 rung.reasons.extend(identities);
                 return Ok(rung);
@@ -175,6 +200,9 @@ pub fn choose(offer: &Offer, terms: &DoorTerms, shut: &BTreeSet<String>) -> Resu
     let detail = format!("the payer's door offers no way that was agreed: {}", reasons.join("; "));
     Err(Issue::new(Code::CapabilityMissing, detail).at("CapabilityStatement.rest"))
 }
+
+const VOUCHED: &str =
+    "the door has no CapabilityStatement; the agreement vouches for what it takes";
 
 fn why_not(
     carrier: Carrier,
@@ -242,6 +270,13 @@ impl Rung {
             };
             Some(format!("known again {}: {named}", identity.sentence()))
         };
+        if self.offer.is_assumed() {
+            let own = |identity: &Identity| self.identity("Patient") == Some(*identity);
+            let identity = IDENTITIES.into_iter().find(own).into_iter();
+            return identity
+                .map(|it| format!("known again {}: all types", it.sentence()))
+                .collect();
+        }
         if self.offer.unlisted() {
             return vec![format!("known again {}: all types", Identity::Put.sentence())];
         }

@@ -247,10 +247,13 @@ fn plain(namespace: &str) -> String {
     namespace.trim_end_matches('/').to_ascii_lowercase()
 }
 
-/// Whether a URL's host is this machine.
-fn is_loopback(url: &str) -> bool {
+/// Whether a URL's host is this machine; never one with a user before the host, which reads like one.
+pub fn is_loopback(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains(['@', '\\']) {
+        return false;
+    }
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),

@@ -21,7 +21,7 @@ pub use body::in_part;
 
 use crate::id::{Digest, derived_id};
 use crate::issue::{Code, Issue};
-use crate::ladder::{Carrier, DoorTerms, Identity, Rung, record_system};
+use crate::ladder::{Carrier, DoorTerms, Identity, Rung, Unoffered, has_identifier, record_system};
 use crate::limits::SINGLES_MAX;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, EntryToWrite, Method, Resource};
@@ -56,6 +56,9 @@ pub struct Load {
     pub as_of: Timestamp,
     /// The push: `Bundle.identifier.value`.
     pub push: String,
+    /// What it takes back, as this house sent it last, by `Type/derived id`: it says what refers to
+    /// what. What is not known here goes in the order of its type.
+    pub standing: BTreeMap<String, Resource>,
 }
 
 /// One entry of a payload.
@@ -177,7 +180,24 @@ impl Load {
         let (Some(pieces), Some(as_of), Some(push)) = (pieces, as_of, push) else {
             return Err(unreadable());
         };
-        Ok(Load { pieces, as_of, push })
+        Ok(Load { pieces, as_of, push, standing: BTreeMap::new() })
+    }
+
+    /// Whether it takes anything back.
+    pub fn takes_back(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.resource.is_none())
+    }
+
+    /// Learns from an earlier payload how what is taken back stands at the payer; the last one counts.
+    pub fn learn(&mut self, earlier: Load) {
+        let gone = self.pieces.iter().filter(|piece| piece.resource.is_none());
+        let gone: BTreeSet<String> = gone.map(Piece::name).collect();
+        for piece in earlier.pieces {
+            let name = piece.name();
+            if let Some(resource) = piece.resource.filter(|_| gone.contains(&name)) {
+                self.standing.insert(name, resource);
+            }
+        }
     }
 
     /// Whether it only takes back.
@@ -253,12 +273,34 @@ impl Ground<'_> {
         let pieces = || self.load.pieces.iter().enumerate();
         let others = pieces().filter(|(_, it)| !self.is_own(it) && self.is_due(it));
         let mut due: Vec<usize> = others.map(|(at, _)| at).collect();
-        let own = self.terms.provenance && !self.load.is_withdrawal() && self.refused.is_empty();
+        let left_out = self.terms.unoffered == Unoffered::LeaveOut
+            && self.rung.identity("Provenance").is_none();
+        let own = self.terms.provenance && !left_out;
+        let own = own && !self.load.is_withdrawal() && self.refused.is_empty();
         if own && (self.begun || !due.is_empty()) {
             let own = pieces().filter(|(_, it)| self.is_own(it) && self.is_due(it));
             due.extend(own.map(|(at, _)| at));
         }
         due
+    }
+
+    /// Whether an entry would be made a second time by a second request, and no search could tell
+    /// that the first had made it: then it must be sure which request brought no answer.
+    fn is_dark(&self, piece: &Piece) -> bool {
+        let Some(act) = body::act(self, piece).filter(|_| piece.resource.is_some()) else {
+            return false;
+        };
+        act.makes_anew() && !self.is_sought(piece)
+    }
+
+    /// Whether the door can be asked for it: by an identifier of this house, or by what it is about.
+    fn is_sought(&self, piece: &Piece) -> bool {
+        let offer = self.rung.offer(&piece.kind).copied().unwrap_or_default();
+        match self.rung.identity(&piece.kind) {
+            Some(Identity::Put) => offer.by_id,
+            _ if has_identifier(&piece.kind) => offer.by_identifier,
+            _ => piece.kind == "Provenance" && offer.by_target,
+        }
     }
 
     fn entries_max(&self) -> usize {
@@ -290,7 +332,11 @@ pub fn next(ground: &Ground<'_>) -> Step {
             order::resolvable(ground, &due, most)
         }
     };
-    Step::Send(body::part(ground, &chosen))
+    let loose = match chosen[..] {
+        [only] => order::is_cycle(ground, &due, only).then(|| body::loose(ground, only)).flatten(),
+        _ => None,
+    };
+    Step::Send(loose.unwrap_or_else(|| body::part(ground, &chosen)))
 }
 
 /// Why an entry cannot be sent at all.

@@ -281,6 +281,15 @@ pub(crate) fn has_encounter(resource: &Resource) -> bool {
     })
 }
 
+/// The encounters that a resource says it belongs to, as `Type/id`.
+pub(crate) fn encounters_named(resource: &Resource) -> Vec<String> {
+    let doc = resource.doc();
+    let elements = doc.root().descendants().flat_map(encounters);
+    // `context.encounter` of documents lies within `context`, and is met there.
+    let texts = elements.filter_map(|node| tail(&node.get("reference")?.text()?));
+    texts.filter(|target| target.starts_with("Encounter/")).collect()
+}
+
 /// The standard extension for types whose definition knows no encounter.
 const ASSOCIATED: &str = "encounter-associatedEncounter";
 

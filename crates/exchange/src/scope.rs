@@ -18,7 +18,7 @@ pub use map::{PayorMap, PayorRow, names_this, row_text};
 pub use payor::{Payor, PayorIdentifier, PayorKey, payors_of};
 
 use crate::agreement::{Agreement, Terms};
-use crate::days::Days;
+use crate::days::{Days, clinical_days};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Kind;
@@ -70,7 +70,7 @@ pub struct ScopedPayer {
     pub partner: PartnerId,
     /// What for.
     pub purpose: Purpose,
-    /// `Coverage/id` of the patient's coverages with it, sorted.
+    /// `Coverage/id` of the patient's coverages with it, whenever they hold; sorted.
     pub coverages: Vec<String>,
     /// 1: no other coverage that counts comes before it. Coverages that say no order come after
     /// those that do, and share their rank.
@@ -153,17 +153,36 @@ struct Named<'a> {
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
     let days = question.days.or_else(|| coverage::day_of_service(question.encounter));
-    scope_on(question, days, &|coverage| coverage::covers(coverage, days))
+    let scope = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    with_all_own(scope, question)
 }
 
-/// Whom a patient's history concerns: the payers that cover the patient today, each with all of the
-/// patient's coverages with it that have begun. `question.encounter` is the Patient.
+/// Whom a patient's history concerns: the payers that cover the patient today. `question.encounter`
+/// is the Patient.
 pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
     let days = Some(Days { first: today, last: today });
     let now = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
-    let mut ever = scope_on(question, days, &|coverage| coverage::has_begun(coverage, today));
-    ever.dossiers.retain(|one| now.dossiers.iter().any(|own| own.partner == one.partner));
-    Scope { dossiers: ever.dossiers, ..now }
+    with_all_own(now, question)
+}
+
+/// The same payers, each with all of the patient's coverages with it, whenever they hold: which
+/// references to coverages stay must not depend on the day of a push.
+fn with_all_own(mut scope: Scope, question: &Question<'_>) -> Scope {
+    for one in question.coverages {
+        let Ok(Ok(facts)) = facts(one, &|_| Ok(true), question) else { continue };
+        let days = clinical_days(one);
+        for named in payors(one, &facts, question) {
+            let led = question.payors.lead(&named.payor, &facts, days, question.agreements);
+            let Ok(Ok(terms)) = led.map(|led| led.to) else { continue };
+            let partner = &terms.agreement.partner;
+            for payer in scope.dossiers.iter_mut().filter(|payer| payer.partner == *partner) {
+                payer.coverages.push(one.local_reference());
+                payer.coverages.sort();
+                payer.coverages.dedup();
+            }
+        }
+    }
+    scope
 }
 
 /// Whether a coverage counts, by its period.

@@ -59,6 +59,10 @@ pub fn sentence(event: &Event) -> String {
         Event::Intended { attempt, endpoint, .. } => {
             format!("about to be sent to {endpoint}, attempt {attempt}")
         }
+        Event::Parted { part, status: 0, filed, refused, .. } => format!(
+            "part {part}: no answer came to its last request; {filed} filed, {} refused",
+            refused.len()
+        ),
         Event::Parted { part, status, filed, refused, .. } => format!(
             "part {part}: the payer answered {status}; {filed} filed, {} refused",
             refused.len()

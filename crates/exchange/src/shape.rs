@@ -49,7 +49,7 @@ use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
 use crate::push::Purpose;
-use crate::restriction::{Restriction, Restrictions};
+use crate::restriction::{Restriction, Restrictions, tail};
 use chart::Chart;
 use fhir::{Node, Resource};
 use jiff::civil::Date;
@@ -57,7 +57,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 23] = [
+pub const BUILT_IN: [(&str, &str); 24] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
@@ -80,6 +80,10 @@ pub const BUILT_IN: [(&str, &str); 23] = [
     (OUTSIDE_WINDOW, "it lies outside the days for which the agreement permits it"),
     (CONTENT_TOO_LARGE, "a document's content is larger than a push carries"),
     (UNDATED, "it says no day, and the agreement permits it for certain days only"),
+    (
+        NOT_OFFERED,
+        "the payer's door takes no resource of its type, and the agreement leaves it out",
+    ),
     (NOT_THIS_KIND, "the agreement permits it in another kind of push, or where it is referred to"),
 ];
 
@@ -105,7 +109,24 @@ pub(crate) const WORDS: &str = "words-of-withheld";
 /// The rule by which what lies outside of a window stays, of a permit's or a history's.
 pub const OUTSIDE_WINDOW: &str = "outside-window";
 pub(crate) const UNDATED: &str = "undated-in-window";
+pub(crate) const NOT_OFFERED: &str = "not-offered";
 pub(crate) const NOT_THIS_KIND: &str = "not-in-this-kind";
+
+/// Whether what this rule withholds stays in every push to the payer, whatever it is about and
+/// whenever it is made. Another patient's record may go in that patient's pushes.
+pub fn holds_in_every_push(rule: &str) -> bool {
+    let of_this_push = [
+        CONTENT_TOO_LARGE,
+        NOT_COLLECTED,
+        NOT_REFERRED,
+        NOT_THIS_KIND,
+        OTHER_PATIENT,
+        OUTSIDE_WINDOW,
+        UNDATED,
+        UNRESOLVED,
+    ];
+    !of_this_push.contains(&rule)
+}
 
 pub(crate) const CONTENT_TOO_LARGE: &str = "content-too-large";
 
@@ -149,6 +170,11 @@ pub struct Audience<'a> {
     pub own_coverages: &'a [String],
     /// The base URL of the source: absolute references below it mean its resources.
     pub source_base: &'a str,
+}
+
+/// Whether a rule says only that nothing asks for a record in this push: it may stand at the payer.
+pub fn is_merely_left_out(rule: &str) -> bool {
+    [OUTSIDE_WINDOW, NOT_REFERRED, NOT_THIS_KIND].contains(&rule)
 }
 
 /// What *collect* read, once per trigger for all its payers. Order does not matter.
@@ -267,7 +293,13 @@ fn judge_among(
         return Err(Withheld::by(UNREADABLE));
     }
     let around = around(resource, audience, visits);
-    judge_node(resource.kind(), &resource.local_reference(), doc.root(), audience, &around)
+    let kind = resource.kind();
+    let permitted = judge_node(kind, &resource.local_reference(), doc.root(), audience, &around)?;
+    // What is contained travels inside, and is asked of no door.
+    match audience.terms.is_offered(kind) {
+        true => Ok(permitted),
+        false => Err(Withheld::by(NOT_OFFERED)),
+    }
 }
 
 /// The sensitive verdict alone, for what is known and not decided on.
@@ -328,15 +360,16 @@ fn judge_node(
 /// The elements that say whose a resource is.
 const OWNERS: [&str; 3] = ["subject", "patient", "beneficiary"];
 
-/// Whether the elements that say whose a resource is name another patient of the source.
+/// Whether the elements that say whose a resource is name another patient, under whichever address.
 fn is_of_another_patient(node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
     let owners = OWNERS.iter().filter_map(|name| node.get(name));
     let mut owners =
         owners.flat_map(|owner| owner.each()).filter_map(|owner| owner.get("reference"));
     owners.any(|reference| {
-        let text = reference.text().unwrap_or_default();
-        target(&text, audience.source_base)
-            .is_some_and(|(kind, id)| kind == "Patient" && id != audience.patient)
+        let owner = tail(&reference.text().unwrap_or_default());
+        let other =
+            |owner: &String| owner.strip_prefix("Patient/").map(|id| id != audience.patient);
+        owner.as_ref().and_then(other).unwrap_or(false)
     })
 }
 

@@ -108,8 +108,9 @@ impl Found {
     }
 }
 
-/// R4 `encounter-status` and `diagnostic-report-status`.
-fn standing(resource: &Resource) -> Standing {
+/// What the status of an encounter or a report says: R4 `encounter-status` and
+/// `diagnostic-report-status`.
+pub fn standing(resource: &Resource) -> Standing {
     let doc = resource.doc();
     let status = doc.root().get("status").and_then(|status| status.text());
     match (resource.kind(), status.as_deref().unwrap_or_default()) {

@@ -130,7 +130,7 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     named.extend(file.watch.iter().map(|watch| watch.roster.clone()));
     named.extend([config.restrictions(), config.payors(), config.members()].map(Path::to_owned));
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
-    named.extend(file.source.iter().map(|source| source.authority.clone()));
+    named.extend(file.source.iter().filter_map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));
     let s3 = file.blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
     named.extend(s3.filter_map(|s3| s3.authority.clone()));

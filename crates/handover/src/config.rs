@@ -5,6 +5,7 @@
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
 pub use crate::feed::RestrictionsFile;
+pub use crate::source::SourceFile;
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};
@@ -136,24 +137,6 @@ pub struct KeysFile {
     pub retired: Vec<String>,
 }
 
-/// `[source]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceFile {
-    /// FHIR base URL of the EHR.
-    pub base_url: String,
-    /// The gateway's client id there.
-    pub client_id: String,
-    /// ES384 key registered there.
-    pub key: PathBuf,
-    /// Scopes to ask for.
-    pub scope: String,
-    /// PEM of the authority the EHR's certificate comes from.
-    pub authority: PathBuf,
-    /// Token endpoint, where the EHR does not publish one.
-    pub token_endpoint: Option<String>,
-}
-
 /// `[watch]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,6 +207,7 @@ impl House {
             .map_err(|detail| invalid(detail).at("house.toml: title"))?;
         check_database(file.database.as_ref())?;
         file.restrictions.as_ref().map_or(Ok(()), RestrictionsFile::check)?;
+        file.source.as_ref().map_or(Ok(()), SourceFile::check)?;
         let public = read_partners(&folder.join(&file.partners))?;
         partner::check_identities(&file.name, &file.namespace, FILE, &public)?;
         let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
@@ -269,7 +253,7 @@ impl House {
         let HouseFile { keys, tls, source, database, blobs, .. } = &self.file;
         let mut files = vec![&keys.signing, &keys.ledger, &keys.tokens, &keys.operator];
         files.extend(tls.iter().map(|tls| &tls.key));
-        files.extend(source.iter().map(|source| &source.key));
+        files.extend(source.iter().filter_map(|source| source.key.as_ref()));
         files.extend(database.iter().filter_map(|database| database.password.as_ref()));
         let storage = blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
         files.extend(storage.filter_map(|s3| s3.credentials.as_ref()));

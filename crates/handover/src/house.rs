@@ -6,7 +6,7 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
-use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT, SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
+use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
 use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -336,7 +336,7 @@ fn open_provider(
         .iter()
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
-    let source = provider::source::ehr::Ehr::new(Arc::new(source_client(config, clock)?));
+    let source = provider::source::ehr::Ehr::new(Arc::new(crate::source::client(config, clock)?));
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
@@ -479,29 +479,6 @@ fn foreign_client(
     Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
 }
 
-fn source_client(config: &config::House, clock: &Arc<dyn Clock>) -> Result<FhirClient, Issue> {
-    let missing = || {
-        let detail = "a provider's house needs a [source]: the EHR it reads charts from";
-        Issue::new(Code::ConfigInvalid, detail).at("house.toml: source")
-    };
-    let source = config.file.source.as_ref().ok_or_else(missing)?;
-    let roots = [config.text(&source.authority)?.into_bytes()];
-    let transport = HttpTransport::new(&roots, SOURCE_TIMEOUT, SOURCE_ANSWER_MAX)?;
-    let transport = Arc::new(transport);
-    let mut sign_in = SmartClient::new(
-        Arc::clone(&transport) as _,
-        &source.base_url,
-        &source.client_id,
-        &signing_pem(config, &source.key)?,
-        source.scope.clone(),
-        Arc::clone(clock),
-    )?;
-    if let Some(endpoint) = &source.token_endpoint {
-        sign_in = sign_in.with_token_endpoint(endpoint)?;
-    }
-    Ok(FhirClient::new(&source.base_url, transport, Some(sign_in)))
-}
-
 /// A client for the house's own API, signed in as its operator.
 ///
 /// Errors: `KeyUnusable`, `ConfigInvalid`.
@@ -534,7 +511,7 @@ pub fn operator_sign_in(
     Ok((transport, sign_in))
 }
 
-fn signing_pem(config: &config::House, path: &Path) -> Result<String, Issue> {
+pub(crate) fn signing_pem(config: &config::House, path: &Path) -> Result<String, Issue> {
     // Read as a key, so that one that others may read is refused before it is used.
     Ok(SigningKey::read(&config.path(path))?.to_pem())
 }

@@ -313,6 +313,7 @@ retired = []
 # public keys (jwks in public.json) there, with read and search scopes only.
 [source]
 base_url = {base_url}
+sign_in = \"smart\"          # or \"none\": plain HTTP on this machine, without the lines below
 client_id = {client_id}
 key = \"keys/signing.pem\"
 scope = \"system/*.rs\"

@@ -28,5 +28,6 @@ pub mod page;
 pub mod render;
 pub mod restore;
 pub mod serve;
+pub mod source;
 pub mod table;
 pub mod tables;

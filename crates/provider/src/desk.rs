@@ -6,6 +6,7 @@
 
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
+use crate::ready::{self, NotReady};
 use crate::road::Road;
 use crate::scope::Concern;
 use crate::setup::Payer;
@@ -179,6 +180,8 @@ impl Desk {
         concern: &Concern,
         payer: &Payer,
     ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
+        let left_out = self.road.at_door(payer);
+        let payer = left_out.as_ref().unwrap_or(payer);
         let restrictions = self.road.restrictions(Some(concern.purpose))?;
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);
@@ -190,6 +193,13 @@ impl Desk {
         let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
         if unchanged.is_some() {
             usable.holding.clear(); // nothing is sent, so nothing waits
+        }
+        match ready::lacking(&concern.dossier, payer, &collected) {
+            Some(NotReady::NoVisit(issue)) => {
+                return Ok((Vec::new(), None, Usable::waiting(issue)));
+            }
+            Some(NotReady::Lacks(issue)) => usable.holding.insert(0, issue),
+            None => {}
         }
         let decisions = disclosure.rows(&collected.notes);
         Ok((decisions, unchanged.map(|push| push.to_string()), usable))

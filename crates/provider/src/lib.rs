@@ -13,6 +13,7 @@ pub mod desk;
 pub mod directory;
 pub mod door;
 mod fresh;
+mod gone;
 pub mod limits;
 mod parts;
 pub mod ready;

@@ -168,3 +168,7 @@ pub const PAYORS_TOLD_MAX: usize = 100;
 /// How long a push waits before it looks again whether another one's unknown outcome has been cleared
 /// up: in most cases a person has to.
 pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// How long a payer's statement that cannot be read is asked for again before a person is: a page of a
+/// proxy is gone in minutes, and a few attempts fit in.
+pub const STATEMENT_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);

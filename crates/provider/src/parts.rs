@@ -15,6 +15,7 @@ use crate::road::{Halt, Road, attempt};
 use crate::route::BEST;
 use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
+use crate::unsettled;
 use crate::withdraw::NOBODYS;
 use bytes::Bytes;
 use exchange::ladder::{self, Carrier, Offer};
@@ -70,6 +71,14 @@ impl Road {
         Ok((!offer.house).then_some(offer))
     }
 
+    /// The payer with the terms as they are at its door, where those leave out what it does not take;
+    /// `None`: they leave out nothing.
+    pub(crate) fn at_door(&self, payer: &Payer) -> Option<Payer> {
+        let offer = self.doors.offer(&payer.public.name)?;
+        let terms = payer.terms.at_door(&offer)?;
+        Some(Payer { public: payer.public.clone(), terms, client: Arc::clone(&payer.client) })
+    }
+
     /// *Deliver*, by the ladder: the next part, or the end.
     pub(crate) async fn deliver_parts(
         &self,
@@ -80,7 +89,10 @@ impl Road {
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
         let gone =
             || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
-        let load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        let mut load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        if load.takes_back() {
+            self.learn(turn, &mut load).await?;
+        }
         let so_far = turn.push.parts.clone().unwrap_or_default();
         let terms = &payer.terms.agreement.door;
         let rung = ladder::choose(offer, terms, &so_far.shut.iter().cloned().collect())?;
@@ -98,13 +110,26 @@ impl Road {
         };
         match parts::next(&ground) {
             Step::Send(part) if so_far.open => self.reconcile(turn, payer, &ground, &part).await,
-            Step::Send(part) => match self.unsettled(turn, payer, offer, &part).await? {
+            Step::Send(part) => match self.unsettled(turn, payer, &part).await? {
                 Some(until) => self.wait_for_another(turn, until).await,
                 None => self.send_part(turn, payer, &ground, part).await,
             },
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
             Step::Done => self.conclude(turn, &ground).await,
         }
+    }
+
+    /// How what is taken back stands at the payer: as the dossier's pushes sent it, the last one last.
+    async fn learn(&self, turn: &Turn, load: &mut Load) -> Result<(), Halt> {
+        let mut sent: Vec<_> = self.revisions(&turn.push).await?;
+        sent.retain(|(_, push)| push.sent);
+        sent.sort_by_key(|(_, push)| push.assembled.as_ref().map(|made| made.number));
+        for made in sent.iter().filter_map(|(_, push)| push.assembled.as_ref()) {
+            if let Some(payload) = self.house.blob(&made.payload).await? {
+                load.learn(Load::read(payload)?);
+            }
+        }
+        Ok(())
     }
 
     /// Another push has to be cleared up first: by what is asked of the door, or by a person.
@@ -156,6 +181,7 @@ impl Road {
             key: format!("{}/{number}", made.push),
             part: Some(number),
         });
+        unsettled::mark(turn, &part);
         turn.commit("intended").await?;
         let outcome = match part.bundle() {
             Some(bundle) => self.send_bundle(payer, &part, bundle, turn.now()).await?,
@@ -369,7 +395,11 @@ impl Road {
             false => settle::settle(answered, &attempt(&push, payer)?, now),
         };
         match next {
-            Next::Retry { at, issue } => {
+            Next::Retry { at, mut issue } => {
+                if *answered == Answered::Unknown {
+                    let detail = "the payer gave no whole answer; what became of it is asked next";
+                    issue = Issue::new(Code::PayerUnreachable, detail);
+                }
                 let until = if sure { at } else { at.max(earliest) };
                 turn.say(Event::Delayed { until, issue });
             }

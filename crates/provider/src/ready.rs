@@ -10,11 +10,11 @@ use crate::road::{Halt, Road, supersede};
 use crate::setup::Payer;
 use crate::turn::Turn;
 use crate::usable::Usable;
-use crate::withdraw::NO_LONGER;
+use crate::withdraw::{NO_LONGER, Records};
 use exchange::assemble::Payload;
 use exchange::payload::readiness;
 use exchange::shape::Collected;
-use exchange::{Code, Digest, Event, Issue, Trigger, Withholding};
+use exchange::{Code, Digest, Dossier, Event, Issue, Trigger, Withholding};
 use fhir::Resource;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
@@ -36,10 +36,8 @@ impl Road {
         payer: &Payer,
         collected: &Collected,
     ) -> Option<NotNow> {
-        let wanted = &turn.push.dossier.subject;
-        let subject = collected.found.iter().find(|one| one.local_reference() == *wanted)?;
         let until = trigger.at.saturating_add(max_wait(payer)).unwrap_or(trigger.at);
-        match unready(subject, payer, collected)? {
+        match lacking(&turn.push.dossier, payer, collected)? {
             NotReady::NoVisit(issue) => Some(NotNow::Never(issue)),
             NotReady::Lacks(_) if until <= turn.now() => None,
             NotReady::Lacks(issue) => {
@@ -62,13 +60,14 @@ impl Road {
     }
 
     /// Nothing may travel (any more): what earlier revisions sent is taken back; where nothing was
-    /// sent, or it was taken back already, the walk ends.
+    /// sent, or it was taken back already, the walk ends. What `stays` in every push goes whichever
+    /// dossier brought it as well.
     pub(crate) async fn nothing_travels(
         &self,
         turn: &mut Turn,
         trigger: &Trigger,
-        withheld: Vec<Withholding>,
-        disclosure: Digest,
+        (withheld, disclosure): (Vec<Withholding>, Digest),
+        stays: &Records,
         issue: Issue,
     ) -> Result<(), Halt> {
         let push = turn.push.clone();
@@ -76,7 +75,7 @@ impl Road {
         if self.stands(&revisions).await? {
             let number = self.next_number(turn).await?;
             let envelope = self.envelope(&push, number, trigger.at);
-            if let Some(payload) = self.withdrawal(&push, NO_LONGER, &envelope).await? {
+            if let Some(payload) = self.withdrawal(&push, stays, NO_LONGER, &envelope).await? {
                 let payload = Payload { withheld, ..payload };
                 let usable = Usable::default();
                 return self.store_push(turn, &revisions, payload, disclosure, usable).await;
@@ -102,11 +101,9 @@ pub(crate) enum NotReady {
 }
 
 /// What is in the way of an encounter's push to this payer.
-pub(crate) fn unready(
-    subject: &Resource,
-    payer: &Payer,
-    collected: &Collected,
-) -> Option<NotReady> {
+pub(crate) fn lacking(dossier: &Dossier, payer: &Payer, collected: &Collected) -> Option<NotReady> {
+    let wanted = |one: &&Resource| one.local_reference() == dossier.subject;
+    let subject = collected.found.iter().find(wanted)?;
     if subject.kind() != "Encounter" {
         return None;
     }

@@ -20,6 +20,7 @@ use fhir::{Bundle, BundleType, Method, Resource};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// How an item can be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +29,8 @@ enum Sought {
     Id,
     /// By the identifier this house added.
     Identifier,
+    /// By what it is about, for Provenances.
+    Target,
 }
 
 /// What a search came to.
@@ -57,13 +60,7 @@ impl Road {
         let mut asked: BTreeSet<String> = BTreeSet::new();
         for ((kind, sought), items) in groups(ground, part) {
             for chunk in items.chunks(RECONCILE_IDS_MAX) {
-                let ids: Vec<&str> = chunk.iter().map(|item| item.id.as_str()).collect();
-                let query = match sought {
-                    Sought::Id => format!("{kind}?_id={}", ids.join(",")),
-                    Sought::Identifier => {
-                        format!("{kind}?{}", identifier_query(ground.namespace, &ids))
-                    }
-                };
+                let query = query(ground, &kind, sought, chunk);
                 let query = format!("{query}&_count={}", RECONCILE_IDS_MAX * 2);
                 match self.look(turn, payer, &query).await? {
                     Looked::Found(resources) => {
@@ -89,10 +86,9 @@ impl Road {
     ) -> Result<BTreeMap<String, String>, Halt> {
         let part = Part { carrier: ground.rung.carrier, items };
         let mut found = BTreeMap::new();
-        for ((kind, _), items) in groups(ground, &part) {
+        for ((kind, sought), items) in groups(ground, &part) {
             for chunk in items.chunks(RECONCILE_IDS_MAX) {
-                let ids: Vec<&str> = chunk.iter().map(|item| item.id.as_str()).collect();
-                let query = format!("{kind}?{}", identifier_query(ground.namespace, &ids));
+                let query = query(ground, &kind, sought, chunk);
                 if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
                     match_up(ground, chunk, &resources, &mut found);
                 }
@@ -209,7 +205,11 @@ fn groups<'p>(ground: &Ground<'_>, part: &'p Part) -> BTreeMap<(String, Sought),
     for item in part.items.iter().filter(|item| item.method != Method::Delete) {
         let offer = ground.rung.offer(&item.kind).copied().unwrap_or_default();
         let named = has_identifier(&item.kind) || item.kind == "Bundle";
+        let target = item.kind == "Provenance" && offer.by_target;
         let sought = match item.identity {
+            Identity::Conditional | Identity::Server if target && about(item).is_some() => {
+                Sought::Target
+            }
             Identity::Put if offer.by_id => Sought::Id,
             Identity::Conditional | Identity::Server if named && offer.by_identifier => {
                 Sought::Identifier
@@ -237,6 +237,7 @@ fn match_up(
         let Ok(value) = serde_json::from_slice::<Value>(resource.bytes()) else { continue };
         let marked = |item: &&&Item| match item.identity {
             Identity::Put => resource.kind() == item.kind && resource.id() == Some(&item.id),
+            _ if item.kind == "Provenance" => says_the_same(&value, item),
             _ => resource.kind() == item.kind && is_marked(&value, &system, &item.id),
         };
         let Some(item) = items.iter().find(marked) else { continue };
@@ -246,6 +247,56 @@ fn match_up(
             found.insert(item.name(), at);
         }
     }
+}
+
+/// The search for some items of a type.
+fn query(ground: &Ground<'_>, kind: &str, sought: Sought, items: &[&Item]) -> String {
+    let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+    match sought {
+        Sought::Id => format!("{kind}?_id={}", ids.join(",")),
+        Sought::Identifier => format!("{kind}?{}", identifier_query(ground.namespace, &ids)),
+        Sought::Target => {
+            let about: Vec<String> = items.iter().filter_map(|item| about(item)).collect();
+            format!("{kind}?target={}", about.join(","))
+        }
+    }
+}
+
+/// What a Provenance is about, by the payer's ids: not a Patient, whom many are about.
+fn about(item: &Item) -> Option<String> {
+    let body = serde_json::from_slice::<Value>(item.body.as_ref()?).ok()?;
+    let all = targets(&body);
+    let own = all.iter().find(|target| !target.starts_with("Patient/"));
+    own.or(all.first()).cloned()
+}
+
+fn targets(provenance: &Value) -> Vec<String> {
+    let targets = provenance["target"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let texts = targets.iter().filter_map(|target| target["reference"].as_str());
+    // Some servers write references out, with their base or a version.
+    let plain = texts.filter_map(|text| {
+        let text = text.split_once("/_history/").map_or(text, |(start, _)| start);
+        let mut steps = text.rsplit('/');
+        let (id, kind) = (steps.next()?, steps.next()?);
+        Some(format!("{kind}/{id}"))
+    });
+    let mut all: Vec<String> = plain.collect();
+    all.sort();
+    all
+}
+
+/// Whether a Provenance is the one that was sent: recorded at the same moment, about the same. Servers
+/// keep moments to the millisecond, or to the second.
+fn says_the_same(found: &Value, item: &Item) -> bool {
+    let sent = item.body.as_ref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let moment = |value: &Value| value["recorded"].as_str()?.parse::<Timestamp>().ok();
+    sent.is_some_and(|sent| {
+        found["resourceType"] == "Provenance"
+            && moment(&sent).zip(moment(found)).is_some_and(|(sent, found)| {
+                sent.duration_since(found).unsigned_abs() < Duration::from_secs(1)
+            })
+            && targets(&sent) == targets(found)
+    })
 }
 
 fn is_marked(resource: &Value, system: &str, id: &str) -> bool {

@@ -24,7 +24,7 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::turn::{self, Fault, Turn};
 use crate::usable::Usable;
-use crate::withdraw::{self, WITHDRAWN};
+use crate::withdraw::{self, Records, WITHDRAWN};
 use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::assemble::{self, Envelope, Payload, Shaped};
@@ -175,12 +175,19 @@ impl Road {
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
+        let left_out = self.at_door(payer);
+        let payer = left_out.as_ref().unwrap_or(payer);
         let _room = self.rooms.chart().await;
         let now = self.clock.now();
         let topic = Topic::parse(&trigger.subject.to_string())?;
         let since = turn.rested.unwrap_or(trigger.at);
         let chart = self.charts.open(&trigger.id, &push.dossier.patient, since, now);
         let as_of = self.charts.opened(&chart).map_or(now, |opened| opened.min(now));
+        if let Some(issue) = self.has_gone(&chart, &topic, &push).await? {
+            let (decisions, itself) = (turn.keep("[]"), self.itself(&topic));
+            let nothing = (Vec::new(), decisions);
+            return self.nothing_travels(turn, &trigger, nothing, &itself, issue).await;
+        }
         let concern = self.still_concerned(&chart, &topic, &push).await?;
         let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
@@ -244,7 +251,9 @@ impl Road {
         let dossier = turn.push.dossier.clone();
         if let Some(issue) = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject)
         {
-            return self.nothing_travels(turn, trigger, shaped.withheld, decisions, issue).await;
+            let stays = withdraw::stays_in_every_push(&disclosure, &self.setup.namespace);
+            let rest = (shaped.withheld, decisions);
+            return self.nothing_travels(turn, trigger, rest, &stays, issue).await;
         }
         let revisions = self.revisions(&turn.push).await?;
         if let Some(push) = same_as_latest(&revisions, &shaped) {
@@ -253,8 +262,11 @@ impl Road {
         }
         let usable = Usable::of(&disclosure, audience);
         let number = self.next_number(turn).await?;
-        let spared = withdraw::spared(&disclosure, collected, audience, &self.setup.namespace);
-        let gone = self.no_longer_held(&turn.push, &shaped, &spared).await?;
+        let offer = self.charts.source().offer().await?;
+        let namespace = &self.setup.namespace;
+        let spared = withdraw::spared(&disclosure, collected, audience, namespace, offer);
+        let stays = withdraw::stays_in_every_push(&disclosure, namespace);
+        let gone = self.no_longer_held(&turn.push, &shaped, &spared, &stays).await?;
         let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
         self.store_push(turn, &revisions, payload, decisions, usable).await
@@ -268,7 +280,7 @@ impl Road {
         let push = turn.push.clone();
         let envelope = self.envelope(&push, number, trigger.at);
         let revisions = self.revisions(&push).await?;
-        match self.withdrawal(&push, WITHDRAWN, &envelope).await? {
+        match self.withdrawal(&push, &Records::new(), WITHDRAWN, &envelope).await? {
             Some(payload) => {
                 let usable = Usable::default();
                 self.store_push(turn, &revisions, payload, decisions, usable).await

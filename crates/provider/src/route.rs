@@ -4,7 +4,7 @@
 //! Goes out   the door with version, form and mode; or an issue that says who must act.
 //! Never      opens a chart: the door is known first. Never asks again while the answer is fresh.
 
-use crate::limits::{CLAIMS_KEPT_MAX, DOOR_AGE_MAX};
+use crate::limits::{CLAIMS_KEPT_MAX, DOOR_AGE_MAX, STATEMENT_PATIENCE};
 use crate::setup::Payer;
 use exchange::desk::Door;
 use exchange::ladder::{self, Offer};
@@ -21,6 +21,8 @@ pub struct Doors {
     known: Mutex<HashMap<PartnerId, Known>>,
     /// Which walk of this process has claimed a record that many push.
     claims: Mutex<HashMap<String, WalkId>>,
+    /// Since when a payer's statement could not be read.
+    garbled: Mutex<HashMap<PartnerId, Timestamp>>,
 }
 
 type Known = (Timestamp, Door, Arc<Offer>);
@@ -41,10 +43,28 @@ impl Doors {
         {
             return Ok(door);
         }
-        let (door, offer) = check(payer, base_url).await?;
+        let patient = !self.is_garbled_for_long(name, now);
+        let checked = check(payer, base_url, patient).await;
+        self.note_garbled(name, now, checked.as_ref().err());
+        let (door, offer) = checked?;
         let mut doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         doors.insert(name.clone(), (now, door.clone(), Arc::new(offer)));
         Ok(door)
+    }
+
+    /// Whether a statement that cannot be read is no passing matter any more.
+    fn is_garbled_for_long(&self, payer: &PartnerId, now: Timestamp) -> bool {
+        let garbled = self.garbled.lock().unwrap_or_else(PoisonError::into_inner);
+        garbled.get(payer).is_some_and(|since| now.duration_since(*since) >= STATEMENT_PATIENCE)
+    }
+
+    /// Remembers since when a statement has been unreadable, until it says something else.
+    fn note_garbled(&self, payer: &PartnerId, now: Timestamp, issue: Option<&Issue>) {
+        let mut garbled = self.garbled.lock().unwrap_or_else(PoisonError::into_inner);
+        match issue.is_some_and(|issue| issue.detail == GARBLED) {
+            true => drop(garbled.entry(payer.clone()).or_insert(now)),
+            false => drop(garbled.remove(payer)),
+        }
     }
 
     /// What a door that was found open offers.
@@ -75,28 +95,66 @@ impl Doors {
     }
 }
 
-/// Asks the door for its versions and its capability statement.
-async fn check(payer: &Payer, base_url: String) -> Result<(Door, Offer), Issue> {
+/// Asks the door for its versions and its capability statement. `patient`: what cannot be read may be
+/// read the next time, and is no matter for a person yet.
+async fn check(payer: &Payer, base_url: String, patient: bool) -> Result<(Door, Offer), Issue> {
     if payer.client.base_url() != base_url.trim_end_matches('/') {
         let detail = "the directory names another endpoint than the one this house signs in to";
         return Err(Issue::new(Code::PayerUntrusted, detail).at("base_url"));
     }
-    let best = payer.terms.agreement.form == BEST;
+    let agreement = &payer.terms.agreement;
+    let best = agreement.form == BEST;
     check_versions(payer, best).await?;
     let answer = payer.client.get_open("metadata").await.map_err(|error| away(&error))?;
     if best && (answer.status() == 429 || answer.status().is_server_error()) {
         let detail = format!("the payer's /metadata answers {}", answer.status().as_u16());
         return Err(Issue::new(Code::PayerUnreachable, detail));
     }
-    if answer.status() != 200 {
-        return Err(mismatch("the payer's /metadata cannot be had", "CapabilityStatement"));
-    }
+    let there = answer.status() == 200;
     let body = answer.into_body();
-    let statement = Doc::parse(&body)
-        .map_err(|_| mismatch("the payer's /metadata cannot be read", "CapabilityStatement"))?;
-    let (form, ladder, offer) = read_capability(&statement, &payer.terms.agreement)?;
-    let mode = payer.terms.agreement.mode.clone();
+    let statement = Doc::parse(&body).ok().filter(|_| there);
+    let (form, ladder, offer) = match statement {
+        Some(statement) if !best || is_statement(&statement) => {
+            read_capability(&statement, agreement)?
+        }
+        None if !best && !there => return Err(mismatch(ABSENT, STATEMENT)),
+        None if !best => return Err(mismatch(GARBLED, STATEMENT)),
+        // The clock asks again for a while; `wait` knows this code.
+        None if there && patient => {
+            return Err(Issue::new(Code::PayerUnreachable, GARBLED).at(STATEMENT));
+        }
+        None if there && agreement.door.assume.is_empty() => {
+            return Err(Issue::new(Code::AnswerUnreadable, GARBLED).at(STATEMENT));
+        }
+        _ => vouched_for(agreement)?,
+    };
+    let mode = agreement.mode.clone();
     Ok((Door { base_url, version: "4.0".into(), form, mode, ladder }, offer))
+}
+
+const STATEMENT: &str = "CapabilityStatement";
+const ABSENT: &str = "the payer's /metadata cannot be had";
+const GARBLED: &str = "the payer's /metadata cannot be read";
+
+fn is_statement(doc: &Doc<'_>) -> bool {
+    doc.root().get("resourceType").and_then(|node| node.text()).as_deref() == Some(STATEMENT)
+}
+
+/// A door that has no statement: what the agreement vouches for.
+fn vouched_for(agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Issue> {
+    let door = &agreement.door;
+    if door.assume.is_empty() {
+        let detail = "the payer's door has no capability statement, and `assume` in the \
+            agreement's [door] vouches for nothing in its place";
+        return Err(Issue::new(Code::CapabilityMissing, detail).at(STATEMENT));
+    }
+    by_ladder(Offer::assumed(&door.assume), agreement)
+}
+
+fn by_ladder(offer: Offer, agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Issue> {
+    let rung = ladder::choose(&offer, &agreement.door, &BTreeSet::new())?;
+    let form = format!("{} ({})", agreement.form, rung.word());
+    Ok((form, rung.reasons, offer))
 }
 
 /// Whether the door speaks R4 by its own `$versions`. Few servers have the operation: with the form
@@ -133,9 +191,7 @@ fn read_capability(
     }
     let offer = Offer::read(statement);
     if agreement.form == BEST && !offer.house {
-        let rung = ladder::choose(&offer, &agreement.door, &BTreeSet::new())?;
-        let form = format!("{} ({})", agreement.form, rung.word());
-        return Ok((form, rung.reasons, offer));
+        return by_ladder(offer, agreement);
     }
     if offer.transaction {
         return Ok(("transaction".to_owned(), Vec::new(), offer));

@@ -10,6 +10,7 @@ use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
 use crate::source::chart::Chart;
+use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Judged, Question, Scope, ScopedPayer};
@@ -44,7 +45,8 @@ impl Road {
             Subject::Withdrawal(walk) => self.concerned_by_withdrawal(walk).await?,
             Subject::Record(subject) => {
                 let since = if lease.work.revision == 1 { trigger.at } else { lease.work.changed };
-                self.concerned_by_record(&trigger, subject, since).await
+                let found = self.concerned_by_record(&trigger, subject, since).await;
+                self.or_taken_back(&trigger, subject, found).await?
             }
         };
         let at = self.clock.now();
@@ -224,7 +226,7 @@ pub(crate) async fn coverages(
     chart: &dyn Source,
     patient: &str,
 ) -> Result<(Vec<Resource>, Vec<Resource>), Issue> {
-    let coverages = chart.search("Coverage", &[("patient", patient)]).await?;
+    let coverages = chart.search("Coverage", &[("patient", &us_core::named(patient))]).await?;
     let mut organizations = Vec::new();
     for coverage in &coverages {
         for (kind, id) in shape::references_to_follow(coverage, chart.base_url()) {

@@ -40,6 +40,11 @@ impl Usable {
         }
     }
 
+    /// Nothing to find in what does not go for this reason.
+    pub(crate) fn waiting(issue: Issue) -> Usable {
+        Usable { holding: vec![issue], ..Usable::default() }
+    }
+
     /// Keeps the findings with the push; nothing where there is none.
     pub(crate) fn keep(&self, turn: &mut Turn) -> Option<Digest> {
         let rows = serde_json::to_vec(&self.findings).unwrap_or_default();

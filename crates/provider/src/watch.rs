@@ -20,6 +20,7 @@ pub use roster::{Keeper, run};
 
 use crate::limits::{PACE_WAIT_MAX, PUT_OFF_MIN};
 use crate::road::Road;
+use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::shape::target;
 use exchange::watch::{Found, News, Sight, WATCHED, Watch, WatchRow};
@@ -150,7 +151,7 @@ impl Road {
         let source = self.charts.source();
         let mut found = BTreeMap::new();
         for kind in WATCHED {
-            match source.search(kind, &[("patient", patient)]).await {
+            match source.search(kind, &[("patient", &us_core::named(patient))]).await {
                 Ok(records) => {
                     let own = records.iter().filter(|it| is_of(it, patient, source.base_url()));
                     let own = own.filter_map(Found::of);
@@ -223,6 +224,11 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
         unit.lines.push((Chain::House, event));
     }
     rows
+}
+
+/// Whether it was the watch that asked.
+pub(crate) fn asked(trigger: &Trigger) -> bool {
+    trigger.who.name == SYSTEM && trigger.who.role == "system"
 }
 
 /// Whether a record says that it is this patient's: some servers pass over what they are asked by.

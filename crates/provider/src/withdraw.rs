@@ -7,15 +7,21 @@
 //!
 //! Why a push and not a message: it needs the same order, retries, proof and acknowledgement.
 
+use crate::collect::NOT_SEARCHED;
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
+use crate::route::BEST;
 use crate::scope::{Concern, Concerned};
+use crate::source::offer::Offer;
+use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
+use exchange::ladder;
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Decision, Disclosure, Dossier, Event, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
@@ -41,7 +47,8 @@ pub(crate) const WITHDRAWN: &str = "withdrawn by the sending house";
 /// Why a push of deletions goes: a restriction or a rule came after the push.
 pub(crate) const NO_LONGER: &str = "may not travel to this payer any more";
 
-type Records = BTreeSet<(String, String)>;
+/// Records at a payer: type and derived id.
+pub(crate) type Records = BTreeSet<(String, String)>;
 
 impl Road {
     /// The dossier of the push that is taken back.
@@ -59,12 +66,14 @@ impl Road {
     pub(crate) async fn withdrawal(
         &self,
         push: &Push,
+        stays: &Records,
         reason: &str,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
-        let Some((last, records)) = self.only_here(push).await? else { return Ok(None) };
+        let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
         let Some(made) = &last.assembled else { return Ok(None) };
-        let records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.extend(self.own_words_of(push, &records).await?);
         let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
         Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
     }
@@ -75,14 +84,51 @@ impl Road {
         &self,
         push: &Push,
         shaped: &Shaped,
-        spared: &BTreeSet<(String, String)>,
+        spared: &Spared,
+        stays: &Records,
     ) -> Result<Vec<(String, String)>, Fault> {
-        let Some((_, mut records)) = self.only_here(push).await? else { return Ok(Vec::new()) };
+        let Some((_, mut records)) = self.only_here(push, stays).await? else {
+            return Ok(Vec::new());
+        };
         for resource in &shaped.resources {
             records.remove(&(resource.kind.clone(), resource.id.clone()));
         }
-        records.retain(|record| !spared.contains(record));
-        Ok(records.into_iter().collect())
+        records.retain(|record| {
+            let is_gone = stays.contains(record) || spared.was_read(&record.0);
+            is_gone && !spared.records.contains(record)
+        });
+        let mut records: Vec<_> = records.into_iter().collect();
+        records.extend(self.own_words_of(push, &records).await?);
+        Ok(records)
+    }
+
+    /// The Provenances of the dossier's pushes that name what is taken back, at a door of another make:
+    /// it may keep what others refer to, and between two houses they stay as the record of what was sent.
+    async fn own_words_of(
+        &self,
+        push: &Push,
+        gone: &[(String, String)],
+    ) -> Result<Vec<(String, String)>, Fault> {
+        let payer = &push.dossier.payer;
+        let takes_back = |offer: &ladder::Offer| {
+            !offer.house && offer.of("Provenance").is_some_and(|provenance| provenance.delete)
+        };
+        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.form == BEST);
+        if gone.is_empty() || !best || !self.doors.offer(payer).is_some_and(|it| takes_back(&it)) {
+            return Ok(Vec::new());
+        }
+        let mut words = Vec::new();
+        for (_, other) in self.revisions(push).await?.into_iter().filter(|(_, it)| it.sent) {
+            let Some(made) = &other.assembled else { continue };
+            let records = self.records(&other).await?;
+            if gone.iter().any(|record| records.contains(record)) {
+                let id = derived_id(&self.setup.namespace, "Provenance", made.push.as_str());
+                words.push(("Provenance".to_owned(), id));
+            }
+        }
+        let standing = self.house.holdings(payer, &words).await?.into_iter().flatten();
+        let standing = standing.filter(|holding| holding.digest.is_some());
+        Ok(standing.map(|holding| (holding.kind, holding.id)).collect())
     }
 
     /// Whether anything of a dossier stands at the payer: of its pushes that were sent and not refused
@@ -97,8 +143,13 @@ impl Road {
     }
 
     /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
-    /// other dossier of the patient did; `None` when nothing of it was ever sent.
-    async fn only_here(&self, push: &Push) -> Result<Option<(Push, Records)>, Fault> {
+    /// other dossier of the patient did, but for what `stays` in those as well; `None` when nothing of
+    /// it was ever sent.
+    async fn only_here(
+        &self,
+        push: &Push,
+        stays: &Records,
+    ) -> Result<Option<(Push, Records)>, Fault> {
         let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
         for other in self.of_lane(push).await?.into_iter().filter(|other| other.sent) {
             by_dossier.entry(other.dossier.key()).or_default().push(other);
@@ -113,7 +164,9 @@ impl Road {
             let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
             if let Some(latest) = filed.max_by_key(|push| number(push)) {
                 let kept = self.records(latest).await?;
-                records.retain(|record| !kept.contains(record));
+                // Another purpose may permit what this one does not.
+                let same = latest.purpose == push.purpose;
+                records.retain(|it| !kept.contains(it) || (same && stays.contains(it)));
             }
         }
         Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
@@ -199,14 +252,44 @@ impl Road {
     }
 }
 
-/// Records that stay at the payer although the push no longer holds them: they are merely outside of a
-/// history's window by now, or something that is refers to them.
+/// Records that a rule withholds whatever the push: what a payer may see of a resource is the same in
+/// all of them, so one that brought it earlier keeps it there no longer. A Patient and a Coverage go
+/// with the last dossier only, since the others' records are about them.
+pub(crate) fn stays_in_every_push(disclosure: &Disclosure, namespace: &str) -> Records {
+    let withheld = disclosure.decisions.iter().filter_map(|decision| match decision {
+        Decision::Withheld { reference, rule, .. } if shape::holds_in_every_push(rule) => {
+            reference.split_once('/')
+        }
+        _ => None,
+    });
+    let others = withheld.filter(|(kind, _)| !["Coverage", "Patient"].contains(kind));
+    others.map(|(kind, id)| (kind.to_owned(), derived_id(namespace, kind, id))).collect()
+}
+
+/// What stays at the payer although the push no longer holds it.
+pub(crate) struct Spared {
+    /// Merely outside of a history's window by now, or referred to by something that is.
+    records: Records,
+    /// What the EHR says of the types it holds: what it was not asked for is not gone.
+    offer: Arc<Offer>,
+}
+
+impl Spared {
+    /// Whether the chart was read for records of this type, by a search or where something refers to
+    /// them, so that what is missing is gone.
+    fn was_read(&self, kind: &str) -> bool {
+        NOT_SEARCHED.contains(&kind) || us_core::is_asked(&self.offer, kind)
+    }
+}
+
+/// What the chart does not speak against, although the push no longer holds it.
 pub(crate) fn spared(
     disclosure: &Disclosure,
     collected: &Collected,
     audience: &Audience<'_>,
     namespace: &str,
-) -> BTreeSet<(String, String)> {
+    offer: Arc<Offer>,
+) -> Spared {
     let is_outside = |decision: &&Decision| match decision {
         Decision::Withheld { rule, .. } => rule == shape::OUTSIDE_WINDOW,
         Decision::Included { .. } => false,
@@ -215,13 +298,93 @@ pub(crate) fn spared(
     let outside: BTreeSet<String> = outside.collect();
     let all = collected.found.iter().chain(&collected.followed);
     let resources = all.filter(|it| outside.contains(&it.local_reference()));
+    // What stays for another reason, or may not travel any more, goes although something that is
+    // merely outside refers to it.
+    let withheld = disclosure.decisions.iter().filter_map(|decision| match decision {
+        Decision::Withheld { reference, rule, .. } if !shape::is_merely_left_out(rule) => {
+            Some(reference.as_str())
+        }
+        _ => None,
+    });
+    let withheld: BTreeSet<&str> = withheld.collect();
+    let may_stand = |(kind, id): &(String, String)| {
+        let reference = format!("{kind}/{id}");
+        audience.could_travel(&reference).is_ok()
+            && !audience.restrictions.names(&reference, audience.payer())
+            && !withheld.contains(reference.as_str())
+    };
     let referred = resources.flat_map(|it| shape::references_to_follow(it, audience.source_base));
+    let referred = referred.filter(may_stand);
     let parted = outside.iter().filter_map(|reference| reference.split_once('/'));
     let parted = parted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
     let derived = |(kind, id): (String, String)| (derived_id(namespace, &kind, &id), kind);
-    parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect()
+    let records = parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect();
+    Spared { records, offer }
 }
 
 fn number(push: &Push) -> u64 {
     push.assembled.as_ref().map_or(0, |made| made.number)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what is merely outside of a window stays at the payer, and what is withheld does not,
+    //! whatever refers to it.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::agreement::{Terms, default_value_set};
+    use exchange::restriction::Restrictions;
+    use exchange::{Agreement, PartnerId, Purpose};
+    use fhir::Resource;
+
+    #[test]
+    fn what_is_restricted_is_not_spared_for_an_old_record_that_refers_to_it() {
+        let read = |text: &str| Resource::parse(text.as_bytes().to_vec()).unwrap();
+        let old = read(
+            r#"{"resourceType":"Procedure","id":"old","performedDateTime":"2001-01-01","reasonReference":[{"reference":"Condition/wish"},{"reference":"Condition/fine"}],"report":[{"reference":"DiagnosticReport/wish"}],"location":{"reference":"Location/l"},"focalDevice":[{"manipulated":{"reference":"Device/d"}}]}"#,
+        );
+        let condition = |id: &str| {
+            read(&format!(
+                r#"{{"resourceType":"Condition","id":"{id}","onsetDateTime":"2001-01-01"}}"#
+            ))
+        };
+        let followed = vec![old, condition("wish"), condition("fine")];
+        let mut collected = Collected { followed, ..Collected::default() };
+        let references = collected.followed.iter().map(Resource::local_reference);
+        collected.notes.outside = references.collect();
+        let blue = PartnerId::from("blue");
+        let text = Agreement::default_text(&blue, &[Purpose::Payment], &[]);
+        let terms = Terms::parse(&text, "blue.toml", &default_value_set).unwrap();
+        let rows = ["Condition/wish", "DiagnosticReport/wish"].map(|subject| {
+            format!("[[restriction]]\nsubject = \"{subject}\"\nreason = \"a wish\"\n")
+        });
+        let restrictions = Restrictions::parse(&rows.concat(), "r.toml", &[]).unwrap();
+        let audience = Audience {
+            terms: &terms,
+            purpose: Purpose::Payment,
+            kind: "history",
+            on: jiff::civil::date(2026, 1, 15),
+            restrictions: &restrictions,
+            patient: "p",
+            own_coverages: &[],
+            source_base: "https://ehr.test/fhir",
+        };
+        let disclosure = shape::shape(&collected, &audience);
+        let spared = spared(&disclosure, &collected, &audience, "urn:house");
+        let is_spared = |kind: &str, id: &str| {
+            spared.contains(&(kind.to_owned(), derived_id("urn:house", kind, id)))
+        };
+        let table = [
+            ("Procedure", "old", true),
+            ("Condition", "fine", true),
+            ("Location", "l", true),
+            ("Condition", "wish", false),
+            ("DiagnosticReport", "wish", false),
+            ("Device", "d", false),
+        ];
+        for (kind, id, wanted) in table {
+            assert_eq!(is_spared(kind, id), wanted, "{kind}/{id}");
+        }
+    }
 }

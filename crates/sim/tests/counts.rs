@@ -3,7 +3,7 @@
 //!
 //! How: `HANDOVER_DATA` names the folder of shared data; files are read here as trees. Without the
 //! variable, one line says that nothing was counted. The expectation is computed for a few patients,
-//! for all of them with `HANDOVER_CHARTS=100`.
+//! for all of them with `HANDOVER_CHARTS=1000`.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
@@ -124,6 +124,7 @@ fn without_rules_that_withhold_each_plan_is_to_file_what_the_charts_hold() {
     let patients = std::env::var("HANDOVER_CHARTS").ok().and_then(|count| count.parse().ok());
     let patients = patients.unwrap_or(PATIENTS);
     let chart = Chart::load(&folder, Some(patients)).unwrap();
+    let patients = chart.of_kind("Patient").len();
     let laboratory = chart.of_kind("DiagnosticReport").iter().filter(|report| {
         std::str::from_utf8(&report.bytes).unwrap().contains("us-core-diagnosticreport-lab")
     });

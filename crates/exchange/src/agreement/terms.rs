@@ -9,7 +9,7 @@ use super::conditions::{Around, Condition, Conditions, Lies};
 use super::rules::Permit;
 use super::{Agreement, EncounterContent};
 use crate::issue::{Code, Issue};
-use crate::ladder::{CARRIERS, Carrier};
+use crate::ladder::{ASSUMED, CARRIERS, Carrier, Offer, Rung, Unoffered, choose};
 use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, CONTENT_DAYS_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX,
     REASON_BYTES_MAX, REQUESTS_PER_MINUTE_MAX,
@@ -21,7 +21,7 @@ use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
 use crate::valueset::Doubt;
 use fhir::{Node, Resource};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// An agreement, ready to judge with.
@@ -37,6 +37,8 @@ pub struct Terms {
     of_encounters: Vec<Condition>,
     /// For each cut its path.
     cuts: Vec<Path>,
+    /// The rung at a door that takes some types only, where the others are left out.
+    rung: Option<Rung>,
 }
 
 /// What a permit says of a resource.
@@ -78,6 +80,23 @@ impl Terms {
         reading.check_frame(&agreement)?;
         reading.check_rules(&agreement)?;
         reading.terms(agreement)
+    }
+
+    /// The same at this door, where types that it does not take are left out; `None`: nothing is.
+    pub fn at_door(&self, offer: &Offer) -> Option<Terms> {
+        let door = &self.agreement.door;
+        let by_ladder = self.agreement.form == "best" && !offer.house;
+        if !by_ladder || door.unoffered != Unoffered::LeaveOut {
+            return None;
+        }
+        let rung = choose(offer, door, &BTreeSet::new()).ok();
+        let rung = rung.filter(|rung| rung.carrier != Carrier::Collection)?;
+        Some(Terms { rung: Some(rung), ..self.clone() })
+    }
+
+    /// Whether the door takes resources of this type, as far as that counts.
+    pub(crate) fn is_offered(&self, kind: &str) -> bool {
+        self.rung.as_ref().is_none_or(|rung| rung.identity(kind).is_some())
     }
 
     /// The first permit that lets a resource travel, one of this kind of push before others.
@@ -350,6 +369,12 @@ impl Reading<'_> {
         if door.forms.is_empty() {
             return Err(self.fault(&["door", "forms"], "`forms` names no form; name one at least"));
         }
+        self.check_words(&["door", "assume"], &door.assume, &ASSUMED)?;
+        let files = |word: &String| matches!(word.as_str(), "put" | "conditional" | "create");
+        if !door.assume.is_empty() && !door.assume.iter().any(files) {
+            let detail = "`assume` names no way to file a record: `put`, `conditional` or `create`";
+            return Err(self.fault(&["door", "assume"], detail));
+        }
         if !(1..=ENTRIES_MAX).contains(&door.entries_max) {
             let detail = format!("`entries_max` is 1 to {ENTRIES_MAX}");
             return Err(self.fault(&["door", "entries_max"], detail));
@@ -415,7 +440,7 @@ impl Reading<'_> {
             let position = at.to_string();
             cuts.push(self.cut(&["cut", &position, "element"], &cut.element)?);
         }
-        Ok(Terms { agreement, permits, withholds, of_encounters, cuts })
+        Ok(Terms { agreement, permits, withholds, of_encounters, cuts, rung: None })
     }
 
     fn cut(&self, way: &[&str], element: &str) -> Result<Path, Issue> {

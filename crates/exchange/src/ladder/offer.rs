@@ -18,6 +18,8 @@ pub struct Offer {
     /// Batches.
     pub batch: bool,
     types: BTreeMap<String, TypeOffer>,
+    /// It has no statement: what an agreement vouches for, of every type.
+    assumed: Option<TypeOffer>,
 }
 
 /// What a door offers of one type.
@@ -41,6 +43,8 @@ pub struct TypeOffer {
     pub by_id: bool,
     /// Searching by `identifier`.
     pub by_identifier: bool,
+    /// Searching by `target`, as Provenances have it.
+    pub by_target: bool,
 }
 
 /// What is tried where a statement names no type.
@@ -54,6 +58,7 @@ const UNLISTED: TypeOffer = TypeOffer {
     conditional_update: false,
     by_id: false,
     by_identifier: false,
+    by_target: false,
 };
 
 impl TypeOffer {
@@ -80,6 +85,7 @@ impl TypeOffer {
             conditional_update: yes("conditionalUpdate"),
             by_id: by("_id"),
             by_identifier: by("identifier"),
+            by_target: by("target"),
         }
     }
 }
@@ -110,9 +116,37 @@ impl Offer {
         offer
     }
 
+    /// What an agreement vouches for, in words of [`ASSUMED`](super::ASSUMED), where a door has no
+    /// statement.
+    pub fn assumed(words: &[String]) -> Offer {
+        let says = |wanted: &str| words.iter().any(|word| word == wanted);
+        let every = TypeOffer {
+            read: says("search"),
+            create: says("create") || says("conditional"),
+            update: says("put"),
+            delete: says("delete"),
+            update_create: says("put"),
+            conditional_create: says("conditional"),
+            conditional_update: false,
+            by_id: says("search"),
+            by_identifier: says("search"),
+            by_target: false,
+        };
+        let (transaction, batch) = (says("transaction"), says("batch"));
+        Offer { transaction, batch, assumed: Some(every), ..Offer::default() }
+    }
+
+    /// Whether an agreement vouches for it in place of a statement.
+    pub fn is_assumed(&self) -> bool {
+        self.assumed.is_some()
+    }
+
     /// What it offers of a type; `None` where it names types and not this one, or none of it can be
     /// written.
     pub fn of(&self, kind: &str) -> Option<&TypeOffer> {
+        if let Some(every) = &self.assumed {
+            return Some(every).filter(|offer| offer.takes());
+        }
         if self.unlisted() {
             return Some(&UNLISTED);
         }
@@ -121,12 +155,14 @@ impl Offer {
 
     /// Whether the statement names no type.
     pub fn unlisted(&self) -> bool {
-        self.types.is_empty()
+        self.types.is_empty() && self.assumed.is_none()
     }
 
     /// Whether a record of any type can be written by itself; a Bundle is no record.
     pub fn takes_any(&self) -> bool {
-        self.unlisted() || self.kinds().any(|kind| kind != "Bundle")
+        self.unlisted()
+            || self.assumed.is_some_and(|it| it.takes())
+            || self.kinds().any(|kind| kind != "Bundle")
     }
 
     /// The types that can be written, in the order of their names.

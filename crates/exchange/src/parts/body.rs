@@ -33,6 +33,13 @@ pub(super) struct Act {
     identity: Identity,
 }
 
+impl Act {
+    /// Whether each such request makes a record.
+    pub(super) fn makes_anew(&self) -> bool {
+        self.method == Method::Post && self.if_none_exist.is_none()
+    }
+}
+
 /// How an entry with a resource is filed; `None` where the door has no way for it.
 pub(super) fn act(ground: &Ground<'_>, piece: &Piece) -> Option<Act> {
     let offer = ground.rung.offer(&piece.kind)?;
@@ -72,6 +79,18 @@ pub(super) fn part(ground: &Ground<'_>, chosen: &[usize]) -> Part {
     Part { carrier, items: items.collect() }
 }
 
+/// A record that is to be taken back, and that refers to others which refer to it: sent once more
+/// without its references to what goes. `None` where it is not known here, or cannot be changed there.
+pub(super) fn loose(ground: &Ground<'_>, at: usize) -> Option<Part> {
+    let piece = ground.load.pieces.get(at)?;
+    let resource = ground.load.standing.get(&piece.name())?.clone();
+    let digest = Some(Digest(resource.digest()));
+    let standing = Piece { resource: Some(resource), digest, ..piece.clone() };
+    let mut item = item(ground, &standing, &BTreeSet::new())?;
+    item.digest = digest.as_ref().map(in_part);
+    (item.method == Method::Put).then(|| Part { carrier: ground.rung.carrier, items: vec![item] })
+}
+
 fn item(ground: &Ground<'_>, piece: &Piece, beside: &BTreeSet<String>) -> Option<Item> {
     let (kind, id) = (piece.kind.clone(), piece.id.clone());
     let full_url = full_url(ground, piece);
@@ -93,7 +112,7 @@ fn item(ground: &Ground<'_>, piece: &Piece, beside: &BTreeSet<String>) -> Option
     let act = act(ground, piece)?;
     let (body, whole) = write(ground, piece, resource, &act, beside);
     let digest = piece.digest.map(|digest| if whole { digest } else { in_part(&digest) });
-    let created = act.method == Method::Post && act.if_none_exist.is_none();
+    let created = act.makes_anew();
     Some(Item {
         repeatable: Rung::repeatable(act.identity) || !created,
         method: act.method,
@@ -136,6 +155,11 @@ enum Lead {
 fn lead(ground: &Ground<'_>, text: &str, beside: &BTreeSet<String>) -> Lead {
     let Some((kind, id)) = place::type_and_id(text) else { return Lead::Stays };
     let name = format!("{kind}/{id}");
+    let piece = ground.load.pieces.iter().find(|it| it.kind == kind && it.id == id);
+    // What is taken back, now or a moment later, must be referred to by nothing.
+    if piece.is_some_and(|piece| piece.resource.is_none()) {
+        return Lead::Named(name, false);
+    }
     if let Some(holding) = ground.there(&name) {
         let at = holding.at.clone().unwrap_or_else(|| name.clone());
         let put = ground.rung.identity(kind) == Some(Identity::Put);
@@ -145,10 +169,8 @@ fn lead(ground: &Ground<'_>, text: &str, beside: &BTreeSet<String>) -> Lead {
             _ => Lead::To(at),
         };
     }
-    let piece = ground.load.pieces.iter().find(|it| it.kind == kind && it.id == id);
     let put = ground.rung.identity(kind) == Some(Identity::Put);
     match piece {
-        Some(piece) if piece.resource.is_none() => Lead::Named(name, false),
         Some(_) if beside.contains(&name) && put => Lead::Stays,
         Some(piece) if beside.contains(&name) => Lead::To(full_url(ground, piece)),
         Some(_) => Lead::Named(name, true),

@@ -8,7 +8,9 @@
 //! Condition its Encounter. Neither can be first, so one goes with its references by identifier,
 //! and again with those of the payer once the others are there.
 
-use super::{Ground, Piece};
+use super::{Ground, Piece, in_part};
+use crate::id::Digest;
+use crate::ladder::Carrier;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To which entries, still to be sent and not there, each entry refers.
@@ -44,7 +46,7 @@ pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
     for group in &mut groups {
         group.sort_by_key(|at| (ground.there(&pieces[*at].name()).is_some(), *at));
     }
-    groups.extend(taken_back(ground, &deletions).into_iter().map(|at| vec![at]));
+    groups.extend(taken_back_together(ground, &deletions));
     let (mut room, mut bytes) = (ground.entries_max(), ground.bytes_max());
     let mut chosen = Vec::new();
     let size = |at: usize| pieces[at].resource.as_ref().map_or(200, |it| it.bytes().len() + 400);
@@ -70,6 +72,23 @@ pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
         }
         break;
     }
+    last_alone(ground, chosen)
+}
+
+/// What a transaction came to is told by a record that it was the first to bring. Where there is none,
+/// and the push's Provenance cannot be searched for, the Provenance goes by itself: all else may then
+/// go again as it is.
+fn last_alone(ground: &Ground<'_>, mut chosen: Vec<usize>) -> Vec<usize> {
+    let pieces = &ground.load.pieces;
+    let tells = |at: &usize| {
+        let piece = &pieces[*at];
+        let fresh = piece.resource.is_some() && ground.there(&piece.name()).is_none();
+        fresh && ground.is_sought(piece)
+    };
+    let own_is_dark = |at: &usize| ground.is_own(&pieces[*at]) && ground.is_dark(&pieces[*at]);
+    if chosen.len() > 1 && !chosen.iter().any(tells) {
+        chosen.retain(|at| !own_is_dark(at));
+    }
     chosen
 }
 
@@ -83,10 +102,21 @@ pub(super) fn resolvable(ground: &Ground<'_>, due: &[usize], most: usize) -> Vec
     let free: Vec<usize> =
         puts.iter().copied().filter(|at| edges.get(at).is_none_or(BTreeSet::is_empty)).collect();
     if !free.is_empty() {
-        return sized(ground, free, most);
+        // What cannot be asked about goes last, and of single requests one at a time: when no answer
+        // comes, nothing but that one is unknown.
+        let (dark, sought): (Vec<usize>, Vec<usize>) =
+            free.into_iter().partition(|at| ground.is_dark(&pieces[*at]));
+        return match sought.is_empty() {
+            true if ground.rung.carrier == Carrier::Single => sized(ground, dark, 1),
+            true => sized(ground, dark, most),
+            false => sized(ground, sought, most),
+        };
     }
     if puts.is_empty() {
         let deletions = taken_back(ground, &deletions);
+        if deletions.iter().any(|at| ground.load.standing.contains_key(&pieces[*at].name())) {
+            return sized(ground, not_referred_to(ground, &deletions), most);
+        }
         let first = deletions.first().map(|at| depth(&pieces[*at].kind));
         let level = deletions.into_iter().filter(|at| Some(depth(&pieces[*at].kind)) == first);
         return sized(ground, level.collect(), most);
@@ -119,6 +149,61 @@ fn taken_back(ground: &Ground<'_>, deletions: &[usize]) -> Vec<usize> {
     let mut order = deletions.to_vec();
     order.sort_by_key(|at| (depth(&ground.load.pieces[*at].kind), *at));
     order
+}
+
+/// To which others that are taken back each of these refers, as this house sent it last. What has
+/// been sent without its references since then refers to none.
+fn standing_edges(ground: &Ground<'_>, deletions: &[usize]) -> BTreeMap<usize, BTreeSet<usize>> {
+    let pieces = &ground.load.pieces;
+    let named: BTreeMap<String, usize> =
+        deletions.iter().map(|at| (pieces[*at].name(), *at)).collect();
+    let edge = |at: usize| {
+        let name = pieces[at].name();
+        let resource = ground.load.standing.get(&name)?;
+        let loose = in_part(&Digest(resource.digest()));
+        if ground.there(&name).is_some_and(|it| it.digest == Some(loose)) {
+            return None;
+        }
+        let texts = resource.references().iter().map(|it| resource.reference_text(it));
+        let targets = texts.filter_map(|text| named.get(&*text).copied());
+        Some((at, targets.filter(|target| *target != at).collect()))
+    };
+    deletions.iter().filter_map(|at| edge(*at)).collect()
+}
+
+/// Deletions for a transaction: what refers before what is referred to, those that refer to each other
+/// together.
+fn taken_back_together(ground: &Ground<'_>, deletions: &[usize]) -> Vec<Vec<usize>> {
+    let mut order = taken_back(ground, deletions);
+    order.reverse();
+    let mut groups = components(&order, &standing_edges(ground, deletions));
+    groups.reverse();
+    groups
+}
+
+/// Of deletions those that no other refers to; where all are referred to, the one of a cycle that
+/// refers to most others: it is cut loose first.
+fn not_referred_to(ground: &Ground<'_>, deletions: &[usize]) -> Vec<usize> {
+    let edges = standing_edges(ground, deletions);
+    let referred: BTreeSet<usize> = edges.values().flatten().copied().collect();
+    let free: Vec<usize> = deletions.iter().copied().filter(|at| !referred.contains(at)).collect();
+    if !free.is_empty() {
+        return free;
+    }
+    // Nothing outside refers to the last group.
+    let group = components(deletions, &edges).pop().unwrap_or_default();
+    let count = |at: &usize| edges.get(at).map_or(0, BTreeSet::len);
+    group.iter().copied().max_by_key(|at| (count(at), usize::MAX - at)).into_iter().collect()
+}
+
+/// Whether this one of those that are due is to be taken back, and cannot be while others refer to it
+/// to which it refers itself.
+pub(super) fn is_cycle(ground: &Ground<'_>, due: &[usize], at: usize) -> bool {
+    let taken_back = |at: &usize| ground.load.pieces[*at].resource.is_none();
+    let deletions: Vec<usize> = due.iter().copied().filter(taken_back).collect();
+    let by_itself = matches!(ground.rung.carrier, Carrier::Single | Carrier::Batch);
+    let edges = standing_edges(ground, &deletions);
+    by_itself && taken_back(&at) && edges.values().any(|targets| targets.contains(&at))
 }
 
 /// How deep below others a type lies: the Patient lies below everything.

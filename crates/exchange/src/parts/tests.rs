@@ -297,3 +297,107 @@ fn every_status_has_one_meaning() {
         assert!(found.starts_with(meaning), "{} {status}: {found}", method.code());
     }
 }
+
+#[test]
+fn what_is_taken_back_is_referred_to_by_nothing_when_it_goes() {
+    let rows: [(&str, Offer); 4] = [
+        ("transaction by put", offer(&["transaction"], false, &["updateCreate"])),
+        ("batch by put", offer(&["batch"], false, &["updateCreate"])),
+        ("single by put", offer(&[], true, &["updateCreate"])),
+        ("single by server ids", offer(&[], true, &[])),
+    ];
+    for (case, offer) in rows {
+        for entries_max in [1, 500] {
+            let terms = DoorTerms { entries_max, ..DoorTerms::default() };
+            let rung = choose(&offer, &terms, &BTreeSet::new()).unwrap();
+            if rung.carrier == Carrier::Transaction && entries_max == 1 {
+                continue; // a cycle goes together or not at all
+            }
+            let mut door = Door { held: Held::new(), given: 0 };
+            let sent = load(&chart(), &[], "2026-03-01T10:00:00Z");
+            let mut stand: BTreeMap<String, Value> = BTreeMap::new();
+            let mut keep = |part: &Part, door: &Door| {
+                for item in &part.items {
+                    let at = door.held[&item.name()].at.clone().unwrap();
+                    match &item.body {
+                        Some(body) => stand.insert(at, serde_json::from_slice(body).unwrap()),
+                        None => stand.remove(&at),
+                    };
+                }
+                let kept: Vec<String> = stand.values().flat_map(references).collect();
+                let gone: Vec<String> = part
+                    .items
+                    .iter()
+                    .filter(|item| item.method == Method::Delete)
+                    .map(|item| item.url.clone())
+                    .collect();
+                assert!(gone.iter().all(|it| !kept.contains(it)), "{case}: {gone:?} in {kept:?}");
+                stand.len()
+            };
+            for part in run(&sent, &rung, &terms, &mut door) {
+                // Transactions name each other by what is given in them: looked at elsewhere.
+                keep(&part, &door);
+            }
+            let own = format!("Provenance/{}", derived_id(NAMESPACE, "Provenance", "1-abc"));
+            let gone = [
+                "Patient/p",
+                "Encounter/e",
+                "Condition/c",
+                "Observation/o",
+                "Practitioner/d",
+                &own,
+            ];
+            let mut back = load(&[], &gone, "2026-03-01T11:00:00Z");
+            back.pieces.retain(|piece| piece.resource.is_none());
+            back.push = "2-def".into();
+            back.learn(sent.clone());
+            let mut left = usize::MAX;
+            for part in run(&back, &rung, &terms, &mut door) {
+                left = keep(&part, &door);
+            }
+            assert_eq!(left, 0, "{case}: everything is gone");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_about_goes_last_and_alone() {
+    let statement = |system: &str, extra: &str| {
+        let kinds = ["Patient", "Condition", "Encounter", "Observation", "Practitioner"];
+        let kinds = kinds.into_iter().chain(["Provenance"]);
+        let row = |kind: &str| {
+            json!({ "type": kind, "searchParam": [{ "name": "identifier" }, { "name": extra }],
+                "interaction": [{ "code": "create" }, { "code": "update" },
+                    { "code": "search-type" }] })
+        };
+        let rows: Vec<Value> = kinds.map(row).collect();
+        let statement =
+            json!({ "rest": [{ "interaction": [{ "code": system }], "resource": rows }] });
+        Offer::read(&Doc::parse(statement.to_string().as_bytes()).unwrap())
+    };
+    let terms = DoorTerms::default();
+    for (system, extra, alone) in [
+        ("none", "_id", true),
+        ("batch", "_id", true),
+        ("transaction", "_id", true),
+        ("transaction", "target", false),
+        ("batch", "target", false),
+    ] {
+        let rung = choose(&statement(system, extra), &terms, &BTreeSet::new()).unwrap();
+        let mut door = Door { held: Held::new(), given: 0 };
+        let first = load(&chart(), &[], "2026-03-01T10:00:00Z");
+        run(&first, &rung, &terms, &mut door);
+        door.held.remove(&first.pieces.last().unwrap().name());
+        let mut changed = chart();
+        changed[3]["status"] = json!("amended");
+        let next = load(&changed, &[], "2026-03-01T11:00:00Z");
+        let parts = run(&next, &rung, &terms, &mut door);
+        let sent: Vec<Vec<&str>> =
+            parts.iter().map(|it| it.items.iter().map(|it| it.kind.as_str()).collect()).collect();
+        let expected = match alone {
+            true => vec![vec!["Observation"], vec!["Provenance"]],
+            false => vec![vec!["Observation", "Provenance"]],
+        };
+        assert_eq!(sent, expected, "{system} {extra}");
+    }
+}

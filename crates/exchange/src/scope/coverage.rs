@@ -148,11 +148,6 @@ pub(super) fn covers(coverage: Node<'_, '_>, days: Option<Days>) -> Result<bool,
     Ok(holds(start, end, days))
 }
 
-/// Whether a coverage has begun by a day: it holds then, or has ended since.
-pub(super) fn has_begun(coverage: Node<'_, '_>, today: Date) -> Result<bool, Issue> {
-    Ok(period(coverage)?.0.is_none_or(|start| start <= today))
-}
-
 /// The first and last day of a coverage, where it has them.
 fn period(coverage: Node<'_, '_>) -> Result<(Option<Date>, Option<Date>), Issue> {
     let bound = |name: &str| {

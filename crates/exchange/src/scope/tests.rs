@@ -151,6 +151,29 @@ fn two_coverages_with_one_payer_are_one_dossier_in_any_order() {
     assert_eq!(ask(&coverages, &encounter(DAY), Purpose::Payment), scope);
 }
 
+/// A reference to a coverage is kept or cut by whose it is; so a payer's own are its own on every day.
+#[test]
+fn a_payers_own_coverages_are_the_same_on_every_day_of_service() {
+    let green = r#""payor":[{"identifier":{"value":"222"}}]"#;
+    let period = |period: &str| format!(r#""status":"active","period":{period}"#);
+    let coverages = [
+        coverage("ended", &format!(r#"{},{BLUE}"#, period(r#"{"start":"2010","end":"2012"}"#))),
+        coverage("now", &format!(r#"{},{BLUE}"#, period(r#"{"start":"2024-01-01"}"#))),
+        coverage("later", &format!(r#"{},{BLUE}"#, period(r#"{"start":"2030-01-01"}"#))),
+        coverage("void", &format!(r#""status":"entered-in-error",{BLUE}"#)),
+        coverage("theirs", &format!(r#"{},{green}"#, period(r#"{"start":"2011","end":"2012"}"#))),
+    ];
+    let blue = "blue: Coverage/ended Coverage/later Coverage/now".to_owned();
+    let then = encounter(r#","period":{"start":"2011-05-10"}"#);
+    let rows = vec![blue.clone(), "green: Coverage/theirs".to_owned()];
+    assert_eq!(told(&ask(&coverages, &then, Purpose::Payment)), (rows, vec![]));
+    let scope = ask(&coverages, &encounter(DAY), Purpose::Payment);
+    assert_eq!(told(&scope), (vec![blue], vec![]));
+    let between = encounter(r#","period":{"start":"2015-05-10"}"#);
+    let scope = ask(&coverages, &between, Purpose::Payment);
+    assert_eq!(told(&scope), (vec![], vec![Code::CoverageMissing]), "none holds on that day");
+}
+
 /// Provokes `Code::PurposeNotAgreed` and `Code::EncounterUnfinished`.
 #[test]
 fn what_the_agreement_does_not_allow_is_said() {

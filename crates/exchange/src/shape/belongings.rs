@@ -5,23 +5,24 @@
 //! Never      asks what is in this push: whatever is known of the chart counts.
 //!
 //! Charts serve a good part of their results without the visit. So what names none belongs to the
-//! withheld visit that refers to it (diagnoses, reasons), to whose order it goes back, whose report
-//! or panel holds it, or on whose days it was so. Only a precise time within another visit clears
-//! it of the last.
+//! withheld visit that refers to it (diagnoses, reasons, of the visit and of what was done in it), to
+//! whose order or specimen it goes back, whose report or panel holds it, or on whose days it was so
+//! or was written down; and an order, where all that goes back to it is the visit's. Only a precise
+//! time within another visit clears it of its day, and not where the withheld visit says no hours.
 
 use super::chart::Known;
 use super::verdicts::Verdicts;
-use super::{Audience, PATIENT_RESTRICTION, Withheld};
-use crate::days::{Days, clinical_days, clinical_instants};
+use super::{Audience, PATIENT_RESTRICTION, Withheld, opaque};
+use crate::agreement::Opaque;
+use crate::days::{Days, clinical_instants, possible_days};
 use crate::restriction::{content_of, has_encounter, is_content, tail};
 use fhir::Resource;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Types that outlast visits or are about nobody: their days say nothing of a visit. Documents have a
-/// rule of their own for their days.
-const STANDING: [&str; 24] = [
+/// Types that outlast visits or are about nobody: their days say nothing of a visit.
+const STANDING: [&str; 22] = [
     "Account",
     "AllergyIntolerance",
     "Binary",
@@ -30,7 +31,6 @@ const STANDING: [&str; 24] = [
     "Consent",
     "Coverage",
     "Device",
-    "DocumentReference",
     "Encounter",
     "EpisodeOfCare",
     "FamilyMemberHistory",
@@ -38,7 +38,6 @@ const STANDING: [&str; 24] = [
     "Goal",
     "List",
     "Location",
-    "Media",
     "Medication",
     "Organization",
     "Patient",
@@ -48,12 +47,31 @@ const STANDING: [&str; 24] = [
     "RelatedPerson",
 ];
 
-/// Elements by which a record holds others as its parts.
-const PARTS: [&str; 5] = ["result", "hasMember", "specimen", "imagingStudy", "media"];
+/// Elements by which a record holds others as its parts, or says why and with what outcome.
+const PARTS: [&str; 8] = [
+    "complicationDetail",
+    "hasMember",
+    "imagingStudy",
+    "media",
+    "reasonReference",
+    "report",
+    "result",
+    "specimen",
+];
 
 /// Elements by which a record goes back to what it is part or the outcome of.
-const ORIGINS: [&str; 6] =
-    ["basedOn", "partOf", "request", "authorizingPrescription", "derivedFrom", "parent"];
+const ORIGINS: [&str; 7] = [
+    "authorizingPrescription",
+    "basedOn",
+    "derivedFrom",
+    "parent",
+    "partOf",
+    "request",
+    "specimen",
+];
+
+/// Those of them that name an order.
+const ORDERS: [&str; 3] = ["authorizingPrescription", "basedOn", "request"];
 
 /// What a resource says of its place in the chart.
 ///
@@ -66,9 +84,12 @@ pub(super) struct Facts {
     linked: bool,
     parts: Vec<String>,
     origins: Vec<String>,
-    days: Option<Days>,
-    instants: Option<(Timestamp, Timestamp)>,
+    orders: Vec<String>,
+    moments: Vec<Moment>,
 }
+
+/// Days, and the instants where they are known.
+type Moment = (Days, Option<(Timestamp, Timestamp)>);
 
 /// A resource with what it says.
 struct Record<'r> {
@@ -103,10 +124,16 @@ pub(super) fn of(
     let record = |it| Record { resource: it, facts: verdicts.facts(it) };
     let records: BTreeMap<&str, Record<'_>> =
         all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
-    by_day(&records, &mut taken);
+    by_day(&records, audience, &mut taken);
+    let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (reference, record) in &records {
+        for order in &record.facts.orders {
+            outcomes.entry(order).or_default().push(reference);
+        }
+    }
     // From record to record, until nothing is added: chains of orders and panels are short.
     loop {
-        let more = by_order(&records, &taken);
+        let more = by_order(&records, &outcomes, &taken);
         if more.is_empty() {
             return taken;
         }
@@ -123,8 +150,8 @@ impl Facts {
         };
         let linked = resource.kind() == "Encounter" || has_encounter(resource);
         let origins = if linked { Vec::new() } else { targets(resource, &ORIGINS) };
-        let (days, instants) = (clinical_days(resource), clinical_instants(resource));
-        Facts { linked, parts, origins, days, instants }
+        let (orders, moments) = (targets(resource, &ORDERS), moments(resource));
+        Facts { linked, parts, origins, orders, moments }
     }
 }
 
@@ -151,6 +178,7 @@ fn targets(resource: &Resource, names: &[&str]) -> Vec<String> {
 /// first, whatever the order of the chart.
 fn by_order(
     records: &BTreeMap<&str, Record<'_>>,
+    outcomes: &BTreeMap<&str, Vec<&str>>,
     taken: &BTreeMap<String, Withheld>,
 ) -> BTreeMap<String, Withheld> {
     let mut more: BTreeMap<String, Withheld> = BTreeMap::new();
@@ -171,38 +199,62 @@ fn by_order(
         let origins = record.facts.origins.iter().filter_map(|origin| taken.get(origin));
         origins.for_each(|withheld| add(reference, withheld));
     }
+    for (order, outcomes) in outcomes {
+        let whys: Option<Vec<&Withheld>> = outcomes.iter().map(|one| taken.get(*one)).collect();
+        whys.unwrap_or_default().into_iter().for_each(|withheld| add(order, withheld));
+    }
     more
 }
 
+/// A withheld visit: its days, its hours, whether it says any, and why it is withheld.
+struct Visit {
+    days: Option<Days>,
+    hours: Option<(Timestamp, Timestamp)>,
+    says_hours: bool,
+    why: Withheld,
+}
+
 /// What lies in the days of a withheld visit, and names none.
-fn by_day(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Withheld>) {
-    let visits = || records.iter().filter(|(_, record)| record.resource.kind() == "Encounter");
+fn by_day(
+    records: &BTreeMap<&str, Record<'_>>,
+    audience: &Audience<'_>,
+    taken: &mut BTreeMap<String, Withheld>,
+) {
     let mut withheld = Vec::new();
     let mut others = Vec::new();
-    for (reference, record) in visits() {
-        let instants = record.facts.instants;
+    for (reference, record) in records.iter() {
+        let encounter = record.resource;
+        if encounter.kind() != "Encounter" {
+            continue;
+        }
+        let hours = clinical_instants(encounter);
         match taken.get(*reference) {
-            Some(why) => withheld.push((visit_days(record.resource), instants, why.clone())),
-            None => others.extend(instants),
+            Some(why) => withheld.push(Visit {
+                days: visit_days(encounter),
+                hours,
+                says_hours: says_hours(encounter),
+                why: why.clone(),
+            }),
+            None => others.extend(hours),
         }
     }
     let mut found: BTreeSet<(String, Withheld)> = BTreeSet::new();
     for (reference, record) in records.iter().filter(|(_, record)| record.can_be_taken()) {
-        if STANDING.contains(&record.resource.kind()) {
+        let kind = record.resource.kind();
+        if STANDING.contains(&kind) || has_own_rule(record.resource, audience) {
             continue;
         }
-        let Some(days) = record.facts.days else { continue };
-        let instants = record.facts.instants;
-        let within = |visit: &(_, _)| {
-            let (from, until): (Timestamp, Timestamp) = *visit;
-            instants.is_some_and(|(start, end)| from <= start && end <= until)
-        };
-        let cleared = others.iter().any(within);
-        for (visit_days, visit_instants, why) in &withheld {
-            let inside = visit_instants.as_ref().is_some_and(within);
-            let meets = visit_days.is_none_or(|visit| visit.meets(&days));
-            if inside || (meets && !cleared) {
-                found.insert(((*reference).to_owned(), why.clone()));
+        for (days, instants) in &record.facts.moments {
+            let within = |(from, until): &(Timestamp, Timestamp)| {
+                instants.is_some_and(|(start, end)| *from <= start && end <= *until)
+            };
+            let cleared = others.iter().any(within);
+            for visit in &withheld {
+                let inside = visit.hours.as_ref().is_some_and(within);
+                let meets = visit.days.is_none_or(|visit| visit.meets(days));
+                if inside || (meets && !(cleared && visit.says_hours)) {
+                    found.insert(((*reference).to_owned(), visit.why.clone()));
+                }
             }
         }
     }
@@ -212,9 +264,41 @@ fn by_day(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Wit
     }
 }
 
+/// Documents are judged by their days anyway, unless they travel like all else.
+fn has_own_rule(resource: &Resource, audience: &Audience<'_>) -> bool {
+    opaque::is_document(resource)
+        && audience.terms.agreement.opaque != Opaque::Permit
+        && opaque::has_attachment(resource)
+}
+
+/// When a record was so; and when a problem was written down, which may be long after it began.
+fn moments(resource: &Resource) -> Vec<Moment> {
+    let mut all: Vec<_> = possible_days(resource)
+        .map(|days| (days, clinical_instants(resource)))
+        .into_iter()
+        .collect();
+    let doc = resource.doc();
+    if resource.kind() == "Condition"
+        && let Some(recorded) = doc.root().get("recordedDate")
+        && let Some(days) = Days::possible(recorded)
+    {
+        let moment = recorded.text().and_then(|text| text.trim().parse::<Timestamp>().ok());
+        all.push((days, moment.map(|moment| (moment, moment))));
+    }
+    all
+}
+
+/// Whether a visit says its hours: one that says only days may have been at any hour of them.
+fn says_hours(encounter: &Resource) -> bool {
+    let doc = encounter.doc();
+    let Some(period) = doc.root().get("period") else { return true };
+    let ends = ["start", "end"].into_iter().filter_map(|name| period.get(name)?.text());
+    ends.into_iter().all(|end| end.contains('T'))
+}
+
 /// The days of a visit; one that is under way goes on.
 pub(super) fn visit_days(encounter: &Resource) -> Option<Days> {
-    let days = clinical_days(encounter)?;
+    let days = possible_days(encounter)?;
     let doc = encounter.doc();
     let status = doc.root().get("status").and_then(|status| status.text());
     let ended = doc.root().get("period").is_some_and(|period| period.get("end").is_some());

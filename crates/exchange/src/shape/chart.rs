@@ -13,7 +13,7 @@ use super::opaque::{self, Sensitive};
 use super::verdicts::Verdicts;
 use super::visits::Visited;
 use super::{
-    Audience, CONTENT_TOO_LARGE, Collected, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
+    Audience, CONTENT_TOO_LARGE, Collected, LABEL, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
     UNRESOLVED, Withheld, belongings, judge_among, target, traces,
 };
 use fhir::{ReferenceElement, Resource};
@@ -30,6 +30,8 @@ pub(super) struct Chart<'c> {
     too_large: &'c BTreeSet<String>,
     /// Resources that travel without what is attached to them.
     without_attachments: BTreeMap<String, Withheld>,
+    /// What stays for something sensitive, of what is merely known.
+    known_to_stay: BTreeMap<String, Withheld>,
 }
 
 /// Everything known, with the sensitive verdict on it.
@@ -57,8 +59,16 @@ impl Chart<'_> {
         }
         let found = collected.found.iter().map(Resource::local_reference).collect();
         let (missing, too_large) = (&collected.missing, &collected.notes.too_large);
-        let without_attachments = BTreeMap::new();
-        let mut chart = Chart { judged, visited, found, missing, too_large, without_attachments };
+        let (without_attachments, known_to_stay) = (BTreeMap::new(), BTreeMap::new());
+        let mut chart = Chart {
+            judged,
+            visited,
+            found,
+            missing,
+            too_large,
+            without_attachments,
+            known_to_stay,
+        };
         chart.ask_around(collected, audience, verdicts);
         chart
     }
@@ -76,10 +86,16 @@ impl Chart<'_> {
             let mut known = self.known(collected, audience, verdicts);
             withheld = belongings::of(&known, audience, verdicts);
             for (reference, why) in &withheld {
-                if let Some((_, sensitive)) = known.get_mut(reference) {
+                // A document that is taken tells of no more days than what it is taken with.
+                if let Some((resource, sensitive)) = known.get_mut(reference)
+                    && !opaque::is_document(resource)
+                {
                     sensitive.get_or_insert_with(|| why.clone());
                 }
             }
+            let stays = known.iter().filter(|(reference, _)| !self.judged.contains_key(*reference));
+            let stays = stays.filter_map(|(reference, (_, why))| Some((reference, why.clone()?)));
+            self.known_to_stay = stays.map(|(reference, why)| (reference.clone(), why)).collect();
             if any_document {
                 let (documents, attachments) = self.by_days(&known, audience);
                 self.without_attachments = attachments;
@@ -173,6 +189,10 @@ impl Chart<'_> {
         if !faults.any(|why| audience.is_sensitive(&why.rule)) {
             return;
         }
+        let of_visits = self.judged.iter().any(|(_, (resource, verdict))| {
+            let labelled = verdict.as_ref().is_err_and(|why| why.rule == LABEL);
+            resource.kind() == "Encounter" && labelled
+        });
         loop {
             let sensitive = |reference: &str| match self.judged.get(reference) {
                 Some((_, Err(why))) if audience.is_sensitive(&why.rule) => Some(why),
@@ -181,7 +201,9 @@ impl Chart<'_> {
             let permitted = self.judged.iter().filter(|(_, (_, verdict))| verdict.is_ok());
             let more: Vec<(String, Withheld)> = permitted
                 .filter_map(|(reference, (resource, _))| {
-                    let why = traces::about(resource, audience, &sensitive)?;
+                    let why = traces::about(resource, audience, &sensitive);
+                    let of_visit = || traces::of_visit(resource, &sensitive);
+                    let why = why.or_else(|| of_visits.then(of_visit).flatten())?;
                     Some((reference.clone(), why))
                 })
                 .collect();
@@ -224,6 +246,9 @@ impl Chart<'_> {
         }
         if audience.restrictions.names(reference, audience.payer()) {
             return (Err(Withheld::by(PATIENT_RESTRICTION)), true);
+        }
+        if let Some(why) = self.known_to_stay.get(reference) {
+            return (Err(why.clone()), true);
         }
         let rule = match self.too_large.contains(reference) {
             true => CONTENT_TOO_LARGE,

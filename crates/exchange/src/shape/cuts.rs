@@ -6,11 +6,13 @@
 //! Never      a cut inside another, or a reference to something the payer will not have.
 
 use super::{
-    Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, ORPHANED,
-    OTHER_PAYER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS, Withheld, around,
-    judge_node, loose, pointer, target, traces,
+    Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, NOT_AGREED,
+    ORPHANED, OTHER_PAYER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS, Withheld,
+    around, judge_node, loose, pointer, target, traces,
 };
 use crate::disclosure::Cut;
+use crate::path::is_resource_type;
+use crate::restriction::tail;
 use fhir::{Doc, Node, ReferenceElement, ReferenceSpan, Resource};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -110,8 +112,7 @@ impl Cutting<'_> {
 
     /// Elements that the agreement cuts, from the resource and from those contained.
     fn by_rules(&mut self, root: Node<'_, '_>) {
-        let contained = root.get("contained").into_iter().flat_map(|list| list.items());
-        for resource in std::iter::once(root).chain(contained) {
+        for resource in std::iter::once(root).chain(held(root)) {
             for (node, rule) in self.audience.terms.cuts(resource, self.audience.purpose) {
                 self.cut(node, rule);
             }
@@ -125,17 +126,24 @@ impl Cutting<'_> {
         root: Node<'_, '_>,
         contained: &Contained<'_, '_>,
     ) {
-        if contained.items.is_empty() {
+        let deeper = held(root).into_iter().filter(|node| {
+            let span = node.span();
+            contained.items.iter().all(|(_, item)| item.span() != span)
+        });
+        let deeper: Vec<_> = deeper.map(|node| (String::new(), node)).collect();
+        if contained.items.is_empty() && deeper.is_empty() {
             return;
         }
         let answers = self.chart.visited.of(resource);
         let around = around(resource, self.audience, answers.visits());
-        for (id, item) in &contained.items {
+        for (id, item) in contained.items.iter().chain(&deeper) {
             let kind = item.get("resourceType").and_then(|kind| kind.text()).unwrap_or_default();
             // A contained resource has no identity of its own in the source (R4 §2.3.0.1).
             let reference = match kind.as_ref() {
                 // The one the resource is about; who else would it be but another person?
-                "Patient" if is_owner(root, id) => format!("Patient/{}", self.audience.patient),
+                "Patient" if !id.is_empty() && is_owner(root, id) => {
+                    format!("Patient/{}", self.audience.patient)
+                }
                 kind => format!("{kind}/#"),
             };
             if let Err(withheld) = judge_node(&kind, &reference, *item, self.audience, &around) {
@@ -173,10 +181,28 @@ impl Cutting<'_> {
                     }
                 }
                 Pointer::Unreadable => self.cut_pointing(pointing, REFERENCE_UNREADABLE),
-                Pointer::Inner(_) | Pointer::Foreign => {}
+                Pointer::Foreign => self.foreign(doc, pointing, &text),
+                Pointer::Inner(_) => {}
             }
         }
         kept
+    }
+
+    /// A reference to another server, where it may mean what stays here under another address of the
+    /// source, or is to something that never travels from anywhere.
+    fn foreign(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, text: &str) {
+        let Some(to) = tail(text).filter(|to| is_resource_type(kind_of(to))) else { return };
+        let rule = match self.audience.could_travel(&to) {
+            Err(withheld) if withheld.rule != NOT_AGREED => withheld.rule,
+            _ => match self.chart.fate(&to, self.audience).0 {
+                Err(withheld) if self.audience.is_sensitive(&withheld.rule) => withheld.rule,
+                _ => return,
+            },
+        };
+        self.cut_pointing(pointing, &rule);
+        if self.audience.is_sensitive(&rule) {
+            self.cut_traces(doc, pointing, &to, &rule);
+        }
     }
 
     /// Whether an element or contained resource around it goes by a rule of its own.
@@ -208,8 +234,7 @@ impl Cutting<'_> {
 
     /// Of an Account, coverages that are not with this payer, and who answers for the rest.
     fn who_else_pays(&mut self, root: Node<'_, '_>) {
-        let contained = root.get("contained").into_iter().flat_map(|list| list.items());
-        for resource in std::iter::once(root).chain(contained) {
+        for resource in std::iter::once(root).chain(held(root)) {
             let kind = resource.get("resourceType").and_then(|kind| kind.text());
             if kind.as_deref() != Some("Account") {
                 continue;
@@ -281,6 +306,23 @@ impl Cutting<'_> {
             self.cut(node, NARRATIVE);
         }
     }
+}
+
+/// Resources within a resource, at whatever depth: R4 knows one level of `contained` only, but nobody
+/// holds a server to it. Names are never written with escapes here, so most hold none by a look at
+/// their bytes.
+fn held<'d, 'a>(root: Node<'d, 'a>) -> Vec<Node<'d, 'a>> {
+    const NAME: &str = "\"resourceType\"";
+    if root.raw().matches(NAME).nth(1).is_none() {
+        return Vec::new();
+    }
+    let span = root.span();
+    let is_held = |node: &Node<'d, 'a>| node.get("resourceType").is_some() && node.span() != span;
+    root.descendants().filter(is_held).collect()
+}
+
+fn kind_of(reference: &str) -> &str {
+    reference.split('/').next().unwrap_or_default()
 }
 
 /// Whether a contained Patient is the one the resource is about.

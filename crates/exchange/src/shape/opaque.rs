@@ -14,7 +14,7 @@ use super::chart::Known;
 use super::known::tells;
 use super::{Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
 use crate::agreement::Opaque;
-use crate::days::{Days, clinical_days};
+use crate::days::{Days, possible_days};
 use crate::restriction::tail;
 use fhir::{Node, Resource};
 use jiff::civil::Date;
@@ -123,7 +123,7 @@ impl Sensitive {
     fn days_told(&self, resource: &Resource) -> Days {
         let doc = resource.doc();
         let root = doc.root();
-        let written = root.get("date").and_then(Days::of);
+        let written = root.get("date").and_then(Days::possible);
         let period = root.get("context").and_then(|context| context.get("period"));
         if let Some(days) = period.and_then(|period| open_days(period, written)) {
             return days;
@@ -131,7 +131,7 @@ impl Sensitive {
         if resource.kind() == "DocumentReference" && sums_up(root) {
             return ALWAYS;
         }
-        let all = clinical_days(resource).into_iter().chain(written);
+        let all = possible_days(resource).into_iter().chain(written);
         joined(all.chain(self.days_of_visits(resource))).unwrap_or(ALWAYS)
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn is_document(resource: &Resource) -> bool {
 /// A period, whose open end reaches as far as it can: no document tells of days after it was
 /// written.
 fn open_days(period: Node<'_, '_>, written: Option<Days>) -> Option<Days> {
-    let days = Days::of(period)?;
+    let days = Days::possible(period)?;
     let first = if period.get("start").is_some() { days.first } else { Date::MIN };
     let open = || written.map_or(Date::MAX, |written| written.last.max(days.last));
     let last = if period.get("end").is_some() { days.last } else { open() };
@@ -193,7 +193,7 @@ fn extent(resource: &Resource, why: &Withheld) -> Option<Days> {
     if resource.kind() == "Encounter" {
         return visit_days(resource);
     }
-    let days = clinical_days(resource)?;
+    let days = possible_days(resource)?;
     let doc = resource.doc();
     let root = doc.root();
     let ended = match resource.kind() {

@@ -8,8 +8,8 @@
 //! component (`Encounter.diagnosis`) goes whole with its reference: what is left of it is no use, and
 //! its role or rank tells that there was something.
 
-use super::{ABOUT, Audience, Withheld};
-use crate::restriction::tail;
+use super::{ABOUT, Audience, LABEL, Withheld};
+use crate::restriction::{encounters_named, tail};
 use fhir::{Doc, Kind, Node, Resource};
 use std::ops::Range;
 
@@ -124,6 +124,18 @@ pub(super) fn about<'w>(
     let parts = targets(&sums);
     let all_stay = !parts.is_empty() && parts.iter().all(|target| sensitive(target).is_some());
     (stays || all_stay).then(|| Withheld::by(ABOUT))
+}
+
+/// By which rule a resource stays because the visit that it says it is of carries a label: what was
+/// found and done there is about the same. `sensitive` is as above.
+pub(super) fn of_visit<'w>(
+    resource: &Resource,
+    sensitive: &dyn Fn(&str) -> Option<&'w Withheld>,
+) -> Option<Withheld> {
+    let labelled = |visit: &String| {
+        sensitive(visit).is_some_and(|why| [LABEL, ABOUT].contains(&why.rule.as_str()))
+    };
+    encounters_named(resource).iter().any(labelled).then(|| Withheld::by(ABOUT))
 }
 
 fn address(node: Node<'_, '_>) -> Option<String> {

@@ -46,8 +46,8 @@ fn a_document_stays_where_a_restricted_visit_lies_in_its_days() {
         ("its period begins nowhere", period(r#"{"end":"2024-04-01"}"#), true),
         ("its period ends nowhere, but it was written before", note(r#""date":"2024-02-01T00:00:00Z","context":{"period":{"start":"2024-01-01"}}"#), false),
         ("its period is the month", period(r#"{"start":"2024-03","end":"2024-03"}"#), true),
-        ("written in those days", note(r#""date":"2024-03-02T00:00:00Z""#), true),
-        ("written on another day", note(r#""date":"2024-03-04T00:00:00Z""#), false),
+        ("written in those days", note(r#""date":"2024-03-02T12:00:00Z""#), true),
+        ("written on another day", note(r#""date":"2024-03-04T12:00:00Z""#), false),
         ("written later, of a visit that meets it", note(r#""date":"2024-04-04T00:00:00Z","context":{"encounter":[{"reference":"Encounter/long"}]}"#), true),
         ("without any day", note(r#""description":"KEPT""#), true),
         ("a summary of the whole chart", note(ccd), true),
@@ -55,7 +55,7 @@ fn a_document_stays_where_a_restricted_visit_lies_in_its_days() {
         ("a C-CDA document of no visit", cda(""), true),
         ("a C-CDA document of a visit", cda(visit), false),
         ("a photograph", r#"{"resourceType":"Media","id":"d","createdDateTime":"2024-03-02","content":{"data":"U0VDUkVU"}}"#.into(), true),
-        ("nothing attached", r#"{"resourceType":"DocumentReference","id":"d","date":"2024-03-02T00:00:00Z"}"#.into(), false),
+        ("nothing attached, of another visit", r#"{"resourceType":"DocumentReference","id":"d","date":"2024-03-02T12:00:00Z","context":{"encounter":[{"reference":"Encounter/long"}]}}"#.into(), false),
     ];
     let open = r#"{"resourceType":"Encounter","id":"open","period":{"start":"2024-05-01","end":"2024-05-01"}}"#;
     let long = r#"{"resourceType":"Encounter","id":"long","period":{"start":"2024-03-03","end":"2024-04-04"}}"#;
@@ -92,11 +92,11 @@ fn whatever_is_sensitive_keeps_the_documents_of_its_days() {
         ("a disorder since long ago", r#"{"resourceType":"Condition","id":"c","code":{"coding":[{"code":"1-8"}]},"onsetDateTime":"2010-01-01"}"#.into(), true),
         ("one that is over", r#"{"resourceType":"Condition","id":"c","code":{"coding":[{"code":"1-8"}]},"onsetDateTime":"2010-01-01","abatementDateTime":"2024-03-01"}"#.into(), false),
         ("a visit under way", format!(r#"{{"resourceType":"Encounter","id":"e",{label},"status":"in-progress","period":{{"start":"2024-02-01"}}}}"#), true),
-        ("a labelled note of the day", format!(r#"{{"resourceType":"DocumentReference","id":"n",{label},"date":"2024-03-02T00:00:00Z"}}"#), true),
+        ("a labelled note of the day", format!(r#"{{"resourceType":"DocumentReference","id":"n",{label},"date":"2024-03-02T12:00:00Z"}}"#), true),
         ("a labelled practitioner", format!(r#"{{"resourceType":"Practitioner","id":"x",{label}}}"#), false),
     ];
     let house = House::of(RULES);
-    let text = note(r#""date":"2024-03-02T00:00:00Z""#);
+    let text = note(r#""date":"2024-03-02T12:00:00Z""#);
     for (case, other, stays) in table {
         for collected in [chart(&[&text], &[&other]), chart(&[&other, &text], &[&text, &other])] {
             let word = word_on(&house.shape(&collected), "DocumentReference/d");
@@ -156,7 +156,9 @@ fn the_binary_of_a_restricted_note_stays_for_every_other_note() {
 
 #[test]
 fn the_agreement_may_say_that_documents_stay_or_travel() {
-    let text = note(r#""date":"2024-03-02T00:00:00Z""#);
+    let text = note(
+        r#""date":"2024-03-02T12:00:00Z","context":{"encounter":[{"reference":"Encounter/open"}]}"#,
+    );
     for (setting, known, rule) in [
         ("permit", SECRET, "all"),
         ("withhold", r#"{"resourceType":"Patient","id":"p"}"#, "opaque-document"),
@@ -173,7 +175,7 @@ fn the_agreement_may_say_that_documents_stay_or_travel() {
 #[test]
 fn only_what_a_question_needs_is_read_of_the_chart() {
     let plain = r#"{"resourceType":"Observation","id":"o","status":"final"}"#;
-    let written = note(r#""date":"2024-03-02T00:00:00Z""#);
+    let written = note(r#""date":"2024-03-02T12:00:00Z""#);
     let table = [
         ("nothing to ask", House::of(RULES), vec![plain], vec![], 0),
         ("a document", House::of(RULES), vec![plain, &written], vec![], 6),

@@ -7,6 +7,7 @@
 
 mod documents;
 mod rules;
+mod sideways;
 mod traces;
 mod visits;
 

@@ -29,7 +29,7 @@ pub(super) fn put_findings(text: &mut String, indent: usize, findings: &[Finding
 pub(super) fn put_explained_findings(text: &mut String, payer: &Explained) {
     put_findings(text, 2, &payer.findings);
     if !payer.waits.is_empty() {
-        let _ = writeln!(text, "  it would wait for a person before it is sent:");
+        let _ = writeln!(text, "  it would wait before it is sent:");
         payer.waits.iter().for_each(|words: &IssueWords| put_issue(text, 2, words));
     }
 }
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(exit_code(&told), DONE);
         let waits = explained(&holding(&[finding()], &[FindingCode::ResultUnitMissing]));
         let text = reply(&waits);
-        assert!(text.contains("it would wait for a person before it is sent:\n  not-usable:"));
+        assert!(text.contains("it would wait before it is sent:\n  not-usable:"));
         assert_eq!(exit_code(&waits), WAITS);
     }
 

@@ -189,7 +189,8 @@ fn chart_of(folder: &Path, patients: usize) -> Chart {
     let is_shared = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("0-");
     let (shared, own): (Vec<_>, Vec<_>) =
         files.into_iter().map(|(_, path)| path).partition(is_shared);
-    let skipped = SMALLEST_LEFT_OUT.min(own.len().saturating_sub(patients));
+    let patients = patients.min(own.len());
+    let skipped = SMALLEST_LEFT_OUT.min(own.len() - patients);
     let paths: Vec<&Path> = shared
         .iter()
         .chain(own.iter().skip(skipped).take(patients))

@@ -209,10 +209,9 @@ async fn play_all(profile: Profile, abilities: Abilities, cases: Vec<Case>) {
 
 /// Every fault at the statement, and every fault at the searches after a write without an answer.
 async fn asking(profile: Profile) {
-    // A statement that cannot be read is for a person to look at.
-    let unread = [Fault::Html, Fault::BrokenJson, Fault::WrongJson];
+    // Something that is no statement at all is for a person to look at.
     let statement = FAULTS
-        .map(|fault| (vec![Planned::at(Traffic::Statement, 1, fault)], unread.contains(&fault)));
+        .map(|fault| (vec![Planned::at(Traffic::Statement, 1, fault)], fault == Fault::WrongJson));
     let search = FAULTS.map(|fault| {
         let cut = Planned::at(Traffic::Write, 1, Fault::CutAfterBody);
         // The first ones ask for the versions.

@@ -100,7 +100,7 @@ fn permitted<'a>(audience: &Audience<'a>) -> BTreeSet<&'a str> {
 
 /// Types that no patient's chart is searched for: the patient, the payer's own coverages, which
 /// *scope* names, and what is read where something refers to it.
-const NOT_SEARCHED: [&str; 11] = [
+pub(crate) const NOT_SEARCHED: [&str; 11] = [
     "Binary",
     "Coverage",
     "Endpoint",

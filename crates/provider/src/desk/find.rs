@@ -6,6 +6,7 @@
 
 use super::Desk;
 use crate::scope::patient;
+use crate::source::us_core;
 use exchange::desk::{FoundEncounter, Reply};
 use exchange::{Code, Issue, Phi, Who};
 use fhir::{Node, Resource};
@@ -26,7 +27,8 @@ impl Desk {
             (Some(Phi(number)), _) => {
                 for person in source.search("Patient", &[("identifier", number)]).await? {
                     let id = person.id().unwrap_or_default().to_owned();
-                    let mut asked = vec![("patient", id.as_str())];
+                    let whom = us_core::named(&id);
+                    let mut asked = vec![("patient", whom.as_str())];
                     asked.extend(date.as_deref().map(|date| ("date", date)));
                     encounters.extend(source.search("Encounter", &asked).await?);
                     patients.insert(id, person);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, Entry, OperationOutcome, ParseError, Resource};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -191,9 +192,14 @@ impl Source for Ehr {
         kind: &'a str,
         parameters: &'a [(&'a str, &'a str)],
     ) -> BoxFuture<'a, Result<Option<Vec<Resource>>, Issue>> {
-        let query = encode(parameters.iter().copied());
         let by_post = parameters.iter().any(|(name, _)| *name == "identifier");
-        Box::pin(async move { self.pages(kind, &query, by_post).await })
+        Box::pin(async move {
+            let silent = self.offer().await?.is_silent();
+            let whole = parameters.iter().map(|(name, value)| (*name, named(name, value, silent)));
+            let whole: Vec<(&str, Cow<'_, str>)> = whole.collect();
+            let query = encode(whole.iter().map(|(name, value)| (*name, value.as_ref())));
+            self.pages(kind, &query, by_post).await
+        })
     }
 
     fn offer(&self) -> BoxFuture<'_, Result<Arc<Offer>, Issue>> {
@@ -240,6 +246,15 @@ fn matching(kind: &str, entry: Entry) -> Result<Option<Resource>, Issue> {
         return Ok(None);
     }
     Ok((mode == "match" && resource.kind() == kind).then_some(resource))
+}
+
+/// How a search names a patient. Either way is R4's (§3.1.1.4.10); of servers without a readable
+/// statement some find nothing by the id alone, and say so in no way.
+fn named<'a>(name: &str, value: &'a str, silent: bool) -> Cow<'a, str> {
+    match name == "patient" && silent && !value.contains('/') {
+        true => Cow::Owned(format!("Patient/{value}")),
+        false => Cow::Borrowed(value),
+    }
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -14,6 +14,7 @@
 //! asked that instead. Types that are not in the table are asked by patient where the EHR offers it.
 
 use super::Source;
+use super::offer::Offer;
 use crate::limits::SOURCE_REQUESTS_MAX;
 use exchange::Issue;
 use exchange::shape::target;
@@ -90,6 +91,12 @@ const STATUSES: [(&str, &str); 9] = [
 /// The parameter that asks for as many records on a page as the EHR gives.
 const PAGE: (&str, &str) = ("_count", "250");
 
+/// How a patient is named in a search: with the type, as US Core has every server take it beside the
+/// bare id (6.1.0, General Requirements: `patient={Type/}[id]`); some take it in no other way.
+pub fn named(patient: &str) -> String {
+    format!("Patient/{patient}")
+}
+
 /// Every record of a type that the chart of a patient holds; nothing where the EHR does not search the
 /// type by patient.
 pub async fn of_patient(
@@ -104,17 +111,18 @@ pub async fn of_patient(
         return Ok(Vec::new());
     }
     let plain = offer.has(kind, "patient");
+    let whom = named(patient);
     let found = match by {
-        Some(By::Patient) => whole(source, kind, patient, None).await?,
+        Some(By::Patient) => whole(source, kind, &whom, None).await?,
         Some(By::PatientAnd(name, codes)) => {
             let at_once =
-                if plain { ask(source, kind, &[("patient", patient)]).await? } else { None };
+                if plain { ask(source, kind, &[("patient", &whom)]).await? } else { None };
             match at_once {
                 Some(found) => found,
-                None => one_by_one(source, kind, patient, name, codes).await?,
+                None => one_by_one(source, kind, &whom, name, codes).await?,
             }
         }
-        None if plain => whole(source, kind, patient, None).await?,
+        None if plain => whole(source, kind, &whom, None).await?,
         None => Vec::new(),
     };
     let mut seen = BTreeSet::new();
@@ -123,12 +131,21 @@ pub async fn of_patient(
     Ok(found.into_iter().filter(own).filter(fresh).collect())
 }
 
+/// Whether a chart is asked for records of a type at all: what is not asked for says nothing of what
+/// is there.
+pub fn is_asked(offer: &Offer, kind: &str) -> bool {
+    if !offer.is_silent() && !offer.knows(kind) {
+        return false;
+    }
+    SEARCHES.iter().any(|(known, _)| *known == kind) || offer.has(kind, "patient")
+}
+
 /// A code at a time. What has not that code is left out: an EHR that passes over the parameter
 /// answers everything, and the next code would answer it again.
 async fn one_by_one(
     source: &dyn Source,
     kind: &str,
-    patient: &str,
+    whom: &str,
     name: &str,
     codes: &[&str],
 ) -> Result<Vec<Resource>, Issue> {
@@ -136,7 +153,7 @@ async fn one_by_one(
         .iter()
         .map(|code| {
             Box::pin(async move {
-                let mut found = whole(source, kind, patient, Some((name, code))).await?;
+                let mut found = whole(source, kind, whom, Some((name, code))).await?;
                 found.retain(|one| has_code(one, name, code));
                 Ok::<_, Issue>(found)
             }) as BoxFuture<'_, _>
@@ -149,10 +166,10 @@ async fn one_by_one(
 async fn whole(
     source: &dyn Source,
     kind: &str,
-    patient: &str,
+    whom: &str,
     and: Option<(&str, &str)>,
 ) -> Result<Vec<Resource>, Issue> {
-    let mut parameters = vec![("patient", patient)];
+    let mut parameters = vec![("patient", whom)];
     parameters.extend(and);
     if let Some(found) = ask(source, kind, &parameters).await? {
         return Ok(found);

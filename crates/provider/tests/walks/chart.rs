@@ -84,6 +84,30 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
 }
 
 #[tokio::test]
+async fn a_report_or_a_patient_that_the_ehr_does_not_hold_waits_for_a_person() {
+    for subject in ["DiagnosticReport/none", "Patient/none"] {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&format!("GET {EHR}/{subject} "), || status(404, ""));
+        hospital.push_for(subject, None).await;
+        let issue = hospital.waits(subject, "held", Code::SubjectUnknown).await;
+        assert!(issue.detail.contains(&subject.replace("/none", "")), "{}", issue.detail);
+        assert!(hospital.network.sent_nothing(), "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn a_patient_is_named_with_the_type_in_every_search() {
+    let hospital = Hospital::open();
+    hospital.push().await;
+    hospital.push_for("Patient/p1", None).await;
+    let asked = hospital.network.asked();
+    let by_patient: Vec<&String> = asked.iter().filter(|it| it.contains("patient=")).collect();
+    assert!(by_patient.len() > 8, "{by_patient:?}");
+    let bare = by_patient.iter().find(|it| !it.contains("patient=Patient%2Fp1"));
+    assert_eq!(bare, None, "some servers find nothing by a bare id");
+}
+
+#[tokio::test]
 async fn a_purpose_that_was_not_agreed_stops_the_push() {
     let hospital = Hospital::open();
     hospital.push_for("e1", Some(Purpose::Treatment)).await;

@@ -45,14 +45,15 @@ async fn every_rung_files_each_record_once() {
         assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
         let counts = stranger.counts();
         let counts: Vec<(&str, usize)> = counts.iter().map(|(k, n)| (k.as_str(), *n)).collect();
-        let all = [("Encounter", 1), ("Observation", 1), ("Patient", 1), ("Provenance", 1)];
+        let all = ["Coverage", "Encounter", "Observation", "Patient", "Provenance"];
+        let all = all.map(|kind| (kind, 1));
         assert_eq!(counts, all, "{case}");
         assert_eq!(stranger.faults(), [""; 0], "{case}");
         let shown = hospital.show(&rows[0].id).await;
         let told = shown.acknowledgement.unwrap();
         let resources = told["resources"].as_array().unwrap();
         let answered = resources.iter().filter(|it| it["status"] == 201).count();
-        assert_eq!(answered, 4, "{case}: every record is answered: {:?}", resources);
+        assert_eq!(answered, 5, "{case}: every record is answered: {:?}", resources);
         let door = hospital.explain().await.unwrap().0.remove(0).door.unwrap();
         assert!(door.form.starts_with("best ("), "{case}: {}", door.form);
         assert!(!door.ladder.is_empty(), "{case}");
@@ -66,7 +67,7 @@ async fn a_server_that_never_says_where_a_record_is_is_asked() {
         let hospital = Hospital::open_to(&stranger);
         let rows = hospital.push().await;
         assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
-        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.counts().len(), 5, "{case}");
         assert_eq!(stranger.faults(), [""; 0], "{case}");
     }
 }
@@ -113,7 +114,7 @@ async fn whatever_goes_wrong_nothing_is_there_twice_and_nothing_is_lost() {
                 assert!(counts.values().all(|count| *count == 1), "{case}: {counts:?}");
                 match rows[0].state.as_str() {
                     "settled" => {
-                        assert_eq!(counts.len(), 4, "{case}");
+                        assert_eq!(counts.len(), 5, "{case}");
                         assert_eq!(stranger.faults(), [""; 0], "{case}");
                     }
                     "held" => {
@@ -141,7 +142,7 @@ async fn a_rung_that_is_promised_and_refused_is_left_with_a_line() {
         let shown = hospital.show(&rows[0].id).await;
         let said: Vec<&str> = shown.timeline.iter().map(|line| line.what.as_str()).collect();
         assert!(said.iter().any(|line| line.contains("answered 405")), "{case}, {lower}: {said:?}");
-        assert_eq!(stranger.counts().len(), 4, "{case}");
+        assert_eq!(stranger.counts().len(), 5, "{case}");
     }
 }
 
@@ -174,7 +175,7 @@ async fn what_is_refused_holds_the_push_and_a_release_sends_only_that() {
     hospital.command(release).await.unwrap();
     let rows = hospital.work().await;
     assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
-    assert!(stranger.writes() - before < 4, "what was filed is not sent again");
+    assert!(stranger.writes() - before < 5, "what was filed is not sent again");
     assert_eq!(stranger.faults(), [""; 0]);
 }
 
@@ -206,7 +207,7 @@ async fn a_withdrawal_takes_back_what_stands_there_by_the_payers_ids() {
         assert!(rows.iter().all(|row| row.state == "settled"), "{case}: {rows:?}");
         let counts = stranger.counts();
         let left: Vec<&str> = counts.keys().map(String::as_str).collect();
-        assert_eq!(left, ["Provenance"], "{case}");
+        assert_eq!(left, [""; 0], "{case}: nor what this house said of it");
     }
 }
 
@@ -267,4 +268,107 @@ async fn a_house_that_was_killed_between_two_parts_goes_on_where_it_was() {
         assert!(stranger.counts().values().all(|count| *count == 1), "{case}");
         assert_eq!(stranger.faults(), [""; 0], "{case}");
     }
+}
+
+#[tokio::test]
+async fn a_statement_that_cannot_be_read_is_asked_for_again_before_a_person_is() {
+    let table = [(200, "<html>"), (200, r#"{"resourceType":"Capab"#), (502, "<html>"), (503, "")];
+    for (code, body) in table {
+        let stranger = Arc::new(Stranger::new(PUT));
+        let hospital = Hospital::open_to(&stranger);
+        stranger.say(Some((code, body)));
+        hospital.push().await;
+        hospital.waits("garbled", "due", Code::PayerUnreachable).await;
+        stranger.say(None);
+        hospital.clock.advance(1);
+        assert_eq!(hospital.work().await[0].state, "settled", "{code} {body}");
+    }
+    let stranger = Arc::new(Stranger::new(PUT));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.say(Some((200, "<html>")));
+    hospital.push().await;
+    hospital.clock.advance(1);
+    hospital.work().await;
+    let issue = hospital.waits("garbled for long", "held", Code::AnswerUnreadable).await;
+    assert_eq!(issue.expression.as_deref(), Some("CapabilityStatement"));
+    assert_eq!(stranger.writes(), 0);
+}
+
+#[tokio::test]
+async fn a_door_without_a_statement_is_used_as_the_agreement_vouches_for_it() {
+    let nothing = [(200, r#"{"resourceType":"Bundle","type":"searchset"}"#), (404, "")];
+    let conditional = Profile { put_creates: false, conditional: true, ..PUT };
+    let table = [
+        (PUT, r#"["transaction", "put"]"#, "best (transaction)"),
+        (conditional, r#"["transaction", "conditional", "search"]"#, "best (transaction)"),
+        (Profile { transaction: false, single: true, ..PUT }, r#"["put"]"#, "best (single)"),
+    ];
+    for (code, body) in nothing {
+        let stranger = Arc::new(Stranger::new(PUT));
+        stranger.say(Some((code, body)));
+        let hospital = Hospital::open_to(&stranger);
+        hospital.push().await;
+        let issue = hospital.waits("nobody vouches", "held", Code::CapabilityMissing).await;
+        assert!(issue.detail.contains("`assume`"), "{}", issue.detail);
+        for (profile, words, form) in table {
+            let stranger = Arc::new(Stranger::new(profile));
+            stranger.say(Some((code, body)));
+            let lines = format!("\n[door]\nassume = {words}\n");
+            let hospital = Hospital::open_to(&stranger).with_agreed(&lines);
+            let rows = hospital.push().await;
+            assert_eq!(rows[0].state, "settled", "{words}: {:?}", rows[0].issues);
+            assert_eq!(stranger.counts().len(), 5, "{words}");
+            assert_eq!(stranger.faults(), [""; 0], "{words}");
+            let door = hospital.explain().await.unwrap().0.remove(0).door.unwrap();
+            assert_eq!(door.form, form, "{words}");
+            assert!(door.ladder.iter().any(|line| line.contains("vouches")), "{:?}", door.ladder);
+        }
+    }
+    let stranger = Arc::new(Stranger::new(Profile { transaction: false, single: true, ..PUT }));
+    let lines = "\n[door]\nassume = [\"transaction\", \"put\"]\n";
+    let hospital = Hospital::open_to(&stranger).with_agreed(lines);
+    let door = hospital.explain().await.unwrap().0.remove(0).door.unwrap();
+    assert_eq!(door.form, "best (single)", "where there is a statement, it counts");
+}
+
+#[tokio::test]
+async fn types_that_a_door_does_not_take_hold_the_push_or_are_left_out_as_agreed() {
+    let single = Profile { transaction: false, single: true, ..PUT };
+    // The practitioner is the observation's alone.
+    for (kind, others) in [("Observation", 4), ("Practitioner", 5), ("Provenance", 5)] {
+        let lacking = || {
+            let stranger = Arc::new(Stranger::new(single));
+            stranger.lack(kind);
+            stranger
+        };
+        let push = |hospital: Hospital| async move {
+            let (subject, who) = (format!("e{}", SHARED + 1), crate::hospital::who());
+            let push = exchange::desk::Command::Push { subject, purpose: None, who, wait: 0 };
+            hospital.command(push).await.unwrap();
+            hospital.work().await;
+            hospital
+        };
+        let stranger = lacking();
+        let hospital = push(Hospital::open_to(&stranger)).await;
+        hospital.waits(kind, "held", Code::CapabilityMissing).await;
+
+        let stranger = lacking();
+        let lines = "\n[door]\nunoffered = \"leave-out\"\n";
+        let hospital = push(Hospital::open_to(&stranger).with_agreed(lines)).await;
+        let rows = hospital.work().await;
+        let push = rows.iter().find(|row| row.kind == "push").unwrap();
+        assert_eq!(push.state, "settled", "{kind}: {:?}", push.issues);
+        assert!(!stranger.counts().contains_key(kind));
+        assert_eq!(stranger.counts().len(), others, "{kind}: {:?}", stranger.counts());
+        assert_eq!(stranger.faults(), [""; 0], "{kind}");
+        let named = push.withheld.iter().any(|row| row.rule == "not-offered");
+        assert_eq!(named, kind != "Provenance", "{kind}: {:?}", push.withheld);
+    }
+    let stranger = Arc::new(Stranger::new(single));
+    stranger.lack("Observation");
+    let lines = "\n[door]\nunoffered = \"leave-out\"\n";
+    let hospital = Hospital::open_to(&stranger).with_agreed(lines);
+    let explained = hospital.explain().await.unwrap().0.remove(0);
+    let rules: Vec<_> = explained.decisions.iter().map(|row| row.rule.as_str()).collect();
+    assert!(rules.contains(&"not-offered"), "{rules:?}");
 }

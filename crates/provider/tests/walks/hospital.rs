@@ -321,7 +321,12 @@ impl Hospital {
 
     /// The same house, started anew: nothing is remembered but what was written.
     pub(crate) fn restarted(self) -> Hospital {
-        let (folder, payers) = (self.folder.path(), ["stranger"]);
+        self.restarted_with("stranger")
+    }
+
+    /// The same with this payer.
+    pub(crate) fn restarted_with(self, payer: &str) -> Hospital {
+        let (folder, payers) = (self.folder.path(), [payer]);
         let (road, desk) =
             wire_up(&self.house, &self.network, &self.clock, folder, &payers, &self.wake);
         Hospital { road, desk, ..self }
@@ -337,11 +342,16 @@ impl Hospital {
 
     /// The same house, started anew with these lines at the end of its agreement.
     pub(crate) fn with_agreed(self, lines: &str) -> Hospital {
+        self.with_terms(|text| text + lines)
+    }
+
+    /// The same house, started anew with its agreement written so.
+    pub(crate) fn with_terms(self, write: impl Fn(String) -> String) -> Hospital {
         let Hospital { network, clock, folder, desk, house, road, wake } = self;
         drop(desk);
         let mut road = Arc::into_inner(road).unwrap_or_else(|| panic!("it is at work"));
         for payer in road.setup.payers.values_mut() {
-            let text = agreement(payer.public.name.as_str()) + lines;
+            let text = write(agreement(payer.public.name.as_str()));
             payer.terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
         }
         let road = Arc::new(road);

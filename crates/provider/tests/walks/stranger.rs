@@ -59,13 +59,28 @@ struct Memory {
 pub(crate) struct Stranger {
     profile: Profile,
     memory: Mutex<Memory>,
+    /// What it says in the place of its statement.
+    says: Mutex<Option<(u16, &'static str)>>,
+    /// A type that it does not have.
+    lacks: Mutex<Option<&'static str>>,
 }
 
 type Done = Result<(u16, String), (u16, &'static str)>;
 
 impl Stranger {
     pub(crate) fn new(profile: Profile) -> Stranger {
-        Stranger { profile, memory: Mutex::default() }
+        let (memory, says, lacks) = Default::default();
+        Stranger { profile, memory, says, lacks }
+    }
+
+    /// It says this in the place of its statement; `None`: its statement.
+    pub(crate) fn say(&self, says: Option<(u16, &'static str)>) {
+        *self.says.lock().unwrap() = says;
+    }
+
+    /// It does not have this type.
+    pub(crate) fn lack(&self, kind: &'static str) {
+        *self.lacks.lock().unwrap() = Some(kind);
     }
 
     pub(crate) fn keeps_collections(&self) -> bool {
@@ -178,6 +193,9 @@ impl Stranger {
     }
 
     fn read(&self, path: &str) -> Told {
+        if let Some((code, body)) = self.says.lock().unwrap().filter(|_| path == "metadata") {
+            return status(code, body);
+        }
         if path == "metadata" {
             return status(200, self.statement().to_string());
         }
@@ -230,7 +248,9 @@ impl Stranger {
                 "conditionalCreate": conditional,
                 "searchParam": [{ "name": "_id" }, { "name": "identifier" }] })
         };
-        let mut types: Vec<Value> = kinds.iter().map(|kind| row(kind)).collect();
+        let lacks = *self.lacks.lock().unwrap();
+        let kinds = kinds.iter().filter(|kind| lacks != Some(kind));
+        let mut types: Vec<Value> = kinds.map(|kind| row(kind)).collect();
         if collection {
             types = vec![row("Bundle")];
         }

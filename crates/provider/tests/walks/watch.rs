@@ -11,8 +11,8 @@ use std::time::Duration;
 use store::{House as _, Lease, WorkKind, WorkQuery};
 use wire::Clock as _;
 
-const ENCOUNTERS: &str = "GET https://ehr.example/fhir/Encounter?patient=p1 ";
-const REPORTS: &str = "GET https://ehr.example/fhir/DiagnosticReport?patient=p1 ";
+const ENCOUNTERS: &str = "GET https://ehr.example/fhir/Encounter?patient=Patient%2Fp1 ";
+const REPORTS: &str = "GET https://ehr.example/fhir/DiagnosticReport?patient=Patient%2Fp1 ";
 
 fn encounter(id: &str, status: &str, day: &str) -> String {
     format!(
@@ -373,8 +373,14 @@ async fn what_changed_in_the_population_is_looked_at_before_its_turn() {
     minutes(2);
     ward.hospital.work().await;
     assert_eq!(ward.triggered().await, ["Encounter/e1"]);
-    let looks =
-        || ward.hospital.network.asked().iter().filter(|it| it.contains("patient=p1")).count();
+    let looks = || {
+        ward.hospital
+            .network
+            .asked()
+            .iter()
+            .filter(|it| it.contains("patient=Patient%2Fp1"))
+            .count()
+    };
     let before = looks();
     minutes(2);
     ward.hospital.work().await;

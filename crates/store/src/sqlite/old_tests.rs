@@ -8,6 +8,7 @@
 use exchange::{Event, SubmissionId};
 
 use super::file::prepare;
+use super::schema::KNOWN;
 use super::tests::{at, house};
 use super::*;
 use rusqlite::params;
@@ -72,11 +73,11 @@ fn write_submission(db: &Connection, number: usize) {
 async fn an_old_house_becomes_one_of_today() {
     let folder = tempfile::tempdir().unwrap();
     write_old_house(folder.path(), 50);
-    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((1, 2)), "nothing is changed");
-    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((1, 2)), "by looking");
+    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((1, KNOWN)), "nothing is changed");
+    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((1, KNOWN)), "by looking");
     let open = || SqliteHouse::open(folder.path(), &house("one")).unwrap();
     let mut opened = open();
-    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((2, 2)));
+    assert_eq!(SqliteHouse::schema(folder.path()).unwrap(), Some((KNOWN, KNOWN)));
     let mut left = opened.unlinked().await.unwrap();
     assert_eq!(left, Some(100), "fifty lines, fifty rows of work");
     while left.is_some() {
