@@ -30,6 +30,7 @@ mod loose;
 mod opaque;
 mod target;
 mod traces;
+mod verdicts;
 mod visits;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ mod tests;
 
 pub use known::types_to_know;
 pub use target::{Pointer, pointer, references_to_follow, target};
+pub use verdicts::Verdicts;
 
 use crate::agreement::{Around, Permitted, Terms, Unpermitted, Visits};
 use crate::days::clinical_days;
@@ -373,7 +375,24 @@ fn is_of_another_patient(node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
 
 /// Decides on everything that was collected. Same input in any order, same decisions.
 pub fn shape(collected: &Collected, audience: &Audience<'_>) -> Disclosure {
-    let chart = Chart::read(collected, audience);
+    decide(collected, audience, &Verdicts::new(audience))
+}
+
+/// The same, with what earlier pushes to this audience found out about the chart. Verdicts of
+/// another audience are passed over.
+pub fn shape_with(
+    collected: &Collected,
+    audience: &Audience<'_>,
+    verdicts: &Verdicts,
+) -> Disclosure {
+    match verdicts.fit(audience) {
+        true => decide(collected, audience, verdicts),
+        false => shape(collected, audience),
+    }
+}
+
+fn decide(collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) -> Disclosure {
+    let chart = Chart::read(collected, audience, verdicts);
     let mut decisions = BTreeMap::new();
     let mut reached: BTreeSet<&str> = chart.begins().collect();
     let mut queue: VecDeque<&str> = reached.iter().copied().collect();

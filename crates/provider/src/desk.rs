@@ -186,7 +186,7 @@ impl Desk {
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);
         let collected = collect(chart, topic, &audience).await?;
-        let disclosure = shape::shape(&collected, &audience);
+        let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
         let unchanged = crate::road::same_as_latest(&revisions, &shaped);

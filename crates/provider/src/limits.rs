@@ -67,6 +67,10 @@ pub const SEARCH_PAGES_MAX: usize = 2_000;
 /// Charts remembered, so that one trigger's walks to several payers read the EHR once.
 pub const CHARTS_MAX: usize = 32;
 
+/// Audiences for whom a chart remembers what it found out: payers, kinds and purposes of a patient's
+/// pushes of one minute.
+pub const CHART_AUDIENCES_MAX: usize = 8;
+
 /// How long a chart is remembered: the walks of one trigger are claimed within seconds.
 pub const CHART_AGE_MAX: Duration = Duration::from_secs(60);
 

@@ -196,7 +196,9 @@ impl Road {
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
         }
-        let disclosure = within(Part::Shape, || shape::shape(&collected, &audience));
+        let verdicts = chart.verdicts(&audience);
+        let disclosure =
+            within(Part::Shape, || shape::shape_with(&collected, &audience, &verdicts));
         let assembling = self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of);
         spent(Part::Assemble, assembling).await
     }

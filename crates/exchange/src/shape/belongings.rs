@@ -11,6 +11,7 @@
 //! time within another visit clears it of its day, and not where the withheld visit says no hours.
 
 use super::chart::Known;
+use super::verdicts::Verdicts;
 use super::{Audience, PATIENT_RESTRICTION, Withheld, opaque};
 use crate::agreement::Opaque;
 use crate::days::{Days, clinical_instants, possible_days};
@@ -18,6 +19,7 @@ use crate::restriction::{content_of, has_encounter, is_content, tail};
 use fhir::Resource;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Types that outlast visits or are about nobody: their days say nothing of a visit.
 const STANDING: [&str; 22] = [
@@ -71,19 +73,37 @@ const ORIGINS: [&str; 7] = [
 /// Those of them that name an order.
 const ORDERS: [&str; 3] = ["authorizingPrescription", "basedOn", "request"];
 
-/// What is asked about one resource, once.
-struct Record<'r> {
-    resource: &'r Resource,
+/// What a resource says of its place in the chart.
+///
+/// *Collect* asks a similar question to tell which encounter a record is sent with
+/// (`payload::encounter`), and answers it by what says so for certain; here whatever may lead to a
+/// withheld visit counts, so neither can stand for the other.
+#[derive(Debug)]
+pub(super) struct Facts {
     /// Whether it says to which encounter it belongs.
     linked: bool,
     parts: Vec<String>,
     origins: Vec<String>,
     orders: Vec<String>,
+    moments: Vec<Moment>,
+}
+
+/// Days, and the instants where they are known.
+type Moment = (Days, Option<(Timestamp, Timestamp)>);
+
+/// A resource with what it says.
+struct Record<'r> {
+    resource: &'r Resource,
+    facts: Arc<Facts>,
 }
 
 /// What belongs to withheld visits beyond what says so, by reference. `all` is everything known, with
 /// the verdict on each.
-pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withheld> {
+pub(super) fn of(
+    all: &Known,
+    audience: &Audience<'_>,
+    verdicts: &Verdicts,
+) -> BTreeMap<String, Withheld> {
     let mut taken: BTreeMap<String, Withheld> = BTreeMap::new();
     let of_visit = |resource: &Resource, withheld: &Withheld| match withheld.rule.as_str() {
         // A restricted record takes nothing along, unless it is one for its visit's sake.
@@ -101,12 +121,13 @@ pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withh
     if taken.is_empty() {
         return taken;
     }
+    let record = |it| Record { resource: it, facts: verdicts.facts(it) };
     let records: BTreeMap<&str, Record<'_>> =
-        all.iter().map(|(reference, (it, _))| (reference.as_str(), Record::of(it))).collect();
+        all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
     by_day(&records, audience, &mut taken);
     let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (reference, record) in &records {
-        for order in &record.orders {
+        for order in &record.facts.orders {
             outcomes.entry(order).or_default().push(reference);
         }
     }
@@ -120,8 +141,8 @@ pub(super) fn of(all: &Known, audience: &Audience<'_>) -> BTreeMap<String, Withh
     }
 }
 
-impl Record<'_> {
-    fn of(resource: &Resource) -> Record<'_> {
+impl Facts {
+    pub(super) fn of(resource: &Resource) -> Facts {
         let parts = if resource.kind() == "Encounter" {
             content_of(resource)
         } else {
@@ -129,11 +150,14 @@ impl Record<'_> {
         };
         let linked = resource.kind() == "Encounter" || has_encounter(resource);
         let origins = if linked { Vec::new() } else { targets(resource, &ORIGINS) };
-        Record { resource, linked, parts, origins, orders: targets(resource, &ORDERS) }
+        let (orders, moments) = (targets(resource, &ORDERS), moments(resource));
+        Facts { linked, parts, origins, orders, moments }
     }
+}
 
+impl Record<'_> {
     fn can_be_taken(&self) -> bool {
-        !self.linked
+        !self.facts.linked
             && is_content(&self.resource.local_reference())
             && self.resource.kind() != "Medication"
     }
@@ -168,11 +192,11 @@ fn by_order(
         }
     };
     for (reference, withheld) in taken {
-        let parts = records.get(reference.as_str()).map(|record| record.parts.as_slice());
+        let parts = records.get(reference.as_str()).map(|record| record.facts.parts.as_slice());
         parts.unwrap_or_default().iter().for_each(|part| add(part, withheld));
     }
     for (reference, record) in records.iter().filter(|(_, record)| record.can_be_taken()) {
-        let origins = record.origins.iter().filter_map(|origin| taken.get(origin));
+        let origins = record.facts.origins.iter().filter_map(|origin| taken.get(origin));
         origins.for_each(|withheld| add(reference, withheld));
     }
     for (order, outcomes) in outcomes {
@@ -220,14 +244,14 @@ fn by_day(
         if STANDING.contains(&kind) || has_own_rule(record.resource, audience) {
             continue;
         }
-        for (days, instants) in moments(record.resource) {
+        for (days, instants) in &record.facts.moments {
             let within = |(from, until): &(Timestamp, Timestamp)| {
                 instants.is_some_and(|(start, end)| *from <= start && end <= *until)
             };
             let cleared = others.iter().any(within);
             for visit in &withheld {
                 let inside = visit.hours.as_ref().is_some_and(within);
-                let meets = visit.days.is_none_or(|visit| visit.meets(&days));
+                let meets = visit.days.is_none_or(|visit| visit.meets(days));
                 if inside || (meets && !(cleared && visit.says_hours)) {
                     found.insert(((*reference).to_owned(), visit.why.clone()));
                 }
@@ -248,7 +272,7 @@ fn has_own_rule(resource: &Resource, audience: &Audience<'_>) -> bool {
 }
 
 /// When a record was so; and when a problem was written down, which may be long after it began.
-fn moments(resource: &Resource) -> Vec<(Days, Option<(Timestamp, Timestamp)>)> {
+fn moments(resource: &Resource) -> Vec<Moment> {
     let mut all: Vec<_> = possible_days(resource)
         .map(|days| (days, clinical_instants(resource)))
         .into_iter()

@@ -10,10 +10,11 @@
 //! strictest rule of their days.
 
 use super::opaque::{self, Sensitive};
+use super::verdicts::Verdicts;
 use super::visits::Visited;
 use super::{
     Audience, CONTENT_TOO_LARGE, Collected, LABEL, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
-    UNRESOLVED, Withheld, belongings, judge_among, sensitivity, target, traces,
+    UNRESOLVED, Withheld, belongings, judge_among, target, traces,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +38,11 @@ pub(super) struct Chart<'c> {
 pub(super) type Known = BTreeMap<String, (Resource, Option<Withheld>)>;
 
 impl Chart<'_> {
-    pub(super) fn read<'c>(collected: &'c Collected, audience: &Audience<'_>) -> Chart<'c> {
+    pub(super) fn read<'c>(
+        collected: &'c Collected,
+        audience: &Audience<'_>,
+        verdicts: &Verdicts,
+    ) -> Chart<'c> {
         let visited = Visited::read(collected, audience);
         let mut judged: BTreeMap<String, (Resource, Verdict)> = BTreeMap::new();
         for resource in collected.found.iter().chain(&collected.followed) {
@@ -64,12 +69,12 @@ impl Chart<'_> {
             without_attachments,
             known_to_stay,
         };
-        chart.ask_around(collected, audience);
+        chart.ask_around(collected, audience, verdicts);
         chart
     }
 
     /// What the rest of the chart says about each resource.
-    fn ask_around(&mut self, collected: &Collected, audience: &Audience<'_>) {
+    fn ask_around(&mut self, collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) {
         let any_visit = audience.restrictions.any_encounter(audience.payer())
             || audience.terms.asks_encounters();
         let any_document = self
@@ -78,8 +83,8 @@ impl Chart<'_> {
             .any(|(resource, verdict)| verdict.is_ok() && opaque::has_attachment(resource));
         let mut withheld: BTreeMap<String, Withheld> = BTreeMap::new();
         if any_visit || any_document {
-            let mut known = self.known(collected, audience);
-            withheld = belongings::of(&known, audience);
+            let mut known = self.known(collected, audience, verdicts);
+            withheld = belongings::of(&known, audience, verdicts);
             for (reference, why) in &withheld {
                 // A document that is taken tells of no more days than what it is taken with.
                 if let Some((resource, sensitive)) = known.get_mut(reference)
@@ -112,7 +117,7 @@ impl Chart<'_> {
     }
 
     /// Everything known: what is decided on, and the rest.
-    fn known(&self, collected: &Collected, audience: &Audience<'_>) -> Known {
+    fn known(&self, collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) -> Known {
         let sensitive = |verdict: &Verdict| {
             let why = verdict.as_ref().err();
             why.filter(|why| audience.is_sensitive(&why.rule)).cloned()
@@ -126,7 +131,7 @@ impl Chart<'_> {
             if self.judged.contains_key(&reference) {
                 continue;
             }
-            let why = sensitivity(resource, audience, self.visited.of(resource).visits());
+            let why = verdicts.sensitive(resource, audience, &self.visited);
             let new = (resource.clone(), why);
             // Twice the same with other content, as above.
             let rank = |(resource, why): &(Resource, Option<Withheld>)| {
@@ -152,6 +157,9 @@ impl Chart<'_> {
         let mut binaries: BTreeMap<String, Withheld> = BTreeMap::new();
         for (reference, (resource, stays)) in known {
             let asked = self.judged.contains_key(reference) || opaque::may_share_binaries(resource);
+            if stays.is_none() && sensitive.lets_all(audience) {
+                continue;
+            }
             if !asked || (stays.is_none() && !opaque::has_attachment(resource)) {
                 continue;
             }

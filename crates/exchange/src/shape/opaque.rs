@@ -93,6 +93,15 @@ impl Sensitive {
         })
     }
 
+    /// Whether no attachment stays for its own sake.
+    pub(super) fn lets_all(&self, audience: &Audience<'_>) -> bool {
+        match audience.terms.agreement.opaque {
+            Opaque::Permit => true,
+            Opaque::Withhold => false,
+            Opaque::WithholdInSensitivePeriod => self.days.is_empty(),
+        }
+    }
+
     /// By which rule what is attached to a resource stays; `None`: it may travel with it.
     pub(super) fn verdict(&self, resource: &Resource, audience: &Audience<'_>) -> Option<Withheld> {
         if OF_NOBODY.contains(&resource.kind()) {

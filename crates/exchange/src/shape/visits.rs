@@ -20,10 +20,19 @@ pub(super) struct Visited {
 }
 
 /// To the conditions of the agreement, by their number.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Answers {
     surely: Vec<bool>,
     perhaps: Vec<bool>,
+}
+
+/// The encounters of a resource, as far as it is asked for them.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    /// `Encounter/id` of those it refers to, and of itself.
+    encounters: Vec<String>,
+    /// It names one in a way that cannot be followed.
+    unclearly: bool,
 }
 
 impl Answers {
@@ -66,19 +75,32 @@ impl Visited {
 
     /// What the encounters of a resource answer: those it refers to, and itself.
     pub(super) fn of(&self, resource: &Resource) -> Answers {
-        let mut answers = Answers::default();
+        self.answers(&self.named(resource))
+    }
+
+    /// The encounters of a resource; none where nothing is asked of them.
+    pub(super) fn named(&self, resource: &Resource) -> Named {
         if !self.asked {
-            return answers;
+            return Named::default();
         }
         let named = resource.references().iter().filter_map(|reference| {
             let target = tail(&resource.reference_text(reference))?;
             target.starts_with("Encounter/").then_some(target)
         });
         let itself = (resource.kind() == "Encounter").then(|| resource.local_reference());
-        for reference in itself.into_iter().chain(named) {
-            answers.join(self.by_reference.get(&reference).unwrap_or(&self.unknown));
+        Named {
+            encounters: itself.into_iter().chain(named).collect(),
+            unclearly: names_encounter_unclearly(resource),
         }
-        if names_encounter_unclearly(resource) {
+    }
+
+    /// What these encounters answer.
+    pub(super) fn answers(&self, named: &Named) -> Answers {
+        let mut answers = Answers::default();
+        for reference in &named.encounters {
+            answers.join(self.by_reference.get(reference).unwrap_or(&self.unknown));
+        }
+        if named.unclearly {
             answers.join(&self.unknown);
         }
         answers

@@ -12,8 +12,9 @@
 
 use super::offer::Offer;
 use super::{Read, Source, us_core};
-use crate::limits::{CHART_AGE_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
+use crate::limits::{CHART_AGE_MAX, CHART_AUDIENCES_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
 use exchange::payload::encounter::Membership;
+use exchange::shape::{Audience, Verdicts};
 use exchange::{Issue, TriggerId};
 use fhir::Resource;
 use jiff::Timestamp;
@@ -108,6 +109,7 @@ pub struct Chart {
     /// By type and patient, what searches found that is the patient's own, each once.
     records: Remembered<Arc<[Resource]>>,
     memberships: Remembered<Arc<Membership>>,
+    verdicts: Mutex<Vec<Arc<Verdicts>>>,
     bytes: AtomicUsize,
 }
 
@@ -120,6 +122,7 @@ impl Chart {
             searches: Mutex::default(),
             records: Mutex::default(),
             memberships: Mutex::default(),
+            verdicts: Mutex::default(),
             bytes: AtomicUsize::new(0),
         }
     }
@@ -147,6 +150,20 @@ impl Chart {
     ) -> Result<Arc<Membership>, Issue> {
         let cell = cell(&self.memberships, key);
         cell.get_or_try_init(|| async { made.await.map(Arc::new) }).await.cloned()
+    }
+
+    /// What was found out for an audience about what is known beside a push.
+    pub fn verdicts(&self, audience: &Audience<'_>) -> Arc<Verdicts> {
+        let mut all = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = all.iter().find(|verdicts| verdicts.fit(audience)) {
+            return Arc::clone(found);
+        }
+        if all.len() >= CHART_AUDIENCES_MAX {
+            all.remove(0);
+        }
+        let new = Arc::new(Verdicts::new(audience));
+        all.push(Arc::clone(&new));
+        new
     }
 
     /// How many bytes of resources it remembers.
