@@ -7,11 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::common::Stage;
-use crate::others::{Make, charts, push, subjects, town};
+use crate::others::{Make, charts, push_waiting, subjects, town};
 use serde_json::Value;
 use sim::Chart;
 use sim::town::Plan;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What is filed at the plan, but for the pushes' own Provenances, which tell the time.
 fn filed(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
@@ -52,7 +53,7 @@ fn pushed(
         stage.provider.write("house.toml", &format!("{before}{source}"));
     }
     stage.serve();
-    let told = push(&stage.provider, &subjects(chart));
+    let told = push_waiting(&stage.provider, &subjects(chart), Duration::ZERO);
     let filed = filed(&stage);
     stage.stop();
     (filed, told)

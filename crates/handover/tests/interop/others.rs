@@ -263,6 +263,15 @@ pub(crate) fn subjects(chart: &Chart) -> Vec<String> {
 /// Pushes these, asks until none of them is put off any more, and answers in which state each push
 /// to the payer ended, with its issues.
 pub(crate) fn push(house: &House, subjects: &[String]) -> BTreeMap<String, Vec<String>> {
+    push_waiting(house, subjects, ENDS_WITHIN)
+}
+
+/// The same for as long as this: what a person of the payer has to look at is put off for ever.
+pub(crate) fn push_waiting(
+    house: &House,
+    subjects: &[String],
+    patience: Duration,
+) -> BTreeMap<String, Vec<String>> {
     let known: BTreeSet<String> = house.rows().into_iter().map(|row| row.id).collect();
     house.push_all(subjects);
     let begun = Instant::now();
@@ -276,7 +285,7 @@ pub(crate) fn push(house: &House, subjects: &[String]) -> BTreeMap<String, Vec<S
             told.entry(row.subject.unwrap_or_default()).or_default().push(words);
         }
         let waits = told.values().flatten().any(|words| words.starts_with("due"));
-        if !waits || begun.elapsed() > ENDS_WITHIN {
+        if !waits || begun.elapsed() >= patience {
             return told;
         }
     }
