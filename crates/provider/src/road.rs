@@ -22,6 +22,7 @@ use crate::scope::Concern;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
+use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
 use crate::usable::Usable;
 use crate::withdraw::{self, WITHDRAWN};
@@ -63,6 +64,8 @@ pub struct Road {
     pub changed: Arc<Notify>,
     /// How much goes on at once.
     pub rooms: Rooms,
+    /// Tables that people change, as they were last read.
+    pub tables: Tables,
 }
 
 /// Why a stop did not come to its end.
@@ -257,6 +260,7 @@ impl Road {
         let gone = self.no_longer_held(&turn.push, &shaped, &spared).await?;
         let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
+        turn.shaped_by = Some(self.mark(audience.purpose, &dossier.payer, audience.restrictions));
         self.store_push(turn, &revisions, payload, decisions, usable).await
     }
 
@@ -303,6 +307,7 @@ impl Road {
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
             findings,
+            restrictions: turn.shaped_by,
         });
         usable.hold(turn);
         Ok(turn.commit("assembled").await?)
@@ -340,6 +345,9 @@ impl Road {
         let gone =
             || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
         let payload = payload.ok_or_else(gone)?;
+        if let Some(restrictions) = self.outdated(turn).await? {
+            return self.look_anew(turn, restrictions).await;
+        }
         if let Some((until, issue)) = self.knock(payer, &turn.push).await? {
             drop(place);
             return Ok(self.put_off(turn, until, issue).await?);
