@@ -175,6 +175,10 @@ pub enum Event {
         withdraws: Option<WalkId>,
         mode: String,
         deadline: Timestamp,
+        /// Seconds that a release grants, where it goes on for a walk that was given more time than
+        /// is left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<i64>,
     },
     /// Sending: the door was found and is the right one.
     Routed { endpoint: String, version: String, mode: String, form: String },
@@ -190,6 +194,9 @@ pub enum Event {
         /// The stored usability findings, where there are any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         findings: Option<Digest>,
+        /// Digest of the restrictions it was shaped by, where it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restrictions: Option<Digest>,
     },
     /// Sending: the same content as the dossier's latest revision; nothing is sent.
     Unchanged { push: PushId },
@@ -239,6 +246,9 @@ pub enum Event {
     Refused { issues: Vec<Issue> },
     /// Sending: a newer revision of the dossier went first.
     Superseded { by: WalkId },
+    /// Sending: the restrictions have changed since it was assembled, to these; it is sent no more,
+    /// and the walk `by` looks anew.
+    Outdated { by: WalkId, restrictions: Digest },
     /// Sending: whoever triggered it has been told.
     Acknowledged { to: String, acknowledgement: Digest },
     /// Both: a person let it go on.

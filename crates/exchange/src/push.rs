@@ -250,6 +250,9 @@ pub struct Assembled {
     /// The stored usability findings, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings: Option<Digest>,
+    /// Digest of the restrictions it was shaped by; none where nothing was shaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restrictions: Option<Digest>,
 }
 
 impl Push {
@@ -266,6 +269,7 @@ impl Push {
             withdraws,
             mode,
             deadline,
+            patience,
         } = event.clone()
         else {
             return None;
@@ -278,7 +282,7 @@ impl Push {
             withdraws,
             mode,
             deadline,
-            patience: deadline.duration_since(at).as_secs(),
+            patience: patience.unwrap_or_else(|| deadline.duration_since(at).as_secs()),
             state: State::Due { next: Stop::Route, at },
             assembled: None,
             disclosure: None,
@@ -317,6 +321,7 @@ impl Push {
                 resources,
                 withheld,
                 findings,
+                restrictions,
             } => {
                 self.withheld = withheld;
                 self.assembled = Some(Assembled {
@@ -327,6 +332,7 @@ impl Push {
                     disclosure,
                     resources,
                     findings,
+                    restrictions,
                 });
                 self.go_on(Stop::Deliver, at);
             }
@@ -402,7 +408,7 @@ impl Push {
                 self.end(State::Refused);
                 self.issues = issues;
             }
-            Event::Superseded { .. } => self.end(State::Superseded),
+            Event::Superseded { .. } | Event::Outdated { .. } => self.end(State::Superseded),
             Event::Acknowledged { acknowledgement, .. } => {
                 self.acknowledgement = Some(acknowledgement);
             }

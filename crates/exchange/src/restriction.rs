@@ -26,7 +26,7 @@
 pub mod feed;
 pub mod table;
 
-use crate::id::PartnerId;
+use crate::id::{Digest, PartnerId};
 use crate::issue::{Code, Issue};
 use crate::limits::{RESTRICTION_REASON_CHARS_MAX, RESTRICTIONS_BYTES_MAX};
 use crate::path::{is_resource_type, resource_types};
@@ -132,6 +132,16 @@ impl Restrictions {
     /// Whether nothing is restricted.
     pub fn is_empty(&self) -> bool {
         self.by_subject.is_empty()
+    }
+
+    /// What they keep from a payer, as a digest: of two tables with the same one, the same resources
+    /// are covered. Why a row stands there, and since when it is known, does not count.
+    pub fn digest(&self, payer: &PartnerId) -> Digest {
+        let rows = self.by_subject.iter();
+        let held = rows.filter(|(_, rows)| rows.iter().any(|row| row.holds_against(payer)));
+        let mut subjects: Vec<&[u8]> = held.map(|(subject, _)| subject.as_bytes()).collect();
+        subjects.sort_unstable();
+        Digest::of_pieces(subjects)
     }
 
     /// The restriction that keeps a resource from a payer, if one does.

@@ -88,6 +88,9 @@ pub fn sentence(event: &Event) -> String {
         Event::Settled { level: Level::Filed } => "settled: filed by the payer".to_owned(),
         Event::Refused { issues } => format!("refused by the payer: {}", codes(issues)),
         Event::Superseded { by } => format!("gave way to a newer revision, {by}"),
+        Event::Outdated { by, .. } => {
+            format!("restrictions have changed since; it is not sent, and {by} looks anew")
+        }
         Event::Acknowledged { to, .. } => format!("acknowledged to {to}"),
         Event::WithdrawalAsked { who, by } => format!("withdrawn by {} with {by}", person(who)),
         Event::Received { sender, bytes, entries, .. } => {

@@ -28,6 +28,7 @@ fn push(events: &[Event]) -> Push {
         purpose: Purpose::Payment,
         mode: "sync".into(),
         deadline: at(1000),
+        patience: None,
     };
     let mut push = Push::begin(at(0), &began).unwrap();
     events.iter().for_each(|event| push.apply(at(1), event));
@@ -45,6 +46,7 @@ fn assembled() -> Event {
         resources: 2,
         withheld: vec![Withholding { rule: "psych".into(), resources: 3, elements: 1 }],
         findings: None,
+        restrictions: None,
     }
 }
 

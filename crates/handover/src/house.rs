@@ -357,6 +357,7 @@ fn open_provider(
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
+        tables: provider::Tables::default(),
     });
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);

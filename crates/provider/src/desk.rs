@@ -21,6 +21,7 @@ use exchange::{
     Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
     TriggerId, Who,
 };
+use jiff::Timestamp;
 use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -95,13 +96,17 @@ impl Desk {
         self.await_end(&trigger.id, wait).await
     }
 
-    /// Waits until nothing of the trigger will happen by itself, or the seconds are over.
+    /// Waits until nothing of the trigger will happen by itself before the seconds are over, or they
+    /// are.
     async fn await_end(&self, trigger: &TriggerId, wait: u32) -> Result<Reply, Issue> {
-        let over = tokio::time::sleep(Duration::from_secs(wait.min(WAIT_SECONDS_MAX).into()));
+        let wait = Duration::from_secs(wait.min(WAIT_SECONDS_MAX).into());
+        let over = tokio::time::sleep(wait);
         tokio::pin!(over);
+        let now = self.road.clock.now();
+        let until = now.checked_add(wait).unwrap_or(now);
         loop {
             let changed = self.road.changed.notified();
-            let (reply, rests) = self.standing(trigger).await?;
+            let (reply, rests) = self.standing(trigger, until).await?;
             if rests {
                 return Ok(reply);
             }
@@ -112,8 +117,8 @@ impl Desk {
         }
     }
 
-    /// Where a trigger's walks stand, and whether they all rest.
-    async fn standing(&self, id: &TriggerId) -> Result<(Reply, bool), Issue> {
+    /// Where a trigger's walks stand, and whether they all rest beyond `until`.
+    async fn standing(&self, id: &TriggerId, until: Timestamp) -> Result<(Reply, bool), Issue> {
         let row = self.road.house.work(id.as_str()).await.map_err(store_issue)?;
         let row = row.ok_or_else(|| Issue::new(Code::PushUnknown, "no trigger has this id"))?;
         let trigger = read_trigger(&row)?;
@@ -124,12 +129,11 @@ impl Desk {
             ..WorkQuery::default()
         };
         let walks = self.road.house.works(query).await.map_err(store_issue)?;
-        let now = self.road.clock.now();
-        let mut rests = trigger.due.is_none_or(|at| at > now);
+        let mut rests = trigger.due.is_none_or(|at| at > until);
         let mut rows = Vec::new();
         for stored in &walks {
             let push = read_push(stored)?;
-            let waits = matches!(push.state, State::Due { at, .. } if at > now);
+            let waits = matches!(push.state, State::Due { at, .. } if at > until);
             rests &= stored.work.due.is_none() || waits;
             rows.push(row_of_push(stored, &push));
         }
@@ -248,7 +252,7 @@ impl Desk {
         };
         self.change(&stored, at, vec![(chain, event)], work).await?;
         self.wake.notify_one();
-        Ok(self.standing(&trigger).await?.0)
+        Ok(self.standing(&trigger, at).await?.0)
     }
 
     /// A person takes a push back: a push of deletions goes after it.
@@ -314,13 +318,13 @@ impl Desk {
         trigger.apply(at, &event);
         let row = turn::trigger_row(&trigger);
         self.change(stored, at, vec![(Chain::House, event)], row).await?;
-        Ok(self.standing(&trigger.id).await?.0)
+        Ok(self.standing(&trigger.id, at).await?.0)
     }
 
     async fn change(
         &self,
         stored: &StoredWork,
-        at: jiff::Timestamp,
+        at: Timestamp,
         lines: Vec<(Chain, Event)>,
         work: store::Work,
     ) -> Result<(), Issue> {

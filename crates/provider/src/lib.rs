@@ -6,7 +6,8 @@
 //!
 //! Read `road.rs` first.
 
-pub mod clock;
+mod again;
+mod clock;
 pub mod collect;
 pub mod cost;
 pub mod deliver;
@@ -39,3 +40,4 @@ pub use desk::Desk;
 pub use road::Road;
 pub use rooms::Rooms;
 pub use setup::{Feed, Payer, Setup};
+pub use tables::Tables;

@@ -115,7 +115,11 @@ impl Road {
                 None => self.send_part(turn, payer, &ground, part).await,
             },
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
-            Step::Done => self.conclude(turn, &ground).await,
+            Step::Done => match self.outdated(turn).await? {
+                // What was sent before they changed is taken back.
+                Some(restrictions) => self.look_anew(turn, restrictions).await,
+                None => self.conclude(turn, &ground).await,
+            },
         }
     }
 
@@ -162,6 +166,9 @@ impl Road {
         part: Part,
     ) -> Result<(), Halt> {
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
+        if let Some(restrictions) = self.outdated(turn).await? {
+            return self.look_anew(turn, restrictions).await;
+        }
         if !self.claim_shared(turn, ground, &part).await? {
             drop(place);
             let until = turn.now().saturating_add(SHARED_WAIT).unwrap_or(Timestamp::MAX);
@@ -263,6 +270,10 @@ impl Road {
     ) -> Result<Outcome, Halt> {
         let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
         for (nth, item) in part.items.iter().enumerate() {
+            if nth > 0 && self.outdated(turn).await?.is_some() {
+                // What was answered is written down first; the next part looks anew.
+                break;
+            }
             if nth > 0
                 && let Some(wait) = self.knock(payer, &turn.push).await?
             {

@@ -23,6 +23,7 @@ use crate::scope::Concern;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
 use crate::source::chart::Charts;
+use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
 use crate::usable::Usable;
 use crate::withdraw::{self, Records, WITHDRAWN};
@@ -64,6 +65,8 @@ pub struct Road {
     pub changed: Arc<Notify>,
     /// How much goes on at once.
     pub rooms: Rooms,
+    /// Tables that people change, as they were last read.
+    pub tables: Tables,
 }
 
 /// Why a stop did not come to its end.
@@ -273,6 +276,7 @@ impl Road {
         let gone = self.no_longer_held(&turn.push, &shaped, &spared, &stays).await?;
         let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
         let payload = assemble::bundle(&shaped, &gone, &envelope);
+        turn.shaped_by = Some(self.mark(audience.purpose, &dossier.payer, audience.restrictions));
         self.store_push(turn, &revisions, payload, decisions, usable).await
     }
 
@@ -319,6 +323,7 @@ impl Road {
             resources: payload.contents.len() as u64,
             withheld: payload.withheld,
             findings,
+            restrictions: turn.shaped_by,
         });
         usable.hold(turn);
         Ok(turn.commit("assembled").await?)
@@ -356,6 +361,9 @@ impl Road {
         let gone =
             || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
         let payload = payload.ok_or_else(gone)?;
+        if let Some(restrictions) = self.outdated(turn).await? {
+            return self.look_anew(turn, restrictions).await;
+        }
         if let Some((until, issue)) = self.knock(payer, &turn.push).await? {
             drop(place);
             return Ok(self.put_off(turn, until, issue).await?);

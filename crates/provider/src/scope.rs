@@ -217,6 +217,7 @@ impl Road {
             },
             mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
+            patience: None,
         }
     }
 }

@@ -12,30 +12,86 @@
 use crate::road::Road;
 use exchange::restriction::{Restrictions, feed};
 use exchange::scope::PayorMap;
-use exchange::{Code, Issue, PartnerId, Purpose};
+use exchange::{Code, Digest, Issue, PartnerId, Purpose};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::Clock as _;
+
+/// Tables as they were last read: a large one is made sense of once, not for every push. Whether it is
+/// still the same is told by all its bytes, never by its times.
+#[derive(Default)]
+pub struct Tables {
+    restrictions: Mutex<Option<Known>>,
+    payors: Mutex<Option<(String, Arc<PayorMap>)>>,
+}
+
+/// A table of restrictions, with what was asked of it.
+struct Known {
+    text: String,
+    table: Arc<Restrictions>,
+    by_purpose: BTreeMap<Purpose, Arc<Restrictions>>,
+    marks: BTreeMap<(Purpose, PartnerId), Digest>,
+}
+
+impl Tables {
+    fn restrictions(&self) -> MutexGuard<'_, Option<Known>> {
+        self.restrictions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Road {
     /// The restrictions that hold against a purpose, or all.
     ///
     /// Errors: `RestrictionsUnreadable`, `RestrictionsStale`.
-    pub(crate) fn restrictions(&self, purpose: Option<Purpose>) -> Result<Restrictions, Issue> {
+    pub(crate) fn restrictions(
+        &self,
+        purpose: Option<Purpose>,
+    ) -> Result<Arc<Restrictions>, Issue> {
         let all = self.all_restrictions()?;
         self.check_age(&all)?;
-        Ok(match purpose {
-            Some(purpose) => all.for_purpose(purpose),
-            None => all,
-        })
+        let Some(purpose) = purpose else { return Ok(all) };
+        let mut known = self.tables.restrictions();
+        let Some(known) = known.as_mut().filter(|known| Arc::ptr_eq(&known.table, &all)) else {
+            return Ok(Arc::new((*all).clone().for_purpose(purpose)));
+        };
+        let narrowed = || Arc::new((*all).clone().for_purpose(purpose));
+        Ok(Arc::clone(known.by_purpose.entry(purpose).or_insert_with(narrowed)))
     }
 
-    /// The restrictions as they stand in the table, however old.
-    pub(crate) fn all_restrictions(&self) -> Result<Restrictions, Issue> {
+    /// The restrictions as they stand in the table, however old. The file is read each time, and
+    /// made sense of once.
+    pub(crate) fn all_restrictions(&self) -> Result<Arc<Restrictions>, Issue> {
+        let text = self.restrictions_text()?;
+        let mut known = self.tables.restrictions();
+        if let Some(known) = known.as_ref().filter(|known| known.text == text) {
+            return Ok(Arc::clone(&known.table));
+        }
         let place = self.setup.restrictions.display().to_string();
-        Restrictions::parse(&self.restrictions_text()?, &place, &self.partners())
+        let table = Arc::new(Restrictions::parse(&text, &place, &self.partners())?);
+        let (by_purpose, marks) = (BTreeMap::new(), BTreeMap::new());
+        *known = Some(Known { text, table: Arc::clone(&table), by_purpose, marks });
+        Ok(table)
+    }
+
+    /// The digest of what restrictions, narrowed to a purpose, keep from a payer.
+    pub(crate) fn mark(
+        &self,
+        purpose: Purpose,
+        payer: &PartnerId,
+        narrowed: &Restrictions,
+    ) -> Digest {
+        let mut known = self.tables.restrictions();
+        let is_known = |known: &&mut Known| {
+            known.by_purpose.get(&purpose).is_some_and(|it| ptr::eq(&**it, narrowed))
+        };
+        let Some(known) = known.as_mut().filter(is_known) else { return narrowed.digest(payer) };
+        let key = (purpose, payer.clone());
+        *known.marks.entry(key).or_insert_with(|| narrowed.digest(payer))
     }
 
     pub(crate) fn restrictions_text(&self) -> Result<String, Issue> {
@@ -62,9 +118,16 @@ impl Road {
     /// The table of payors; an empty one where there is no file.
     ///
     /// Errors: `ConfigInvalid`.
-    pub(crate) fn payors(&self) -> Result<PayorMap, Issue> {
+    pub(crate) fn payors(&self) -> Result<Arc<PayorMap>, Issue> {
+        let text = self.payors_text()?;
+        let mut known = self.tables.payors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, map)) = known.as_ref().filter(|(known, _)| *known == text) {
+            return Ok(Arc::clone(map));
+        }
         let place = self.setup.payors.display().to_string();
-        PayorMap::parse(&self.payors_text()?, &place, &self.partners())
+        let map = Arc::new(PayorMap::parse(&text, &place, &self.partners())?);
+        *known = Some((text, Arc::clone(&map)));
+        Ok(map)
     }
 
     pub(crate) fn payors_text(&self) -> Result<String, Issue> {

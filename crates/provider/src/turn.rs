@@ -48,6 +48,8 @@ pub struct Turn {
     pub rested: Option<Timestamp>,
     /// The walk as its lines add up to, those not yet written included.
     pub push: Push,
+    /// Digest of the restrictions that what is being assembled was shaped by.
+    pub(crate) shaped_by: Option<Digest>,
     unit: Unit,
 }
 
@@ -63,6 +65,7 @@ impl Turn {
             fence: lease.fence.clone(),
             rested: (lease.work.revision > 1).then_some(lease.work.changed),
             push: read(&lease.work.work).ok_or(Fault::Unreadable)?,
+            shaped_by: None,
             unit: Unit::default(),
         })
     }
@@ -111,6 +114,16 @@ impl Turn {
         });
         self.unit.lines.push((push.chain(), event));
         self.unit.works.push(row(&push, self.unit.at));
+        Ok(())
+    }
+
+    /// Begins another walk, due at once.
+    pub fn begin(&mut self, began: Event) -> Result<(), Fault> {
+        let at = self.now();
+        let push = Push::begin(at, &began).ok_or(Fault::Unreadable)?;
+        self.expect(Expect::WorkRevision { id: push.walk.to_string(), revision: None });
+        self.unit.works.push(row(&push, at));
+        self.unit.lines.push((push.chain(), began));
         Ok(())
     }
 

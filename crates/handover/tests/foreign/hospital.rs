@@ -149,6 +149,7 @@ impl Hospital {
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&clock) as _)),
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),
+            tables: provider::Tables::default(),
         });
         let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
         Hospital { house, clock, desk, road, _folder: folder }

@@ -189,6 +189,7 @@ impl Hospital {
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&shared))),
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),
+            tables: provider::Tables::default(),
         });
         let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
         Hospital { folder: folder.to_owned(), network, clock, road, desk }

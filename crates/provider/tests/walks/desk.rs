@@ -1,6 +1,6 @@
 //! Goal: the hospital's people are told what can be done, and why not.
 
-use crate::hospital::{EHR, Fault, Hospital, PLAN, not_sent, status, untrusted, who};
+use crate::hospital::{EHR, Fault, Hospital, PLAN, SENT, not_sent, status, untrusted, who};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 
@@ -124,4 +124,20 @@ async fn check_finds_nothing_where_nothing_would_stop_a_push() {
             ("payor map", true),
         ]
     );
+}
+
+#[tokio::test]
+async fn whoever_waits_waits_on_where_the_next_attempt_is_within_the_wait() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT.trim_end(), not_sent);
+    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 300 };
+    let goes_on = async {
+        assert_eq!(hospital.work().await[0].state, "due");
+        hospital.network.mend();
+        hospital.clock.advance_by(jiff::SignedDuration::from_secs(300));
+        hospital.work().await
+    };
+    let (reply, rows) = tokio::join!(biased; hospital.command(push), goes_on);
+    let Reply::Pushed { rows: told, .. } = reply.unwrap() else { panic!() };
+    assert_eq!((told[0].state.as_str(), rows[0].state.as_str()), ("settled", "settled"));
 }

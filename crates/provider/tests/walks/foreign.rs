@@ -372,3 +372,54 @@ async fn types_that_a_door_does_not_take_hold_the_push_or_are_left_out_as_agreed
     let rules: Vec<_> = explained.decisions.iter().map(|row| row.rule.as_str()).collect();
     assert!(rules.contains(&"not-offered"), "{rules:?}");
 }
+
+#[tokio::test]
+async fn what_is_restricted_between_two_attempts_or_parts_is_not_written_and_is_taken_back() {
+    let wrongs = [Wrong::SilentAfter, Wrong::SilentBefore, Wrong::Fails, Wrong::Busy];
+    let written = |stranger: &Stranger| {
+        let all = stranger.versions("Observation").concat();
+        all.iter().filter(|version| !version.is_null()).count()
+    };
+    for (case, profile) in rungs() {
+        for wrong in wrongs {
+            for nth in 1..=4 {
+                let stranger = Arc::new(Stranger::new(profile));
+                let hospital = Hospital::open_to(&stranger);
+                stranger.spoil(nth, wrong);
+                let rows = hospital.push().await;
+                if rows[0].state == "settled" {
+                    continue; // so many requests were not needed
+                }
+                let case = format!("{case}, {wrong:?} at {nth}");
+                let before = written(&stranger);
+                hospital
+                    .restrict("[[restriction]]\nsubject = \"Observation/o1\"\nreason = \"x\"\n");
+                let mut rows = rows;
+                for _ in 0..6 {
+                    if rows.iter().any(|row| row.state == "due") {
+                        hospital.clock.advance(1);
+                        rows = hospital.work().await;
+                    }
+                }
+                assert_eq!(written(&stranger), before, "{case}: written after all");
+                let counts = stranger.counts();
+                // Each of the two pushes has a Provenance of its own.
+                let twice = counts.iter().filter(|(kind, n)| **n > 1 && *kind != "Provenance");
+                assert_eq!(twice.count(), 0, "{case}: {counts:?}");
+                let held = rows.iter().find(|row| row.state == "held");
+                if let Some(held) = held {
+                    let code = held.issues[0].issue.code;
+                    assert_eq!(code, Code::OutcomeUnknown, "{case}: {:?}", held.issues);
+                    continue;
+                }
+                assert!(rows.iter().any(|row| row.state == "settled"), "{case}: {rows:?}");
+                assert!(rows.iter().all(|row| row.state != "due"), "{case}: {rows:?}");
+                assert!(!counts.contains_key("Observation"), "{case}: {counts:?} {rows:?}");
+                // The first push's Provenance still says what it had brought.
+                let faults = stranger.faults();
+                let other = faults.iter().filter(|it| *it != "Provenance leads nowhere");
+                assert_eq!(other.count(), 0, "{case}: {faults:?}");
+            }
+        }
+    }
+}

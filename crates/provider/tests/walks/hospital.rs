@@ -513,6 +513,7 @@ fn wire_up(
         clock: Arc::new(provider::HouseClock::new(clock)),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
+        tables: provider::Tables::default(),
     });
     let desk = Desk::new(Arc::clone(&road), Arc::clone(wake), Vec::new());
     (road, desk)

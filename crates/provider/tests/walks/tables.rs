@@ -335,8 +335,91 @@ async fn what_was_on_its_way_is_taken_back_behind_it() {
     hospital.push().await;
     hospital.clock.advance(2);
     let rows = hospital.work().await;
-    assert!(rows.iter().all(|row| matches!(row.state.as_str(), "settled" | "superseded")));
+    assert!(
+        rows.iter().all(|row| matches!(row.state.as_str(), "settled" | "superseded" | "withheld")),
+        "{rows:#?}"
+    );
     let last = rows.iter().max_by_key(|row| row.label.clone()).unwrap();
     let rules: Vec<_> = last.withheld.iter().map(|one| one.rule.as_str()).collect();
     assert_eq!((last.state.as_str(), rules), ("settled", vec!["patient-restriction"]));
+}
+
+fn pushes(hospital: &Hospital) -> usize {
+    hospital.network.asked().iter().filter(|line| *line == SENT.trim_end()).count()
+}
+
+fn states(rows: &[exchange::desk::Row]) -> Vec<&str> {
+    let mut states: Vec<_> = rows.iter().map(|row| row.state.as_str()).collect();
+    states.sort_unstable();
+    states
+}
+
+#[tokio::test]
+async fn what_waits_for_its_door_is_looked_at_anew_once_restrictions_change() {
+    // What was restricted, what becomes of it, and how often something is sent after that.
+    let table = [
+        ("Observation/o1", ["settled", "superseded"], 1),
+        ("Encounter/e1", ["settled", "superseded"], 1),
+        ("Encounter/of-somebody-else", ["settled", "superseded"], 1),
+    ];
+    for (subject, expected, sent) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(SENT.trim_end(), not_sent);
+        assert_eq!(hospital.push().await[0].state, "due", "{subject}");
+        let before = pushes(&hospital);
+        hospital.restrict(&format!("[[restriction]]\nsubject = \"{subject}\"\nreason = \"x\"\n"));
+        hospital.network.mend();
+        hospital.clock.advance(2);
+        let rows = hospital.work().await;
+        assert_eq!(states(&rows), expected, "{subject}: {rows:?}");
+        assert_eq!(pushes(&hospital) - before, sent, "{subject}");
+        let old = rows.iter().find(|row| row.state == "superseded").unwrap();
+        let shown = hospital.show(&old.id).await;
+        let said =
+            |line: &&exchange::desk::TimelineRow| line.what.contains("restrictions have changed");
+        assert_eq!(shown.timeline.iter().filter(said).count(), 1, "{:?}", shown.timeline);
+        assert!(shown.acknowledgement.is_some(), "{subject}: whoever asked is told");
+        assert_eq!(rows.len(), 2, "{subject}: it is looked at anew once");
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_lets_go_is_asked_about_again_and_what_takes_back_is_not_stopped() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT.trim_end(), || status(403, "{}"));
+    assert_eq!(hospital.push().await[0].state, "held");
+    hospital.network.mend();
+    let before = pushes(&hospital);
+    let id = hospital.work().await[0].id.clone();
+    hospital.restrict("[[restriction]]\nsubject = 7\n");
+    hospital.command(release(&id)).await.unwrap();
+    hospital.waits("an unreadable table", "held", Code::RestrictionsUnreadable).await;
+    hospital.restrict("[[restriction]]\nsubject = \"Observation/o1\"\nreason = \"self-pay\"\n");
+    hospital.command(release(&id)).await.unwrap();
+    let rows = hospital.work().await;
+    assert_eq!(states(&rows), ["settled", "superseded"], "{rows:?}");
+    assert_eq!(pushes(&hospital) - before, 1, "only what holds less has gone");
+
+    // With no table at all nothing can be told to a payer, but a push can be taken back.
+    let sent = rows.iter().find(|row| row.state == "settled").unwrap().id.clone();
+    std::fs::remove_file(hospital.folder.path().join("restrictions.toml")).unwrap();
+    let withdraw = Command::Withdraw { id: sent, who: who(), wait: 0 };
+    hospital.command(withdraw).await.unwrap();
+    let rows = hospital.work().await;
+    assert_eq!(states(&rows), ["settled", "settled", "superseded"], "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_says_the_same_in_other_words_sends_the_same_bytes_again() {
+    let hospital = Hospital::open();
+    hospital.restrict("[[restriction]]\nsubject = \"Patient/p2\"\nreason = \"self-pay\"\n");
+    hospital.network.spoil(SENT.trim_end(), not_sent);
+    assert_eq!(hospital.push().await[0].state, "due");
+    hospital.network.mend();
+    let dated = "as_of = 2026-11-22T12:00:00Z\n[[restriction]]\nsubject = \"Patient/p2\"\nreason = \"wish\"\n\
+        [[restriction]]\nsubject = \"Patient/p1\"\nreason = \"care\"\nexcept_purposes = [\"HPAYMT\"]\n";
+    hospital.restrict(dated);
+    hospital.clock.advance(2);
+    let rows = hospital.work().await;
+    assert_eq!(states(&rows), ["settled"], "{rows:?}");
 }
