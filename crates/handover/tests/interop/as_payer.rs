@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sim::Chart;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the agreement permits, and the pushes' own Provenances.
+/// What the agreement permits; not the pushes' own Provenances, of which each push makes one.
 const KINDS: [&str; 22] = [
     "Account",
     "AllergyIntolerance",

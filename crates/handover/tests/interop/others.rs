@@ -27,8 +27,7 @@ const OPENS_WITHIN: Duration = Duration::from_secs(120);
 /// What is put off, because a server was away or another push comes first, ends by then.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
-/// Entries of one request when a chart is loaded; the router takes no more than 50 updates in a
-/// transaction.
+/// Entries of one request when a chart is loaded: what either takes at once without trouble.
 const LOADED_AT_ONCE: usize = 50;
 
 /// Of the hundred charts so many: of the smaller ones, but not the very smallest.
