@@ -141,8 +141,12 @@ impl Door {
         let at = match method {
             "DELETE" => {
                 // A house takes back what it may never have had.
-                let name = self.records.remove(place).map_or(place.to_owned(), |old| name(&old));
-                self.delivered.gone.insert(name);
+                let old = self.records.remove(place);
+                // Its own words about what goes are taken back with it.
+                if !old.as_ref().is_some_and(is_own) {
+                    let name = old.map_or(place.to_owned(), |old| name(&old));
+                    self.delivered.gone.insert(name);
+                }
                 return (204, String::new(), None);
             }
             "PUT" => place.to_owned(),
