@@ -18,8 +18,8 @@ use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
 use exchange::payload::Topic;
 use exchange::shape;
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Subject, Trigger,
-    TriggerId, Who,
+    Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Stop, Subject,
+    Trigger, TriggerId, Who,
 };
 use jiff::Timestamp;
 use repository::{Kept, Purging, lookup, retain, store_issue};
@@ -129,11 +129,17 @@ impl Desk {
             ..WorkQuery::default()
         };
         let walks = self.road.house.works(query).await.map_err(store_issue)?;
+        let now = self.road.clock.now();
         let mut rests = trigger.due.is_none_or(|at| at > until);
         let mut rows = Vec::new();
         for stored in &walks {
             let push = read_push(stored)?;
-            let waits = matches!(push.state, State::Due { at, .. } if at > until);
+            // A push that the payer took waits for a person there, and that may be days.
+            let waits = match push.state {
+                State::Due { next: Stop::Poll, at } => at > now,
+                State::Due { at, .. } => at > until,
+                _ => false,
+            };
             rests &= stored.work.due.is_none() || waits;
             rows.push(row_of_push(stored, &push));
         }
