@@ -1,9 +1,8 @@
 //! Two hundred corrections reach both plans, and nothing else does.
 
-use crate::common::{House, who};
+use crate::common::House;
 use crate::outcome::{in_state, source_of};
-use crate::scene::{Pushed, Scene, Setting};
-use exchange::desk::{Command, Reply, Row};
+use crate::scene::{Scene, Setting};
 use sim::ehr::EhrMode;
 use sim::overlay::{CorrectionKind, Corrections, PushKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +53,6 @@ fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
             subjects.iter().filter(|one| PushKind::of(one) == Some(kind)).cloned().collect();
         pushed.extend(scene.push(&own));
     }
-    merged_encounters_are_withdrawn_by_a_person(&scene, &corrections, &first);
     for ((payer, before), effect) in
         scene.stage.payers.iter().zip(&before).zip(&corrections.together)
     {
@@ -76,33 +74,6 @@ fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
         assert!(changed.iter().all(|one| after[one].0 >= 2));
     }
     scene.stage.stop();
-}
-
-/// The encounter that was merged into another is finished no more, so that its push waits for a
-/// person; who takes back what was sent of it.
-fn merged_encounters_are_withdrawn_by_a_person(
-    scene: &Scene,
-    corrections: &Corrections,
-    first: &Pushed,
-) {
-    let provider = &scene.stage.provider;
-    for (payer, effect) in scene.stage.payers.iter().zip(&corrections.together) {
-        let ended =
-            effect.ended.iter().filter(|one| PushKind::of(one) == Some(PushKind::Encounter));
-        for subject in ended {
-            let waits = |row: &Row| row.subject.as_ref() == Some(subject) && row.state == "held";
-            assert!(provider.rows().iter().any(waits), "somebody is told");
-            let sent = first[subject].iter();
-            let sent = sent.filter(|row| row.partner.as_ref().unwrap().as_str() == payer.name);
-            for row in sent {
-                let (id, who) = (row.id.clone(), who("merged into another encounter"));
-                match provider.ask(&Command::Withdraw { id, who, wait: 120 }).unwrap() {
-                    Reply::Pushed { rows, .. } => assert_eq!(rows[0].state, "settled"),
-                    other => panic!("no answer to a withdrawal: {other:?}"),
-                }
-            }
-        }
-    }
 }
 
 fn differs(what: &str, found: &BTreeSet<String>, expected: &BTreeSet<String>) {
