@@ -140,6 +140,12 @@ pub(crate) fn spared(chart: &[Value], decisions: &[DecisionRow]) -> BTreeSet<Str
             leads(resource, &mut spared);
         }
     }
+    // What a rule keeps for its own sake goes, whatever old record refers to it.
+    let left_out = ["outside-window", "not-referred-to", "not-in-this-kind"];
+    let kept = decisions.iter().filter(|row| !row.included);
+    for row in kept.filter(|row| !left_out.contains(&row.rule.as_str())) {
+        spared.remove(&at_payer(&row.reference));
+    }
     spared
 }
 
