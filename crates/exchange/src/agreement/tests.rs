@@ -169,3 +169,14 @@ fn every_shipped_value_set_is_named_and_read() {
         assert!(!crate::valueset::CodeSet::read(codes).unwrap().is_empty(), "{name}");
     }
 }
+
+/// A line that is shown as a comment is taken as it stands once the mark is gone.
+#[test]
+fn the_kinds_that_are_shown_as_a_comment_can_be_switched_on() {
+    let text = Agreement::default_text(&"sunrise".into(), &[Purpose::Payment], &[]);
+    let shown = "# kinds = [\"encounter\", \"results\", \"history\"]";
+    assert_eq!(text.matches(shown).count(), 1);
+    let text = text.replace(shown, "kinds = [\"encounter\"]");
+    let terms = Terms::parse(&text, "sunrise.toml", &default_value_set).unwrap();
+    assert_eq!(terms.agreement.kinds.len(), 1);
+}
