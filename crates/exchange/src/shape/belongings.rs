@@ -22,9 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Types that outlast visits or are about nobody: their days say nothing of a visit.
-const STANDING: [&str; 22] = [
+const STANDING: [&str; 21] = [
     "Account",
-    "AllergyIntolerance",
     "Binary",
     "CarePlan",
     "CareTeam",
@@ -271,14 +270,15 @@ fn has_own_rule(resource: &Resource, audience: &Audience<'_>) -> bool {
         && opaque::has_attachment(resource)
 }
 
-/// When a record was so; and when a problem was written down, which may be long after it began.
+/// When a record was so; and when a problem or an allergy was written down, which may be long after
+/// it began.
 fn moments(resource: &Resource) -> Vec<Moment> {
     let mut all: Vec<_> = possible_days(resource)
         .map(|days| (days, clinical_instants(resource)))
         .into_iter()
         .collect();
     let doc = resource.doc();
-    if resource.kind() == "Condition"
+    if matches!(resource.kind(), "AllergyIntolerance" | "Condition")
         && let Some(recorded) = doc.root().get("recordedDate")
         && let Some(days) = Days::possible(recorded)
     {

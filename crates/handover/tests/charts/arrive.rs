@@ -12,6 +12,9 @@ use sim::ehr::EhrMode;
 use sim::overlay::{PayerExpectation, PushKind, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Patients there are, of whom the numbers are known.
+const ALL_CHARTS: usize = 100;
+
 #[test]
 fn charts_arrive_whole_from_an_ehr_that_can_do_all() {
     charts_arrive_whole(EhrMode::Full);
@@ -35,6 +38,36 @@ fn charts_arrive_whole(mode: EhrMode) {
         it_is_said_by_what_each_belongs(&scene, &outcome, expected);
         results_without_their_encounter_arrived(&scene, expected);
         what_was_planted_is_found_nowhere(&scene, payer, expected);
+    }
+    scene.stage.stop();
+}
+
+/// Where no rule keeps anything back, every visit and every result of the charts is at both plans.
+#[test]
+fn without_a_restriction_every_visit_and_every_result_arrives() {
+    let setting = Setting { restrict: false, ..Setting::new(EhrMode::Full) };
+    let Some(mut scene) = Scene::set(&setting) else { return };
+    scene.push_all();
+    let laboratory = |value: &serde_json::Value| {
+        let codings = value["category"].as_array().into_iter().flatten();
+        let mut codings = codings.flat_map(|it| it["coding"].as_array()).flatten();
+        codings.any(|coding| coding["code"] == "LAB")
+    };
+    let count = |kind: &str, contents: &mut dyn Iterator<Item = &[u8]>| {
+        let own = contents.map(|bytes| serde_json::from_slice(bytes).unwrap());
+        let own = own.filter(|value: &serde_json::Value| value["resourceType"] == kind);
+        own.filter(|value| kind != "DiagnosticReport" || laboratory(value)).count()
+    };
+    let kinds = ["Encounter", "DiagnosticReport", "Observation"];
+    let all = kinds.map(|kind| count(kind, &mut scene.read.iter().map(|one| &one.bytes[..])));
+    assert!(all.iter().all(|count| *count > 0));
+    if scene.read.of_kind("Patient").len() == ALL_CHARTS {
+        assert_eq!(all, [4_154, 3_012, 37_523]);
+    }
+    for payer in &scene.stage.payers {
+        let records = payer.records();
+        let contents = || records.values().map(|record| &record.content.as_ref().unwrap()[..]);
+        assert_eq!(kinds.map(|kind| count(kind, &mut contents())), all);
     }
     scene.stage.stop();
 }

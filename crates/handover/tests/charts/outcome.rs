@@ -64,7 +64,11 @@ pub(crate) fn outcome(scene: &Scene, payer: &House, pushed: &Pushed) -> Outcome 
                 let of_subject = outcome.belongs.entry(subject.clone()).or_default();
                 of_subject.insert(reference.clone(), how.word().to_owned());
             }
-            if rule == "outside-window" && !included {
+            if rule == "not-referred-to" {
+                // Only what is withheld leads to it: it is as if nobody had asked for it, and what
+                // is filed without it would be too few.
+                assert!(!included);
+            } else if rule == "outside-window" && !included {
                 outside.insert(reference);
             } else if !included {
                 // Two rules of the agreement, one reason.
