@@ -20,7 +20,7 @@ mod tests;
 pub use crate::tomlfile::toml_issue;
 pub use conditions::{Around, Visits};
 pub use content::{HistoryContent, Readiness, Wait};
-pub use rules::{CutRule, ElementCondition, KINDS, Opaque, Permit, Place, Withhold};
+pub use rules::{CutRule, ElementCondition, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Permitted, Terms, Unpermitted};
 

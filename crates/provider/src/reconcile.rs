@@ -120,7 +120,7 @@ impl Road {
                 false => fresh.iter().all(is_there),
             };
         let told = whole && (all || !fresh.is_empty());
-        let dark = |item: &&Item| !item.repeatable && !asked.contains(&item.name());
+        let dark = |item: &&Item| item.makes_anew() && !asked.contains(&item.name());
         if !told && part.items.iter().any(|item| dark(&item)) {
             let detail = "the payer gave no whole answer to a request that must not be sent twice";
             turn.say(Event::Held { issues: vec![Issue::new(Code::OutcomeUnknown, detail)] });

@@ -37,7 +37,7 @@ pub(crate) fn mark(turn: &mut Turn, part: &Part) {
 }
 
 fn creates(part: &Part) -> impl Iterator<Item = &Item> {
-    part.items.iter().filter(|item| !item.repeatable)
+    part.items.iter().filter(|item| item.makes_anew())
 }
 
 fn key(item: &Item) -> (String, String) {

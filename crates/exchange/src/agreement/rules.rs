@@ -10,9 +10,6 @@
 use crate::push::Purpose;
 use serde::Deserialize;
 
-/// The kinds of payload that a permit can be narrowed to.
-pub const KINDS: [&str; 3] = ["encounter", "results", "history"];
-
 /// Permits resources of some types, under conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
