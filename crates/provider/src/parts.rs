@@ -12,7 +12,6 @@ use crate::deliver;
 use crate::door::{self, Wait};
 use crate::limits::{SHARED_CLAIM, SHARED_WAIT};
 use crate::road::{Halt, Road, attempt};
-use crate::route::BEST;
 use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
 use crate::unsettled;
@@ -59,7 +58,7 @@ impl Road {
         payer: &Payer,
         turn: &Turn,
     ) -> Result<Option<Arc<Offer>>, Halt> {
-        if payer.terms.agreement.form != BEST {
+        if !payer.terms.agreement.by_ladder() {
             return Ok(None);
         }
         if let Some((_, issue)) = self.resting(payer, &turn.push).await? {

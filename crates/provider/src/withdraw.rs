@@ -10,7 +10,6 @@
 use crate::collect::NOT_SEARCHED;
 use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::Road;
-use crate::route::BEST;
 use crate::scope::{Concern, Concerned};
 use crate::source::offer::Offer;
 use crate::source::us_core;
@@ -113,7 +112,7 @@ impl Road {
         let takes_back = |offer: &ladder::Offer| {
             !offer.house && offer.of("Provenance").is_some_and(|provenance| provenance.delete)
         };
-        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.form == BEST);
+        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.by_ladder());
         if gone.is_empty() || !best || !self.doors.offer(payer).is_some_and(|it| takes_back(&it)) {
             return Ok(Vec::new());
         }
