@@ -26,7 +26,7 @@ use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{Commit, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 use wire::Clock as _;
 use wire::draw_id;
@@ -241,24 +241,9 @@ impl Desk {
         if stored.work.state != "held" {
             return Err(Issue::new(Code::NotWaiting, "it does not wait for a person").at("id"));
         }
-        let at = self.road.clock.now();
-        let (trigger, chain, event, work) = match stored.work.kind {
-            WorkKind::Push => {
-                let mut push = read_push(&stored)?;
-                let event = Event::Released { who };
-                push.apply(at, &event);
-                (push.trigger.clone(), push.chain(), event, turn::row(&push, at))
-            }
-            _ => {
-                let mut trigger = read_trigger(&stored)?;
-                let event = Event::TriggerReleased { trigger: trigger.id.clone(), who };
-                trigger.apply(at, &event);
-                (trigger.id.clone(), Chain::House, event, turn::trigger_row(&trigger))
-            }
-        };
-        self.change(&stored, at, vec![(chain, event)], work).await?;
+        let trigger = self.road.release(&stored, who).await?.ok_or_else(overtaken)?;
         self.wake.notify_one();
-        Ok(self.standing(&trigger, at).await?.0)
+        Ok(self.standing(&trigger, self.road.clock.now()).await?.0)
     }
 
     /// A person takes a push back: a push of deletions goes after it.
@@ -297,7 +282,7 @@ impl Desk {
         lines.push((Chain::House, triggered));
         let mut unit = Unit {
             at,
-            expects: vec![unchanged(&stored)],
+            expects: vec![turn::unchanged(&stored)],
             lines,
             works: vec![row],
             ..Unit::default()
@@ -322,26 +307,21 @@ impl Desk {
         let at = self.road.clock.now();
         let event = Event::TriggerWithdrawn { trigger: trigger.id.clone(), who };
         trigger.apply(at, &event);
-        let row = turn::trigger_row(&trigger);
-        self.change(stored, at, vec![(Chain::House, event)], row).await?;
+        let unit = Unit {
+            at,
+            expects: vec![turn::unchanged(stored)],
+            lines: vec![(Chain::House, event)],
+            works: vec![turn::trigger_row(&trigger)],
+            ..Unit::default()
+        };
+        self.commit(unit).await?;
         Ok(self.standing(&trigger.id, at).await?.0)
-    }
-
-    async fn change(
-        &self,
-        stored: &StoredWork,
-        at: Timestamp,
-        lines: Vec<(Chain, Event)>,
-        work: store::Work,
-    ) -> Result<(), Issue> {
-        let expects = vec![unchanged(stored)];
-        self.commit(Unit { at, expects, lines, works: vec![work], ..Unit::default() }).await
     }
 
     async fn commit(&self, unit: Unit) -> Result<(), Issue> {
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => Ok(()),
-            _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
+            _ => Err(overtaken()),
         }
     }
 
@@ -413,8 +393,8 @@ impl Kept for Desk {
     }
 }
 
-fn unchanged(stored: &StoredWork) -> Expect {
-    Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
+fn overtaken() -> Issue {
+    Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {

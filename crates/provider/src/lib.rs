@@ -20,6 +20,7 @@ pub mod limits;
 mod parts;
 pub mod ready;
 mod reconcile;
+mod release;
 pub mod road;
 pub mod rooms;
 pub mod route;

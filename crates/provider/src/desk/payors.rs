@@ -5,12 +5,12 @@
 //! Never      a payor's name or number in the ledger: it is read from the chart again whenever
 //!            somebody asks.
 
-use super::{Desk, read_trigger, unchanged};
+use super::{Desk, read_trigger};
 use crate::limits::{LIST_ROWS_MAX, PAYORS_TOLD_MAX};
 use crate::scope::coverages;
 use crate::source::Source;
 use crate::source::chart::Chart;
-use crate::{tables, turn};
+use crate::tables;
 use exchange::desk::{
     IssueWords, MappedPayor, PayorCommand, PayorMapped, PayorsTold, Reply, WaitingPayor,
 };
@@ -19,7 +19,7 @@ use exchange::{Chain, Code, Digest, Event, Issue, Subject, Trigger, Who, shape};
 use repository::store_issue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{Commit, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::Clock as _;
 
 /// Triggers that wait, with their rows; newest first.
@@ -210,20 +210,9 @@ impl Desk {
 
     async fn let_go_on(&self, triggers: &Waiting, who: &Who) -> Result<u64, Issue> {
         let mut released = 0;
-        for (stored, trigger) in triggers {
-            let (mut trigger, at) = (trigger.clone(), self.road.clock.now());
-            let event = Event::TriggerReleased { trigger: trigger.id.clone(), who: who.clone() };
-            trigger.apply(at, &event);
-            let unit = Unit {
-                at,
-                expects: vec![unchanged(stored)],
-                lines: vec![(Chain::House, event)],
-                works: vec![turn::trigger_row(&trigger)],
-                ..Unit::default()
-            };
+        for (stored, _) in triggers {
             // A trigger that waits for two payors was let go on with the first.
-            let done = self.road.house.commit(unit).await.map_err(store_issue)?;
-            released += u64::from(matches!(done, Commit::Done { .. }));
+            released += u64::from(self.road.release(stored, who.clone()).await?.is_some());
         }
         Ok(released)
     }
