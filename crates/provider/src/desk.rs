@@ -11,6 +11,7 @@ use crate::road::Road;
 use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
+use crate::tables::Held;
 use crate::turn::{self, Fault};
 use crate::usable::Usable;
 use exchange::assemble;
@@ -323,6 +324,17 @@ impl Desk {
             Commit::Done { .. } => Ok(()),
             _ => Err(overtaken()),
         }
+    }
+
+    /// Puts a new text in the place of a table; see `tables` for the order in which that is done.
+    async fn write_table(&self, held: Held, text: &str, event: Event) -> Result<(), Issue> {
+        let staged = held.stage(text)?;
+        let lines = vec![(Chain::House, event)];
+        self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
+        (self.road.setup.passed)("listed");
+        staged.put()?;
+        (self.road.setup.passed)("tabled");
+        Ok(())
     }
 
     /// What would stop a push today: the EHR, and each payer's door.
