@@ -7,6 +7,7 @@
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::ready::{self, NotReady};
+use crate::revisions::same_as_latest;
 use crate::road::Road;
 use crate::scope::Concern;
 use crate::setup::Payer;
@@ -200,7 +201,7 @@ impl Desk {
         let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
-        let unchanged = crate::road::same_as_latest(&revisions, &shaped);
+        let unchanged = same_as_latest(&revisions, &shaped);
         let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
         if unchanged.is_some() {
             usable.holding.clear(); // nothing is sent, so nothing waits

@@ -10,13 +10,13 @@
 //! stays is taken back. A cancelled report travels, since it says so itself.
 
 use crate::limits::REVISIONS_MAX;
+use crate::revisions::Records;
 use crate::road::Road;
 use crate::scope::{Concern, Concerned};
 use crate::source::chart::Chart;
 use crate::source::{Read, Source};
 use crate::turn::{self, Fault};
 use crate::watch;
-use crate::withdraw::Records;
 use exchange::id::derived_id;
 use exchange::payload::{Kind, Topic};
 use exchange::watch::{Standing, standing};

@@ -7,6 +7,7 @@
 //! Read `road.rs` first.
 
 mod again;
+mod assemble;
 mod clock;
 pub mod collect;
 pub mod cost;
@@ -21,6 +22,7 @@ mod parts;
 pub mod ready;
 mod reconcile;
 mod release;
+mod revisions;
 pub mod road;
 pub mod rooms;
 pub mod route;

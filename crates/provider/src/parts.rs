@@ -11,11 +11,11 @@
 use crate::deliver;
 use crate::door::{self, Wait};
 use crate::limits::{SHARED_CLAIM, SHARED_WAIT};
+use crate::revisions::NOBODYS;
 use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
 use crate::unsettled;
-use crate::withdraw::NOBODYS;
 use bytes::Bytes;
 use exchange::ladder::{self, Carrier, Offer};
 use exchange::limits::{HALVINGS_MAX, UNSURE_WAIT};
@@ -85,10 +85,7 @@ impl Road {
         payer: &Payer,
         offer: &Offer,
     ) -> Result<(), Halt> {
-        let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
-        let gone =
-            || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
-        let mut load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        let mut load = Load::read(self.payload(&turn.push).await?)?;
         if load.takes_back() {
             self.learn(turn, &mut load).await?;
         }
