@@ -4,10 +4,10 @@
 //! Goes out   what of it is there; the rest goes again.
 //! Never      sends a create again that the door cannot be asked about: a person looks.
 
+use super::holding;
 use crate::deliver;
 use crate::door;
 use crate::limits::{RECONCILE_IDS_MAX, RECONCILE_PAGES_MAX};
-use crate::parts::holding;
 use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::Turn;
@@ -45,7 +45,7 @@ enum Looked {
 
 impl Road {
     /// Asks the door which records of a part are there, and with which content.
-    pub(crate) async fn reconcile(
+    pub(super) async fn reconcile(
         &self,
         turn: &mut Turn,
         payer: &Payer,
@@ -77,7 +77,7 @@ impl Road {
 
     /// Where records are that a door filed without naming their place: name and `Type/id`. Without it
     /// nothing could refer to them by the payer's ids, nor change them there.
-    pub(crate) async fn places(
+    pub(super) async fn places(
         &self,
         turn: &mut Turn,
         payer: &Payer,
