@@ -27,7 +27,7 @@ pub use terms::{Permitted, Terms, Unpermitted};
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;
 use crate::payload::Kind;
-use crate::push::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::usability::FindingCode;
 use serde::Deserialize;
 

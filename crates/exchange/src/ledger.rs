@@ -10,8 +10,10 @@
 
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
-use crate::push::{Level, Purpose, Subject, Withholding};
+use crate::purpose::{Level, Purpose};
+use crate::push::Withholding;
 use crate::scope::PayorKey;
+use crate::trigger::Subject;
 use crate::watch::Sight;
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -22,7 +22,7 @@ use crate::days::{Days, clinical_days};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Kind;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use coverage::{Facts, facts};
 use fhir::{Node, Resource};
 use jiff::civil::Date;

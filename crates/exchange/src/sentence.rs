@@ -5,7 +5,8 @@
 //! Never      a patient: events hold none.
 
 use crate::ledger::{Event, Who};
-use crate::push::{Level, SMALLER};
+use crate::purpose::Level;
+use crate::push::SMALLER;
 
 /// The event in one sentence.
 pub fn sentence(event: &Event) -> String {

@@ -7,7 +7,7 @@
 //! `docs/AGREEMENT.md` is the reference for people, `docs/agreement.schema.json` the one for
 //! editors; tests hold both to these structs.
 
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use serde::Deserialize;
 
 /// Permits resources of some types, under conditions.

@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::limits::{DOOR_BYTES_RANGE, ENTRIES_MAX};
 use crate::path::{Path, is_resource_type, resource_types};
-use crate::push::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
 use crate::valueset::Doubt;
