@@ -15,6 +15,7 @@ mod foreign;
 mod gone;
 mod hospital;
 mod ready;
+mod roles;
 mod skew;
 mod slow;
 mod stranger;
