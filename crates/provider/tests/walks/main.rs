@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod chart;
+mod covered;
 mod delivery;
 mod desk;
 mod documents;
