@@ -165,6 +165,14 @@ pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
     with_all_own(now, question)
 }
 
+/// Whether one of the patient's coverages leads to a payer on some of these days, whatever would be
+/// pushed there. Nothing of `question` counts that is about the record.
+pub fn is_covered(question: &Question<'_>, days: Days) -> bool {
+    let days = Some(days);
+    let scope = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    scope.judged.iter().any(|one| matches!(one.end, End::Payer { .. }))
+}
+
 /// The same payers, each with all of the patient's coverages with it, whenever they hold: which
 /// references to coverages stay must not depend on the day of a push.
 fn with_all_own(mut scope: Scope, question: &Question<'_>) -> Scope {

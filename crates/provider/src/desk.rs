@@ -341,6 +341,8 @@ impl Desk {
     /// What would stop a push today: the EHR, and each payer's door.
     async fn check(&self) -> Vec<CheckLine> {
         let mut lines = vec![self.check_source().await];
+        let roles = crate::source::roles::told(&**self.road.charts.source()).await;
+        lines.push(CheckLine::of("source: roles of practitioners", roles));
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
