@@ -8,7 +8,7 @@ use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event, Who};
 use crate::limits::ISSUES_MAX;
-use crate::scope::PayorKey;
+use crate::scope::{Behalf, PayorKey};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -197,6 +197,9 @@ pub struct Push {
     /// How far it is, where it goes in several requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Box<Parts>>,
+    /// Who is the payer in law and who acts for it, as the payor map had it when the walk began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// How far a push is that goes in several requests.
@@ -270,6 +273,7 @@ impl Push {
             mode,
             deadline,
             patience,
+            on_behalf,
         } = event.clone()
         else {
             return None;
@@ -296,6 +300,7 @@ impl Push {
             acknowledgement: None,
             withdrawn_by: None,
             parts: None,
+            on_behalf,
         })
     }
 
