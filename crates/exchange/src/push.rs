@@ -9,6 +9,7 @@ use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
 use crate::limits::ISSUES_MAX;
 pub use crate::purpose::{Level, Purpose};
+use crate::scope::Behalf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,9 @@ pub struct Push {
     /// How far it is, where it goes in several requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Box<Parts>>,
+    /// Who is the payer in law and who acts for it, as the payor map had it when the walk began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// How far a push is that goes in several requests.
@@ -214,6 +218,7 @@ impl Push {
             mode,
             deadline,
             patience,
+            on_behalf,
         } = event.clone()
         else {
             return None;
@@ -240,6 +245,7 @@ impl Push {
             acknowledgement: None,
             withdrawn_by: None,
             parts: None,
+            on_behalf,
         })
     }
 

@@ -9,10 +9,12 @@
 //! A patient's payers are all concerned, the first and those that come second: which is which is
 //! said, and an agreement may take no part where its payer is not the first.
 
+mod behalf;
 mod coverage;
 mod map;
 mod payor;
 
+pub use behalf::Behalf;
 pub use coverage::NotCounted;
 pub use map::{PayorMap, PayorRow, names_this, row_text};
 pub use payor::{Payor, PayorIdentifier, PayorKey, payors_of};
@@ -75,6 +77,8 @@ pub struct ScopedPayer {
     /// 1: no other coverage that counts comes before it. Coverages that say no order come after
     /// those that do, and share their rank.
     pub rank: u32,
+    /// Whom it stands for, as the payor map has it.
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// What became of a coverage, as far as one payor of it is concerned.
@@ -316,7 +320,9 @@ fn dossiers(payers: Payers<'_>, question: &Question<'_>, scope: &mut Scope) {
         match allowed(terms, question) {
             Ok(purpose) => {
                 let coverages = own.into_iter().collect();
-                scope.dossiers.push(ScopedPayer { partner, purpose, coverages, rank });
+                let on_behalf = behalf::of(&partner, &scope.judged);
+                let payer = ScopedPayer { partner, purpose, coverages, rank, on_behalf };
+                scope.dossiers.push(payer);
             }
             Err(issue) => add(&mut scope.issues, issue),
         }

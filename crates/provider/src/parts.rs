@@ -196,7 +196,12 @@ impl Road {
             if self.doors.claimed_by(&scope, &mark) == Some(turn.push.walk.clone()) {
                 continue;
             }
-            if !self.house.first_use(&scope, &mark, until, now).await? {
+            // Who claimed it stands beside the claim, so that a house that was ended goes on with its
+            // own.
+            let own = format!("{mark} {}", turn.push.walk);
+            if self.house.first_use(&scope, &mark, until, now).await? {
+                self.house.first_use(&scope, &own, until, now).await?;
+            } else if !self.house.used(&scope, &own, now).await? {
                 return Ok(false);
             }
             self.doors.claim(&scope, &mark, &turn.push.walk);

@@ -37,8 +37,9 @@ impl Road {
         let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
             return Ok(Err(unknown()));
         };
-        let Push { dossier, purpose, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
+        let Push { dossier, purpose, on_behalf, .. } = push;
+        let concern = Concern { dossier, purpose, coverages: Vec::new(), on_behalf };
+        Ok(Ok((vec![concern], Vec::new(), Vec::new())))
     }
 
     /// The deletions that take a dossier back, for a reason that names no patient; `None` when nothing of it was ever sent.
