@@ -54,8 +54,8 @@ fn two_houses_of_your_own_work_as_printed() {
         "travels",
         "settled, filed",
         "Results and observations",
-        "1 filed",
-        "2 settled",
+        "3 filed",
+        "4 settled",
         "The ledger verifies",
     ] {
         assert!(told.contains(word), "the block shows no {word:?}:\n{told}\n{wrong}");

@@ -15,7 +15,9 @@ use super::file::{admit, find, part, part_drawn, prepare, private};
 use super::log::Log;
 use super::reader::Readers;
 use super::writer::Writer;
-use super::{BLOBS, DATABASE, JOURNAL, LOCK, PART, Shared, SqliteHouse, content, schema, work};
+use super::{
+    BLOBS, DATABASE, JOURNAL, LOCK, PART, Shared, SqliteHouse, content, row, schema, work,
+};
 use crate::blob::Blobs;
 use crate::house::Error;
 
@@ -101,8 +103,8 @@ impl SqliteHouse {
     /// every writing method answers `Unavailable`.
     ///
     /// # Errors
-    /// `Unavailable` when there is no such file; `TooNew` when a newer version wrote it; `Damaged`
-    /// when it does not hold this house.
+    /// `Unavailable` when there is no such file; `TooNew` when a newer version wrote it; `Locked` while
+    /// another process makes the house; `Damaged` when the file does not hold it.
     pub fn open_to_read(folder: &Path, house: &HouseId) -> Result<SqliteHouse, Error> {
         SqliteHouse::open_to_read_with(folder, house, None)
     }
@@ -123,8 +125,7 @@ impl SqliteHouse {
             }
             find(db, house)
         })?;
-        let (id, blob_key) =
-            found.ok_or_else(|| Error::Damaged("the file does not hold this house".to_owned()))?;
+        let (id, blob_key) = found.ok_or_else(|| missing(folder, &readers))?;
         let part = blobs.as_ref().map_or(Ok(None), |_| part(folder))?;
         let blobs = match blobs.zip(part) {
             Some((blobs, part)) => blobs.of_database(&part)?.after(ours(folder)),
@@ -152,6 +153,19 @@ impl SqliteHouse {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Why a file does not hold a house: it is being made, or it is another file.
+fn missing(folder: &Path, readers: &Readers) -> Error {
+    let none_yet = readers.read_now(|db| {
+        let any = "SELECT 1 FROM houses LIMIT 1";
+        Ok(schema::check(db)? == 0 || row::first(db, any, [], |_| Ok(()))?.is_none())
+    });
+    let lock = File::open(folder.join(LOCK)).map(|lock| lock.try_lock());
+    match (none_yet, lock) {
+        (Ok(true), Ok(Err(TryLockError::WouldBlock))) => Error::Locked,
+        _ => Error::Damaged("the file does not hold this house".to_owned()),
     }
 }
 

@@ -117,6 +117,20 @@ async fn a_house_opened_to_read_writes_nothing() {
     assert!(matches!(nothing, Err(Error::Unavailable(_))));
 }
 
+#[test]
+fn a_house_that_is_being_made_is_not_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(folder.path().join(LOCK)).unwrap();
+    lock.try_lock().unwrap();
+    let db = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let read = || SqliteHouse::open_to_read(folder.path(), &house("one"));
+    assert!(matches!(read(), Err(Error::Locked)), "a file without tables");
+    schema::bring_up(&db).unwrap();
+    assert!(matches!(read(), Err(Error::Locked)), "tables without a house");
+    drop(lock);
+    assert!(matches!(read(), Err(Error::Damaged(_))), "nobody makes it");
+}
+
 #[tokio::test]
 async fn a_file_of_a_newer_version_is_left_alone() {
     let (folder, opened) = open_here();
