@@ -57,7 +57,7 @@ pub(super) fn act(ground: &Ground<'_>, piece: &Piece) -> Option<Act> {
         let id = at.split_once('/').map(|(_, id)| id.to_owned());
         return act(Method::Put, at.to_owned(), None, id);
     }
-    let (system, value) = mark(ground, &piece.id);
+    let (system, value) = mark(ground, &piece.kind, &piece.id);
     let query = format!("identifier={system}|{value}");
     match (identity, there) {
         (Identity::Conditional, _) if offer.conditional_update => {

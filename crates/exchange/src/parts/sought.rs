@@ -8,7 +8,8 @@
 //!            another.
 
 use super::{Ground, Item};
-use crate::ladder::{Identity, has_identifier, record_system};
+use crate::assemble::push_system;
+use crate::ladder::{Carrier, Identity, has_identifier, record_system};
 use crate::limits::SOUGHT_IDS_MAX;
 use fhir::{Method, Resource};
 use jiff::Timestamp;
@@ -40,7 +41,7 @@ pub struct Search<'p> {
 /// for it.
 pub(super) fn sought(ground: &Ground<'_>, kind: &str, identity: Identity) -> Option<Sought> {
     let offer = ground.rung.offer(kind).copied().unwrap_or_default();
-    let is_named = has_identifier(kind) || kind == "Bundle";
+    let is_named = has_identifier(kind) || is_whole(ground, kind);
     let (by, offered) = match identity {
         Identity::Put => (Sought::Id, offer.by_id),
         _ if kind == "Provenance" => (Sought::Target, offer.by_target),
@@ -77,7 +78,7 @@ fn query(ground: &Ground<'_>, kind: &str, by: Sought, items: &[&Item]) -> String
         Sought::Id => format!("{kind}?_id={}", joined(&|item| Some(item.id.clone()))),
         Sought::Identifier => {
             let token = |item: &Item| {
-                let (system, value) = mark(ground, &item.id);
+                let (system, value) = mark(ground, &item.kind, &item.id);
                 Some(format!("{system}|{value}"))
             };
             format!("{kind}?identifier={}", joined(&token))
@@ -86,9 +87,17 @@ fn query(ground: &Ground<'_>, kind: &str, by: Sought, items: &[&Item]) -> String
     }
 }
 
-/// The identifier by which a record of this house is known at the payer.
-pub(super) fn mark(ground: &Ground<'_>, id: &str) -> (String, String) {
-    (record_system(ground.namespace), id.to_owned())
+/// The identifier by which a record of this house is known at the payer: the one that is added, and of
+/// a Bundle that is kept whole its own.
+pub(super) fn mark(ground: &Ground<'_>, kind: &str, id: &str) -> (String, String) {
+    match is_whole(ground, kind) {
+        true => (push_system(ground.namespace), ground.load.push.clone()),
+        false => (record_system(ground.namespace), id.to_owned()),
+    }
+}
+
+fn is_whole(ground: &Ground<'_>, kind: &str) -> bool {
+    ground.rung.carrier == Carrier::Collection && kind == "Bundle"
 }
 
 /// Which items are there: name and `Type/id` at the payer. A create is known by its mark; an update
@@ -156,10 +165,13 @@ fn says_the_same(found: &Value, item: &Item) -> bool {
     })
 }
 
+/// A Bundle has one identifier and no list.
 fn is_marked(ground: &Ground<'_>, resource: &Value, item: &Item) -> bool {
-    let (system, value) = mark(ground, &item.id);
-    let list = resource["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().any(|it| it["system"] == system && it["value"] == value)
+    let (system, value) = mark(ground, &item.kind, &item.id);
+    let identifier = &resource["identifier"];
+    let list = identifier.as_array().map(Vec::as_slice);
+    let mut list = list.unwrap_or_else(|| std::slice::from_ref(identifier)).iter();
+    list.any(|it| it["system"] == system && it["value"] == value)
 }
 
 /// Whether a record holds what was sent, what servers add of their own aside.
