@@ -18,7 +18,7 @@ use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
 use crate::ledger::Who;
 use crate::purpose::Purpose;
-use crate::push::Withholding;
+use crate::push::{Withholding, is_zero};
 use crate::scope::Judged;
 use crate::usability::Finding;
 use jiff::Timestamp;
@@ -252,10 +252,6 @@ pub enum Reply {
         /// The first bad sequence and why, when the ledger does not verify.
         broken: Option<(u64, String)>,
     },
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// One push, trigger or submission in a list.

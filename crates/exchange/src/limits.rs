@@ -146,6 +146,9 @@ pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_0
 /// Single requests that go one after the other before what they brought is written down.
 pub const SINGLES_MAX: usize = 50;
 
+/// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
+pub const SOUGHT_IDS_MAX: usize = 25;
+
 /// How often a request that is too large for a door is made half as large.
 pub const HALVINGS_MAX: u32 = 3;
 

@@ -12,16 +12,18 @@
 mod answer;
 mod body;
 mod order;
+mod sought;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Said, Verdict, combine, judge, read_bundle, said_bundle};
 pub use body::in_part;
+pub use sought::{Search, found, searches};
 
 use crate::id::{Digest, derived_id};
 use crate::issue::{Code, Issue};
-use crate::ladder::{Carrier, DoorTerms, Identity, Rung, Unoffered, has_identifier, record_system};
+use crate::ladder::{Carrier, DoorTerms, Identity, Rung, Unoffered};
 use crate::limits::SINGLES_MAX;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, EntryToWrite, Method, Resource};
@@ -296,14 +298,10 @@ impl Ground<'_> {
         act.makes_anew() && !self.is_sought(piece)
     }
 
-    /// Whether the door can be asked for it: by an identifier of this house, or by what it is about.
+    /// Whether the door can be asked for it.
     fn is_sought(&self, piece: &Piece) -> bool {
-        let offer = self.rung.offer(&piece.kind).copied().unwrap_or_default();
-        match self.rung.identity(&piece.kind) {
-            Some(Identity::Put) => offer.by_id,
-            _ if has_identifier(&piece.kind) => offer.by_identifier,
-            _ => piece.kind == "Provenance" && offer.by_target,
-        }
+        let identity = self.rung.identity(&piece.kind);
+        identity.is_some_and(|identity| sought::sought(self, &piece.kind, identity).is_some())
     }
 
     fn entries_max(&self) -> usize {
@@ -446,11 +444,4 @@ impl Part {
         }
         Some(writer.finish().into())
     }
-}
-
-/// The query by which records that this house marked are found: `identifier=system|a,system|b`.
-pub fn identifier_query(namespace: &str, ids: &[&str]) -> String {
-    let system = record_system(namespace);
-    let tokens: Vec<String> = ids.iter().map(|id| format!("{system}|{id}")).collect();
-    format!("identifier={}", tokens.join(","))
 }

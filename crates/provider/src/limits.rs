@@ -153,10 +153,7 @@ pub const SHARED_CLAIM: std::time::Duration = Duration::from_secs(90);
 /// How long a push waits for another one that brings the same record.
 pub const SHARED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-/// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
-pub const RECONCILE_IDS_MAX: usize = 25;
-
-/// Pages of such a search: more than one is odd already.
+/// Pages of a search for what was sent: more than one is odd already.
 pub const RECONCILE_PAGES_MAX: usize = 8;
 
 /// Claims of shared records that a process remembers as its own: some hundred bytes each.

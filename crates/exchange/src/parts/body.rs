@@ -9,7 +9,8 @@
 //! removed or is the payer's, references name the payer's ids, or the identifier where there is
 //! none yet.
 
-use super::{Ground, Item, Part, Piece, identifier_query};
+use super::sought::mark;
+use super::{Ground, Item, Part, Piece};
 use crate::id::Digest;
 use crate::ladder::{Carrier, Identity, has_identifier, record_system};
 use crate::place;
@@ -56,7 +57,8 @@ pub(super) fn act(ground: &Ground<'_>, piece: &Piece) -> Option<Act> {
         let id = at.split_once('/').map(|(_, id)| id.to_owned());
         return act(Method::Put, at.to_owned(), None, id);
     }
-    let query = identifier_query(ground.namespace, &[&piece.id]);
+    let (system, value) = mark(ground, &piece.kind, &piece.id);
+    let query = format!("identifier={system}|{value}");
     match (identity, there) {
         (Identity::Conditional, _) if offer.conditional_update => {
             act(Method::Put, format!("{}?{query}", piece.kind), None, None)

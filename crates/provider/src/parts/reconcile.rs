@@ -7,31 +7,18 @@
 use super::holding;
 use crate::deliver;
 use crate::door;
-use crate::limits::{RECONCILE_IDS_MAX, RECONCILE_PAGES_MAX};
+use crate::limits::RECONCILE_PAGES_MAX;
 use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::Turn;
-use exchange::ladder::{Carrier, Identity, has_identifier, record_system};
-use exchange::limits::UNSURE_WAIT;
-use exchange::parts::{Ground, Item, Part, identifier_query};
+use exchange::ladder::Carrier;
+use exchange::limits::{SOUGHT_IDS_MAX, UNSURE_WAIT};
+use exchange::parts::{self, Ground, Item, Part, Search};
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue};
 use fhir::{Bundle, BundleType, Method, Resource};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// How an item can be found again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sought {
-    /// By `_id`.
-    Id,
-    /// By the identifier this house added.
-    Identifier,
-    /// By what it is about, for Provenances.
-    Target,
-}
 
 /// What a search came to.
 enum Looked {
@@ -58,18 +45,15 @@ impl Road {
         }
         let mut found: BTreeMap<String, String> = BTreeMap::new();
         let mut asked: BTreeSet<String> = BTreeSet::new();
-        for ((kind, sought), items) in groups(ground, part) {
-            for chunk in items.chunks(RECONCILE_IDS_MAX) {
-                let query = query(ground, &kind, sought, chunk);
-                let query = format!("{query}&_count={}", RECONCILE_IDS_MAX * 2);
-                match self.look(turn, payer, &query).await? {
-                    Looked::Found(resources) => {
-                        asked.extend(chunk.iter().map(|item| item.name()));
-                        match_up(ground, chunk, &resources, &mut found);
-                    }
-                    Looked::Later(next) => return self.not_yet(turn, next).await,
-                    Looked::Refused => {}
+        for Search { query, items } in parts::searches(ground, &part.items) {
+            let query = format!("{query}&_count={}", SOUGHT_IDS_MAX * 2);
+            match self.look(turn, payer, &query).await? {
+                Looked::Found(resources) => {
+                    asked.extend(items.iter().map(|item| item.name()));
+                    found.extend(parts::found(ground, &items, &resources));
                 }
+                Looked::Later(next) => return self.not_yet(turn, next).await,
+                Looked::Refused => {}
             }
         }
         self.write_found(turn, ground, part, &found, &asked).await
@@ -82,16 +66,12 @@ impl Road {
         turn: &mut Turn,
         payer: &Payer,
         ground: &Ground<'_>,
-        items: Vec<Item>,
+        items: &[Item],
     ) -> Result<BTreeMap<String, String>, Halt> {
-        let part = Part { carrier: ground.rung.carrier, items };
         let mut found = BTreeMap::new();
-        for ((kind, sought), items) in groups(ground, &part) {
-            for chunk in items.chunks(RECONCILE_IDS_MAX) {
-                let query = query(ground, &kind, sought, chunk);
-                if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
-                    match_up(ground, chunk, &resources, &mut found);
-                }
+        for Search { query, items } in parts::searches(ground, items) {
+            if let Looked::Found(resources) = self.look(turn, payer, &query).await? {
+                found.extend(parts::found(ground, &items, &resources));
             }
         }
         Ok(found)
@@ -197,122 +177,4 @@ fn unreadable(turn: &mut Turn, status: u16) -> Looked {
 
 fn is_create(item: &Item) -> bool {
     item.method == Method::Post
-}
-
-/// Items that can be sought, by type and way.
-fn groups<'p>(ground: &Ground<'_>, part: &'p Part) -> BTreeMap<(String, Sought), Vec<&'p Item>> {
-    let mut groups: BTreeMap<(String, Sought), Vec<&Item>> = BTreeMap::new();
-    for item in part.items.iter().filter(|item| item.method != Method::Delete) {
-        let offer = ground.rung.offer(&item.kind).copied().unwrap_or_default();
-        let named = has_identifier(&item.kind) || item.kind == "Bundle";
-        let target = item.kind == "Provenance" && offer.by_target;
-        let sought = match item.identity {
-            Identity::Conditional | Identity::Server if target && about(item).is_some() => {
-                Sought::Target
-            }
-            Identity::Put if offer.by_id => Sought::Id,
-            Identity::Conditional | Identity::Server if named && offer.by_identifier => {
-                Sought::Identifier
-            }
-            _ => continue,
-        };
-        groups.entry((item.kind.clone(), sought)).or_default().push(item);
-    }
-    groups
-}
-
-/// Which items are there: name and `Type/id` at the payer. A create is known by its mark; an update
-/// by its content, for the record was there before.
-fn match_up(
-    ground: &Ground<'_>,
-    items: &[&Item],
-    resources: &[Resource],
-    found: &mut BTreeMap<String, String>,
-) {
-    let system = record_system(ground.namespace);
-    for resource in resources {
-        let Some(at) = resource.id().map(|id| format!("{}/{id}", resource.kind())) else {
-            continue;
-        };
-        let Ok(value) = serde_json::from_slice::<Value>(resource.bytes()) else { continue };
-        let marked = |item: &&&Item| match item.identity {
-            Identity::Put => resource.kind() == item.kind && resource.id() == Some(&item.id),
-            _ if item.kind == "Provenance" => says_the_same(&value, item),
-            _ => resource.kind() == item.kind && is_marked(&value, &system, &item.id),
-        };
-        let Some(item) = items.iter().find(marked) else { continue };
-        let known = ground.held.get(&item.name()).is_some_and(|holding| holding.digest.is_some());
-        let created = is_create(item) || (item.identity != Identity::Put && !known);
-        if created || same(&value, item) {
-            found.insert(item.name(), at);
-        }
-    }
-}
-
-/// The search for some items of a type.
-fn query(ground: &Ground<'_>, kind: &str, sought: Sought, items: &[&Item]) -> String {
-    let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
-    match sought {
-        Sought::Id => format!("{kind}?_id={}", ids.join(",")),
-        Sought::Identifier => format!("{kind}?{}", identifier_query(ground.namespace, &ids)),
-        Sought::Target => {
-            let about: Vec<String> = items.iter().filter_map(|item| about(item)).collect();
-            format!("{kind}?target={}", about.join(","))
-        }
-    }
-}
-
-/// What a Provenance is about, by the payer's ids: not a Patient, whom many are about.
-fn about(item: &Item) -> Option<String> {
-    let body = serde_json::from_slice::<Value>(item.body.as_ref()?).ok()?;
-    let all = targets(&body);
-    let own = all.iter().find(|target| !target.starts_with("Patient/"));
-    own.or(all.first()).cloned()
-}
-
-fn targets(provenance: &Value) -> Vec<String> {
-    let targets = provenance["target"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let texts = targets.iter().filter_map(|target| target["reference"].as_str());
-    // Some servers write references out, with their base or a version.
-    let plain = texts.filter_map(|text| {
-        let text = text.split_once("/_history/").map_or(text, |(start, _)| start);
-        let mut steps = text.rsplit('/');
-        let (id, kind) = (steps.next()?, steps.next()?);
-        Some(format!("{kind}/{id}"))
-    });
-    let mut all: Vec<String> = plain.collect();
-    all.sort();
-    all
-}
-
-/// Whether a Provenance is the one that was sent: recorded at the same moment, about the same. Servers
-/// keep moments to the millisecond, or to the second.
-fn says_the_same(found: &Value, item: &Item) -> bool {
-    let sent = item.body.as_ref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    let moment = |value: &Value| value["recorded"].as_str()?.parse::<Timestamp>().ok();
-    sent.is_some_and(|sent| {
-        found["resourceType"] == "Provenance"
-            && moment(&sent).zip(moment(found)).is_some_and(|(sent, found)| {
-                sent.duration_since(found).unsigned_abs() < Duration::from_secs(1)
-            })
-            && targets(&sent) == targets(found)
-    })
-}
-
-fn is_marked(resource: &Value, system: &str, id: &str) -> bool {
-    let identifiers = resource["identifier"].as_array().map(Vec::as_slice).unwrap_or_default();
-    identifiers.iter().any(|it| it["system"] == system && it["value"] == id)
-}
-
-/// Whether a record holds what was sent, what servers add of their own aside.
-fn same(found: &Value, item: &Item) -> bool {
-    let sent = item.body.as_ref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    let plain = |mut value: Value| {
-        if let Some(members) = value.as_object_mut() {
-            members.remove("id");
-            members.remove("meta");
-        }
-        value
-    };
-    sent.is_some_and(|sent| plain(sent) == plain(found.clone()))
 }

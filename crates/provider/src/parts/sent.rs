@@ -148,7 +148,7 @@ impl Road {
         if items.is_empty() {
             return Ok(outcome);
         }
-        let places = self.places(turn, payer, ground, items).await?;
+        let places = self.places(turn, payer, ground, &items).await?;
         for (item, said, verdict) in &mut outcome.said {
             if let Some(at) = places.get(&item.name()).filter(|_| *verdict == Verdict::Filed(None))
             {

@@ -224,6 +224,22 @@ async fn a_collection_is_kept_whole_and_says_no_more_than_taken() {
 }
 
 #[tokio::test]
+async fn a_collection_that_brought_no_answer_is_looked_for_and_kept_once() {
+    let profile = Profile { transaction: false, collection: true, put_creates: false, ..PUT };
+    for wrong in [Wrong::SilentAfter, Wrong::SilentBefore, Wrong::Garbage] {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        stranger.spoil(1, wrong);
+        hospital.push().await;
+        hospital.clock.advance(1);
+        let rows = hospital.work().await;
+        assert_eq!(rows[0].state, "settled", "{wrong:?}: {:?}", rows[0].issues);
+        let kept = stranger.counts().into_iter().collect::<Vec<_>>();
+        assert_eq!(kept, [("Bundle".to_owned(), 1)], "{wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn two_patients_pushes_make_one_record_of_their_practitioner() {
     for (case, profile) in rungs() {
         let stranger = Arc::new(Stranger::new(profile));
