@@ -15,12 +15,13 @@
 //! are asked of the chart, as far as *collect* knows it: which visit a resource belongs to that names
 //! none (`belongings`), what that visit is (`visits`), whether something sensitive lies in the days
 //! of a document that nobody looks into (`opaque`), and whether what a resource is about stays
-//! (`traces`).
+//! (`about`).
 //!
 //! Where something was cut from a resource its narrative is cut too: `text` is prose made of the
 //! same content, and may say what was cut. Words are not searched: where a reference to a sensitive
 //! record goes, the words beside it go as well.
 
+mod about;
 mod belongings;
 mod chart;
 mod cuts;
@@ -38,7 +39,7 @@ mod shipped_tests;
 #[cfg(test)]
 mod tests;
 
-pub use known::types_to_know;
+pub use known::{records_to_know, types_to_know};
 pub use target::{Pointer, pointer, references_to_follow, target};
 pub use verdicts::Verdicts;
 
@@ -192,7 +193,7 @@ pub struct Collected {
     pub restricted: Vec<Resource>,
     /// What else is known of the patient's chart: nothing of it is decided on, but it says which
     /// visit a resource belongs to, and on which days something sensitive was so. What *collect*
-    /// should know is said by [`types_to_know`].
+    /// should know is said by [`types_to_know`] and [`records_to_know`].
     pub known: Vec<Resource>,
     /// What else *collect* says of the chart.
     pub notes: Notes,

@@ -12,7 +12,7 @@
 use super::belongings::visit_days;
 use super::chart::Known;
 use super::known::tells;
-use super::{Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
+use super::{ABOUT, Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
 use crate::agreement::Opaque;
 use crate::days::{Days, possible_days};
 use crate::restriction::tail;
@@ -197,7 +197,8 @@ fn extent(resource: &Resource, why: &Withheld) -> Option<Days> {
     let doc = resource.doc();
     let root = doc.root();
     let ended = match resource.kind() {
-        _ if why.rule == PATIENT_RESTRICTION => return Some(days),
+        // What a labelled visit takes along was so on its days, as what a restricted one does.
+        _ if [ABOUT, PATIENT_RESTRICTION].contains(&why.rule.as_str()) => return Some(days),
         "Condition" => {
             let ended = root.members().find(|member| member.name().starts_with("abatement"));
             ended.map(|ended| Days::of(ended).map_or(days.last, |ended| ended.last))

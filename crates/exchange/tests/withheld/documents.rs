@@ -1,7 +1,7 @@
 //! Documents that nobody looks into: they take the strictest rule of their days, by the whole chart.
 
-use super::{House, chart, read, sent, word_on};
-use exchange::shape::{Audience, Collected, types_to_know};
+use super::{House, chart, sent, word_on};
+use exchange::shape::{Audience, records_to_know, types_to_know};
 
 const RULES: &str = r#"
 [[permit]]
@@ -173,48 +173,40 @@ fn the_agreement_may_say_that_documents_stay_or_travel() {
 
 /// A push without documents, in a house that restricts nothing, reads no more of the chart.
 #[test]
-fn only_what_a_question_needs_is_read_of_the_chart() {
-    let plain = r#"{"resourceType":"Observation","id":"o","status":"final"}"#;
-    let written = note(r#""date":"2024-03-02T12:00:00Z""#);
-    let table = [
-        ("nothing to ask", House::of(RULES), vec![plain], vec![], 0),
-        ("a document", House::of(RULES), vec![plain, &written], vec![], 6),
-        (
-            "documents travel",
-            House::of(&format!("opaque = \"permit\"\n{RULES}")),
-            vec![&written],
-            vec![],
-            0,
-        ),
-        (
-            "visits can be withheld",
-            House::of(RULES).restricting(&["Encounter/secret"]),
-            vec![plain],
-            vec![],
-            1,
-        ),
-        (
-            "and one is",
-            House::of(RULES).restricting(&["Encounter/secret"]),
-            vec![plain],
-            vec![SECRET],
-            6,
-        ),
-    ];
-    for (case, house, found, known, types) in table {
-        let collected = Collected { known: read(&known), ..chart(&found, &[]) };
-        let audience = Audience {
-            terms: &house.terms,
-            purpose: house.purpose,
-            kind: house.kind,
-            on: jiff::civil::date(2026, 1, 15),
-            restrictions: &house.restrictions,
-            patient: "p",
-            own_coverages: &[],
-            source_base: "https://ehr.test/fhir",
-        };
-        let wanted = types_to_know(&collected, &audience);
-        assert_eq!(wanted.len(), types, "{case}: {wanted:?}");
-        assert!(types == 0 || wanted.contains("Encounter"), "{case}");
+fn what_is_asked_of_the_chart_depends_on_the_agreement_and_not_on_the_push() {
+    let wanted = |house: &House| types_to_know(&audience(house));
+    let all = wanted(&House::of(RULES));
+    assert_eq!(all.len(), 7, "{all:?}");
+    assert!(all.contains("Encounter"));
+    assert_eq!(wanted(&House::of(&format!("opaque = \"permit\"\n{RULES}"))), all);
+    assert_eq!(wanted(&House::of(RULES).restricting(&["Encounter/secret"])), all);
+}
+
+/// An EHR finds results by their category; what has none is named by its report or panel only.
+#[test]
+fn results_that_no_search_finds_are_read_because_a_report_lists_them() {
+    let report = r#"{"resourceType":"DiagnosticReport","id":"r","result":[{"reference":"Observation/a"},{"reference":"https://ehr.test/fhir/Observation/b/_history/1"},{"display":"d"}]}"#;
+    let panel = r#"{"resourceType":"Observation","id":"a","hasMember":[{"reference":"Observation/m"},{"reference":"QuestionnaireResponse/q"}]}"#;
+    let house = House::of(RULES);
+    for (found, known) in [(vec![report], vec![panel]), (vec![], vec![panel, report])] {
+        let mut collected = chart(&found, &known);
+        let wanted = records_to_know(&collected, &audience(&house));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["Observation/b", "Observation/m"]);
+        collected.missing.insert("Observation/b".to_owned());
+        let wanted = records_to_know(&collected, &audience(&house));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["Observation/m"]);
+    }
+}
+
+fn audience(house: &House) -> Audience<'_> {
+    Audience {
+        terms: &house.terms,
+        purpose: house.purpose,
+        kind: house.kind,
+        on: jiff::civil::date(2026, 1, 15),
+        restrictions: &house.restrictions,
+        patient: "p",
+        own_coverages: &[],
+        source_base: "https://ehr.test/fhir",
     }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod documents;
 mod rules;
 mod sideways;
