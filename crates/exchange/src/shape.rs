@@ -28,6 +28,7 @@ mod cuts;
 mod known;
 mod labels;
 mod loose;
+mod members;
 mod opaque;
 mod target;
 mod traces;
@@ -58,11 +59,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 24] = [
+pub const BUILT_IN: [(&str, &str); 25] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
     (OTHER_PAYER, "it is a coverage with another payer"),
+    (OTHERS_NUMBER, "it is a number by which another payer knows the patient"),
     (FINANCIAL, "claims, benefits and who else pays never travel"),
     (LABEL, "it is labelled as sensitive or restricted"),
     (NOT_AGREED, "no permit of the agreement names it"),
@@ -92,6 +94,7 @@ pub(crate) const PATIENT_RESTRICTION: &str = "patient-restriction";
 pub(crate) const UNREADABLE: &str = "unreadable";
 pub(crate) const OTHER_PATIENT: &str = "other-patient";
 pub(crate) const OTHER_PAYER: &str = "other-payer";
+pub(crate) const OTHERS_NUMBER: &str = "other-payers-number";
 pub(crate) const FINANCIAL: &str = "financial-never";
 pub(crate) const LABEL: &str = "sensitivity-label";
 pub(crate) const NOT_AGREED: &str = "not-agreed";

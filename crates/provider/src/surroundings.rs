@@ -1,14 +1,15 @@
 //! Surroundings: what of a patient's chart is read beside the push, so that *shape* can judge it.
 //!
 //! Comes in   what was collected, and the audience.
-//! Goes out   the patient's other records of the types that *shape* names, and the results and members
-//!            that those list; none of them is sent.
+//! Goes out   the patient's other records of the types that *shape* names, the results and members that
+//!            those list, and the coverages with whatever payer; none of them is sent.
 //! Never      a search that is not scoped to the patient.
 //!
 //! EHRs need find an Observation only by its category, so that one without a category comes to light
 //! where a report or a panel lists it, and nowhere else.
 
 use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
+use crate::scope;
 use crate::source::Read;
 use crate::source::Source;
 use crate::source::chart::Chart;
@@ -34,6 +35,8 @@ pub async fn know(
     let found: Vec<Arc<[Resource]>> =
         stream::iter(searches).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
     collected.known.extend(found.iter().flat_map(|found| found.iter().cloned()));
+    // *Scope* has read them already.
+    collected.known.extend(scope::coverages(chart, audience.patient).await?.0);
     listed(chart, collected, audience).await
 }
 

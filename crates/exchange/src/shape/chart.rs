@@ -9,6 +9,7 @@
 //! stays with it, documents take the strictest rule of their days, and what is about something
 //! sensitive stays with that.
 
+use super::members::Numbers;
 use super::opaque::{self, Sensitive};
 use super::verdicts::Verdicts;
 use super::visits::Visited;
@@ -26,6 +27,7 @@ type Verdict = Result<Permitted, Withheld>;
 pub(super) struct Chart<'c> {
     pub(super) judged: BTreeMap<String, (Resource, Verdict)>,
     pub(super) visited: Visited,
+    pub(super) numbers: Numbers,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
     too_large: &'c BTreeSet<String>,
@@ -64,6 +66,7 @@ impl Chart<'_> {
         let mut chart = Chart {
             judged,
             visited,
+            numbers: Numbers::read(collected.all(), audience),
             found,
             missing,
             too_large,

@@ -7,6 +7,7 @@
 
 mod alone;
 mod documents;
+mod numbers;
 mod rules;
 mod sideways;
 mod traces;
