@@ -18,8 +18,9 @@
 //! (`about`).
 //!
 //! Where something was cut from a resource its narrative is cut too: `text` is prose made of the
-//! same content, and may say what was cut. Words are not searched: where a reference to a sensitive
-//! record goes, the words beside it go as well.
+//! same content, and may say what was cut; where it is not made of that content alone it is a document
+//! (`opaque`). Words are not searched: where a reference to a sensitive record goes, the words beside it
+//! go as well.
 
 mod about;
 mod belongings;

@@ -69,7 +69,7 @@ fn spans(content: &HistoryContent, coverages: &[Resource]) -> Option<Vec<Days>> 
     if let Some(first) = first.filter(|_| content.pre_coverage) {
         spans.push(Days { first: Date::MIN, last: first });
     }
-    (!spans.iter().any(|span| *span == ALWAYS)).then_some(spans)
+    (!spans.contains(&ALWAYS)).then_some(spans)
 }
 
 /// All days there are.

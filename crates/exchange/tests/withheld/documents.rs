@@ -6,7 +6,7 @@ use exchange::shape::{Audience, records_to_know, types_to_know};
 const RULES: &str = r#"
 [[permit]]
 rule = "all"
-types = ["Patient", "Encounter", "Observation", "Condition", "DiagnosticReport", "DocumentReference", "Binary", "Media", "Practitioner", "Procedure"]
+types = ["Patient", "Encounter", "Observation", "Condition", "DiagnosticReport", "DocumentReference", "Binary", "Media", "Practitioner", "Procedure", "Composition"]
 [[withhold]]
 rule = "quiet"
 having = { path = "code", codes = ["1-8"] }
@@ -196,6 +196,62 @@ fn results_that_no_search_finds_are_read_because_a_report_lists_them() {
         let wanted = records_to_know(&collected, &audience(&house));
         assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["Observation/m"]);
     }
+}
+
+/// Its sections are prose, so it is judged as other documents are, whatever its status says.
+#[test]
+fn a_composition_stays_where_something_sensitive_lies_in_its_days() {
+    let composition = |more: &str| {
+        format!(
+            r#"{{"resourceType":"Composition","id":"d","status":"final"{more},"section":[{{"text":{{"status":"generated","div":"<div>SECRET</div>"}}}}]}}"#
+        )
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("written in those days", r#","date":"2024-03-02T12:00:00Z""#, true),
+        ("written on another day", r#","date":"2024-03-04T12:00:00Z""#, false),
+        ("written later, of those days", r#","date":"2024-05-01","event":[{"period":{"start":"2024-03-01","end":"2024-03-02"}}]"#, true),
+        ("written later, of a visit that meets it", r#","date":"2024-04-04","encounter":{"reference":"Encounter/long"}"#, true),
+        ("a summary of the whole chart", r#","date":"2024-05-01","type":{"coding":[{"system":"http://loinc.org","code":"34133-9"}]}"#, true),
+        ("without any day", "", true),
+    ];
+    let long = r#"{"resourceType":"Encounter","id":"long","period":{"start":"2024-02-01","end":"2024-04-04"}}"#;
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    for (case, more, stays) in table {
+        let disclosure = house.shape(&chart(&[&composition(more)], &[SECRET, long]));
+        let word = word_on(&disclosure, "Composition/d");
+        let wanted = "-Composition/d opaque-in-sensitive-period";
+        assert_eq!(word == wanted, stays, "{case}: {word}");
+        assert_eq!(sent(&disclosure).contains("SECRET"), !stays, "{case}");
+    }
+}
+
+/// What is made of its resource alone says no more than the resource; the rest may quote a neighbour.
+#[test]
+fn a_narrative_that_says_more_than_its_resource_stays_in_sensitive_days() {
+    let result = |status: &str, day: &str| {
+        format!(
+            r#"{{"resourceType":"Observation","id":"o","code":{{"text":"KEPT"}},"encounter":{{"reference":"Encounter/long"}},"effectiveDateTime":"{day}","text":{{{status}"div":"<div>SECRET</div>"}}}}"#
+        )
+    };
+    let long = r#"{"resourceType":"Encounter","id":"long","period":{"start":"2024-03-02","end":"2024-03-02"}}"#;
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    #[rustfmt::skip]
+    let table = [
+        (r#""status":"generated","#, "2024-03-02", true),
+        (r#""status":"extensions","#, "2024-03-02", true),
+        (r#""status":"additional","#, "2024-03-02", false),
+        ("", "2024-03-02", false),
+    ];
+    for (status, day, stays) in table {
+        let sent = sent(&house.shape(&chart(&[&result(status, day), long], &[SECRET])));
+        assert!(sent.contains("KEPT"), "{status}: {sent}");
+        assert_eq!(sent.contains("SECRET"), stays, "{status}: {sent}");
+    }
+    let other = long.replace("2024-03-02", "2024-06-01");
+    let text = result(r#""status":"additional","#, "2024-06-01");
+    let sent = sent(&house.shape(&chart(&[&text, &other], &[SECRET])));
+    assert!(sent.contains("SECRET"), "nothing sensitive was so on that day: {sent}");
 }
 
 fn audience(house: &House) -> Audience<'_> {
