@@ -5,7 +5,7 @@
 //!            restrictions; and the expectation of what a push of it files and withholds.
 //! Never      changes a resource but by named edits, each by its own option: an NPI where a
 //!            Practitioner or Organization has none, results without their encounter, marks in what
-//!            is restricted; never draws: everything derives from ids by SHA-256.
+//!            is restricted, numbers of patients; never draws: everything derives from ids by SHA-256.
 //!
 //! Why the expectation is made here and not by the product: it is the second opinion that the
 //! product's own counts are held against, so it shares no code with it.
@@ -18,6 +18,7 @@ mod expectation;
 mod facts;
 mod judgement;
 mod planted;
+mod told;
 mod unlinked;
 
 pub use amendment::Amendment;
@@ -143,6 +144,10 @@ pub struct Overlay {
     /// Add, for each restricted encounter, a document that tells of it and was written for another
     /// one. Only rules on what nobody can look into keep such documents.
     pub add_summaries: bool,
+    /// Add, for each patient, a labelled result with its order and its report, which tell of it.
+    pub add_labelled: bool,
+    /// Give each patient the numbers of all plans, and a Social Security number that words mark.
+    pub add_numbers: bool,
 }
 
 /// A chart that can be pushed, and what is to come of it.
@@ -189,6 +194,13 @@ impl Overlay {
             let marked = planted::summaries(&chart, &rules.restricted);
             chart = together(&chart, marked.resources)?;
             planted.extend(marked.planted.into_iter().filter(|_| rules.opaque));
+        }
+        let mut told = Vec::new();
+        told.extend(self.add_labelled.then(|| told::labelled(&chart, &rules.restricted)));
+        told.extend(self.add_numbers.then(|| told::numbered(&chart)));
+        for marked in told {
+            chart = together(&chart, marked.resources)?;
+            planted.extend(marked.planted);
         }
         planted.sort();
         planted.dedup();
