@@ -1,7 +1,8 @@
 //! Crash: the crash suite with many seeds.
 //!
 //! Comes in   the words behind `cargo xtask crash`.
-//! Goes out   the tests of `powercut` that they choose, run one after the other; the exit code.
+//! Goes out   the tests of `powercut` that they choose, run one after the other, and behind them those
+//!            of pushes in parts, which need no database of their own; the exit code.
 //! Never      runs other tests, and never takes an unknown word for nothing.
 
 use std::path::Path;
@@ -31,21 +32,30 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let answered = format!("{}what_was_answered_survives", wanted.database);
+    let mut suites = vec![("powercut", answered)];
+    if wanted.database != "postgres_" {
+        suites.push(("crash", "what_goes_in_parts_survives".to_owned()));
+    }
+    let all = suites.iter().all(|(suite, tests)| live(root, suite, tests, wanted));
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the tests of a suite whose names hold these words; whether all went well.
+fn live(root: &Path, suite: &str, tests: &str, wanted: Wanted) -> bool {
     let mut command = Command::new(cargo());
-    command.args(["test", "--package", "handover", "--test", "powercut", "--"]);
-    command.args(["--nocapture", "--test-threads", "1"]);
-    command.arg(format!("{}what_was_answered_survives", wanted.database));
+    command.args(["test", "--package", "handover", "--test", suite, "--"]);
+    command.args(["--nocapture", "--test-threads", "1", tests]);
     command.env("HANDOVER_CRASH_SEEDS", wanted.seeds.to_string()).current_dir(root);
     match wanted.seed {
         Some(seed) => command.env("HANDOVER_CRASH_SEED", seed.to_string()),
         None => command.env_remove("HANDOVER_CRASH_SEED"),
     };
     match command.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(status) => status.success(),
         Err(error) => {
             eprintln!("cargo does not start: {error}");
-            ExitCode::FAILURE
+            false
         }
     }
 }

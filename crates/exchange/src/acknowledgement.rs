@@ -10,7 +10,9 @@ use crate::id::{PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::{Actor, CODE_SYSTEM, Code, Issue};
 use crate::limits::ENTRIES_MAX;
 use crate::place;
-use crate::push::{Level, Purpose, Push, State, Withholding};
+use crate::purpose::{Level, Purpose};
+use crate::push::{Push, State, Withholding};
+use crate::scope::Behalf;
 use crate::usability::Finding;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, EntryResponse, OperationOutcome};
@@ -29,6 +31,9 @@ pub struct Acknowledgement {
     pub push: Option<PushId>,
     /// The payer.
     pub payer: PartnerId,
+    /// Who is the payer in law and who acts for it, where the payor map says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_behalf: Vec<Behalf>,
     /// `Encounter/…` in the source.
     pub subject: String,
     /// The payload kind.
@@ -141,6 +146,7 @@ impl Acknowledgement {
             walk: push.walk.clone(),
             push: push.assembled.as_ref().map(|assembled| assembled.push.clone()),
             payer: push.dossier.payer.clone(),
+            on_behalf: push.on_behalf.clone(),
             subject: push.dossier.subject.clone(),
             kind: push.dossier.kind.clone(),
             purpose: push.purpose,
@@ -178,6 +184,7 @@ impl Acknowledgement {
     /// What a person reads first: the state, the counts, what stayed, and the way forward.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.headline()];
+        lines.extend(self.on_behalf.iter().map(Behalf::words));
         if let Some(counts) = self.counts() {
             lines.push(counts);
         }

@@ -20,14 +20,14 @@ mod tests;
 pub use crate::tomlfile::toml_issue;
 pub use conditions::{Around, Visits};
 pub use content::{HistoryContent, Readiness, Wait};
-pub use rules::{CutRule, ElementCondition, KINDS, Opaque, Permit, Place, Withhold};
+pub use rules::{CutRule, ElementCondition, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
 pub use terms::{Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;
 use crate::payload::Kind;
-use crate::push::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::usability::FindingCode;
 use serde::Deserialize;
 

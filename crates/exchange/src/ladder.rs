@@ -61,9 +61,7 @@ impl Carrier {
             Carrier::Collection => "collection",
         }
     }
-}
 
-impl Carrier {
     /// What it means for a push, in words for people.
     const fn consequence(self) -> &'static str {
         match self {
@@ -252,11 +250,6 @@ impl Rung {
     /// The word of the rung, as the ledger and lists have it: `batch`, `single`, ….
     pub fn word(&self) -> &'static str {
         self.carrier.word()
-    }
-
-    /// Whether the same request may go again without making a second record.
-    pub fn repeatable(identity: Identity) -> bool {
-        !matches!(identity, Identity::Server)
     }
 
     fn identities(&self) -> Vec<String> {

@@ -10,8 +10,10 @@
 
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
-use crate::push::{Level, Purpose, Subject, Withholding};
-use crate::scope::PayorKey;
+use crate::purpose::{Level, Purpose};
+use crate::push::Withholding;
+use crate::scope::{Behalf, PayorKey};
+use crate::trigger::Subject;
 use crate::watch::Sight;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -179,6 +181,9 @@ pub enum Event {
         /// is left.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patience: Option<i64>,
+        /// Who is the payer in law and who acts for it, where the payor map says so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        on_behalf: Vec<Behalf>,
     },
     /// Sending: the door was found and is the right one.
     Routed { endpoint: String, version: String, mode: String, form: String },

@@ -93,8 +93,6 @@ pub struct Item {
     pub full_url: String,
     /// How the record is known again.
     pub identity: Identity,
-    /// Whether the same request may go again without making a second record.
-    pub repeatable: bool,
     /// What the door holds once it is filed; see [`Holding::digest`].
     pub digest: Option<Digest>,
 }
@@ -160,6 +158,11 @@ impl Item {
     /// `Type/derived id`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.kind, self.id)
+    }
+
+    /// Whether each such request makes a record; any other may go again as it is.
+    pub fn makes_anew(&self) -> bool {
+        self.method == Method::Post && self.if_none_exist.is_none()
     }
 }
 
@@ -414,7 +417,6 @@ fn collection(ground: &Ground<'_>) -> Step {
             (_, Some(_)) => Identity::Conditional,
             _ => Identity::Server,
         },
-        repeatable: put || unless.is_some(),
         if_none_exist: unless,
         digest: Some(Digest::of(&body)),
         body: Some(body),
@@ -443,11 +445,6 @@ impl Part {
             });
         }
         Some(writer.finish().into())
-    }
-
-    /// Whether all of it may go again as it is.
-    pub fn is_repeatable(&self) -> bool {
-        self.items.iter().all(|item| item.repeatable)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Triggers, dossiers and pushes: what a push *is* is what its ledger lines add up to.
+//! Dossiers and pushes: what a push *is* is what its ledger lines add up to.
 //!
 //! Comes in   events, in the order of their chain.
 //! Goes out   the state: due (a clock), held (a person), or ended with a word that says how.
@@ -6,67 +6,12 @@
 
 use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
-use crate::ledger::{Chain, Event, Who};
+use crate::ledger::{Chain, Event};
 use crate::limits::ISSUES_MAX;
-use crate::scope::PayorKey;
+pub use crate::purpose::{Level, Purpose};
+use crate::scope::Behalf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// What the payer wants the data for: v3 PurposeOfUse codes the agreements allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Purpose {
-    /// Payment.
-    #[serde(rename = "HPAYMT")]
-    Payment,
-    /// Operations.
-    #[serde(rename = "HOPERAT")]
-    Operations,
-    /// Treatment and care coordination.
-    #[serde(rename = "TREAT")]
-    Treatment,
-    /// Coverage under policy or programme.
-    #[serde(rename = "COVERAGE")]
-    Coverage,
-    /// Quality improvement.
-    #[serde(rename = "HQUALIMP")]
-    Quality,
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Purpose::Payment => "HPAYMT",
-            Purpose::Operations => "HOPERAT",
-            Purpose::Treatment => "TREAT",
-            Purpose::Coverage => "COVERAGE",
-            Purpose::Quality => "HQUALIMP",
-        })
-    }
-}
-
-/// Which word of the payer settles a push, by the agreement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// The door answered.
-    Taken,
-    /// Readable and allowed.
-    Accepted,
-    /// Matched and stored.
-    Filed,
-}
-
-impl Level {
-    /// As lists show it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Level::Taken => "taken",
-            Level::Accepted => "accepted",
-            Level::Filed => "filed",
-        }
-    }
-}
 
 /// How many resources or elements one rule withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +142,9 @@ pub struct Push {
     /// How far it is, where it goes in several requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<Box<Parts>>,
+    /// Who is the payer in law and who acts for it, as the payor map had it when the walk began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// How far a push is that goes in several requests.
@@ -225,7 +173,7 @@ pub struct Parts {
     pub said: Vec<Digest>,
 }
 
-fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+pub(crate) fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
     *count == N::default()
 }
 
@@ -270,6 +218,7 @@ impl Push {
             mode,
             deadline,
             patience,
+            on_behalf,
         } = event.clone()
         else {
             return None;
@@ -296,6 +245,7 @@ impl Push {
             acknowledgement: None,
             withdrawn_by: None,
             parts: None,
+            on_behalf,
         })
     }
 
@@ -480,142 +430,5 @@ impl Push {
     /// Its chain in the ledger.
     pub fn chain(&self) -> Chain {
         Chain::Push(self.walk.clone())
-    }
-}
-
-/// What a trigger is about. Serialized as text: `Encounter/<id>`, `withdraw:<walk>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", from = "String")]
-pub enum Subject {
-    /// A record of the source: `Encounter/<id>`.
-    Record(String),
-    /// A push that a person takes back.
-    Withdrawal(WalkId),
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Record(reference) => f.write_str(reference),
-            Subject::Withdrawal(walk) => write!(f, "{WITHDRAW}{walk}"),
-        }
-    }
-}
-
-const WITHDRAW: &str = "withdraw:";
-
-impl From<Subject> for String {
-    fn from(subject: Subject) -> String {
-        subject.to_string()
-    }
-}
-
-impl From<String> for Subject {
-    fn from(text: String) -> Subject {
-        match text.strip_prefix(WITHDRAW) {
-            Some(walk) => Subject::Withdrawal(walk.into()),
-            None => Subject::Record(text),
-        }
-    }
-}
-
-/// What happened, who asks, in which role, why: a projection of its lines in the house chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trigger {
-    /// Its id.
-    pub id: TriggerId,
-    /// What it is about.
-    pub subject: Subject,
-    /// What for; `None`: each agreement's first purpose.
-    pub purpose: Option<Purpose>,
-    /// Who asked.
-    pub who: Who,
-    /// When it was recorded.
-    pub at: Timestamp,
-    /// The walks it led to, once scoped.
-    pub walks: Vec<WalkId>,
-    /// How often *scope* was tried since a person last let it go.
-    pub attempt: u32,
-    /// When *scope* is tried (again); `None` when scoped or held.
-    pub due: Option<Timestamp>,
-    /// Why it waits.
-    pub issues: Vec<Issue>,
-    /// A person wants no more of it; walks that it had led to go on.
-    #[serde(default)]
-    pub withdrawn: bool,
-    /// Payors of the patient's coverages that wait to be mapped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub payors: Vec<PayorKey>,
-    /// Coverages that the payor map or an agreement leaves alone.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub left_alone: u64,
-}
-
-impl Trigger {
-    /// The trigger that a `Triggered` event starts.
-    pub fn begin(at: Timestamp, event: &Event) -> Option<Trigger> {
-        let Event::Triggered { trigger: id, subject, purpose, who } = event.clone() else {
-            return None;
-        };
-        let (walks, issues) = (Vec::new(), Vec::new());
-        let (attempt, due, withdrawn) = (0, Some(at), false);
-        let (payors, left_alone) = (Vec::new(), 0);
-        Some(Trigger {
-            id,
-            subject,
-            purpose,
-            who,
-            at,
-            walks,
-            attempt,
-            due,
-            issues,
-            withdrawn,
-            payors,
-            left_alone,
-        })
-    }
-
-    /// Takes one line into account.
-    pub fn apply(&mut self, at: Timestamp, event: &Event) {
-        match event.clone() {
-            Event::Scoped { walks, .. } => {
-                (self.walks, self.due) = (walks, None);
-                (self.payors, self.left_alone) = (Vec::new(), 0);
-                self.issues.clear();
-            }
-            Event::PayorsFound { unmapped, left_alone, .. } => {
-                (self.payors, self.left_alone) = (unmapped, left_alone);
-            }
-            Event::TriggerHeld { issues, .. } => (self.issues, self.due) = (issues, None),
-            Event::TriggerDelayed { until, issue, .. } => {
-                self.attempt += 1;
-                (self.issues, self.due) = (vec![issue], Some(until));
-            }
-            Event::TriggerReleased { .. } => {
-                self.attempt = 0;
-                self.payors.clear();
-                self.issues.clear();
-                self.due = Some(at);
-            }
-            Event::TriggerWithdrawn { .. } => {
-                (self.due, self.withdrawn) = (None, true);
-                self.payors.clear();
-                self.issues.clear();
-            }
-            _ => {}
-        }
-    }
-
-    /// The word for lists: `due`, `held`, `scoped` or `withdrawn`.
-    pub fn state_word(&self) -> &'static str {
-        if self.withdrawn {
-            return "withdrawn";
-        }
-        match (self.due, self.issues.is_empty()) {
-            (Some(_), _) => "due",
-            (None, true) => "scoped",
-            (None, false) => "held",
-        }
     }
 }

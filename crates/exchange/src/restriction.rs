@@ -30,7 +30,7 @@ use crate::id::{Digest, PartnerId};
 use crate::issue::{Code, Issue};
 use crate::limits::{RESTRICTION_REASON_CHARS_MAX, RESTRICTIONS_BYTES_MAX};
 use crate::path::{is_resource_type, resource_types};
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::tomlfile::{self, did_you_mean};
 use fhir::{Node, Resource, is_id};
 use jiff::Timestamp;

@@ -9,10 +9,12 @@
 //! A patient's payers are all concerned, the first and those that come second: which is which is
 //! said, and an agreement may take no part where its payer is not the first.
 
+mod behalf;
 mod coverage;
 mod map;
 mod payor;
 
+pub use behalf::Behalf;
 pub use coverage::NotCounted;
 pub use map::{PayorMap, PayorRow, names_this, row_text};
 pub use payor::{Payor, PayorIdentifier, PayorKey, payors_of};
@@ -22,7 +24,7 @@ use crate::days::{Days, clinical_days};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Kind;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use coverage::{Facts, facts};
 use fhir::{Node, Resource};
 use jiff::civil::Date;
@@ -75,6 +77,8 @@ pub struct ScopedPayer {
     /// 1: no other coverage that counts comes before it. Coverages that say no order come after
     /// those that do, and share their rank.
     pub rank: u32,
+    /// Whom it stands for, as the payor map has it.
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// What became of a coverage, as far as one payor of it is concerned.
@@ -163,6 +167,14 @@ pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
     let days = Some(Days { first: today, last: today });
     let now = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
     with_all_own(now, question)
+}
+
+/// Whether one of the patient's coverages leads to a payer on some of these days, whatever would be
+/// pushed there. Nothing of `question` counts that is about the record.
+pub fn is_covered(question: &Question<'_>, days: Days) -> bool {
+    let days = Some(days);
+    let scope = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    scope.judged.iter().any(|one| matches!(one.end, End::Payer { .. }))
 }
 
 /// The same payers, each with all of the patient's coverages with it, whenever they hold: which
@@ -308,7 +320,9 @@ fn dossiers(payers: Payers<'_>, question: &Question<'_>, scope: &mut Scope) {
         match allowed(terms, question) {
             Ok(purpose) => {
                 let coverages = own.into_iter().collect();
-                scope.dossiers.push(ScopedPayer { partner, purpose, coverages, rank });
+                let on_behalf = behalf::of(&partner, &scope.judged);
+                let payer = ScopedPayer { partner, purpose, coverages, rank, on_behalf };
+                scope.dossiers.push(payer);
             }
             Err(issue) => add(&mut scope.issues, issue),
         }

@@ -5,7 +5,9 @@
 //! Never      a patient: events hold none.
 
 use crate::ledger::{Event, Who};
-use crate::push::{Level, SMALLER};
+use crate::purpose::Level;
+use crate::push::SMALLER;
+use crate::scope::Behalf;
 
 /// The event in one sentence.
 pub fn sentence(event: &Event) -> String {
@@ -41,9 +43,17 @@ pub fn sentence(event: &Event) -> String {
             format!("released by {}", person(who))
         }
         Event::TriggerWithdrawn { who, .. } => format!("withdrawn by {}", person(who)),
-        Event::Began { payer, kind, subject, purpose, mode, deadline, .. } => format!(
-            "{kind} push of {subject} to {payer} began, for {purpose}, {mode}, until {deadline}"
-        ),
+        Event::Began { payer, kind, subject, purpose, mode, deadline, on_behalf, .. } => {
+            let behalf: Vec<String> = on_behalf.iter().map(Behalf::words).collect();
+            let behalf = match behalf.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", behalf.join("; ")),
+            };
+            format!(
+                "{kind} push of {subject} to {payer}{behalf} began, for {purpose}, {mode}, until \
+                 {deadline}"
+            )
+        }
         Event::Routed { endpoint, version, mode, form } => {
             format!("door found: {endpoint}, FHIR {version}, {form}, {mode}")
         }

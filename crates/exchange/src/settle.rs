@@ -20,7 +20,8 @@ use crate::limits::{
     POLL_WAIT, RETRY_FIRST, RETRY_MAX,
 };
 use crate::place;
-use crate::push::{Level, Push};
+use crate::purpose::Level;
+use crate::push::Push;
 use crate::read::DIRECTORY;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, Doc, EntryResponse, Node, OperationOutcome, OutcomeIssue};

@@ -31,6 +31,7 @@ mod labels;
 mod loose;
 mod members;
 mod opaque;
+mod roles;
 mod target;
 mod traces;
 mod verdicts;
@@ -42,6 +43,7 @@ mod shipped_tests;
 mod tests;
 
 pub use known::{records_to_know, types_to_know};
+pub use roles::is_role_of;
 pub use target::{Pointer, pointer, references_to_follow, target};
 pub use verdicts::Verdicts;
 
@@ -56,6 +58,7 @@ use crate::restriction::{Restriction, Restrictions, tail};
 use chart::Chart;
 use fhir::{Node, Resource};
 use jiff::civil::Date;
+use roles::Roles;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
@@ -399,6 +402,8 @@ pub fn shape_with(
 fn decide(collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) -> Disclosure {
     let chart = Chart::read(collected, audience, verdicts);
     let mut decisions = BTreeMap::new();
+    let permitted = chart.judged.values().filter(|(_, verdict)| verdict.is_ok());
+    let roles = Roles::among(permitted.map(|(resource, _)| resource), audience.source_base);
     let mut reached: BTreeSet<&str> = chart.begins().collect();
     let mut queue: VecDeque<&str> = reached.iter().copied().collect();
     while let Some(reference) = queue.pop_front() {
@@ -406,7 +411,8 @@ fn decide(collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) -
             continue;
         };
         let outcome = cuts::of(resource, audience, &chart);
-        for target in &outcome.kept {
+        let kept = outcome.kept.iter().map(String::as_str);
+        for target in kept.chain(roles.of(resource)) {
             let known = chart.judged.get_key_value(target).map(|(reference, _)| reference.as_str());
             queue.extend(known.filter(|target| reached.insert(target)));
         }

@@ -192,7 +192,7 @@ mod tests {
         #[serde(default)]
         port: u16,
         #[serde(default)]
-        mode: Option<crate::push::Level>,
+        mode: Option<crate::purpose::Level>,
     }
 
     #[test]

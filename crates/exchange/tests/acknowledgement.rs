@@ -29,6 +29,7 @@ fn push(events: &[Event]) -> Push {
         mode: "sync".into(),
         deadline: at(1000),
         patience: None,
+        on_behalf: Vec::new(),
     };
     let mut push = Push::begin(at(0), &began).unwrap();
     events.iter().for_each(|event| push.apply(at(1), event));
@@ -101,6 +102,18 @@ fn a_settled_push_tells_of_every_resource() {
     assert_eq!(lines[1], "2 entries: 1 created, 1 updated or unchanged, 0 taken back");
     assert_eq!(lines[2], "withheld by rule psych: 3 resources, 1 elements");
     assert_eq!(serde_json::from_slice::<Acknowledgement>(&told.to_json()).unwrap(), told);
+}
+
+#[test]
+fn a_line_and_a_row_without_anybody_behind_the_payer_are_as_they_always_were() {
+    let row = serde_json::to_string(&push(&[])).unwrap();
+    let told = String::from_utf8(acknowledge(&push(&[]), None).to_json()).unwrap();
+    for text in [row, told] {
+        assert!(!text.contains("behalf"), "{text}");
+    }
+    let old = r#"{"event":"began","walk":"w1","trigger":"t1","patient":"p1","payer":"plan","kind":"encounter","subject":"Encounter/e1","purpose":"HPAYMT","withdraws":null,"mode":"sync","deadline":"2027-01-15T08:16:40Z"}"#;
+    let began: Event = serde_json::from_str(old).unwrap();
+    assert_eq!(serde_json::to_string(&began).unwrap(), old, "and hash the same");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use exchange::agreement::{
     CutRule, ElementCondition, EncounterContent, Opaque, PayerIdentifier, Permit, Place, Readiness,
     Retention, Terms, Unmatched, Withhold, default_value_set,
 };
+use exchange::payload::Kind;
 use exchange::shape::BUILT_IN;
 use exchange::{Agreement, FindingCode, PartnerId, Purpose};
 use serde::de::DeserializeOwned;
@@ -95,10 +96,7 @@ fn the_schema_has_the_words_that_are_read() {
         ("/properties/opaque/enum", words::<Opaque>()),
         ("/properties/unmatched/enum", words::<Unmatched>()),
         ("/$defs/condition/properties/where/enum", words::<Place>()),
-        (
-            "/$defs/permit/properties/kinds/items/enum",
-            exchange::agreement::KINDS.map(String::from).into(),
-        ),
+        ("/$defs/permit/properties/kinds/items/enum", words::<Kind>()),
     ];
     // Findings have a page of their own, which is held to the program elsewhere.
     let findings = "/$defs/usability/properties/hold/items/enum";

@@ -463,6 +463,10 @@ pub struct SimPayerArgs {
     /// answered-before, slow, drip.
     #[arg(long = "fault", value_name = "REQUESTS=FAULT")]
     pub faults: Vec<Planned>,
+    /// Keep what is written, content and all, in kept.ndjson of the folder: the next start has it again,
+    /// however this one ends.
+    #[arg(long)]
+    pub keep: bool,
     /// How a Coverage names this payer.
     #[arg(long = "payer-id", value_name = "SYSTEM|VALUE", value_parser = identifier)]
     pub payer_ids: Vec<PublicIdentifier>,

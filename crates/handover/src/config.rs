@@ -142,7 +142,10 @@ pub struct KeysFile {
 #[serde(deny_unknown_fields)]
 pub struct WatchFile {
     /// A Patient id, or a record number `system|value`, a line.
-    pub roster: PathBuf,
+    pub roster: Option<PathBuf>,
+    /// Whether everybody with an agreement's coverage is watched, as far as the EHR can be asked that.
+    #[serde(default)]
+    pub coverage: bool,
     /// How often each patient is looked at, in minutes.
     #[serde(default = "WatchFile::every_minutes")]
     pub every_minutes: u16,

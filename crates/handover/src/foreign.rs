@@ -3,7 +3,8 @@
 //! Comes in   a profile, faults by the number of a request, the public files of gateways.
 //! Goes out   a running FHIR server, and the file by which a house gets to know it; at its end,
 //!            `arrived.json`: what came, and what came twice.
-//! Never      anything real: it keeps everything in memory and forgets it when it stops.
+//! Never      anything real: it keeps everything in memory and forgets it when it stops, unless it is
+//!            told to keep what is written.
 
 use crate::args::SimPayerArgs;
 use crate::config::{read_text, unwritable, write_text};
@@ -25,6 +26,9 @@ pub const PUBLIC: &str = "public.json";
 /// The file that says what has arrived.
 pub const ARRIVED: &str = "arrived.json";
 
+/// The file of what was written, where it is to be there again.
+pub const KEPT: &str = "kept.ndjson";
+
 /// Runs a foreign payer until told to stop.
 pub async fn serve(args: SimPayerArgs) -> Result<(), Issue> {
     let unknown = || {
@@ -45,7 +49,9 @@ pub async fn serve(args: SimPayerArgs) -> Result<(), Issue> {
     let clients = clients.collect::<Result<Vec<Credential>, Issue>>()?;
     let listener = listen(args.listen).await?;
     let signed = !clients.is_empty();
-    let payer = start(&args.folder, profile, Schedule(args.faults), clients, listener)?;
+    let kept = args.keep.then(|| args.folder.join(KEPT));
+    let schedule = Schedule(args.faults);
+    let payer = start(&args.folder, profile, schedule, clients, listener, kept.as_deref())?;
     let public = public(&args.folder, profile, payer.base_url(), signed, args.payer_ids)?;
     write_text(&args.folder.join(PUBLIC), &public)?;
     println!("ready {}", payer.base_url());
@@ -82,13 +88,15 @@ fn public(
     text.map_err(|_| Issue::new(Code::InternalError, "the payer's file cannot be written"))
 }
 
-/// Starts a foreign payer: with TLS and sign-in where there are clients, else without both.
+/// Starts a foreign payer: with TLS and sign-in where there are clients, else without both; with what
+/// an earlier one kept, where there is a file for that.
 pub fn start(
     folder: &Path,
     profile: Profile,
     schedule: Schedule,
     clients: Vec<Credential>,
     listener: tokio::net::TcpListener,
+    kept: Option<&Path>,
 ) -> Result<ForeignPayer, Issue> {
     let name = format!("{} payer", profile.name());
     let pair = match clients.is_empty() {
@@ -107,7 +115,10 @@ pub fn start(
         clock: Arc::new(SystemClock),
     };
     tracing::info!(authority = AUTHORITY, tls = pair.is_some(), "a foreign payer opens");
-    ForeignPayer::start(plan, listener)
+    match kept {
+        Some(file) => ForeignPayer::start_kept(plan, listener, file),
+        None => ForeignPayer::start(plan, listener),
+    }
 }
 
 /// What arrived, without any content.

@@ -372,6 +372,10 @@ fn watching(
     let invalid = |detail: &str, key: &str| {
         Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: watch.{key}"))
     };
+    if watch.roster.is_none() && !watch.coverage {
+        let detail = "whom to watch is not said: name a file, or set `coverage = true`";
+        return Err(invalid(detail, "roster"));
+    }
     if watch.every_minutes == 0 {
         return Err(invalid("a patient is looked at every minute at most", "every_minutes"));
     }
@@ -381,7 +385,8 @@ fn watching(
         requests => Duration::from_secs(60) / requests,
     };
     Ok(provider::watch::Watching::new(provider::watch::WatchPlan {
-        roster: config.path(&watch.roster),
+        roster: watch.roster.as_ref().map(|roster| config.path(roster)),
+        coverage: watch.coverage,
         every: jiff::SignedDuration::from_mins(watch.every_minutes.into()),
         overlap: jiff::SignedDuration::from_hours(watch.overlap_hours.into()),
         population: watch.population,

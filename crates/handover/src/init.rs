@@ -325,6 +325,9 @@ authority = \"tls/ehr-authority.pem\"
 # [watch]
 # roster = \"roster.csv\"      # a line each: a Patient id of the EHR, or a record number system|value;
 #                            # read again whenever it changes
+# coverage = false           # true: everybody whose coverage leads to one of the payers, beside the
+#                            # roster or instead, where the EHR can be searched for all Coverages by
+#                            # _lastUpdated, status or payor; `handover check` says so
 # every_minutes = 15         # how often each patient is looked at
 # overlap_hours = 24         # what was over so long before a patient's first look is no news
 # requests_per_minute = 60   # searches at the EHR, of all processes together; 0: no limit

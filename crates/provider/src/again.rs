@@ -67,6 +67,7 @@ impl Road {
             mode: push.mode,
             deadline: push.deadline,
             patience: Some(push.patience),
+            on_behalf: push.on_behalf,
         })?;
         Ok(turn.commit("scoped").await?)
     }

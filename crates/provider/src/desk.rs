@@ -7,10 +7,12 @@
 use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
 use crate::ready::{self, NotReady};
+use crate::revisions::same_as_latest;
 use crate::road::Road;
 use crate::scope::Concern;
 use crate::setup::Payer;
 use crate::source::chart::Chart;
+use crate::tables::Held;
 use crate::turn::{self, Fault};
 use crate::usable::Usable;
 use exchange::assemble;
@@ -26,7 +28,7 @@ use repository::{Kept, Purging, lookup, retain, store_issue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Commit, Expect, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{Commit, Grounds, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::Notify;
 use wire::Clock as _;
 use wire::draw_id;
@@ -199,7 +201,7 @@ impl Desk {
         let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
         let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
         let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
-        let unchanged = crate::road::same_as_latest(&revisions, &shaped);
+        let unchanged = same_as_latest(&revisions, &shaped);
         let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
         if unchanged.is_some() {
             usable.holding.clear(); // nothing is sent, so nothing waits
@@ -241,24 +243,9 @@ impl Desk {
         if stored.work.state != "held" {
             return Err(Issue::new(Code::NotWaiting, "it does not wait for a person").at("id"));
         }
-        let at = self.road.clock.now();
-        let (trigger, chain, event, work) = match stored.work.kind {
-            WorkKind::Push => {
-                let mut push = read_push(&stored)?;
-                let event = Event::Released { who };
-                push.apply(at, &event);
-                (push.trigger.clone(), push.chain(), event, turn::row(&push, at))
-            }
-            _ => {
-                let mut trigger = read_trigger(&stored)?;
-                let event = Event::TriggerReleased { trigger: trigger.id.clone(), who };
-                trigger.apply(at, &event);
-                (trigger.id.clone(), Chain::House, event, turn::trigger_row(&trigger))
-            }
-        };
-        self.change(&stored, at, vec![(chain, event)], work).await?;
+        let trigger = self.road.release(&stored, who).await?.ok_or_else(overtaken)?;
         self.wake.notify_one();
-        Ok(self.standing(&trigger, at).await?.0)
+        Ok(self.standing(&trigger, self.road.clock.now()).await?.0)
     }
 
     /// A person takes a push back: a push of deletions goes after it.
@@ -297,7 +284,7 @@ impl Desk {
         lines.push((Chain::House, triggered));
         let mut unit = Unit {
             at,
-            expects: vec![unchanged(&stored)],
+            expects: vec![turn::unchanged(&stored)],
             lines,
             works: vec![row],
             ..Unit::default()
@@ -322,32 +309,40 @@ impl Desk {
         let at = self.road.clock.now();
         let event = Event::TriggerWithdrawn { trigger: trigger.id.clone(), who };
         trigger.apply(at, &event);
-        let row = turn::trigger_row(&trigger);
-        self.change(stored, at, vec![(Chain::House, event)], row).await?;
+        let unit = Unit {
+            at,
+            expects: vec![turn::unchanged(stored)],
+            lines: vec![(Chain::House, event)],
+            works: vec![turn::trigger_row(&trigger)],
+            ..Unit::default()
+        };
+        self.commit(unit).await?;
         Ok(self.standing(&trigger.id, at).await?.0)
-    }
-
-    async fn change(
-        &self,
-        stored: &StoredWork,
-        at: Timestamp,
-        lines: Vec<(Chain, Event)>,
-        work: store::Work,
-    ) -> Result<(), Issue> {
-        let expects = vec![unchanged(stored)];
-        self.commit(Unit { at, expects, lines, works: vec![work], ..Unit::default() }).await
     }
 
     async fn commit(&self, unit: Unit) -> Result<(), Issue> {
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => Ok(()),
-            _ => Err(Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")),
+            _ => Err(overtaken()),
         }
+    }
+
+    /// Puts a new text in the place of a table; see `tables` for the order in which that is done.
+    async fn write_table(&self, held: Held, text: &str, event: Event) -> Result<(), Issue> {
+        let staged = held.stage(text)?;
+        let lines = vec![(Chain::House, event)];
+        self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
+        (self.road.setup.passed)("listed");
+        staged.put()?;
+        (self.road.setup.passed)("tabled");
+        Ok(())
     }
 
     /// What would stop a push today: the EHR, and each payer's door.
     async fn check(&self) -> Vec<CheckLine> {
         let mut lines = vec![self.check_source().await];
+        let roles = crate::source::roles::told(&**self.road.charts.source()).await;
+        lines.push(CheckLine::of("source: roles of practitioners", roles));
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
@@ -413,8 +408,8 @@ impl Kept for Desk {
     }
 }
 
-fn unchanged(stored: &StoredWork) -> Expect {
-    Expect::WorkRevision { id: stored.work.id.clone(), revision: Some(stored.revision) }
+fn overtaken() -> Issue {
+    Issue::new(Code::NotWaiting, "it was changed meanwhile; look again")
 }
 
 fn read_push(stored: &StoredWork) -> Result<Push, Issue> {

@@ -7,12 +7,11 @@
 use crate::limits::{FEED_LOOK, LIST_ROWS_MAX};
 use crate::road::Road;
 use crate::turn;
-use exchange::{Code, Event, Issue, Who};
+use exchange::{Code, Issue, Who};
 use jiff::Timestamp;
 use repository::store_issue;
-use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{House, StoredWork, WorkKind, WorkQuery};
 use tokio::time::Instant;
-use wire::Clock as _;
 
 /// Looks whether the feed has come.
 pub(crate) struct FeedLook {
@@ -68,24 +67,11 @@ impl Road {
     }
 
     async fn release_if_stale(&self, row: &StoredWork, who: &Who) -> Result<bool, Issue> {
-        let Some(mut push) = turn::read(&row.work) else { return Ok(false) };
+        let Some(push) = turn::read(&row.work) else { return Ok(false) };
         if push.issues.is_empty() || push.issues.iter().any(|it| it.code != Code::RestrictionsStale)
         {
             return Ok(false);
         }
-        let at = self.clock.now();
-        let event = Event::Released { who: who.clone() };
-        push.apply(at, &event);
-        let revision = Some(row.revision);
-        let unit = Unit {
-            at,
-            expects: vec![Expect::WorkRevision { id: row.work.id.clone(), revision }],
-            lines: vec![(push.chain(), event)],
-            works: vec![turn::row(&push, at)],
-            ..Unit::default()
-        };
-        // Whoever changed it meanwhile has seen to it.
-        let done = self.house.commit(unit).await.map_err(store_issue)?;
-        Ok(matches!(done, Commit::Done { .. }))
+        Ok(self.release(row, who.clone()).await?.is_some())
     }
 }

@@ -10,13 +10,13 @@
 //! stays is taken back. A cancelled report travels, since it says so itself.
 
 use crate::limits::REVISIONS_MAX;
+use crate::revisions::Records;
 use crate::road::Road;
 use crate::scope::{Concern, Concerned};
 use crate::source::chart::Chart;
 use crate::source::{Read, Source};
 use crate::turn::{self, Fault};
 use crate::watch;
-use crate::withdraw::Records;
 use exchange::id::derived_id;
 use exchange::payload::{Kind, Topic};
 use exchange::watch::{Standing, standing};
@@ -64,13 +64,15 @@ impl Road {
         let (mut concerns, issues, judged) =
             found.unwrap_or_else(|issue| (vec![], vec![issue], vec![]));
         let mut left = Vec::new();
-        for Push { dossier, purpose, .. } in ends.into_iter().cloned() {
+        for Push { dossier, purpose, on_behalf, .. } in ends.into_iter().cloned() {
             let is_taken = |known: &Concern| known.dossier.payer == dossier.payer;
             match concerns.iter().find(|known| is_taken(known)) {
                 // One walk a payer: a second patient's is left to a person.
                 Some(known) if known.dossier != dossier => left.clone_from(&issues),
                 Some(_) => {}
-                None => concerns.push(Concern { dossier, purpose, coverages: Vec::new() }),
+                None => {
+                    concerns.push(Concern { dossier, purpose, coverages: Vec::new(), on_behalf })
+                }
             }
         }
         Ok(Ok((concerns, left, judged)))

@@ -7,6 +7,7 @@
 //! Read `road.rs` first.
 
 mod again;
+mod assemble;
 mod clock;
 pub mod collect;
 pub mod cost;
@@ -19,7 +20,8 @@ mod gone;
 pub mod limits;
 mod parts;
 pub mod ready;
-mod reconcile;
+mod release;
+mod revisions;
 pub mod road;
 pub mod rooms;
 pub mod route;
@@ -29,7 +31,6 @@ pub mod source;
 pub mod surroundings;
 mod tables;
 pub mod turn;
-mod unsettled;
 mod usable;
 pub mod watch;
 pub mod withdraw;

@@ -103,6 +103,10 @@ pub const ROSTER_LOOK: Duration = Duration::from_secs(30);
 /// watches that another process ended.
 pub const ROSTER_AGAIN: Duration = Duration::from_secs(3600);
 
+/// For how many days somebody whose coverage has ended is still watched: visits of its last days are
+/// finished, and their results come, weeks later.
+pub const COVERAGE_GRACE_DAYS: i64 = 90;
+
 /// How often an EHR that can be asked so is asked for what changed in its whole population.
 pub const CENSUS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 

@@ -8,48 +8,28 @@
 //! Why each part is a stop of its own: progress is what was answered, so that a crash, a wait and a
 //! release all go on with what the door does not hold yet.
 
-use crate::deliver;
-use crate::door::{self, Wait};
+mod reconcile;
+mod sent;
+mod unsettled;
+
 use crate::limits::{SHARED_CLAIM, SHARED_WAIT};
+use crate::revisions::NOBODYS;
 use crate::road::{Halt, Road, attempt};
-use crate::route::BEST;
 use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
-use crate::unsettled;
-use crate::withdraw::NOBODYS;
-use bytes::Bytes;
 use exchange::ladder::{self, Carrier, Offer};
 use exchange::limits::{HALVINGS_MAX, UNSURE_WAIT};
 use exchange::parts::{
     self, Ground, Held, Holding, Item, Load, Part, Refusal, Said, Step, Verdict,
 };
-use exchange::push::{Parts, SMALLER};
+use exchange::push::SMALLER;
 use exchange::settle::{self, Answered, Next, Reply};
 use exchange::{Code, Event, Issue, Level, PartnerId};
 use jiff::Timestamp;
+use sent::{Outcome, Stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::House;
-
-/// What came of sending a part.
-struct Outcome {
-    /// What was said, item by item, with what it means.
-    said: Vec<(Item, Said, Verdict)>,
-    /// Status and body of the answer, as they came.
-    raw: (u16, Bytes),
-    /// Why the rest was not answered.
-    stop: Option<Stopped>,
-}
-
-/// Why a part was not answered to its end.
-enum Stopped {
-    /// This came instead; `sure`: nothing of the rest was filed.
-    Answered { answered: Answered, sure: bool },
-    /// The door may not be knocked at now.
-    Wait(Wait),
-    /// The door does not do what its statement promised.
-    Unkept { from: String, status: u16 },
-}
 
 impl Road {
     /// What the door offers, where pushes to it go by the ladder; `None`: as one transaction, between
@@ -59,7 +39,7 @@ impl Road {
         payer: &Payer,
         turn: &Turn,
     ) -> Result<Option<Arc<Offer>>, Halt> {
-        if payer.terms.agreement.form != BEST {
+        if !payer.terms.agreement.by_ladder() {
             return Ok(None);
         }
         if let Some((_, issue)) = self.resting(payer, &turn.push).await? {
@@ -86,10 +66,7 @@ impl Road {
         payer: &Payer,
         offer: &Offer,
     ) -> Result<(), Halt> {
-        let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
-        let gone =
-            || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
-        let mut load = Load::read(self.house.blob(&made.payload).await?.ok_or_else(gone)?)?;
+        let mut load = Load::read(self.payload(&turn.push).await?)?;
         if load.takes_back() {
             self.learn(turn, &mut load).await?;
         }
@@ -97,7 +74,7 @@ impl Road {
         let terms = &payer.terms.agreement.door;
         let rung = ladder::choose(offer, terms, &so_far.shut.iter().cloned().collect())?;
         let held = self.held(&payer.public.name, &load).await?;
-        let refused = refused(&so_far);
+        let refused = so_far.refused.iter().cloned().collect();
         let ground = Ground {
             load: &load,
             rung: &rung,
@@ -144,7 +121,7 @@ impl Road {
     }
 
     /// What the payer's door holds of a payload and of what it refers to.
-    pub(crate) async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
+    async fn held(&self, payer: &PartnerId, load: &Load) -> Result<Held, store::Error> {
         let records = load.records(&self.setup.namespace);
         let found = self.house.holdings(payer, &records).await?.into_iter().flatten();
         Ok(found.map(|it| (format!("{}/{}", it.kind, it.id), it)).collect())
@@ -190,11 +167,7 @@ impl Road {
         });
         unsettled::mark(turn, &part);
         turn.commit("intended").await?;
-        let outcome = match part.bundle() {
-            Some(bundle) => self.send_bundle(payer, &part, bundle, turn.now()).await?,
-            None => self.send_singles(turn, payer, &part).await?,
-        };
-        let outcome = self.place_all(turn, payer, ground, outcome).await?;
+        let outcome = self.send(turn, payer, ground, &part).await?;
         drop(place);
         (self.setup.passed)("sent");
         self.note(turn, payer, ground, number, part.items.len(), outcome).await
@@ -223,118 +196,17 @@ impl Road {
             if self.doors.claimed_by(&scope, &mark) == Some(turn.push.walk.clone()) {
                 continue;
             }
-            if !self.house.first_use(&scope, &mark, until, now).await? {
+            // Who claimed it stands beside the claim, so that a house that was ended goes on with its
+            // own.
+            let own = format!("{mark} {}", turn.push.walk);
+            if self.house.first_use(&scope, &mark, until, now).await? {
+                self.house.first_use(&scope, &own, until, now).await?;
+            } else if !self.house.used(&scope, &own, now).await? {
                 return Ok(false);
             }
             self.doors.claim(&scope, &mark, &turn.push.walk);
         }
         Ok(true)
-    }
-
-    async fn send_bundle(
-        &self,
-        payer: &Payer,
-        part: &Part,
-        bundle: Bytes,
-        now: Timestamp,
-    ) -> Result<Outcome, Halt> {
-        let answered = deliver::send(&payer.client, bundle, now).await;
-        self.report(payer, door::answered(&answered)).await?;
-        let nothing = |answered: Answered, sure| Outcome {
-            said: Vec::new(),
-            raw: raw(&answered),
-            stop: Some(Stopped::Answered { answered, sure }),
-        };
-        let Answered::Reply(reply) = &answered else {
-            let sure = is_sure(&answered);
-            return Ok(nothing(answered, sure));
-        };
-        let status = reply.status;
-        if let 404 | 405 | 501 = status {
-            let stop = Some(Stopped::Unkept { from: part.carrier.word().to_owned(), status });
-            return Ok(Outcome { said: Vec::new(), raw: raw(&answered), stop });
-        }
-        let Some(said) = parts::read_bundle(part, &reply.body).filter(|_| status < 300) else {
-            let sure = is_sure(&answered);
-            return Ok(nothing(answered, sure));
-        };
-        Ok(judged(part, said, reply.clone()))
-    }
-
-    /// Single requests, one after the other, up to the first that brings no word on its record.
-    async fn send_singles(
-        &self,
-        turn: &mut Turn,
-        payer: &Payer,
-        part: &Part,
-    ) -> Result<Outcome, Halt> {
-        let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
-        for (nth, item) in part.items.iter().enumerate() {
-            if nth > 0 && self.outdated(turn).await?.is_some() {
-                // What was answered is written down first; the next part looks anew.
-                break;
-            }
-            if nth > 0
-                && let Some(wait) = self.knock(payer, &turn.push).await?
-            {
-                outcome.stop = Some(Stopped::Wait(wait));
-                break;
-            }
-            let (answered, said) = deliver::send_one(&payer.client, item, turn.now()).await;
-            self.report(payer, door::answered(&answered)).await?;
-            outcome.raw = raw(&answered);
-            let verdict = said.as_ref().map_or(Verdict::Unsure, |said| parts::judge(item, said));
-            match (verdict, said) {
-                (Verdict::Unsure, _) | (_, None) => {
-                    let sure = is_sure(&answered);
-                    outcome.stop = Some(Stopped::Answered { answered, sure });
-                    break;
-                }
-                (Verdict::Unkept, Some(said)) => {
-                    let from = match part.carrier {
-                        Carrier::Collection => part.carrier.word(),
-                        _ => item.identity.word(),
-                    };
-                    let from = from.to_owned();
-                    outcome.stop = Some(Stopped::Unkept { from, status: said.status });
-                    break;
-                }
-                (Verdict::Filed(_), Some(said)) if !said.fits(item) => {
-                    outcome.stop = Some(Stopped::Answered { answered, sure: false });
-                    break;
-                }
-                (verdict, Some(said)) => outcome.said.push((item.clone(), said, verdict)),
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// Asks where records are that were filed without a word on their place.
-    async fn place_all(
-        &self,
-        turn: &mut Turn,
-        payer: &Payer,
-        ground: &Ground<'_>,
-        mut outcome: Outcome,
-    ) -> Result<Outcome, Halt> {
-        let unplaced = |(item, _, verdict): &&(Item, Said, Verdict)| {
-            let known = ground.held.get(&item.name()).is_some_and(|holding| holding.at.is_some());
-            *verdict == Verdict::Filed(None) && item.body.is_some() && !known
-        };
-        let items: Vec<Item> =
-            outcome.said.iter().filter(unplaced).map(|(item, ..)| item.clone()).collect();
-        if items.is_empty() {
-            return Ok(outcome);
-        }
-        let places = self.places(turn, payer, ground, items).await?;
-        for (item, said, verdict) in &mut outcome.said {
-            if let Some(at) = places.get(&item.name()).filter(|_| *verdict == Verdict::Filed(None))
-            {
-                *verdict = Verdict::Filed(Some(at.clone()));
-                said.location.get_or_insert_with(|| at.clone());
-            }
-        }
-        Ok(outcome)
     }
 
     /// Writes down what a part has come to, and what is next.
@@ -449,49 +321,6 @@ impl Road {
     }
 }
 
-/// Records that are not sent until a person lets them go.
-pub(crate) fn refused(so_far: &Parts) -> BTreeSet<String> {
-    so_far.refused.iter().cloned().collect()
-}
-
-/// Status and body of an answer.
-fn raw(answered: &Answered) -> (u16, Bytes) {
-    match answered {
-        Answered::Reply(reply) => (reply.status, reply.body.clone()),
-        _ => (0, Bytes::new()),
-    }
-}
-
-/// Whether it is sure that nothing was filed.
-fn is_sure(answered: &Answered) -> bool {
-    match answered {
-        Answered::Reply(reply) => matches!(reply.status, 300..=407 | 409..=499),
-        Answered::Unknown | Answered::TooLarge => false,
-        _ => true,
-    }
-}
-
-/// A response Bundle, judged entry by entry.
-fn judged(part: &Part, said: Vec<Said>, reply: Reply) -> Outcome {
-    let raw = (reply.status, reply.body.clone());
-    let mut outcome = Outcome { said: Vec::new(), raw, stop: None };
-    for (item, said) in part.items.iter().zip(said) {
-        match parts::judge(item, &said) {
-            Verdict::Unsure => {
-                let sure = matches!(said.status, 401 | 425 | 429);
-                let answered = Answered::Reply(Reply { status: said.status, ..reply.clone() });
-                outcome.stop = Some(Stopped::Answered { answered, sure });
-            }
-            Verdict::Unkept => {
-                let (from, status) = (item.identity.word().to_owned(), said.status);
-                outcome.stop.get_or_insert(Stopped::Unkept { from, status });
-            }
-            verdict => outcome.said.push((item.clone(), said, verdict)),
-        }
-    }
-    outcome
-}
-
 /// What was filed is held at the door from now on; what was refused is named by its place in the
 /// payload.
 fn sorted(
@@ -525,7 +354,7 @@ fn sorted(
 }
 
 /// What the door holds once an item is filed.
-pub(crate) fn holding(item: &Item, at: Option<String>, as_of: Timestamp) -> Holding {
+fn holding(item: &Item, at: Option<String>, as_of: Timestamp) -> Holding {
     let (kind, id) = (item.kind.clone(), item.id.clone());
     Holding { kind, id, at, digest: item.digest, as_of }
 }

@@ -25,25 +25,21 @@ use crate::source::Source;
 use crate::source::chart::Charts;
 use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
-use crate::usable::Usable;
-use crate::withdraw::{self, Records, WITHDRAWN};
-use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
-use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::desk::Door;
 use exchange::payload::Topic;
 use exchange::restriction::Restrictions;
 use exchange::settle::{self, Answered, Attempt, Next};
-use exchange::shape::{self, Audience, Collected};
+use exchange::shape::{self, Audience};
 use exchange::{
-    Chain, Code, Disclosure, Event, Issue, Level, PartnerId, Purpose, Push, PushId, State, Stop,
-    Subject, Trigger, TriggerId, Who,
+    Chain, Code, Event, Issue, Level, PartnerId, Purpose, Push, State, Stop, Subject, Trigger,
+    TriggerId, Who,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use repository::store_issue;
 use std::sync::Arc;
-use store::{AnyHouse, Expect, House, Lease, StoredWork, Unit, WorkKind};
+use store::{AnyHouse, House, Lease, Unit, WorkKind};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -196,8 +192,8 @@ impl Road {
         let restrictions = self.restrictions(Some(concern.purpose))?;
         let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
         let collected = spent(Part::Collect, collect(&chart, &topic, &audience)).await?;
-        if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
-            return self.halt(turn, halted).await;
+        if !self.is_ready(turn, &trigger, payer, &collected).await? {
+            return Ok(());
         }
         let verdicts = chart.verdicts(&audience);
         let disclosure =
@@ -238,117 +234,6 @@ impl Road {
         }
     }
 
-    /// *Assemble*: edits, the comparison with the last revision, number and Bundle.
-    async fn assemble(
-        &self,
-        turn: &mut Turn,
-        trigger: &Trigger,
-        audience: &Audience<'_>,
-        collected: &Collected,
-        disclosure: Disclosure,
-        as_of: Timestamp,
-    ) -> Result<(), Halt> {
-        let rows = disclosure.rows(&collected.notes);
-        let shaped = assemble::edit(&disclosure, &self.setup.namespace, audience.source_base)?;
-        if let Some(outside) = shaped.outside.first() {
-            let detail = "a reference to something that does not travel was left standing";
-            return Err(Issue::new(Code::InternalError, detail).at(&outside.expression).into());
-        }
-        let decisions = turn.keep(serde_json::to_vec(&rows).unwrap_or_default());
-        let dossier = turn.push.dossier.clone();
-        if let Some(issue) = shape::nothing_travels(&disclosure, &dossier.patient, &dossier.subject)
-        {
-            let stays = withdraw::stays_in_every_push(&disclosure, &self.setup.namespace);
-            let rest = (shaped.withheld, decisions);
-            return self.nothing_travels(turn, trigger, rest, &stays, issue).await;
-        }
-        let revisions = self.revisions(&turn.push).await?;
-        if let Some(push) = same_as_latest(&revisions, &shaped) {
-            turn.say(Event::Unchanged { push });
-            return Ok(turn.commit("unchanged").await?);
-        }
-        let usable = Usable::of(&disclosure, audience);
-        let number = self.next_number(turn).await?;
-        let offer = self.charts.source().offer().await?;
-        let namespace = &self.setup.namespace;
-        let spared = withdraw::spared(&disclosure, collected, audience, namespace, offer);
-        let stays = withdraw::stays_in_every_push(&disclosure, namespace);
-        let gone = self.no_longer_held(&turn.push, &shaped, &spared, &stays).await?;
-        let envelope = Envelope { as_of, ..self.envelope(&turn.push, number, trigger.at) };
-        let payload = assemble::bundle(&shaped, &gone, &envelope);
-        turn.shaped_by = Some(self.mark(audience.purpose, &dossier.payer, audience.restrictions));
-        self.store_push(turn, &revisions, payload, decisions, usable).await
-    }
-
-    /// The same for a withdrawal: nothing is read and nothing shaped; there is something to take
-    /// back, or there is not.
-    async fn assemble_withdrawal(&self, turn: &mut Turn, trigger: &Trigger) -> Result<(), Halt> {
-        let decisions = turn.keep("[]");
-        let number = self.next_number(turn).await?;
-        let push = turn.push.clone();
-        let envelope = self.envelope(&push, number, trigger.at);
-        let revisions = self.revisions(&push).await?;
-        match self.withdrawal(&push, &Records::new(), WITHDRAWN, &envelope).await? {
-            Some(payload) => {
-                let usable = Usable::default();
-                self.store_push(turn, &revisions, payload, decisions, usable).await
-            }
-            None => {
-                supersede(turn, &revisions)?;
-                let issue = Issue::new(Code::AllWithheld, "nothing of it had been sent");
-                turn.say(Event::Withheld { withheld: Vec::new(), disclosure: decisions, issue });
-                Ok(turn.commit("withheld").await?)
-            }
-        }
-    }
-
-    /// The payload becomes durable, and older revisions that still waited give way.
-    pub(crate) async fn store_push(
-        &self,
-        turn: &mut Turn,
-        revisions: &[(StoredWork, Push)],
-        payload: Payload,
-        disclosure: exchange::Digest,
-        usable: Usable,
-    ) -> Result<(), Halt> {
-        supersede(turn, revisions)?;
-        let kept = turn.keep(payload.bytes);
-        let findings = usable.keep(turn);
-        turn.say(Event::Assembled {
-            push: payload.push,
-            number: payload.number,
-            digest: payload.digest,
-            payload: kept,
-            disclosure,
-            resources: payload.contents.len() as u64,
-            withheld: payload.withheld,
-            findings,
-            restrictions: turn.shaped_by,
-        });
-        usable.hold(turn);
-        Ok(turn.commit("assembled").await?)
-    }
-
-    /// The next number of the lane; the unit is stale when somebody else takes it first.
-    pub(crate) async fn next_number(&self, turn: &mut Turn) -> Result<u64, Fault> {
-        let lane = turn.push.dossier.lane();
-        let number = self.house.lane_number(&lane).await?;
-        turn.expect(Expect::LaneNumber { lane, number });
-        Ok(number + 1)
-    }
-
-    pub(crate) fn envelope(&self, push: &Push, number: u64, recorded: Timestamp) -> Envelope<'_> {
-        Envelope {
-            namespace: &self.setup.namespace,
-            number,
-            purpose: push.purpose,
-            recorded,
-            as_of: recorded,
-            sender_name: &self.setup.title,
-            software_version: self.setup.version,
-        }
-    }
-
     /// *Deliver*: the intent is durable before, the answer after.
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
@@ -357,10 +242,7 @@ impl Road {
             return self.deliver_parts(turn, payer, &offer).await;
         }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
-        let payload = self.house.blob(&made.payload).await?;
-        let gone =
-            || Issue::new(Code::ContentPurged, "the payload is gone; it cannot be sent again");
-        let payload = payload.ok_or_else(gone)?;
+        let payload = self.payload(&turn.push).await?;
         if let Some(restrictions) = self.outdated(turn).await? {
             return self.look_anew(turn, restrictions).await;
         }
@@ -485,17 +367,6 @@ impl Road {
         Ok(turn.commit("acknowledged").await?)
     }
 
-    /// What was told when the same content had been pushed before.
-    async fn acknowledgement_of(&self, push: &Push, same: &PushId) -> Result<Option<Bytes>, Fault> {
-        let made = |other: &Push| other.assembled.as_ref().is_some_and(|made| made.push == *same);
-        let revisions = self.revisions(push).await?;
-        let earlier = revisions.iter().find(|(_, other)| made(other));
-        match earlier.and_then(|(_, other)| other.acknowledgement) {
-            Some(digest) => Ok(self.house.blob(&digest).await?),
-            None => Ok(None),
-        }
-    }
-
     /// The payer of a dossier, as configured.
     pub fn payer(&self, name: &PartnerId) -> Result<&Payer, Issue> {
         let missing = || Issue::new(Code::PartnerUnknown, format!("no partner is named {name}"));
@@ -509,7 +380,7 @@ impl Road {
         let seed = turn.push.walk.to_string();
         match settle::wait(&issue, &seed, turn.push.attempt + 1, turn.now()) {
             Some(until) if issue.code == Code::SourceUnreachable => {
-                let until = until.max(self.rested_source(turn.now()));
+                let until = until.max(self.charts.rested(turn.now()));
                 self.put_off(turn, until, issue).await
             }
             Some(until) => self.put_off(turn, until, issue).await,
@@ -555,22 +426,4 @@ pub(crate) fn attempt<'a>(push: &'a Push, payer: &Payer) -> Result<Attempt<'a>, 
     let level = payer.terms.agreement.settled_by;
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);
     Attempt::of(push, level, entries).ok_or(Fault::Unreadable)
-}
-
-/// Older revisions that still wait give way to the one being assembled; what is taken back stays so.
-pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
-    let waiting = revisions.iter().filter(|(_, other)| {
-        !other.ended() && other.assembled.is_some() && other.withdraws.is_none()
-    });
-    waiting.into_iter().try_for_each(|(row, _)| turn.supersede(row))
-}
-
-/// The dossier's latest revision, where it stands and holds the same. One that was refused, taken
-/// back or overtaken does not stand: the same content may go again.
-pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<PushId> {
-    let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
-    let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
-    let ended = matches!(push.state, State::Refused | State::Superseded);
-    let stands = !ended && push.withdrawn_by.is_none();
-    (stands && made.digest == shaped.digest).then(|| made.push.clone())
 }

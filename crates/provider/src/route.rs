@@ -103,7 +103,7 @@ async fn check(payer: &Payer, base_url: String, patient: bool) -> Result<(Door, 
         return Err(Issue::new(Code::PayerUntrusted, detail).at("base_url"));
     }
     let agreement = &payer.terms.agreement;
-    let best = agreement.form == BEST;
+    let best = agreement.by_ladder();
     check_versions(payer, best).await?;
     let answer = payer.client.get_open("metadata").await.map_err(|error| away(&error))?;
     if best && (answer.status() == 429 || answer.status().is_server_error()) {
@@ -174,9 +174,6 @@ async fn check_versions(payer: &Payer, best: bool) -> Result<(), Issue> {
     }
 }
 
-/// The form of an agreement that leaves the rung to the door.
-pub(crate) const BEST: &str = "best";
-
 /// What the capability statement must say for the agreement's form (R4 §2.15): the form, how it was
 /// come by, and all that is offered.
 fn read_capability(
@@ -190,7 +187,7 @@ fn read_capability(
         return Err(mismatch(detail, "CapabilityStatement.fhirVersion"));
     }
     let offer = Offer::read(statement);
-    if agreement.form == BEST && !offer.house {
+    if agreement.by_ladder() && !offer.house {
         return by_ladder(offer, agreement);
     }
     if offer.transaction {

@@ -13,7 +13,7 @@ use crate::source::chart::Chart;
 use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::payload::{Kind, Topic};
-use exchange::scope::{self, Judged, Question, Scope, ScopedPayer};
+use exchange::scope::{self, Behalf, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
 use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
@@ -32,6 +32,8 @@ pub struct Concern {
     pub purpose: Purpose,
     /// `Coverage/id` of the patient's coverages with the payer; none for a withdrawal.
     pub coverages: Vec<String>,
+    /// Who is the payer in law and who acts for it, as the payor map has it.
+    pub on_behalf: Vec<Behalf>,
 }
 
 /// The walks to begin, coverages that lead nowhere, and what became of every coverage.
@@ -137,6 +139,7 @@ impl Road {
             },
             purpose: one.purpose,
             coverages: one.coverages,
+            on_behalf: one.on_behalf,
         };
         let Scope { dossiers, issues, judged } = scope;
         Ok((dossiers.into_iter().map(concern).collect(), issues, judged))
@@ -200,7 +203,7 @@ impl Road {
 
     /// The first line of a walk.
     pub(crate) fn began(&self, trigger: &Trigger, concern: Concern) -> Event {
-        let Concern { dossier, purpose, .. } = concern;
+        let Concern { dossier, purpose, on_behalf, .. } = concern;
         let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
         let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
         Event::Began {
@@ -218,6 +221,7 @@ impl Road {
             mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
             patience: None,
+            on_behalf,
         }
     }
 }

@@ -11,7 +11,7 @@ use exchange::parts::Holding;
 use exchange::{Digest, Event, Push, State, Stop, Trigger, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, Expect, Fence, House, Lease, Unit, Work, WorkKind};
+use store::{AnyHouse, Commit, Expect, Fence, House, Lease, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -104,14 +104,11 @@ impl Turn {
     }
 
     /// Says that another walk of the same lane ended because this one went first.
-    pub fn supersede(&mut self, other: &store::StoredWork) -> Result<(), Fault> {
+    pub fn supersede(&mut self, other: &StoredWork) -> Result<(), Fault> {
         let mut push = read(&other.work).ok_or(Fault::Unreadable)?;
         let event = Event::Superseded { by: self.push.walk.clone() };
         push.apply(self.now(), &event);
-        self.expect(Expect::WorkRevision {
-            id: other.work.id.clone(),
-            revision: Some(other.revision),
-        });
+        self.expect(unchanged(other));
         self.unit.lines.push((push.chain(), event));
         self.unit.works.push(row(&push, self.unit.at));
         Ok(())
@@ -151,6 +148,11 @@ impl Turn {
             _ => self.push.acknowledgement.is_none().then_some(Stop::Acknowledge),
         }
     }
+}
+
+/// That a row is as it was when it was read.
+pub(crate) fn unchanged(row: &StoredWork) -> Expect {
+    Expect::WorkRevision { id: row.work.id.clone(), revision: Some(row.revision) }
 }
 
 /// The walk in a row of work.

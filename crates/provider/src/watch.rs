@@ -13,6 +13,7 @@
 //! that brought nothing leaves no line either, or a hospital's ledger would hold little else.
 
 mod census;
+mod coverage;
 mod roster;
 mod status;
 
@@ -40,7 +41,9 @@ use wire::Clock as _;
 #[derive(Debug, Clone)]
 pub struct WatchPlan {
     /// The roster; read again whenever it changes.
-    pub roster: PathBuf,
+    pub roster: Option<PathBuf>,
+    /// Whether everybody with an agreement's coverage is watched as well.
+    pub coverage: bool,
     /// How often each patient is looked at.
     pub every: SignedDuration,
     /// How far before its beginning a watch reaches: what was over by then is no news.

@@ -8,47 +8,26 @@
 //! Why a push and not a message: it needs the same order, retries, proof and acknowledgement.
 
 use crate::collect::NOT_SEARCHED;
-use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
+use crate::revisions::{Records, number};
 use crate::road::Road;
-use crate::route::BEST;
 use crate::scope::{Concern, Concerned};
 use crate::source::offer::Offer;
 use crate::source::us_core;
 use crate::turn::{self, Fault};
-use exchange::assemble::{self, Content, Envelope, Payload, Shaped};
+use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
 use exchange::ladder;
 use exchange::shape::{self, Audience, Collected};
-use exchange::{Code, Decision, Disclosure, Dossier, Event, Issue, Push, State, WalkId};
+use exchange::{Code, Decision, Disclosure, Issue, Push, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{House, StoredWork, WorkKind, WorkQuery};
-
-/// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
-/// and with what says nothing of a patient whose records are gone; and whether records of other
-/// patients refer to one could be seen here only until their next push.
-pub(crate) const NOBODYS: [&str; 11] = [
-    "Device",
-    "Endpoint",
-    "HealthcareService",
-    "Location",
-    "Medication",
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-    "Questionnaire",
-    "ResearchStudy",
-    "Substance",
-];
+use store::House;
 
 /// Why a push of deletions goes: a person asked for it.
 pub(crate) const WITHDRAWN: &str = "withdrawn by the sending house";
 
 /// Why a push of deletions goes: a restriction or a rule came after the push.
 pub(crate) const NO_LONGER: &str = "may not travel to this payer any more";
-
-/// Records at a payer: type and derived id.
-pub(crate) type Records = BTreeSet<(String, String)>;
 
 impl Road {
     /// The dossier of the push that is taken back.
@@ -58,8 +37,9 @@ impl Road {
         let Some(push) = row.and_then(|row| turn::read(&row.work)) else {
             return Ok(Err(unknown()));
         };
-        let Push { dossier, purpose, .. } = push;
-        Ok(Ok((vec![Concern { dossier, purpose, coverages: Vec::new() }], Vec::new(), Vec::new())))
+        let Push { dossier, purpose, on_behalf, .. } = push;
+        let concern = Concern { dossier, purpose, coverages: Vec::new(), on_behalf };
+        Ok(Ok((vec![concern], Vec::new(), Vec::new())))
     }
 
     /// The deletions that take a dossier back, for a reason that names no patient; `None` when nothing of it was ever sent.
@@ -113,7 +93,7 @@ impl Road {
         let takes_back = |offer: &ladder::Offer| {
             !offer.house && offer.of("Provenance").is_some_and(|provenance| provenance.delete)
         };
-        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.form == BEST);
+        let best = self.setup.payers.get(payer).is_some_and(|it| it.terms.agreement.by_ladder());
         if gone.is_empty() || !best || !self.doors.offer(payer).is_some_and(|it| takes_back(&it)) {
             return Ok(Vec::new());
         }
@@ -129,17 +109,6 @@ impl Road {
         let standing = self.house.holdings(payer, &words).await?.into_iter().flatten();
         let standing = standing.filter(|holding| holding.digest.is_some());
         Ok(standing.map(|holding| (holding.kind, holding.id)).collect())
-    }
-
-    /// Whether anything of a dossier stands at the payer: of its pushes that were sent and not refused
-    /// the latest put something there, and did not merely take back.
-    pub(crate) async fn stands(&self, revisions: &[(StoredWork, Push)]) -> Result<bool, Fault> {
-        let sent = revisions.iter().map(|(_, push)| push).filter(|push| push.sent);
-        let kept = sent.filter(|push| !matches!(push.state, State::Refused));
-        match kept.max_by_key(|push| number(push)) {
-            Some(latest) => Ok(!self.records(latest).await?.is_empty()),
-            None => Ok(false),
-        }
     }
 
     /// The dossier's last push that was sent, and the records that its pushes put at the payer and no
@@ -170,85 +139,6 @@ impl Road {
             }
         }
         Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
-    }
-
-    /// Every push of the same patient to the same payer: those in its lane, and those that stand
-    /// aside because the payer is being asked for its word. All of one moment: one of these may come
-    /// back to its lane, but none can leave it while this walk holds the lane's lease.
-    async fn of_lane(&self, push: &Push) -> Result<Vec<Push>, Fault> {
-        let lane = push.dossier.lane();
-        let query = WorkQuery {
-            kind: Some(WorkKind::Push),
-            lanes: Some(lane.clone()),
-            limit: LANE_ROWS_MAX,
-            ..WorkQuery::default()
-        };
-        let rows = self.house.works(query).await?;
-        if rows.len() >= LANE_ROWS_MAX as usize {
-            // What is beyond might be what must not be taken back.
-            return Err(Fault::Unreadable);
-        }
-        let pushes = rows.iter().map(|row| turn::read(&row.work).ok_or(Fault::Unreadable));
-        let pushes: Result<Vec<_>, Fault> = pushes.collect();
-        Ok(pushes?.into_iter().filter(|other| other.dossier.lane() == lane).collect())
-    }
-
-    /// The patient's records a push put at the payer, its own Provenance aside. Once its payload is
-    /// purged, the line that says so has them.
-    pub(crate) async fn records(&self, push: &Push) -> Result<Records, Fault> {
-        if let Some(made) = &push.assembled
-            && self.house.blob(&made.payload).await?.is_none()
-        {
-            return self.purged_records(push).await;
-        }
-        let contents = self.contents(push).await?.into_iter();
-        let put = contents.filter(|one| one.digest.is_some() && one.kind != "Provenance");
-        let put = put.filter(|one| !NOBODYS.contains(&one.kind.as_str()));
-        Ok(put.map(|one| (one.kind, one.id)).collect())
-    }
-
-    async fn purged_records(&self, push: &Push) -> Result<Records, Fault> {
-        let story = self.house.story(&push.chain()).await?;
-        let said = story.iter().find_map(|entry| match entry.event() {
-            Ok(Event::Purged { records, .. }) => Some(records),
-            _ => None,
-        });
-        let parted = |record: &String| {
-            let (kind, id) = record.split_once('/')?;
-            Some((kind.to_owned(), id.to_owned()))
-        };
-        let records = said.map(|records| records.iter().filter_map(parted).collect());
-        records.ok_or(Fault::Unreadable)
-    }
-
-    /// What a push holds, in the order of its Bundle; nothing before *assemble*.
-    pub(crate) async fn contents(&self, push: &Push) -> Result<Vec<Content>, Fault> {
-        let Some(made) = &push.assembled else { return Ok(Vec::new()) };
-        let payload = self.house.blob(&made.payload).await?.ok_or(Fault::Unreadable)?;
-        assemble::contents(payload, &self.setup.namespace).map_err(|_| Fault::Unreadable)
-    }
-
-    /// All other revisions of a walk's dossier.
-    pub(crate) async fn revisions(&self, push: &Push) -> Result<Vec<(StoredWork, Push)>, Fault> {
-        let mut all = self.revisions_of(&push.dossier).await?;
-        all.retain(|(row, _)| row.work.id != push.walk.as_str());
-        Ok(all)
-    }
-
-    /// All revisions of a dossier.
-    pub(crate) async fn revisions_of(
-        &self,
-        dossier: &Dossier,
-    ) -> Result<Vec<(StoredWork, Push)>, store::Error> {
-        let query = WorkQuery {
-            kind: Some(WorkKind::Push),
-            dossier: Some(dossier.key()),
-            limit: REVISIONS_MAX,
-            ..WorkQuery::default()
-        };
-        let damaged = || store::Error::Damaged("a row of work cannot be read".into());
-        let rows = self.house.works(query).await?.into_iter();
-        rows.map(|row| turn::read(&row.work).map(|push| (row, push)).ok_or_else(damaged)).collect()
     }
 }
 
@@ -325,10 +215,6 @@ pub(crate) fn spared(
     let records = parted.chain(referred).map(derived).map(|(id, kind)| (kind, id)).collect();
     let asked = audience.terms.agreement.encounter.types.iter().cloned().collect();
     Spared { records, offer, asked }
-}
-
-fn number(push: &Push) -> u64 {
-    push.assembled.as_ref().map_or(0, |made| made.number)
 }
 
 #[cfg(test)]

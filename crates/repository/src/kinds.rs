@@ -274,7 +274,11 @@ const KINDS: &[KindRow] = &[
     kind("Organization", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER, TYPE]),
     kind("Patient", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("Practitioner", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
-    kind("PractitionerRole", NONE, NONE, PERIOD, NO_STATUS, &[IDENTIFIER]),
+    kind("PractitionerRole", NONE, NONE, PERIOD, NO_STATUS, &[IDENTIFIER]).linked(&[Link {
+        parameters: &[("practitioner", "Practitioner")],
+        token: "practitioner",
+        paths: &["practitioner"],
+    }]),
     kind("Procedure", SUBJECT, ENCOUNTER,
         By(&["date"], &["performedDateTime", "performedPeriod"]), STATUS,
         &[IDENTIFIER, CATEGORY, CODE]),

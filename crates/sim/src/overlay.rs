@@ -3,9 +3,10 @@
 //! Comes in   a chart (Synthea's have no Coverage at all), plans, and which encounters to restrict.
 //! Goes out   the chart with payers, coverages, member ids and NPIs; the plans' member files; the
 //!            restrictions; and the expectation of what a push of it files and withholds.
-//! Never      changes a resource but by named edits, each by its own option: an NPI where a
-//!            Practitioner or Organization has none, results without their encounter, marks in what
-//!            is restricted, numbers of patients; never draws: everything derives from ids by SHA-256.
+//! Never      changes a resource but by named edits: an NPI where a Practitioner or Organization has
+//!            none, a reference where a PractitionerRole names somebody by identifier only, and each by
+//!            its own option results without their encounter, marks in what is restricted, numbers of
+//!            patients; never draws: everything derives from ids by SHA-256.
 //!
 //! Why the expectation is made here and not by the product: it is the second opinion that the
 //! product's own counts are held against, so it shares no code with it.
@@ -18,6 +19,7 @@ mod expectation;
 mod facts;
 mod judgement;
 mod planted;
+mod roles;
 mod told;
 mod unlinked;
 
@@ -230,6 +232,7 @@ impl Overlay {
         for kind in ["Organization", "Practitioner"] {
             added.extend(chart.of_kind(kind).iter().filter_map(with_npi));
         }
+        added.extend(roles::linked(chart));
         together(chart, added)
     }
 

@@ -14,6 +14,7 @@ mod desk;
 mod door;
 mod fault;
 mod http;
+mod kept;
 mod links;
 mod profile;
 mod records;
@@ -30,6 +31,8 @@ use bytes::Bytes;
 use door::{Door, State};
 use exchange::{Code, Issue};
 use http::{Answer, Line};
+use kept::Keeping;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -69,6 +72,26 @@ impl ForeignPayer {
     ///
     /// Errors: `BindRefused` for plain HTTP or no sign-in beyond loopback, `KeyUnusable`.
     pub fn start(plan: PayerPlan<'_>, listener: TcpListener) -> Result<ForeignPayer, Issue> {
+        ForeignPayer::open(plan, listener, None)
+    }
+
+    /// The same, with all that an earlier one kept in this file; what is written from now on stands
+    /// there before it is answered.
+    ///
+    /// Errors: those of `start`, and a file that cannot be read or written.
+    pub fn start_kept(
+        plan: PayerPlan<'_>,
+        listener: TcpListener,
+        file: &Path,
+    ) -> Result<ForeignPayer, Issue> {
+        ForeignPayer::open(plan, listener, Some(file))
+    }
+
+    fn open(
+        plan: PayerPlan<'_>,
+        listener: TcpListener,
+        file: Option<&Path>,
+    ) -> Result<ForeignPayer, Issue> {
         let unknown = |_| Issue::new(Code::BindRefused, "the listener has no address");
         let address = listener.local_addr().map_err(unknown)?;
         if !address.ip().is_loopback() && (plan.tls.is_none() || plan.sign_in.is_none()) {
@@ -96,6 +119,10 @@ impl ForeignPayer {
             clock: plan.clock,
             state: Mutex::new(State::new(plan.schedule)),
         });
+        if let Some(file) = file {
+            let (keeping, kept) = Keeping::open(file)?;
+            door.remember(keeping, kept);
+        }
         let serving = tokio::spawn(serve(Arc::clone(&door), listener, tls));
         Ok(ForeignPayer { door, serving })
     }

@@ -7,11 +7,12 @@
 
 use super::Agreement;
 use super::conditions::{Asked, Condition, Conditions, Window};
-use super::rules::{ElementCondition, KINDS, Place};
+use super::rules::{ElementCondition, Place};
 use super::terms::{Reading, has, is_name, name_needed};
 use crate::issue::Issue;
 use crate::limits::{CONDITIONS_PER_RULE_MAX, WINDOW_DAYS_MAX};
 use crate::path::is_resource_type;
+use crate::payload::Kind;
 use crate::valueset::CodeSet;
 use fhir::is_id;
 use jiff::civil::Date;
@@ -35,9 +36,10 @@ impl Reading<'_> {
         of_encounters: &mut Vec<Condition>,
     ) -> Result<Vec<Conditions>, Issue> {
         let mut read = Vec::new();
+        let kinds = Kind::ALL.map(Kind::word);
         for (at, permit) in agreement.permit.iter().enumerate() {
             let way = ["permit", &at.to_string()];
-            self.check_words(&[&way[..], &["kinds"]].concat(), &permit.kinds, &KINDS)?;
+            self.check_words(&[&way[..], &["kinds"]].concat(), &permit.kinds, &kinds)?;
             let written = Written {
                 types: &permit.types,
                 one: ("only", permit.only.as_ref()),

@@ -7,11 +7,8 @@
 //! `docs/AGREEMENT.md` is the reference for people, `docs/agreement.schema.json` the one for
 //! editors; tests hold both to these structs.
 
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use serde::Deserialize;
-
-/// The kinds of payload that a permit can be narrowed to.
-pub const KINDS: [&str; 3] = ["encounter", "results", "history"];
 
 /// Permits resources of some types, under conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

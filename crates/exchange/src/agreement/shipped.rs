@@ -8,7 +8,7 @@ use super::PayerIdentifier;
 use crate::agreement::Agreement;
 use crate::id::PartnerId;
 use crate::partner::{PublicFile, PublicIdentifier};
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use std::fmt::Write as _;
 
 static TEXT: &str = include_str!("default.toml");

@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::limits::{DOOR_BYTES_RANGE, ENTRIES_MAX};
 use crate::path::{Path, is_resource_type, resource_types};
-use crate::push::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
 use crate::valueset::Doubt;
@@ -85,7 +85,7 @@ impl Terms {
     /// The same at this door, where types that it does not take are left out; `None`: nothing is.
     pub fn at_door(&self, offer: &Offer) -> Option<Terms> {
         let door = &self.agreement.door;
-        let by_ladder = self.agreement.form == "best" && !offer.house;
+        let by_ladder = self.agreement.by_ladder() && !offer.house;
         if !by_ladder || door.unoffered != Unoffered::LeaveOut {
             return None;
         }
@@ -216,7 +216,15 @@ pub(super) fn has(list: &[String], word: &str) -> bool {
     list.iter().any(|item| item == word)
 }
 
+/// The form of an agreement that leaves the rung to the door.
+const BEST: &str = "best";
+
 impl Agreement {
+    /// Whether pushes go by the highest rung that the payer's door offers; else as one transaction.
+    pub fn by_ladder(&self) -> bool {
+        self.form == BEST
+    }
+
     /// Time between two requests to the payer's door; zero: no pace was agreed.
     pub fn pace(&self) -> Duration {
         let minute = Duration::from_secs(60);
@@ -300,7 +308,7 @@ impl Reading<'_> {
             let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
             return Err(self.fault(&["settled_by"], detail));
         }
-        self.check_word(&["form"], &agreement.form, &["transaction", "best"])?;
+        self.check_word(&["form"], &agreement.form, &["transaction", BEST])?;
         self.check_door(agreement)?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;

@@ -25,8 +25,6 @@ pub struct Offer {
 /// What a door offers of one type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TypeOffer {
-    /// Reading by id.
-    pub read: bool,
     /// Creating with an id of the payer.
     pub create: bool,
     /// Updating by id.
@@ -49,7 +47,6 @@ pub struct TypeOffer {
 
 /// What is tried where a statement names no type.
 const UNLISTED: TypeOffer = TypeOffer {
-    read: true,
     create: false,
     update: true,
     delete: true,
@@ -76,7 +73,6 @@ impl TypeOffer {
         let search = has("search-type");
         let by = |name: &str| search && parameters.iter().any(|found| found == name);
         TypeOffer {
-            read: has("read"),
             create: has("create"),
             update: has("update"),
             delete: has("delete"),
@@ -121,7 +117,6 @@ impl Offer {
     pub fn assumed(words: &[String]) -> Offer {
         let says = |wanted: &str| words.iter().any(|word| word == wanted);
         let every = TypeOffer {
-            read: says("search"),
             create: says("create") || says("conditional"),
             update: says("put"),
             delete: says("delete"),

@@ -9,9 +9,9 @@
 //! removed or is the payer's, references name the payer's ids, or the identifier where there is
 //! none yet.
 
-use super::{Ground, Item, Part, Piece};
+use super::{Ground, Item, Part, Piece, identifier_query};
 use crate::id::Digest;
-use crate::ladder::{Carrier, Identity, Rung, has_identifier, record_system};
+use crate::ladder::{Carrier, Identity, has_identifier, record_system};
 use crate::place;
 use bytes::Bytes;
 use fhir::edit::quoted;
@@ -56,7 +56,7 @@ pub(super) fn act(ground: &Ground<'_>, piece: &Piece) -> Option<Act> {
         let id = at.split_once('/').map(|(_, id)| id.to_owned());
         return act(Method::Put, at.to_owned(), None, id);
     }
-    let query = format!("identifier={}|{}", record_system(ground.namespace), piece.id);
+    let query = identifier_query(ground.namespace, &[&piece.id]);
     match (identity, there) {
         (Identity::Conditional, _) if offer.conditional_update => {
             act(Method::Put, format!("{}?{query}", piece.kind), None, None)
@@ -102,7 +102,6 @@ fn item(ground: &Ground<'_>, piece: &Piece, beside: &BTreeSet<String>) -> Option
             if_none_exist: None,
             body: None,
             identity: ground.rung.identity(&piece.kind)?,
-            repeatable: true,
             digest: None,
             full_url,
             kind,
@@ -112,9 +111,7 @@ fn item(ground: &Ground<'_>, piece: &Piece, beside: &BTreeSet<String>) -> Option
     let act = act(ground, piece)?;
     let (body, whole) = write(ground, piece, resource, &act, beside);
     let digest = piece.digest.map(|digest| if whole { digest } else { in_part(&digest) });
-    let created = act.makes_anew();
     Some(Item {
-        repeatable: Rung::repeatable(act.identity) || !created,
         method: act.method,
         url: act.url,
         if_none_exist: act.if_none_exist,

@@ -273,7 +273,6 @@ fn every_status_has_one_meaning() {
         body: None,
         full_url: String::new(),
         identity: Identity::Server,
-        repeatable: false,
         digest: None,
     };
     let table = [

@@ -10,7 +10,7 @@ use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::limits::RESTRICTIONS_BYTES_MAX;
 use crate::member::fields;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use jiff::Timestamp;
 
 /// The columns of a file in CSV; the last two may be missing. Several words of one field are parted

@@ -11,7 +11,7 @@ use super::Lack;
 use super::looks;
 use super::seen::{Seen, Travelling};
 use super::word::{FindingCode, Mender};
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 
 /// One row.
 pub(super) struct Check {

@@ -91,7 +91,7 @@ const PROVIDERS: [(&str, &str); 8] = [
     ("DiagnosticReport", "resultsInterpreter"),
     ("Procedure", "performer.actor"),
     ("Immunization", "performer.actor"),
-    ("PractitionerRole", "practitioner"),
+    (ROLE, "practitioner"),
 ];
 
 /// Practitioners who treated, ordered or reported; not everybody in a care team has an NPI.
@@ -100,15 +100,23 @@ pub(super) fn is_named_provider(seen: &Seen<'_>, push: &Travelling<'_>) -> bool 
 }
 
 fn named_providers(push: &Travelling<'_>) -> BTreeSet<String> {
-    let naming =
-        PROVIDERS.iter().flat_map(|(kind, path)| push.of_kind(kind).map(move |seen| (seen, *path)));
-    // A role with an NPI of its own says enough of its practitioner.
-    let naming = naming.filter(|(seen, _)| {
-        seen.kind != "PractitionerRole" || Number::Npi.of(seen, seen.root()) != Held::Good
+    let of = |wanted: fn(&str) -> bool| {
+        let rows = PROVIDERS.iter().filter(move |(kind, _)| wanted(kind));
+        rows.flat_map(|(kind, path)| push.of_kind(kind).map(move |seen| (seen, *path)))
+    };
+    let by_records = of(|kind| kind != ROLE).flat_map(|(seen, path)| push.targets(seen, path));
+    let named: BTreeSet<String> = by_records.map(|seen| seen.record.clone()).collect();
+    // A role that came with its practitioner says nothing of what the practitioner did here, and one
+    // with an NPI of its own says enough.
+    let by_roles = of(|kind| kind == ROLE).filter(|(seen, _)| {
+        named.contains(&seen.record) && Number::Npi.of(seen, seen.root()) != Held::Good
     });
-    let named = naming.flat_map(|(seen, path)| push.targets(seen, path));
-    named.map(|seen| seen.record.clone()).collect()
+    let by_roles = by_roles.flat_map(|(seen, path)| push.targets(seen, path));
+    let by_roles: Vec<String> = by_roles.map(|seen| seen.record.clone()).collect();
+    named.into_iter().chain(by_roles).collect()
 }
+
+const ROLE: &str = "PractitionerRole";
 
 // ---- What is missing -------------------------------------------------------------------------
 

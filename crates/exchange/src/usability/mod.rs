@@ -23,7 +23,7 @@ pub use word::{FindingCode, Mender};
 use crate::disclosure::Disclosure;
 use crate::issue::{Code, Issue};
 use crate::limits::{FINDING_PLACES_MAX, FINDING_PLACES_SHOWN_MAX};
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::shape::{NOT_COLLECTED, REFERENCE_UNREADABLE, UNRESOLVED};
 use checks::{CHECKS, Check, Look};
 use fhir::Node;

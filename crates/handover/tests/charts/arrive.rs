@@ -112,6 +112,7 @@ fn each_resource_is_filed_withheld_or_held(
     assert!(expected.withheld_for(Reason::PatientRestriction) > 0);
     assert!(expected.withheld_for(Reason::AboutWithheld) > 0);
     assert!(expected.unresolved.is_empty());
+    assert!(expected.filed_of("PractitionerRole") > 0, "nothing refers to a role");
     // Exactly one of them, and the rest was not asked for.
     assert!(outcome.withheld.keys().all(|one| !outcome.filed.contains(one)));
     assert!(outcome.withheld.keys().all(|one| !outcome.held.contains(one)));

@@ -18,3 +18,4 @@ mod outcome;
 mod same_bytes;
 mod scene;
 mod stored;
+mod watched;

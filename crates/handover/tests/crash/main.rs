@@ -9,15 +9,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod apart;
 mod away;
 mod crowd;
 mod day;
 mod door;
 mod malformed;
 mod outcome;
+mod parts;
 mod points;
 mod repeated;
 mod sender;
 mod standin;
 mod tampered;
 mod uninvited;
+#[path = "../foreign/chart.rs"]
+#[allow(dead_code)]
+mod visits;
+mod watched;

@@ -119,7 +119,7 @@ fn without_time(memory: &AnyHouse, record: &Record) -> String {
 }
 
 /// Pushes and triggers by what they are about.
-fn pushes(provider: &House) -> Vec<String> {
+pub(crate) fn pushes(provider: &House) -> Vec<String> {
     let push = |push: &Push| {
         let exchange::Dossier { payer, kind, subject, .. } = &push.dossier;
         let id = push.assembled.as_ref().map(|made| made.push.to_string()).unwrap_or_default();

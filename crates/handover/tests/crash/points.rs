@@ -2,6 +2,8 @@
 
 use crate::day::{Day, Role};
 use crate::outcome::{Outcome, all_submissions, assert_references_resolve};
+use crate::parts::DAY_IN_PARTS;
+use crate::watched::DAY_OF_WATCH;
 use exchange::submission::SubmissionState;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
@@ -39,9 +41,8 @@ const DAY_WITH_UNKNOWN_MEMBER: [(Role, &str); 4] = [
     (Role::Provider, "answered:2"),
 ];
 
-/// Points that belong to other days: a house is ended after `watched` by `roads/watch.rs`, and
-/// between the parts of a push, in the simulated town, by the sending house's walks to foreign doors.
-const ENDED_ELSEWHERE: [&str; 2] = ["parted", "watched"];
+/// Points of a table that a person changes: `cli/tables.rs` ends a house there.
+const AT_A_TABLE: [&str; 2] = ["listed", "tabled"];
 
 /// Everything that can become of an encounter without a person at the plan: held for a person here
 /// and let go, sent, sent again unchanged, withheld, taken back, and one more of another patient.
@@ -143,8 +144,10 @@ fn documented_points() -> BTreeSet<String> {
 fn every_documented_point_has_a_row() {
     let rows = ORDINARY_DAY.iter().chain(&DAY_WITH_UNKNOWN_MEMBER);
     let name = |(_, point): &(Role, &str)| point.split(':').next().unwrap().to_owned();
-    let elsewhere = ENDED_ELSEWHERE.map(str::to_owned);
-    assert_eq!(rows.map(name).chain(elsewhere).collect::<BTreeSet<_>>(), documented_points());
+    let in_parts = DAY_IN_PARTS.map(|point| (Role::Provider, point));
+    let rows = rows.chain(&in_parts).chain(&DAY_OF_WATCH);
+    let at_a_table = AT_A_TABLE.map(str::to_owned);
+    assert_eq!(rows.map(name).chain(at_a_table).collect::<BTreeSet<_>>(), documented_points());
 }
 
 #[test]

@@ -36,6 +36,37 @@ async fn a_foreign_payer_runs_by_hand_and_tells_at_its_end_what_arrived() {
     assert_eq!(arrived["twins"], serde_json::json!([["Patient/f1001", "Patient/f1002"]]));
 }
 
+#[tokio::test]
+async fn a_foreign_payer_that_keeps_what_is_written_has_it_again_however_it_was_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("plan");
+    let address = free_address();
+    let listen = address.to_string();
+    let words = ["sim", "payer", place.to_str().unwrap(), "--profile", "post-only", "--keep"];
+    let words = [&words[..], &["--listen", &listen, "--tethered"]].concat();
+    let mut process = Process::until_ready(&words, &[]);
+    for (number, status) in [(1, "true"), (2, "false")] {
+        let transport = HttpTransport::new(&[], Duration::from_secs(60), 1 << 20).unwrap();
+        let client = FhirClient::new(&format!("http://{address}/r4"), Arc::new(transport), None);
+        let body = format!(r#"{{"resourceType":"Patient","active":{status}}}"#);
+        let told = client.post("Patient", "application/fhir+json", body.into()).await.unwrap();
+        assert_eq!(told.status(), 201);
+        let place = told.headers()["location"].to_str().unwrap();
+        assert!(place.contains(&format!("/Patient/f100{number}/")), "{place}");
+        process.kill();
+        // Of a line that was not written to its end, nothing was ever answered.
+        let kept = folder.path().join("plan").join("kept.ndjson");
+        let text = std::fs::read_to_string(&kept).unwrap();
+        std::fs::write(&kept, text + "{\"at\":\"2026").unwrap();
+        process = Process::until_ready(&words, &[]);
+    }
+    assert_eq!(process.stop().code, 0);
+    let arrived = std::fs::read_to_string(place.join("arrived.json")).unwrap();
+    let arrived: Value = serde_json::from_str(&arrived).unwrap();
+    assert_eq!(arrived["versions"], serde_json::json!({ "Patient/f1001": 1, "Patient/f1002": 1 }));
+    assert_eq!(arrived["requests"].as_array().unwrap().len(), 2);
+}
+
 #[test]
 fn what_is_mistyped_is_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! Follow: what the collected resources refer to, and what that refers to in turn.
 //!
 //! Comes in   what was found.
-//! Goes out   the same, with what its permitted resources refer to; and what the chart does not hold.
+//! Goes out   the same, with what its permitted resources refer to, and the roles of its permitted
+//!            practitioners; and what the chart does not hold.
 //! Never      follows a resource that stays, or reads what could not travel.
 //!
 //! A document's content that is too large for a push stays where it is: the note travels, its address
@@ -9,7 +10,7 @@
 
 use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
 use crate::source::chart::Chart;
-use crate::source::{Read, Source};
+use crate::source::{Read, Source, roles};
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Issue};
 use fhir::Resource;
@@ -27,11 +28,15 @@ pub(super) async fn follow(
     let known: BTreeMap<String, Resource> = known.collect();
     let mut fresh = collected.found.clone();
     let mut seen: BTreeSet<String> = fresh.iter().map(Resource::local_reference).collect();
+    let takes_roles = audience.could_travel("PractitionerRole/-").is_ok();
     while !fresh.is_empty() {
-        let mut wanted = Vec::new();
+        let (mut wanted, mut practitioners) = (Vec::new(), Vec::new());
         for resource in std::mem::take(&mut fresh) {
             if shape::judge(&resource, audience).is_err() {
                 continue;
+            }
+            if takes_roles && resource.kind() == "Practitioner" {
+                practitioners.push(resource.clone());
             }
             for (kind, id) in shape::references_to_follow(&resource, chart.base_url()) {
                 let reference = format!("{kind}/{id}");
@@ -63,10 +68,25 @@ pub(super) async fn follow(
                 }
             }
         }
+        for role in roles_of(chart, &practitioners).await? {
+            if seen.insert(role.local_reference()) {
+                fresh.push(role.clone());
+                collected.followed.push(role);
+            }
+        }
         if seen.len() > CHART_RESOURCES_MAX {
             let detail = "the data of this push are more than a push can hold";
             return Err(Issue::new(Code::SourceUnreadable, detail));
         }
     }
     Ok(())
+}
+
+/// The roles of these practitioners: nothing refers to them, so no reference leads there.
+async fn roles_of(chart: &Chart, practitioners: &[Resource]) -> Result<Vec<Resource>, Issue> {
+    let asked: Vec<BoxFuture<'_, _>> = practitioners
+        .iter()
+        .map(|one| Box::pin(roles::of_practitioner(chart, one)) as BoxFuture<'_, _>)
+        .collect();
+    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_concat().await
 }

@@ -5,22 +5,22 @@
 //! Never      a payor's name or number in the ledger: it is read from the chart again whenever
 //!            somebody asks.
 
-use super::{Desk, read_trigger, unchanged};
+use super::{Desk, read_trigger};
 use crate::limits::{LIST_ROWS_MAX, PAYORS_TOLD_MAX};
-use crate::scope::coverages;
+use crate::scope::{coverages, patient};
 use crate::source::Source;
 use crate::source::chart::Chart;
-use crate::{tables, turn};
+use crate::tables;
 use exchange::desk::{
     IssueWords, MappedPayor, PayorCommand, PayorMapped, PayorsTold, Reply, WaitingPayor,
 };
+use exchange::payload::{Kind, Topic};
 use exchange::scope::{Payor, PayorKey, PayorMap, PayorRow, names_this, payors_of, row_text};
-use exchange::{Chain, Code, Digest, Event, Issue, Subject, Trigger, Who, shape};
+use exchange::{Code, Digest, Event, Issue, Subject, Trigger, Who};
 use repository::store_issue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{Commit, House, StoredWork, Unit, WorkKind, WorkQuery};
-use wire::Clock as _;
+use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Triggers that wait, with their rows; newest first.
 type Waiting = Vec<(StoredWork, Trigger)>;
@@ -193,63 +193,41 @@ impl Desk {
                           hand";
             return Err(Issue::new(Code::CommandInvalid, detail).at(place));
         }
-        let staged = held.stage(&new)?;
         let event = Event::PayorMapped {
             who: who.clone(),
             payor: payor.cloned(),
             partner: row.partner.clone(),
             table: Digest::of(new.as_bytes()),
         };
-        let lines = vec![(Chain::House, event)];
-        self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
-        (self.road.setup.passed)("listed");
-        staged.put()?;
-        (self.road.setup.passed)("tabled");
+        self.write_table(held, &new, event).await?;
         Ok(false)
     }
 
     async fn let_go_on(&self, triggers: &Waiting, who: &Who) -> Result<u64, Issue> {
         let mut released = 0;
-        for (stored, trigger) in triggers {
-            let (mut trigger, at) = (trigger.clone(), self.road.clock.now());
-            let event = Event::TriggerReleased { trigger: trigger.id.clone(), who: who.clone() };
-            trigger.apply(at, &event);
-            let unit = Unit {
-                at,
-                expects: vec![unchanged(stored)],
-                lines: vec![(Chain::House, event)],
-                works: vec![turn::trigger_row(&trigger)],
-                ..Unit::default()
-            };
+        for (stored, _) in triggers {
             // A trigger that waits for two payors was let go on with the first.
-            let done = self.road.house.commit(unit).await.map_err(store_issue)?;
-            released += u64::from(matches!(done, Commit::Done { .. }));
+            released += u64::from(self.road.release(stored, who.clone()).await?.is_some());
         }
         Ok(released)
     }
 }
 
-/// The payors that the coverages of a record's patient name.
+/// The payors that the coverages of a record's patient name; none where the EHR does not hold the
+/// record any more, or it does not say whose it is.
 async fn named_by(chart: &dyn Source, subject: &str) -> Result<Vec<Payor>, Issue> {
-    let record = subject.split(['?', '#']).next().unwrap_or_default();
-    let Some((kind, id)) = record.split_once('/') else { return Ok(Vec::new()) };
-    let Some(patient) = patient_of(chart, kind, id).await? else { return Ok(Vec::new()) };
+    let Topic { kind, id, .. } = Topic::parse(subject)?;
+    let patient = match kind {
+        Kind::History => Some(id),
+        _ => {
+            let record = chart.read(kind.record(), &id).await?;
+            record.and_then(|record| patient(&record, chart.base_url()).ok())
+        }
+    };
+    let Some(patient) = patient else { return Ok(Vec::new()) };
     let (coverages, organizations) = coverages(chart, &patient).await?;
     let mut named = payors_of(&coverages, &organizations, chart.base_url());
     // A coverage may name none, and wait as such.
     named.push(Payor::default());
     Ok(named)
-}
-
-/// Whose a record is.
-async fn patient_of(chart: &dyn Source, kind: &str, id: &str) -> Result<Option<String>, Issue> {
-    if kind == "Patient" {
-        return Ok(Some(id.to_owned()));
-    }
-    let Some(record) = chart.read(kind, id).await? else { return Ok(None) };
-    let doc = record.doc();
-    let subject = doc.root().get("subject").or_else(|| doc.root().get("patient"));
-    let subject = subject.and_then(|node| node.get("reference")?.text());
-    let target = subject.and_then(|text| shape::target(&text, chart.base_url()));
-    Ok(target.filter(|(kind, _)| kind == "Patient").map(|(_, id)| id))
 }

@@ -11,9 +11,7 @@ use exchange::desk::{
 };
 use exchange::restriction::Restrictions;
 use exchange::restriction::table::{self, Changed, Table};
-use exchange::{Chain, Code, Digest, Event, Issue, PartnerId, Who};
-use store::Unit;
-use wire::Clock as _;
+use exchange::{Code, Digest, Event, Issue, PartnerId, Who};
 
 impl Desk {
     pub(super) async fn restriction(&self, command: RestrictionCommand) -> Result<Reply, Issue> {
@@ -49,7 +47,7 @@ impl Desk {
         Ok(Reply::Restrictions(RestrictionsTold { rows, as_of, issue }))
     }
 
-    /// Changes the table; see `tables` for the order in which that is done.
+    /// Changes the table, and lets go on what waited for a fresh one.
     async fn change_restrictions(
         &self,
         who: Who,
@@ -61,15 +59,10 @@ impl Desk {
         let partners = self.road.partners();
         let changed = change(&Table { text: &text, file_name: &place, partners: &partners })?;
         if changed.text != text {
-            let staged = held.stage(&changed.text)?;
             let table = Digest::of(changed.text.as_bytes());
             let Changed { added, removed, .. } = changed;
             let event = Event::RestrictionsChanged { who: who.clone(), added, removed, table };
-            let lines = vec![(Chain::House, event)];
-            self.commit(Unit { at: self.road.clock.now(), lines, ..Unit::default() }).await?;
-            (self.road.setup.passed)("listed");
-            staged.put()?;
-            (self.road.setup.passed)("tabled");
+            self.write_table(held, &changed.text, event).await?;
         }
         let fresh = self.road.setup.feed.is_some() && self.road.restrictions(None).is_ok();
         let released = if fresh { self.road.release_stale(&who).await? } else { 0 };

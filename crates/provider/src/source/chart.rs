@@ -17,7 +17,7 @@ use exchange::payload::encounter::Membership;
 use exchange::shape::{Audience, Verdicts};
 use exchange::{Issue, TriggerId};
 use fhir::Resource;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,12 @@ impl Charts {
     /// The source itself, for questions that belong to no trigger.
     pub fn source(&self) -> &Arc<dyn Source> {
         &self.source
+    }
+
+    /// When the source may be asked again: now, or later where it asked to be left alone.
+    pub fn rested(&self, now: Timestamp) -> Timestamp {
+        let rest = SignedDuration::try_from(self.source.rest()).unwrap_or_default();
+        now.saturating_add(rest).unwrap_or(now)
     }
 
     /// The patient's chart for a trigger: the first one opened after `since` (when the trigger was

@@ -182,7 +182,7 @@ pub(crate) async fn whole(
 }
 
 /// The search, with large pages where the EHR says that it knows how.
-async fn ask(
+pub(super) async fn ask(
     source: &dyn Source,
     kind: &str,
     parameters: &[(&str, &str)],

@@ -1,6 +1,7 @@
 //! Roster: who is watched, taken up live from the file that names them.
 //!
-//! Comes in   the file, whenever it has changed; the EHR's word whose a record number is.
+//! Comes in   the file, whenever it has changed; the EHR's word whose a record number is, and who has an
+//!            agreement's coverage.
 //! Goes out   a row of work for each patient who is new; a list of those who are still wanted, by which
 //!            the others' rows end when their time comes.
 //! Never      ends anybody's watch because a file or the EHR could not be read.
@@ -56,18 +57,32 @@ impl Keeper {
     ///
     /// Errors: those of the store.
     pub async fn keep(&mut self, road: &Road, watching: &Watching) -> Result<usize, Issue> {
-        let place = watching.plan.roster.display().to_string();
-        let Ok(text) = std::fs::read_to_string(&watching.plan.roster) else {
-            let issue = Issue::new(Code::RosterInvalid, "the roster cannot be read").at(place);
-            tell(watching, vec![issue]);
-            return Ok(0);
+        let (place, text) = match &watching.plan.roster {
+            None => (String::new(), String::new()),
+            Some(path) => match (path.display().to_string(), std::fs::read_to_string(path)) {
+                (place, Ok(text)) => (place, text),
+                (place, Err(_)) => {
+                    let detail = "the roster cannot be read";
+                    tell(watching, vec![Issue::new(Code::RosterInvalid, detail).at(place)]);
+                    return Ok(0);
+                }
+            },
         };
         let digest = Digest::of(text.as_bytes());
         if self.done.is_some_and(|(known, at)| known == digest && at.elapsed() < ROSTER_AGAIN) {
             return Ok(0);
         }
         let (entries, mut issues) = roster(&text, &place);
-        let (wanted, whole) = self.whom(road, &place, entries, &mut issues).await;
+        let (mut wanted, mut whole) = self.whom(road, &place, entries, &mut issues).await;
+        if watching.plan.coverage {
+            match road.covered().await {
+                Ok(covered) => wanted.extend(covered),
+                Err(issue) => {
+                    whole = false;
+                    issues.push(issue);
+                }
+            }
+        }
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
         if whole {

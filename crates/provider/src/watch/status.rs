@@ -4,7 +4,7 @@
 //! Goes out   lines: how many are watched, when one was looked at last, who waits and why.
 //! Never      a patient but by the EHR's id, and never more lines than a screen holds.
 
-use super::{WATCHER, read};
+use super::{WATCHER, coverage, read};
 use crate::limits::WATCH_LINES_MAX;
 use crate::road::Road;
 use exchange::desk::CheckLine;
@@ -30,13 +30,21 @@ impl Road {
         };
         let issues = watching.issues.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let roster = match issues.is_empty() {
+            true if watching.plan.roster.is_none() => Vec::new(),
             true => vec![CheckLine::of("watch: roster", Ok("read".to_owned()))],
             false => {
-                let shown = issues.into_iter().take(WATCH_LINES_MAX as usize);
+                let shown = issues.iter().take(WATCH_LINES_MAX as usize).cloned();
                 shown.map(|issue| CheckLine::of("watch: roster", Err(issue))).collect()
             }
         };
         lines.extend(roster);
+        if watching.plan.coverage {
+            let told = coverage::told(&**self.charts.source()).await;
+            // A house at work has said it already.
+            if told.as_ref().err().is_none_or(|issue| !issues.contains(issue)) {
+                lines.push(CheckLine::of("watch: coverage", told));
+            }
+        }
         let newest = self.watches("watching", 1).await?;
         let last = newest.first().and_then(|stored| read(&stored.work)?.last);
         let minutes = watching.plan.every.as_secs() / 60;

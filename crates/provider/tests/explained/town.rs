@@ -83,18 +83,26 @@ impl Network {
         }
     }
 
-    /// Reads, and searches by patient; other parameters it passes over, as many EHRs do.
+    /// Reads, and searches by patient and roles by practitioner; other parameters it passes over, as many
+    /// EHRs do.
     fn ehr(&self, place: &str) -> Response<Bytes> {
         let chart = self.chart.lock().unwrap();
         let (path, query) = place.split_once('?').unwrap_or((place, ""));
         if path == "metadata" {
-            return told(200, statement(&["search-system"]).to_string());
+            let mut statement = statement(&["search-system"]);
+            statement["rest"][0]["searchParam"] = json!([{ "name": "practitioner" }]);
+            return told(200, statement.to_string());
         }
         if path.contains('/') {
             let found = chart.iter().find(|it| it.reference == path);
             return found.map_or_else(|| told(404, String::new()), |it| told(200, it.text.clone()));
         }
         let query = query.replace("%2F", "/");
+        if path == "PractitionerRole" {
+            // All there are: whoever asks has to tell whose they are.
+            let found = chart.iter().filter(|it| it.kind == path);
+            return told(200, searchset(&found.map(|it| it.text.as_str()).collect::<Vec<_>>()));
+        }
         let patient = query.split('&').find_map(|part| part.strip_prefix("patient="));
         let patient = patient.unwrap_or("nobody").trim_start_matches("Patient/").to_owned();
         let patient = format!("Patient/{patient}");

@@ -271,6 +271,28 @@ async fn a_house_that_was_killed_between_two_parts_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_house_that_was_killed_goes_on_with_the_shared_records_that_it_had_claimed() {
+    for (case, profile) in rungs() {
+        let stranger = Arc::new(Stranger::new(profile));
+        let hospital = Hospital::open_to(&stranger);
+        // As after a kill: it is written down that it is about to go, and it never went.
+        stranger.spoil(1, Wrong::SilentBefore);
+        let encounter = format!("e{}", SHARED + 1);
+        hospital.push_for(&encounter, None).await;
+        let hospital = hospital.restarted();
+        // Half the time for which a claim lasts.
+        let mut rows = Vec::new();
+        for _ in 0..9 {
+            hospital.clock.advance_by(jiff::SignedDuration::from_secs(5));
+            rows = hospital.work().await;
+        }
+        assert_eq!(rows[0].state, "settled", "{case}: {:?}", rows[0].issues);
+        assert_eq!(stranger.counts()["Practitioner"], 1, "{case}");
+        assert_eq!(stranger.faults(), [""; 0], "{case}");
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_cannot_be_read_is_asked_for_again_before_a_person_is() {
     let table = [(200, "<html>"), (200, r#"{"resourceType":"Capab"#), (502, "<html>"), (503, "")];
     for (code, body) in table {

@@ -285,6 +285,16 @@ impl Hospital {
         Hospital::on(folder, house, clock.now(), &["sunrise"])
     }
 
+    /// A hospital that watches everybody with an agreement's coverage, beside this roster.
+    pub(crate) fn watching_covered(roster: Option<&str>) -> Hospital {
+        let Hospital { folder, house, clock, .. } = Hospital::open();
+        std::fs::write(folder.path().join(COVERED), "").unwrap();
+        if let Some(roster) = roster {
+            std::fs::write(folder.path().join(ROSTER), roster).unwrap();
+        }
+        Hospital::on(folder, house, clock.now(), &["sunrise"])
+    }
+
     /// A hospital in a database server, whose own clock shows this.
     pub(crate) fn open_on(house: PostgresHouse, now: Timestamp) -> Hospital {
         let folder = tempfile::tempdir().unwrap();
@@ -521,18 +531,23 @@ fn wire_up(
 
 /// The roster of those who are watched, where a test has written one.
 pub(crate) const ROSTER: &str = "roster.csv";
+/// Stands where everybody with an agreement's coverage is watched.
+const COVERED: &str = "covered";
 
 fn watching(folder: &std::path::Path) -> Option<Watching> {
-    let roster = folder.join(ROSTER);
+    let roster = folder.join(ROSTER).exists().then(|| folder.join(ROSTER));
+    let coverage = folder.join(COVERED).exists();
+    let watches = roster.is_some() || coverage;
     let plan = WatchPlan {
-        roster: roster.clone(),
+        roster,
+        coverage,
         every: SignedDuration::from_mins(15),
         overlap: SignedDuration::from_hours(72),
         since: None,
         population: true,
         pace: std::time::Duration::ZERO,
     };
-    roster.exists().then(|| Watching::new(plan))
+    watches.then(|| Watching::new(plan))
 }
 
 fn base(name: &str) -> &'static str {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod chart;
+mod covered;
 mod delivery;
 mod desk;
 mod documents;
@@ -15,6 +16,7 @@ mod foreign;
 mod gone;
 mod hospital;
 mod ready;
+mod roles;
 mod skew;
 mod slow;
 mod stranger;

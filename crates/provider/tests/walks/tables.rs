@@ -133,6 +133,44 @@ async fn a_payor_is_mapped_once_and_all_that_waited_goes_on() {
 }
 
 #[tokio::test]
+async fn whoever_asked_is_told_who_is_the_payer_in_law_and_who_acts_for_it() {
+    let hospital = unmapped();
+    let row = PayorRow {
+        partner: Some("sunrise".into()),
+        legal_payer: Some("Sunrise of Ohio".into()),
+        delegate: Some("North Medical Group".into()),
+        ..PayorRow::default()
+    };
+    let behalf = serde_json::json!([{ "legal_payer": row.legal_payer, "delegate": row.delegate }]);
+    let words = "the payer in law is Sunrise of Ohio; North Medical Group acts for it";
+    hospital.push().await;
+    let waiting = payors(&hospital).await.waiting[0].payor.clone();
+    map(&hospital, Some(&waiting), row.clone()).await.unwrap();
+    let rows = hospital.work().await;
+    let pushed = rows.iter().find(|row| row.state == "settled").unwrap();
+    let withdraw = Command::Withdraw { id: pushed.id.clone(), who: who(), wait: 0 };
+    hospital.command(withdraw).await.unwrap();
+    let rows = hospital.work().await;
+    let pushes: Vec<_> = rows.iter().filter(|row| row.kind == "push").collect();
+    assert_eq!(pushes.len(), 2, "what is taken back is taken back in the same name");
+    for row in pushes {
+        let shown = hospital.show(&row.id).await;
+        assert!(shown.timeline[0].what.contains(words), "{}", shown.timeline[0].what);
+        let told = shown.acknowledgement.unwrap();
+        assert_eq!(told["on_behalf"], behalf, "{}", row.state);
+        let told: exchange::acknowledgement::Acknowledgement =
+            serde_json::from_value(told).unwrap();
+        assert_eq!(told.lines()[1], words);
+    }
+    let explain = Command::Explain { subject: "e1".into(), purpose: None, who: who() };
+    let Reply::Explained { coverages, .. } = hospital.command(explain).await.unwrap() else {
+        panic!("nothing explained");
+    };
+    let coverage = &coverages[0];
+    assert_eq!((&coverage.legal_payer, &coverage.delegate), (&row.legal_payer, &row.delegate));
+}
+
+#[tokio::test]
 async fn a_payor_that_is_nobodys_business_is_counted_and_no_work() {
     let hospital = unmapped();
     hospital.push().await;

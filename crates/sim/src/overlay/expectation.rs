@@ -14,7 +14,8 @@
 //! - *history*, one per patient: for every resource of the patient of a type of the history, as
 //!   far as its days lie in the window.
 //!
-//! From each resource that may travel, every reference is followed, and its target judged in turn.
+//! From each resource that may travel, every reference is followed, and its target judged in turn; so
+//! are the roles of each Practitioner that may.
 //! What may not travel is withheld and not followed further. The judgement depends on the resource
 //! and the payer alone, in order: a patient's restriction, another payer's coverage, a label, a document
 //! that cannot be looked into and in whose days something restricted or labelled was so, an error of the
@@ -27,6 +28,7 @@
 use super::belonging::{Belonging, Belongs};
 use super::facts::{Facts, Span, relative};
 use super::judgement::{Judgement, is_financial};
+use super::roles::roles;
 use super::{OverlayRules, value_of};
 use crate::chart::Chart;
 use crate::town::Plan;
@@ -163,12 +165,14 @@ impl Expectation {
             }
         }
         let judgement = Judgement::read(facts, &belonging, rules);
+        let roles = roles(chart);
         let mut covered = BTreeSet::new();
         let mut payers = Vec::new();
         for plan in plans {
             let own = coverages_by(chart, plan);
             covered.extend(own.values().map(|(patient, _)| patient.clone()));
-            let walk = Walk { facts, rules, own, judgement: &judgement, belongs: &belongs };
+            let walk =
+                Walk { facts, rules, own, judgement: &judgement, belongs: &belongs, roles: &roles };
             payers.push(walk.all_pushes(plan));
         }
         let patients = chart.of_kind("Patient").iter();
@@ -267,6 +271,8 @@ struct Walk<'a> {
     own: BTreeMap<String, (String, bool)>,
     judgement: &'a Judgement<'a>,
     belongs: &'a BTreeMap<String, BTreeMap<String, Belongs>>,
+    /// The roles of each practitioner.
+    roles: &'a BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One push in the making: its subject, its patient, and what it asks for.
@@ -381,7 +387,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What travels from here on; what does not is noted with the payer.
-    fn closure(&self, asked: Vec<&String>, payer: &mut PayerExpectation) -> BTreeSet<String> {
+    fn closure(&self, asked: Vec<&'a String>, payer: &mut PayerExpectation) -> BTreeSet<String> {
         let mut travels = BTreeSet::new();
         let mut waiting = asked;
         while let Some(reference) = waiting.pop() {
@@ -394,6 +400,7 @@ impl<'a> Walk<'a> {
                 (Some(facts), None) => {
                     travels.insert(reference.clone());
                     waiting.extend(&facts.references);
+                    waiting.extend(self.roles.get(reference).into_iter().flatten());
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::bundle::{self, Return, all_well};
 use super::desk::{Desk, Refused, Told, Written, pairs};
 use super::fault::{Fault, Schedule, Traffic};
 use super::http::{Answer, Head};
+use super::kept::{Keeping, Kept};
 use super::profile::{Abilities, Habit, Offer};
 use super::records::{Records, Version};
 use super::statement::statement;
@@ -44,6 +45,8 @@ pub(crate) struct State {
     heard: BTreeSet<Digest>,
     /// The answer to the last write.
     last: Option<Bytes>,
+    /// Where writes are kept for the next process; `None`: nowhere.
+    keeping: Option<Keeping>,
 }
 
 impl State {
@@ -89,6 +92,26 @@ impl Door {
         Begun { position: state.arrivals.len() - 1, fault }
     }
 
+    /// Carries out again what an earlier process kept, and keeps from now on.
+    pub(crate) fn remember(&self, keeping: Keeping, kept: Vec<Kept>) {
+        for line in kept {
+            let at = line.at;
+            let (head, body) = line.request();
+            let Begun { position, .. } = self.begin(&head);
+            let asked = Asked { door: self, head: &head, body: &body, at };
+            let mut state = self.state();
+            let told = asked.answer(&mut state.records);
+            let answer =
+                told.unwrap_or_else(|refused| Answer::fhir(refused.status, &refused.outcome()));
+            state.heard.insert(heard(&head, &body));
+            let arrival = &mut state.arrivals[position];
+            (arrival.status, arrival.fault) = (Some(answer.status), None);
+            arrival.body = (!body.is_empty()).then(|| Digest::of(&body));
+            state.last = Some(answer.bytes(false));
+        }
+        self.state().keeping = Some(keeping);
+    }
+
     fn traffic(&self, head: &Head) -> Traffic {
         let below = head.path.strip_prefix(self.path).unwrap_or_default().trim_matches('/');
         let reads = matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS");
@@ -113,12 +136,7 @@ impl Door {
             Some(answer) => answer,
             None => self.answer(head, &body),
         };
-        let digest = Digest::of_pieces([
-            head.method.as_bytes(),
-            head.path.as_bytes(),
-            head.query.as_bytes(),
-            body.as_ref(),
-        ]);
+        let digest = heard(head, &body);
         let mut state = self.state();
         let write = state.arrivals[begun.position].traffic == Traffic::Write;
         let silent = write && self.abilities.is(Habit::SilentFirst) && state.heard.insert(digest);
@@ -157,7 +175,14 @@ impl Door {
 
     fn answer(&self, head: &Head, body: &Bytes) -> Answer {
         let asked = Asked { door: self, head, body, at: self.clock.now() };
+        let writes = self.traffic(head) == Traffic::Write;
         let mut state = self.state();
+        if let Some(keeping) = state.keeping.as_mut().filter(|_| writes)
+            && !keeping.keep(&Kept::of(asked.at, head, body))
+        {
+            let refused = Refused::new(500, "exception", "nothing can be kept here");
+            return Answer::fhir(500, &refused.outcome());
+        }
         let told = asked.answer(&mut state.records);
         told.unwrap_or_else(|refused| Answer::fhir(refused.status, &refused.outcome()))
     }
@@ -416,6 +441,12 @@ impl Asked<'_> {
         }
         bundle
     }
+}
+
+/// By what a request is known when it comes a second time.
+fn heard(head: &Head, body: &Bytes) -> Digest {
+    let pieces = [head.method.as_bytes(), head.path.as_bytes(), head.query.as_bytes()];
+    Digest::of_pieces(pieces.into_iter().chain([body.as_ref()]))
 }
 
 fn served(version: &Version) -> Told<Answer> {

@@ -24,6 +24,16 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// One that was read before.
+    pub(crate) fn new(
+        method: String,
+        path: String,
+        query: String,
+        headers: Vec<(String, String)>,
+    ) -> Head {
+        Head { method, path, query, headers }
+    }
+
     /// The value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -4,10 +4,10 @@
 //! Goes out   what of it is there; the rest goes again.
 //! Never      sends a create again that the door cannot be asked about: a person looks.
 
+use super::holding;
 use crate::deliver;
 use crate::door;
 use crate::limits::{RECONCILE_IDS_MAX, RECONCILE_PAGES_MAX};
-use crate::parts::holding;
 use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
 use crate::turn::Turn;
@@ -45,7 +45,7 @@ enum Looked {
 
 impl Road {
     /// Asks the door which records of a part are there, and with which content.
-    pub(crate) async fn reconcile(
+    pub(super) async fn reconcile(
         &self,
         turn: &mut Turn,
         payer: &Payer,
@@ -77,7 +77,7 @@ impl Road {
 
     /// Where records are that a door filed without naming their place: name and `Type/id`. Without it
     /// nothing could refer to them by the payer's ids, nor change them there.
-    pub(crate) async fn places(
+    pub(super) async fn places(
         &self,
         turn: &mut Turn,
         payer: &Payer,
@@ -120,7 +120,7 @@ impl Road {
                 false => fresh.iter().all(is_there),
             };
         let told = whole && (all || !fresh.is_empty());
-        let dark = |item: &&Item| !item.repeatable && !asked.contains(&item.name());
+        let dark = |item: &&Item| item.makes_anew() && !asked.contains(&item.name());
         if !told && part.items.iter().any(|item| dark(&item)) {
             let detail = "the payer gave no whole answer to a request that must not be sent twice";
             turn.say(Event::Held { issues: vec![Issue::new(Code::OutcomeUnknown, detail)] });

@@ -27,7 +27,7 @@ const INTENT: &str = "Intent";
 
 /// Writes down, in the unit of the intent, which records this push is about to make: by requests that
 /// would make them a second time.
-pub(crate) fn mark(turn: &mut Turn, part: &Part) {
+pub(super) fn mark(turn: &mut Turn, part: &Part) {
     let (walk, as_of) = (turn.push.walk.to_string(), turn.now());
     for item in creates(part) {
         let (kind, id) = key(item);
@@ -37,7 +37,7 @@ pub(crate) fn mark(turn: &mut Turn, part: &Part) {
 }
 
 fn creates(part: &Part) -> impl Iterator<Item = &Item> {
-    part.items.iter().filter(|item| !item.repeatable)
+    part.items.iter().filter(|item| item.makes_anew())
 }
 
 fn key(item: &Item) -> (String, String) {
@@ -47,7 +47,7 @@ fn key(item: &Item) -> (String, String) {
 impl Road {
     /// Until when this part waits, because another push may have made a record that it is to create;
     /// `None`: none may have.
-    pub(crate) async fn unsettled(
+    pub(super) async fn unsettled(
         &self,
         turn: &mut Turn,
         payer: &Payer,
