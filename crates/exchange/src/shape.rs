@@ -15,18 +15,21 @@
 //! are asked of the chart, as far as *collect* knows it: which visit a resource belongs to that names
 //! none (`belongings`), what that visit is (`visits`), whether something sensitive lies in the days
 //! of a document that nobody looks into (`opaque`), and whether what a resource is about stays
-//! (`traces`).
+//! (`about`).
 //!
 //! Where something was cut from a resource its narrative is cut too: `text` is prose made of the
-//! same content, and may say what was cut. Words are not searched: where a reference to a sensitive
-//! record goes, the words beside it go as well.
+//! same content, and may say what was cut; where it is not made of that content alone it is a document
+//! (`opaque`). Words are not searched: where a reference to a sensitive record goes, the words beside it
+//! go as well.
 
+mod about;
 mod belongings;
 mod chart;
 mod cuts;
 mod known;
 mod labels;
 mod loose;
+mod members;
 mod opaque;
 mod roles;
 mod target;
@@ -39,7 +42,7 @@ mod shipped_tests;
 #[cfg(test)]
 mod tests;
 
-pub use known::types_to_know;
+pub use known::{records_to_know, types_to_know};
 pub use roles::is_role_of;
 pub use target::{Pointer, pointer, references_to_follow, target};
 pub use verdicts::Verdicts;
@@ -60,11 +63,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Rules that are always there, with the sentence that people read. Agreements cannot use their
 /// names.
-pub const BUILT_IN: [(&str, &str); 24] = [
+pub const BUILT_IN: [(&str, &str); 25] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
     (OTHER_PATIENT, "it belongs to another patient"),
     (OTHER_PAYER, "it is a coverage with another payer"),
+    (OTHERS_NUMBER, "it is a number by which another payer knows the patient"),
     (FINANCIAL, "claims, benefits and who else pays never travel"),
     (LABEL, "it is labelled as sensitive or restricted"),
     (NOT_AGREED, "no permit of the agreement names it"),
@@ -94,6 +98,7 @@ pub(crate) const PATIENT_RESTRICTION: &str = "patient-restriction";
 pub(crate) const UNREADABLE: &str = "unreadable";
 pub(crate) const OTHER_PATIENT: &str = "other-patient";
 pub(crate) const OTHER_PAYER: &str = "other-payer";
+pub(crate) const OTHERS_NUMBER: &str = "other-payers-number";
 pub(crate) const FINANCIAL: &str = "financial-never";
 pub(crate) const LABEL: &str = "sensitivity-label";
 pub(crate) const NOT_AGREED: &str = "not-agreed";
@@ -195,7 +200,7 @@ pub struct Collected {
     pub restricted: Vec<Resource>,
     /// What else is known of the patient's chart: nothing of it is decided on, but it says which
     /// visit a resource belongs to, and on which days something sensitive was so. What *collect*
-    /// should know is said by [`types_to_know`].
+    /// should know is said by [`types_to_know`] and [`records_to_know`].
     pub known: Vec<Resource>,
     /// What else *collect* says of the chart.
     pub notes: Notes,

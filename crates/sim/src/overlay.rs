@@ -5,7 +5,8 @@
 //!            restrictions; and the expectation of what a push of it files and withholds.
 //! Never      changes a resource but by named edits: an NPI where a Practitioner or Organization has
 //!            none, a reference where a PractitionerRole names somebody by identifier only, and each by
-//!            its own option results without their encounter, and marks in what is restricted; never draws: everything derives from ids by SHA-256.
+//!            its own option results without their encounter, marks in what is restricted, numbers of
+//!            patients; never draws: everything derives from ids by SHA-256.
 //!
 //! Why the expectation is made here and not by the product: it is the second opinion that the
 //! product's own counts are held against, so it shares no code with it.
@@ -19,6 +20,7 @@ mod facts;
 mod judgement;
 mod planted;
 mod roles;
+mod told;
 mod unlinked;
 
 pub use amendment::Amendment;
@@ -144,6 +146,10 @@ pub struct Overlay {
     /// Add, for each restricted encounter, a document that tells of it and was written for another
     /// one. Only rules on what nobody can look into keep such documents.
     pub add_summaries: bool,
+    /// Add, for each patient, a labelled result with its order and its report, which tell of it.
+    pub add_labelled: bool,
+    /// Give each patient the numbers of all plans, and a Social Security number that words mark.
+    pub add_numbers: bool,
 }
 
 /// A chart that can be pushed, and what is to come of it.
@@ -190,6 +196,13 @@ impl Overlay {
             let marked = planted::summaries(&chart, &rules.restricted);
             chart = together(&chart, marked.resources)?;
             planted.extend(marked.planted.into_iter().filter(|_| rules.opaque));
+        }
+        let mut told = Vec::new();
+        told.extend(self.add_labelled.then(|| told::labelled(&chart, &rules.restricted)));
+        told.extend(self.add_numbers.then(|| told::numbered(&chart)));
+        for marked in told {
+            chart = together(&chart, marked.resources)?;
+            planted.extend(marked.planted);
         }
         planted.sort();
         planted.dedup();

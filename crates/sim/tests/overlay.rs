@@ -543,3 +543,31 @@ fn what_is_restricted_is_marked_where_it_must_not_be_found() {
         assert!(inside > 20 && beside > 0, "{inside} {beside}");
     }
 }
+
+#[test]
+fn what_tells_of_a_labelled_result_is_planted_and_expected_to_stay() {
+    let town = Town::generate(9, &TownPlan { patients_per_hospital: 12, ..TownPlan::default() });
+    let rules = OverlayRules::usual();
+    let overlay = Overlay {
+        plans: town.plans.clone(),
+        add_labelled: true,
+        add_numbers: true,
+        ..Overlay::default()
+    };
+    let overlaid = overlay.apply(&town.hospitals[0].chart, &rules).unwrap();
+    let labelled = |payer: &PayerExpectation| payer.withheld_for(Reason::SensitivityLabel);
+    for payer in &overlaid.expectation.payers {
+        assert!(labelled(payer) > 0);
+        // The order and the report of each.
+        assert_eq!(payer.withheld_for(Reason::AboutWithheld), 2 * labelled(payer));
+    }
+    for patient in overlaid.chart.of_kind("Patient") {
+        let value: Value = serde_json::from_slice(&patient.bytes).unwrap();
+        let identifiers = value["identifier"].as_array().unwrap();
+        let of_words = identifiers.iter().find(|one| one["type"]["text"] == "Patient SSN");
+        let number = of_words.unwrap()["value"].as_str().unwrap();
+        assert!(overlaid.planted.iter().any(|one| one.value == number));
+        let members = identifiers.iter().filter(|one| one["type"]["coding"][0]["code"] == "MB");
+        assert!(members.count() > 0);
+    }
+}

@@ -18,6 +18,8 @@ pub struct HistoryContent {
     pub look_back_days: Option<u32>,
     /// Also what was before the payer's own coverages began.
     pub pre_coverage: bool,
+    /// Also what was while the payer did not cover the patient, between its coverages or after them.
+    pub between_coverages: bool,
 }
 
 /// When an encounter's record goes.

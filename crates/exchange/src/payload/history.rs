@@ -6,7 +6,8 @@
 //!
 //! The window begins at the latest of: the date asked for, so many days back, the first day of the
 //! payer's own coverages (unless the agreement takes what was before them). It has no end: what was
-//! recorded by today is read today.
+//! recorded by today is read today. It has gaps: what was so on no day of the payer's own coverages is
+//! another plan's business or the patient's own (unless the agreement takes that as well).
 //!
 //! What is so *now* is of today, whenever it began: a problem or an allergy that is not resolved, an
 //! order for a medication that is active, a care team, a plan, a goal, a device in use. Of what is an
@@ -19,10 +20,12 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 
 /// The days of a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// The first day; `None`: all there is.
     pub from: Option<Date>,
+    /// The days of which what was so is in it, as far as they are since `from`; `None`: all.
+    pub covered: Option<Vec<Days>>,
 }
 
 impl Window {
@@ -38,16 +41,50 @@ impl Window {
             today.checked_sub(back).unwrap_or(Date::MIN)
         });
         let covered = if content.pre_coverage { None } else { first_covered(own_coverages) };
-        Window { from: [since, back, covered].into_iter().flatten().max() }
+        let from = [since, back, covered].into_iter().flatten().max();
+        Window { from, covered: spans(content, own_coverages) }
     }
 
     /// Whether a resource lies in it.
     pub fn holds(&self, resource: &Resource) -> bool {
-        let Some(from) = self.from else { return true };
-        if is_current(resource) {
+        if (self.from.is_none() && self.covered.is_none()) || is_current(resource) {
             return true;
         }
-        clinical_days(resource).is_some_and(|days| from <= days.last)
+        let is_covered = |days: &Days| {
+            let spans = self.covered.as_ref();
+            spans.is_none_or(|spans| spans.iter().any(|span| span.meets(days)))
+        };
+        clinical_days(resource)
+            .is_some_and(|days| self.from.is_none_or(|from| from <= days.last) && is_covered(&days))
+    }
+}
+
+/// The days that count; `None`: all of them. Without any coverage nothing counts.
+fn spans(content: &HistoryContent, coverages: &[Resource]) -> Option<Vec<Days>> {
+    if content.between_coverages || (content.pre_coverage && coverages.is_empty()) {
+        return None;
+    }
+    let mut spans: Vec<Days> = coverages.iter().map(span).collect();
+    let first = spans.iter().map(|span| span.first).min();
+    if let Some(first) = first.filter(|_| content.pre_coverage) {
+        spans.push(Days { first: Date::MIN, last: first });
+    }
+    (!spans.contains(&ALWAYS)).then_some(spans)
+}
+
+/// All days there are.
+const ALWAYS: Days = Days { first: Date::MIN, last: Date::MAX };
+
+/// The days of a coverage: an end that it does not say, or that nobody can read, is open.
+fn span(coverage: &Resource) -> Days {
+    let doc = coverage.doc();
+    let end = |name: &str| {
+        let text = doc.root().get("period").and_then(|period| period.get(name)?.text());
+        text.and_then(|text| Days::read(&text))
+    };
+    Days {
+        first: end("start").map_or(Date::MIN, |days| days.first),
+        last: end("end").map_or(Date::MAX, |days| days.last),
     }
 }
 
@@ -142,7 +179,8 @@ mod tests {
             ),
         ];
         for (case, since, look_back_days, pre_coverage, own, from) in table {
-            let content = HistoryContent { look_back_days, pre_coverage };
+            let content =
+                HistoryContent { look_back_days, pre_coverage, ..HistoryContent::default() };
             let window = Window::of(since.map(day), &content, &own, day("2026-11-22"));
             assert_eq!(window.from, from.map(day), "{case}");
         }
@@ -150,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_stands_today_is_in_every_window_and_past_events_are_not() {
-        let window = Window { from: Some(day("2024-01-01")) };
+        let window = Window { from: Some(day("2024-01-01")), covered: None };
         let table = [
             (r#"{"resourceType":"Observation","effectiveDateTime":"2024-01-01"}"#, true),
             (r#"{"resourceType":"Observation","effectiveDateTime":"2023-12-31T23:59:59Z"}"#, false),
@@ -181,7 +219,47 @@ mod tests {
         for (text, held) in table {
             assert_eq!(window.holds(&resource(text)), held, "{text}");
         }
-        let all = Window { from: None };
+        let all = Window { from: None, covered: None };
         assert!(all.holds(&resource(r#"{"resourceType":"Observation"}"#)));
+    }
+
+    #[test]
+    fn what_was_while_the_payer_did_not_cover_is_in_no_window_unless_the_agreement_takes_it() {
+        let period =
+            |period: &str| resource(&format!(r#"{{"resourceType":"Coverage","period":{period}}}"#));
+        let first = period(r#"{"start":"2020-01-01","end":"2020-12-31"}"#);
+        let again = period(r#"{"start":"2023-01-01"}"#);
+        let own = [again, first];
+        let [before, within, gap, today] = ["2019-06-01", "2020-06-01", "2021-06-01", "2026-06-01"];
+        // Pre-coverage, between coverages; of these days.
+        let table = [
+            (false, false, vec![within, today]),
+            (true, false, vec![before, within, today]),
+            (false, true, vec![within, gap, today]),
+            (true, true, vec![before, within, gap, today]),
+        ];
+        for (pre_coverage, between_coverages, held) in table {
+            let content = HistoryContent { look_back_days: None, pre_coverage, between_coverages };
+            let window = Window::of(None, &content, &own, day("2026-11-22"));
+            for when in [before, within, gap, today] {
+                let result = resource(&format!(
+                    r#"{{"resourceType":"Observation","effectiveDateTime":"{when}T12:00:00Z"}}"#
+                ));
+                let case = format!("{when}, {pre_coverage}, {between_coverages}");
+                assert_eq!(window.holds(&result), held.contains(&when), "{case}");
+            }
+            let stands = resource(r#"{"resourceType":"Condition","onsetDateTime":"2021-06-01"}"#);
+            assert!(window.holds(&stands), "what stands today is of today");
+            let over = resource(
+                r#"{"resourceType":"Encounter","period":{"start":"2020-12-30","end":"2021-01-02"}}"#,
+            );
+            assert!(window.holds(&over), "it was covered in part");
+        }
+        let narrow = HistoryContent::default();
+        let lab = resource(r#"{"resourceType":"Observation","effectiveDateTime":"2020-06-01"}"#);
+        assert!(!Window::of(None, &narrow, &[], day("2026-11-22")).holds(&lab), "never covered");
+        let open = [own[1].clone(), resource(r#"{"resourceType":"Coverage"}"#)];
+        let gap = resource(r#"{"resourceType":"Observation","effectiveDateTime":"2021-06-01"}"#);
+        assert!(Window::of(None, &narrow, &open, day("2026-11-22")).holds(&gap), "always covered");
     }
 }

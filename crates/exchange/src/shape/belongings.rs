@@ -9,13 +9,18 @@
 //! whose order or specimen it goes back, whose report or panel holds it, or on whose days it was so
 //! or was written down; and an order, where all that goes back to it is the visit's. Only a precise
 //! time within another visit clears it of its day, and not where the withheld visit says no hours.
+//!
+//! A visit is withheld by a restriction, by a rule that asks visits, or by a label of its own. What
+//! names a labelled visit as its own is about the same, and stays with it; so does what would be
+//! attributed to it by order or date, and not all that the day brought: the same questions are asked
+//! for all three, since a label is no weaker reason than a wish.
 
 use super::chart::Known;
 use super::verdicts::Verdicts;
-use super::{Audience, PATIENT_RESTRICTION, Withheld, opaque};
+use super::{ABOUT, Audience, LABEL, PATIENT_RESTRICTION, Withheld, opaque, traces};
 use crate::agreement::Opaque;
 use crate::days::{Days, clinical_instants, possible_days};
-use crate::restriction::{content_of, has_encounter, is_content, tail};
+use crate::restriction::{content_of, encounters_named, has_encounter, is_content, tail};
 use fhir::Resource;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +77,9 @@ const ORIGINS: [&str; 7] = [
 /// Those of them that name an order.
 const ORDERS: [&str; 3] = ["authorizingPrescription", "basedOn", "request"];
 
+/// Those of the parts that are there for what holds them: not its reasons, nor what came of it.
+const HELD: [&str; 5] = ["hasMember", "imagingStudy", "media", "report", "result"];
+
 /// What a resource says of its place in the chart.
 ///
 /// *Collect* asks a similar question to tell which encounter a record is sent with
@@ -81,10 +89,21 @@ const ORDERS: [&str; 3] = ["authorizingPrescription", "basedOn", "request"];
 pub(super) struct Facts {
     /// Whether it says to which encounter it belongs.
     linked: bool,
+    /// The encounters that it says it belongs to.
+    visits: Vec<String>,
     parts: Vec<String>,
     origins: Vec<String>,
-    orders: Vec<String>,
     moments: Vec<Moment>,
+    pub(super) orders: Vec<String>,
+    pub(super) specimens: Vec<String>,
+    /// What it holds as its own parts.
+    pub(super) held: Vec<String>,
+    /// What it is a part of.
+    pub(super) wholes: Vec<String>,
+    /// What it is about, and is nothing without.
+    pub(super) substance: Vec<String>,
+    /// What it is the sum of.
+    pub(super) sums: Vec<String>,
 }
 
 /// Days, and the instants where they are known.
@@ -110,11 +129,15 @@ pub(super) fn of(
             let names = audience.restrictions.names(&resource.local_reference(), audience.payer());
             resource.kind() == "Encounter" || !names
         }
+        LABEL => resource.kind() == "Encounter",
         rule => audience.terms.withholds_visits(rule),
     };
     for (reference, (resource, withheld)) in all {
         if let Some(withheld) = withheld.as_ref().filter(|it| of_visit(resource, it)) {
-            taken.insert(reference.clone(), withheld.clone());
+            // What it takes along carries no label itself.
+            let labelled = withheld.rule == LABEL;
+            let why = if labelled { Withheld::by(ABOUT) } else { withheld.clone() };
+            taken.insert(reference.clone(), why);
         }
     }
     if taken.is_empty() {
@@ -123,6 +146,7 @@ pub(super) fn of(
     let record = |it| Record { resource: it, facts: verdicts.facts(it) };
     let records: BTreeMap<&str, Record<'_>> =
         all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
+    by_label(&records, &mut taken);
     by_day(&records, audience, &mut taken);
     let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (reference, record) in &records {
@@ -149,8 +173,19 @@ impl Facts {
         };
         let linked = resource.kind() == "Encounter" || has_encounter(resource);
         let origins = if linked { Vec::new() } else { targets(resource, &ORIGINS) };
-        let (orders, moments) = (targets(resource, &ORDERS), moments(resource));
-        Facts { linked, parts, origins, orders, moments }
+        Facts {
+            linked,
+            visits: encounters_named(resource),
+            parts,
+            origins,
+            moments: moments(resource),
+            orders: targets(resource, &ORDERS),
+            specimens: targets(resource, &["specimen"]),
+            held: targets(resource, &HELD),
+            wholes: targets(resource, &["partOf"]),
+            substance: targets(resource, &traces::substance_of(resource.kind())),
+            sums: targets(resource, &traces::sums_of(resource.kind())),
+        }
     }
 }
 
@@ -164,6 +199,11 @@ impl Record<'_> {
 
 /// `Type/id` of what the elements of these names refer to.
 fn targets(resource: &Resource, names: &[&str]) -> Vec<String> {
+    // Most hold none, which a look at their bytes tells: names are never written with escapes.
+    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
+    if !names.iter().any(|name| text.contains(name)) {
+        return Vec::new();
+    }
     let doc = resource.doc();
     let members = doc.root().members().filter(|member| names.contains(&member.name()));
     let texts = members.flat_map(|member| {
@@ -203,6 +243,23 @@ fn by_order(
         whys.unwrap_or_default().into_iter().for_each(|withheld| add(order, withheld));
     }
     more
+}
+
+/// What names a labelled visit as its own, visits within that visit among it.
+fn by_label(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Withheld>) {
+    loop {
+        let is_about = |visit: &String| taken.get(visit).is_some_and(|why| why.rule == ABOUT);
+        let more: Vec<String> = records
+            .iter()
+            .filter(|(reference, _)| !taken.contains_key(**reference))
+            .filter(|(_, record)| record.facts.visits.iter().any(is_about))
+            .map(|(reference, _)| (*reference).to_owned())
+            .collect();
+        if more.is_empty() {
+            return;
+        }
+        taken.extend(more.into_iter().map(|reference| (reference, Withheld::by(ABOUT))));
+    }
 }
 
 /// A withheld visit: its days, its hours, whether it says any, and why it is withheld.

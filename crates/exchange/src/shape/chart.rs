@@ -6,15 +6,17 @@
 //!            resources are sent in this push.
 //!
 //! First each resource is judged by itself; then, in this order, what belongs to a withheld visit
-//! stays with it, what is about something sensitive stays with that, and documents take the
-//! strictest rule of their days.
+//! stays with it, documents take the strictest rule of their days, and what is about something
+//! sensitive stays with that.
 
+use super::members::Numbers;
 use super::opaque::{self, Sensitive};
 use super::verdicts::Verdicts;
 use super::visits::Visited;
 use super::{
-    Audience, CONTENT_TOO_LARGE, Collected, LABEL, NOT_COLLECTED, PATIENT_RESTRICTION, Permitted,
-    UNRESOLVED, Withheld, belongings, judge_among, target, traces,
+    ABOUT, Audience, CONTENT_TOO_LARGE, Collected, NOT_AGREED, NOT_COLLECTED, OUTSIDE_WINDOW,
+    PATIENT_RESTRICTION, Permitted, UNDATED, UNRESOLVED, Withheld, about, belongings, judge_among,
+    target,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,7 @@ type Verdict = Result<Permitted, Withheld>;
 pub(super) struct Chart<'c> {
     pub(super) judged: BTreeMap<String, (Resource, Verdict)>,
     pub(super) visited: Visited,
+    pub(super) numbers: Numbers,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
     too_large: &'c BTreeSet<String>,
@@ -63,6 +66,7 @@ impl Chart<'_> {
         let mut chart = Chart {
             judged,
             visited,
+            numbers: Numbers::read(collected.all(), audience),
             found,
             missing,
             too_large,
@@ -75,45 +79,42 @@ impl Chart<'_> {
 
     /// What the rest of the chart says about each resource.
     fn ask_around(&mut self, collected: &Collected, audience: &Audience<'_>, verdicts: &Verdicts) {
-        let any_visit = audience.restrictions.any_encounter(audience.payer())
-            || audience.terms.asks_encounters();
         let any_document = self
             .judged
             .values()
             .any(|(resource, verdict)| verdict.is_ok() && opaque::has_attachment(resource));
-        let mut withheld: BTreeMap<String, Withheld> = BTreeMap::new();
-        if any_visit || any_document {
-            let mut known = self.known(collected, audience, verdicts);
-            withheld = belongings::of(&known, audience, verdicts);
-            for (reference, why) in &withheld {
-                // A document that is taken tells of no more days than what it is taken with.
-                if let Some((resource, sensitive)) = known.get_mut(reference)
-                    && !opaque::is_document(resource)
-                {
-                    sensitive.get_or_insert_with(|| why.clone());
-                }
-            }
-            let stays = known.iter().filter(|(reference, _)| !self.judged.contains_key(*reference));
-            let stays = stays.filter_map(|(reference, (_, why))| Some((reference, why.clone()?)));
-            self.known_to_stay = stays.map(|(reference, why)| (reference.clone(), why)).collect();
-            if any_document {
-                let (documents, attachments) = self.by_days(&known, audience);
-                self.without_attachments = attachments;
-                documents.into_iter().for_each(|(reference, why)| {
-                    withheld.entry(reference).or_insert(why);
-                });
+        let mut known = self.known(collected, audience, verdicts);
+        let mut withheld = belongings::of(&known, audience, verdicts);
+        for (reference, why) in &withheld {
+            // A document that is taken tells of no more days than what it is taken with.
+            if let Some((resource, sensitive)) = known.get_mut(reference)
+                && !opaque::is_document(resource)
+            {
+                sensitive.get_or_insert_with(|| why.clone());
             }
         }
-        for (reference, why) in withheld {
-            if let Some((_, verdict)) = self.judged.get_mut(&reference) {
-                let stronger = why.rule == PATIENT_RESTRICTION || audience.is_sensitive(&why.rule);
-                match verdict {
-                    Err(known) if known.rule == PATIENT_RESTRICTION || !stronger => {}
-                    verdict => *verdict = Err(why),
-                }
+        if any_document {
+            let (documents, attachments) = self.by_days(&known, audience);
+            self.without_attachments = attachments;
+            documents.into_iter().for_each(|(reference, why)| {
+                withheld.entry(reference).or_insert(why);
+            });
+        }
+        let whys =
+            known.iter().filter_map(|(reference, (_, why))| Some((reference, why.as_ref()?)));
+        let whys = whys.chain(withheld.iter().filter(|(_, why)| audience.is_sensitive(&why.rule)));
+        let stay: BTreeMap<String, Withheld> =
+            whys.map(|(reference, why)| (reference.clone(), why.clone())).collect();
+        let about = about::of(&known, &stay, audience, verdicts);
+        self.known_to_stay = stay.into_iter().chain(about.clone()).collect();
+        self.known_to_stay.retain(|reference, _| !self.judged.contains_key(reference));
+        for (reference, why) in withheld.into_iter().chain(about) {
+            if let Some((_, verdict)) = self.judged.get_mut(&reference)
+                && gives_way(verdict, &why, audience)
+            {
+                *verdict = Err(why);
             }
         }
-        self.about(audience);
     }
 
     /// Everything known: what is decided on, and the rest.
@@ -183,41 +184,6 @@ impl Chart<'_> {
         (documents, attachments)
     }
 
-    /// What is about something sensitive that stays, again until nothing is added.
-    fn about(&mut self, audience: &Audience<'_>) {
-        let mut faults = self.judged.values().filter_map(|(_, verdict)| verdict.as_ref().err());
-        if !faults.any(|why| audience.is_sensitive(&why.rule)) {
-            return;
-        }
-        let of_visits = self.judged.iter().any(|(_, (resource, verdict))| {
-            let labelled = verdict.as_ref().is_err_and(|why| why.rule == LABEL);
-            resource.kind() == "Encounter" && labelled
-        });
-        loop {
-            let sensitive = |reference: &str| match self.judged.get(reference) {
-                Some((_, Err(why))) if audience.is_sensitive(&why.rule) => Some(why),
-                _ => None,
-            };
-            let permitted = self.judged.iter().filter(|(_, (_, verdict))| verdict.is_ok());
-            let more: Vec<(String, Withheld)> = permitted
-                .filter_map(|(reference, (resource, _))| {
-                    let why = traces::about(resource, audience, &sensitive);
-                    let of_visit = || traces::of_visit(resource, &sensitive);
-                    let why = why.or_else(|| of_visits.then(of_visit).flatten())?;
-                    Some((reference.clone(), why))
-                })
-                .collect();
-            if more.is_empty() {
-                return;
-            }
-            for (reference, why) in more {
-                if let Some((_, verdict)) = self.judged.get_mut(&reference) {
-                    *verdict = Err(why);
-                }
-            }
-        }
-    }
-
     /// What the push begins with; all else travels where something that travels refers to it.
     pub(super) fn begins(&self) -> impl Iterator<Item = &str> {
         self.found.iter().map(String::as_str).filter(|reference| {
@@ -256,6 +222,17 @@ impl Chart<'_> {
             false => NOT_COLLECTED,
         };
         (audience.could_travel(reference).and(Err(Withheld::by(rule))), true)
+    }
+}
+
+/// Whether a verdict gives way to what the chart says. A restriction gives way to nothing, and what is
+/// sensitive by itself or of nobody's concern here not to what something is merely about.
+fn gives_way(verdict: &Verdict, why: &Withheld, audience: &Audience<'_>) -> bool {
+    let Err(known) = verdict else { return true };
+    match why.rule.as_str() {
+        ABOUT => [NOT_AGREED, OUTSIDE_WINDOW, UNDATED].contains(&known.rule.as_str()),
+        PATIENT_RESTRICTION => known.rule != PATIENT_RESTRICTION,
+        rule => known.rule != PATIENT_RESTRICTION && audience.is_sensitive(rule),
     }
 }
 

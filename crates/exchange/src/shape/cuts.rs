@@ -7,8 +7,8 @@
 
 use super::{
     Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, NOT_AGREED,
-    ORPHANED, OTHER_PAYER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS, Withheld,
-    around, judge_node, loose, pointer, target, traces,
+    ORPHANED, OTHER_PAYER, OTHERS_NUMBER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS,
+    Withheld, around, judge_node, loose, opaque, pointer, target, traces,
 };
 use crate::disclosure::Cut;
 use crate::path::is_resource_type;
@@ -33,10 +33,13 @@ pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>
     let mut cutting = Cutting { audience, chart, cuts: Vec::new(), absent: BTreeMap::new() };
     cutting.by_rules(doc.root());
     cutting.who_else_pays(doc.root());
+    for node in chart.numbers.of_others(&doc) {
+        cutting.cut(node, OTHERS_NUMBER);
+    }
     let contained = Contained::of(doc.root());
     cutting.contained(resource, doc.root(), &contained);
     if let Some(withheld) = chart.opaque(resource) {
-        for node in loose::attachments(&doc) {
+        for node in loose::attachments(&doc).chain(opaque::free_narratives(&doc)) {
             cutting.cut(node, &withheld.rule);
         }
     }

@@ -8,20 +8,28 @@
 //! A note of Tuesday may tell of everything that was so on Tuesday. So where something sensitive
 //! that stays lies in its days (a restricted visit, a labelled result, what a sensitive rule
 //! withholds), it stays as well. What says no days may be of any: of a document, or of what stays.
+//!
+//! A Composition is narrative section by section, so it is such a document. The narrative of any other
+//! resource is made of that resource alone where its status says so (`generated`, `extensions`: R4
+//! §2.1.27.1), and then travels unless something of the resource is cut. Any other narrative may tell
+//! more than its resource, of whatever happened: it stays as an attachment does.
 
 use super::belongings::visit_days;
 use super::chart::Known;
 use super::known::tells;
-use super::{Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
+use super::{ABOUT, Audience, OPAQUE, OPAQUE_ALL, PATIENT_RESTRICTION, Withheld, loose};
 use crate::agreement::Opaque;
 use crate::days::{Days, possible_days};
 use crate::restriction::tail;
-use fhir::{Node, Resource};
+use fhir::{Doc, Node, Resource};
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 
 /// Types that are documents as a whole; of others only the attachment is one.
-const DOCUMENTS: [&str; 2] = ["DocumentReference", "Media"];
+const DOCUMENTS: [&str; 3] = ["Composition", "DocumentReference", "Media"];
+
+/// What `Narrative.status` says of a narrative that tells no more than its resource.
+const OF_ITS_RESOURCE: [&str; 3] = ["empty", "extensions", "generated"];
 
 /// Types that are about no patient's care: what is attached to them tells of none.
 const OF_NOBODY: [&str; 7] = [
@@ -54,15 +62,27 @@ pub(super) struct Sensitive {
     visits: BTreeMap<String, Days>,
 }
 
-/// Whether a resource holds an attachment that could be opaque. Most hold none, and are told by a look
-/// at their bytes: names are never written with escapes.
+/// Whether a resource holds an attachment or narrative that could be opaque. Most hold none, and are
+/// told by a look at their bytes: names are never written with escapes.
 pub(super) fn has_attachment(resource: &Resource) -> bool {
+    if resource.kind() == "Composition" {
+        return true;
+    }
     let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
-    if !text.contains("\"data\"") && !text.contains("\"url\"") {
+    if !["\"data\"", "\"url\"", "\"div\""].iter().any(|name| text.contains(name)) {
         return false;
     }
     let doc = resource.doc();
-    loose::attachments(&doc).next().is_some()
+    loose::attachments(&doc).chain(free_narratives(&doc)).next().is_some()
+}
+
+/// Narratives that may tell more than the resource that they stand in.
+pub(super) fn free_narratives<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    doc.root().descendants().filter(|node| {
+        let status = node.get("status").and_then(|status| status.text());
+        let free = !status.is_some_and(|status| OF_ITS_RESOURCE.contains(&status.trim()));
+        node.get("div").is_some() && free
+    })
 }
 
 impl Sensitive {
@@ -128,10 +148,13 @@ impl Sensitive {
         if let Some(days) = period.and_then(|period| open_days(period, written)) {
             return days;
         }
-        if resource.kind() == "DocumentReference" && sums_up(root) {
+        let may_sum_up = ["Composition", "DocumentReference"].contains(&resource.kind());
+        if may_sum_up && sums_up(root) {
             return ALWAYS;
         }
-        let all = possible_days(resource).into_iter().chain(written);
+        let events = root.get("event").into_iter().flat_map(|events| events.each());
+        let events = events.filter_map(|event| open_days(event.get("period")?, written));
+        let all = possible_days(resource).into_iter().chain(written).chain(events);
         joined(all.chain(self.days_of_visits(resource))).unwrap_or(ALWAYS)
     }
 }
@@ -197,7 +220,8 @@ fn extent(resource: &Resource, why: &Withheld) -> Option<Days> {
     let doc = resource.doc();
     let root = doc.root();
     let ended = match resource.kind() {
-        _ if why.rule == PATIENT_RESTRICTION => return Some(days),
+        // What a labelled visit takes along was so on its days, as what a restricted one does.
+        _ if [ABOUT, PATIENT_RESTRICTION].contains(&why.rule.as_str()) => return Some(days),
         "Condition" => {
             let ended = root.members().find(|member| member.name().starts_with("abatement"));
             ended.map(|ended| Days::of(ended).map_or(days.last, |ended| ended.last))

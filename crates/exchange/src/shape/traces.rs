@@ -8,9 +8,7 @@
 //! component (`Encounter.diagnosis`) goes whole with its reference: what is left of it is no use, and
 //! its role or rank tells that there was something.
 
-use super::{ABOUT, Audience, LABEL, Withheld};
-use crate::restriction::{encounters_named, tail};
-use fhir::{Doc, Kind, Node, Resource};
+use fhir::{Doc, Kind, Node};
 use std::ops::Range;
 
 /// Elements of the resource itself that tell in words or codes what it is about or why.
@@ -90,54 +88,17 @@ pub(super) fn words<'d, 'a>(root: Node<'d, 'a>, reference: &Range<usize>) -> Vec
     holder.members().filter(|member| tells(member.name())).collect()
 }
 
-/// By which rule a resource stays because of what it is about. `sensitive` gives the rule by which a
-/// target stays.
-pub(super) fn about<'w>(
-    resource: &Resource,
-    audience: &Audience<'_>,
-    sensitive: &dyn Fn(&str) -> Option<&'w Withheld>,
-) -> Option<Withheld> {
-    let own = |table: &[(&str, &'static str)]| -> Vec<&'static str> {
-        let own = table.iter().filter(|(kind, _)| *kind == resource.kind());
-        own.map(|(_, element)| *element).collect()
-    };
-    let (substance, sums) = (own(&SUBSTANCE), own(&SUMS));
-    // Most resources are told by a look at their bytes: names are never written with escapes.
-    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
-    if !substance.iter().chain(&sums).any(|name| text.contains(name)) {
-        return None;
-    }
-    let doc = resource.doc();
-    let targets = |names: &[&str]| -> Vec<String> {
-        let members = doc.root().members().filter(|member| names.contains(&member.name()));
-        let texts =
-            members.flat_map(|member| member.descendants().filter_map(address).collect::<Vec<_>>());
-        texts
-            .filter_map(|text| {
-                super::target(&text, audience.source_base)
-                    .map(|(kind, id)| format!("{kind}/{id}"))
-                    .or_else(|| tail(&text))
-            })
-            .collect()
-    };
-    let stays = targets(&substance).iter().any(|target| sensitive(target).is_some());
-    let parts = targets(&sums);
-    let all_stay = !parts.is_empty() && parts.iter().all(|target| sensitive(target).is_some());
-    (stays || all_stay).then(|| Withheld::by(ABOUT))
+/// The elements without which a resource of a type is about nothing.
+pub(super) fn substance_of(kind: &str) -> Vec<&'static str> {
+    of_type(&SUBSTANCE, kind)
 }
 
-/// By which rule a resource stays because the visit that it says it is of carries a label: what was
-/// found and done there is about the same. `sensitive` is as above.
-pub(super) fn of_visit<'w>(
-    resource: &Resource,
-    sensitive: &dyn Fn(&str) -> Option<&'w Withheld>,
-) -> Option<Withheld> {
-    let labelled = |visit: &String| {
-        sensitive(visit).is_some_and(|why| [LABEL, ABOUT].contains(&why.rule.as_str()))
-    };
-    encounters_named(resource).iter().any(labelled).then(|| Withheld::by(ABOUT))
+/// The elements that list what a resource of a type is the sum of.
+pub(super) fn sums_of(kind: &str) -> Vec<&'static str> {
+    of_type(&SUMS, kind)
 }
 
-fn address(node: Node<'_, '_>) -> Option<String> {
-    (node.name() == "reference").then(|| node.text().map(std::borrow::Cow::into_owned))?
+fn of_type(table: &[(&str, &'static str)], kind: &str) -> Vec<&'static str> {
+    let own = table.iter().filter(|(of, _)| *of == kind);
+    own.map(|(_, element)| *element).collect()
 }

@@ -1,12 +1,12 @@
 //! Documents that nobody looks into: they take the strictest rule of their days, by the whole chart.
 
-use super::{House, chart, read, sent, word_on};
-use exchange::shape::{Audience, Collected, types_to_know};
+use super::{House, chart, sent, word_on};
+use exchange::shape::{Audience, records_to_know, types_to_know};
 
 const RULES: &str = r#"
 [[permit]]
 rule = "all"
-types = ["Patient", "Encounter", "Observation", "Condition", "DiagnosticReport", "DocumentReference", "Binary", "Media", "Practitioner", "Procedure"]
+types = ["Patient", "Encounter", "Observation", "Condition", "DiagnosticReport", "DocumentReference", "Binary", "Media", "Practitioner", "Procedure", "Composition"]
 [[withhold]]
 rule = "quiet"
 having = { path = "code", codes = ["1-8"] }
@@ -173,48 +173,96 @@ fn the_agreement_may_say_that_documents_stay_or_travel() {
 
 /// A push without documents, in a house that restricts nothing, reads no more of the chart.
 #[test]
-fn only_what_a_question_needs_is_read_of_the_chart() {
-    let plain = r#"{"resourceType":"Observation","id":"o","status":"final"}"#;
-    let written = note(r#""date":"2024-03-02T12:00:00Z""#);
+fn what_is_asked_of_the_chart_depends_on_the_agreement_and_not_on_the_push() {
+    let wanted = |house: &House| types_to_know(&audience(house));
+    let all = wanted(&House::of(RULES));
+    assert_eq!(all.len(), 7, "{all:?}");
+    assert!(all.contains("Encounter"));
+    assert_eq!(wanted(&House::of(&format!("opaque = \"permit\"\n{RULES}"))), all);
+    assert_eq!(wanted(&House::of(RULES).restricting(&["Encounter/secret"])), all);
+}
+
+/// An EHR finds results by their category; what has none is named by its report or panel only.
+#[test]
+fn results_that_no_search_finds_are_read_because_a_report_lists_them() {
+    let report = r#"{"resourceType":"DiagnosticReport","id":"r","result":[{"reference":"Observation/a"},{"reference":"https://ehr.test/fhir/Observation/b/_history/1"},{"display":"d"}]}"#;
+    let panel = r#"{"resourceType":"Observation","id":"a","hasMember":[{"reference":"Observation/m"},{"reference":"QuestionnaireResponse/q"}]}"#;
+    let house = House::of(RULES);
+    for (found, known) in [(vec![report], vec![panel]), (vec![], vec![panel, report])] {
+        let mut collected = chart(&found, &known);
+        let wanted = records_to_know(&collected, &audience(&house));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["Observation/b", "Observation/m"]);
+        collected.missing.insert("Observation/b".to_owned());
+        let wanted = records_to_know(&collected, &audience(&house));
+        assert_eq!(wanted.into_iter().collect::<Vec<_>>(), ["Observation/m"]);
+    }
+}
+
+/// Its sections are prose, so it is judged as other documents are, whatever its status says.
+#[test]
+fn a_composition_stays_where_something_sensitive_lies_in_its_days() {
+    let composition = |more: &str| {
+        format!(
+            r#"{{"resourceType":"Composition","id":"d","status":"final"{more},"section":[{{"text":{{"status":"generated","div":"<div>SECRET</div>"}}}}]}}"#
+        )
+    };
+    #[rustfmt::skip]
     let table = [
-        ("nothing to ask", House::of(RULES), vec![plain], vec![], 0),
-        ("a document", House::of(RULES), vec![plain, &written], vec![], 6),
-        (
-            "documents travel",
-            House::of(&format!("opaque = \"permit\"\n{RULES}")),
-            vec![&written],
-            vec![],
-            0,
-        ),
-        (
-            "visits can be withheld",
-            House::of(RULES).restricting(&["Encounter/secret"]),
-            vec![plain],
-            vec![],
-            1,
-        ),
-        (
-            "and one is",
-            House::of(RULES).restricting(&["Encounter/secret"]),
-            vec![plain],
-            vec![SECRET],
-            6,
-        ),
+        ("written in those days", r#","date":"2024-03-02T12:00:00Z""#, true),
+        ("written on another day", r#","date":"2024-03-04T12:00:00Z""#, false),
+        ("written later, of those days", r#","date":"2024-05-01","event":[{"period":{"start":"2024-03-01","end":"2024-03-02"}}]"#, true),
+        ("written later, of a visit that meets it", r#","date":"2024-04-04","encounter":{"reference":"Encounter/long"}"#, true),
+        ("a summary of the whole chart", r#","date":"2024-05-01","type":{"coding":[{"system":"http://loinc.org","code":"34133-9"}]}"#, true),
+        ("without any day", "", true),
     ];
-    for (case, house, found, known, types) in table {
-        let collected = Collected { known: read(&known), ..chart(&found, &[]) };
-        let audience = Audience {
-            terms: &house.terms,
-            purpose: house.purpose,
-            kind: house.kind,
-            on: jiff::civil::date(2026, 1, 15),
-            restrictions: &house.restrictions,
-            patient: "p",
-            own_coverages: &[],
-            source_base: "https://ehr.test/fhir",
-        };
-        let wanted = types_to_know(&collected, &audience);
-        assert_eq!(wanted.len(), types, "{case}: {wanted:?}");
-        assert!(types == 0 || wanted.contains("Encounter"), "{case}");
+    let long = r#"{"resourceType":"Encounter","id":"long","period":{"start":"2024-02-01","end":"2024-04-04"}}"#;
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    for (case, more, stays) in table {
+        let disclosure = house.shape(&chart(&[&composition(more)], &[SECRET, long]));
+        let word = word_on(&disclosure, "Composition/d");
+        let wanted = "-Composition/d opaque-in-sensitive-period";
+        assert_eq!(word == wanted, stays, "{case}: {word}");
+        assert_eq!(sent(&disclosure).contains("SECRET"), !stays, "{case}");
+    }
+}
+
+/// What is made of its resource alone says no more than the resource; the rest may quote a neighbour.
+#[test]
+fn a_narrative_that_says_more_than_its_resource_stays_in_sensitive_days() {
+    let result = |status: &str, day: &str| {
+        format!(
+            r#"{{"resourceType":"Observation","id":"o","code":{{"text":"KEPT"}},"encounter":{{"reference":"Encounter/long"}},"effectiveDateTime":"{day}","text":{{{status}"div":"<div>SECRET</div>"}}}}"#
+        )
+    };
+    let long = r#"{"resourceType":"Encounter","id":"long","period":{"start":"2024-03-02","end":"2024-03-02"}}"#;
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    #[rustfmt::skip]
+    let table = [
+        (r#""status":"generated","#, "2024-03-02", true),
+        (r#""status":"extensions","#, "2024-03-02", true),
+        (r#""status":"additional","#, "2024-03-02", false),
+        ("", "2024-03-02", false),
+    ];
+    for (status, day, stays) in table {
+        let sent = sent(&house.shape(&chart(&[&result(status, day), long], &[SECRET])));
+        assert!(sent.contains("KEPT"), "{status}: {sent}");
+        assert_eq!(sent.contains("SECRET"), stays, "{status}: {sent}");
+    }
+    let other = long.replace("2024-03-02", "2024-06-01");
+    let text = result(r#""status":"additional","#, "2024-06-01");
+    let sent = sent(&house.shape(&chart(&[&text, &other], &[SECRET])));
+    assert!(sent.contains("SECRET"), "nothing sensitive was so on that day: {sent}");
+}
+
+fn audience(house: &House) -> Audience<'_> {
+    Audience {
+        terms: &house.terms,
+        purpose: house.purpose,
+        kind: house.kind,
+        on: jiff::civil::date(2026, 1, 15),
+        restrictions: &house.restrictions,
+        patient: "p",
+        own_coverages: &[],
+        source_base: "https://ehr.test/fhir",
     }
 }

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alone;
 mod documents;
+mod numbers;
 mod rules;
 mod sideways;
 mod traces;

@@ -138,7 +138,7 @@ fn an_account_travels_with_this_payers_coverage_and_its_numbers() {
 
 /// National numbers are cut by their type, and a member id is never guessed at.
 #[test]
-fn numbers_that_a_state_gives_stay_and_numbers_of_care_travel() {
+fn numbers_that_a_state_or_some_plan_gives_stay_and_numbers_of_care_travel() {
     let patient = |code: &str| {
         format!(
             r#"{{"resourceType":"Patient","id":"p","identifier":[{{"type":{{"coding":[{{"code":"{code}"}}]}},"value":"NUMBER"}}]}}"#
@@ -154,7 +154,7 @@ fn numbers_that_a_state_gives_stay_and_numbers_of_care_travel() {
         (patient("SS"), false), (patient("DL"), false), (patient("PPN"), false), (patient("NI"), false),
         (patient("NNCAN"), false), (patient("PRC"), false), (patient("CZ"), false),
         (patient("MI"), false), (patient("BA"), false), (patient("BC"), false), (patient("TAX"), false),
-        (patient("MR"), true), (patient("MB"), true), (patient("VN"), true), (patient("AN"), true), (patient("PI"), true),
+        (patient("MR"), true), (patient("MB"), false), (patient("VN"), true), (patient("AN"), true), (patient("PI"), true),
         (practitioner("SS"), false), (practitioner("TAX"), false), (practitioner("NPI"), true), (practitioner("MD"), true),
         (r#"{"resourceType":"Coverage","id":"own","subscriberId":"NUMBER"}"#.to_owned(), true),
     ];

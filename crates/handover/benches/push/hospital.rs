@@ -84,6 +84,8 @@ fn dress(folder: &Path, data: &Path, patients: usize) -> Chart {
         restrict_every: Some(RESTRICT_EVERY),
         mark_restricted: true,
         add_summaries: true,
+        add_labelled: false,
+        add_numbers: false,
     };
     let chart = charts(data, patients);
     let overlaid = overlay.apply(&chart, &OverlayRules::usual()).expect("an overlay");

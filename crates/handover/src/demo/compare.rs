@@ -123,7 +123,13 @@ fn lines(
         line("records at the plan", expected.filed.len(), records),
         line("resources held", expected.held.len(), became.held.len()),
     ];
-    for reason in [Reason::PatientRestriction, Reason::OtherPayer, Reason::NotAgreed] {
+    let reasons = [
+        Reason::PatientRestriction,
+        Reason::OtherPayer,
+        Reason::OpaqueInSensitivePeriod,
+        Reason::NotAgreed,
+    ];
+    for reason in reasons {
         let what = format!("withheld by {reason}");
         lines.push(line(&what, expected.withheld_for(reason), withheld(reason)));
     }
@@ -143,6 +149,7 @@ fn category(rule: &str) -> Option<Reason> {
     match rule {
         "patient-restriction" => Some(Reason::PatientRestriction),
         "other-payer" => Some(Reason::OtherPayer),
+        "opaque-in-sensitive-period" => Some(Reason::OpaqueInSensitivePeriod),
         "not-agreed" | "financial-never" => Some(Reason::NotAgreed),
         _ => None,
     }

@@ -146,15 +146,14 @@ impl Scene {
     }
 }
 
-/// The shipped agreement without its rules by code and by the days of documents, for charts whose every resource is compared
-/// with a second opinion that knows types and restrictions only.
+/// The shipped agreement without its rules by code, for charts whose every resource is compared with a
+/// second opinion that knows types, restrictions and the days of documents only.
 pub(super) fn without_code_rules(agreement: &str) -> Result<String, Issue> {
     let unreadable = || Issue::new(Code::ConfigInvalid, "the shipped agreement cannot be read");
     let mut table: toml::Table = agreement.parse().map_err(|_| unreadable())?;
     table.remove("withhold");
-    table.insert("opaque".to_owned(), "permit".into());
     let text = toml::to_string_pretty(&table).map_err(|_| unreadable())?;
-    Ok(format!("# The shipped agreement without its rules by code and by days.\n\n{text}"))
+    Ok(format!("# The shipped agreement without its rules by code.\n\n{text}"))
 }
 
 /// The types of the shipped agreement, as the second opinion wants them.
@@ -168,7 +167,7 @@ fn rules() -> Result<OverlayRules, Issue> {
     let asked: Vec<&str> = terms.agreement.encounter.types.iter().map(String::as_str).collect();
     let permits = terms.agreement.permit.iter().flat_map(|permit| &permit.types);
     let permitted: Vec<&str> = permits.map(String::as_str).collect();
-    Ok(OverlayRules::new(&asked, &permitted))
+    Ok(OverlayRules { opaque: true, ..OverlayRules::new(&asked, &permitted) })
 }
 
 /// The ids of a chart's finished encounters.

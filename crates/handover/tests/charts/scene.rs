@@ -65,13 +65,15 @@ pub(crate) struct Setting {
     pub(crate) unknown_member: bool,
     /// Restrict encounters.
     pub(crate) restrict: bool,
+    /// Labelled results with their orders, and numbers of all plans.
+    pub(crate) told: bool,
 }
 
 impl Setting {
     pub(crate) fn new(mode: EhrMode) -> Setting {
         let asked = std::env::var("HANDOVER_CHARTS").ok().and_then(|count| count.parse().ok());
         let patients = asked.unwrap_or(PATIENTS);
-        Setting { mode, patients, unknown_member: false, restrict: true }
+        Setting { mode, patients, unknown_member: false, restrict: true, told: false }
     }
 }
 
@@ -103,6 +105,8 @@ impl Scene {
             restrict_every: setting.restrict.then_some(RESTRICT_EVERY),
             mark_restricted: true,
             add_summaries: has_rule("opaque-in-sensitive-period"),
+            add_labelled: setting.told,
+            add_numbers: setting.told,
         };
         let usual = OverlayRules { opaque: true, ..OverlayRules::usual() };
         let overlaid = overlay.apply(&chart, &usual).unwrap();
@@ -112,6 +116,11 @@ impl Scene {
         }
         let (chart, restrictions) = (overlaid.chart, overlaid.restrictions);
         let mut stage = Stage::new_as(setting.mode.clone(), chart, plans.clone(), &restrictions);
+        if setting.told {
+            // What is said is searched afterwards: the more, the better.
+            let houses = stage.payers.iter_mut().chain([&mut stage.provider]);
+            houses.for_each(|house| house.log = "debug".to_owned());
+        }
         let rules = rules(&stage.provider).with_restrictions(&restrictions);
         let read = as_read(&stage, &stage.chart);
         let expectation = Expectation::compute(&read, &plans, &rules);

@@ -60,6 +60,12 @@ impl Stored {
         Stored { texts }
     }
 
+    /// Texts that are kept nowhere.
+    pub(crate) fn of<'t>(place: &str, texts: impl Iterator<Item = &'t String>) -> Stored {
+        let texts = texts.map(|text| (place.to_owned(), text.clone().into_bytes()));
+        Stored { texts: texts.collect() }
+    }
+
     /// Where the first of these values is found, and why it must not be.
     pub(crate) fn first_found<'p>(
         &self,

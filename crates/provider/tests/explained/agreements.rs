@@ -174,7 +174,10 @@ fn history(dice: &mut Dice) -> String {
         return String::new();
     }
     let (days, before) = (dice.pick(&[60, 400, 4_000]), dice.chance(50));
-    format!("[history]\nlook_back_days = {days}\npre_coverage = {before}\n")
+    let between = dice.chance(30);
+    format!(
+        "[history]\nlook_back_days = {days}\npre_coverage = {before}\nbetween_coverages = {between}\n"
+    )
 }
 
 /// What a permit may ask beside the type.

@@ -1,4 +1,4 @@
-//! A document is judged by the patient's whole chart, which is read for that and for nothing else.
+//! What is pushed is judged by the patient's whole chart, as far as the agreement names it.
 
 use crate::hospital::{EHR, Hospital, Told, searchset, status};
 
@@ -41,8 +41,31 @@ async fn a_note_stays_for_what_lies_in_its_days_elsewhere_in_the_chart() {
     assert_eq!((rows[0].state.as_str(), rows[0].withheld.len()), ("settled", 1));
 }
 
+const ORDER: &str = r#"{"resourceType":"ServiceRequest","id":"s1","status":"completed","subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"},"code":{"text":"what was looked for"}}"#;
+const REPORT: &str = r#"{"resourceType":"DiagnosticReport","id":"r1","status":"final","subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/other"},"result":[{"reference":"Observation/panel"}]}"#;
+const PANEL: &str = r#"{"resourceType":"Observation","id":"panel","status":"final","subject":{"reference":"Patient/p1"},"hasMember":[{"reference":"Observation/x"}]}"#;
+const RESULT: &str = r#"{"resourceType":"Observation","id":"x","status":"final","meta":{"security":[{"code":"HIV"}]},"subject":{"reference":"Patient/p1"},"basedOn":[{"reference":"ServiceRequest/s1"}]}"#;
+
+/// The result has no category, so that no search of a certified EHR finds it.
 #[tokio::test]
-async fn without_documents_and_restrictions_no_more_is_read_than_is_pushed() {
+async fn an_order_stays_for_a_labelled_result_that_only_a_panel_of_another_report_lists() {
+    let hospital = Hospital::open();
+    let says = |begins: &str, told| hospital.network.spoil(&format!("GET {EHR}/{begins}"), told);
+    says("ServiceRequest?", || status(200, searchset(&[ORDER])));
+    says("DiagnosticReport?", || status(200, searchset(&[REPORT])));
+    says("Observation/panel ", || status(200, PANEL));
+    says("Observation/x ", || status(200, RESULT));
+    let (payers, _) = hospital.explain().await.unwrap();
+    let rule = |reference: &str| {
+        let row = payers[0].decisions.iter().find(|row| row.reference == reference);
+        row.map(|row| row.rule.as_str())
+    };
+    assert_eq!(rule("ServiceRequest/s1"), Some("about-withheld"));
+    assert_eq!(rule("Observation/x"), None, "it is not asked for");
+}
+
+#[tokio::test]
+async fn no_type_is_read_that_the_agreement_does_not_name() {
     let hospital = Hospital::open();
     hospital.push().await;
     let asked = hospital.network.asked();

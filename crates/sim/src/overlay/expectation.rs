@@ -17,9 +17,9 @@
 //! From each resource that may travel, every reference is followed, and its target judged in turn; so
 //! are the roles of each Practitioner that may.
 //! What may not travel is withheld and not followed further. The judgement depends on the resource
-//! and the payer alone, in order: a patient's restriction, another payer's coverage, a document that
-//! cannot be looked into and in whose days something restricted was so, an error of the chart, a type
-//! that is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
+//! and the payer alone, in order: a patient's restriction, another payer's coverage, a label, a document
+//! that cannot be looked into and in whose days something restricted or labelled was so, an error of the
+//! chart, the order or the report of labelled results alone, a type that is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
 //! withheld, and nothing travels on its account.
 //!
 //! A restricted encounter takes along what belongs to it by whichever way, and what names no
@@ -68,6 +68,10 @@ pub enum Reason {
     PatientRestriction,
     /// It is the coverage by another payer.
     OtherPayer,
+    /// Its own label says that it is restricted.
+    SensitivityLabel,
+    /// It is the order or the report of labelled results, and of nothing else.
+    AboutWithheld,
     /// A document that nobody can look into, and something restricted was so in its days.
     OpaqueInSensitivePeriod,
     /// The chart says that it was entered in error.
@@ -84,6 +88,8 @@ impl Reason {
         match self {
             Reason::PatientRestriction => "patient-restriction",
             Reason::OtherPayer => "other-payer",
+            Reason::SensitivityLabel => "sensitivity-label",
+            Reason::AboutWithheld => "about-withheld",
             Reason::OpaqueInSensitivePeriod => "opaque-in-sensitive-period",
             Reason::EnteredInError => "entered-in-error",
             Reason::NotAgreed => "not-agreed",

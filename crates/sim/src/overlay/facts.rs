@@ -95,6 +95,10 @@ pub(super) struct Facts {
     pub(super) laboratory: bool,
     /// Its own status says that it was entered in error.
     pub(super) in_error: bool,
+    /// Its own label says that it is restricted.
+    pub(super) labelled: bool,
+    /// Orders that it goes back to.
+    pub(super) upon: BTreeSet<String>,
     /// A document: what it carries cannot be looked into.
     pub(super) opaque: bool,
     /// It says the day on which it began, and not a month or a year.
@@ -139,7 +143,9 @@ impl Facts {
             stands: stands(&resource.kind, &value),
             laboratory: is_laboratory(&value),
             in_error: is_in_error(&value),
-            opaque: matches!(resource.kind.as_str(), "DocumentReference" | "Media"),
+            labelled: is_labelled(&value),
+            upon: listed(&["basedOn", "authorizingPrescription", "request"]),
+            opaque: matches!(resource.kind.as_str(), "Composition" | "DocumentReference" | "Media"),
             says_day: when.and_then(ends).is_some_and(|(start, _)| start.len() >= DAY_CHARS),
             days: when.and_then(days),
             moments: when.and_then(moments),
@@ -164,6 +170,11 @@ fn is_in_error(value: &Value) -> bool {
     const WORD: &str = "entered-in-error";
     let verified = value["verificationStatus"]["coding"].as_array();
     value["status"] == WORD || verified.into_iter().flatten().any(|coding| coding["code"] == WORD)
+}
+
+fn is_labelled(value: &Value) -> bool {
+    let labels = value["meta"]["security"].as_array().into_iter().flatten();
+    labels.into_iter().any(|label| label["code"] == "R" || label["code"] == "V")
 }
 
 fn stands(kind: &str, value: &Value) -> bool {

@@ -50,7 +50,9 @@ pub(super) struct Judgement<'a> {
     rules: &'a OverlayRules,
     /// What restricted encounters refer to and that names no encounter.
     taken_along: BTreeSet<&'a String>,
-    /// The days of what is restricted, by patient; `None` is all days.
+    /// Orders whose every outcome, and reports whose every result, is labelled.
+    of_labelled: BTreeSet<&'a String>,
+    /// The days of what is restricted or labelled, by patient; `None` is all days.
     sensitive: BTreeMap<&'a String, Vec<Option<&'a Span<String>>>>,
 }
 
@@ -61,8 +63,9 @@ impl<'a> Judgement<'a> {
         rules: &'a OverlayRules,
     ) -> Judgement<'a> {
         let taken_along = BTreeSet::new();
+        let (of_labelled, sensitive) = (of_labelled(facts), BTreeMap::new());
         let mut judgement =
-            Judgement { facts, belonging, rules, taken_along, sensitive: BTreeMap::new() };
+            Judgement { facts, belonging, rules, taken_along, of_labelled, sensitive };
         let restricted = facts.iter().filter(|(reference, one)| {
             one.kind == "Encounter" && rules.restricted.contains(*reference)
         });
@@ -84,7 +87,7 @@ impl<'a> Judgement<'a> {
             if let Some(patient) = &one.patient
                 && tells
                 && permitted
-                && self.is_restricted(reference, one)
+                && (one.labelled || self.is_restricted(reference, one))
             {
                 let visits = one.encounters.iter().filter_map(|visit| self.facts.get(visit));
                 let of_visits: Vec<_> = visits.filter_map(|visit| visit.days.as_ref()).collect();
@@ -107,11 +110,17 @@ impl<'a> Judgement<'a> {
         if facts.kind == "Coverage" && !is_own(reference) {
             return Some(Reason::OtherPayer);
         }
+        if facts.labelled {
+            return Some(Reason::SensitivityLabel);
+        }
         if self.rules.opaque && facts.opaque && self.is_of_sensitive_days(facts) {
             return Some(Reason::OpaqueInSensitivePeriod);
         }
         if self.rules.in_error && facts.in_error {
             return Some(Reason::EnteredInError);
+        }
+        if self.of_labelled.contains(&reference.to_owned()) {
+            return Some(Reason::AboutWithheld);
         }
         let agreed = self.rules.permitted.contains(&facts.kind) && !is_financial(&facts.kind);
         (!agreed).then_some(Reason::NotAgreed)
@@ -139,6 +148,23 @@ impl<'a> Judgement<'a> {
             _ => true,
         })
     }
+}
+
+/// What is there for labelled results alone: their reports first, then the orders of both.
+fn of_labelled(facts: &BTreeMap<String, Facts>) -> BTreeSet<&String> {
+    let labelled = |one: &String| facts.get(one).is_some_and(|one| one.labelled);
+    let reports = facts.iter().filter(|(_, one)| !one.parts.is_empty());
+    let reports = reports.filter(|(_, one)| one.parts.iter().all(labelled));
+    let mut found: BTreeSet<&String> = reports.map(|(reference, _)| reference).collect();
+    let mut outcomes: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    for (reference, one) in facts {
+        one.upon.iter().for_each(|order| outcomes.entry(order).or_default().push(reference));
+    }
+    let stays = |one: &&String| labelled(one) || found.contains(*one);
+    let orders = outcomes.iter().filter(|(_, outcomes)| outcomes.iter().all(stays));
+    let orders: Vec<&String> = orders.map(|(order, _)| *order).collect();
+    found.extend(orders);
+    found
 }
 
 /// What providers bill and payers answer is never part of a clinical push.

@@ -34,7 +34,7 @@ pub struct Planted {
 const CHARS_MIN: usize = 11;
 
 impl Planted {
-    fn new(value: impl Into<String>, why: &'static str) -> Planted {
+    pub(super) fn new(value: impl Into<String>, why: &'static str) -> Planted {
         Planted { value: value.into(), why, only_at: None }
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn mark(chart: &Chart, restricted: &BTreeSet<String>) -> Marked {
     marked
 }
 
-fn mark_of(what: &str, reference: &str) -> String {
+pub(super) fn mark_of(what: &str, reference: &str) -> String {
     format!("planted-{}", &sha256_hex(&[what.as_bytes(), reference.as_bytes()])[..20])
 }
 
