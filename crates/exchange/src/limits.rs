@@ -146,8 +146,9 @@ pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_0
 /// Single requests that go one after the other before what they brought is written down.
 pub const SINGLES_MAX: usize = 50;
 
-/// How often a request that is too large for a door is made half as large.
-pub const HALVINGS_MAX: u32 = 3;
+/// How often a request that is too large for a door is made half as large: what is refused of the largest
+/// payload goes in requests of some twenty entries then.
+pub const HALVINGS_MAX: u32 = 8;
 
 /// The shortest wait before a door is asked what became of a request without an answer: it may
 /// still be at work on it.

@@ -10,7 +10,7 @@
 
 use crate::deliver;
 use crate::door::{self, Wait};
-use crate::limits::{SHARED_CLAIM, SHARED_WAIT};
+use crate::limits::{ACCEPTED_WAIT, ACCEPTED_WAIT_MAX, SHARED_CLAIM, SHARED_WAIT};
 use crate::road::{Halt, Road, attempt};
 use crate::route::BEST;
 use crate::setup::Payer;
@@ -26,9 +26,11 @@ use exchange::parts::{
 use exchange::push::{Parts, SMALLER};
 use exchange::settle::{self, Answered, Next, Reply};
 use exchange::{Code, Event, Issue, Level, PartnerId};
+use fhir::Method;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use store::House;
 
 /// What came of sending a part.
@@ -45,6 +47,8 @@ struct Outcome {
 enum Stopped {
     /// This came instead; `sure`: nothing of the rest was filed.
     Answered { answered: Answered, sure: bool },
+    /// The door does these later, and says no outcome.
+    Accepted { records: Vec<String>, wait: Option<Duration> },
     /// The door may not be knocked at now.
     Wait(Wait),
     /// The door does not do what its statement promised.
@@ -254,6 +258,18 @@ impl Road {
             let stop = Some(Stopped::Unkept { from: part.carrier.word().to_owned(), status });
             return Ok(Outcome { said: Vec::new(), raw: raw(&answered), stop });
         }
+        if status == 202 {
+            let writes = part.items.iter().filter(|item| item.method != Method::Delete);
+            let records = writes.map(Item::name).collect();
+            let stop = Some(Stopped::Accepted { records, wait: reply.retry_after });
+            return Ok(Outcome { said: Vec::new(), raw: raw(&answered), stop });
+        }
+        if let (413, [only]) = (status, part.items.as_slice()) {
+            // A record that is too large by itself stays out, and the others go on.
+            let said = Said { status, ..Said::default() };
+            let said = vec![(only.clone(), said, Verdict::TooLarge)];
+            return Ok(Outcome { said, raw: raw(&answered), stop: None });
+        }
         let Some(said) = parts::read_bundle(part, &reply.body).filter(|_| status < 300) else {
             let sure = is_sure(&answered);
             return Ok(nothing(answered, sure));
@@ -285,6 +301,15 @@ impl Road {
             outcome.raw = raw(&answered);
             let verdict = said.as_ref().map_or(Verdict::Unsure, |said| parts::judge(item, said));
             match (verdict, said) {
+                (Verdict::Unsure, Some(Said { status: 202, .. })) => {
+                    let wait = match &answered {
+                        Answered::Reply(reply) => reply.retry_after,
+                        _ => None,
+                    };
+                    let records = vec![item.name()];
+                    outcome.stop = Some(Stopped::Accepted { records, wait });
+                    break;
+                }
                 (Verdict::Unsure, _) | (_, None) => {
                     let sure = is_sure(&answered);
                     outcome.stop = Some(Stopped::Answered { answered, sure });
@@ -348,7 +373,8 @@ impl Road {
         outcome: Outcome,
     ) -> Result<(), Halt> {
         let Outcome { said, raw: (status, body), stop } = outcome;
-        let unsure = matches!(stop, Some(Stopped::Answered { sure: false, .. }));
+        let unsure =
+            matches!(stop, Some(Stopped::Answered { sure: false, .. } | Stopped::Accepted { .. }));
         let answer = turn.keep(body);
         if said.is_empty() && status > 0 {
             turn.say(Event::Answered { status, answer });
@@ -367,6 +393,7 @@ impl Road {
             Some(Stopped::Wait((until, issue))) => {
                 return Ok(self.put_off(turn, until, issue).await?);
             }
+            Some(Stopped::Accepted { records, wait }) => accepted(turn, records, wait),
             Some(Stopped::Unkept { from, status }) => {
                 self.doors.forget(&turn.push.dossier.payer);
                 turn.say(Event::SteppedDown { from, status });
@@ -475,8 +502,10 @@ fn is_sure(answered: &Answered) -> bool {
 fn judged(part: &Part, said: Vec<Said>, reply: Reply) -> Outcome {
     let raw = (reply.status, reply.body.clone());
     let mut outcome = Outcome { said: Vec::new(), raw, stop: None };
+    let mut later = Vec::new();
     for (item, said) in part.items.iter().zip(said) {
         match parts::judge(item, &said) {
+            Verdict::Unsure if said.status == 202 => later.push(item.name()),
             Verdict::Unsure => {
                 let sure = matches!(said.status, 401 | 425 | 429);
                 let answered = Answered::Reply(Reply { status: said.status, ..reply.clone() });
@@ -489,7 +518,21 @@ fn judged(part: &Part, said: Vec<Said>, reply: Reply) -> Outcome {
             verdict => outcome.said.push((item.clone(), said, verdict)),
         }
     }
+    if !later.is_empty() {
+        outcome.stop = Some(Stopped::Accepted { records: later, wait: reply.retry_after });
+    }
     outcome
+}
+
+/// What the door does later it is asked for later, by a search: whatever it says meanwhile, and where, is
+/// no word on these records.
+fn accepted(turn: &mut Turn, records: Vec<String>, wait: Option<Duration>) {
+    let wait = wait.unwrap_or(ACCEPTED_WAIT).clamp(UNSURE_WAIT, ACCEPTED_WAIT_MAX);
+    let now = turn.now();
+    let until = now.saturating_add(wait).unwrap_or(now);
+    let detail = "the payer took the request to do it later; what became of it is asked then";
+    let issue = Issue::new(Code::OutcomeUnknown, detail);
+    turn.say(Event::Accepted { records, until, issue });
 }
 
 /// What was filed is held at the door from now on; what was refused is named by its place in the
