@@ -241,6 +241,8 @@ pub enum Event {
     Reconciled { found: u64, missing: u64 },
     /// Sending: not now; the clock has work.
     Delayed { until: Timestamp, issue: Issue },
+    /// Sending: the door took these records (`Type/derived id`) to do them later; it is asked for them then.
+    Accepted { records: Vec<String>, until: Timestamp, issue: Issue },
     /// Sending: taken by the payer; the word comes later, at this place.
     Polling { place: String, until: Timestamp },
     /// Both: a person has work.

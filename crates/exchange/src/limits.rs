@@ -149,8 +149,9 @@ pub const SINGLES_MAX: usize = 50;
 /// Records asked for in one search: ids have 64 characters, addresses at most some 8,000.
 pub const SOUGHT_IDS_MAX: usize = 25;
 
-/// How often a request that is too large for a door is made half as large.
-pub const HALVINGS_MAX: u32 = 3;
+/// How often a request that is too large for a door is made half as large: what is refused of the largest
+/// payload goes in requests of some twenty entries then.
+pub const HALVINGS_MAX: u32 = 8;
 
 /// The shortest wait before a door is asked what became of a request without an answer: it may
 /// still be at work on it.

@@ -304,12 +304,14 @@ impl Ground<'_> {
         identity.is_some_and(|identity| sought::sought(self, &piece.kind, identity).is_some())
     }
 
+    /// What was too large is halved, and not a limit that is far above it.
     fn entries_max(&self) -> usize {
-        (self.terms.entries_max >> self.halvings.min(31)).max(1)
+        (self.terms.entries_max.min(self.load.pieces.len()) >> self.halvings.min(31)).max(1)
     }
 
     fn bytes_max(&self) -> usize {
-        (self.terms.bytes_max >> self.halvings.min(31)).max(1)
+        let whole: usize = self.load.pieces.iter().map(order::size).sum();
+        (self.terms.bytes_max.min(whole) >> self.halvings.min(31)).max(1)
     }
 }
 

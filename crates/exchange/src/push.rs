@@ -154,6 +154,9 @@ pub struct Parts {
     pub answered: u32,
     /// A part was sent, and nobody knows yet what became of it.
     pub open: bool,
+    /// `Type/derived id` of what of it the door said that it does later (202).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
     /// Records that its parts filed.
     pub filed: u64,
     /// `Type/id` of what is not sent until a person lets it go.
@@ -302,6 +305,7 @@ impl Push {
             Event::Parted { part, said, filed, refused, issues, unsure, .. } => {
                 let parts = self.parts.get_or_insert_default();
                 (parts.answered, parts.open) = (part, unsure);
+                parts.accepted.clear();
                 parts.filed += filed;
                 parts.refused.extend(refused);
                 parts.issues.extend(issues);
@@ -319,6 +323,7 @@ impl Push {
             Event::SteppedDown { from, .. } => {
                 let parts = self.parts.get_or_insert_default();
                 parts.open = false;
+                parts.accepted.clear();
                 match from.as_str() {
                     SMALLER => parts.halvings += 1,
                     _ => parts.shut.push(from),
@@ -328,6 +333,7 @@ impl Push {
             Event::Reconciled { found, .. } => {
                 let parts = self.parts.get_or_insert_default();
                 parts.open = false;
+                parts.accepted.clear();
                 parts.filed += found;
                 self.state = State::Due { next: Stop::Deliver, at };
             }
@@ -337,6 +343,11 @@ impl Push {
                 if next != Stop::Deliver {
                     self.attempt += 1; // a delivery counts when it is intended
                 }
+                self.issues = vec![issue];
+            }
+            Event::Accepted { records, until, issue } => {
+                self.parts.get_or_insert_default().accepted = records;
+                self.state = State::Due { next: Stop::Deliver, at: until };
                 self.issues = vec![issue];
             }
             Event::Polling { place, until } => {

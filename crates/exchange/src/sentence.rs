@@ -24,7 +24,9 @@ pub fn sentence(event: &Event) -> String {
         Event::TriggerHeld { issues, .. } | Event::Held { issues } => {
             format!("waits for a person: {}", codes(issues))
         }
-        Event::TriggerDelayed { until, issue, .. } | Event::Delayed { until, issue } => {
+        Event::TriggerDelayed { until, issue, .. }
+        | Event::Delayed { until, issue }
+        | Event::Accepted { until, issue, .. } => {
             format!("next attempt at {until}: {}", issue.code.row().title)
         }
         Event::PayorsFound { unmapped, left_alone, .. } => format!(

@@ -460,7 +460,7 @@ pub struct SimPayerArgs {
     /// write:1=too-many-requests/30; may be repeated. Requests are statement, token, read or write;
     /// faults are server-error, server-error-stored, hang, hang-stored, cut-before-body,
     /// cut-after-body, too-many-requests, html, broken-json, wrong-json, answered-twice,
-    /// answered-before, slow, drip.
+    /// answered-before, slow, drip, accepted, accepted-unstored.
     #[arg(long = "fault", value_name = "REQUESTS=FAULT")]
     pub faults: Vec<Planned>,
     /// Keep what is written, content and all, in kept.ndjson of the folder: the next start has it again,

@@ -173,3 +173,10 @@ pub const UNSETTLED_WAIT: jiff::SignedDuration = jiff::SignedDuration::from_hour
 /// How long a payer's statement that cannot be read is asked for again before a person is: a page of a
 /// proxy is gone in minutes, and a few attempts fit in.
 pub const STATEMENT_PATIENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+
+/// When a door that has taken a request to do it later (202) is asked what became of it, where it does not
+/// say when: most have done it by then.
+pub const ACCEPTED_WAIT: Duration = Duration::from_secs(60);
+
+/// And at the latest, whatever it says: nobody should wait for a word for longer than it takes to call.
+pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);

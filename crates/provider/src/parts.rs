@@ -12,7 +12,7 @@ mod reconcile;
 mod sent;
 mod unsettled;
 
-use crate::limits::{SHARED_CLAIM, SHARED_WAIT};
+use crate::limits::{ACCEPTED_WAIT, ACCEPTED_WAIT_MAX, SHARED_CLAIM, SHARED_WAIT};
 use crate::revisions::NOBODYS;
 use crate::road::{Halt, Road, attempt};
 use crate::setup::Payer;
@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use sent::{Outcome, Stopped};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use store::House;
 
 impl Road {
@@ -220,7 +221,8 @@ impl Road {
         outcome: Outcome,
     ) -> Result<(), Halt> {
         let Outcome { said, raw: (status, body), stop } = outcome;
-        let unsure = matches!(stop, Some(Stopped::Answered { sure: false, .. }));
+        let unsure =
+            matches!(stop, Some(Stopped::Answered { sure: false, .. } | Stopped::Accepted { .. }));
         let answer = turn.keep(body);
         if said.is_empty() && status > 0 {
             turn.say(Event::Answered { status, answer });
@@ -239,6 +241,7 @@ impl Road {
             Some(Stopped::Wait((until, issue))) => {
                 return Ok(self.put_off(turn, until, issue).await?);
             }
+            Some(Stopped::Accepted { records, wait }) => accepted(turn, records, wait),
             Some(Stopped::Unkept { from, status }) => {
                 self.doors.forget(&turn.push.dossier.payer);
                 turn.say(Event::SteppedDown { from, status });
@@ -319,6 +322,17 @@ impl Road {
         }
         Ok(turn.commit("answered").await?)
     }
+}
+
+/// What the door does later it is asked for later, by a search: whatever it says meanwhile, and where, is
+/// no word on these records.
+fn accepted(turn: &mut Turn, records: Vec<String>, wait: Option<Duration>) {
+    let wait = wait.unwrap_or(ACCEPTED_WAIT).clamp(UNSURE_WAIT, ACCEPTED_WAIT_MAX);
+    let now = turn.now();
+    let until = now.saturating_add(wait).unwrap_or(now);
+    let detail = "the payer took the request to do it later; what became of it is asked then";
+    let issue = Issue::new(Code::OutcomeUnknown, detail);
+    turn.say(Event::Accepted { records, until, issue });
 }
 
 /// What was filed is held at the door from now on; what was refused is named by its place in the

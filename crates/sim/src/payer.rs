@@ -22,7 +22,7 @@ mod statement;
 mod strict;
 
 pub use arrived::{Arrival, Arrived};
-pub use fault::{FAULTS, Fault, Planned, Schedule, Traffic};
+pub use fault::{ACCEPTS, FAULTS, Fault, Planned, Schedule, Traffic};
 pub use profile::{Abilities, Habit, Offer, Profile};
 pub use records::Version;
 
@@ -208,6 +208,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let answer = outcome(429, "throttled").with("Retry-After", seconds.to_string());
             return line.say(&answer.bytes(to_head)).await;
         }
+        Some(Fault::AcceptedUnstored) => return line.say(&accepted().bytes(to_head)).await,
         Some(_) => return line.say(&outcome(500, "exception").bytes(to_head)).await,
         None => {}
     }
@@ -250,6 +251,7 @@ async fn spoil<S: AsyncRead + AsyncWrite + Unpin>(
             line.say(bytes).await?;
             line.say(bytes).await
         }
+        Fault::Accepted => line.say(&accepted().bytes(false)).await,
         Fault::AnsweredBefore => line.say(before.as_ref().unwrap_or(bytes)).await,
         Fault::Slow => {
             for piece in bytes.chunks(SLOW_PIECE) {
@@ -268,6 +270,11 @@ async fn spoil<S: AsyncRead + AsyncWrite + Unpin>(
         // Cut: what was carried out is not answered.
         _ => None,
     }
+}
+
+/// The answer of a server that does it later (R4 §3.1.6); nothing is ever told at the place it names.
+fn accepted() -> Answer {
+    Answer::new(202, "").with("Content-Location", "jobs/1")
 }
 
 /// The header that says what a body is.

@@ -8,8 +8,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sim::payer::{
-    Abilities, FAULTS, Fault, ForeignPayer, Habit, Offer, PayerPlan, Planned, Profile, Schedule,
-    Traffic,
+    ACCEPTS, Abilities, FAULTS, Fault, ForeignPayer, Habit, Offer, PayerPlan, Planned, Profile,
+    Schedule, Traffic,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -507,7 +507,7 @@ async fn faults_come_at_the_requests_that_are_planned() {
             Err(other) => panic!("{other:?}"),
         }
     };
-    for fault in FAULTS {
+    for fault in FAULTS.into_iter().chain(ACCEPTS) {
         let planned = [Planned::at(Traffic::Write, 2, fault)];
         let payer = start(Profile::SingleOnly.abilities(), &planned).await;
         assert_eq!(put(&payer, "a").await, Seen::Answer(201, true), "{fault}");
@@ -517,6 +517,7 @@ async fn faults_come_at_the_requests_that_are_planned() {
             Fault::TooManyRequests(_) => Seen::Answer(429, false),
             Fault::Html | Fault::BrokenJson | Fault::WrongJson => Seen::Answer(200, false),
             Fault::AnsweredBefore => Seen::Answer(201, false),
+            Fault::Accepted | Fault::AcceptedUnstored => Seen::Answer(202, false),
             Fault::AnsweredTwice | Fault::Slow => Seen::Answer(201, true),
             Fault::Hang
             | Fault::HangStored
@@ -563,7 +564,7 @@ fn a_schedule_is_read_as_people_write_it() {
     for (text, planned) in good {
         assert_eq!(text.parse(), Ok(planned), "{text}");
     }
-    for fault in FAULTS {
+    for fault in FAULTS.into_iter().chain(ACCEPTS) {
         assert_eq!(fault.name().parse(), Ok(fault));
     }
     let bad = [

@@ -35,6 +35,11 @@ fn edges(ground: &Ground<'_>, due: &[usize]) -> BTreeMap<usize, BTreeSet<usize>>
     due.iter().map(|at| (*at, own(*at))).collect()
 }
 
+/// Bytes of an entry, with what a Bundle says around it.
+pub(super) fn size(piece: &Piece) -> usize {
+    piece.resource.as_ref().map_or(200, |it| it.bytes().len() + 400)
+}
+
 /// Entries for a transaction: as many as fit, groups that refer to each other together.
 pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
     let edges = edges(ground, due);
@@ -49,7 +54,7 @@ pub(super) fn together(ground: &Ground<'_>, due: &[usize]) -> Vec<usize> {
     groups.extend(taken_back_together(ground, &deletions));
     let (mut room, mut bytes) = (ground.entries_max(), ground.bytes_max());
     let mut chosen = Vec::new();
-    let size = |at: usize| pieces[at].resource.as_ref().map_or(200, |it| it.bytes().len() + 400);
+    let size = |at: usize| size(&pieces[at]);
     for group in groups {
         let whole: usize = group.iter().map(|at| size(*at)).sum();
         if group.len() <= room && whole <= bytes {
@@ -133,8 +138,7 @@ fn sized(ground: &Ground<'_>, mut chosen: Vec<usize>, most: usize) -> Vec<usize>
     chosen.truncate(most);
     let mut bytes = ground.bytes_max();
     let fits = |at: &&usize| {
-        let resource = ground.load.pieces[**at].resource.as_ref();
-        let size = resource.map_or(200, |it| it.bytes().len() + 400);
+        let size = size(&ground.load.pieces[**at]);
         let fits = size <= bytes;
         bytes = bytes.saturating_sub(size);
         fits

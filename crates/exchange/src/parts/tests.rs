@@ -278,6 +278,8 @@ fn every_status_has_one_meaning() {
     let table = [
         (Method::Post, 200, "Filed"),
         (Method::Post, 201, "Filed"),
+        (Method::Post, 202, "Unsure"),
+        (Method::Delete, 202, "Filed"),
         (Method::Delete, 404, "Filed"),
         (Method::Delete, 410, "Filed"),
         (Method::Delete, 409, "Refused"),
@@ -294,6 +296,23 @@ fn every_status_has_one_meaning() {
         let verdict = judge(&item(method), &Said { status, ..Said::default() });
         let found = format!("{verdict:?}");
         assert!(found.starts_with(meaning), "{} {status}: {found}", method.code());
+    }
+}
+
+#[test]
+fn what_was_too_large_is_halved_and_not_a_limit_far_above_it() {
+    let all: Vec<Value> =
+        (0..12).map(|n| json!({ "resourceType": "Observation", "id": format!("o{n}") })).collect();
+    let load = load(&all, &[], "2026-11-22T12:00:00Z");
+    let terms = DoorTerms::default();
+    let offer = offer(&["transaction"], false, &["updateCreate"]);
+    let rung = choose(&offer, &terms, &BTreeSet::new()).unwrap();
+    let (held, refused) = (Held::new(), BTreeSet::new());
+    for (halvings, most) in [(0, 13), (1, 6), (2, 3), (3, 1), (31, 1)] {
+        let ground = Ground { halvings, ..ground(&load, &rung, &terms, &held, &refused) };
+        let Step::Send(part) = next(&ground) else { panic!("something is left") };
+        assert!((1..=most).contains(&part.items.len()), "{halvings}: {}", part.items.len());
+        assert!(halvings > 0 || part.items.len() == 13, "all at once, with the Provenance");
     }
 }
 

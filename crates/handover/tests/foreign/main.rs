@@ -5,6 +5,7 @@
 //! How: a sending house in this process, with a clock that is moved, an EHR and two payers' servers
 //! on loopback: one of each profile with a fault at a chosen request, and one in good order.
 
+mod accepted;
 mod by_hand;
 mod chart;
 #[path = "../common/mod.rs"]

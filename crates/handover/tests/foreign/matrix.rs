@@ -34,7 +34,7 @@ pub(crate) async fn start(abilities: Abilities, schedule: Vec<Planned>) -> Forei
 }
 
 /// How often each resource of the source arrived, by `meta.source`.
-fn sources(arrived: &Arrived) -> BTreeMap<String, usize> {
+pub(crate) fn sources(arrived: &Arrived) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for resource in arrived.resources() {
         let mut source = resource["meta"]["source"].as_str().unwrap_or_default().to_owned();
@@ -185,7 +185,7 @@ impl Played {
     }
 }
 
-fn of(row: &Row, payer: &str) -> bool {
+pub(crate) fn of(row: &Row, payer: &str) -> bool {
     row.partner.as_ref().is_some_and(|partner| partner.as_str() == payer)
 }
 

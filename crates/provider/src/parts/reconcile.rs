@@ -2,7 +2,8 @@
 //!
 //! Comes in   the part as it was sent, and the door's search.
 //! Goes out   what of it is there; the rest goes again.
-//! Never      sends a create again that the door cannot be asked about: a person looks.
+//! Never      sends a create again that the door cannot be asked about, nor anything that the door said
+//!            it would do later (202): a person looks.
 
 use super::holding;
 use crate::deliver;
@@ -115,7 +116,18 @@ impl Road {
             }
         }
         let missing = part.items.len() as u64 - count;
+        let accepted = turn.push.parts.as_ref().map(|parts| parts.accepted.clone());
+        let is_there = |name: &String| {
+            let item = part.items.iter().find(|item| item.name() == *name);
+            item.is_some_and(|item| found.contains_key(name) || (all && is_create(item)))
+        };
+        let awaited = accepted.unwrap_or_default().iter().any(|name| !is_there(name));
         turn.say(Event::Reconciled { found: count, missing });
+        if awaited {
+            let detail = "the payer took a request to do it later (202), and not all of it is there; \
+                          it may be at work on it still, so that nothing of it goes again by itself";
+            turn.say(Event::Held { issues: vec![Issue::new(Code::OutcomeUnknown, detail)] });
+        }
         Ok(turn.commit("parted").await?)
     }
 

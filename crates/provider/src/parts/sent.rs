@@ -14,7 +14,9 @@ use bytes::Bytes;
 use exchange::ladder::Carrier;
 use exchange::parts::{self, Ground, Item, Part, Said, Verdict};
 use exchange::settle::{Answered, Reply};
+use fhir::Method;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// What came of sending a part.
 pub(super) struct Outcome {
@@ -30,6 +32,8 @@ pub(super) struct Outcome {
 pub(super) enum Stopped {
     /// This came instead; `sure`: nothing of the rest was filed.
     Answered { answered: Answered, sure: bool },
+    /// The door does these later, and says no outcome.
+    Accepted { records: Vec<String>, wait: Option<Duration> },
     /// The door may not be knocked at now.
     Wait(Wait),
     /// The door does not do what its statement promised.
@@ -76,6 +80,18 @@ impl Road {
             let stop = Some(Stopped::Unkept { from: part.carrier.word().to_owned(), status });
             return Ok(Outcome { said: Vec::new(), raw: raw(&answered), stop });
         }
+        if status == 202 {
+            let writes = part.items.iter().filter(|item| item.method != Method::Delete);
+            let records = writes.map(Item::name).collect();
+            let stop = Some(Stopped::Accepted { records, wait: reply.retry_after });
+            return Ok(Outcome { said: Vec::new(), raw: raw(&answered), stop });
+        }
+        if let (413, [only]) = (status, part.items.as_slice()) {
+            // A record that is too large by itself stays out, and the others go on.
+            let said = Said { status, ..Said::default() };
+            let said = vec![(only.clone(), said, Verdict::TooLarge)];
+            return Ok(Outcome { said, raw: raw(&answered), stop: None });
+        }
         let Some(said) = parts::read_bundle(part, &reply.body).filter(|_| status < 300) else {
             let sure = is_sure(&answered);
             return Ok(nothing(answered, sure));
@@ -107,6 +123,15 @@ impl Road {
             outcome.raw = raw(&answered);
             let verdict = said.as_ref().map_or(Verdict::Unsure, |said| parts::judge(item, said));
             match (verdict, said) {
+                (Verdict::Unsure, Some(Said { status: 202, .. })) => {
+                    let wait = match &answered {
+                        Answered::Reply(reply) => reply.retry_after,
+                        _ => None,
+                    };
+                    let records = vec![item.name()];
+                    outcome.stop = Some(Stopped::Accepted { records, wait });
+                    break;
+                }
                 (Verdict::Unsure, _) | (_, None) => {
                     let sure = is_sure(&answered);
                     outcome.stop = Some(Stopped::Answered { answered, sure });
@@ -181,8 +206,10 @@ fn is_sure(answered: &Answered) -> bool {
 fn judged(part: &Part, said: Vec<Said>, reply: Reply) -> Outcome {
     let raw = (reply.status, reply.body.clone());
     let mut outcome = Outcome { said: Vec::new(), raw, stop: None };
+    let mut later = Vec::new();
     for (item, said) in part.items.iter().zip(said) {
         match parts::judge(item, &said) {
+            Verdict::Unsure if said.status == 202 => later.push(item.name()),
             Verdict::Unsure => {
                 let sure = matches!(said.status, 401 | 425 | 429);
                 let answered = Answered::Reply(Reply { status: said.status, ..reply.clone() });
@@ -194,6 +221,9 @@ fn judged(part: &Part, said: Vec<Said>, reply: Reply) -> Outcome {
             }
             verdict => outcome.said.push((item.clone(), said, verdict)),
         }
+    }
+    if !later.is_empty() {
+        outcome.stop = Some(Stopped::Accepted { records: later, wait: reply.retry_after });
     }
     outcome
 }

@@ -38,9 +38,13 @@ pub enum Fault {
     Slow,
     /// It is stored, and the answer comes so slowly that nobody waits for its end.
     Drip,
+    /// 202 with `Content-Location` and no body, and it is stored at once.
+    Accepted,
+    /// The same, and nothing is stored: a job that has not been begun, or fails.
+    AcceptedUnstored,
 }
 
-/// Every fault once; 429 asks for one second.
+/// Every way in which an answer goes wrong, once; 429 asks for one second.
 pub const FAULTS: [Fault; 14] = [
     Fault::ServerError,
     Fault::ServerErrorStored,
@@ -57,6 +61,9 @@ pub const FAULTS: [Fault; 14] = [
     Fault::Slow,
     Fault::Drip,
 ];
+
+/// Ways to take a request without a word on what comes of it.
+pub const ACCEPTS: [Fault; 2] = [Fault::Accepted, Fault::AcceptedUnstored];
 
 impl Fault {
     /// Its name, as people type it.
@@ -76,6 +83,8 @@ impl Fault {
             Fault::AnsweredBefore => "answered-before",
             Fault::Slow => "slow",
             Fault::Drip => "drip",
+            Fault::Accepted => "accepted",
+            Fault::AcceptedUnstored => "accepted-unstored",
         }
     }
 
@@ -83,7 +92,11 @@ impl Fault {
     pub fn stores(self) -> bool {
         !matches!(
             self,
-            Fault::ServerError | Fault::Hang | Fault::CutBeforeBody | Fault::TooManyRequests(_)
+            Fault::ServerError
+                | Fault::Hang
+                | Fault::CutBeforeBody
+                | Fault::TooManyRequests(_)
+                | Fault::AcceptedUnstored
         )
     }
 }
@@ -178,11 +191,14 @@ impl FromStr for Fault {
             Some((name, seconds)) => (name, seconds.parse().ok()),
             None => (text, Some(1)),
         };
-        let known = FAULTS.into_iter().find(|fault| fault.name() == name);
+        let known = FAULTS.into_iter().chain(ACCEPTS).find(|fault| fault.name() == name);
         match (known, seconds) {
             (Some(Fault::TooManyRequests(_)), Some(seconds)) => Ok(Fault::TooManyRequests(seconds)),
             (Some(fault), _) if fault.name() == text => Ok(fault),
-            _ => Err(format!("faults are {}", FAULTS.map(Fault::name).join(", "))),
+            _ => {
+                let names: Vec<&str> = FAULTS.into_iter().chain(ACCEPTS).map(Fault::name).collect();
+                Err(format!("faults are {}", names.join(", ")))
+            }
         }
     }
 }
