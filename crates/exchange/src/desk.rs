@@ -346,6 +346,22 @@ pub struct Explained {
     /// Why the push would wait before it is sent: for a person, or for its record to be complete.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<IssueWords>,
+    /// Why nothing of it may travel (any more), where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing: Option<IssueWords>,
+    /// What earlier pushes filed at the payer and this one would take back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<TakenBack>,
+}
+
+/// A record that would be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// `Type/id` in the source; none for a Provenance of a push, or where its content was purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `Type/id` as it was sent to the payer.
+    pub record: String,
 }
 
 /// A payer's door, as *route* found it.

@@ -365,6 +365,22 @@ fn explained(payers: &[Explained], issues: &[IssueWords]) -> String {
     text
 }
 
+/// What would be taken back at the payer, and why nothing else would go.
+fn put_taken_back(text: &mut String, payer: &Explained) {
+    if let Some(words) = &payer.nothing {
+        let _ = writeln!(text, "  nothing of it may travel:");
+        put_issue(text, 2, words);
+    }
+    if payer.taken_back.is_empty() {
+        return;
+    }
+    let records = counted(payer.taken_back.len() as u64, "record");
+    let _ = writeln!(text, "  {records} would be taken back there:");
+    for one in &payer.taken_back {
+        let _ = writeln!(text, "    {}", one_line(one.source.as_ref().unwrap_or(&one.record)));
+    }
+}
+
 fn put_explained(text: &mut String, payer: &Explained) {
     let purpose = purpose_words(payer.purpose);
     let _ = writeln!(text, "To {}, for {purpose} ({}):", payer.payer, payer.purpose);
@@ -394,6 +410,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
             one_line(push)
         );
     }
+    put_taken_back(text, payer);
     let mut by_rule: BTreeMap<(bool, &str), u64> = BTreeMap::new();
     for decision in &payer.decisions {
         *by_rule.entry((!decision.included, decision.rule.as_str())).or_default() += 1;

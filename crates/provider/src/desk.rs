@@ -4,24 +4,16 @@
 //! Goes out   replies in the same words as everywhere.
 //! Never      does a walk's work itself: it records what is asked, and wakes the worker.
 
-use crate::collect::collect;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
-use crate::ready::{self, NotReady};
-use crate::revisions::same_as_latest;
 use crate::road::Road;
-use crate::scope::Concern;
 use crate::setup::Payer;
-use crate::source::chart::Chart;
 use crate::tables::Held;
 use crate::turn::{self, Fault};
-use crate::usable::Usable;
-use exchange::assemble;
-use exchange::desk::{CheckLine, Command, Explained, IssueWords, Reply, Row};
+use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row};
 use exchange::payload::Topic;
-use exchange::shape;
 use exchange::{
-    Chain, Code, DecisionRow, Event, Issue, PartnerId, Purpose, Push, State, Stop, Subject,
-    Trigger, TriggerId, Who,
+    Chain, Code, Event, Issue, PartnerId, Purpose, Push, State, Stop, Subject, Trigger, TriggerId,
+    Who,
 };
 use jiff::Timestamp;
 use repository::{Kept, Purging, lookup, retain, store_issue};
@@ -33,6 +25,7 @@ use tokio::sync::Notify;
 use wire::Clock as _;
 use wire::draw_id;
 
+mod explain;
 mod find;
 mod payors;
 mod restrictions;
@@ -148,80 +141,6 @@ impl Desk {
         let issues = trigger.issues.iter().map(IssueWords::from).collect();
         let (trigger, left_alone) = (Some(id.to_string()), trigger.left_alone);
         Ok((Reply::Pushed { trigger, rows, issues, left_alone }, rests))
-    }
-
-    /// A dry run: the road up to *assemble*, on a throw-away chart; only who looked is kept.
-    async fn explain(
-        &self,
-        subject: String,
-        purpose: Option<Purpose>,
-        who: Who,
-    ) -> Result<Reply, Issue> {
-        let topic = Topic::parse(&subject)?;
-        self.looked(who, topic.to_string()).await?;
-        let chart = Chart::new(Arc::clone(self.road.charts.source()));
-        let (concerns, issues, coverages) = self.road.concerned(&chart, &topic, purpose).await?;
-        let mut payers = Vec::new();
-        for concern in concerns {
-            let payer = self.road.payer(&concern.dossier.payer)?;
-            let door = self.road.route(payer).await;
-            // No chart is opened before the door is known; explain walks the same road.
-            let (decisions, unchanged, usable) = match &door {
-                Ok(_) => self.disclosed(&chart, &topic, &concern, payer).await?,
-                Err(_) => (Vec::new(), None, Usable::default()),
-            };
-            payers.push(Explained {
-                payer: concern.dossier.payer,
-                door: door.map_err(|issue| IssueWords::from(&issue)),
-                purpose: concern.purpose,
-                decisions,
-                unchanged,
-                findings: usable.findings,
-                waits: usable.holding.iter().map(IssueWords::from).collect(),
-            });
-        }
-        let issues = issues.iter().map(IssueWords::from).collect();
-        Ok(Reply::Explained { payers, issues, coverages })
-    }
-
-    /// What would travel, and the push that said the same already.
-    async fn disclosed(
-        &self,
-        chart: &Chart,
-        topic: &Topic,
-        concern: &Concern,
-        payer: &Payer,
-    ) -> Result<(Vec<DecisionRow>, Option<String>, Usable), Issue> {
-        let left_out = self.road.at_door(payer);
-        let payer = left_out.as_ref().unwrap_or(payer);
-        let restrictions = self.road.restrictions(Some(concern.purpose))?;
-        let now = self.road.clock.now();
-        let audience = self.road.audience(chart, concern, payer, &restrictions, now);
-        let collected = collect(chart, topic, &audience).await?;
-        let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
-        let shaped = assemble::edit(&disclosure, &self.road.setup.namespace, audience.source_base)?;
-        let revisions = self.road.revisions_of(&concern.dossier).await.map_err(store_issue)?;
-        let unchanged = same_as_latest(&revisions, &shaped);
-        let mut usable = Usable::of_what_travels(&disclosure, &audience, &concern.dossier);
-        if unchanged.is_some() {
-            usable.holding.clear(); // nothing is sent, so nothing waits
-        }
-        match ready::lacking(&concern.dossier, payer, &collected) {
-            Some(NotReady::NoVisit(issue)) => {
-                return Ok((Vec::new(), None, Usable::waiting(issue)));
-            }
-            Some(NotReady::Lacks(issue)) => usable.holding.insert(0, issue),
-            None => {}
-        }
-        let decisions = disclosure.rows(&collected.notes);
-        Ok((decisions, unchanged.map(|push| push.to_string()), usable))
-    }
-
-    /// Who looked, at what: the one line a look leaves.
-    async fn looked(&self, who: Who, subject: String) -> Result<(), Issue> {
-        let lines = vec![(Chain::House, Event::Looked { who, subject })];
-        let unit = Unit { at: self.road.clock.now(), lines, ..Unit::default() };
-        self.road.house.commit(unit).await.map(drop).map_err(store_issue)
     }
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {

@@ -25,6 +25,7 @@ use store::{Commit, House, Lease, Unit};
 use wire::Clock as _;
 
 /// Whom and what a walk is about, what for, and by which coverages.
+#[derive(Debug, Clone)]
 pub struct Concern {
     /// Whom and what.
     pub dossier: Dossier,

@@ -18,7 +18,7 @@ use exchange::assemble::{self, Envelope, Payload, Shaped};
 use exchange::id::derived_id;
 use exchange::ladder;
 use exchange::shape::{self, Audience, Collected};
-use exchange::{Code, Decision, Disclosure, Issue, Push, State, WalkId};
+use exchange::{Code, Decision, Disclosure, Issue, Push, PushId, State, WalkId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::House;
@@ -50,12 +50,23 @@ impl Road {
         reason: &str,
         envelope: &Envelope<'_>,
     ) -> Result<Option<Payload>, Fault> {
+        let Some((made, records)) = self.to_take_back(push, stays).await? else { return Ok(None) };
+        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
+        Ok(Some(assemble::withdrawal(&patient, &records, &made, reason, envelope)))
+    }
+
+    /// The dossier's last push that was sent, and all that its withdrawal deletes; `None` when nothing
+    /// of it was ever sent.
+    pub(crate) async fn to_take_back(
+        &self,
+        push: &Push,
+        stays: &Records,
+    ) -> Result<Option<(PushId, Vec<(String, String)>)>, Fault> {
         let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
-        let Some(made) = &last.assembled else { return Ok(None) };
+        let Some(made) = last.assembled else { return Ok(None) };
         let mut records: Vec<_> = records.into_iter().collect();
         records.extend(self.own_words_of(push, &records).await?);
-        let patient = derived_id(&self.setup.namespace, "Patient", &push.dossier.patient);
-        Ok(Some(assemble::withdrawal(&patient, &records, &made.push, reason, envelope)))
+        Ok(Some((made.push, records)))
     }
 
     /// What earlier revisions put at the payer and the new one no longer holds: a restriction or a

@@ -79,8 +79,27 @@ mod tests {
             unchanged: None,
             findings: vec![finding()],
             waits: waits.iter().map(IssueWords::from).collect(),
+            nothing: None,
+            taken_back: Vec::new(),
         };
         Reply::Explained { payers: vec![payer], issues: vec![], coverages: vec![] }
+    }
+
+    #[test]
+    fn what_would_be_taken_back_is_told_by_its_name_in_the_chart() {
+        let mut told = explained(&[]);
+        let Reply::Explained { payers, .. } = &mut told else { return };
+        let gone = Issue::new(exchange::Code::AllWithheld, "the encounter was cancelled");
+        payers[0].nothing = Some(IssueWords::from(&gone));
+        let back = |source: Option<&str>, record: &str| exchange::desk::TakenBack {
+            source: source.map(str::to_owned),
+            record: record.to_owned(),
+        };
+        payers[0].taken_back = vec![back(Some("Encounter/e1"), "Encounter/a7"), back(None, "X/b")];
+        let text = reply(&told);
+        assert!(text.contains("nothing of it may travel:\n  all-withheld: "), "{text}");
+        let words = "  2 records would be taken back there:\n    Encounter/e1\n    X/b\n";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::common::House;
 use crate::outcome::{in_state, source_of};
-use crate::scene::{Scene, Setting};
+use crate::scene::{Scene, Setting, minimum};
 use sim::ehr::EhrMode;
 use sim::overlay::{CorrectionKind, Corrections, PushKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,16 @@ type Heads = BTreeMap<String, (u64, String)>;
 
 #[test]
 fn two_hundred_corrections_reach_both_plans_and_only_they_do() {
-    let setting = Setting { patients: 3, ..Setting::new(EhrMode::Full) };
+    corrections_arrive(EhrMode::Full);
+}
+
+#[test]
+fn two_hundred_corrections_in_an_ehr_of_the_minimum_reach_both_plans_and_only_they_do() {
+    corrections_arrive(minimum());
+}
+
+fn corrections_arrive(mode: EhrMode) {
+    let setting = Setting { patients: 3, ..Setting::new(mode) };
     let Some(mut scene) = Scene::set(&setting) else { return };
     let corrections = Corrections::of(
         11,

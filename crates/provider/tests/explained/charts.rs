@@ -125,6 +125,19 @@ impl Chart {
         ));
     }
 
+    /// What is to be pushed is not so any more: it was cancelled, entered in error, or is gone.
+    pub(crate) fn end(&mut self, dice: &mut Dice) {
+        let record = self.record().to_owned();
+        if record.starts_with("Patient/") {
+            return;
+        }
+        let how = dice.below(3);
+        for it in self.all.iter_mut().filter(|it| reference(it) == record) {
+            it["status"] = json!(if how == 1 { "cancelled" } else { "entered-in-error" });
+        }
+        self.all.retain(|it| how > 0 || reference(it) != record);
+    }
+
     /// A table that another system writes, as of this morning or of last week; most are kept by hand.
     pub(crate) fn feed(&mut self, dice: &mut Dice) -> Option<Feed> {
         if dice.chance(80) {

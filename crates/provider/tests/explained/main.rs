@@ -64,7 +64,7 @@ fn what_explain_says_is_what_is_sent() {
 }
 
 /// Ends and ways that must have been met.
-const MUST_MEET: [&str; 20] = [
+const MUST_MEET: [&str; 22] = [
     "settled",
     "Encounter",
     "DiagnosticReport",
@@ -85,6 +85,8 @@ const MUST_MEET: [&str; 20] = [
     "Single",
     "ServerIds",
     "parts",
+    "explained that all goes back",
+    "explained that some goes back",
 ];
 
 fn run(cases: &[u64]) -> Met {
@@ -124,6 +126,9 @@ impl Case<'_> {
             if round > 0 && dice.chance(10) {
                 let subject = chart.record().to_owned();
                 chart.restrict(&subject, "[]");
+            }
+            if round > 0 && dice.chance(20) {
+                chart.end(&mut dice);
             }
             hospital.hold(&chart);
             let look = Look { case: self.number, round, hospital: &hospital, chart: &chart };
@@ -188,6 +193,7 @@ impl Look<'_> {
         let name = format!("{}, {}", self.name(), told.payer);
         let mut shown = self.hospital.show(id).await;
         let (rung, mut sent, _) = self.hospital.door(&told.payer);
+        self.explained_what_goes_back(&name, id, told, met).await;
         if let Some(push) = &told.unchanged {
             assert_eq!((shown.row.state.as_str(), sent.bodies.len()), ("unchanged", 0), "{name}");
             let line = format!("same content as {push}; nothing is sent");
@@ -219,6 +225,30 @@ impl Look<'_> {
         let (_, _, stands) = self.hospital.door(&told.payer);
         self.arrived(&name, rung, &sent, &stands, told, met);
         self.taken_back(&name, &sent, &stands, told, before, met);
+    }
+
+    /// What the push deletes at the payer is what explain said, each by its name in the chart.
+    async fn explained_what_goes_back(
+        &self,
+        name: &str,
+        id: &str,
+        told: &Explained,
+        met: &mut Met,
+    ) {
+        let deleted = self.hospital.deletes(id).await;
+        let said = told.taken_back.iter().map(|one| one.record.clone()).collect();
+        assert_eq!(deleted, said, "{name}: what is taken back");
+        for one in &told.taken_back {
+            match &one.source {
+                Some(source) => assert_eq!(at_payer(source), one.record, "{name}"),
+                None => assert!(one.record.starts_with("Provenance/"), "{name}: {one:?}"),
+            }
+        }
+        if told.nothing.is_some() && !told.taken_back.is_empty() {
+            count(met, "explained that all goes back");
+        } else if !told.taken_back.is_empty() {
+            count(met, "explained that some goes back");
+        }
     }
 
     /// Nothing may travel: what was sent before is taken back, and nothing is sent.

@@ -19,7 +19,7 @@ use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::worker;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use store::{AnyHouse, House as _};
@@ -241,6 +241,18 @@ impl Hospital {
                 return;
             }
         }
+    }
+
+    /// What a push deletes, as its payload has it: `Type/id` at the payer.
+    pub(crate) async fn deletes(&self, id: &str) -> BTreeSet<String> {
+        let row = self.road.house.work(id).await.unwrap().unwrap();
+        let push = provider::turn::read(&row.work).unwrap();
+        let Some(made) = push.assembled else { return BTreeSet::new() };
+        let payload = self.road.house.blob(&made.payload).await.unwrap().unwrap();
+        let bundle: Value = serde_json::from_slice(&payload).unwrap();
+        let entries = bundle["entry"].as_array().unwrap().iter();
+        let gone = entries.filter(|entry| entry["request"]["method"] == "DELETE");
+        gone.map(|entry| entry["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
     pub(crate) async fn show(&self, id: &str) -> Box<Shown> {

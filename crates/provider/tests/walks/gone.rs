@@ -63,10 +63,15 @@ async fn an_encounter_that_is_not_so_any_more_is_taken_back() {
         hospital.push().await;
         hospital.network.spoil(&format!("GET {EHR}/Encounter/e1 "), fault);
         hospital.clock.advance(1);
+        let (payers, issues) = hospital.explain().await.unwrap();
+        assert!(issues.is_empty() && payers[0].nothing.is_some(), "{case}: {issues:?}");
+        let named = payers[0].taken_back.iter().map(|one| one.source.as_deref().unwrap());
+        let kinds: Vec<&str> = named.filter_map(|name| name.split('/').next()).collect();
+        let all = ["Coverage", "Encounter", "Observation", "Patient"];
+        assert_eq!(kinds, all, "{case}: explain says so first");
         hospital.push().await;
         let row = newest(&hospital, "Encounter/e1").await;
         assert_eq!(row.state, "settled", "{case}: {:?}", row.issues);
-        let all = ["Coverage", "Encounter", "Observation", "Patient"];
         assert_eq!(deleted(&hospital, &row).await, all, "{case}");
         hospital.clock.advance(1);
         hospital.push().await;
@@ -90,6 +95,11 @@ async fn what_was_never_pushed_waits_for_a_person() {
     for (case, fault, code) in table {
         let hospital = Hospital::open();
         hospital.network.spoil(&format!("GET {EHR}/Encounter/e1 "), fault);
+        let told = match hospital.explain().await {
+            Ok((_, issues)) => issues.into_iter().map(|words| words.issue.code).collect(),
+            Err(issue) => vec![issue.code],
+        };
+        assert_eq!(told, [code], "{case}: explain has nothing to take back either");
         hospital.push().await;
         hospital.waits(case, "held", code).await;
     }
