@@ -20,10 +20,28 @@ use fhir::Resource;
 const ROLE: &str = "PractitionerRole";
 const BY: &str = "practitioner";
 
-/// Whether the EHR says that it has the search. One that says nothing is not asked: it may not know
-/// the type, and a role is worth no stopped push.
-fn is_offered(offer: &Offer) -> bool {
-    offer.has(ROLE, BY)
+/// Whether to ask: the EHR says that it has the search, or says nothing at all of what it has.
+fn is_asked(offer: &Offer) -> bool {
+    offer.has(ROLE, BY) || offer.is_silent()
+}
+
+/// One search; or why there is no answer to count on. What an EHR has promised and then breaks off stops
+/// a push as everywhere; one that has promised nothing may not know the type, and a role is worth no
+/// stopped push.
+async fn ask(
+    source: &dyn Source,
+    whom: &str,
+) -> Result<Result<Vec<Resource>, &'static str>, Issue> {
+    let promised = source.offer().await?.has(ROLE, BY);
+    Ok(match us_core::ask(source, ROLE, &[(BY, whom)]).await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err("the EHR refuses a"),
+        Err(issue) if issue.code == Code::SourceRefused => Err("the EHR lets this house make no"),
+        Err(issue) if issue.code == Code::SourceUnreadable && !promised => {
+            Err("the EHR answers nothing readable to a")
+        }
+        Err(issue) => return Err(issue),
+    })
 }
 
 /// The roles of a practitioner.
@@ -36,33 +54,29 @@ pub async fn of_practitioner(
     let Some(id) = practitioner.id().filter(|_| practitioner.kind() == "Practitioner") else {
         return Ok(Vec::new());
     };
-    if !is_offered(&*source.offer().await?) {
+    if !is_asked(&*source.offer().await?) {
         return Ok(Vec::new());
     }
-    let whom = format!("Practitioner/{id}");
-    let refused = match us_core::ask(source, ROLE, &[(BY, &whom)]).await {
-        Ok(Some(mut found)) => {
+    match ask(source, &format!("Practitioner/{id}")).await? {
+        Ok(mut found) => {
             found.retain(|role| is_role_of(role, practitioner, source.base_url()));
-            return Ok(found);
+            Ok(found)
         }
-        Ok(None) => "it does not take the search",
-        Err(issue) if issue.code == Code::SourceRefused => "it does not let this house search",
-        Err(issue) => return Err(issue),
-    };
-    tracing::warn!(refused, "the EHR offers roles by practitioner; none are read");
-    Ok(Vec::new())
+        Err(refused) => {
+            tracing::warn!("{refused} search for roles by practitioner; none are read");
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// What becomes of roles, for a person: one search that finds nothing tells.
 ///
 /// Errors: those of the source.
 pub async fn told(source: &dyn Source) -> Result<String, Issue> {
-    let found = match is_offered(&*source.offer().await?) {
-        true => match source.try_search(ROLE, &[(BY, "Practitioner/none")]).await {
-            Ok(Some(_)) => return Ok("searched for by practitioner".to_owned()),
-            Ok(None) => "the EHR refuses a",
-            Err(issue) if issue.code == Code::SourceRefused => "the EHR lets this house make no",
-            Err(issue) => return Err(issue),
+    let found = match is_asked(&*source.offer().await?) {
+        true => match ask(source, "Practitioner/none").await? {
+            Ok(_) => return Ok("searched for by practitioner".to_owned()),
+            Err(refused) => refused,
         },
         false => "the EHR does not offer a",
     };

@@ -28,6 +28,16 @@ fn offers() -> Told {
     status(200, format!(r#"{{"resourceType":"CapabilityStatement","rest":{rest}}}"#))
 }
 
+/// A statement that names other types: a search that is not among them is not offered.
+fn offers_none() -> Told {
+    let kinds = ["Coverage", "Observation", "Patient", "Encounter", "Practitioner"];
+    let kinds = kinds.map(|kind| {
+        format!(r#"{{"type":"{kind}","searchParam":[{{"name":"patient","type":"reference"}}]}}"#)
+    });
+    let rest = format!(r#"[{{"mode":"server","resource":[{}]}}]"#, kinds.join(","));
+    status(200, format!(r#"{{"resourceType":"CapabilityStatement","rest":{rest}}}"#))
+}
+
 fn hospital(statement: Fault, answer: Fault) -> Hospital {
     let hospital = Hospital::open();
     hospital.network.spoil(&format!("GET {EHR}/Encounter/e1"), visit);
@@ -74,8 +84,9 @@ async fn a_role_that_nothing_refers_to_comes_with_its_practitioner() {
 #[tokio::test]
 async fn an_ehr_without_that_search_stops_nothing_and_check_says_so() {
     let silent: Fault = || status(404, "");
-    let table: [(&str, Fault, Fault, &str, usize); 4] = [
-        ("it offers none", silent, roles, "does not offer", 0),
+    let table: [(&str, Fault, Fault, &str, usize); 5] = [
+        ("it offers none", offers_none, roles, "does not offer", 0),
+        ("it says nothing, and has none", silent, || status(404, ""), "nothing readable", 1),
         ("it refuses it", offers, || status(400, ""), "refuses", 1),
         ("it has no such search", offers, || status(501, ""), "refuses", 1),
         ("it lets nobody", offers, || status(403, ""), "lets this house make no", 1),
