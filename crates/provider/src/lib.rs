@@ -17,6 +17,7 @@ pub mod door;
 mod fresh;
 mod gone;
 pub mod limits;
+mod merged;
 mod parts;
 pub mod ready;
 mod reconcile;

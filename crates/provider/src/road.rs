@@ -17,6 +17,7 @@ use crate::deliver;
 use crate::directory::Directory;
 use crate::door;
 use crate::limits::PUT_OFF_MIN;
+use crate::merged::merged_away;
 use crate::rooms::Rooms;
 use crate::route::Doors;
 use crate::scope::Concern;
@@ -198,6 +199,9 @@ impl Road {
         let collected = spent(Part::Collect, collect(&chart, &topic, &audience)).await?;
         if let Some(halted) = self.not_now(turn, &trigger, payer, &collected) {
             return self.halt(turn, halted).await;
+        }
+        if let Some(issue) = merged_away(&collected, &push.dossier.patient, chart.base_url()) {
+            return Err(issue.into());
         }
         let verdicts = chart.verdicts(&audience);
         let disclosure =

@@ -85,7 +85,7 @@ impl Road {
     ) -> Result<Option<(PushId, Vec<(String, String)>)>, Fault> {
         let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
         let Some(made) = last.assembled else { return Ok(None) };
-        let mut records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = self.but_for_merged(push, stays, records).await?;
         records.extend(self.own_words_of(push, &records).await?);
         Ok(Some((made.push, records)))
     }
@@ -109,7 +109,7 @@ impl Road {
             let is_gone = stays.contains(record) || spared.was_read(&record.0);
             is_gone && !spared.records.contains(record)
         });
-        let mut records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = self.but_for_merged(push, stays, records).await?;
         records.extend(self.own_words_of(push, &records).await?);
         Ok(records)
     }
@@ -171,6 +171,18 @@ impl Road {
         for sent in &own {
             records.extend(self.records(sent).await?);
         }
+        self.spare(push, stays, &by_dossier, &mut records).await?;
+        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
+    }
+
+    /// Leaves what other dossiers hold, but for what `stays` in those as well.
+    async fn spare(
+        &self,
+        push: &Push,
+        stays: &Records,
+        by_dossier: &BTreeMap<String, Vec<Push>>,
+        records: &mut Records,
+    ) -> Result<(), Fault> {
         for others in by_dossier.values() {
             // What stands there is what was filed last; what waits or was refused keeps nothing.
             let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
@@ -181,14 +193,35 @@ impl Road {
                 records.retain(|it| !kept.contains(it) || (same && stays.contains(it)));
             }
         }
-        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
+        Ok(())
+    }
+
+    /// The same, but for what stands there as a patient's with whom this one was merged.
+    async fn but_for_merged(
+        &self,
+        push: &Push,
+        stays: &Records,
+        mut records: Records,
+    ) -> Result<Vec<(String, String)>, Fault> {
+        if !records.is_empty() {
+            let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
+            for other in self.of_merged(push).await?.into_iter().filter(|other| other.sent) {
+                by_dossier.entry(other.dossier.key()).or_default().push(other);
+            }
+            self.spare(push, stays, &by_dossier, &mut records).await?;
+        }
+        Ok(records.into_iter().collect())
     }
 
     /// Every push of the same patient to the same payer: those in its lane, and those that stand
     /// aside because the payer is being asked for its word. All of one moment: one of these may come
     /// back to its lane, but none can leave it while this walk holds the lane's lease.
     async fn of_lane(&self, push: &Push) -> Result<Vec<Push>, Fault> {
-        let lane = push.dossier.lane();
+        self.in_lane(push.dossier.lane()).await
+    }
+
+    /// The pushes of a lane, in it or beside it.
+    pub(crate) async fn in_lane(&self, lane: String) -> Result<Vec<Push>, Fault> {
         let query = WorkQuery {
             kind: Some(WorkKind::Push),
             lanes: Some(lane.clone()),
