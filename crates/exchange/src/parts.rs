@@ -375,18 +375,34 @@ fn refusal(ground: &Ground<'_>, at: usize) -> Option<Refusal> {
     })
 }
 
+/// What a push would take back beside what it brings: a door for collections keeps it.
+fn left_there(ground: &Ground<'_>) -> Step {
+    let left = |piece: &&Piece| piece.resource.is_none() && !ground.refused.contains(&piece.name());
+    if ground.load.is_withdrawal() || !ground.load.pieces.iter().any(|piece| left(&piece)) {
+        return Step::Done;
+    }
+    let pieces = ground.load.pieces.iter().enumerate().filter(|(_, piece)| left(piece));
+    let refusal = |(at, piece): (usize, &Piece)| {
+        let issue = Issue::new(Code::CapabilityMissing, KEEPS).at(format!("Bundle.entry[{at}]"));
+        Refusal { record: piece.name(), issues: vec![issue] }
+    };
+    Step::Refuse(pieces.map(refusal).collect())
+}
+
+/// Why nothing is taken back at a door for collections.
+const KEEPS: &str = "a door for collections takes nothing back; what was sent stays there";
+
 /// The whole push as one Bundle that the payer keeps.
 fn collection(ground: &Ground<'_>) -> Step {
     let Load { pieces, push, .. } = ground.load;
     let id = ground.load.collection_id(ground.namespace);
     let name = format!("Bundle/{id}");
     if ground.there(&name).is_some() || ground.refused.contains(&name) {
-        return Step::Done;
+        return left_there(ground);
     }
     let offer = ground.rung.offer("Bundle").copied().unwrap_or_default();
     if ground.load.is_withdrawal() {
-        let issue =
-            Issue::new(Code::CapabilityMissing, "a door for collections takes nothing back");
+        let issue = Issue::new(Code::CapabilityMissing, KEEPS);
         return Step::Refuse(vec![Refusal { record: name, issues: vec![issue] }]);
     }
     let system = crate::assemble::push_system(ground.namespace);

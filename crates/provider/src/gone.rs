@@ -132,7 +132,7 @@ impl Road {
     }
 
     /// The newest push of each dossier about this record of which something was made.
-    async fn pushed_about(&self, topic: &Topic) -> Result<Vec<Push>, Fault> {
+    pub(crate) async fn pushed_about(&self, topic: &Topic) -> Result<Vec<Push>, Fault> {
         let subject = topic.reference();
         let query = WorkQuery {
             kind: Some(WorkKind::Trigger),

@@ -18,6 +18,7 @@ pub mod door;
 mod fresh;
 mod gone;
 pub mod limits;
+mod merged;
 mod parts;
 pub mod ready;
 mod release;

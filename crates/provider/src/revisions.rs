@@ -39,7 +39,11 @@ impl Road {
     /// aside because the payer is being asked for its word. All of one moment: one of these may come
     /// back to its lane, but none can leave it while this walk holds the lane's lease.
     pub(crate) async fn of_lane(&self, push: &Push) -> Result<Vec<Push>, Fault> {
-        let lane = push.dossier.lane();
+        self.in_lane(push.dossier.lane()).await
+    }
+
+    /// The pushes of a lane, in it or beside it.
+    pub(crate) async fn in_lane(&self, lane: String) -> Result<Vec<Push>, Fault> {
         let query = WorkQuery {
             kind: Some(WorkKind::Push),
             lanes: Some(lane.clone()),

@@ -17,6 +17,7 @@ use crate::deliver;
 use crate::directory::Directory;
 use crate::door;
 use crate::limits::PUT_OFF_MIN;
+use crate::merged::merged_away;
 use crate::rooms::Rooms;
 use crate::route::Doors;
 use crate::scope::Concern;
@@ -194,6 +195,9 @@ impl Road {
         let collected = spent(Part::Collect, collect(&chart, &topic, &audience)).await?;
         if !self.is_ready(turn, &trigger, payer, &collected).await? {
             return Ok(());
+        }
+        if let Some(issue) = merged_away(&collected, &push.dossier.patient, chart.base_url()) {
+            return Err(issue.into());
         }
         let verdicts = chart.verdicts(&audience);
         let disclosure =

@@ -64,7 +64,7 @@ impl Road {
     ) -> Result<Option<(PushId, Vec<(String, String)>)>, Fault> {
         let Some((last, records)) = self.only_here(push, stays).await? else { return Ok(None) };
         let Some(made) = last.assembled else { return Ok(None) };
-        let mut records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = self.but_for_merged(push, stays, records).await?;
         records.extend(self.own_words_of(push, &records).await?);
         Ok(Some((made.push, records)))
     }
@@ -88,7 +88,7 @@ impl Road {
             let is_gone = stays.contains(record) || spared.was_read(&record.0);
             is_gone && !spared.records.contains(record)
         });
-        let mut records: Vec<_> = records.into_iter().collect();
+        let mut records: Vec<_> = self.but_for_merged(push, stays, records).await?;
         records.extend(self.own_words_of(push, &records).await?);
         Ok(records)
     }
@@ -139,6 +139,18 @@ impl Road {
         for sent in &own {
             records.extend(self.records(sent).await?);
         }
+        self.spare(push, stays, &by_dossier, &mut records).await?;
+        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
+    }
+
+    /// Leaves what other dossiers hold, but for what `stays` in those as well.
+    async fn spare(
+        &self,
+        push: &Push,
+        stays: &Records,
+        by_dossier: &BTreeMap<String, Vec<Push>>,
+        records: &mut Records,
+    ) -> Result<(), Fault> {
         for others in by_dossier.values() {
             // What stands there is what was filed last; what waits or was refused keeps nothing.
             let filed = others.iter().filter(|push| matches!(push.state, State::Settled { .. }));
@@ -149,7 +161,24 @@ impl Road {
                 records.retain(|it| !kept.contains(it) || (same && stays.contains(it)));
             }
         }
-        Ok(own.into_iter().max_by_key(number).map(|last| (last, records)))
+        Ok(())
+    }
+
+    /// The same, but for what stands there as a patient's with whom this one was merged.
+    async fn but_for_merged(
+        &self,
+        push: &Push,
+        stays: &Records,
+        mut records: Records,
+    ) -> Result<Vec<(String, String)>, Fault> {
+        if !records.is_empty() {
+            let mut by_dossier: BTreeMap<String, Vec<Push>> = BTreeMap::new();
+            for other in self.of_merged(push).await?.into_iter().filter(|other| other.sent) {
+                by_dossier.entry(other.dossier.key()).or_default().push(other);
+            }
+            self.spare(push, stays, &by_dossier, &mut records).await?;
+        }
+        Ok(records.into_iter().collect())
     }
 }
 

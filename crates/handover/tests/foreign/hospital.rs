@@ -86,6 +86,16 @@ impl Source {
         self.ehr.amend(wire::SystemClock.now(), resource).await.unwrap();
     }
 
+    /// Makes one patient of two.
+    pub(crate) async fn merge(&self, goes: &str, stays: &str) {
+        self.ehr.merge(wire::SystemClock.now(), goes, stays).await.unwrap();
+    }
+
+    /// Takes a record (`Type/id`) out of the chart.
+    pub(crate) async fn remove(&self, reference: &str) {
+        assert!(self.ehr.gone(wire::SystemClock.now(), reference).await.unwrap());
+    }
+
     fn client(&self) -> Arc<FhirClient> {
         let transport = HttpTransport::new(&[], Duration::from_secs(60), 1 << 24).unwrap();
         let transport = Arc::new(transport);

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::chart::{ENCOUNTERS, corrected};
-use super::hospital::{Hospital, Source, TRIED};
+use super::hospital::{HEALTHY, Hospital, Source, TRIED};
 use super::matrix::start;
 use exchange::desk::Row;
 use sim::payer::{
@@ -162,4 +162,122 @@ async fn a_withdrawal_ends_what_was_sent_and_nothing_else() {
             assert!(after.idle.is_empty() && after.twins.is_empty(), "{case}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_door_for_collections_cannot_take_back_is_held_and_named() {
+    for removed in [false, true] {
+        let source = Source::open().await;
+        let tried = start(Profile::CollectionOnly.abilities(), Vec::new()).await;
+        let healthy = start(Abilities::default(), Vec::new()).await;
+        let hospital = Hospital::open(&source, &tried, &healthy, true);
+        hospital.push("e1").await;
+        let rows = hospital.work_to_the_end().await;
+        assert!(rows.iter().all(|row| row.state == "settled"), "{}", hospital.told(&rows).await);
+        let stands = tried.arrived().resources().len();
+        if removed {
+            // The next revision brings a report that changed, and takes the result back.
+            source.remove("Observation/e1-o2").await;
+            hospital.push("e1").await;
+        } else {
+            for row in &rows {
+                hospital.withdraw(&row.id).await;
+            }
+        }
+        let rows = hospital.work_to_the_end().await;
+        let told = hospital.told(&rows).await;
+        let newest = |payer: &str| {
+            let own = rows
+                .iter()
+                .filter(|row| row.partner.as_ref().is_some_and(|it| it.as_str() == payer));
+            own.max_by_key(|row| row.label.clone()).unwrap()
+        };
+        assert_eq!(newest(HEALTHY).state, "settled", "{told}");
+        let held = newest(TRIED);
+        assert_eq!(held.state, "held", "removed {removed}: {told}");
+        for words in &held.issues {
+            assert_eq!(words.issue.code, exchange::Code::CapabilityMissing, "{told}");
+            assert!(words.issue.detail.contains("what was sent stays there"), "{told}");
+            assert!(!words.next.is_empty() && words.who_acts != "nobody", "{told}");
+        }
+        let named = held.issues.iter().filter(|words| words.issue.expression.is_some()).count();
+        assert_eq!(named, usize::from(removed), "the record that stays is named: {told}");
+        let now = tried.arrived();
+        assert!(now.resources().len() >= stands, "nothing went, and nothing says that it did");
+        // Whoever lets it go learns the same again: it is never taken for done.
+        let id = held.id.clone();
+        hospital.release(&id).await;
+        let rows = hospital.work_to_the_end().await;
+        assert_eq!(rows.iter().find(|row| row.id == id).unwrap().state, "held", "{told}");
+        let writes = (tried.arrived().count(Traffic::Write), now.count(Traffic::Write));
+        assert_eq!(writes.0, writes.1, "nothing is sent twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_merge_has_moved_stays_when_the_old_patients_push_is_taken_back() {
+    for profile in [Profile::SingleOnly, Profile::PostOnly, Profile::Strict] {
+        // Elsewhere the old Patient stays, since the new one names it (`replaces`): the push is held.
+        let mut abilities = profile.abilities();
+        abilities.habits.remove(&Habit::ResolvedReferencesOnly);
+        let day = Day::begin_with(profile, abilities).await;
+        let rows = day.work(&["settled"]).await;
+        let old: Vec<_> =
+            rows.iter().filter(|row| row.subject.as_deref() != Some("Encounter/e3")).collect();
+        assert_eq!(old.len(), 2, "{}", day.name);
+        day.source.merge("p1", "p2").await;
+        day.hospital.push("e1").await;
+        let moved = day.work(&["settled"]).await;
+        let before = day.tried.arrived();
+        for row in old {
+            day.hospital.withdraw(&row.id).await;
+        }
+        let rows = day.work(&["settled"]).await;
+        let case = format!("{}: {}", day.name, day.hospital.told(&rows).await);
+        assert_eq!(moved.len(), 4, "{case}");
+        let after = day.tried.arrived();
+        let current = after.current();
+        let of = |source: &str| {
+            current
+                .values()
+                .find(|it| it["meta"]["source"].as_str().is_some_and(|it| it.ends_with(source)))
+        };
+        let patient = named(&before, "/Patient/p2");
+        for kept in
+            ["/Encounter/e1", "/Condition/e1-c", "/Observation/e1-o1", "/DiagnosticReport/e1-r"]
+        {
+            let record = of(kept).unwrap_or_else(|| panic!("{kept} is gone, {case}"));
+            assert_eq!(record["subject"]["reference"], patient.as_str(), "{kept} {case}");
+        }
+        for gone in ["/Encounter/e2", "/Observation/e2-o1", "/Patient/p1"] {
+            assert!(of(gone).is_none(), "{gone} stands still, {case}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_for_a_patient_whom_another_replaces_waits_for_a_person() {
+    let day = Day::begin(Profile::Strict).await;
+    let before = day.tried.arrived().requests.len();
+    let replaced = super::chart::chart().into_iter().find_map(|bytes| {
+        let mut value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        (value["resourceType"] == "Patient" && value["id"] == "p1").then(|| {
+            value["active"] = serde_json::json!(false);
+            let other = serde_json::json!({ "reference": "Patient/p2" });
+            value["link"] = serde_json::json!([{ "other": other, "type": "replaced-by" }]);
+            bytes::Bytes::from(value.to_string())
+        })
+    });
+    day.source.amend(replaced.unwrap()).await;
+    // What was not moved with the rest may be a mistake of the merge.
+    day.source.amend(corrected("e1-o1")).await;
+    day.hospital.push("e1").await;
+    let rows = day.work(&["settled", "held"]).await;
+    let held: Vec<_> = rows.iter().filter(|row| row.state == "held").collect();
+    assert_eq!(held.len(), 1, "{}", day.hospital.told(&rows).await);
+    let words = &held[0].issues[0];
+    assert_eq!(words.issue.code, exchange::Code::SubjectUnknown);
+    assert!(words.issue.detail.contains("replaced-by"), "{words:?}");
+    assert!(!words.who_acts.is_empty() && !words.next.is_empty(), "{words:?}");
+    assert_eq!(day.tried.arrived().requests.len(), before, "nothing was sent");
 }

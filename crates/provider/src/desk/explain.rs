@@ -7,6 +7,7 @@
 
 use super::Desk;
 use crate::collect::collect;
+use crate::merged::merged_away;
 use crate::ready::{self, NotReady};
 use crate::revisions::Records;
 use crate::road::Halt;
@@ -116,6 +117,14 @@ impl Desk {
         let now = self.road.clock.now();
         let audience = self.road.audience(chart, concern, payer, &restrictions, now);
         let collected = collect(chart, topic, &audience).await?;
+        if let Some(NotReady::NoVisit(issue)) = ready::lacking(&concern.dossier, payer, &collected)
+        {
+            return Ok(Told { usable: Usable::waiting(issue), ..Told::default() });
+        }
+        if let Some(issue) = merged_away(&collected, &concern.dossier.patient, audience.source_base)
+        {
+            return Ok(Told { usable: Usable::waiting(issue), ..Told::default() });
+        }
         let disclosure = shape::shape_with(&collected, &audience, &chart.verdicts(&audience));
         let namespace = &self.road.setup.namespace;
         let shaped = assemble::edit(&disclosure, namespace, audience.source_base)?;
@@ -125,12 +134,8 @@ impl Desk {
         if unchanged.is_some() {
             usable.holding.clear(); // nothing is sent, so nothing waits
         }
-        match ready::lacking(&concern.dossier, payer, &collected) {
-            Some(NotReady::NoVisit(issue)) => {
-                return Ok(Told { usable: Usable::waiting(issue), ..Told::default() });
-            }
-            Some(NotReady::Lacks(issue)) => usable.holding.insert(0, issue),
-            None => {}
+        if let Some(NotReady::Lacks(issue)) = ready::lacking(&concern.dossier, payer, &collected) {
+            usable.holding.insert(0, issue);
         }
         let stays = withdraw::stays_in_every_push(&disclosure, namespace);
         let (patient, subject) = (&concern.dossier.patient, &concern.dossier.subject);
