@@ -16,7 +16,7 @@
 
 mod elements;
 
-pub(crate) use elements::names_of_type;
+pub(crate) use elements::{has_element, names_of_type};
 pub use elements::{is_resource_type, resource_types};
 
 use crate::limits::{PATH_BYTES_MAX, PATH_STEPS_MAX};

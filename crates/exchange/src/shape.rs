@@ -36,6 +36,7 @@ mod target;
 mod traces;
 mod verdicts;
 mod visits;
+mod whose;
 
 #[cfg(test)]
 mod shipped_tests;
@@ -46,6 +47,7 @@ pub use known::{records_to_know, types_to_know};
 pub use roles::is_role_of;
 pub use target::{Pointer, pointer, references_to_follow, target};
 pub use verdicts::Verdicts;
+pub use whose::Whose;
 
 use crate::agreement::{Around, Permitted, Terms, Unpermitted, Visits};
 use crate::days::clinical_days;
@@ -54,7 +56,7 @@ use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
 use crate::push::Purpose;
-use crate::restriction::{Restriction, Restrictions, tail};
+use crate::restriction::{Restriction, Restrictions};
 use chart::Chart;
 use fhir::{Node, Resource};
 use jiff::civil::Date;
@@ -66,7 +68,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub const BUILT_IN: [(&str, &str); 25] = [
     (PATIENT_RESTRICTION, "a restriction of the house covers it"),
     (UNREADABLE, "it has no id or hides element names behind escapes, so it cannot be judged"),
-    (OTHER_PATIENT, "it belongs to another patient"),
+    (
+        OTHER_PATIENT,
+        "it belongs to another patient, or does not say readably that it is this one's",
+    ),
     (OTHER_PAYER, "it is a coverage with another payer"),
     (OTHERS_NUMBER, "it is a number by which another payer knows the patient"),
     (FINANCIAL, "claims, benefits and who else pays never travel"),
@@ -270,6 +275,14 @@ impl Audience<'_> {
         Ok(())
     }
 
+    /// The same, of what no agreement could permit.
+    fn may_ever_travel(&self, reference: &str) -> Result<(), Withheld> {
+        self.could_travel(reference).or_else(|withheld| match withheld.rule.as_str() {
+            NOT_AGREED => Ok(()),
+            _ => Err(withheld),
+        })
+    }
+
     /// Whether a rule keeps what is sensitive: a restriction, a label, or a rule of the agreement that
     /// says so.
     pub fn is_sensitive(&self, rule: &str) -> bool {
@@ -280,14 +293,19 @@ impl Audience<'_> {
 /// Names the rule that lets a resource travel, or the one that withholds it and why, as far as the
 /// resource itself says. For *collect*, which need not follow what stays anyway; [`shape`] asks the
 /// chart as well, and may withhold more.
-pub fn judge(resource: &Resource, audience: &Audience<'_>) -> Result<String, Withheld> {
-    judge_among(resource, audience, Visits::Unasked).map(|permitted| permitted.rule)
+pub fn judge(
+    resource: &Resource,
+    audience: &Audience<'_>,
+    whose: &Whose,
+) -> Result<String, Withheld> {
+    judge_among(resource, audience, whose, Visits::Unasked).map(|permitted| permitted.rule)
 }
 
 /// The order of the questions is the order of their force.
 fn judge_among(
     resource: &Resource,
     audience: &Audience<'_>,
+    whose: &Whose,
     visits: Visits<'_>,
 ) -> Result<Permitted, Withheld> {
     if let Some(row) = audience.restrictions.covers(resource, audience.payer()) {
@@ -302,7 +320,13 @@ fn judge_among(
     }
     let around = around(resource, audience, visits);
     let kind = resource.kind();
-    let permitted = judge_node(kind, &resource.local_reference(), doc.root(), audience, &around)?;
+    let root = doc.root();
+    if whose.may_be_of_another(kind, root, root, audience) {
+        // Claims and other payers' coverages stay by their own rule, whosever they are.
+        audience.may_ever_travel(&resource.local_reference())?;
+        return Err(Withheld::by(OTHER_PATIENT));
+    }
+    let permitted = judge_node(kind, &resource.local_reference(), root, audience, &around)?;
     // What is contained travels inside, and is asked of no door.
     match audience.terms.is_offered(kind) {
         true => Ok(permitted),
@@ -344,13 +368,7 @@ fn judge_node(
     audience: &Audience<'_>,
     around: &Around<'_>,
 ) -> Result<Permitted, Withheld> {
-    match audience.could_travel(reference) {
-        Err(withheld) if withheld.rule != NOT_AGREED => return Err(withheld),
-        _ => {}
-    }
-    if is_of_another_patient(node, audience) {
-        return Err(Withheld::by(OTHER_PATIENT));
-    }
+    audience.may_ever_travel(reference)?;
     if labels::are_sensitive(node) {
         return Err(Withheld::by(LABEL));
     }
@@ -362,22 +380,6 @@ fn judge_node(
         Unpermitted::Unnamed => Withheld::by(NOT_AGREED),
         Unpermitted::Outside => Withheld::by(OUTSIDE_WINDOW),
         Unpermitted::Undated => Withheld::by(UNDATED),
-    })
-}
-
-/// The elements that say whose a resource is.
-const OWNERS: [&str; 3] = ["subject", "patient", "beneficiary"];
-
-/// Whether the elements that say whose a resource is name another patient, under whichever address.
-fn is_of_another_patient(node: Node<'_, '_>, audience: &Audience<'_>) -> bool {
-    let owners = OWNERS.iter().filter_map(|name| node.get(name));
-    let mut owners =
-        owners.flat_map(|owner| owner.each()).filter_map(|owner| owner.get("reference"));
-    owners.any(|reference| {
-        let owner = tail(&reference.text().unwrap_or_default());
-        let other =
-            |owner: &String| owner.strip_prefix("Patient/").map(|id| id != audience.patient);
-        owner.as_ref().and_then(other).unwrap_or(false)
     })
 }
 

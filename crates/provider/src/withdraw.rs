@@ -273,11 +273,11 @@ mod tests {
     fn what_is_restricted_is_not_spared_for_an_old_record_that_refers_to_it() {
         let read = |text: &str| Resource::parse(text.as_bytes().to_vec()).unwrap();
         let old = read(
-            r#"{"resourceType":"Procedure","id":"old","performedDateTime":"2001-01-01","reasonReference":[{"reference":"Condition/wish"},{"reference":"Condition/fine"}],"report":[{"reference":"DiagnosticReport/wish"}],"location":{"reference":"Location/l"},"focalDevice":[{"manipulated":{"reference":"Device/d"}}]}"#,
+            r#"{"resourceType":"Procedure","id":"old","subject":{"reference":"Patient/p"},"performedDateTime":"2001-01-01","reasonReference":[{"reference":"Condition/wish"},{"reference":"Condition/fine"}],"report":[{"reference":"DiagnosticReport/wish"}],"location":{"reference":"Location/l"},"focalDevice":[{"manipulated":{"reference":"Device/d"}}]}"#,
         );
         let condition = |id: &str| {
             read(&format!(
-                r#"{{"resourceType":"Condition","id":"{id}","onsetDateTime":"2001-01-01"}}"#
+                r#"{{"resourceType":"Condition","id":"{id}","subject":{{"reference":"Patient/p"}},"onsetDateTime":"2001-01-01"}}"#
             ))
         };
         let followed = vec![old, condition("wish"), condition("fine")];

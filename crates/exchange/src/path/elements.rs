@@ -52,6 +52,11 @@ pub(crate) fn names_of_type(kind: &str) -> BTreeSet<String> {
     all.map(|element| element.name().to_owned()).collect()
 }
 
+/// Whether a type has an element of this name, in its JSON form.
+pub(crate) fn has_element(kind: &str, name: &str) -> bool {
+    Type::named(kind).is_some_and(|of| of.elements().any(|element| element.name() == name))
+}
+
 /// Every element name of R4.
 pub(super) fn all_names() -> Vec<&'static str> {
     NAMES.elements.iter().copied().collect()

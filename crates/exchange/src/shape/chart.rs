@@ -14,9 +14,9 @@ use super::opaque::{self, Sensitive};
 use super::verdicts::Verdicts;
 use super::visits::Visited;
 use super::{
-    ABOUT, Audience, CONTENT_TOO_LARGE, Collected, NOT_AGREED, NOT_COLLECTED, OUTSIDE_WINDOW,
-    PATIENT_RESTRICTION, Permitted, UNDATED, UNRESOLVED, Withheld, about, belongings, judge_among,
-    target,
+    ABOUT, Audience, CONTENT_TOO_LARGE, Collected, NOT_AGREED, NOT_COLLECTED, OTHER_PATIENT,
+    OUTSIDE_WINDOW, PATIENT_RESTRICTION, Permitted, UNDATED, UNRESOLVED, Whose, Withheld, about,
+    belongings, judge_among, target, whose,
 };
 use fhir::{ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +28,7 @@ pub(super) struct Chart<'c> {
     pub(super) judged: BTreeMap<String, (Resource, Verdict)>,
     pub(super) visited: Visited,
     pub(super) numbers: Numbers,
+    pub(super) whose: Whose,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
     too_large: &'c BTreeSet<String>,
@@ -47,9 +48,17 @@ impl Chart<'_> {
         verdicts: &Verdicts,
     ) -> Chart<'c> {
         let visited = Visited::read(collected, audience);
+        let whose = Whose::read(collected, audience);
         let mut judged: BTreeMap<String, (Resource, Verdict)> = BTreeMap::new();
-        for resource in collected.found.iter().chain(&collected.followed) {
-            let verdict = judge_among(resource, audience, visited.of(resource).visits());
+        let found = collected.found.iter().map(|one| (one, false));
+        let followed = collected.followed.iter().map(|one| (one, true));
+        for (resource, is_followed) in found.chain(followed) {
+            let answers = visited.of(resource);
+            let verdict = judge_among(resource, audience, &whose, answers.visits());
+            let verdict = match is_followed && whose::is_ownerless(resource) {
+                true => verdict.and(Err(Withheld::by(OTHER_PATIENT))),
+                false => verdict,
+            };
             // Twice the same with other content: what withholds wins, else the later by its bytes.
             let rank = |(resource, verdict): &(Resource, Verdict)| {
                 (verdict.is_err(), last_updated(resource), resource.bytes().clone())
@@ -67,6 +76,7 @@ impl Chart<'_> {
             judged,
             visited,
             numbers: Numbers::read(collected.all(), audience),
+            whose,
             found,
             missing,
             too_large,

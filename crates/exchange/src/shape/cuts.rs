@@ -7,8 +7,8 @@
 
 use super::{
     Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, NOT_AGREED,
-    ORPHANED, OTHER_PAYER, OTHERS_NUMBER, OWNERS, Pointer, REFERENCE_UNREADABLE, UNRESOLVED, WORDS,
-    Withheld, around, judge_node, loose, opaque, pointer, target, traces,
+    ORPHANED, OTHER_PATIENT, OTHER_PAYER, OTHERS_NUMBER, Pointer, REFERENCE_UNREADABLE, UNRESOLVED,
+    WORDS, Withheld, around, judge_node, loose, opaque, pointer, target, traces, whose,
 };
 use crate::disclosure::Cut;
 use crate::path::is_resource_type;
@@ -139,18 +139,23 @@ impl Cutting<'_> {
         }
         let answers = self.chart.visited.of(resource);
         let around = around(resource, self.audience, answers.visits());
+        let whose = &self.chart.whose;
         for (id, item) in contained.items.iter().chain(&deeper) {
             let kind = item.get("resourceType").and_then(|kind| kind.text()).unwrap_or_default();
             // A contained resource has no identity of its own in the source (R4 §2.3.0.1).
             let reference = match kind.as_ref() {
-                // The one the resource is about; who else would it be but another person?
-                "Patient" if !id.is_empty() && is_owner(root, id) => {
+                // The one the resource is about, which must be this one; who else would it be but
+                // another person?
+                "Patient" if !id.is_empty() && is_owner(root, id) && whose.is_ours(*item) => {
                     format!("Patient/{}", self.audience.patient)
                 }
                 kind => format!("{kind}/#"),
             };
-            if let Err(withheld) = judge_node(&kind, &reference, *item, self.audience, &around) {
+            let verdict = judge_node(&kind, &reference, *item, self.audience, &around);
+            if let Err(withheld) = verdict {
                 self.cut(*item, &withheld.rule);
+            } else if whose.may_be_of_another(&kind, *item, root, self.audience) {
+                self.cut(*item, OTHER_PATIENT);
             }
         }
     }
@@ -330,7 +335,7 @@ fn kind_of(reference: &str) -> &str {
 
 /// Whether a contained Patient is the one the resource is about.
 fn is_owner(root: Node<'_, '_>, id: &str) -> bool {
-    OWNERS.iter().filter_map(|name| root.get(name)).flat_map(|owner| owner.each()).any(|owner| {
+    whose::owners(root).any(|owner| {
         let text = owner.get("reference").and_then(|reference| reference.text());
         text.is_some_and(|text| text.strip_prefix('#') == Some(id))
     })

@@ -40,7 +40,9 @@ impl House {
 fn sent(text: &str) -> (String, Vec<String>) {
     let house = House::new("");
     let resource = Resource::parse(text.to_owned()).unwrap();
-    let patient = Resource::parse(r#"{"resourceType":"Patient","id":"p1"}"#).unwrap();
+    let patient =
+        r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"own"}]}"#;
+    let patient = Resource::parse(patient).unwrap();
     let reference = resource.local_reference();
     let mut found = vec![resource];
     if reference != "Patient/p1" {
@@ -94,11 +96,11 @@ fn numbers_of_a_person_stay_wherever_they_stand_and_however_they_are_marked() {
         ("a patient's", r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"KEPT"},@]}"#),
         ("a practitioner's", r#"{"resourceType":"Practitioner","id":"x","active":true,"identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"KEPT"},@]}"#),
         ("in a reference", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","subject":{"reference":"Patient/p1","identifier":@}}"#),
-        ("in a reference that is cut anyway", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","subject":{"identifier":@}}"#),
+        ("in a reference that is cut anyway", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","partOf":{"identifier":@}}"#),
         ("in one deeper", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","participant":[{"individual":{"reference":"urn:uuid:1","identifier":@}}]}"#),
         ("in an extension", r#"{"resourceType":"Condition","id":"c","extension":[{"url":"u","extension":[{"url":"v","valueIdentifier":@}]}],"code":{"text":"KEPT"}}"#),
         ("beside a primitive", r#"{"resourceType":"Patient","id":"p1","birthDate":"KEPT","_birthDate":{"extension":[{"url":"v","valueIdentifier":@}]}}"#),
-        ("in a contained resource", r##"{"resourceType":"Observation","id":"o","contained":[{"resourceType":"Patient","id":"me","identifier":[@]}],"subject":{"reference":"#me"},"status":"KEPT"}"##),
+        ("in a contained resource", r##"{"resourceType":"Observation","id":"o","contained":[{"resourceType":"Patient","id":"me","identifier":[{"system":"urn:mrn","value":"own"},@]}],"subject":{"reference":"#me"},"status":"KEPT"}"##),
         ("of a coverage's subscriber", r#"{"resourceType":"Organization","id":"o","name":"KEPT","partOf":{"reference":"urn:uuid:2","display":"x","identifier":@}}"#),
     ];
     for (mark, identifier) in marks {
@@ -202,10 +204,10 @@ fn what_only_a_restricted_encounter_refers_to_is_its_own() {
     let followed = vec![
         read(r#"{"resourceType":"Condition","id":"theirs","code":{"text":"SECRET"}}"#),
         read(
-            r#"{"resourceType":"Condition","id":"elsewhere","encounter":{"reference":"Encounter/e"}}"#,
+            r#"{"resourceType":"Condition","id":"elsewhere","subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e"}}"#,
         ),
-        read(r#"{"resourceType":"Condition","id":"open"}"#),
-        read(r#"{"resourceType":"Procedure","id":"theirs"}"#),
+        read(r#"{"resourceType":"Condition","id":"open","subject":{"reference":"Patient/p1"}}"#),
+        read(r#"{"resourceType":"Procedure","id":"theirs","subject":{"reference":"Patient/p1"}}"#),
         read(r#"{"resourceType":"Practitioner","id":"d"}"#),
     ];
     let told = |collected: &Collected| {

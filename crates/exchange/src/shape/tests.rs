@@ -139,16 +139,23 @@ fn every_resource_has_the_rule_that_decides() {
     ];
     for (case, kind, more, rule) in table {
         let text = format!(r#"{{"resourceType":"{kind}","id":"x"{more}}}"#);
-        let verdict = judge(&resource(&text), &house.audience(Purpose::Payment));
+        let verdict = judge(&resource(&text), &house.audience(Purpose::Payment), &Whose::default());
         let verdict = verdict.unwrap_or_else(|withheld| format!("-{}", withheld.rule));
         assert_eq!(verdict, rule, "{case}");
     }
     let plan = resource(r#"{"resourceType":"CarePlan","id":"x"}"#);
-    assert_eq!(judge(&plan, &house.audience(Purpose::Treatment)).unwrap(), "treatment-only");
+    assert_eq!(
+        judge(&plan, &house.audience(Purpose::Treatment), &Whose::default()).unwrap(),
+        "treatment-only"
+    );
     let own = resource(r#"{"resourceType":"Coverage","id":"own"}"#);
-    assert_eq!(judge(&own, &house.audience(Purpose::Payment)).unwrap(), "findings");
+    assert_eq!(
+        judge(&own, &house.audience(Purpose::Payment), &Whose::default()).unwrap(),
+        "findings"
+    );
     let nameless = resource(r#"{"resourceType":"Condition"}"#);
-    let withheld = judge(&nameless, &house.audience(Purpose::Payment)).unwrap_err();
+    let withheld =
+        judge(&nameless, &house.audience(Purpose::Payment), &Whose::default()).unwrap_err();
     assert_eq!(withheld.rule, "unreadable");
 }
 
@@ -158,7 +165,7 @@ fn an_element_name_behind_escapes_hides_nothing() {
     let text = r#"{"resourceType":"Patient","id":"p1","\u0069dentifier":[{"system":"urn:ssn"}]}"#;
     // Whoever reads resources may refuse the name already; here it would be withheld.
     if let Ok(patient) = Resource::parse(text) {
-        let verdict = judge(&patient, &house.audience(Purpose::Payment));
+        let verdict = judge(&patient, &house.audience(Purpose::Payment), &Whose::default());
         assert_eq!(verdict.unwrap_err().rule, "unreadable");
     }
 }
@@ -288,9 +295,9 @@ fn contained_resources_are_judged_like_others_and_go_with_what_named_them() {
             // The coverage of nobody knows whom; a medication that is quiet; one that is not.
             r##"{"resourceType":"MedicationRequest","id":"m1","contained":[{"resourceType":"Coverage","id":"c"},{"resourceType":"Medication","id":"q","code":{"coding":[{"code":"1-8"}]}},{"resourceType":"Medication","id":"ok"}],"insurance":[{"reference":"#c"}],"medicationReference":{"reference":"#q"},"priorPrescription":{"reference":"#ok"}}"##,
             // The patient's own number within.
-            r##"{"resourceType":"Observation","id":"o1","contained":[{"resourceType":"Patient","id":"me","identifier":[{"system":"urn:ssn","value":"SECRET"}]},{"resourceType":"Patient","id":"other"}],"subject":{"reference":"#me"},"focus":[{"reference":"#other"}]}"##,
+            r##"{"resourceType":"Observation","id":"o1","contained":[{"resourceType":"Patient","id":"me","identifier":[{"system":"urn:mrn","value":"m"},{"system":"urn:ssn","value":"SECRET"}]},{"resourceType":"Patient","id":"other"}],"subject":{"reference":"#me"},"focus":[{"reference":"#other"}]}"##,
         ],
-        &[r#"{"resourceType":"Patient","id":"p1"}"#],
+        &[r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"m"}]}"#],
         &[],
     );
     assert_eq!(
@@ -301,7 +308,7 @@ fn contained_resources_are_judged_like_others_and_go_with_what_named_them() {
             "MedicationRequest/m1 people MedicationRequest.contained[0]:other-payer \
              MedicationRequest.contained[1]:quiet MedicationRequest.insurance[0]:other-payer \
              MedicationRequest.medicationReference:quiet",
-            "Observation/o1 findings Observation.contained[0].identifier[0]:ssn \
+            "Observation/o1 findings Observation.contained[0].identifier[1]:ssn \
              Observation.contained[1]:other-patient Observation.focus[0]:other-patient",
             "Patient/p1 findings",
         ]
@@ -321,9 +328,9 @@ fn chart() -> Collected {
         r#"{"resourceType":"Claim","id":"cl","total":{"value":1.00,"currency":"USD"}}"#,
     ];
     let followed = [
-        r#"{"resourceType":"Condition","id":"c2","encounter":{"reference":"Encounter/e0"}}"#,
-        r#"{"resourceType":"Encounter","id":"e0"}"#,
-        r#"{"resourceType":"Observation","id":"o2","valueQuantity":{"value":1.00}}"#,
+        r#"{"resourceType":"Condition","id":"c2","subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e0"}}"#,
+        r#"{"resourceType":"Encounter","id":"e0","subject":{"reference":"Patient/p1"}}"#,
+        r#"{"resourceType":"Observation","id":"o2","subject":{"reference":"Patient/p1"},"valueQuantity":{"value":1.00}}"#,
         r#"{"resourceType":"Organization","id":"blue"}"#,
         r#"{"resourceType":"Organization","id":"green","name":"SECRET-10"}"#,
         r#"{"resourceType":"Practitioner","id":"only-secret","name":[{"family":"SECRET-11"}]}"#,

@@ -12,6 +12,7 @@ mod rules;
 mod sideways;
 mod traces;
 mod visits;
+mod whose;
 
 use exchange::agreement::{Terms, default_value_set};
 use exchange::restriction::Restrictions;

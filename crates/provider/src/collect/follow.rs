@@ -11,7 +11,7 @@
 use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
 use crate::source::chart::Chart;
 use crate::source::{Read, Source, roles};
-use exchange::shape::{self, Audience, Collected};
+use exchange::shape::{self, Audience, Collected, Whose};
 use exchange::{Code, Issue};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -28,11 +28,12 @@ pub(super) async fn follow(
     let known: BTreeMap<String, Resource> = known.collect();
     let mut fresh = collected.found.clone();
     let mut seen: BTreeSet<String> = fresh.iter().map(Resource::local_reference).collect();
+    let whose = Whose::read(collected, audience);
     let takes_roles = audience.could_travel("PractitionerRole/-").is_ok();
     while !fresh.is_empty() {
         let (mut wanted, mut practitioners) = (Vec::new(), Vec::new());
         for resource in std::mem::take(&mut fresh) {
-            if shape::judge(&resource, audience).is_err() {
+            if shape::judge(&resource, audience, &whose).is_err() {
                 continue;
             }
             if takes_roles && resource.kind() == "Practitioner" {

@@ -1,0 +1,159 @@
+//! Whose: whether a record says readably that it is this patient's.
+//!
+//! Comes in   the Patient, as far as it was read; a resource, or one contained in it.
+//! Goes out   whether it may be another's.
+//! Never      takes an owner that cannot be read for this patient.
+//!
+//! Results name results, and servers hold those of everybody: what a reference leads to is this
+//! patient's by what it says itself, not by who refers to it. A subject that is contained or named by
+//! identifier is this patient where it bears one of the Patient's own identifiers, and no other one
+//! of the same system.
+
+use super::{Audience, Collected, Pointer, pointer};
+use crate::path::has_element;
+use crate::restriction::tail;
+use fhir::{Node, Resource};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// The elements that say whose a resource is.
+pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
+
+/// Types with such an element that are nobody's where it is absent: a pump of the ward.
+const OF_ANYBODY: [&str; 1] = ["Device"];
+
+/// The patient's own identifiers: system and value, as they are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whose {
+    identifiers: BTreeSet<(String, String)>,
+}
+
+/// What the elements that say whose a resource is say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Ours,
+    /// Someone else, or nobody that can be told.
+    Another,
+    /// Something that is no patient: a group, a device, a place.
+    Nobody,
+}
+
+impl Whose {
+    /// What the Patient says of itself, among what was collected.
+    pub fn read(collected: &Collected, audience: &Audience<'_>) -> Whose {
+        let is_ours =
+            |one: &&Resource| one.kind() == "Patient" && one.id() == Some(audience.patient);
+        let mut identifiers = BTreeSet::new();
+        for patient in collected.all().filter(is_ours) {
+            identifiers.extend(listed(patient.doc().root()));
+        }
+        Whose { identifiers }
+    }
+
+    /// Whether a resource may be another patient's. `holder` is the resource that it is contained in, or
+    /// itself.
+    pub(super) fn may_be_of_another(
+        &self,
+        kind: &str,
+        node: Node<'_, '_>,
+        holder: Node<'_, '_>,
+        audience: &Audience<'_>,
+    ) -> bool {
+        let named: Vec<Owner> =
+            owners(node).map(|owner| self.owner(owner, holder, audience)).collect();
+        if named.contains(&Owner::Another) {
+            return true;
+        }
+        // What is contained without an owner is its holder's (R4 §2.3.0.1); else it is asked how a
+        // record was read.
+        !named.is_empty() && is_bound(kind) && !named.contains(&Owner::Ours)
+    }
+
+    /// Whether a contained Patient is this one.
+    pub(super) fn is_ours(&self, patient: Node<'_, '_>) -> bool {
+        self.fit(&listed(patient).collect())
+    }
+
+    fn owner(&self, owner: Node<'_, '_>, holder: Node<'_, '_>, audience: &Audience<'_>) -> Owner {
+        let ours = |is_ours| if is_ours { Owner::Ours } else { Owner::Another };
+        let Some(reference) = owner.get("reference") else {
+            return ours(self.is_named(owner));
+        };
+        let text = reference.text().unwrap_or_default();
+        match pointer(&text, audience.source_base) {
+            Pointer::Source(kind, id) if kind == "Patient" => ours(id == audience.patient),
+            Pointer::Source(..) => Owner::Nobody,
+            Pointer::Inner(id) => self.inner(&id, holder, audience),
+            // Servers have aliases: an id counts under whichever address.
+            Pointer::Foreign => {
+                match tail(&text).as_deref().and_then(|to| to.strip_prefix("Patient/")) {
+                    Some(id) => ours(id == audience.patient),
+                    None => ours(self.is_named(owner)),
+                }
+            }
+            Pointer::Unreadable => ours(self.is_named(owner)),
+        }
+    }
+
+    fn inner(&self, id: &str, holder: Node<'_, '_>, audience: &Audience<'_>) -> Owner {
+        let text = |node: Node<'_, '_>, name: &str| node.get(name)?.text().map(Cow::into_owned);
+        let is_patient = |node| text(node, "resourceType").as_deref() == Some("Patient");
+        if id.is_empty() {
+            let is_ours =
+                is_patient(holder) && text(holder, "id").as_deref() == Some(audience.patient);
+            return if is_ours { Owner::Ours } else { Owner::Another };
+        }
+        let contained = holder.get("contained").into_iter().flat_map(|list| list.items());
+        let mut named = contained.filter(|item| text(*item, "id").as_deref() == Some(id));
+        match (named.next(), named.next()) {
+            (Some(item), None) if !is_patient(item) => Owner::Nobody,
+            (Some(item), None) if self.is_ours(item) => Owner::Ours,
+            _ => Owner::Another,
+        }
+    }
+
+    /// Whether a Reference names this patient by identifier.
+    fn is_named(&self, owner: Node<'_, '_>) -> bool {
+        let kind = owner.get("type").and_then(|kind| kind.text());
+        let is_patient = kind.is_none_or(|kind| kind == "Patient");
+        is_patient && self.fit(&owner.get("identifier").into_iter().filter_map(pair).collect())
+    }
+
+    /// Whether some of them are the Patient's, and none is another one of the same system.
+    fn fit(&self, identifiers: &BTreeSet<(String, String)>) -> bool {
+        let is_known = |system: &String| self.identifiers.iter().any(|(known, _)| known == system);
+        let is_another = |(system, value): &(String, String)| {
+            is_known(system) && !self.identifiers.contains(&(system.clone(), value.clone()))
+        };
+        identifiers.iter().any(|one| self.identifiers.contains(one))
+            && !identifiers.iter().any(is_another)
+    }
+}
+
+/// Whether a record is somebody's and does not say whose. What a search by patient found has said so.
+pub(super) fn is_ownerless(resource: &Resource) -> bool {
+    let kind = resource.kind();
+    is_bound(kind) && !OF_ANYBODY.contains(&kind) && owners(resource.doc().root()).next().is_none()
+}
+
+fn is_bound(kind: &str) -> bool {
+    OWNERS.iter().any(|name| has_element(kind, name))
+}
+
+/// What the elements of a resource say that tell whose it is.
+pub(super) fn owners<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    OWNERS.iter().filter_map(move |name| node.get(name)).flat_map(|owner| owner.each())
+}
+
+fn listed(patient: Node<'_, '_>) -> impl Iterator<Item = (String, String)> {
+    let list = patient.get("identifier").into_iter().flat_map(|list| list.each());
+    list.filter_map(pair).collect::<Vec<_>>().into_iter()
+}
+
+fn pair(identifier: Node<'_, '_>) -> Option<(String, String)> {
+    let text = |name: &str| {
+        let text = identifier.get(name)?.text()?;
+        (!text.trim().is_empty()).then(|| text.trim().to_owned())
+    };
+    Some((text("system")?, text("value")?))
+}

@@ -1,0 +1,89 @@
+//! Goal: what does not say readably that it is this patient's stays, however it was come by.
+//!
+//! How: a result names results, whose subjects are said in many ways.
+
+use super::{House, chart, read, sent, word_on};
+use exchange::shape::Collected;
+
+const RULES: &str = "[[permit]]\nrule = \"all\"\ntypes = [\"Patient\", \"Observation\", \"Device\", \
+                     \"Medication\", \"Practitioner\", \"Task\", \"ServiceRequest\", \"Specimen\"]\n";
+
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"OWN"},{"value":"BARE"}]}"#;
+
+/// A panel that names a record, and that record.
+fn led_to(kind: &str, more: &str) -> Collected {
+    let panel = format!(
+        r#"{{"resourceType":"Observation","id":"panel","subject":{{"reference":"Patient/p"}},"code":{{"text":"KEPT"}},"hasMember":[{{"reference":"{kind}/x","display":"SECRET"}}]}}"#
+    );
+    let record = format!(r#"{{"resourceType":"{kind}","id":"x","text":{{"div":"SECRET"}}{more}}}"#);
+    Collected { followed: read(&[&record]), ..chart(&[PATIENT, &panel], &[]) }
+}
+
+#[test]
+fn a_record_that_is_led_to_travels_only_where_it_names_this_patient() {
+    #[rustfmt::skip]
+    let table = [
+        ("this patient", r#","subject":{"reference":"Patient/p"}"#, true),
+        ("a version of them", r#","subject":{"reference":"Patient/p/_history/2"}"#, true),
+        ("under the EHR's base", r#","subject":{"reference":"https://ehr.test/fhir/Patient/p"}"#, true),
+        ("by their number", r#","subject":{"type":"Patient","identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
+        ("contained, with their number", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"}]}],"subject":{"reference":"#z"}"##, true),
+        ("a urn, and their number", r#","subject":{"reference":"urn:uuid:1","identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
+        ("another", r#","subject":{"reference":"Patient/victim"}"#, false),
+        ("another's number", r#","subject":{"identifier":{"system":"urn:mrn","value":"SECRET"}}"#, false),
+        ("a number without a system", r#","subject":{"identifier":{"value":"BARE"}}"#, false),
+        ("the value under another system", r#","subject":{"identifier":{"system":"urn:other","value":"OWN"}}"#, false),
+        ("the number as another thing's", r#","subject":{"type":"Device","identifier":{"system":"urn:mrn","value":"OWN"}}"#, false),
+        ("a search", r#","subject":{"reference":"Patient?identifier=SECRET"}"#, false),
+        ("a urn", r#","subject":{"reference":"urn:uuid:1"}"#, false),
+        ("contained, with another number", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"SECRET"}]}],"subject":{"reference":"#z"}"##, false),
+        ("contained, with both numbers", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"},{"system":"urn:mrn","value":"SECRET"}]}],"subject":{"reference":"#z"}"##, false),
+        ("contained, without a number", r##","contained":[{"resourceType":"Patient","id":"z"}],"subject":{"reference":"#z"}"##, false),
+        ("contained twice", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"}]},{"resourceType":"Patient","id":"z"}],"subject":{"reference":"#z"}"##, false),
+        ("contained nowhere", r##","subject":{"reference":"#z"}"##, false),
+        ("itself", r##","subject":{"reference":"#"}"##, false),
+        ("a group", r#","subject":{"reference":"Group/1"}"#, false),
+        ("a contained group", r##","contained":[{"resourceType":"Group","id":"z"}],"subject":{"reference":"#z"}"##, false),
+        ("words", r#","subject":{"display":"SECRET"}"#, false),
+        ("nobody", "", false),
+    ];
+    for (case, more, travels) in table {
+        let disclosure = House::of(RULES).shape(&led_to("Observation", more));
+        let word = word_on(&disclosure, "Observation/x");
+        let wanted = if travels { "Observation/x all" } else { "-Observation/x other-patient" };
+        assert_eq!(word, wanted, "{case}");
+        let sent = sent(&disclosure);
+        assert!(sent.contains("KEPT"), "{case}");
+        assert!(travels || !sent.contains("SECRET"), "{case}: {sent}");
+    }
+}
+
+#[test]
+fn what_is_nobodys_travels_and_what_names_another_elsewhere_stays() {
+    #[rustfmt::skip]
+    let table = [
+        ("a medication", "Medication", "", true),
+        ("a practitioner", "Practitioner", "", true),
+        ("a device of the ward", "Device", "", true),
+        ("a device of the patient", "Device", r#","patient":{"reference":"Patient/p"}"#, true),
+        ("a device of another", "Device", r#","patient":{"identifier":{"system":"urn:mrn","value":"SECRET"}}"#, false),
+        ("a task for the patient", "Task", r#","for":{"reference":"Patient/p"}"#, true),
+        ("a task for another", "Task", r#","for":{"reference":"Patient/victim"}"#, false),
+        ("what is contained is its holder's", "ServiceRequest", r##","subject":{"reference":"Patient/p"},"contained":[{"resourceType":"Specimen","id":"s"}],"specimen":[{"reference":"#s"}]"##, true),
+    ];
+    for (case, kind, more, travels) in table {
+        let disclosure = House::of(RULES).shape(&led_to(kind, more));
+        let word = word_on(&disclosure, &format!("{kind}/x"));
+        let wanted = if travels { "all" } else { "other-patient" };
+        assert!(word.ends_with(wanted), "{case}: {word}");
+        assert_eq!(sent(&disclosure).contains(r#""id":"s""#), case.contains("contained"), "{case}");
+    }
+}
+
+#[test]
+fn a_contained_record_of_another_goes_with_the_reference_to_it() {
+    let text = r##"{"resourceType":"ServiceRequest","id":"s","subject":{"reference":"Patient/p"},"code":{"text":"KEPT"},"contained":[{"resourceType":"Observation","id":"o","subject":{"reference":"Group/1"},"valueString":"SECRET"}],"supportingInfo":[{"reference":"#o"}]}"##;
+    let disclosure = House::of(RULES).shape(&chart(&[PATIENT, text], &[]));
+    let sent = sent(&disclosure);
+    assert!(sent.contains("KEPT") && !sent.contains("SECRET") && !sent.contains("#o"), "{sent}");
+}
