@@ -23,6 +23,7 @@
 //! go as well.
 
 mod about;
+mod addresses;
 mod belongings;
 mod chart;
 mod cuts;

@@ -9,6 +9,7 @@
 //! stays with it, documents take the strictest rule of their days, and what is about something
 //! sensitive stays with that.
 
+use super::addresses::VisitNumbers;
 use super::members::Numbers;
 use super::opaque::{self, Sensitive};
 use super::verdicts::Verdicts;
@@ -29,6 +30,7 @@ pub(super) struct Chart<'c> {
     pub(super) visited: Visited,
     pub(super) numbers: Numbers,
     pub(super) whose: Whose,
+    pub(super) visit_numbers: VisitNumbers,
     found: BTreeSet<String>,
     missing: &'c BTreeSet<String>,
     too_large: &'c BTreeSet<String>,
@@ -77,6 +79,7 @@ impl Chart<'_> {
             visited,
             numbers: Numbers::read(collected.all(), audience),
             whose,
+            visit_numbers: VisitNumbers::default(),
             found,
             missing,
             too_large,
@@ -117,6 +120,7 @@ impl Chart<'_> {
             whys.map(|(reference, why)| (reference.clone(), why.clone())).collect();
         let about = about::of(&known, &stay, audience, verdicts);
         self.known_to_stay = stay.into_iter().chain(about.clone()).collect();
+        self.visit_numbers = VisitNumbers::read(&known, &self.known_to_stay);
         self.known_to_stay.retain(|reference, _| !self.judged.contains_key(reference));
         for (reference, why) in withheld.into_iter().chain(about) {
             if let Some((_, verdict)) = self.judged.get_mut(&reference)

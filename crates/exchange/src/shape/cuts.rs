@@ -8,7 +8,7 @@
 use super::{
     Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, NOT_AGREED,
     ORPHANED, OTHER_PATIENT, OTHER_PAYER, OTHERS_NUMBER, Pointer, REFERENCE_UNREADABLE, UNRESOLVED,
-    WORDS, Withheld, around, judge_node, loose, opaque, pointer, target, traces, whose,
+    WORDS, Withheld, addresses, around, judge_node, loose, opaque, pointer, target, traces, whose,
 };
 use crate::disclosure::Cut;
 use crate::path::is_resource_type;
@@ -51,6 +51,7 @@ pub(super) fn of(resource: &Resource, audience: &Audience<'_>, chart: &Chart<'_>
     for node in loose::foreign_attachments(&doc, audience) {
         cutting.cut(node, FOREIGN_ATTACHMENT);
     }
+    cutting.addresses(&doc);
     cutting.orphans(&contained, &references);
     cutting.narratives(doc.root());
     // Another cut may have taken what held a reference, so what is kept is known only now.
@@ -199,17 +200,66 @@ impl Cutting<'_> {
     /// A reference to another server, where it may mean what stays here under another address of the
     /// source, or is to something that never travels from anywhere.
     fn foreign(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, text: &str) {
-        let Some(to) = tail(text).filter(|to| is_resource_type(kind_of(to))) else { return };
-        let rule = match self.audience.could_travel(&to) {
-            Err(withheld) if withheld.rule != NOT_AGREED => withheld.rule,
-            _ => match self.chart.fate(&to, self.audience).0 {
-                Err(withheld) if self.audience.is_sensitive(&withheld.rule) => withheld.rule,
-                _ => return,
-            },
+        let to = tail(text).filter(|to| is_resource_type(kind_of(to)));
+        let Some(to) = to else { return self.nowhere(doc, pointing, text) };
+        let Some(rule) = self.rule_elsewhere(&to) else {
+            let kind = Some(kind_of(&to));
+            if !pointing.is_attachment
+                && !loose::may_keep_words(doc, pointing.element, kind, self.audience)
+            {
+                loose::words(pointing.element).for_each(|node| self.cut(node, LOGICAL_REFERENCE));
+            }
+            return;
         };
         self.cut_pointing(pointing, &rule);
         if self.audience.is_sensitive(&rule) {
             self.cut_traces(doc, pointing, &to, &rule);
+        }
+    }
+
+    /// The rule by which `Type/id` goes, under whichever address.
+    fn rule_elsewhere(&self, to: &str) -> Option<String> {
+        match self.audience.could_travel(to) {
+            Err(withheld) if withheld.rule != NOT_AGREED => Some(withheld.rule),
+            _ => {
+                let withheld = self.chart.fate(to, self.audience).0.err();
+                withheld.map(|why| why.rule).filter(|rule| self.audience.is_sensitive(rule))
+            }
+        }
+    }
+
+    /// A reference that names no type: a portal's page tells by itself, a urn by what stands beside it.
+    fn nowhere(&mut self, doc: &Doc<'_>, pointing: &Pointing<'_, '_>, text: &str) {
+        if pointing.is_attachment
+            || loose::may_keep_words(doc, pointing.element, None, self.audience)
+        {
+            return;
+        }
+        let is_urn = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"));
+        if !is_urn {
+            self.cut(pointing.element, REFERENCE_UNREADABLE);
+        } else if loose::words(pointing.element).next().is_some() {
+            self.cut(pointing.element, LOGICAL_REFERENCE);
+        }
+    }
+
+    /// Addresses of records that are no references, and the numbers of visits that stay.
+    fn addresses(&mut self, doc: &Doc<'_>) {
+        for address in addresses::of(doc, self.audience) {
+            let rule = match &address.to {
+                None => Some(REFERENCE_UNREADABLE.to_owned()),
+                Some(to) if address.is_strict => {
+                    self.chart.fate(to, self.audience).0.err().map(|why| why.rule)
+                }
+                Some(to) => self.rule_elsewhere(to).filter(|rule| self.audience.is_sensitive(rule)),
+            };
+            if let Some(rule) = rule {
+                self.cut(address.node, &rule);
+            }
+        }
+        let chart = self.chart;
+        for (node, why) in chart.visit_numbers.within(doc) {
+            self.cut(node, &why.rule);
         }
     }
 

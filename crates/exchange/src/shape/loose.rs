@@ -7,7 +7,8 @@
 //!
 //! A reference without a literal one (R4 §2.3.0.2) stays only where it can mean nothing but a
 //! practitioner, an organization or a place, and the agreement permits these; and as the payor of
-//! a coverage, by which payers are told apart. Attachments keep an address only where it is a
+//! a coverage, by which payers are told apart. What stands beside a reference that leads out of the
+//! source is no other than that. Attachments keep an address only where it is a
 //! Binary of the source.
 
 use super::{Audience, Pointer, pointer};
@@ -118,8 +119,30 @@ pub(super) fn foreign_attachments<'d, 'a>(
     attachments(doc).filter_map(address).collect()
 }
 
+/// Whether the words and the identifier of a reference to another server may stay: where it can mean
+/// nothing but who cared or where, as without a literal one. `kind` is the type that it names.
+pub(super) fn may_keep_words<'d, 'a>(
+    doc: &'d Doc<'a>,
+    reference: Node<'d, 'a>,
+    kind: Option<&str>,
+    audience: &Audience<'_>,
+) -> bool {
+    let name = element_name(doc, reference);
+    let travels = |kind: &str| HARMLESS.contains(&kind) && audience.could_travel(kind).is_ok();
+    name == "payor" || kind.map_or_else(|| is_harmless(name, reference, audience), travels)
+}
+
+/// The words and the identifier of a reference, with what extends them.
+pub(super) fn words<'d, 'a>(reference: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    let tells = |member: &Node<'d, 'a>| {
+        member.name() == "_reference"
+            || ["identifier", "display", "extension"].contains(&plain(member.name()))
+    };
+    reference.members().filter(tells)
+}
+
 /// The name of an element, also where it is an item of a list.
-fn element_name<'a>(doc: &Doc<'a>, node: Node<'_, 'a>) -> &'a str {
+pub(super) fn element_name<'a>(doc: &Doc<'a>, node: Node<'_, 'a>) -> &'a str {
     match node.name() {
         "" => doc.parent(node).map(|list| list.name()).unwrap_or_default(),
         name => name,

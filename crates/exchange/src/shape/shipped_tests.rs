@@ -164,7 +164,13 @@ fn a_logical_reference_stays_only_where_it_can_name_no_content() {
         ("a coding in words is none", r#"{"resourceType":"Condition","id":"c","code":{"coding":[{"display":"KEPT"}]}}"#, false),
         ("a single coding is none", r#"{"resourceType":"Encounter","id":"e","class":{"display":"KEPT"}}"#, false),
         ("an extension's coding is none", r#"{"resourceType":"Condition","id":"c","extension":[{"url":"u","valueCoding":{"display":"KEPT"}}]}"#, false),
-        ("a literal one to elsewhere", r#"{"resourceType":"Condition","id":"c","asserter":{"reference":"urn:uuid:1","display":"KEPT"}}"#, false),
+        ("a literal one to nowhere", r#"{"resourceType":"Condition","id":"c","code":{"text":"KEPT"},"asserter":{"reference":"urn:uuid:1","display":"SECRET"}}"#, true),
+        ("words of a visit by urn", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","partOf":{"reference":"urn:uuid:1","identifier":{"value":"SECRET"},"display":"SECRET"}}"#, true),
+        ("words of a visit by oid", r#"{"resourceType":"Encounter","id":"e","status":"KEPT","partOf":{"reference":"urn:oid:1.2.3","display":"SECRET"}}"#, true),
+        ("words beside a record of another server", r#"{"resourceType":"Encounter","id":"e","partOf":{"reference":"https://else.test/fhir/Encounter/KEPT","display":"SECRET"}}"#, true),
+        ("where, at another server", r#"{"resourceType":"Encounter","id":"e","location":[{"location":{"reference":"urn:uuid:1","display":"KEPT"}}]}"#, false),
+        ("a practitioner of another server", r#"{"resourceType":"Condition","id":"c","asserter":{"reference":"https://else.test/fhir/Practitioner/1","display":"KEPT"}}"#, false),
+        ("a urn alone", r#"{"resourceType":"Encounter","id":"e","partOf":{"reference":"urn:uuid:KEPT"}}"#, false),
     ];
     for (case, text, cut) in table {
         let (text, rules) = sent(text);

@@ -201,7 +201,7 @@ fn a_reference_is_kept_or_cut_by_what_its_target_is() {
         ("a version of it", "Practitioner/good/_history/1", None),
         ("absolute", "https://ehr.test/fhir/Practitioner/good", None),
         ("another server's", "https://elsewhere.test/fhir/Practitioner/good", None),
-        ("a urn", "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", None),
+        ("a urn, with words beside it", "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", Some("logical-reference")),
         ("the container", "#", None),
         ("a contained one", "#inner", None),
         ("a contained one that is not there", "#nowhere", Some("unresolved-in-source")),

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod alone;
 mod documents;
 mod numbers;

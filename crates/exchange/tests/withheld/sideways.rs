@@ -132,7 +132,8 @@ fn a_reference_under_another_address_tells_no_more_than_one_under_its_own() {
         ("of the patient's wish", "https://alias.test/fhir/Condition/wish", false),
         ("of their visit's diagnosis", "http://ehr.test/fhir/Condition/theirs", false),
         ("another patient", "https://alias.test/fhir/Patient/somebody", false),
-        ("a record of another server", "https://alias.test/fhir/Condition/else", true),
+        ("a record of another server", "https://alias.test/fhir/Condition/else", false),
+        ("a portal's page", "https://portal.test/visits?id=SECRET", false),
     ];
     for (case, reference, stays) in table {
         let theirs = r#"{"resourceType":"Condition","id":"theirs","encounter":{"reference":"Encounter/secret"}}"#;

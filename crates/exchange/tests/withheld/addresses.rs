@@ -1,0 +1,61 @@
+//! Goal: what leads to a withheld record without being a reference to it stays as well.
+//!
+//! How: a result that says the address, or the number, of a restricted visit.
+
+use super::{House, chart, sent};
+
+const RULES: &str = "[[permit]]\nrule = \"all\"\ntypes = [\"Encounter\", \"Observation\", \
+                     \"Condition\", \"ServiceRequest\"]\n";
+
+const SECRET: &str = r#"{"resourceType":"Encounter","id":"secret","identifier":[{"system":"urn:visits","value":"V-SECRET"},{"system":"urn:visits","value":"7"},{"system":"urn:episodes","value":"EP-1"}]}"#;
+const OPEN: &str = r#"{"resourceType":"Encounter","id":"open","identifier":[{"system":"urn:visits","value":"V-OPEN"},{"system":"urn:episodes","value":"EP-1"}]}"#;
+
+/// Whether what an extension says is sent, on a result of a visit that is open.
+fn is_sent(value: &str) -> bool {
+    let text = format!(
+        r#"{{"resourceType":"Observation","id":"x","encounter":{{"reference":"Encounter/open"}},"extension":[{{"url":"urn:more","extension":[{{"url":"urn:told",{value}}}]}}],"code":{{"text":"KEPT"}}}}"#
+    );
+    let house = House::of(RULES).restricting(&["Encounter/secret"]);
+    let sent = sent(&house.shape(&chart(&[OPEN, &text], &[SECRET])));
+    assert!(sent.contains("KEPT"), "{value}: {sent}");
+    sent.contains(value)
+}
+
+#[test]
+fn the_address_of_what_stays_is_cut_wherever_it_stands() {
+    #[rustfmt::skip]
+    let table = [
+        (r#""valueUri":"https://ehr.test/fhir/Encounter/secret""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Encounter/secret/_history/1""#, false),
+        (r#""valueUrl":"https://alias.test/r4/Encounter/secret""#, false),
+        (r#""valueString":"Encounter/secret""#, false),
+        (r#""valueCanonical":"https://ehr.test/fhir/Encounter/not-there""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Encounter?identifier=1""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Claim/1""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Encounter/open""#, true),
+        (r#""valueCanonical":"https://ehr.test/fhir/ValueSet/local""#, true),
+        (r#""valueUri":"https://ehr.test/fhir/sid/units""#, true),
+        (r#""valueUri":"https://alias.test/r4/Encounter/else""#, true),
+        (r#""valueString":"and/or""#, true),
+    ];
+    for (value, stays) in table {
+        assert_eq!(is_sent(value), stays, "{value}");
+    }
+}
+
+#[test]
+fn the_number_of_a_visit_that_stays_is_cut_wherever_it_stands() {
+    #[rustfmt::skip]
+    let table = [
+        (r#""valueIdentifier":{"system":"urn:visits","value":"V-SECRET"}"#, false),
+        (r#""valueIdentifier":{"value":"V-SECRET"}"#, false),
+        (r#""valueIdentifier":{"system":"urn:visits","value":"7"}"#, false),
+        (r#""valueIdentifier":{"value":"7"}"#, true),
+        (r#""valueIdentifier":{"system":"urn:else","value":"7"}"#, true),
+        (r#""valueIdentifier":{"system":"urn:visits","value":"V-OPEN"}"#, true),
+        (r#""valueIdentifier":{"system":"urn:episodes","value":"EP-1"}"#, true),
+    ];
+    for (value, stays) in table {
+        assert_eq!(is_sent(value), stays, "{value}");
+    }
+}
