@@ -11,6 +11,7 @@ mod conditions;
 mod content;
 mod reading;
 mod rules;
+mod sense;
 mod shipped;
 mod terms;
 

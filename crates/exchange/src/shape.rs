@@ -165,6 +165,11 @@ const FINANCIAL_TYPES: [&str; 13] = [
     "PaymentReconciliation",
 ];
 
+/// Whether resources of this type stay whatever an agreement permits.
+pub(crate) fn never_travels(kind: &str) -> bool {
+    FINANCIAL_TYPES.contains(&kind)
+}
+
 /// Who would see it, of whom, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct Audience<'a> {
@@ -261,7 +266,7 @@ impl Audience<'_> {
     /// chart: *shape* names the same rule without it.
     pub fn could_travel(&self, reference: &str) -> Result<(), Withheld> {
         let kind = reference.split('/').next().unwrap_or_default();
-        if FINANCIAL_TYPES.contains(&kind) {
+        if never_travels(kind) {
             return Err(Withheld::by(FINANCIAL));
         }
         if kind == "Coverage" && !self.own_coverages.iter().any(|own| own == reference) {

@@ -167,6 +167,11 @@ fn what_the_schema_refuses_is_refused() {
         ("sensitive in words", "[[withhold]]\nrule = 'x'\ntypes = ['Observation']\nsensitive = 'yes'"),
         ("kinds of a rule that withholds", "[[withhold]]\nrule = 'x'\ntypes = ['Observation']\nkinds = ['history']"),
         ("a finding that is none", "[usability]\nhold = ['no-such-finding']"),
+        ("no status", "[encounter]\nstatuses = []"),
+        ("a category of nothing", "[[permit]]\nrule = 'x'\ntypes = ['Observation']\ncategory = []"),
+        ("purposes of nothing", "[[permit]]\nrule = 'x'\ntypes = ['Observation']\npurposes = []"),
+        ("conditions of nothing", "[[withhold]]\nrule = 'x'\ntypes = ['Observation']\nall = []"),
+        ("codes of nothing", "[[withhold]]\nrule = 'x'\nhaving = { path = 'code', codes = [] }"),
         ("a cut without an element", "[[cut]]\nrule = 'x'"),
     ];
     let schema = schema();

@@ -79,6 +79,7 @@ impl Terms {
         let reading = Reading { text, file_name, value_sets };
         reading.check_frame(&agreement)?;
         reading.check_rules(&agreement)?;
+        reading.check_sense(&agreement)?;
         reading.terms(agreement)
     }
 

@@ -154,7 +154,10 @@ fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
     permit(&mut text, 1, &dice.some(&searched, 80), narrowed);
     let only = "only = { path = \"category\", codes = [\"laboratory\"] }";
     permit(&mut text, 2, &["Observation"], only);
-    permit(&mut text, 3, &dice.some(&searched, 50), "purposes = [\"TREAT\", \"HQUALIMP\"]");
+    let some = dice.some(&searched, 50);
+    if purposes.iter().any(|it| [Purpose::Treatment, Purpose::Quality].contains(it)) {
+        permit(&mut text, 3, &some, "purposes = [\"TREAT\", \"HQUALIMP\"]");
+    }
     for (at, rule) in dice.some(&WITHHOLDS, 15).iter().enumerate() {
         text.push_str(&format!("[[withhold]]\nrule = \"kept-{at}\"\n{rule}\n"));
     }
@@ -192,8 +195,11 @@ const NARROWED: [&str; 7] = [
 ];
 
 fn permit(text: &mut String, number: usize, types: &[&str], more: &str) {
+    // What speaks of money is searched for, and cannot be permitted.
+    let money = ["Claim", "ExplanationOfBenefit"];
+    let types: Vec<&str> = types.iter().copied().filter(|kind| !money.contains(kind)).collect();
     if !types.is_empty() {
-        let types = quoted(types);
+        let types = quoted(&types);
         text.push_str(&format!(
             "[[permit]]\nrule = \"travels-{number}\"\ntypes = {types}\n{more}\n"
         ));
