@@ -5,15 +5,16 @@
 //! Never      a partial search: a page that is missing or does not read fails the whole.
 
 use super::offer::Offer;
+use super::whole::Gathered;
 use super::{Read, Source};
 use crate::limits::{
-    BINARY_BYTES_MAX, CHART_RESOURCES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX,
-    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
+    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_STUMBLE,
+    SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
-use fhir::{Bundle, BundleType, Entry, OperationOutcome, ParseError, Resource};
+use fhir::{Bundle, BundleType, ParseError, Resource};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,8 +74,8 @@ impl Ehr {
         }
     }
 
-    /// All pages of a search; once more from the first page where a later one is gone, since links to
-    /// pages expire. `None` where the EHR does not take such a search.
+    /// All pages of a search; once more from the first page where a later one is gone or does not fit
+    /// the others, since links to pages expire and charts are written meanwhile. `None` where the EHR does not take such a search.
     async fn pages(
         &self,
         kind: &str,
@@ -94,25 +95,28 @@ impl Ehr {
             }
             match self.read_pages(kind, first, again).await? {
                 Some(found) => return Ok(Some(found)),
-                None => tracing::warn!(kind, "a page of a search was gone; it is asked again"),
+                None => {
+                    tracing::warn!(kind, "the pages of a search were not whole; it is asked again")
+                }
             }
         }
         let detail = format!("a page of a search for {kind} leads nowhere");
         Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.link"))
     }
 
-    /// The pages from this one on; `None` where one is gone, if that is to be told so.
+    /// The pages from this one on; `None` where one is gone, or does not fit the others, if that is to
+    /// be told so.
     async fn read_pages(
         &self,
         kind: &str,
         first: http::Response<Bytes>,
         tells_gone: bool,
     ) -> Result<Option<Vec<Resource>>, Issue> {
-        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let (mut found, mut seen) = (Gathered::default(), BTreeSet::new());
         let mut answer = first;
-        for page in 0..SEARCH_PAGES_MAX {
+        for number in 0..SEARCH_PAGES_MAX {
             let status = answer.status().as_u16();
-            if page > 0 && tells_gone && matches!(status, 400 | 404 | 410) {
+            if number > 0 && tells_gone && matches!(status, 400 | 404 | 410) {
                 return Ok(None);
             }
             check_status(status, kind)?;
@@ -121,15 +125,17 @@ impl Ehr {
                 let detail = format!("the EHR answered a search for {kind} with no searchset");
                 return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.type"));
             }
-            for entry in page.entries {
-                found.extend(matching(kind, entry)?);
-            }
-            if found.len() > CHART_RESOURCES_MAX {
-                let detail = format!("a search for {kind} found more than a chart can hold");
-                return Err(Issue::new(Code::SourceUnreadable, detail));
+            // What is written while its pages are read moves records from page to page.
+            let moved = number > 0 && tells_gone;
+            match found.page(kind, page.entries, page.total) {
+                Err(_) if moved => return Ok(None),
+                taken => taken?,
             }
             match page.links.into_iter().find(|(relation, _)| relation == "next") {
-                None => return whole(kind, found, page.total).map(Some),
+                None => match found.whole(kind) {
+                    Err(_) if moved => return Ok(None),
+                    whole => return whole.map(Some),
+                },
                 Some((_, url)) if seen.insert(url.clone()) => {
                     answer = self.ask(&Ask::Page(&url)).await.map_err(unreachable)?;
                 }
@@ -230,24 +236,6 @@ impl Source for Ehr {
     }
 }
 
-/// The resource of an entry that fits the search. What the EHR says about the search as a whole
-/// (`search.mode` `outcome`) is heard: an error, or a word that something is missing for now, and the
-/// search is not whole.
-fn matching(kind: &str, entry: Entry) -> Result<Option<Resource>, Issue> {
-    let mode = entry.search_mode.as_deref().unwrap_or("match");
-    let Some(resource) = entry.resource else { return Ok(None) };
-    if let Some(outcome) = OperationOutcome::of(&resource) {
-        let parts = ["incomplete", "timeout", "throttled", "transient", "too-costly", "exception"];
-        let is_part = |code: &Option<String>| code.as_deref().is_some_and(|it| parts.contains(&it));
-        if outcome.issues.iter().any(|issue| issue.is_error() || is_part(&issue.code)) {
-            let detail = format!("the EHR says that a search for {kind} is not whole");
-            return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.entry.resource"));
-        }
-        return Ok(None);
-    }
-    Ok((mode == "match" && resource.kind() == kind).then_some(resource))
-}
-
 /// How a search names a patient. Either way is R4's (§3.1.1.4.10); of servers without a readable
 /// statement some find nothing by the id alone, and say so in no way.
 fn named<'a>(name: &str, value: &'a str, silent: bool) -> Cow<'a, str> {
@@ -258,17 +246,6 @@ fn named<'a>(name: &str, value: &'a str, silent: bool) -> Cow<'a, str> {
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// A search whose `total` is larger than what its pages held is not whole.
-fn whole(kind: &str, found: Vec<Resource>, total: Option<u64>) -> Result<Vec<Resource>, Issue> {
-    match total {
-        Some(total) if total > found.len() as u64 => {
-            let detail = format!("the pages of a search for {kind} hold fewer than its total");
-            Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.total"))
-        }
-        _ => Ok(found),
-    }
-}
 
 fn unreachable(failed: Failed) -> Issue {
     let Failed::Client(error) = failed else {

@@ -27,6 +27,22 @@ fn nought() -> Told {
     status(200, searchset(&[r#"{"resourceType":"Coverage","id":"c1","dependent":"a\u0000b"}"#]))
 }
 
+/// An entry that says where its record is, and does not hold it.
+fn unfilled() -> Told {
+    let entry = format!(r#","entry":[{{"fullUrl":"{EHR}/Coverage/c2"}},"#);
+    status(200, searchset(&[COVERAGE]).replace(r#","entry":["#, &entry))
+}
+
+fn two_contents() -> Told {
+    status(200, searchset(&[COVERAGE, &COVERAGE.replace("W100", "W200")]))
+}
+
+/// The first of two pages; the second holds the same record again.
+fn repeated() -> Told {
+    let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/page/2"}}],"total":2"#);
+    status(200, searchset(&[COVERAGE]).replace(r#""total":1"#, &next))
+}
+
 fn circle() -> Told {
     let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/Coverage?page=2"}}],"total""#);
     status(200, searchset(&[]).replace(r#""total""#, &next))
@@ -61,6 +77,8 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         ("no searchset", coverage, || status(200, ENCOUNTER), "held", Code::SourceUnreadable),
         ("an odd status", coverage, || status(302, ""), "held", Code::SourceUnreadable),
         ("fewer than its total", coverage, fewer, "held", Code::SourceUnreadable),
+        ("an entry without its record", coverage, unfilled, "held", Code::SourceUnreadable),
+        ("a record with two contents", coverage, two_contents, "held", Code::SourceUnreadable),
         ("pages without end", coverage, circle, "held", Code::SourceUnreadable),
         ("a next page elsewhere", coverage, elsewhere, "held", Code::SourceUnreadable),
         ("another resource", encounter, || status(200, COVERAGE), "held", Code::SourceUnreadable),
@@ -81,6 +99,20 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         let asked = hospital.network.asked();
         assert!(!asked.iter().any(|line| line.contains("plan.example")), "{case}: {asked:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_repeats_another_does_not_make_up_for_what_is_missing() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {EHR}/Coverage"), repeated);
+    hospital.network.spoil(&format!("GET {EHR}/page/2 "), || {
+        let again = searchset(&[COVERAGE]);
+        status(200, again.replace(r#""total":1"#, r#""total":2"#))
+    });
+    hospital.push().await;
+    let issue = hospital.waits("repeated", "held", Code::SourceUnreadable).await;
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.total"));
+    assert!(hospital.network.sent_nothing());
 }
 
 #[tokio::test]
