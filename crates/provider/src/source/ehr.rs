@@ -2,19 +2,21 @@
 //!
 //! Comes in   answers of the EHR, whatever they are.
 //! Goes out   resources, or an issue that says whether to wait or to call somebody.
-//! Never      a partial search: a page that is missing or does not read fails the whole.
+//! Never      a partial search: a page that is missing or does not read fails the whole. Never a record in
+//!            part: what a search gives so (SUBSETTED) is read by its id.
 
 use super::offer::Offer;
-use super::whole::Gathered;
+use super::whole::{Gathered, is_of_another, is_subset};
 use super::{Read, Source};
 use crate::limits::{
-    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_STUMBLE,
-    SOURCE_WAIT_MAX,
+    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_REQUESTS_MAX,
+    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, ParseError, Resource};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -147,6 +149,40 @@ impl Ehr {
     }
 }
 
+impl Ehr {
+    /// What a search found, with each record that it gave in part read whole. Those who say that they
+    /// are of another patient are left as they are: nobody asked for them.
+    async fn in_full(
+        &self,
+        kind: &str,
+        patient: Option<&str>,
+        found: Vec<Resource>,
+    ) -> Result<Vec<Resource>, Issue> {
+        if !found.iter().any(is_subset) {
+            return Ok(found);
+        }
+        let base = self.base_url();
+        let reads: Vec<BoxFuture<'_, _>> = found
+            .into_iter()
+            .map(|one| {
+                Box::pin(async move {
+                    if !is_subset(&one) || is_of_another(&one, patient, base) {
+                        return Ok(one);
+                    }
+                    let id = one.id().unwrap_or_default();
+                    self.read(kind, id).await?.ok_or_else(|| in_part(kind))
+                }) as BoxFuture<'_, _>
+            })
+            .collect();
+        stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await
+    }
+}
+
+fn in_part(kind: &str) -> Issue {
+    let detail = format!("the EHR gives a {kind} in part only (SUBSETTED)");
+    Issue::new(Code::SourceUnreadable, detail).at(format!("{kind}.meta.tag"))
+}
+
 /// One request.
 enum Ask<'a> {
     /// A path below the base.
@@ -189,6 +225,9 @@ impl Source for Ehr {
                 let detail = format!("the EHR answered a read of a {kind} with another resource");
                 return Err(Issue::new(Code::SourceUnreadable, detail));
             }
+            if is_subset(&resource) {
+                return Err(in_part(kind));
+            }
             Ok(Read::Found(resource))
         })
     }
@@ -204,7 +243,10 @@ impl Source for Ehr {
             let whole = parameters.iter().map(|(name, value)| (*name, named(name, value, silent)));
             let whole: Vec<(&str, Cow<'_, str>)> = whole.collect();
             let query = encode(whole.iter().map(|(name, value)| (*name, value.as_ref())));
-            self.pages(kind, &query, by_post).await
+            let Some(found) = self.pages(kind, &query, by_post).await? else { return Ok(None) };
+            let patient = parameters.iter().find(|(name, _)| *name == "patient");
+            let patient = patient.map(|(_, it)| it.strip_prefix("Patient/").unwrap_or(it));
+            self.in_full(kind, patient, found).await.map(Some)
         })
     }
 

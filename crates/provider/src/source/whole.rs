@@ -5,7 +5,9 @@
 //! Never      a record fewer than the search's total; never one of two contents of a record, since
 //!            nobody knows which is the right one.
 
+use super::us_core::OWNERS;
 use crate::limits::CHART_RESOURCES_MAX;
+use exchange::shape::target;
 use exchange::{Code, Issue};
 use fhir::{Entry, OperationOutcome, Resource};
 use std::collections::HashMap;
@@ -92,6 +94,34 @@ fn matching(kind: &str, entry: Entry, place: &str) -> Result<Option<Resource>, I
         return Ok(None);
     }
     Ok((mode == "match" && resource.kind() == kind).then_some(resource))
+}
+
+/// Whether a record is less than the EHR holds of it: a server may answer so, and then says so (R4
+/// §3.1.1.5.9).
+pub(super) fn is_subset(resource: &Resource) -> bool {
+    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
+    // Most say nothing of the kind, which a look at their bytes tells, unless they write escapes.
+    if !text.contains("SUBSETTED") && !text.contains('\\') {
+        return false;
+    }
+    let doc = resource.doc();
+    let tags = doc.root().get("meta").and_then(|meta| meta.get("tag"));
+    tags.into_iter().flat_map(|tags| tags.each()).any(|tag| {
+        tag.get("code").and_then(|code| code.text()).is_some_and(|code| code == "SUBSETTED")
+    })
+}
+
+/// Whether a record says readably that it is of another patient than a search was for.
+pub(super) fn is_of_another(record: &Resource, patient: Option<&str>, source_base: &str) -> bool {
+    let Some(patient) = patient else { return false };
+    let doc = record.doc();
+    let owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
+    let named = owners.filter_map(|owner| owner.get("reference")?.text());
+    let mut patients = named
+        .filter_map(|text| target(&text, source_base))
+        .filter_map(|(kind, id)| (kind == "Patient").then_some(id))
+        .peekable();
+    patients.peek().is_some() && patients.all(|id| id != patient)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! asked for anything but its versions.
 
 use crate::hospital::{
-    COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, not_sent, searchset, status, untrusted,
+    COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, WEIGHT, not_sent, searchset, status, untrusted,
 };
 use exchange::{Code, Purpose};
 
@@ -113,6 +113,41 @@ async fn a_page_that_repeats_another_does_not_make_up_for_what_is_missing() {
     let issue = hospital.waits("repeated", "held", Code::SourceUnreadable).await;
     assert_eq!(issue.expression.as_deref(), Some("Bundle.total"));
     assert!(hospital.network.sent_nothing());
+}
+
+fn in_part(record: &str) -> String {
+    let tag = r#""meta":{"tag":[{"code":"SUBSETTED"}]},"id""#;
+    record.replacen(r#""id""#, tag, 1).replace(r#""code":{"text":"weight"},"#, "")
+}
+
+#[tokio::test]
+async fn a_record_that_a_search_gives_in_part_is_read_whole_or_stops_the_push() {
+    let search = format!("GET {EHR}/Observation?");
+    let read = format!("GET {EHR}/Observation/o1 ");
+    let table: [(&str, Fault, Option<&str>); 3] = [
+        ("read whole", || status(200, WEIGHT), None),
+        ("in part again", || status(200, in_part(WEIGHT)), Some("Observation.meta.tag")),
+        ("found, and not there", || status(404, ""), Some("Observation.meta.tag")),
+    ];
+    for (case, told, place) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&search, || status(200, searchset(&[&in_part(WEIGHT)])));
+        hospital.network.spoil(&read, told);
+        hospital.push().await;
+        match place {
+            None => {
+                assert_eq!(hospital.work().await[0].state, "settled", "{case}");
+                let pushed = hospital.network.pushed().concat();
+                assert!(pushed.contains("weight"), "{case}: the whole record goes");
+                assert!(!pushed.contains("SUBSETTED"), "{case}");
+            }
+            Some(place) => {
+                let issue = hospital.waits(case, "held", Code::SourceUnreadable).await;
+                assert_eq!(issue.expression.as_deref(), Some(place), "{case}");
+                assert!(hospital.network.sent_nothing(), "{case}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
