@@ -10,34 +10,36 @@ use super::whole::{Gathered, is_of_another, is_subset};
 use super::{Read, Source};
 use crate::limits::{
     BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_REQUESTS_MAX,
-    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
+    SOURCE_REST_MAX, SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, ParseError, Resource};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::Reply;
-use wire::{BoxFuture, ClientError, FhirClient, SignInError, TransportError, retry_after};
+use wire::{BoxFuture, ClientError, Clock, FhirClient, SignInError, TransportError, retry_after};
 
 /// A FHIR server with charts.
 pub struct Ehr {
     client: Arc<FhirClient>,
-    /// Until when it asked to be left alone.
-    rests: Mutex<Option<Instant>>,
+    clock: Arc<dyn Clock>,
+    /// Whether it asked to be left alone.
+    rests: Mutex<Option<Rest>>,
     /// What it offers, and when it said so.
     offer: Mutex<Option<(Instant, Arc<Offer>)>>,
 }
 
 impl Ehr {
-    /// An EHR behind a signed-in client.
-    pub fn new(client: Arc<FhirClient>) -> Ehr {
-        Ehr { client, rests: Mutex::default(), offer: Mutex::default() }
+    /// An EHR behind a signed-in client; the clock says until when it is left alone.
+    pub fn new(client: Arc<FhirClient>, clock: Arc<dyn Clock>) -> Ehr {
+        Ehr { client, clock, rests: Mutex::default(), offer: Mutex::default() }
     }
 
     /// One request, again after each pause that the EHR asks for, as far as that is short.
@@ -60,9 +62,9 @@ impl Ehr {
                 None => return Ok(answer),
             };
             let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-            *rests = (*rests).max(Some(Instant::now() + wait));
+            *rests = (*rests).max(Some(Rest::new(self.clock.now(), wait)));
         }
-        Err(Failed::Resting)
+        Err(Failed::Resting(*self.rests.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     async fn once(&self, request: &Ask<'_>) -> Reply {
@@ -197,7 +199,25 @@ enum Ask<'a> {
 enum Failed {
     Client(ClientError),
     /// The EHR asks for a longer pause than a walk makes.
-    Resting,
+    Resting(Option<Rest>),
+}
+
+/// A pause that the EHR asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rest {
+    /// Until when it is left alone.
+    until: Timestamp,
+    /// Until when it asked for that.
+    asked: Timestamp,
+    /// When it asked.
+    said: Timestamp,
+}
+
+impl Rest {
+    fn new(said: Timestamp, wait: Duration) -> Rest {
+        let after = |wait: Duration| said.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        Rest { until: after(wait.min(SOURCE_REST_MAX)), asked: after(wait), said }
+    }
 }
 
 impl Source for Ehr {
@@ -274,7 +294,9 @@ impl Source for Ehr {
 
     fn rest(&self) -> Duration {
         let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+        let left = rests.map(|rest| rest.until.duration_since(self.clock.now()));
+        // However the clock was set meanwhile.
+        left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default().min(SOURCE_REST_MAX)
     }
 }
 
@@ -290,8 +312,9 @@ fn named<'a>(name: &str, value: &'a str, silent: bool) -> Cow<'a, str> {
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn unreachable(failed: Failed) -> Issue {
-    let Failed::Client(error) = failed else {
-        return Issue::new(Code::SourceUnreachable, "the EHR asks to be left alone for a while");
+    let error = match failed {
+        Failed::Client(error) => error,
+        Failed::Resting(rest) => return resting(rest),
     };
     tracing::warn!(?error, "the EHR");
     match error {
@@ -314,6 +337,24 @@ fn unreachable(failed: Failed) -> Issue {
                 .at("Bundle.link")
         }
     }
+}
+
+/// The times are of when it asked: the sentence stays true however long it stands somewhere.
+fn resting(rest: Option<Rest>) -> Issue {
+    let detail = match rest {
+        Some(Rest { until, asked, said }) if until < asked => {
+            let minutes = SOURCE_REST_MAX.as_secs() / 60;
+            format!(
+                "at {said:.0} the EHR asked to be left alone until {asked:.0}; it is asked again \
+                 after {minutes} minutes"
+            )
+        }
+        Some(Rest { asked, said, .. }) => {
+            format!("at {said:.0} the EHR asked to be left alone until {asked:.0}")
+        }
+        None => "the EHR asks to be left alone for a while".to_owned(),
+    };
+    Issue::new(Code::SourceUnreachable, detail)
 }
 
 fn check_status(status: u16, kind: &str) -> Result<(), Issue> {

@@ -528,7 +528,7 @@ fn wire_up(
     let road = Arc::new(Road {
         setup,
         house: house.clone(),
-        charts: Charts::new(Arc::new(Ehr::new(client(EHR)))),
+        charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&clock)))),
         directory: Arc::new(Pinned(endpoints)),
         doors: Doors::default(),
         clock: Arc::new(provider::HouseClock::new(clock)),
