@@ -56,13 +56,21 @@ pub struct WatchPlan {
     pub pace: Duration,
 }
 
+/// Who is on the roster.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    patients: Arc<BTreeSet<String>>,
+    /// These are all: whoever is not among them is not watched any more.
+    whole: bool,
+}
+
 /// A watch at work in this process.
 #[derive(Debug)]
 pub struct Watching {
     /// What it was told.
     pub plan: WatchPlan,
-    /// Who is on the roster, once it has been read whole.
-    wanted: Mutex<Option<Arc<BTreeSet<String>>>>,
+    /// Who is on the roster, as far as it was read.
+    wanted: Mutex<Wanted>,
     /// What is wrong with the roster.
     issues: Mutex<Vec<Issue>>,
 }
@@ -73,16 +81,24 @@ impl Watching {
         Watching { plan, wanted: Mutex::default(), issues: Mutex::default() }
     }
 
-    /// The roster was read whole: these are on it.
-    fn want(&self, wanted: BTreeSet<String>) {
+    /// These are on the roster; where it was not read `whole`, those who were on it before stay.
+    fn want(&self, mut patients: BTreeSet<String>, whole: bool) {
         let mut known = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(wanted));
+        if !whole {
+            patients.extend(known.patients.iter().cloned());
+        }
+        *known = Wanted { patients: Arc::new(patients), whole };
     }
 
-    /// Whether the roster was read and names nobody like this.
+    /// Whether the roster was read whole and names nobody like this.
     fn is_unwanted(&self, patient: &str) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.as_ref().is_some_and(|wanted| !wanted.contains(patient))
+        wanted.whole && !wanted.patients.contains(patient)
+    }
+
+    /// Those who are on the roster, as far as that is known.
+    fn wanted(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner).patients)
     }
 
     /// The day before which what is over is no news for a watch that begins now.

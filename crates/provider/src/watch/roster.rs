@@ -4,12 +4,13 @@
 //!            agreement's coverage.
 //! Goes out   a row of work for each patient who is new; a list of those who are still wanted, by which
 //!            the others' rows end when their time comes.
-//! Never      ends anybody's watch because a file or the EHR could not be read.
+//! Never      ends anybody's watch because a file, a line of it or the EHR could not be read: watches end by
+//!            a roster of which every line was read and names somebody, and others only begin them.
 
 use super::{Watching, read, row_id, say, work};
 use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
 use crate::road::Road;
-use exchange::watch::{Entry, Watch, WatchRow, roster};
+use exchange::watch::{Entry, Roster, Watch, WatchRow, roster};
 use exchange::{Chain, Code, Digest, Event, Issue};
 use jiff::Timestamp;
 use repository::store_issue;
@@ -72,21 +73,23 @@ impl Keeper {
         if self.done.is_some_and(|(known, at)| known == digest && at.elapsed() < ROSTER_AGAIN) {
             return Ok(0);
         }
-        let (entries, mut issues) = roster(&text, &place);
-        let (mut wanted, mut whole) = self.whom(road, &place, entries, &mut issues).await;
+        let Roster { entries, mut issues, whole } = roster(&text, &place);
+        let (mut wanted, mut answered) = self.whom(road, &place, entries, &mut issues).await;
         if watching.plan.coverage {
             match road.covered().await {
                 Ok(covered) => wanted.extend(covered),
                 Err(issue) => {
-                    whole = false;
+                    answered = false;
                     issues.push(issue);
                 }
             }
         }
+        // A line that names nobody (any more) may be somebody's who is watched.
+        let whole = whole && answered && issues.is_empty();
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
-        if whole {
-            watching.want(wanted);
+        watching.want(wanted, whole);
+        if answered {
             let census = road.begin_census(watching).await.map_err(store_issue)?;
             begun += usize::from(census);
             self.done = Some((digest, Instant::now()));
@@ -94,7 +97,7 @@ impl Keeper {
         Ok(begun)
     }
 
-    /// The patients whom the entries name, and whether that is all of them.
+    /// The patients whom the entries name, and whether the EHR has answered for each of them.
     async fn whom(
         &mut self,
         road: &Road,
@@ -102,7 +105,7 @@ impl Keeper {
         entries: BTreeMap<Entry, usize>,
         issues: &mut Vec<Issue>,
     ) -> (BTreeSet<String>, bool) {
-        let (mut wanted, mut whole) = (BTreeSet::new(), true);
+        let mut wanted = BTreeSet::new();
         for (entry, line) in entries {
             match entry {
                 Entry::Patient(id) => drop(wanted.insert(id)),
@@ -113,15 +116,14 @@ impl Keeper {
                         issues.push(issue.at(format!("{place}:{line}")));
                     }
                     Err(issue) => {
-                        whole = false;
                         issues.push(issue.at(format!("{place}:{line}")));
                         // An EHR that is away is away for the other lines too.
-                        return (wanted, whole);
+                        return (wanted, false);
                     }
                 },
             }
         }
-        (wanted, whole)
+        (wanted, true)
     }
 
     /// Whose a record number is; or why it is nobody's.

@@ -277,6 +277,47 @@ async fn the_roster_is_taken_up_live_and_a_file_that_is_away_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_roster_of_which_something_was_not_read_ends_nobodys_watch_and_begins_new_ones() {
+    let long = format!("p2\n{}", "# a line about nobody\n".repeat(900_000));
+    let table = [
+        ("a line that was damaged", "p 1\np2\np3\n", true),
+        ("a record number that is nobody's", "urn:mrn|1\np2\np3\n", true),
+        ("more than a roster may have", long.as_str(), false),
+    ];
+    for (case, roster, begins) in table {
+        let mut ward = Ward::new("p1\np2\n");
+        ward.take_up().await;
+        for restarts in [false, true] {
+            if restarts {
+                ward.hospital = ward.hospital.restarted_with("sunrise");
+                ward.keeper = Keeper::default();
+            }
+            ward.write(roster);
+            ward.holds(visit, nobody);
+            ward.hospital.network.spoil("POST https://ehr.example/fhir/Patient/_search ", nobody);
+            ward.take_up().await;
+            ward.look().await;
+            let rows = ward.rows(WorkKind::Watch).await;
+            let ended = rows.iter().filter(|row| row.work.state == "watch-ended").count();
+            assert_eq!((rows.len(), ended), (2 + usize::from(begins), 0), "{case}");
+            assert!(ward.status().await.iter().any(|line| {
+                line.issue.as_ref().is_some_and(|it| it.issue.code == Code::RosterInvalid)
+            }));
+        }
+        ward.write("p2\n");
+        ward.take_up().await;
+        ward.look().await;
+        let rows = ward.rows(WorkKind::Watch).await;
+        let ended = rows.iter().filter(|row| row.work.state == "watch-ended").count();
+        assert_eq!(
+            ended,
+            1 + usize::from(begins),
+            "{case}: read whole, it ends what it leaves out"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_record_number_is_asked_for_and_a_line_that_names_nobody_is_told() {
     let mut ward = Ward::new("urn:mrn|17\nno such line\nurn:mrn|18\n");
     let search = "POST https://ehr.example/fhir/Patient/_search ";
