@@ -56,7 +56,7 @@ impl Road {
         since: Timestamp,
     ) -> Result<Result<BTreeMap<String, Vec<Written>>, Issue>, Fault> {
         let wanted = watching.wanted();
-        self.wait_for_turn(&watching.plan).await?;
+        self.wait_for_turn(&watching.plan, 0).await?;
         let (source, since) = (self.charts.source(), format!("ge{since:.0}"));
         let mut found: BTreeMap<String, Vec<Written>> = BTreeMap::new();
         for kind in WATCHED {

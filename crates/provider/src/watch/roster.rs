@@ -12,6 +12,7 @@ use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
 use crate::road::Road;
 use exchange::watch::{Entry, Roster, Watch, WatchRow, roster};
 use exchange::{Chain, Code, Digest, Event, Issue};
+use fhir::{Node, Resource};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -74,6 +75,11 @@ impl Keeper {
             return Ok(0);
         }
         let Roster { entries, mut issues, whole } = roster(&text, &place);
+        let lines = entries.iter().filter_map(|(entry, line)| match entry {
+            Entry::Patient(id) => Some((id.clone(), *line)),
+            Entry::RecordNumber(_) => None,
+        });
+        let lines = lines.collect();
         let (mut wanted, mut answered) = self.whom(road, &place, entries, &mut issues).await;
         if watching.plan.coverage {
             match road.covered().await {
@@ -88,7 +94,7 @@ impl Keeper {
         let whole = whole && answered && issues.is_empty();
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
-        watching.want(wanted, whole);
+        watching.want(wanted, whole, lines);
         if answered {
             let census = road.begin_census(watching).await.map_err(store_issue)?;
             begun += usize::from(census);
@@ -136,14 +142,17 @@ impl Keeper {
             return Ok(Ok(id.clone()));
         }
         let found = road.charts.source().search("Patient", &[("identifier", number)]).await?;
-        let ids: BTreeSet<&str> = found.iter().filter_map(|one| one.id()).collect();
+        // Some servers pass over what they are asked by, and answer whom they like.
+        let own = found.iter().filter(|one| has_number(one, number));
+        let ids: BTreeSet<&str> = own.filter_map(|one| one.id()).collect();
         let mut ids = ids.into_iter();
         Ok(match (ids.next(), ids.next()) {
             (Some(id), None) => {
                 self.numbers.insert(number.to_owned(), id.to_owned());
                 Ok(id.to_owned())
             }
-            (None, _) => Err("no patient of the EHR has this record number"),
+            (None, _) if found.is_empty() => Err("no patient of the EHR has this record number"),
+            (None, _) => Err("the EHR answers with a patient who does not have this record number"),
             (Some(_), Some(_)) => Err("several patients of the EHR have this record number"),
         })
     }
@@ -178,6 +187,17 @@ impl Keeper {
         self.begun.retain(|id| wanted.contains(id));
         Ok(begun)
     }
+}
+
+/// Whether a Patient says that this record number, `system|value`, is theirs.
+fn has_number(patient: &Resource, number: &str) -> bool {
+    let Some((system, value)) = number.split_once('|') else { return false };
+    let doc = patient.doc();
+    let mut identifiers = doc.root().get("identifier").into_iter().flat_map(|list| list.each());
+    let says = |it: &Node<'_, '_>, name, text| {
+        it.get(name).and_then(|found| found.text()).is_some_and(|found| found == text)
+    };
+    identifiers.any(|it| says(&it, "system", system) && says(&it, "value", value))
 }
 
 fn tell(watching: &Watching, issues: Vec<Issue>) {
