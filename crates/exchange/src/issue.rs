@@ -220,7 +220,7 @@ catalogue! {
     // Collect.
     SourceUnreachable "source-unreachable" 503 "transient" Nobody Some(10);
         "the EHR does not answer";
-        "none needed; the next attempt is scheduled"
+        "none needed while it is tried again; once it is held, ask the provider's EHR people, then release"
     SourceRefused "source-refused" 502 "forbidden" Provider None;
         "the EHR refused the gateway's request";
         "check the gateway's registration and scopes in the EHR, then release"

@@ -37,32 +37,43 @@ pub enum Entry {
     RecordNumber(String),
 }
 
+/// A roster as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Whom it names, each once, with the number of the line.
+    pub entries: BTreeMap<Entry, usize>,
+    /// What is wrong with the other lines.
+    pub issues: Vec<Issue>,
+    /// Every line of it was read and names somebody: who is not among the entries is not on it.
+    pub whole: bool,
+}
+
 /// Reads a roster: a Patient id (`Patient/` before it or not) or a record number `system|value` a line;
-/// blank lines and those that begin with `#` are passed over. Answers the entries with the numbers of
-/// their lines, each entry once, and what is wrong with the other lines.
-pub fn roster(text: &str, file_name: &str) -> (BTreeMap<Entry, usize>, Vec<Issue>) {
-    let (mut entries, mut issues) = (BTreeMap::new(), Vec::new());
+/// blank lines and those that begin with `#` are passed over.
+pub fn roster(text: &str, file_name: &str) -> Roster {
+    let mut read = Roster::default();
     let fault = |line: usize, detail: &str| {
         Issue::new(Code::RosterInvalid, detail).at(format!("{file_name}:{line}"))
     };
     if text.len() > ROSTER_BYTES_MAX {
         let detail = format!("a roster has at most {ROSTER_BYTES_MAX} bytes");
-        return (entries, vec![fault(1, &detail)]);
+        return Roster { issues: vec![fault(1, &detail)], ..read };
     }
     // A file of a spreadsheet may begin with a mark of its encoding.
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
     for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-        if entries.len() == ROSTER_LINES_MAX {
+        if read.entries.len() == ROSTER_LINES_MAX {
             let detail = format!("a roster has at most {ROSTER_LINES_MAX} patients");
-            issues.push(fault(at + 1, &detail));
+            read.issues.push(fault(at + 1, &detail));
             break;
         }
         match entry(line) {
-            Some(entry) => drop(entries.entry(entry).or_insert(at + 1)),
-            None => issues.push(fault(at + 1, "a line is a Patient id, or a system|value")),
+            Some(entry) => drop(read.entries.entry(entry).or_insert(at + 1)),
+            None => read.issues.push(fault(at + 1, "a line is a Patient id, or a system|value")),
         }
     }
-    (entries, issues)
+    read.whole = read.issues.is_empty();
+    read
 }
 
 fn entry(line: &str) -> Option<Entry> {
@@ -336,7 +347,8 @@ mod tests {
     #[test]
     fn a_roster_takes_ids_and_record_numbers_and_names_the_lines_it_cannot_read() {
         let text = "\u{feff}# ours\nPatient/p1\n p1 \r\np2\n\nurn:mrn|A 7\nan unknown\n|x\n";
-        let (entries, issues) = roster(text, "roster.csv");
+        let Roster { entries, issues, whole } = roster(text, "roster.csv");
+        assert!(!whole, "two lines name nobody");
         let expected = [
             (Entry::Patient("p1".into()), 2),
             (Entry::Patient("p2".into()), 4),
@@ -347,6 +359,24 @@ mod tests {
         assert_eq!(places, ["roster.csv:7", "roster.csv:8"]);
         assert!(issues.iter().all(|one| one.code == Code::RosterInvalid));
         assert!(issues.iter().all(|one| !one.detail.contains("unknown")), "no line is quoted");
+    }
+
+    #[test]
+    fn a_roster_of_which_something_was_not_read_says_so() {
+        let long = "x\n".repeat(ROSTER_BYTES_MAX / 2 + 1);
+        let many: String = (0..=ROSTER_LINES_MAX).map(|at| format!("p{at}\n")).collect();
+        let table = [
+            ("nobody", "# nobody\n", 0, true),
+            ("read", "p1\np2\n", 2, true),
+            ("a line that is no id", "p1\np 2\n", 1, false),
+            ("too many bytes", &long, 0, false),
+            ("too many lines", &many, ROSTER_LINES_MAX, false),
+        ];
+        for (case, text, count, whole) in table {
+            let read = roster(text, "roster.csv");
+            assert_eq!((read.entries.len(), read.whole), (count, whole), "{case}");
+            assert_eq!(read.issues.is_empty(), whole, "{case}");
+        }
     }
 
     #[test]

@@ -336,7 +336,8 @@ fn open_provider(
         .iter()
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
-    let source = provider::source::ehr::Ehr::new(Arc::new(crate::source::client(config, clock)?));
+    let source = Arc::new(crate::source::client(config, clock)?);
+    let source = provider::source::ehr::Ehr::new(source, Arc::clone(clock));
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),

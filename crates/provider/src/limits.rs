@@ -134,6 +134,11 @@ pub const BINARY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// delay until then, so that the place is free.
 pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How long an EHR is left alone at most, whatever it asks for; then it is asked once again. All of the
+/// house waits for it meanwhile, so one wrong word must cost minutes and not days; an EHR that means it
+/// says so again, which is four requests an hour.
+pub const SOURCE_REST_MAX: Duration = Duration::from_secs(900);
+
 /// The pause before a request that an EHR turned away, without saying until when, goes once more.
 pub const SOURCE_STUMBLE: Duration = Duration::from_millis(100);
 

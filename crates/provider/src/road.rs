@@ -378,13 +378,17 @@ impl Road {
     }
 
     /// A transient issue waits for the clock, until the deadline; any other for a person. An EHR that
-    /// asks to be left alone is left alone for as long.
+    /// asks to be left alone is left alone for as long, within `SOURCE_REST_MAX`.
     pub(crate) async fn wait_or_hold(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
         self.charts.close(&turn.push.trigger);
         let seed = turn.push.walk.to_string();
         match settle::wait(&issue, &seed, turn.push.attempt + 1, turn.now()) {
             Some(until) if issue.code == Code::SourceUnreachable => {
-                let until = until.max(self.charts.rested(turn.now()));
+                let rested = self.charts.rested(turn.now());
+                let until = until.max(rested);
+                if rested > turn.now() && until >= turn.push.deadline {
+                    return self.hold_for_rest(turn, issue).await;
+                }
                 self.put_off(turn, until, issue).await
             }
             Some(until) => self.put_off(turn, until, issue).await,
@@ -393,6 +397,16 @@ impl Road {
                 turn.commit("waiting").await
             }
         }
+    }
+
+    /// An EHR that wants to be left alone beyond the deadline is nobody's fault but its own: the plan
+    /// could do nothing about it.
+    async fn hold_for_rest(&self, turn: &mut Turn, issue: Issue) -> Result<(), Fault> {
+        let next = "the push's deadline comes before the next attempt: have the provider's EHR people \
+                    let this house in, then release";
+        let detail = format!("{}; {next}", issue.detail);
+        turn.say(Event::Held { issues: vec![Issue { detail, ..issue }] });
+        turn.commit("waiting").await
     }
 
     /// What cannot go now for a reason of the clock's waits until then, or for a person once that

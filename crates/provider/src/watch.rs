@@ -21,16 +21,16 @@ pub use roster::{Keeper, run};
 
 use crate::limits::{PACE_WAIT_MAX, PUT_OFF_MIN};
 use crate::road::Road;
-use crate::source::{Source, us_core};
+use crate::source::{Read, Source, us_core};
 use crate::turn::{self, Fault};
 use exchange::payload::Kind;
 use exchange::shape::target;
 use exchange::watch::{self, Found, News, Sight, WATCHED, Watch, WatchRow};
-use exchange::{Chain, Event, Issue, PartnerId, Subject, Trigger, Who, settle};
+use exchange::{Chain, Code, Event, Issue, PartnerId, Subject, Trigger, Who, settle};
 use fhir::Resource;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,13 +56,23 @@ pub struct WatchPlan {
     pub pace: Duration,
 }
 
+/// Who is on the roster.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    patients: Arc<BTreeSet<String>>,
+    /// These are all: whoever is not among them is not watched any more.
+    whole: bool,
+    /// In which line of the roster a patient's id stands.
+    lines: BTreeMap<String, usize>,
+}
+
 /// A watch at work in this process.
 #[derive(Debug)]
 pub struct Watching {
     /// What it was told.
     pub plan: WatchPlan,
-    /// Who is on the roster, once it has been read whole.
-    wanted: Mutex<Option<Arc<BTreeSet<String>>>>,
+    /// Who is on the roster, as far as it was read.
+    wanted: Mutex<Wanted>,
     /// What is wrong with the roster.
     issues: Mutex<Vec<Issue>>,
 }
@@ -73,16 +83,31 @@ impl Watching {
         Watching { plan, wanted: Mutex::default(), issues: Mutex::default() }
     }
 
-    /// The roster was read whole: these are on it.
-    fn want(&self, wanted: BTreeSet<String>) {
+    /// These are on the roster; where it was not read `whole`, those who were on it before stay.
+    fn want(&self, mut patients: BTreeSet<String>, whole: bool, lines: BTreeMap<String, usize>) {
         let mut known = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(wanted));
+        if !whole {
+            patients.extend(known.patients.iter().cloned());
+        }
+        *known = Wanted { patients: Arc::new(patients), whole, lines };
     }
 
-    /// Whether the roster was read and names nobody like this.
+    /// Whether the roster was read whole and names nobody like this.
     fn is_unwanted(&self, patient: &str) -> bool {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.as_ref().is_some_and(|wanted| !wanted.contains(patient))
+        wanted.whole && !wanted.patients.contains(patient)
+    }
+
+    /// The line of the roster that names a patient by the id, where one does.
+    fn line(&self, patient: &str) -> Option<String> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = wanted.lines.get(patient)?;
+        Some(format!("{}:{line}", self.plan.roster.as_ref()?.display()))
+    }
+
+    /// Those who are on the roster, as far as that is known.
+    fn wanted(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner).patients)
     }
 
     /// The day before which what is over is no news for a watch that begins now.
@@ -113,7 +138,7 @@ impl Road {
         if watching.is_unwanted(&row.watch.patient) {
             return self.stop_watching(lease, row).await;
         }
-        let looked = self.look_at(watching, &row.watch.patient).await?;
+        let looked = self.look_at(watching, &row.watch).await?;
         let at = self.clock.now();
         let every = watching.plan.every.max(PUT_OFF_MIN);
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
@@ -151,10 +176,14 @@ impl Road {
     async fn look_at(
         &self,
         watching: &Watching,
-        patient: &str,
+        watch: &Watch,
     ) -> Result<Result<Vec<Found>, Issue>, Fault> {
-        self.wait_for_turn(&watching.plan).await?;
+        let (patient, is_new) = (watch.patient.as_str(), !watch.looked);
+        self.wait_for_turn(&watching.plan, u32::from(is_new)).await?;
         let source = &**self.charts.source();
+        if is_new && let Err(issue) = is_somebody(source, watching, patient).await {
+            return Ok(Err(issue));
+        }
         let mut records = Vec::new();
         for kind in WATCHED {
             match us_core::whole(source, kind, &us_core::named(patient), None).await {
@@ -202,13 +231,13 @@ impl Road {
 
     /// Waits until the EHR may be asked. In place, and not by a time in the row: looks have seats of
     /// their own, and a roster of thousands would else be written anew with every turn.
-    async fn wait_for_turn(&self, plan: &WatchPlan) -> Result<(), store::Error> {
+    async fn wait_for_turn(&self, plan: &WatchPlan, reads: u32) -> Result<(), store::Error> {
         // One more for the results.
-        let searches = WATCHED.len() as u32 + 1;
+        let requests = WATCHED.len() as u32 + 1 + reads;
         loop {
             let now = self.clock.now();
             let (clock, door) = (self.house.clock(now), PartnerId::from(EHR_DOOR));
-            let until = match self.house.approach(clock, &door, plan.pace * searches).await? {
+            let until = match self.house.approach(clock, &door, plan.pace * requests).await? {
                 Approach::Now => return Ok(()),
                 Approach::Paced(until) | Approach::Resting(until) => until,
             };
@@ -238,6 +267,19 @@ impl Road {
             _ => Err(Fault::Stale),
         }
     }
+}
+
+/// Whether the EHR holds a patient of this id: one who was mistyped has no records either, and a look
+/// would find nothing for ever. Asked until a first look has come to its end.
+async fn is_somebody(source: &dyn Source, watching: &Watching, patient: &str) -> Result<(), Issue> {
+    if source.fetch("Patient", patient).await? != Read::Missing {
+        return Ok(());
+    }
+    let issue = Issue::new(Code::RosterInvalid, "the EHR holds no patient with this id");
+    Err(match watching.line(patient) {
+        Some(line) => issue.at(line),
+        None => issue,
+    })
 }
 
 /// Says something about a watch: the line in the house's chain, and what it adds up to.

@@ -153,7 +153,10 @@ impl Hospital {
         let road = Arc::new(Road {
             setup,
             house: house.clone(),
-            charts: Charts::new(Arc::new(provider::source::ehr::Ehr::new(source.client()))),
+            charts: Charts::new(Arc::new(provider::source::ehr::Ehr::new(
+                source.client(),
+                Arc::clone(&clock) as _,
+            ))),
             directory: Arc::new(Pinned(endpoints)),
             doors: Doors::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&clock) as _)),

@@ -193,28 +193,12 @@ impl Chart {
         let found = self.source.try_search(kind, parameters).await?;
         for resource in found.iter().flatten() {
             self.bytes.fetch_add(resource.bytes().len(), Ordering::Relaxed);
-            if !is_subset(resource) {
-                let cell = cell(&self.reads, resource.local_reference());
-                // What was read before stays.
-                cell.set(Read::Found(resource.clone())).ok();
-            }
+            let cell = cell(&self.reads, resource.local_reference());
+            // What was read before stays.
+            cell.set(Read::Found(resource.clone())).ok();
         }
         Ok(found)
     }
-}
-
-/// A server may answer a search with less than the whole record, and then says so (R4 §3.1.1.5.9).
-fn is_subset(resource: &Resource) -> bool {
-    let text = std::str::from_utf8(resource.bytes()).unwrap_or_default();
-    // Most say nothing of the kind, which a look at their bytes tells, unless they write escapes.
-    if !text.contains("SUBSETTED") && !text.contains('\\') {
-        return false;
-    }
-    let doc = resource.doc();
-    let tags = doc.root().get("meta").and_then(|meta| meta.get("tag"));
-    tags.into_iter().flat_map(|tags| tags.each()).any(|tag| {
-        tag.get("code").and_then(|code| code.text()).is_some_and(|code| code == "SUBSETTED")
-    })
 }
 
 fn cell<T>(remembered: &Remembered<T>, key: String) -> Arc<OnceCell<T>> {

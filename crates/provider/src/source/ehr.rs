@@ -2,39 +2,44 @@
 //!
 //! Comes in   answers of the EHR, whatever they are.
 //! Goes out   resources, or an issue that says whether to wait or to call somebody.
-//! Never      a partial search: a page that is missing or does not read fails the whole.
+//! Never      a partial search: a page that is missing or does not read fails the whole. Never a record in
+//!            part: what a search gives so (SUBSETTED) is read by its id.
 
 use super::offer::Offer;
+use super::whole::{Gathered, is_of_another, is_subset};
 use super::{Read, Source};
 use crate::limits::{
-    BINARY_BYTES_MAX, CHART_RESOURCES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX,
-    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
+    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_REQUESTS_MAX,
+    SOURCE_REST_MAX, SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
-use fhir::{Bundle, BundleType, Entry, OperationOutcome, ParseError, Resource};
+use fhir::{Bundle, BundleType, ParseError, Resource};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::Reply;
-use wire::{BoxFuture, ClientError, FhirClient, SignInError, TransportError, retry_after};
+use wire::{BoxFuture, ClientError, Clock, FhirClient, SignInError, TransportError, retry_after};
 
 /// A FHIR server with charts.
 pub struct Ehr {
     client: Arc<FhirClient>,
-    /// Until when it asked to be left alone.
-    rests: Mutex<Option<Instant>>,
+    clock: Arc<dyn Clock>,
+    /// Whether it asked to be left alone.
+    rests: Mutex<Option<Rest>>,
     /// What it offers, and when it said so.
     offer: Mutex<Option<(Instant, Arc<Offer>)>>,
 }
 
 impl Ehr {
-    /// An EHR behind a signed-in client.
-    pub fn new(client: Arc<FhirClient>) -> Ehr {
-        Ehr { client, rests: Mutex::default(), offer: Mutex::default() }
+    /// An EHR behind a signed-in client; the clock says until when it is left alone.
+    pub fn new(client: Arc<FhirClient>, clock: Arc<dyn Clock>) -> Ehr {
+        Ehr { client, clock, rests: Mutex::default(), offer: Mutex::default() }
     }
 
     /// One request, again after each pause that the EHR asks for, as far as that is short.
@@ -57,9 +62,9 @@ impl Ehr {
                 None => return Ok(answer),
             };
             let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-            *rests = (*rests).max(Some(Instant::now() + wait));
+            *rests = (*rests).max(Some(Rest::new(self.clock.now(), wait)));
         }
-        Err(Failed::Resting)
+        Err(Failed::Resting(*self.rests.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     async fn once(&self, request: &Ask<'_>) -> Reply {
@@ -73,8 +78,8 @@ impl Ehr {
         }
     }
 
-    /// All pages of a search; once more from the first page where a later one is gone, since links to
-    /// pages expire. `None` where the EHR does not take such a search.
+    /// All pages of a search; once more from the first page where a later one is gone or does not fit
+    /// the others, since links to pages expire and charts are written meanwhile. `None` where the EHR does not take such a search.
     async fn pages(
         &self,
         kind: &str,
@@ -94,25 +99,28 @@ impl Ehr {
             }
             match self.read_pages(kind, first, again).await? {
                 Some(found) => return Ok(Some(found)),
-                None => tracing::warn!(kind, "a page of a search was gone; it is asked again"),
+                None => {
+                    tracing::warn!(kind, "the pages of a search were not whole; it is asked again")
+                }
             }
         }
         let detail = format!("a page of a search for {kind} leads nowhere");
         Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.link"))
     }
 
-    /// The pages from this one on; `None` where one is gone, if that is to be told so.
+    /// The pages from this one on; `None` where one is gone, or does not fit the others, if that is to
+    /// be told so.
     async fn read_pages(
         &self,
         kind: &str,
         first: http::Response<Bytes>,
         tells_gone: bool,
     ) -> Result<Option<Vec<Resource>>, Issue> {
-        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let (mut found, mut seen) = (Gathered::default(), BTreeSet::new());
         let mut answer = first;
-        for page in 0..SEARCH_PAGES_MAX {
+        for number in 0..SEARCH_PAGES_MAX {
             let status = answer.status().as_u16();
-            if page > 0 && tells_gone && matches!(status, 400 | 404 | 410) {
+            if number > 0 && tells_gone && matches!(status, 400 | 404 | 410) {
                 return Ok(None);
             }
             check_status(status, kind)?;
@@ -121,15 +129,17 @@ impl Ehr {
                 let detail = format!("the EHR answered a search for {kind} with no searchset");
                 return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.type"));
             }
-            for entry in page.entries {
-                found.extend(matching(kind, entry)?);
-            }
-            if found.len() > CHART_RESOURCES_MAX {
-                let detail = format!("a search for {kind} found more than a chart can hold");
-                return Err(Issue::new(Code::SourceUnreadable, detail));
+            // What is written while its pages are read moves records from page to page.
+            let moved = number > 0 && tells_gone;
+            match found.page(kind, page.entries, page.total) {
+                Err(_) if moved => return Ok(None),
+                taken => taken?,
             }
             match page.links.into_iter().find(|(relation, _)| relation == "next") {
-                None => return whole(kind, found, page.total).map(Some),
+                None => match found.whole(kind) {
+                    Err(_) if moved => return Ok(None),
+                    whole => return whole.map(Some),
+                },
                 Some((_, url)) if seen.insert(url.clone()) => {
                     answer = self.ask(&Ask::Page(&url)).await.map_err(unreachable)?;
                 }
@@ -139,6 +149,40 @@ impl Ehr {
         let detail = format!("a search for {kind} has no last page");
         Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.link"))
     }
+}
+
+impl Ehr {
+    /// What a search found, with each record that it gave in part read whole. Those who say that they
+    /// are of another patient are left as they are: nobody asked for them.
+    async fn in_full(
+        &self,
+        kind: &str,
+        patient: Option<&str>,
+        found: Vec<Resource>,
+    ) -> Result<Vec<Resource>, Issue> {
+        if !found.iter().any(is_subset) {
+            return Ok(found);
+        }
+        let base = self.base_url();
+        let reads: Vec<BoxFuture<'_, _>> = found
+            .into_iter()
+            .map(|one| {
+                Box::pin(async move {
+                    if !is_subset(&one) || is_of_another(&one, patient, base) {
+                        return Ok(one);
+                    }
+                    let id = one.id().unwrap_or_default();
+                    self.read(kind, id).await?.ok_or_else(|| in_part(kind))
+                }) as BoxFuture<'_, _>
+            })
+            .collect();
+        stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await
+    }
+}
+
+fn in_part(kind: &str) -> Issue {
+    let detail = format!("the EHR gives a {kind} in part only (SUBSETTED)");
+    Issue::new(Code::SourceUnreadable, detail).at(format!("{kind}.meta.tag"))
 }
 
 /// One request.
@@ -155,7 +199,25 @@ enum Ask<'a> {
 enum Failed {
     Client(ClientError),
     /// The EHR asks for a longer pause than a walk makes.
-    Resting,
+    Resting(Option<Rest>),
+}
+
+/// A pause that the EHR asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rest {
+    /// Until when it is left alone.
+    until: Timestamp,
+    /// Until when it asked for that.
+    asked: Timestamp,
+    /// When it asked.
+    said: Timestamp,
+}
+
+impl Rest {
+    fn new(said: Timestamp, wait: Duration) -> Rest {
+        let after = |wait: Duration| said.saturating_add(wait).unwrap_or(Timestamp::MAX);
+        Rest { until: after(wait.min(SOURCE_REST_MAX)), asked: after(wait), said }
+    }
 }
 
 impl Source for Ehr {
@@ -183,6 +245,9 @@ impl Source for Ehr {
                 let detail = format!("the EHR answered a read of a {kind} with another resource");
                 return Err(Issue::new(Code::SourceUnreadable, detail));
             }
+            if is_subset(&resource) {
+                return Err(in_part(kind));
+            }
             Ok(Read::Found(resource))
         })
     }
@@ -198,7 +263,10 @@ impl Source for Ehr {
             let whole = parameters.iter().map(|(name, value)| (*name, named(name, value, silent)));
             let whole: Vec<(&str, Cow<'_, str>)> = whole.collect();
             let query = encode(whole.iter().map(|(name, value)| (*name, value.as_ref())));
-            self.pages(kind, &query, by_post).await
+            let Some(found) = self.pages(kind, &query, by_post).await? else { return Ok(None) };
+            let patient = parameters.iter().find(|(name, _)| *name == "patient");
+            let patient = patient.map(|(_, it)| it.strip_prefix("Patient/").unwrap_or(it));
+            self.in_full(kind, patient, found).await.map(Some)
         })
     }
 
@@ -226,26 +294,10 @@ impl Source for Ehr {
 
     fn rest(&self) -> Duration {
         let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+        let left = rests.map(|rest| rest.until.duration_since(self.clock.now()));
+        // However the clock was set meanwhile.
+        left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default().min(SOURCE_REST_MAX)
     }
-}
-
-/// The resource of an entry that fits the search. What the EHR says about the search as a whole
-/// (`search.mode` `outcome`) is heard: an error, or a word that something is missing for now, and the
-/// search is not whole.
-fn matching(kind: &str, entry: Entry) -> Result<Option<Resource>, Issue> {
-    let mode = entry.search_mode.as_deref().unwrap_or("match");
-    let Some(resource) = entry.resource else { return Ok(None) };
-    if let Some(outcome) = OperationOutcome::of(&resource) {
-        let parts = ["incomplete", "timeout", "throttled", "transient", "too-costly", "exception"];
-        let is_part = |code: &Option<String>| code.as_deref().is_some_and(|it| parts.contains(&it));
-        if outcome.issues.iter().any(|issue| issue.is_error() || is_part(&issue.code)) {
-            let detail = format!("the EHR says that a search for {kind} is not whole");
-            return Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.entry.resource"));
-        }
-        return Ok(None);
-    }
-    Ok((mode == "match" && resource.kind() == kind).then_some(resource))
 }
 
 /// How a search names a patient. Either way is R4's (§3.1.1.4.10); of servers without a readable
@@ -259,20 +311,10 @@ fn named<'a>(name: &str, value: &'a str, silent: bool) -> Cow<'a, str> {
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A search whose `total` is larger than what its pages held is not whole.
-fn whole(kind: &str, found: Vec<Resource>, total: Option<u64>) -> Result<Vec<Resource>, Issue> {
-    match total {
-        Some(total) if total > found.len() as u64 => {
-            let detail = format!("the pages of a search for {kind} hold fewer than its total");
-            Err(Issue::new(Code::SourceUnreadable, detail).at("Bundle.total"))
-        }
-        _ => Ok(found),
-    }
-}
-
 fn unreachable(failed: Failed) -> Issue {
-    let Failed::Client(error) = failed else {
-        return Issue::new(Code::SourceUnreachable, "the EHR asks to be left alone for a while");
+    let error = match failed {
+        Failed::Client(error) => error,
+        Failed::Resting(rest) => return resting(rest),
     };
     tracing::warn!(?error, "the EHR");
     match error {
@@ -295,6 +337,24 @@ fn unreachable(failed: Failed) -> Issue {
                 .at("Bundle.link")
         }
     }
+}
+
+/// The times are of when it asked: the sentence stays true however long it stands somewhere.
+fn resting(rest: Option<Rest>) -> Issue {
+    let detail = match rest {
+        Some(Rest { until, asked, said }) if until < asked => {
+            let minutes = SOURCE_REST_MAX.as_secs() / 60;
+            format!(
+                "at {said:.0} the EHR asked to be left alone until {asked:.0}; it is asked again \
+                 after {minutes} minutes"
+            )
+        }
+        Some(Rest { asked, said, .. }) => {
+            format!("at {said:.0} the EHR asked to be left alone until {asked:.0}")
+        }
+        None => "the EHR asks to be left alone for a while".to_owned(),
+    };
+    Issue::new(Code::SourceUnreachable, detail)
 }
 
 fn check_status(status: u16, kind: &str) -> Result<(), Issue> {

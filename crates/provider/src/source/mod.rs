@@ -9,6 +9,7 @@ pub mod ehr;
 pub mod offer;
 pub mod roles;
 pub mod us_core;
+mod whole;
 
 use exchange::{Code, Issue};
 use fhir::Resource;

@@ -196,11 +196,13 @@ pub(super) async fn ask(
     source.try_search(kind, parameters).await
 }
 
+/// Elements that say whose a record is.
+pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
+
 /// Whether a record says that it is this patient's.
 fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
     let doc = resource.doc();
-    let owners = ["subject", "patient", "beneficiary", "for", "individual"];
-    let mut owners = owners.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
+    let mut owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
     owners.any(|owner| {
         let text = owner.get("reference").and_then(|reference| reference.text());
         text.and_then(|text| target(&text, source_base))

@@ -15,7 +15,6 @@ use exchange::{Issue, PartnerId, settle};
 use fhir::Resource;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use store::{Commit, Expect, House, Lease, Unit, Work, WorkKind};
 use wire::Clock as _;
 
@@ -56,9 +55,8 @@ impl Road {
         watching: &Watching,
         since: Timestamp,
     ) -> Result<Result<BTreeMap<String, Vec<Written>>, Issue>, Fault> {
-        let wanted = watching.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let wanted = wanted.unwrap_or_default();
-        self.wait_for_turn(&watching.plan).await?;
+        let wanted = watching.wanted();
+        self.wait_for_turn(&watching.plan, 0).await?;
         let (source, since) = (self.charts.source(), format!("ge{since:.0}"));
         let mut found: BTreeMap<String, Vec<Written>> = BTreeMap::new();
         for kind in WATCHED {

@@ -4,13 +4,15 @@
 //!            agreement's coverage.
 //! Goes out   a row of work for each patient who is new; a list of those who are still wanted, by which
 //!            the others' rows end when their time comes.
-//! Never      ends anybody's watch because a file or the EHR could not be read.
+//! Never      ends anybody's watch because a file, a line of it or the EHR could not be read: watches end by
+//!            a roster of which every line was read and names somebody, and others only begin them.
 
 use super::{Watching, read, row_id, say, work};
 use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
 use crate::road::Road;
-use exchange::watch::{Entry, Watch, WatchRow, roster};
+use exchange::watch::{Entry, Roster, Watch, WatchRow, roster};
 use exchange::{Chain, Code, Digest, Event, Issue};
+use fhir::{Node, Resource};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -72,21 +74,28 @@ impl Keeper {
         if self.done.is_some_and(|(known, at)| known == digest && at.elapsed() < ROSTER_AGAIN) {
             return Ok(0);
         }
-        let (entries, mut issues) = roster(&text, &place);
-        let (mut wanted, mut whole) = self.whom(road, &place, entries, &mut issues).await;
+        let Roster { entries, mut issues, whole } = roster(&text, &place);
+        let lines = entries.iter().filter_map(|(entry, line)| match entry {
+            Entry::Patient(id) => Some((id.clone(), *line)),
+            Entry::RecordNumber(_) => None,
+        });
+        let lines = lines.collect();
+        let (mut wanted, mut answered) = self.whom(road, &place, entries, &mut issues).await;
         if watching.plan.coverage {
             match road.covered().await {
                 Ok(covered) => wanted.extend(covered),
                 Err(issue) => {
-                    whole = false;
+                    answered = false;
                     issues.push(issue);
                 }
             }
         }
+        // A line that names nobody (any more) may be somebody's who is watched.
+        let whole = whole && answered && issues.is_empty();
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
-        if whole {
-            watching.want(wanted);
+        watching.want(wanted, whole, lines);
+        if answered {
             let census = road.begin_census(watching).await.map_err(store_issue)?;
             begun += usize::from(census);
             self.done = Some((digest, Instant::now()));
@@ -94,7 +103,7 @@ impl Keeper {
         Ok(begun)
     }
 
-    /// The patients whom the entries name, and whether that is all of them.
+    /// The patients whom the entries name, and whether the EHR has answered for each of them.
     async fn whom(
         &mut self,
         road: &Road,
@@ -102,7 +111,7 @@ impl Keeper {
         entries: BTreeMap<Entry, usize>,
         issues: &mut Vec<Issue>,
     ) -> (BTreeSet<String>, bool) {
-        let (mut wanted, mut whole) = (BTreeSet::new(), true);
+        let mut wanted = BTreeSet::new();
         for (entry, line) in entries {
             match entry {
                 Entry::Patient(id) => drop(wanted.insert(id)),
@@ -113,15 +122,14 @@ impl Keeper {
                         issues.push(issue.at(format!("{place}:{line}")));
                     }
                     Err(issue) => {
-                        whole = false;
                         issues.push(issue.at(format!("{place}:{line}")));
                         // An EHR that is away is away for the other lines too.
-                        return (wanted, whole);
+                        return (wanted, false);
                     }
                 },
             }
         }
-        (wanted, whole)
+        (wanted, true)
     }
 
     /// Whose a record number is; or why it is nobody's.
@@ -134,14 +142,17 @@ impl Keeper {
             return Ok(Ok(id.clone()));
         }
         let found = road.charts.source().search("Patient", &[("identifier", number)]).await?;
-        let ids: BTreeSet<&str> = found.iter().filter_map(|one| one.id()).collect();
+        // Some servers pass over what they are asked by, and answer whom they like.
+        let own = found.iter().filter(|one| has_number(one, number));
+        let ids: BTreeSet<&str> = own.filter_map(|one| one.id()).collect();
         let mut ids = ids.into_iter();
         Ok(match (ids.next(), ids.next()) {
             (Some(id), None) => {
                 self.numbers.insert(number.to_owned(), id.to_owned());
                 Ok(id.to_owned())
             }
-            (None, _) => Err("no patient of the EHR has this record number"),
+            (None, _) if found.is_empty() => Err("no patient of the EHR has this record number"),
+            (None, _) => Err("the EHR answers with a patient who does not have this record number"),
             (Some(_), Some(_)) => Err("several patients of the EHR have this record number"),
         })
     }
@@ -176,6 +187,17 @@ impl Keeper {
         self.begun.retain(|id| wanted.contains(id));
         Ok(begun)
     }
+}
+
+/// Whether a Patient says that this record number, `system|value`, is theirs.
+fn has_number(patient: &Resource, number: &str) -> bool {
+    let Some((system, value)) = number.split_once('|') else { return false };
+    let doc = patient.doc();
+    let mut identifiers = doc.root().get("identifier").into_iter().flat_map(|list| list.each());
+    let says = |it: &Node<'_, '_>, name, text| {
+        it.get(name).and_then(|found| found.text()).is_some_and(|found| found == text)
+    };
+    identifiers.any(|it| says(&it, "system", system) && says(&it, "value", value))
 }
 
 fn tell(watching: &Watching, issues: Vec<Issue>) {

@@ -61,7 +61,10 @@ impl Road {
         for stored in self.watches("watch-waiting", WATCH_LINES_MAX).await? {
             let Some(row) = read(&stored.work) else { continue };
             let what = format!("watch: Patient/{}", row.watch.patient);
-            let found = row.watch.issue.map_or_else(|| Ok("goes on".to_owned()), Err);
+            let next = row.next.map_or_else(String::new, |next| format!("; next look {next:.0}"));
+            let why =
+                |issue: Issue| Err(Issue { detail: format!("{}{next}", issue.detail), ..issue });
+            let found = row.watch.issue.map_or_else(|| Ok("goes on".to_owned()), why);
             lines.push(CheckLine::of(what, found));
         }
         if waiting > u64::from(WATCH_LINES_MAX) {

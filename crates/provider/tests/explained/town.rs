@@ -191,7 +191,7 @@ impl Hospital {
         let road = Arc::new(Road {
             setup,
             house: house.clone(),
-            charts: Charts::new(Arc::new(Ehr::new(client(EHR)))),
+            charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&shared)))),
             directory: Arc::new(Pinned(endpoints)),
             doors: Doors::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&shared))),

@@ -2,7 +2,7 @@
 //! asked for anything but its versions.
 
 use crate::hospital::{
-    COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, not_sent, searchset, status, untrusted,
+    COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, WEIGHT, not_sent, searchset, status, untrusted,
 };
 use exchange::{Code, Purpose};
 
@@ -25,6 +25,22 @@ fn fewer() -> Told {
 /// No store of every house keeps it, so it must stop here, and not at the payer's.
 fn nought() -> Told {
     status(200, searchset(&[r#"{"resourceType":"Coverage","id":"c1","dependent":"a\u0000b"}"#]))
+}
+
+/// An entry that says where its record is, and does not hold it.
+fn unfilled() -> Told {
+    let entry = format!(r#","entry":[{{"fullUrl":"{EHR}/Coverage/c2"}},"#);
+    status(200, searchset(&[COVERAGE]).replace(r#","entry":["#, &entry))
+}
+
+fn two_contents() -> Told {
+    status(200, searchset(&[COVERAGE, &COVERAGE.replace("W100", "W200")]))
+}
+
+/// The first of two pages; the second holds the same record again.
+fn repeated() -> Told {
+    let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/page/2"}}],"total":2"#);
+    status(200, searchset(&[COVERAGE]).replace(r#""total":1"#, &next))
 }
 
 fn circle() -> Told {
@@ -61,6 +77,8 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         ("no searchset", coverage, || status(200, ENCOUNTER), "held", Code::SourceUnreadable),
         ("an odd status", coverage, || status(302, ""), "held", Code::SourceUnreadable),
         ("fewer than its total", coverage, fewer, "held", Code::SourceUnreadable),
+        ("an entry without its record", coverage, unfilled, "held", Code::SourceUnreadable),
+        ("a record with two contents", coverage, two_contents, "held", Code::SourceUnreadable),
         ("pages without end", coverage, circle, "held", Code::SourceUnreadable),
         ("a next page elsewhere", coverage, elsewhere, "held", Code::SourceUnreadable),
         ("another resource", encounter, || status(200, COVERAGE), "held", Code::SourceUnreadable),
@@ -80,6 +98,55 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         assert_eq!(explained, Some(issue), "{case}: explain says the same");
         let asked = hospital.network.asked();
         assert!(!asked.iter().any(|line| line.contains("plan.example")), "{case}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_repeats_another_does_not_make_up_for_what_is_missing() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {EHR}/Coverage"), repeated);
+    hospital.network.spoil(&format!("GET {EHR}/page/2 "), || {
+        let again = searchset(&[COVERAGE]);
+        status(200, again.replace(r#""total":1"#, r#""total":2"#))
+    });
+    hospital.push().await;
+    let issue = hospital.waits("repeated", "held", Code::SourceUnreadable).await;
+    assert_eq!(issue.expression.as_deref(), Some("Bundle.total"));
+    assert!(hospital.network.sent_nothing());
+}
+
+fn in_part(record: &str) -> String {
+    let tag = r#""meta":{"tag":[{"code":"SUBSETTED"}]},"id""#;
+    record.replacen(r#""id""#, tag, 1).replace(r#""code":{"text":"weight"},"#, "")
+}
+
+#[tokio::test]
+async fn a_record_that_a_search_gives_in_part_is_read_whole_or_stops_the_push() {
+    let search = format!("GET {EHR}/Observation?");
+    let read = format!("GET {EHR}/Observation/o1 ");
+    let table: [(&str, Fault, Option<&str>); 3] = [
+        ("read whole", || status(200, WEIGHT), None),
+        ("in part again", || status(200, in_part(WEIGHT)), Some("Observation.meta.tag")),
+        ("found, and not there", || status(404, ""), Some("Observation.meta.tag")),
+    ];
+    for (case, told, place) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(&search, || status(200, searchset(&[&in_part(WEIGHT)])));
+        hospital.network.spoil(&read, told);
+        hospital.push().await;
+        match place {
+            None => {
+                assert_eq!(hospital.work().await[0].state, "settled", "{case}");
+                let pushed = hospital.network.pushed().concat();
+                assert!(pushed.contains("weight"), "{case}: the whole record goes");
+                assert!(!pushed.contains("SUBSETTED"), "{case}");
+            }
+            Some(place) => {
+                let issue = hospital.waits(case, "held", Code::SourceUnreadable).await;
+                assert_eq!(issue.expression.as_deref(), Some(place), "{case}");
+                assert!(hospital.network.sent_nothing(), "{case}");
+            }
+        }
     }
 }
 

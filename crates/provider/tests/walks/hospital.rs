@@ -68,6 +68,7 @@ type Spoilt = Vec<(String, Fault)>;
 pub(crate) struct Network {
     spoilt: Mutex<Spoilt>,
     asked: Mutex<Vec<String>>,
+    pushed: Mutex<Vec<String>>,
     hanging: Mutex<Option<(String, SocketAddr)>>,
     stranger: Mutex<Option<Arc<Stranger>>>,
 }
@@ -93,6 +94,11 @@ impl Network {
         self.asked.lock().unwrap().clone()
     }
 
+    /// What the plan was given so far.
+    pub(crate) fn pushed(&self) -> Vec<String> {
+        self.pushed.lock().unwrap().clone()
+    }
+
     /// No push has reached the plan.
     pub(crate) fn sent_nothing(&self) -> bool {
         self.asked().iter().all(|line| line != SENT.trim_end())
@@ -101,6 +107,10 @@ impl Network {
     fn answer(&self, request: &Request<Bytes>) -> Told {
         let line = format!("{} {}", request.method(), request.uri());
         self.asked.lock().unwrap().push(line.clone());
+        if line == SENT.trim_end() {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            self.pushed.lock().unwrap().push(body);
+        }
         let spoilt = self.spoilt.lock().unwrap();
         let ended = format!("{line} ");
         if let Some((_, told)) = spoilt.iter().find(|(begins, _)| ended.starts_with(begins)) {
@@ -312,6 +322,7 @@ impl Hospital {
         let network = Arc::new(Network {
             spoilt: Mutex::default(),
             asked: Mutex::default(),
+            pushed: Mutex::default(),
             hanging: Mutex::default(),
             stranger: Mutex::default(),
         });
@@ -517,7 +528,7 @@ fn wire_up(
     let road = Arc::new(Road {
         setup,
         house: house.clone(),
-        charts: Charts::new(Arc::new(Ehr::new(client(EHR)))),
+        charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&clock)))),
         directory: Arc::new(Pinned(endpoints)),
         doors: Doors::default(),
         clock: Arc::new(provider::HouseClock::new(clock)),

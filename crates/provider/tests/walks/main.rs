@@ -16,6 +16,7 @@ mod foreign;
 mod gone;
 mod hospital;
 mod ready;
+mod rests;
 mod roles;
 mod skew;
 mod slow;

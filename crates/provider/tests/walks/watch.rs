@@ -61,7 +61,21 @@ fn of_another() -> Told {
 }
 
 fn one_patient() -> Told {
-    status(200, searchset(&[r#"{"resourceType":"Patient","id":"p1"}"#]))
+    status(
+        200,
+        searchset(&[
+            r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"17"}]}"#,
+        ]),
+    )
+}
+
+fn somebody_else() -> Told {
+    status(
+        200,
+        searchset(&[
+            r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"71"},{"system":"urn:other","value":"17"}]}"#,
+        ]),
+    )
 }
 
 pub(crate) fn nobody() -> Told {
@@ -277,6 +291,79 @@ async fn the_roster_is_taken_up_live_and_a_file_that_is_away_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_roster_of_which_something_was_not_read_ends_nobodys_watch_and_begins_new_ones() {
+    let long = format!("p2\n{}", "# a line about nobody\n".repeat(900_000));
+    let table = [
+        ("a line that was damaged", "p 1\np2\np3\n", true),
+        ("a record number that is nobody's", "urn:mrn|1\np2\np3\n", true),
+        ("more than a roster may have", long.as_str(), false),
+    ];
+    for (case, roster, begins) in table {
+        let mut ward = Ward::new("p1\np2\n");
+        ward.take_up().await;
+        for restarts in [false, true] {
+            if restarts {
+                ward.hospital = ward.hospital.restarted_with("sunrise");
+                ward.keeper = Keeper::default();
+            }
+            ward.write(roster);
+            ward.holds(visit, nobody);
+            ward.hospital.network.spoil("POST https://ehr.example/fhir/Patient/_search ", nobody);
+            ward.take_up().await;
+            ward.look().await;
+            let rows = ward.rows(WorkKind::Watch).await;
+            let ended = rows.iter().filter(|row| row.work.state == "watch-ended").count();
+            assert_eq!((rows.len(), ended), (2 + usize::from(begins), 0), "{case}");
+            assert!(ward.status().await.iter().any(|line| {
+                line.issue.as_ref().is_some_and(|it| it.issue.code == Code::RosterInvalid)
+            }));
+        }
+        ward.write("p2\n");
+        ward.take_up().await;
+        ward.look().await;
+        let rows = ward.rows(WorkKind::Watch).await;
+        let ended = rows.iter().filter(|row| row.work.state == "watch-ended").count();
+        assert_eq!(
+            ended,
+            1 + usize::from(begins),
+            "{case}: read whole, it ends what it leaves out"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_patient_whom_the_ehr_does_not_hold_is_told_as_a_line_that_names_nobody() {
+    const NONE: &str = "GET https://ehr.example/fhir/Patient/p2 ";
+    let gone: [fn() -> Told; 2] = [|| status(404, ""), || status(410, "")];
+    for gone in gone {
+        let mut ward = Ward::new("p1\nPatient/p2\n");
+        ward.holds(visit, nobody);
+        ward.hospital.network.spoil(NONE, gone);
+        ward.take_up().await;
+        assert_eq!(ward.look().await, ["Encounter/e1"], "the other line's patient is looked at");
+        ward.look().await;
+        let lines = ward.status().await;
+        let line = lines.iter().find(|line| line.what == "watch: Patient/p2").unwrap();
+        let issue = &line.issue.as_ref().unwrap().issue;
+        assert_eq!(issue.code, Code::RosterInvalid);
+        assert!(issue.expression.as_ref().unwrap().ends_with("roster.csv:2"), "{issue}");
+        let list = Command::List { states: vec!["watch-waiting".into()], limit: None };
+        let Reply::Listed { counts, .. } = ward.hospital.command(list).await.unwrap() else {
+            panic!("list");
+        };
+        assert!(counts.contains(&("watch-waiting".to_owned(), 1)), "{counts:?}");
+        let asked = ward.hospital.network.asked();
+        let count = |ends: &str| asked.iter().filter(|line| line.ends_with(ends)).count();
+        assert_eq!(count("/Patient/p1"), 2, "once for the watch, and once for the push");
+        assert_eq!(count("Encounter?patient=Patient%2Fp2"), 0);
+        ward.holds(visit, nobody);
+        ward.look().await;
+        let lines = ward.status().await;
+        assert!(lines.iter().all(|line| line.issue.is_none()), "held now: {lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_record_number_is_asked_for_and_a_line_that_names_nobody_is_told() {
     let mut ward = Ward::new("urn:mrn|17\nno such line\nurn:mrn|18\n");
     let search = "POST https://ehr.example/fhir/Patient/_search ";
@@ -297,6 +384,17 @@ async fn a_record_number_is_asked_for_and_a_line_that_names_nobody_is_told() {
     ward.hospital.network.spoil(search, away);
     assert_eq!(ward.take_up().await, 0);
     assert_eq!(issues(ward.status().await)[0].0, Code::SourceUnreachable);
+    ward.hospital.network.mend();
+    ward.hospital.network.spoil(search, somebody_else);
+    ward.take_up().await;
+    let found = issues(ward.status().await);
+    assert_eq!((found.len(), found[0].0), (1, Code::RosterInvalid), "another's number");
+    assert!(ward.rows(WorkKind::Watch).await.is_empty(), "nobody is watched for it");
+
+    ward.write("# mended\nurn:mrn|17\n");
+    ward.hospital.network.mend();
+    ward.hospital.network.spoil(search, away);
+    assert_eq!(ward.take_up().await, 0);
     ward.hospital.network.mend();
     ward.hospital.network.spoil(search, one_patient);
     assert_eq!(ward.take_up().await, 1, "asked again without a change of the file");
