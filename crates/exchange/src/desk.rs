@@ -296,14 +296,33 @@ pub struct Row {
     /// The walk it takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdraws: Option<String>,
+    /// Of an unchanged one, where it was asked for by itself: the push that holds the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_on: Option<Standing>,
     /// When it last changed.
     pub changed: Timestamp,
+}
+
+/// The push whose content an unchanged one found again: what becomes of it becomes of both. Where it
+/// waits for a person, its issues are the row's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its walk, for `show`, `release` and `withdraw`.
+    pub id: String,
+    /// Its public id.
+    pub label: String,
+    /// `due`, `held`, `settled`, …
+    pub state: String,
+    /// When it is tried or asked after again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
 }
 
 impl Row {
     /// Whether a person has work with it.
     pub fn waits_for_person(&self) -> bool {
-        self.state == "held"
+        let held = |standing: &Standing| standing.state == "held";
+        self.state == "held" || self.stands_on.as_ref().is_some_and(held)
     }
 }
 

@@ -199,7 +199,7 @@ fn waiting() -> ProgressBar {
 }
 
 /// `show`, `release` and `withdraw` of `Encounter/…` and the like: the newest push about it, when only one payer
-/// has one.
+/// has one; one that holds the content before those that found it unchanged.
 async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Command, Issue> {
     let (Command::Show { id, .. } | Command::Release { id, .. } | Command::Withdraw { id, .. }) =
         &mut command
@@ -215,7 +215,8 @@ async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Comm
     };
     let mut about: Vec<_> =
         rows.into_iter().filter(|row| row.subject.as_deref() == Some(id.as_str())).collect();
-    about.sort_by_key(|row| row.changed);
+    // What found the same content again holds none: the one that does is meant.
+    about.sort_by_key(|row| (row.state != "unchanged", row.changed));
     let Some(newest) = about.last() else {
         return Err(Issue::new(Code::PushUnknown, "nothing was pushed about this").at("id"));
     };
@@ -311,8 +312,14 @@ fn show(reply: &Reply, json: bool, form: Option<PageForm>) -> Result<u8, Issue> 
             .map_err(|_| Issue::new(Code::InternalError, "a reply cannot be written as JSON"))?;
         print(&format!("{text}\n"));
     } else if let (Some(form), Reply::Shown(shown)) = (form, reply) {
-        let missing = "nothing was sent or filed under this id, so there is no page of it";
-        let made = page::page(shown).ok_or_else(|| Issue::new(Code::CommandInvalid, missing))?;
+        let missing = || match &shown.row.stands_on {
+            Some(standing) => {
+                let id = &standing.id;
+                format!("it sent nothing itself: {id} holds the same; ask for the page of that")
+            }
+            None => "nothing was sent or filed under this id, so there is no page of it".to_owned(),
+        };
+        let made = page::page(shown).ok_or_else(|| Issue::new(Code::CommandInvalid, missing()))?;
         print(&match form {
             PageForm::Text => page::text(&made),
             PageForm::Html => page::html(&made),

@@ -13,7 +13,7 @@ use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{
-    CheckLine, Explained, FoundEncounter, IssueWords, Reply, RetainedRow, Row, Shown,
+    CheckLine, Explained, FoundEncounter, IssueWords, Reply, RetainedRow, Row, Shown, Standing,
 };
 use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
 use jiff::Timestamp;
@@ -206,6 +206,14 @@ fn state_words(row: &Row) -> String {
         ("due", _, Some(at)) if at > row.changed => format!("due, again at {}", clock(at)),
         (state, _, _) => state.to_owned(),
     };
+    if let Some(standing) = &row.stands_on {
+        let Standing { id, state, next_at, .. } = standing;
+        words = match (state.as_str(), next_at) {
+            ("held", _) => format!("{words}: {id} holds the same and waits for a person"),
+            ("due", Some(at)) => format!("{words}: {id} brings the same, again at {}", clock(*at)),
+            _ => format!("{words}: {id} brought the same"),
+        };
+    }
     if row.withdrawn_by.is_some() {
         words.push_str("; withdrawn");
     }
