@@ -8,6 +8,7 @@ pub mod chart;
 pub mod ehr;
 pub mod offer;
 pub mod roles;
+pub mod room;
 pub mod us_core;
 
 use exchange::{Code, Issue};
