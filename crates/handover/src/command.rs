@@ -156,11 +156,11 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             show(&restore::restore(&folder, &args.folder, into).await?, json, None)
         }
         Asked::Db(DbAsked::Migrate) => {
-            let config = config::House::read(&folder)?;
+            let config = config::House::read_as_far(&folder)?;
             show(&database::migrate(&config).await?, json, None)
         }
         Asked::Db(DbAsked::Check) => {
-            let config = config::House::read(&folder)?;
+            let config = config::House::read_as_far(&folder)?;
             show(&database::check(&config).await, json, None)
         }
         asked => house_command(&folder, asked, json).await,
@@ -174,7 +174,7 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
         Command::Explain { subject, .. } if !json => Some(subject.clone()),
         _ => None,
     };
-    let config = Arc::new(config::House::read(folder)?);
+    let config = Arc::new(config::House::read_as_far(folder)?);
     let command = by_id(&config, command).await?;
     // What copies or purges a whole house takes as long as it takes.
     let wait = match command {
@@ -373,7 +373,7 @@ fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
 
 /// Prints an access token of the operator at the running house.
 async fn token(folder: &Path, json: bool) -> Result<u8, Issue> {
-    let config = config::House::read(folder)?;
+    let config = config::House::read_as_far(folder)?;
     if config.file.role == Role::Provider {
         tracing::debug!("a sending house offers commands only");
     }

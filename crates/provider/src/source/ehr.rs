@@ -5,12 +5,12 @@
 //! Never      a partial search: a page that is missing or does not read fails the whole.
 
 use super::offer::Offer;
+use super::room::Room;
 use super::{Read, Source};
 use crate::limits::{
     BINARY_BYTES_MAX, CHART_RESOURCES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX,
     SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
-use super::room::Room;
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};

@@ -9,6 +9,7 @@ pub mod ehr;
 pub mod offer;
 pub mod roles;
 pub mod room;
+pub mod unasked;
 pub mod us_core;
 
 use exchange::{Code, Issue};

@@ -184,7 +184,13 @@ async fn a_settled_push_whose_payload_is_gone_stays_settled_and_is_acknowledged(
 #[tokio::test]
 async fn the_same_pushed_again_while_the_first_waits_is_no_quiet_success() {
     let table: [(&str, Fault, &str, &str, Option<Code>); 4] = [
-        ("refused, and refused again", || status(400, ""), "held", "superseded", Some(Code::PayerRefused)),
+        (
+            "refused, and refused again",
+            || status(400, ""),
+            "held",
+            "superseded",
+            Some(Code::PayerRefused),
+        ),
         ("no such door", || status(404, ""), "unchanged", "held", Some(Code::CapabilityMissing)),
         ("too large", || status(413, ""), "unchanged", "held", Some(Code::PayloadTooLarge)),
         ("taken, and on its way", took, "unchanged", "due", None),

@@ -186,7 +186,12 @@ async fn what_is_refused_goes_with_the_next_push_of_the_same_as_well() {
     stranger.spoil(3, Wrong::Refused);
     let id = hospital.push().await[0].id.clone();
     let rows = hospital.push().await;
-    let states = |mine: bool| rows.iter().filter(|row| (row.id == id) == mine).map(|row| row.state.as_str()).collect::<Vec<_>>();
+    let states = |mine: bool| {
+        rows.iter()
+            .filter(|row| (row.id == id) == mine)
+            .map(|row| row.state.as_str())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(states(true), ["superseded"], "it gave way: {rows:?}");
     assert_eq!(states(false), ["settled"], "{rows:?}");
     assert_eq!(rows.len(), 2, "{rows:?}");
