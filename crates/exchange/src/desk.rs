@@ -63,6 +63,9 @@ pub enum Command {
         /// Encounters of this date (`2026-01-03`, also `2026-01`).
         #[serde(default)]
         date: Option<String>,
+        /// Laboratory reports of the patient instead.
+        #[serde(default)]
+        results: bool,
         /// Who looks.
         who: Who,
     },
@@ -192,6 +195,9 @@ pub enum Reply {
     Found {
         /// Encounters, newest first.
         encounters: Vec<FoundEncounter>,
+        /// Laboratory reports where those were asked for, newest first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reports: Option<Vec<FoundReport>>,
     },
     /// To `list`: waiting ones first.
     Listed {
@@ -397,6 +403,21 @@ pub struct Door {
     /// Where the form is `best`: why no higher rung was taken, and how records are known again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<String>,
+}
+
+/// A laboratory report of the source, for a person to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundReport {
+    /// `DiagnosticReport.id`.
+    pub report: String,
+    /// `Patient.id`.
+    pub patient: String,
+    /// `DiagnosticReport.status`.
+    pub status: String,
+    /// What was reported on, in words.
+    pub what: String,
+    /// Its day: `effective`, else `issued`.
+    pub date: String,
 }
 
 /// An encounter of the source, for a person to choose from.

@@ -256,7 +256,8 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Find(args) => {
             let who = person(args.who, args.why);
             let record_number = args.record_number.map(Phi);
-            (Command::Find { record_number, date: args.date, who }, 0, None)
+            let (date, results) = (args.date, args.results);
+            (Command::Find { record_number, date, results, who }, 0, None)
         }
         Asked::Watch => (Command::Watch {}, 0, None),
         Asked::List(args) => (Command::List { states: args.states, limit: args.limit }, 0, None),

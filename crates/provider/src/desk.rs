@@ -52,7 +52,12 @@ impl Desk {
                 self.push(subject, purpose, who, wait).await
             }
             Command::Explain { subject, purpose, who } => self.explain(subject, purpose, who).await,
-            Command::Find { record_number, date, who } => self.find(record_number, date, who).await,
+            Command::Find { record_number, results: true, date, who } => {
+                self.find_results(record_number, date, who).await
+            }
+            Command::Find { record_number, date, who, .. } => {
+                self.find(record_number, date, who).await
+            }
             Command::List { states, limit } => self.list(states, limit).await,
             Command::Show { id, page } => self.show(&id, page).await,
             Command::Release { id, who, member: None } => self.release(&id, who).await,

@@ -197,7 +197,7 @@ pub(super) async fn ask(
 }
 
 /// Whether a record says that it is this patient's.
-fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+pub(crate) fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
     let doc = resource.doc();
     let owners = ["subject", "patient", "beneficiary", "for", "individual"];
     let mut owners = owners.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
