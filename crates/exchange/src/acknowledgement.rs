@@ -50,6 +50,9 @@ pub struct Acknowledgement {
     /// The push that had brought the same content before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<PushId>,
+    /// That push's state, where it had not ended: nothing more is told of it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as_state: Option<String>,
     /// When it was triggered.
     pub triggered: Timestamp,
     /// When this was written.
@@ -154,6 +157,7 @@ impl Acknowledgement {
             state: push.state_word().to_owned(),
             level,
             same_as,
+            same_as_state: None,
             triggered,
             at,
             deadline: push.deadline,
@@ -171,6 +175,18 @@ impl Acknowledgement {
     /// The same, with what was found before it was sent.
     pub fn with_findings(self, findings: Vec<Finding>) -> Acknowledgement {
         Acknowledgement { findings, ..self }
+    }
+
+    /// The same for an unchanged one, with why the push that holds the same waits, where it does.
+    pub fn with_standing(self, standing: Option<&Push>) -> Acknowledgement {
+        match standing.filter(|other| !other.ended()) {
+            Some(other) => Acknowledgement {
+                same_as_state: Some(other.state_word().to_owned()),
+                issues: other.issues.iter().map(WayForward::from).collect(),
+                ..self
+            },
+            None => self,
+        }
     }
 
     /// The document: JSON without white space, members in the order of their declaration.
@@ -222,7 +238,11 @@ impl Acknowledgement {
             (Some(Level::Taken), _) => "settled: taken by the payer".to_owned(),
             (Some(Level::Accepted), _) => "settled: accepted by the payer".to_owned(),
             (Some(Level::Filed), _) => "settled: filed by the payer".to_owned(),
-            (None, Some(push)) => format!("unchanged since push {push}; nothing was sent"),
+            (None, Some(push)) => match self.same_as_state.as_deref() {
+                Some("held") => format!("the same as push {push}, which waits for a person"),
+                Some(_) => format!("the same as push {push}, which is still on its way"),
+                None => format!("unchanged since push {push}; nothing was sent"),
+            },
             (None, None) => self.state.clone(),
         };
         format!("push {name} to {}: {word}", self.payer)

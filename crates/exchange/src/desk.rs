@@ -63,6 +63,9 @@ pub enum Command {
         /// Encounters of this date (`2026-01-03`, also `2026-01`).
         #[serde(default)]
         date: Option<String>,
+        /// Laboratory reports of the patient instead.
+        #[serde(default)]
+        results: bool,
         /// Who looks.
         who: Who,
     },
@@ -192,6 +195,9 @@ pub enum Reply {
     Found {
         /// Encounters, newest first.
         encounters: Vec<FoundEncounter>,
+        /// Laboratory reports where those were asked for, newest first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reports: Option<Vec<FoundReport>>,
     },
     /// To `list`: waiting ones first.
     Listed {
@@ -296,14 +302,33 @@ pub struct Row {
     /// The walk it takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdraws: Option<String>,
+    /// Of an unchanged one, where it was asked for by itself: the push that holds the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_on: Option<Standing>,
     /// When it last changed.
     pub changed: Timestamp,
+}
+
+/// The push whose content an unchanged one found again: what becomes of it becomes of both. Where it
+/// waits for a person, its issues are the row's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its walk, for `show`, `release` and `withdraw`.
+    pub id: String,
+    /// Its public id.
+    pub label: String,
+    /// `due`, `held`, `settled`, …
+    pub state: String,
+    /// When it is tried or asked after again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
 }
 
 impl Row {
     /// Whether a person has work with it.
     pub fn waits_for_person(&self) -> bool {
-        self.state == "held"
+        let held = |standing: &Standing| standing.state == "held";
+        self.state == "held" || self.stands_on.as_ref().is_some_and(held)
     }
 }
 
@@ -378,6 +403,21 @@ pub struct Door {
     /// Where the form is `best`: why no higher rung was taken, and how records are known again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<String>,
+}
+
+/// A laboratory report of the source, for a person to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundReport {
+    /// `DiagnosticReport.id`.
+    pub report: String,
+    /// `Patient.id`.
+    pub patient: String,
+    /// `DiagnosticReport.status`.
+    pub status: String,
+    /// What was reported on, in words.
+    pub what: String,
+    /// Its day: `effective`, else `issued`.
+    pub date: String,
 }
 
 /// An encounter of the source, for a person to choose from.

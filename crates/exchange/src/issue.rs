@@ -286,7 +286,7 @@ catalogue! {
         "stop the house, keep the files, and restore from a backup that verifies"
     ConfigInvalid "config-invalid" 500 "invalid" Operator None;
         "the configuration cannot be used";
-        "mend the line named"
+        "mend the line or the file named"
     BindRefused "bind-refused" 500 "security" Operator None;
         "the house may not listen beyond loopback without TLS and sign-in";
         "configure [tls] and at least one partner credential, or listen on 127.0.0.1"

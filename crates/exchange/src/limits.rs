@@ -81,6 +81,10 @@ pub const PATH_STEPS_MAX: usize = 16;
 /// Bytes of one value set file: about the size of an enumerated set of 100,000 codes.
 pub const VALUE_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// So many restrictions may go by one import that replaces the table, whatever share of it they are: a
+/// small house's table changes so from day to day.
+pub const RESTRICTIONS_FEW: u64 = 5;
+
 /// Bytes of the table of restrictions: about 100,000 rows.
 pub const RESTRICTIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 

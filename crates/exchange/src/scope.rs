@@ -233,13 +233,34 @@ fn scope_on(question: &Question<'_>, days: Option<Days>, counts: Counts<'_>) -> 
             "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
             _ => ("on the day of service", "Encounter.period"),
         };
-        let detail = match days {
-            Some(_) => format!("none of the patient's coverages is active {word}"),
-            None => "there is no day of service, and no coverage holds without one".to_owned(),
+        let (detail, place) = match (why_none(&scope.judged), days) {
+            (Some(found), _) => (format!("no coverage counts {word}: {found}"), "Coverage"),
+            (None, Some(_)) => (format!("none of the patient's coverages is active {word}"), place),
+            (None, None) => {
+                ("there is no day of service, and no coverage holds without one".to_owned(), place)
+            }
         };
         scope.issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
     }
     scope
+}
+
+/// What was found instead of a coverage that counts; `None` where it is the day alone.
+fn why_none(judged: &[Judged]) -> Option<String> {
+    let mut found: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for one in judged {
+        if let End::NotCounted { why } = &one.end {
+            *found.entry(why.words()).or_default() += 1;
+        }
+    }
+    if found.is_empty() {
+        return Some("the EHR answers none for the patient".to_owned());
+    }
+    if found.len() == 1 && found.contains_key(NotCounted::NotThatDay.words()) {
+        return None;
+    }
+    let each = found.iter().map(|(words, count)| format!("of {count}, {words}"));
+    Some(each.collect::<Vec<_>>().join("; "))
 }
 
 fn judged(coverage: &Resource, end: End) -> Judged {

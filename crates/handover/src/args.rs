@@ -221,7 +221,8 @@ pub enum PushAsked {
 /// `push …`
 #[derive(Debug, Args)]
 pub struct PushArgs {
-    /// Its id in the source; `handover find` prints those of encounters and patients.
+    /// Its id in the source; `handover find` prints those of encounters and patients, with `--results`
+    /// those of laboratory reports.
     pub id: String,
     /// Why.
     #[arg(long, default_value = "asked for by hand")]
@@ -281,8 +282,11 @@ pub struct FindArgs {
     /// Encounters of this day or month: 2026-01-03, 2026-01.
     #[arg(long)]
     pub date: Option<String>,
+    /// The patient's laboratory reports instead of encounters: their ids are for `push results`.
+    #[arg(long, requires = "record_number", conflicts_with = "date")]
+    pub results: bool,
     /// Why somebody looks.
-    #[arg(long, default_value = "looking for an encounter to push")]
+    #[arg(long, default_value = "looking for something to push")]
     pub why: String,
     /// Who asks.
     #[command(flatten)]
@@ -550,7 +554,7 @@ mod tests {
 
     #[test]
     fn what_people_type_is_understood_or_refused() {
-        let table: [(&str, bool); 37] = [
+        let table: [(&str, bool); 40] = [
             ("handover demo", true),
             ("handover --json list", true),
             ("handover list --json --house x", true),
@@ -564,6 +568,8 @@ mod tests {
             ("handover push encounter e1 --no-wait --wait 3", false),
             ("handover find", false),
             ("handover find --date 2026-01", true),
+            ("handover find --record-number 1 --results", true),
+            ("handover find --date 2026-01 --results", false),
             ("handover release r", false),
             ("handover show x --page html", true),
             ("handover init payer sun --payer-id urn:oid:1|99001", true),
@@ -573,6 +579,7 @@ mod tests {
             ("handover restore", false),
             ("handover sim payer p --profile strict --fault write:2=hang", true),
             ("handover sim payer p --profile strict --fault write:2=rain", false),
+            ("handover sim payer p --profile strict --fault write:3-1=hang", false),
             ("handover sim payer p", false),
             ("handover db migrate", true),
             ("handover db forget", false),

@@ -30,11 +30,28 @@ pub async fn carry_out(
     if config.file.database.is_some() && check::knock(&config.file.base_url).await.is_ok() {
         return by_the_house(config, &command, wait).await;
     }
-    match Opened::open(Arc::clone(config)).await {
+    let opened = match needs_memory_only(&command) {
+        true => Opened::open_memory(Arc::clone(config)).await,
+        false => Opened::open(Arc::clone(config)).await,
+    };
+    match opened {
         Ok(opened) => on_the_store(opened, command, wait).await,
         Err(issue) if issue.code == Code::HouseLocked => by_the_house(config, &command, wait).await,
         Err(issue) => Err(issue),
     }
+}
+
+/// What is carried out on what the house remembers and on its own tables: it needs no agreement, and no
+/// partner's nor the EHR's certificate. A patient's wish must not wait until somebody mends those.
+fn needs_memory_only(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::List { .. }
+            | Command::Show { .. }
+            | Command::Restriction(_)
+            | Command::Backup { .. }
+            | Command::Verify { .. }
+    )
 }
 
 /// Carried out by the process that runs the house.

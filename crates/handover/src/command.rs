@@ -156,11 +156,11 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             show(&restore::restore(&folder, &args.folder, into).await?, json, None)
         }
         Asked::Db(DbAsked::Migrate) => {
-            let config = config::House::read(&folder)?;
+            let config = config::House::read_as_far(&folder)?;
             show(&database::migrate(&config).await?, json, None)
         }
         Asked::Db(DbAsked::Check) => {
-            let config = config::House::read(&folder)?;
+            let config = config::House::read_as_far(&folder)?;
             show(&database::check(&config).await, json, None)
         }
         asked => house_command(&folder, asked, json).await,
@@ -174,7 +174,7 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
         Command::Explain { subject, .. } if !json => Some(subject.clone()),
         _ => None,
     };
-    let config = Arc::new(config::House::read(folder)?);
+    let config = Arc::new(config::House::read_as_far(folder)?);
     let command = by_id(&config, command).await?;
     // What copies or purges a whole house takes as long as it takes.
     let wait = match command {
@@ -199,7 +199,7 @@ fn waiting() -> ProgressBar {
 }
 
 /// `show`, `release` and `withdraw` of `Encounter/…` and the like: the newest push about it, when only one payer
-/// has one.
+/// has one; one that holds the content before those that found it unchanged.
 async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Command, Issue> {
     let (Command::Show { id, .. } | Command::Release { id, .. } | Command::Withdraw { id, .. }) =
         &mut command
@@ -215,7 +215,8 @@ async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Comm
     };
     let mut about: Vec<_> =
         rows.into_iter().filter(|row| row.subject.as_deref() == Some(id.as_str())).collect();
-    about.sort_by_key(|row| row.changed);
+    // What found the same content again holds none: the one that does is meant.
+    about.sort_by_key(|row| (row.state != "unchanged", row.changed));
     let Some(newest) = about.last() else {
         return Err(Issue::new(Code::PushUnknown, "nothing was pushed about this").at("id"));
     };
@@ -255,7 +256,8 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Find(args) => {
             let who = person(args.who, args.why);
             let record_number = args.record_number.map(Phi);
-            (Command::Find { record_number, date: args.date, who }, 0, None)
+            let (date, results) = (args.date, args.results);
+            (Command::Find { record_number, date, results, who }, 0, None)
         }
         Asked::Watch => (Command::Watch {}, 0, None),
         Asked::List(args) => (Command::List { states: args.states, limit: args.limit }, 0, None),
@@ -311,8 +313,14 @@ fn show(reply: &Reply, json: bool, form: Option<PageForm>) -> Result<u8, Issue> 
             .map_err(|_| Issue::new(Code::InternalError, "a reply cannot be written as JSON"))?;
         print(&format!("{text}\n"));
     } else if let (Some(form), Reply::Shown(shown)) = (form, reply) {
-        let missing = "nothing was sent or filed under this id, so there is no page of it";
-        let made = page::page(shown).ok_or_else(|| Issue::new(Code::CommandInvalid, missing))?;
+        let missing = || match &shown.row.stands_on {
+            Some(standing) => {
+                let id = &standing.id;
+                format!("it sent nothing itself: {id} holds the same; ask for the page of that")
+            }
+            None => "nothing was sent or filed under this id, so there is no page of it".to_owned(),
+        };
+        let made = page::page(shown).ok_or_else(|| Issue::new(Code::CommandInvalid, missing()))?;
         print(&match form {
             PageForm::Text => page::text(&made),
             PageForm::Html => page::html(&made),
@@ -366,7 +374,7 @@ fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
 
 /// Prints an access token of the operator at the running house.
 async fn token(folder: &Path, json: bool) -> Result<u8, Issue> {
-    let config = config::House::read(folder)?;
+    let config = config::House::read_as_far(folder)?;
     if config.file.role == Role::Provider {
         tracing::debug!("a sending house offers commands only");
     }

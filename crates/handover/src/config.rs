@@ -187,13 +187,29 @@ pub struct House {
     pub partners: BTreeMap<PartnerId, PublicFile>,
     /// Agreements by partner.
     pub terms: BTreeMap<PartnerId, Terms>,
+    /// What of partners and agreements cannot be read; none in a house of `read`.
+    pub fault: Option<Issue>,
+    /// The names of all partners, where there is such a fault.
+    pub unread: Vec<PartnerId>,
 }
+
+/// Partners' public files and agreements.
+type Agreed = (BTreeMap<PartnerId, PublicFile>, BTreeMap<PartnerId, Terms>);
 
 impl House {
     /// Reads a house's folder.
     ///
     /// Errors: `ConfigInvalid`, `PartnerUnknown` for an agreement without a public file.
     pub fn read(folder: &Path) -> Result<House, Issue> {
+        let house = House::read_as_far(folder)?;
+        house.fault.clone().map_or(Ok(house), Err)
+    }
+
+    /// Reads `house.toml`, and the files it names as far as that goes: what is wrong with an agreement
+    /// stops no command that needs none, and none that a running house carries out.
+    ///
+    /// Errors: `ConfigInvalid` for `house.toml` itself.
+    pub fn read_as_far(folder: &Path) -> Result<House, Issue> {
         if !folder.join(FILE).exists() && folder.join(UNFINISHED).exists() {
             let detail = "a restore into this folder was cut off; empty it, but for the keys";
             return Err(Issue::new(Code::BackupUnusable, detail)
@@ -211,13 +227,46 @@ impl House {
         check_database(file.database.as_ref())?;
         file.restrictions.as_ref().map_or(Ok(()), RestrictionsFile::check)?;
         file.source.as_ref().map_or(Ok(()), SourceFile::check)?;
-        let public = read_partners(&folder.join(&file.partners))?;
-        partner::check_identities(&file.name, &file.namespace, FILE, &public)?;
-        let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
-        let terms = read_agreements(&folder.join(&file.agreements), &partners)?;
-        let house = House { folder: folder.to_owned(), file, partners, terms };
+        let mut house = House {
+            folder: folder.to_owned(),
+            file,
+            partners: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            fault: None,
+            unread: Vec::new(),
+        };
         house.check_scheme()?;
+        match house.read_agreed() {
+            Ok((partners, terms)) => (house.partners, house.terms) = (partners, terms),
+            Err(issue) => (house.fault, house.unread) = (Some(issue), house.named()),
+        }
         Ok(house)
+    }
+
+    fn read_agreed(&self) -> Result<Agreed, Issue> {
+        let HouseFile { name, namespace, partners, agreements, .. } = &self.file;
+        let public = read_partners(&self.path(partners))?;
+        partner::check_identities(name, namespace, FILE, &public)?;
+        let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
+        let terms = read_agreements(&self.path(agreements), &partners)?;
+        Ok((partners, terms))
+    }
+
+    /// The partners by the names of their files, which `partner add` gives them, and by what can be read.
+    fn named(&self) -> Vec<PartnerId> {
+        let folder = self.path(&self.file.partners);
+        let public = files(&folder, "json").unwrap_or_default();
+        let agreed = files(&self.path(&self.file.agreements), "toml").unwrap_or_default();
+        let read = public.iter().filter_map(|path| {
+            let text = read_text(path).ok()?;
+            Some(PublicFile::parse(&text, "").ok()?.name.to_string())
+        });
+        let mut names: Vec<String> = read.collect();
+        let stems = public.iter().chain(&agreed).filter_map(|path| path.file_stem());
+        names.extend(stems.map(|stem| stem.to_string_lossy().into_owned()));
+        names.sort();
+        names.dedup();
+        names.iter().map(|name| name.as_str().into()).collect()
     }
 
     /// The house's id.

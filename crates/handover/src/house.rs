@@ -14,6 +14,8 @@ use exchange::desk::{Command, Reply};
 use exchange::partner::{Foreign, PublicFile, Role, SignIn};
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
+use provider::source::ehr::Ehr;
+use provider::source::unasked::Unasked;
 use repository::store_issue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,14 +93,30 @@ impl Opened {
     /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `StoreNewer`,
     /// `MigrationNeeded`, `KeyUnusable`, `ConfigInvalid`.
     pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
+        Opened::open_with(config, true).await
+    }
+
+    /// The same for commands that ask no partner and no EHR: their files are not read, and whatever is
+    /// wrong with them is no hindrance.
+    ///
+    /// Errors: as `open`.
+    pub async fn open_memory(config: Arc<config::House>) -> Result<Opened, Issue> {
+        Opened::open_with(config, false).await
+    }
+
+    async fn open_with(config: Arc<config::House>, whole: bool) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
         database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
+        // Behind the lock: where somebody holds the house, that process is asked, whatever is wrong here.
+        if let Some(fault) = config.fault.as_ref().filter(|_| whole) {
+            return Err(fault.clone());
+        }
         database::is_of_today(&memory).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
         let desk = match config.file.role {
-            Role::Provider => open_provider(&config, &memory, &clock, grounds.clone())?,
+            Role::Provider => open_provider(&config, &memory, &clock, grounds.clone(), whole)?,
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
         Ok(Opened { config, memory, ledger, grounds, clock, desk })
@@ -322,22 +340,23 @@ fn open_provider(
     memory: &AnyHouse,
     clock: &Arc<dyn Clock>,
     ledger: Grounds,
+    whole: bool,
 ) -> Result<Desk, Issue> {
+    // A key that others may read is told at once, whatever is asked for.
     let signing = signing_pem(config, &config.file.keys.signing)?;
-    let mut payers = BTreeMap::new();
-    for (name, terms) in &config.terms {
-        let Some(public) = config.partners.get(name).cloned() else { continue };
-        let client = Arc::new(partner_client(config, &public, &signing, clock)?);
-        let payer = provider::setup::Payer { public, terms: terms.clone(), client };
-        payers.insert(name.clone(), payer);
-    }
+    let payers = if whole { payers(config, &signing, clock)? } else { BTreeMap::new() };
     let endpoints: BTreeMap<PartnerId, String> = config
         .partners
         .iter()
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
-    let source = Arc::new(crate::source::client(config, clock)?);
-    let source = provider::source::ehr::Ehr::new(source, Arc::clone(clock));
+    let source: Arc<dyn provider::source::Source> = match whole {
+        true => {
+            let client = Arc::new(crate::source::client(config, clock)?);
+            Arc::new(Ehr::new(client, Arc::clone(clock)))
+        }
+        false => Arc::new(Unasked),
+    };
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
@@ -347,12 +366,13 @@ fn open_provider(
         watch: config.file.watch.as_ref().map(|watch| watching(config, watch)).transpose()?,
         feed: feed(config),
         payors: config.path(config.payors()),
+        named: config.terms.keys().chain(&config.unread).cloned().collect(),
         passed: halt::passed,
     };
     let road = Arc::new(provider::road::Road {
         setup,
         house: memory.clone(),
-        charts: provider::source::chart::Charts::new(Arc::new(source)),
+        charts: provider::source::chart::Charts::new(source),
         directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
         doors: provider::route::Doors::default(),
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
@@ -363,6 +383,22 @@ fn open_provider(
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);
     Ok(Desk::Provider { road, desk, wake })
+}
+
+/// Those a sending house has an agreement with, each with a client for its door.
+fn payers(
+    config: &Arc<config::House>,
+    signing: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<BTreeMap<PartnerId, provider::setup::Payer>, Issue> {
+    let mut payers = BTreeMap::new();
+    for (name, terms) in &config.terms {
+        let Some(public) = config.partners.get(name).cloned() else { continue };
+        let client = Arc::new(partner_client(config, &public, signing, clock)?);
+        let payer = provider::setup::Payer { public, terms: terms.clone(), client };
+        payers.insert(name.clone(), payer);
+    }
+    Ok(payers)
 }
 
 /// Whom a sending house watches, and how.

@@ -16,8 +16,9 @@ pub const PARTNER_ANSWER_MAX: usize = 64 * 1024 * 1024;
 /// Time for one request to the EHR.
 pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of an EHR's answer: one page of a search, notes and images included.
-pub const SOURCE_ANSWER_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of an EHR's answer: one page of a search, notes and images included. Several are read at once,
+/// and what all pages of a search may hold together is twice that.
+pub const SOURCE_ANSWER_MAX: usize = 32 * 1024 * 1024;
 
 /// Time for a command to a running house, beyond what it was asked to wait.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);

@@ -13,7 +13,8 @@ use crate::limits::{CELL_MAX, SENTENCE_MAX};
 use crate::table;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::desk::{
-    CheckLine, Explained, FoundEncounter, IssueWords, Reply, RetainedRow, Row, Shown,
+    CheckLine, Explained, FoundEncounter, FoundReport, IssueWords, Reply, RetainedRow, Row, Shown,
+    Standing,
 };
 use exchange::{Actor, DecisionRow, Issue, Purpose, Withholding};
 use jiff::Timestamp;
@@ -64,7 +65,8 @@ fn words_of(reply: &Reply) -> String {
         Reply::PayorMapped(mapped) => scope::mapped(mapped),
         Reply::Restrictions(told) => scope::restrictions(told),
         Reply::RestrictionsChanged(changed) => scope::changed(changed),
-        Reply::Found { encounters } => found(encounters),
+        Reply::Found { reports: Some(reports), .. } => found_reports(reports),
+        Reply::Found { encounters, .. } => found(encounters),
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
@@ -206,6 +208,14 @@ fn state_words(row: &Row) -> String {
         ("due", _, Some(at)) if at > row.changed => format!("due, again at {}", clock(at)),
         (state, _, _) => state.to_owned(),
     };
+    if let Some(standing) = &row.stands_on {
+        let Standing { id, state, next_at, .. } = standing;
+        words = match (state.as_str(), next_at) {
+            ("held", _) => format!("{words}: {id} holds the same and waits for a person"),
+            ("due", Some(at)) => format!("{words}: {id} brings the same, again at {}", clock(*at)),
+            _ => format!("{words}: {id} brought the same"),
+        };
+    }
     if row.withdrawn_by.is_some() {
         words.push_str("; withdrawn");
     }
@@ -272,6 +282,20 @@ fn found(encounters: &[FoundEncounter]) -> String {
         let mut cells: Vec<String> = cells.map(Clone::clone).to_vec();
         cells.extend([it.birth_date.0.clone(), it.patient.clone()]);
         cells
+    }));
+    let mut text = String::new();
+    put_lines(&mut text, &columns(0, &rows));
+    text
+}
+
+fn found_reports(reports: &[FoundReport]) -> String {
+    if reports.is_empty() {
+        return "No laboratory report fits.\n".to_owned();
+    }
+    let head = ["report", "date", "status", "what", "patient id"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(reports.iter().map(|it| {
+        [&it.report, &it.date, &it.status, &it.what, &it.patient].map(Clone::clone).to_vec()
     }));
     let mut text = String::new();
     put_lines(&mut text, &columns(0, &rows));
@@ -488,11 +512,17 @@ fn retained(partners: &[RetainedRow], dry_run: bool) -> String {
 
 fn checked(lines: &[CheckLine]) -> String {
     let mut text = check_lines(lines);
-    let wrong = lines.iter().filter(|line| line.issue.is_some()).count() as u64;
-    let _ = match wrong {
+    // Who is not watched is pushed all the same, when somebody asks.
+    let wrong = lines.iter().filter(|line| line.issue.is_some());
+    let (watch, stops): (Vec<_>, Vec<_>) = wrong.partition(|line| line.what.starts_with("watch"));
+    let _ = match stops.len() as u64 {
         0 => writeln!(text, "\nNothing would stop a push."),
-        wrong => writeln!(text, "\n{} would stop a push.", counted(wrong, "thing")),
+        stops => writeln!(text, "\n{} would stop a push.", counted(stops, "thing")),
     };
+    if !watch.is_empty() {
+        let lines = counted(watch.len() as u64, "line");
+        let _ = writeln!(text, "{lines} of the watch wait: of those nothing is pushed by itself.");
+    }
     text
 }
 

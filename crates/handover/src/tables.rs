@@ -116,6 +116,10 @@ pub enum RestrictionAsked {
         /// The file is all there is: rows that it lacks go.
         #[arg(long)]
         replace: bool,
+        /// With --replace: all, or more than half, of the rows may go. Look first whether the file is
+        /// whole.
+        #[arg(long, requires = "replace")]
+        allow_shrink: bool,
         /// Until when its rows are known, where the file does not say so itself.
         #[arg(long, value_name = "TIME")]
         as_of: Option<Timestamp>,
@@ -182,13 +186,14 @@ pub fn restriction(asked: RestrictionAsked) -> Result<Command, Issue> {
             };
             RestrictionCommand::Add { row, who: person(who, why) }
         }
-        RestrictionAsked::Import { file, replace, as_of, why, who } => {
+        RestrictionAsked::Import { file, replace, allow_shrink, as_of, why, who } => {
             let whole = std::path::absolute(&file).ok();
             let file = whole.and_then(|it| it.into_os_string().into_string().ok());
             let file = file.ok_or_else(|| {
                 Issue::new(Code::CommandInvalid, "the file has no whole path").at("file")
             })?;
-            RestrictionCommand::Import { file, replace, as_of, who: person(who, why) }
+            let who = person(who, why);
+            RestrictionCommand::Import { file, replace, allow_shrink, as_of, who }
         }
         RestrictionAsked::Remove { subject, reason, why, who } => {
             RestrictionCommand::Remove { subject, reason, who: person(who, why) }

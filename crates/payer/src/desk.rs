@@ -190,6 +190,7 @@ fn row(stored: &StoredWork, submission: &Submission) -> Row {
         issues: issues(submission).iter().map(IssueWords::from).collect(),
         withdrawn_by: None,
         withdraws: None,
+        stands_on: None,
         changed: stored.changed,
     }
 }

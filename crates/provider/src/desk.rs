@@ -9,7 +9,7 @@ use crate::road::Road;
 use crate::setup::Payer;
 use crate::tables::Held;
 use crate::turn::{self, Fault};
-use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row};
+use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Standing};
 use exchange::payload::Topic;
 use exchange::{
     Chain, Code, Event, Issue, PartnerId, Purpose, Push, State, Stop, Subject, Trigger, TriggerId,
@@ -52,7 +52,12 @@ impl Desk {
                 self.push(subject, purpose, who, wait).await
             }
             Command::Explain { subject, purpose, who } => self.explain(subject, purpose, who).await,
-            Command::Find { record_number, date, who } => self.find(record_number, date, who).await,
+            Command::Find { record_number, results: true, date, who } => {
+                self.find_results(record_number, date, who).await
+            }
+            Command::Find { record_number, date, who, .. } => {
+                self.find(record_number, date, who).await
+            }
             Command::List { states, limit } => self.list(states, limit).await,
             Command::Show { id, page } => self.show(&id, page).await,
             Command::Release { id, who, member: None } => self.release(&id, who).await,
@@ -136,11 +141,30 @@ impl Desk {
                 _ => false,
             };
             rests &= stored.work.due.is_none() || waits;
-            rows.push(row_of_push(stored, &push));
+            rows.push(self.row_with_standing(stored, &push).await?);
         }
         let issues = trigger.issues.iter().map(IssueWords::from).collect();
         let (trigger, left_alone) = (Some(id.to_string()), trigger.left_alone);
         Ok((Reply::Pushed { trigger, rows, issues, left_alone }, rests))
+    }
+
+    /// The row of a push; of an unchanged one with what it stands on, and why that waits, if it does.
+    async fn row_with_standing(&self, stored: &StoredWork, push: &Push) -> Result<Row, Issue> {
+        let mut row = row_of_push(stored, push);
+        let State::Unchanged { push: same } = &push.state else { return Ok(row) };
+        if let Some(other) = self.road.standing(push, same).await.map_err(store_issue)? {
+            row.issues = other.issues.iter().map(IssueWords::from).collect();
+            row.stands_on = Some(Standing {
+                id: other.walk.to_string(),
+                label: same.to_string(),
+                state: other.state_word().to_owned(),
+                next_at: match other.state {
+                    State::Due { at, .. } => Some(at),
+                    _ => None,
+                },
+            });
+        }
+        Ok(row)
     }
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
@@ -362,6 +386,7 @@ fn row_of_push(stored: &StoredWork, push: &Push) -> Row {
         issues: push.issues.iter().map(IssueWords::from).collect(),
         withdrawn_by: push.withdrawn_by.as_ref().map(ToString::to_string),
         withdraws: push.withdraws.as_ref().map(ToString::to_string),
+        stands_on: None,
         changed: stored.changed,
     }
 }
@@ -385,6 +410,7 @@ fn row_of_trigger(stored: &StoredWork, trigger: &Trigger) -> Row {
             Subject::Withdrawal(walk) => Some(walk.to_string()),
             Subject::Record(_) => None,
         },
+        stands_on: None,
         changed: stored.changed,
     }
 }

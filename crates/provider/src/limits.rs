@@ -61,6 +61,14 @@ pub const SOURCE_REQUESTS_MAX: usize = 4;
 /// Resources of one chart: an inpatient stay of months has a few thousand.
 pub const CHART_RESOURCES_MAX: usize = 20_000;
 
+/// Bytes of all pages of one search: twenty times the largest type of a real chart, and documents that
+/// an EHR writes into their records besides. Several searches of a walk run at once.
+pub const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of resources that are read for one chart. A push holds some of them twice, a payer's door takes
+/// 50 MB at most, and what is more is no chart that a person waits for.
+pub const CHART_BYTES_MAX: usize = 96 * 1024 * 1024;
+
 /// Pages of one search followed before the EHR is thought to go round in circles.
 pub const SEARCH_PAGES_MAX: usize = 2_000;
 

@@ -10,6 +10,7 @@ use crate::road::{Halt, Road};
 use crate::turn::{self, Fault, Turn};
 use bytes::Bytes;
 use exchange::assemble::{self, Content, Shaped};
+use exchange::push::Parts;
 use exchange::{Code, Dossier, Event, Issue, Push, PushId, State};
 use std::collections::BTreeSet;
 use store::{House, StoredWork, WorkKind, WorkQuery};
@@ -145,13 +146,21 @@ impl Road {
         push: &Push,
         same: &PushId,
     ) -> Result<Option<Bytes>, Fault> {
-        let made = |other: &Push| other.assembled.as_ref().is_some_and(|made| made.push == *same);
-        let revisions = self.revisions(push).await?;
-        let earlier = revisions.iter().find(|(_, other)| made(other));
-        match earlier.and_then(|(_, other)| other.acknowledgement) {
+        match self.standing(push, same).await?.and_then(|other| other.acknowledgement) {
             Some(digest) => Ok(self.house.blob(&digest).await?),
             None => Ok(None),
         }
+    }
+
+    /// The push of the same dossier that an unchanged one stands on, as it is now.
+    pub(crate) async fn standing(
+        &self,
+        push: &Push,
+        same: &PushId,
+    ) -> Result<Option<Push>, store::Error> {
+        let made = |other: &Push| other.assembled.as_ref().is_some_and(|made| made.push == *same);
+        let revisions = self.revisions_of(&push.dossier).await?;
+        Ok(revisions.into_iter().map(|(_, other)| other).find(made))
     }
 }
 
@@ -164,13 +173,24 @@ pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Re
 }
 
 /// The dossier's latest revision, where it stands and holds the same. One that was refused, taken
-/// back or overtaken does not stand: the same content may go again.
+/// back or overtaken does not stand: the same content may go again. One that waits stands, and
+/// whoever pushes is told so (`exchange::desk::Standing`).
 pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<PushId> {
     let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
     let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
     let ended = matches!(push.state, State::Refused | State::Superseded);
-    let stands = !ended && push.withdrawn_by.is_none();
+    let stands = !ended && !is_refused(push) && push.withdrawn_by.is_none();
     (stands && made.digest == shaped.digest).then(|| made.push.clone())
+}
+
+/// Whether it waits because the payer said no, and nothing of it is in doubt: it gives way to a push of
+/// the same, as the payer's refusals promise ("then push again"), under a number of its own. Where an
+/// answer is missing or still to come, only `release` goes on: the same bytes under the same key.
+fn is_refused(push: &Push) -> bool {
+    let refused = push.issues.iter().any(|issue| issue.code == Code::PayerRefused);
+    let unsure = |parts: &Parts| parts.open || !parts.accepted.is_empty();
+    let in_doubt = push.poll.is_some() || push.parts.as_deref().is_some_and(unsure);
+    matches!(push.state, State::Held) && refused && !in_doubt
 }
 
 /// The number of a push in its lane; 0 where it has none.

@@ -360,8 +360,13 @@ impl Road {
                 };
                 let at = turn.now();
                 let findings = self.findings(&push).await?;
+                let standing = match &push.state {
+                    State::Unchanged { push: same } => self.standing(&push, same).await?,
+                    _ => None,
+                };
                 Acknowledgement::of(&push, &contents, answer.as_ref(), trigger.at, at)
                     .with_findings(findings)
+                    .with_standing(standing.as_ref())
                     .to_json()
                     .into()
             }

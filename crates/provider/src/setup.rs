@@ -32,6 +32,8 @@ pub struct Setup {
     pub feed: Option<Feed>,
     /// The table of payors (TOML); read before every *scope*. There may be none.
     pub payors: PathBuf,
+    /// Partners that are known by name only, where agreements could not be read: tables may name them.
+    pub named: Vec<PartnerId>,
     /// Called with the name of each durable point when it has been passed; does nothing but in
     /// the test that stops a house there.
     pub passed: fn(&'static str),

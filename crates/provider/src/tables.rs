@@ -10,6 +10,7 @@
 //! line, and somebody without an answer, who asks again.
 
 use crate::road::Road;
+use crate::setup::Setup;
 use exchange::restriction::{Restrictions, feed};
 use exchange::scope::PayorMap;
 use exchange::{Code, Digest, Issue, PartnerId, Purpose};
@@ -141,7 +142,9 @@ impl Road {
     }
 
     pub(crate) fn partners(&self) -> Vec<PartnerId> {
-        self.setup.payers.keys().cloned().collect()
+        let Setup { payers, named, .. } = &self.setup;
+        let other = |name: &&PartnerId| !payers.contains_key(*name);
+        payers.keys().chain(named.iter().filter(other)).cloned().collect()
     }
 }
 

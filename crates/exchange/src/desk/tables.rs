@@ -52,6 +52,9 @@ pub enum RestrictionCommand {
         /// The file is all there is: other rows go.
         #[serde(default)]
         replace: bool,
+        /// Most of the rows may go by that.
+        #[serde(default)]
+        allow_shrink: bool,
         /// Until when its rows are known; the file's own word for it goes first.
         #[serde(default)]
         as_of: Option<Timestamp>,

@@ -8,7 +8,7 @@
 use super::{Restriction, Restrictions};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
-use crate::limits::RESTRICTIONS_BYTES_MAX;
+use crate::limits::{RESTRICTIONS_BYTES_MAX, RESTRICTIONS_FEW};
 use crate::member::fields;
 use crate::purpose::Purpose;
 use jiff::Timestamp;
@@ -65,13 +65,16 @@ impl Table<'_> {
         self.checked(changed, as_of.or(before), &wanted)
     }
 
-    /// The table with these rows and no others, known as of then. Comments go with the old rows.
+    /// The table with these rows and no others, known as of then. Comments go with the old rows. One
+    /// that would lose most of its rows is left as it is, unless `shrinks` says that this is meant: what
+    /// a broken export lacks would travel from then on.
     ///
-    /// Errors: as `add`.
+    /// Errors: as `add`; `CommandInvalid` where too much would go.
     pub fn replace(
         &self,
         rows: &[Restriction],
         as_of: Option<Timestamp>,
+        shrinks: bool,
     ) -> Result<Changed, Issue> {
         let (before, known) = Restrictions::rows(self.text, self.file_name, self.partners)?;
         let (wanted, duplicates) = new_among(rows, &[]);
@@ -81,6 +84,16 @@ impl Table<'_> {
         let added = wanted.iter().filter(|row| !known.contains(row)).count() as u64;
         let removed = known.iter().filter(|row| !wanted.contains(row)).count() as u64;
         let rows = wanted.len() as u64;
+        let all = known.len() as u64;
+        let most = removed > RESTRICTIONS_FEW && removed * 2 > all;
+        if !shrinks && removed > 0 && (wanted.is_empty() || most) {
+            let detail = format!(
+                "the file lacks {removed} of the table's {all} restrictions, and what they keep back \
+                 would travel; nothing was changed. See whether the export is whole; if they are to \
+                 go, import it again with --allow-shrink"
+            );
+            return Err(Issue::new(Code::CommandInvalid, detail).at("file"));
+        }
         let changed = Changed { text, added, duplicates, removed, rows };
         self.checked(changed, as_of.or(before), &wanted)
     }

@@ -87,11 +87,45 @@ fn a_file_that_is_all_there_is_takes_the_place_of_the_table() {
     let names = partners();
     let table = Table { text: TABLE, file_name: "t.toml", partners: &names };
     let rows = [row("Encounter/e1", "self-pay"), row("Encounter/e5", "consent")];
-    let changed = table.replace(&rows, Some(at("2026-11-22T12:00:00Z"))).unwrap();
+    let changed = table.replace(&rows, Some(at("2026-11-22T12:00:00Z")), false).unwrap();
     assert_eq!((changed.added, changed.removed, changed.rows), (1, 1, 2));
     assert_eq!(subjects(&changed.text), ["Encounter/e1", "Encounter/e5"]);
-    let none = table.replace(&[], None).unwrap();
+    let none = table.replace(&[], None, true).unwrap();
     assert_eq!((none.removed, none.rows), (2, 0));
+}
+
+/// A nightly export that broke off must not open what the table keeps back.
+#[test]
+fn a_file_that_lacks_most_of_the_table_replaces_it_only_where_that_is_meant() {
+    let names = partners();
+    let rows: Vec<_> = (0..20).map(|n| row(&format!("Encounter/e{n}"), "self-pay")).collect();
+    let empty = Table { text: "", file_name: "t.toml", partners: &names };
+    let table_of = |count: usize| empty.replace(&rows[..count], None, false).unwrap().text;
+    for (before, after, fits) in [
+        (0, 0, true),
+        (4, 0, false),
+        (4, 1, true),
+        (6, 1, true),
+        (7, 1, false),
+        (20, 0, false),
+        (20, 9, false),
+        (20, 10, true),
+        (20, 20, true),
+    ] {
+        let text = table_of(before);
+        let table = Table { text: &text, ..empty };
+        let case = format!("{after} of {before} are left");
+        match table.replace(&rows[..after], None, false) {
+            Ok(changed) => assert!(fits && changed.rows == after as u64, "{case}"),
+            Err(issue) => {
+                assert!(!fits && issue.code == Code::CommandInvalid, "{case}: {issue}");
+                let lacks = format!("lacks {} of the table's {before}", before - after);
+                assert!(issue.detail.contains(&lacks), "{case}: {issue}");
+            }
+        }
+        let meant = table.replace(&rows[..after], None, true).unwrap();
+        assert_eq!(meant.rows, after as u64, "{case}, and that is meant");
+    }
 }
 
 #[test]
@@ -121,9 +155,10 @@ fn a_row_that_cannot_stand_changes_nothing() {
     for bad in
         [row("SECRET", "x"), row("Encounter/e2", " "), row("Encounter/e2", "SECRET\nx"), stranger]
     {
-        for changed in
-            [table.add(&[row("Encounter/e3", "x"), bad.clone()], None), table.replace(&[bad], None)]
-        {
+        for changed in [
+            table.add(&[row("Encounter/e3", "x"), bad.clone()], None),
+            table.replace(&[bad], None, true),
+        ] {
             let issue = changed.unwrap_err();
             assert_eq!(issue.code, Code::CommandInvalid);
             assert!(!issue.to_string().contains("SECRET"), "{issue}");

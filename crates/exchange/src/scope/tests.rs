@@ -119,6 +119,35 @@ fn a_coverage_counts_or_says_why_not() {
 }
 
 #[test]
+fn what_was_found_instead_of_a_coverage_is_said() {
+    let coverage = |id: &str, status: &str, whose: &str| {
+        resource(&format!(
+            r#"{{"resourceType":"Coverage","id":"{id}","status":"{status}","beneficiary":{{"reference":"Patient/{whose}"}},{BLUE}}}"#
+        ))
+    };
+    let (void, theirs) = (coverage("a", "entered-in-error", "p1"), coverage("b", "active", "p2"));
+    let table: [(&[Resource], &str); 4] = [
+        (&[], "no coverage counts on the day of service: the EHR answers none for the patient"),
+        (
+            std::slice::from_ref(&void),
+            "no coverage counts on the day of service: of 1, its status is not active",
+        ),
+        (
+            std::slice::from_ref(&theirs),
+            "no coverage counts on the day of service: of 1, it is another patient's",
+        ),
+        (
+            &[void.clone(), theirs.clone()],
+            "no coverage counts on the day of service: of 1, it is another patient's; of 1, its status is not active",
+        ),
+    ];
+    for (coverages, words) in table {
+        let scope = ask(coverages, &encounter(DAY), Purpose::Payment);
+        assert_eq!(scope.issues[0].detail, words);
+    }
+}
+
+#[test]
 fn another_patients_coverage_is_not_read_for_this_one() {
     let text = format!(
         r#"{{"resourceType":"Coverage","id":"c","status":"active","beneficiary":{{"reference":"Patient/p2"}},{BLUE}}}"#

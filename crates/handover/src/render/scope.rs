@@ -91,6 +91,14 @@ fn put_payor(text: &mut String, one: &WaitingPayor) {
         put_issue(text, 4, issue);
     }
     let Some(known) = &one.known_as else { return };
+    if known.names.is_empty() && known.identifiers.is_empty() && known.reference.is_none() {
+        // Its key leads nowhere: there is nothing that a row could be written with.
+        let words = "named in words only, which may be a person's: look in the EHR, then handover payor map";
+        let _ = writeln!(
+            text,
+            "    {words}\n    --name WORDS (or --class, --member-id) --partner NAME --why …"
+        );
+    }
     for name in &known.names {
         let _ = writeln!(text, "    name        {}", one_line(name));
     }

@@ -21,6 +21,7 @@ fn row(id: &str, state: &str, code: Option<Code>) -> Row {
         issues: issue.into_iter().collect(),
         withdrawn_by: None,
         withdraws: None,
+        stands_on: None,
         changed: "2026-01-03T10:00:00Z".parse().unwrap(),
     }
 }

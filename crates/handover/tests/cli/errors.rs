@@ -102,7 +102,9 @@ fn a_mistake_in_a_file_is_told_with_its_place() {
     for Mistake { case, file, from, to, told } in MISTAKES {
         let before = provider.read(file);
         provider.replace(file, from, to);
-        for command in [&["list"][..], &["serve"], &["check"]] {
+        // What needs no agreement is carried out all the same: a patient's wish above all.
+        let first = if file == "house.toml" { &["list"][..] } else { &["push", "encounter", "e1"] };
+        for command in [first, &["serve"], &["check"]] {
             let said = provider.run(command);
             assert_eq!(said.code, 2, "{case}: {command:?} {}", said.stderr);
             let words = said.stdout + &said.stderr;
@@ -115,6 +117,40 @@ fn a_mistake_in_a_file_is_told_with_its_place() {
         provider.write(file, &before);
     }
     assert_eq!(provider.run(&["list"]).code, 0, "all mistakes were mended");
+}
+
+/// Neither a typo in one agreement nor a missing certificate keeps a patient's wish, or a look at what was
+/// pushed, waiting: whether the house runs or not.
+#[test]
+fn what_needs_no_agreement_is_carried_out_beside_a_faulty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut provider, _) = houses(folder.path());
+    let wish = ["restriction", "add", "Patient/p1", "--reason", "self-pay", "--payer", "sunrise"];
+    let works = |provider: &House, case: &str, number: usize| {
+        let copy = folder.path().join(format!("copy-{number}")).display().to_string();
+        let add: Vec<&str> = wish.iter().copied().chain(["--why", case]).collect();
+        let remove = ["restriction", "remove", "Patient/p1", "--why", "again"];
+        let table: [&[&str]; 5] =
+            [&add, &["list"], &["ledger", "verify"], &remove, &["backup", &copy]];
+        for command in table {
+            let said = provider.run(command);
+            assert_eq!(said.code, 0, "{case}: {command:?} {}{}", said.stdout, said.stderr);
+        }
+        let said = provider.run(&["withdraw", "none", "--why", "wrong"]);
+        said.stdout + &said.stderr
+    };
+    let agreement = provider.read("agreements/sunrise.toml");
+    provider.serve();
+    provider.write("agreements/sunrise.toml", &format!("x = 1\n{agreement}"));
+    let said = works(&provider, "a typo while the house runs", 1);
+    assert!(said.contains("push-unknown"), "the running house is asked: {said}");
+    provider.stop();
+    let said = works(&provider, "a typo", 2);
+    assert!(said.contains("sunrise.toml"), "nobody is there to ask: {said}");
+    provider.write("agreements/sunrise.toml", &agreement);
+    fs::remove_file(provider.folder.join("tls/ehr-authority.pem")).unwrap();
+    let said = works(&provider, "the EHR's authority is missing", 3);
+    assert!(said.contains("ehr-authority.pem"), "{said}");
 }
 
 #[test]
@@ -153,7 +189,8 @@ fn a_partner_with_the_identity_of_another_is_not_known() {
         assert!(!added("partners/newcomer.json") && !added("agreements/newcomer.toml"));
         let place = "partners/newcomer.json";
         provider.write(place, &rewritten(member, value));
-        let at_start = [&["serve"][..], &["check"], &["list"]].map(|words| provider.run(words));
+        let push = ["push", "encounter", "e1"];
+        let at_start = [&["serve"][..], &["check"], &push].map(|words| provider.run(words));
         for said in [said].into_iter().chain(at_start) {
             assert_eq!(said.code, 2, "{member} {value}: {}", said.stdout);
             let words = said.stdout + &said.stderr;

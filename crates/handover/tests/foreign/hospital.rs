@@ -148,6 +148,7 @@ impl Hospital {
             feed: None,
             payors: folder.path().join("payors.toml"),
             watch: None,
+            named: Vec::new(),
             passed: |_| {},
         };
         let road = Arc::new(Road {

@@ -1,4 +1,4 @@
-//! Find: encounters of the source, for a person to choose from.
+//! Find: encounters and laboratory reports of the source, for a person to choose from.
 //!
 //! Comes in   a record number, a date, or both.
 //! Goes out   encounters with just enough of the patient to tell them apart; newest first.
@@ -7,7 +7,7 @@
 use super::Desk;
 use crate::scope::patient;
 use crate::source::us_core;
-use exchange::desk::{FoundEncounter, Reply};
+use exchange::desk::{FoundEncounter, FoundReport, Reply};
 use exchange::{Code, Issue, Phi, Who};
 use fhir::{Node, Resource};
 use std::collections::BTreeMap;
@@ -52,7 +52,66 @@ impl Desk {
             found.push(row(encounter, id.clone(), patients.get(&id)));
         }
         found.sort_by(|one, other| other.start.cmp(&one.start));
-        Ok(Reply::Found { encounters: found })
+        Ok(Reply::Found { encounters: found, reports: None })
+    }
+
+    /// The laboratory reports of whoever has the record number (US Core 6.1.0, DiagnosticReport: by
+    /// patient and category is a SHALL).
+    pub(super) async fn find_results(
+        &self,
+        record_number: Option<Phi<String>>,
+        date: Option<String>,
+        who: Who,
+    ) -> Result<Reply, Issue> {
+        let invalid = |detail: &str, at: &str| Issue::new(Code::CommandInvalid, detail).at(at);
+        let Some(Phi(number)) = &record_number else {
+            return Err(invalid(
+                "results are found by the patient's record number",
+                "record_number",
+            ));
+        };
+        if date.is_some() {
+            let detail = "results are found by record number alone; leave out the date";
+            return Err(invalid(detail, "date"));
+        }
+        self.looked(who, REPORT.into()).await?;
+        let source = self.road.charts.source();
+        let mut reports = Vec::new();
+        for person in source.search("Patient", &[("identifier", number)]).await? {
+            let id = person.id().unwrap_or_default();
+            let laboratory = Some(("category", LABORATORY));
+            let found = us_core::whole(&**source, REPORT, &us_core::named(id), laboratory).await?;
+            // Whatever the EHR made of the parameters.
+            let fits = |one: &&Resource| {
+                us_core::is_of(one, id, source.base_url())
+                    && us_core::has_code(one, "category", LABORATORY)
+            };
+            reports.extend(found.iter().filter(fits).map(|one| report(one, id)));
+        }
+        reports.sort_by(|one, other| other.date.cmp(&one.date));
+        Ok(Reply::Found { encounters: Vec::new(), reports: Some(reports) })
+    }
+}
+
+const REPORT: &str = "DiagnosticReport";
+/// HL7 table 0074, as US Core names laboratory reports.
+const LABORATORY: &str = "LAB";
+
+fn report(report: &Resource, patient: &str) -> FoundReport {
+    let doc = report.doc();
+    let root = doc.root();
+    let code = root.get("code");
+    let coded = |code: Node<'_, '_>| {
+        code.get("coding")?.items().next().and_then(|coding| text(coding, &["display"]))
+    };
+    let what = code.and_then(|code| text(code, &["text"]).or_else(|| coded(code)));
+    let days = [&["effectiveDateTime"][..], &["effectivePeriod", "start"], &["issued"]];
+    FoundReport {
+        report: report.id().unwrap_or_default().to_owned(),
+        patient: patient.to_owned(),
+        status: text(root, &["status"]).unwrap_or_default(),
+        what: what.unwrap_or_default(),
+        date: days.iter().find_map(|way| text(root, way)).unwrap_or_default(),
     }
 }
 

@@ -20,11 +20,11 @@ impl Desk {
             RestrictionCommand::Add { row, who } => {
                 self.change_restrictions(who, |table| table.add(&[row], None)).await
             }
-            RestrictionCommand::Import { file, replace, as_of, who } => {
+            RestrictionCommand::Import { file, replace, allow_shrink, as_of, who } => {
                 let (known, rows) = read_import(&file, &self.road.partners())?;
                 let as_of = known.or(as_of);
                 let change = |table: &Table<'_>| match replace {
-                    true => table.replace(&rows, as_of),
+                    true => table.replace(&rows, as_of, allow_shrink),
                     false => table.add(&rows, as_of),
                 };
                 self.change_restrictions(who, change).await

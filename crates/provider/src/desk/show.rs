@@ -4,7 +4,7 @@
 //! Goes out   timeline, decisions, acknowledgement; on request what was sent.
 //! Never      content unless it was asked for.
 
-use super::{Desk, read_push, read_trigger, row_of_push, row_of_trigger};
+use super::{Desk, read_push, read_trigger, row_of_trigger};
 use exchange::desk::{Reply, Shown, TimelineRow};
 use exchange::{Chain, DecisionRow, Digest, Issue, Phi};
 use repository::{lookup, store_issue};
@@ -39,7 +39,7 @@ impl Desk {
         };
         let timeline = lookup::timeline(&self.road.house, &push.chain()).await?;
         Ok(Reply::Shown(Box::new(Shown {
-            row: row_of_push(stored, &push),
+            row: self.row_with_standing(stored, &push).await?,
             who: trigger.map(|trigger| trigger.who),
             timeline,
             decisions,

@@ -11,6 +11,7 @@
 //! chart to tell what belongs to it.
 
 use super::offer::Offer;
+use super::room::Room;
 use super::{Read, Source, us_core};
 use crate::limits::{CHART_AGE_MAX, CHART_AUDIENCES_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
 use exchange::payload::encounter::Membership;
@@ -19,7 +20,6 @@ use exchange::{Issue, TriggerId};
 use fhir::Resource;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -116,7 +116,7 @@ pub struct Chart {
     records: Remembered<Arc<[Resource]>>,
     memberships: Remembered<Arc<Membership>>,
     verdicts: Mutex<Vec<Arc<Verdicts>>>,
-    bytes: AtomicUsize,
+    room: Room,
 }
 
 impl Chart {
@@ -129,7 +129,7 @@ impl Chart {
             records: Mutex::default(),
             memberships: Mutex::default(),
             verdicts: Mutex::default(),
-            bytes: AtomicUsize::new(0),
+            room: Room::of_chart(),
         }
     }
 
@@ -174,13 +174,14 @@ impl Chart {
 
     /// How many bytes of resources it remembers.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.room.taken()
     }
 
     async fn look(&self, kind: &str, id: &str) -> Result<Read, Issue> {
+        self.room.take(kind, 0)?;
         let read = self.source.fetch(kind, id).await?;
         if let Read::Found(resource) = &read {
-            self.bytes.fetch_add(resource.bytes().len(), Ordering::Relaxed);
+            self.room.take(kind, resource.bytes().len())?;
         }
         Ok(read)
     }
@@ -190,9 +191,10 @@ impl Chart {
         kind: &str,
         parameters: &[(&str, &str)],
     ) -> Result<Option<Vec<Resource>>, Issue> {
+        self.room.take(kind, 0)?;
         let found = self.source.try_search(kind, parameters).await?;
         for resource in found.iter().flatten() {
-            self.bytes.fetch_add(resource.bytes().len(), Ordering::Relaxed);
+            self.room.take(kind, resource.bytes().len())?;
             let cell = cell(&self.reads, resource.local_reference());
             // What was read before stays.
             cell.set(Read::Found(resource.clone())).ok();

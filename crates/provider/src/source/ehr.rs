@@ -6,6 +6,7 @@
 //!            part: what a search gives so (SUBSETTED) is read by its id.
 
 use super::offer::Offer;
+use super::room::Room;
 use super::whole::{Gathered, is_of_another, is_subset};
 use super::{Read, Source};
 use crate::limits::{
@@ -70,6 +71,7 @@ impl Ehr {
     async fn once(&self, request: &Ask<'_>) -> Reply {
         match request {
             Ask::Get(path) => self.client.get(path).await,
+            Ask::Page(url) if is_relative(url) => self.client.get(url).await,
             Ask::Page(url) => self.client.get_absolute(url).await,
             Ask::Post(kind, query) => {
                 let body = Bytes::copy_from_slice(query.as_bytes());
@@ -97,7 +99,7 @@ impl Ehr {
             if matches!(first.status().as_u16(), 400 | 405 | 422 | 501) {
                 return Ok(None);
             }
-            match self.read_pages(kind, first, again).await? {
+            match self.read_pages(kind, &mut Room::of_search(), first, again).await? {
                 Some(found) => return Ok(Some(found)),
                 None => {
                     tracing::warn!(kind, "the pages of a search were not whole; it is asked again")
@@ -113,6 +115,7 @@ impl Ehr {
     async fn read_pages(
         &self,
         kind: &str,
+        room: &mut Room,
         first: http::Response<Bytes>,
         tells_gone: bool,
     ) -> Result<Option<Vec<Resource>>, Issue> {
@@ -124,6 +127,7 @@ impl Ehr {
                 return Ok(None);
             }
             check_status(status, kind)?;
+            room.take(kind, answer.body().len())?;
             let page = Bundle::parse(answer.into_body()).map_err(|e| unreadable(kind, &e))?;
             if page.kind != BundleType::Searchset {
                 let detail = format!("the EHR answered a search for {kind} with no searchset");
@@ -195,6 +199,13 @@ enum Ask<'a> {
     Post(&'a str, &'a str),
 }
 
+/// Whether a URL is relative to the service's base (R4 §3.1.0.1.2 leaves a Bundle's links to RFC 3986):
+/// its first segment has no scheme, and it is no path from the root, which the client takes itself.
+fn is_relative(url: &str) -> bool {
+    let first = url.split(['/', '?', '#']).next().unwrap_or_default();
+    !url.starts_with('/') && !first.contains(':')
+}
+
 /// Why there is no answer.
 enum Failed {
     Client(ClientError),
@@ -236,14 +247,15 @@ impl Source for Ehr {
             if matches!(answer.status().as_u16(), 404 | 410) {
                 return Ok(Read::Missing);
             }
-            check_status(answer.status().as_u16(), kind)?;
+            let place = format!("{kind}/{id}");
+            check_status(answer.status().as_u16(), &place)?;
             if kind == "Binary" && answer.body().len() > BINARY_BYTES_MAX {
                 return Ok(Read::TooLarge);
             }
             let resource = Resource::parse(answer.into_body()).map_err(|e| unreadable(kind, &e))?;
             if resource.kind() != kind || resource.id() != Some(id) {
                 let detail = format!("the EHR answered a read of a {kind} with another resource");
-                return Err(Issue::new(Code::SourceUnreadable, detail));
+                return Err(Issue::new(Code::SourceUnreadable, detail).at(place));
             }
             if is_subset(&resource) {
                 return Err(in_part(kind));
@@ -283,7 +295,7 @@ impl Source for Ehr {
             // An EHR without a readable statement is asked for what every EHR must answer.
             let answer = self.ask(&Ask::Get("metadata")).await.map_err(unreachable)?;
             if matches!(answer.status().as_u16(), 408 | 429 | 500..) {
-                check_status(answer.status().as_u16(), "its CapabilityStatement")?;
+                check_status(answer.status().as_u16(), "CapabilityStatement")?;
             }
             let offer = Arc::new(Offer::read(answer.body()));
             let mut kept = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -357,14 +369,20 @@ fn resting(rest: Option<Rest>) -> Issue {
     Issue::new(Code::SourceUnreachable, detail)
 }
 
-fn check_status(status: u16, kind: &str) -> Result<(), Issue> {
+/// `asked` is a type, or the type and id of what was read.
+fn check_status(status: u16, asked: &str) -> Result<(), Issue> {
     let code = match status {
         200 => return Ok(()),
         401 | 403 => Code::SourceRefused,
         408 | 429 | 500.. => Code::SourceUnreachable,
         _ => Code::SourceUnreadable,
     };
-    Err(Issue::new(code, format!("the EHR answered {status} when asked for {kind}")))
+    let elsewhere = match status {
+        300..=399 => ", which points elsewhere; the address in [source] must be the last one",
+        _ => "",
+    };
+    let detail = format!("the EHR answered {status} when asked for {asked}{elsewhere}");
+    Err(Issue::new(code, detail).at(asked))
 }
 
 fn unreadable(kind: &str, error: &ParseError) -> Issue {

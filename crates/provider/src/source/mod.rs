@@ -8,6 +8,8 @@ pub mod chart;
 pub mod ehr;
 pub mod offer;
 pub mod roles;
+pub mod room;
+pub mod unasked;
 pub mod us_core;
 mod whole;
 

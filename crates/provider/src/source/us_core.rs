@@ -200,7 +200,7 @@ pub(super) async fn ask(
 pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
 
 /// Whether a record says that it is this patient's.
-fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+pub(crate) fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
     let doc = resource.doc();
     let mut owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
     owners.any(|owner| {

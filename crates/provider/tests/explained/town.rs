@@ -186,6 +186,7 @@ impl Hospital {
             feed,
             payors: folder.join("payors.toml"),
             watch: None,
+            named: Vec::new(),
             passed: |_| {},
         };
         let road = Arc::new(Road {

@@ -5,6 +5,7 @@ use crate::hospital::{
     COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, WEIGHT, not_sent, searchset, status, untrusted,
 };
 use exchange::{Code, Purpose};
+use provider::limits::SEARCH_BYTES_MAX;
 
 fn in_progress() -> Told {
     status(200, ENCOUNTER.replace("finished", "in-progress"))
@@ -43,9 +44,24 @@ fn repeated() -> Told {
     status(200, searchset(&[COVERAGE]).replace(r#""total":1"#, &next))
 }
 
+/// All of it could be read; nobody can say how much more would come.
+fn vast() -> Told {
+    status(200, searchset(&[COVERAGE]) + &" ".repeat(SEARCH_BYTES_MAX))
+}
+
 fn circle() -> Told {
     let next = format!(r#""link":[{{"relation":"next","url":"{EHR}/Coverage?page=2"}}],"total""#);
     status(200, searchset(&[]).replace(r#""total""#, &next))
+}
+
+fn relative() -> Told {
+    let next = r#""link":[{"relation":"next","url":"Coverage?page=2"}],"total""#;
+    let first = searchset(&[]).replace(r#""total":0"#, r#""total":1"#);
+    status(200, first.replace(r#""total""#, next))
+}
+
+fn second() -> Told {
+    status(200, searchset(&[COVERAGE]))
 }
 
 fn elsewhere() -> Told {
@@ -74,6 +90,7 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         ("not allowed", coverage, || status(403, ""), "held", Code::SourceRefused),
         ("no JSON", coverage, || status(200, "<html>"), "held", Code::SourceUnreadable),
         ("a nought in a text", coverage, nought, "held", Code::SourceUnreadable),
+        ("more than is kept", coverage, vast, "held", Code::SourceUnreadable),
         ("no searchset", coverage, || status(200, ENCOUNTER), "held", Code::SourceUnreadable),
         ("an odd status", coverage, || status(302, ""), "held", Code::SourceUnreadable),
         ("fewer than its total", coverage, fewer, "held", Code::SourceUnreadable),
@@ -98,6 +115,35 @@ async fn a_trigger_that_concerns_nobody_yet_says_why() {
         assert_eq!(explained, Some(issue), "{case}: explain says the same");
         let asked = hospital.network.asked();
         assert!(!asked.iter().any(|line| line.contains("plan.example")), "{case}: {asked:?}");
+    }
+}
+
+/// A Bundle's link may be relative: to the base that was asked.
+#[tokio::test]
+async fn a_relative_link_to_the_next_page_is_followed_below_the_base() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {EHR}/Coverage?page=2 "), second);
+    hospital.network.spoil(&format!("GET {EHR}/Coverage"), relative);
+    let rows = hospital.push().await;
+    assert_eq!(rows[0].state, "settled", "{:?}", rows[0].issues);
+}
+
+#[tokio::test]
+async fn an_answer_that_says_no_is_told_with_its_place_and_without_values() {
+    let one = format!("GET {EHR}/Encounter/e1");
+    let many = format!("GET {EHR}/Coverage");
+    let table: [(&str, &str, Fault, &str); 4] = [
+        ("a redirect", &many, || status(302, ""), "Coverage"),
+        ("one record is not allowed", &one, || status(403, ""), "Encounter/e1"),
+        ("one record is away", &one, || status(500, ""), "Encounter/e1"),
+        ("another record", &one, || status(200, COVERAGE), "Encounter/e1"),
+    ];
+    for (case, url, told, place) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(url, told);
+        let rows = hospital.push().await;
+        let issue = &rows[0].issues[0].issue;
+        assert_eq!(issue.expression.as_deref(), Some(place), "{case}: {issue:?}");
     }
 }
 

@@ -178,3 +178,53 @@ async fn a_settled_push_whose_payload_is_gone_stays_settled_and_is_acknowledged(
     let told = hospital.show(&id).await.acknowledgement.unwrap();
     assert_eq!((told["state"].as_str(), told["level"].as_str()), (Some("settled"), Some("filed")));
 }
+
+/// A push that is held is not delivered by pushing again in silence: it goes again where the payer said
+/// no and promised as much, and else the answer is what the held one waits for.
+#[tokio::test]
+async fn the_same_pushed_again_while_the_first_waits_is_no_quiet_success() {
+    let table: [(&str, Fault, &str, &str, Option<Code>); 4] = [
+        (
+            "refused, and refused again",
+            || status(400, ""),
+            "held",
+            "superseded",
+            Some(Code::PayerRefused),
+        ),
+        ("no such door", || status(404, ""), "unchanged", "held", Some(Code::CapabilityMissing)),
+        ("too large", || status(413, ""), "unchanged", "held", Some(Code::PayloadTooLarge)),
+        ("taken, and on its way", took, "unchanged", "due", None),
+    ];
+    for (case, told, again, first, code) in table {
+        let hospital = Hospital::open();
+        hospital.network.spoil(SENT, told);
+        hospital.network.spoil(&format!("GET {PLAN}/status/1"), || status(202, ""));
+        let id = hospital.push().await[0].id.clone();
+        let mut rows = hospital.push().await;
+        let at = rows.iter().position(|row| row.id == id).unwrap();
+        assert_eq!(rows.remove(at).state, first, "{case}");
+        let row = hospital.show(&rows[0].id).await.row;
+        assert_eq!(row.state, again, "{case}");
+        assert_eq!(row.waits_for_person(), code.is_some(), "{case}: {row:?}");
+        assert_eq!(row.issues.first().map(|told| told.issue.code), code, "{case}");
+        let stands_on = row.stands_on.map(|it| (it.id, it.state));
+        let expected = (again == "unchanged").then(|| (id.clone(), first.to_owned()));
+        assert_eq!(stands_on, expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_payer_refused_goes_again_once_it_takes_it() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(SENT, || status(400, ""));
+    let id = hospital.push().await[0].id.clone();
+    hospital.network.mend();
+    let states = |rows: Vec<exchange::desk::Row>| -> Vec<(bool, String)> {
+        rows.into_iter().map(|row| (row.id == id, row.state)).collect()
+    };
+    let mut rows = states(hospital.push().await);
+    rows.sort();
+    assert_eq!(rows, [(false, "settled".to_owned()), (true, "superseded".to_owned())]);
+    let third = states(hospital.push().await);
+    assert!(third.contains(&(false, "unchanged".to_owned())), "filed once: {third:?}");
+}

@@ -1,6 +1,8 @@
 //! Goal: the hospital's people are told what can be done, and why not.
 
-use crate::hospital::{EHR, Fault, Hospital, PLAN, SENT, not_sent, status, untrusted, who};
+use crate::hospital::{
+    EHR, Fault, Hospital, PLAN, SENT, not_sent, searchset, status, untrusted, who,
+};
 use exchange::Code;
 use exchange::desk::{Command, Reply};
 
@@ -24,7 +26,15 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     };
     let member = Some(exchange::Phi("W100".to_owned()));
     let named = Command::Release { id: id.clone(), who: who(), member };
-    let nothing = Command::Find { record_number: None, date: None, who: who() };
+    let find = |number: Option<&str>, date: Option<&str>, results| Command::Find {
+        record_number: number.map(|it| exchange::Phi(it.to_owned())),
+        date: date.map(str::to_owned),
+        results,
+        who: who(),
+    };
+    let nothing = find(None, None, false);
+    let (results_of_all, results_of_a_day) =
+        (find(None, Some("2026-01"), true), find(Some("1"), Some("2026-01"), true));
     let table = [
         ("nothing has this id", release("none"), Code::PushUnknown),
         ("it is settled", release(&id), Code::NotWaiting),
@@ -32,6 +42,8 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
         ("an id that is none", push("two words"), Code::CommandInvalid),
         ("a payer's option", named, Code::CommandInvalid),
         ("a search for nothing", nothing, Code::CommandInvalid),
+        ("results of everybody", results_of_all, Code::CommandInvalid),
+        ("results of a day", results_of_a_day, Code::CommandInvalid),
     ];
     for (case, command, code) in table {
         assert_eq!(hospital.command(command).await.unwrap_err().code, code, "{case}");
@@ -141,4 +153,41 @@ async fn whoever_waits_waits_on_where_the_next_attempt_is_within_the_wait() {
     let (reply, rows) = tokio::join!(biased; hospital.command(push), goes_on);
     let Reply::Pushed { rows: told, .. } = reply.unwrap() else { panic!() };
     assert_eq!((told[0].state.as_str(), rows[0].state.as_str()), ("settled", "settled"));
+}
+
+#[tokio::test]
+async fn laboratory_reports_are_found_by_the_record_number_alone_and_each_is_the_patients_own() {
+    let hospital = Hospital::open();
+    let patients = || status(200, searchset(&[r#"{"resourceType":"Patient","id":"p1"}"#]));
+    hospital.network.spoil(&format!("POST {EHR}/Patient/_search"), patients);
+    hospital.network.spoil(&format!("GET {EHR}/DiagnosticReport?"), || {
+        let of = |id: &str, patient: &str, category: &str, day: &str| {
+            format!(
+                r#"{{"resourceType":"DiagnosticReport","id":"{id}","status":"final","subject":{{"reference":"Patient/{patient}"}},"category":[{{"coding":[{{"code":"{category}"}}]}}],"code":{{"text":"panel"}},"effectiveDateTime":"{day}"}}"#
+            )
+        };
+        let all = [
+            of("old", "p1", "LAB", "2025-01-01"),
+            of("new", "p1", "LAB", "2025-02-01"),
+            of("image", "p1", "RAD", "2025-03-01"),
+            of("theirs", "p2", "LAB", "2025-04-01"),
+        ];
+        status(200, searchset(&all.each_ref().map(String::as_str)))
+    });
+    let find = Command::Find {
+        record_number: Some(exchange::Phi("m|1".to_owned())),
+        date: None,
+        results: true,
+        who: who(),
+    };
+    let Reply::Found { encounters, reports } = hospital.command(find).await.unwrap() else {
+        panic!("find is answered with what was found")
+    };
+    let found: Vec<_> = reports.into_iter().flatten().map(|one| (one.report, one.date)).collect();
+    let wanted = [("new", "2025-02-01"), ("old", "2025-01-01")];
+    assert_eq!(found, wanted.map(|(id, day)| (id.to_owned(), day.to_owned())));
+    assert!(encounters.is_empty());
+    let asked = hospital.network.asked();
+    let by = "DiagnosticReport?patient=Patient%2Fp1&category=LAB";
+    assert!(asked.iter().any(|line| line.ends_with(by)), "{asked:?}");
 }

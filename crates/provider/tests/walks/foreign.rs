@@ -180,6 +180,27 @@ async fn what_is_refused_holds_the_push_and_a_release_sends_only_that() {
 }
 
 #[tokio::test]
+async fn what_is_refused_goes_with_the_next_push_of_the_same_as_well() {
+    let stranger = Arc::new(Stranger::new(Profile { transaction: false, single: true, ..PUT }));
+    let hospital = Hospital::open_to(&stranger);
+    stranger.spoil(3, Wrong::Refused);
+    let id = hospital.push().await[0].id.clone();
+    let rows = hospital.push().await;
+    let states = |mine: bool| {
+        rows.iter()
+            .filter(|row| (row.id == id) == mine)
+            .map(|row| row.state.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(true), ["superseded"], "it gave way: {rows:?}");
+    assert_eq!(states(false), ["settled"], "{rows:?}");
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let versions: usize = stranger.versions("Encounter").iter().map(Vec::len).sum();
+    assert_eq!(versions, 1, "what was filed is not sent again");
+    assert_eq!(stranger.faults(), [""; 0]);
+}
+
+#[tokio::test]
 async fn the_same_again_makes_no_version() {
     for (case, profile) in rungs() {
         let stranger = Arc::new(Stranger::new(profile));

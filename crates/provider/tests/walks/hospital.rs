@@ -523,6 +523,7 @@ fn wire_up(
             .is_dir()
             .then(|| Feed { place: Some(folder.join("feed")), max_age_hours: 26 }),
         payors: folder.join("payors.toml"),
+        named: Vec::new(),
         passed: |_| {},
     };
     let road = Arc::new(Road {

@@ -294,6 +294,7 @@ async fn a_file_is_imported_whole_or_not_at_all() {
     let import = |replace| RestrictionCommand::Import {
         file: file.display().to_string(),
         replace,
+        allow_shrink: false,
         as_of: None,
         who: who(),
     };
@@ -311,6 +312,10 @@ async fn a_file_is_imported_whole_or_not_at_all() {
     fs::write(&file, "subject,reason\nPatient/p3,wish\n").unwrap();
     let changed = restrict(&hospital, import(true)).await.unwrap();
     assert_eq!((changed.added, changed.removed, changed.rows), (1, 2, 1));
+    fs::write(&file, "subject,reason\n").unwrap();
+    let issue = restrict(&hospital, import(true)).await.unwrap_err();
+    assert!(issue.detail.contains("--allow-shrink"), "an export that broke off: {issue}");
+    assert!(fs::read_to_string(&table).unwrap().contains("Patient/p3"), "nothing was changed");
     fs::remove_file(&file).unwrap();
     assert_eq!(restrict(&hospital, import(true)).await.unwrap_err().code, Code::CommandInvalid);
     let left: Vec<_> = fs::read_dir(hospital.folder.path()).unwrap().flatten().collect();
@@ -337,7 +342,13 @@ async fn a_table_that_is_too_old_holds_everything_until_it_is_fresh() {
     let file = hospital.folder.path().join("today.csv");
     fs::write(&file, "subject,reason\n").unwrap();
     let file = file.display().to_string();
-    let import = RestrictionCommand::Import { file, replace: false, as_of: Some(now), who: who() };
+    let import = RestrictionCommand::Import {
+        file,
+        replace: false,
+        allow_shrink: false,
+        as_of: Some(now),
+        who: who(),
+    };
     let changed = restrict(&hospital, import).await.unwrap();
     assert_eq!((changed.added, changed.released), (0, 1), "dated anew, with nothing new in it");
     assert_eq!(hospital.work().await[0].state, "settled");

@@ -179,6 +179,11 @@ impl FromStr for Planned {
             None => (number(numbers), number(numbers)),
         };
         let (Some(from), Some(to)) = (from, to) else { return Err(FORM.to_owned()) };
+        if to < from {
+            return Err(format!(
+                "`{from}-{to}` ends before it begins and would never happen; {FORM}"
+            ));
+        }
         Ok(Planned { traffic, from, to, fault: fault.parse()? })
     }
 }
