@@ -391,7 +391,11 @@ mod tests {
         let who = r#""who":{"name":"a","role":"b","why":"c"}"#;
         let table = [
             ("find", r#"{"record_number":["R-12345"],WHO}"#, "wrong type"),
-            ("find", r#"{"R-12345":1,WHO}"#, "expected one of `record_number`, `date`, `who`"),
+            (
+                "find",
+                r#"{"R-12345":1,WHO}"#,
+                "expected one of `record_number`, `date`, `results`, `who`",
+            ),
             ("find", r#"{"R-12345, missing":1}"#, "unknown"),
             ("push", r#"{"encounter":"e","purpose":"R-12345",WHO}"#, "expected one of `HPAYMT`"),
             ("push", r#"{"encounter":"e"}"#, "missing field `who`"),

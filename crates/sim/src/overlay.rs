@@ -63,6 +63,8 @@ pub struct OverlayRules {
     pub opaque: bool,
     /// Whether what the chart calls entered in error stays.
     pub in_error: bool,
+    /// Whether what tells of substance use by its codes stays, and a visit with all that is its own.
+    pub substance_use: bool,
 }
 
 impl Default for OverlayRules {
@@ -77,6 +79,7 @@ impl Default for OverlayRules {
             restricted: BTreeSet::new(),
             opaque: false,
             in_error: false,
+            substance_use: false,
         }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
                 r#"{{"command":"restriction","do":"add","row":{{"subject":"Patient/p","reason":"x","except_purposes":["TREAT"]}},{who}}}"#
             ),
             format!(
-                r#"{{"command":"restriction","do":"import","file":"/f.csv","replace":true,"as_of":"2026-11-22T06:00:00Z",{who}}}"#
+                r#"{{"command":"restriction","do":"import","file":"/f.csv","replace":true,"allow_shrink":true,"as_of":"2026-11-22T06:00:00Z",{who}}}"#
             ),
             format!(
                 r#"{{"command":"restriction","do":"remove","subject":"Patient/p","reason":null,{who}}}"#

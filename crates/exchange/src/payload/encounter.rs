@@ -76,23 +76,28 @@ impl Membership {
         let visits: Vec<Visit> = encounters.iter().filter_map(Visit::read).collect();
         let others = others.into_iter().filter(|one| one.kind() != "Encounter");
         let facts: Vec<Facts> = others.map(|one| Facts::read(one, source_base)).collect();
-        let ordered = by_order(&facts);
+        let ordered = by_order(facts.iter().map(Facts::lead).collect());
         let mut membership = Membership::default();
         for one in &facts {
             if one.names_one {
-                membership.add(one, &one.named, Belongs::Link);
+                membership.add(one, one.named.iter().map(String::as_str), Belongs::Link);
             } else if let Some(found) = ordered.get(one.reference.as_str()) {
-                membership.add(one, found, Belongs::Order);
+                membership.add(one, found.encounters.iter().copied(), Belongs::Order);
             } else {
-                membership.add(one, &by_date(one, &visits), Belongs::Date);
+                membership.add(one, by_date(one, &visits), Belongs::Date);
             }
         }
         membership
     }
 
-    fn add(&mut self, one: &Facts, encounters: &BTreeSet<String>, belongs: Belongs) {
+    fn add<'v>(
+        &mut self,
+        one: &Facts,
+        encounters: impl IntoIterator<Item = &'v str>,
+        belongs: Belongs,
+    ) {
         for encounter in encounters {
-            let members = self.by_encounter.entry(encounter.clone()).or_default();
+            let members = self.by_encounter.entry(encounter.to_owned()).or_default();
             members.insert(one.reference.clone(), belongs);
         }
     }
@@ -125,6 +130,16 @@ impl Facts {
             is_state: STATES.contains(&resource.kind()),
         }
     }
+
+    fn lead(&self) -> Lead<'_> {
+        Lead {
+            reference: &self.reference,
+            named: self.named.iter().map(String::as_str).collect(),
+            names_one: self.names_one,
+            up: self.up.iter().map(String::as_str).collect(),
+            down: self.down.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 fn leads_to(node: Node<'_, '_>, source_base: &str) -> Option<String> {
@@ -144,70 +159,115 @@ impl Visit {
     }
 }
 
-/// Encounters to which orders, reports and panels lead, by `Type/id`.
-fn by_order(facts: &[Facts]) -> BTreeMap<&str, BTreeSet<String>> {
-    let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+/// What leads a record to its encounter, or others to theirs.
+pub(crate) struct Lead<'f> {
+    pub(crate) reference: &'f str,
+    /// Encounters it names.
+    pub(crate) named: BTreeSet<&'f str>,
+    /// It names an encounter, readably or not.
+    pub(crate) names_one: bool,
+    /// What it was ordered by, and what it is part of.
+    pub(crate) up: Vec<&'f str>,
+    /// The members that it lists, as a report or panel.
+    pub(crate) down: Vec<&'f str>,
+}
+
+/// Where a record leads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Led<'f> {
+    pub(crate) encounters: BTreeSet<&'f str>,
+    /// By something that names an encounter itself, rather than by what is led on.
+    pub(crate) by_link: bool,
+}
+
+/// By `Type/id`.
+type AllLed<'f> = BTreeMap<&'f str, Led<'f>>;
+
+/// What names encounters itself, by `Type/id`.
+type Named<'f> = BTreeMap<&'f str, BTreeSet<&'f str>>;
+
+/// The encounters to which orders, reports and panels lead what names none.
+pub(crate) fn by_order(facts: Vec<Lead<'_>>) -> AllLed<'_> {
+    let mut named: Named<'_> = BTreeMap::new();
     let mut lists: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for one in facts {
+    for one in &facts {
         if !one.named.is_empty() {
-            known.insert(&one.reference, one.named.clone());
+            named.insert(one.reference, one.named.clone());
         }
         for member in &one.down {
-            lists.entry(member).or_default().push(&one.reference);
+            lists.entry(member).or_default().push(one.reference);
         }
     }
-    let mut ordered: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let mut unclear: Vec<&Facts> = facts.iter().filter(|one| !one.names_one).collect();
+    let mut ordered = AllLed::new();
+    let mut unclear: Vec<&Lead<'_>> = facts.iter().filter(|one| !one.names_one).collect();
     // What is above speaks first; members speak for a report or panel that nothing above speaks for.
     let (mut steps, mut by_members) = (0, false);
     while steps < ORDER_STEPS_MAX {
-        let found: BTreeMap<&str, BTreeSet<String>> = unclear
+        let found: AllLed<'_> = unclear
             .iter()
             .map(|one| {
                 let found = match by_members {
-                    true => of_members(one, &known),
-                    false => of_those_above(one, &lists, &known),
+                    true => of_members(one, &ordered, &named),
+                    false => of_those_above(one, &lists, &ordered, &named),
                 };
-                (one.reference.as_str(), found)
+                (one.reference, found)
             })
-            .filter(|(_, encounters)| !encounters.is_empty())
+            .filter(|(_, found)| !found.encounters.is_empty())
             .collect();
         match (found.is_empty(), by_members) {
             (true, true) => break,
             (true, false) => by_members = true,
             (false, _) => by_members = false,
         }
-        unclear.retain(|one| !found.contains_key(one.reference.as_str()));
+        unclear.retain(|one| !found.contains_key(one.reference));
         steps += usize::from(!found.is_empty());
-        known.extend(found.clone());
         ordered.extend(found);
     }
     ordered
 }
 
 /// The encounters of what a resource was ordered by, is part of, or is listed by.
-fn of_those_above(
-    one: &Facts,
-    lists: &BTreeMap<&str, Vec<&str>>,
-    known: &BTreeMap<&str, BTreeSet<String>>,
-) -> BTreeSet<String> {
-    let lists = lists.get(one.reference.as_str()).into_iter().flatten().copied();
-    let above = one.up.iter().map(String::as_str).chain(lists);
-    above.filter_map(|above| known.get(above)).flatten().cloned().collect()
+fn of_those_above<'f>(
+    one: &Lead<'f>,
+    lists: &BTreeMap<&'f str, Vec<&'f str>>,
+    ordered: &AllLed<'f>,
+    named: &Named<'f>,
+) -> Led<'f> {
+    let above = one.up.iter().chain(lists.get(one.reference).into_iter().flatten());
+    led_on(above, ordered, named)
 }
 
 /// The one encounter that all members of a report or panel which lead to any lead to.
-fn of_members(one: &Facts, known: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<String> {
-    let members = one.down.iter().filter_map(|member| known.get(member.as_str()));
-    let all: BTreeSet<String> = members.flatten().cloned().collect();
-    if all.len() == 1 { all } else { BTreeSet::new() }
+fn of_members<'f>(one: &Lead<'f>, ordered: &AllLed<'f>, named: &Named<'f>) -> Led<'f> {
+    let all = led_on(one.down.iter(), ordered, named);
+    if all.encounters.len() == 1 { all } else { Led::default() }
+}
+
+fn led_on<'f, 's>(
+    others: impl Iterator<Item = &'s &'f str>,
+    ordered: &AllLed<'f>,
+    named: &Named<'f>,
+) -> Led<'f>
+where
+    'f: 's,
+{
+    let mut all = Led::default();
+    for other in others {
+        if let Some(encounters) = named.get(other) {
+            all.encounters.extend(encounters);
+            all.by_link = true;
+        } else if let Some(led) = ordered.get(other) {
+            all.encounters.extend(&led.encounters);
+        }
+    }
+    all
 }
 
 /// Encounters of the same time.
-fn by_date(one: &Facts, visits: &[Visit]) -> BTreeSet<String> {
+fn by_date<'v>(one: &Facts, visits: &'v [Visit]) -> BTreeSet<&'v str> {
     let Some(days) = one.days else { return BTreeSet::new() };
-    let of = |fits: &dyn Fn(&Visit) -> bool| -> BTreeSet<String> {
-        visits.iter().filter(|visit| fits(visit)).map(|visit| visit.id.clone()).collect()
+    let of = |fits: &dyn Fn(&Visit) -> bool| -> BTreeSet<&'v str> {
+        visits.iter().filter(|visit| fits(visit)).map(|visit| visit.id.as_str()).collect()
     };
     let meets = |visit: &Visit| visit.days.is_some_and(|of_visit| of_visit.meets(&days));
     if one.is_state {

@@ -7,19 +7,23 @@
 //! Charts serve a good part of their results without the visit. So what names none belongs to the
 //! withheld visit that refers to it (diagnoses, reasons, of the visit and of what was done in it), to
 //! whose order or specimen it goes back, whose report or panel holds it, or on whose days it was so
-//! or was written down; and an order, where all that goes back to it is the visit's. Only a precise
-//! time within another visit clears it of its day, and not where the withheld visit says no hours.
+//! or was written down; an order, where all that goes back to it is the visit's; and a report or
+//! panel, where the members that name a visit name this one. Two things clear it of its day: that
+//! its order, its report or its members name other visits, or lead on to one that was at that time
+//! too; and a precise time within another visit, unless the withheld one says no hours.
 //!
-//! A visit is withheld by a restriction, by a rule that asks visits, or by a label of its own. What
-//! names a labelled visit as its own is about the same, and stays with it; so does what would be
-//! attributed to it by order or date, and not all that the day brought: the same questions are asked
-//! for all three, since a label is no weaker reason than a wish.
+//! A visit is withheld by a restriction, by a rule that asks visits, or for what it says itself: a
+//! label, or a code that a rule calls sensitive. What names a visit of the latter as its own is about
+//! the same, and stays with it; so does what would be attributed to it by order or date, and not all
+//! that the day brought: the same questions are asked for all of them, since a label is no weaker
+//! reason than a wish.
 
 use super::chart::Known;
 use super::verdicts::Verdicts;
-use super::{ABOUT, Audience, LABEL, PATIENT_RESTRICTION, Withheld, opaque, traces};
+use super::{ABOUT, Audience, PATIENT_RESTRICTION, Withheld, opaque, traces};
 use crate::agreement::Opaque;
 use crate::days::{Days, clinical_instants, possible_days};
+use crate::payload::encounter::{Lead, by_order as led_by_order};
 use crate::restriction::{content_of, encounters_named, has_encounter, is_content, tail};
 use fhir::Resource;
 use jiff::Timestamp;
@@ -80,11 +84,14 @@ const ORDERS: [&str; 3] = ["authorizingPrescription", "basedOn", "request"];
 /// Those of the parts that are there for what holds them: not its reasons, nor what came of it.
 const HELD: [&str; 5] = ["hasMember", "imagingStudy", "media", "report", "result"];
 
+/// Those of them that are the members of a report or panel.
+const MEMBERS: [&str; 2] = ["hasMember", "result"];
+
 /// What a resource says of its place in the chart.
 ///
 /// *Collect* asks a similar question to tell which encounter a record is sent with
-/// (`payload::encounter`), and answers it by what says so for certain; here whatever may lead to a
-/// withheld visit counts, so neither can stand for the other.
+/// (`payload::encounter`), and answers it by what says so for certain, which is asked here first;
+/// beyond that whatever may lead to a withheld visit counts here, and not there.
 #[derive(Debug)]
 pub(super) struct Facts {
     /// Whether it says to which encounter it belongs.
@@ -98,6 +105,8 @@ pub(super) struct Facts {
     pub(super) specimens: Vec<String>,
     /// What it holds as its own parts.
     pub(super) held: Vec<String>,
+    /// Its members, as a report or panel.
+    members: Vec<String>,
     /// What it is a part of.
     pub(super) wholes: Vec<String>,
     /// What it is about, and is nothing without.
@@ -123,22 +132,19 @@ pub(super) fn of(
     verdicts: &Verdicts,
 ) -> BTreeMap<String, Withheld> {
     let mut taken: BTreeMap<String, Withheld> = BTreeMap::new();
-    let of_visit = |resource: &Resource, withheld: &Withheld| match withheld.rule.as_str() {
+    let taking = |resource: &Resource, withheld: &Withheld| match withheld.rule.as_str() {
         // A restricted record takes nothing along, unless it is one for its visit's sake.
         PATIENT_RESTRICTION => {
             let names = audience.restrictions.names(&resource.local_reference(), audience.payer());
-            resource.kind() == "Encounter" || !names
+            (resource.kind() == "Encounter" || !names).then(|| withheld.clone())
         }
-        LABEL => resource.kind() == "Encounter",
-        rule => audience.terms.withholds_visits(rule),
+        rule if audience.terms.withholds_visits(rule) => Some(withheld.clone()),
+        // What it takes along says nothing of the kind itself.
+        _ => (resource.kind() == "Encounter").then(|| Withheld::by(ABOUT)),
     };
     for (reference, (resource, withheld)) in all {
-        if let Some(withheld) = withheld.as_ref().filter(|it| of_visit(resource, it)) {
-            // What it takes along carries no label itself.
-            let labelled = withheld.rule == LABEL;
-            let why = if labelled { Withheld::by(ABOUT) } else { withheld.clone() };
-            taken.insert(reference.clone(), why);
-        }
+        let why = withheld.as_ref().and_then(|withheld| taking(resource, withheld));
+        taken.extend(why.map(|why| (reference.clone(), why)));
     }
     if taken.is_empty() {
         return taken;
@@ -146,8 +152,9 @@ pub(super) fn of(
     let record = |it| Record { resource: it, facts: verdicts.facts(it) };
     let records: BTreeMap<&str, Record<'_>> =
         all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
-    by_label(&records, &mut taken);
-    by_day(&records, audience, &mut taken);
+    by_name(&records, &mut taken);
+    let cleared = by_lead(&records, &mut taken);
+    by_day(&records, &cleared, audience, &mut taken);
     let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (reference, record) in &records {
         for order in &record.facts.orders {
@@ -182,6 +189,7 @@ impl Facts {
             orders: targets(resource, &ORDERS),
             specimens: targets(resource, &["specimen"]),
             held: targets(resource, &HELD),
+            members: targets(resource, &MEMBERS),
             wholes: targets(resource, &["partOf"]),
             substance: targets(resource, &traces::substance_of(resource.kind())),
             sums: targets(resource, &traces::sums_of(resource.kind())),
@@ -195,6 +203,22 @@ impl Record<'_> {
             && is_content(&self.resource.local_reference())
             && self.resource.kind() != "Medication"
     }
+
+    /// Whether an encounter's hours, or the days of one that says no hours, hold it.
+    fn was_during(&self, encounter: &Resource) -> bool {
+        let (days, hours) = (visit_days(encounter), clinical_instants(encounter));
+        self.facts.moments.iter().any(|(of_record, instants)| match says_hours(encounter) {
+            true => hours.as_ref().is_some_and(|hours| is_within(*instants, hours)),
+            false => days.is_some_and(|days| days.meets(of_record)),
+        })
+    }
+}
+
+fn is_within(
+    instants: Option<(Timestamp, Timestamp)>,
+    (from, until): &(Timestamp, Timestamp),
+) -> bool {
+    instants.is_some_and(|(start, end)| *from <= start && end <= *until)
 }
 
 /// `Type/id` of what the elements of these names refer to.
@@ -245,8 +269,39 @@ fn by_order(
     more
 }
 
-/// What names a labelled visit as its own, visits within that visit among it.
-fn by_label(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Withheld>) {
+/// What leads to visits although it names none: to a withheld one it stays with it, and to others
+/// the days of withheld ones say nothing of it. Those are the ones returned.
+fn by_lead<'r>(
+    records: &'r BTreeMap<&str, Record<'_>>,
+    taken: &mut BTreeMap<String, Withheld>,
+) -> BTreeSet<&'r str> {
+    let text = |list: &'r [String]| list.iter().map(String::as_str);
+    let leads = records.iter().map(|(reference, Record { facts, .. })| Lead {
+        reference,
+        named: text(&facts.visits).collect(),
+        names_one: facts.linked,
+        up: text(&facts.orders).chain(text(&facts.wholes)).collect(),
+        down: text(&facts.members).collect(),
+    });
+    let mut cleared = BTreeSet::new();
+    for (reference, led) in led_by_order(leads.collect()) {
+        let Some(record) = records.get(reference).filter(|it| it.can_be_taken()) else { continue };
+        let whys = led.encounters.iter().filter_map(|visit| taken.get(*visit));
+        // Of several reasons the first, whatever the order of the chart.
+        if let Some(why) = whys.min().cloned() {
+            taken.insert(reference.to_owned(), why);
+            continue;
+        }
+        let mut visits = led.encounters.iter().filter_map(|visit| records.get(visit));
+        if led.by_link || visits.any(|visit| record.was_during(visit.resource)) {
+            cleared.insert(reference);
+        }
+    }
+    cleared
+}
+
+/// What names a visit that says something sensitive as its own, visits within that visit among it.
+fn by_name(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Withheld>) {
     loop {
         let is_about = |visit: &String| taken.get(visit).is_some_and(|why| why.rule == ABOUT);
         let more: Vec<String> = records
@@ -270,9 +325,10 @@ struct Visit {
     why: Withheld,
 }
 
-/// What lies in the days of a withheld visit, and names none.
+/// What lies in the days of a withheld visit, names none, and is not `cleared` of them.
 fn by_day(
     records: &BTreeMap<&str, Record<'_>>,
+    cleared: &BTreeSet<&str>,
     audience: &Audience<'_>,
     taken: &mut BTreeMap<String, Withheld>,
 ) {
@@ -295,20 +351,19 @@ fn by_day(
         }
     }
     let mut found: BTreeSet<(String, Withheld)> = BTreeSet::new();
-    for (reference, record) in records.iter().filter(|(_, record)| record.can_be_taken()) {
+    let unclear = records.iter().filter(|(reference, _)| !cleared.contains(*reference));
+    for (reference, record) in unclear.filter(|(_, record)| record.can_be_taken()) {
         let kind = record.resource.kind();
         if STANDING.contains(&kind) || has_own_rule(record.resource, audience) {
             continue;
         }
         for (days, instants) in &record.facts.moments {
-            let within = |(from, until): &(Timestamp, Timestamp)| {
-                instants.is_some_and(|(start, end)| *from <= start && end <= *until)
-            };
-            let cleared = others.iter().any(within);
+            let within = |hours: &(Timestamp, Timestamp)| is_within(*instants, hours);
+            let is_of_another = others.iter().any(within);
             for visit in &withheld {
                 let inside = visit.hours.as_ref().is_some_and(within);
                 let meets = visit.days.is_none_or(|visit| visit.meets(days));
-                if inside || (meets && !(cleared && visit.says_hours)) {
+                if inside || (meets && !(is_of_another && visit.says_hours)) {
                     found.insert(((*reference).to_owned(), visit.why.clone()));
                 }
             }

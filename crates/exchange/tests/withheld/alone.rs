@@ -153,27 +153,31 @@ fn a_restricted_visit_keeps_the_orders_of_its_results_and_not_the_results_of_its
     assert_eq!(word(&result, &theirs("ServiceRequest", "s", "")), "Observation/x all");
 }
 
-/// A label on a visit keeps what would be attributed to that visit, as a restriction does, and not
-/// all that the day brought.
+/// What a visit says itself, by a label or by a code that a rule calls sensitive, keeps what would be
+/// attributed to that visit, as a restriction does, and not all that the day brought.
 #[test]
-fn a_labelled_visit_keeps_what_belongs_to_it_by_order_and_date_too() {
+fn a_sensitive_visit_keeps_what_belongs_to_it_by_order_and_date_too() {
     let visit = |id: &str, hours: [&str; 2], more: &str| {
         let [from, to] = hours;
         format!(
             r#"{{"resourceType":"Encounter","id":"{id}","status":"finished","period":{{"start":"2024-03-01T{from}:00Z","end":"2024-03-01T{to}:00Z"}}{more}}}"#
         )
     };
-    let label = r#","meta":{"security":[{"code":"PSY"}]},"diagnosis":[{"condition":{"reference":"Condition/theirs"}}]"#;
-    let labelled = visit("v", ["10:00", "11:00"], label);
+    let diagnosis = r#""diagnosis":[{"condition":{"reference":"Condition/theirs"}}]"#;
+    let label = format!(r#","meta":{{"security":[{{"code":"PSY"}}]}},{diagnosis}"#);
+    let code = format!(r#","type":[{{"coding":[{{"code":"DETOX"}}]}}],{diagnosis}"#);
+    let sensitive = [label, code].map(|more| visit("v", ["10:00", "11:00"], &more));
     let other = visit("open", ["14:00", "15:00"], "");
     let within = visit("within", ["10:10", "10:20"], r#","partOf":{"reference":"Encounter/v"}"#);
-    let known = [
-        labelled.as_str(),
-        &other,
-        &within,
-        r#"{"resourceType":"ServiceRequest","id":"theirs","encounter":{"reference":"Encounter/v"}}"#,
-        r#"{"resourceType":"DiagnosticReport","id":"theirs","encounter":{"reference":"Encounter/v"},"result":[{"reference":"Observation/listed"}]}"#,
-    ];
+    let known = |visit: &str| {
+        [
+            visit.to_owned(),
+            other.clone(),
+            within.clone(),
+            r#"{"resourceType":"ServiceRequest","id":"theirs","encounter":{"reference":"Encounter/v"}}"#.to_owned(),
+            r#"{"resourceType":"DiagnosticReport","id":"theirs","encounter":{"reference":"Encounter/v"},"result":[{"reference":"Observation/listed"}]}"#.to_owned(),
+        ]
+    };
     let free = |more: &str| format!(r#"{{"resourceType":"Observation","id":"x",{more}}}"#);
     #[rustfmt::skip]
     let table = [
@@ -191,14 +195,30 @@ fn a_labelled_visit_keeps_what_belongs_to_it_by_order_and_date_too() {
         ("a team of that day", r#"{"resourceType":"CareTeam","id":"a","period":{"start":"2024-03-01","end":"2024-03-01"}}"#.into(), false),
     ];
     let rules = RULES.replace("\"Patient\"", "\"Patient\", \"AllergyIntolerance\", \"CareTeam\"");
-    for (case, text, stays) in table {
-        for found in [vec![text.as_str()], vec![&text, &labelled]] {
-            let collected = chart(&found, &known);
-            let reference = collected.found[0].local_reference();
-            let word = word_on(&House::of(&rules).shape(&collected), &reference);
-            let wanted = if stays { "about-withheld" } else { "all" };
-            assert!(word.ends_with(wanted), "{case}: {word}");
+    let programme =
+        "[[withhold]]\nrule = \"programme\"\nhaving = { path = \"type\", codes = [\"DETOX\"] }\n";
+    let house = House::of(&format!("{rules}{programme}"));
+    let dull = House::of(&format!("{rules}{programme}sensitive = false\n"));
+    for visit in &sensitive {
+        let known = known(visit);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        for (case, text, stays) in &table {
+            for found in [vec![text.as_str()], vec![text, visit]] {
+                let collected = chart(&found, &known);
+                let reference = collected.found[0].local_reference();
+                let word = word_on(&house.shape(&collected), &reference);
+                let wanted = if *stays { "about-withheld" } else { "all" };
+                assert!(word.ends_with(wanted), "{case}: {word}");
+            }
         }
+    }
+    let [_, coded] = &sensitive;
+    for (case, text, _) in &table {
+        let collected = chart(&[text, coded], &[&other, &within]);
+        let disclosure = dull.shape(&collected);
+        assert_eq!(word_on(&disclosure, "Encounter/v"), "-Encounter/v programme");
+        let word = word_on(&disclosure, &collected.found[0].local_reference());
+        assert!(word.ends_with("all"), "{case}: it takes nothing along: {word}");
     }
 }
 

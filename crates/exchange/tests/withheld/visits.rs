@@ -24,6 +24,15 @@ fn houses() -> [(House, &'static str); 2] {
     [(House::of(UNIT), "unit"), (restricted, "patient-restriction")]
 }
 
+/// A report that names no visit, and lists these results.
+fn report(id: &str, day: &str, results: &[&str]) -> String {
+    let results = results.iter().map(|id| format!(r#"{{"reference":"Observation/{id}"}}"#));
+    let results = results.collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"resourceType":"DiagnosticReport","id":"{id}","effectiveDateTime":"{day}","result":[{results}]}}"#
+    )
+}
+
 #[test]
 fn what_belongs_to_a_withheld_visit_stays_whether_it_says_so_or_not() {
     #[rustfmt::skip]
@@ -46,6 +55,12 @@ fn what_belongs_to_a_withheld_visit_stays_whether_it_says_so_or_not() {
         ("to another order", obs(r#""basedOn":[{"reference":"ServiceRequest/open"}],"effectiveDateTime":"2024-03-09""#), false),
         ("in their report", r#"{"resourceType":"Observation","id":"member","effectiveDateTime":"2024-03-09"}"#.into(), true),
         ("part of what is in their report", r#"{"resourceType":"Specimen","id":"vial"}"#.into(), true),
+        ("a report of later, whose named results are theirs", report("late", "2024-03-09", &["named", "unnamed"]), true),
+        ("what that report lists beside them", r#"{"resourceType":"Observation","id":"unnamed","effectiveDateTime":"2024-03-09"}"#.into(), true),
+        ("a report of later, with results of two visits", report("both", "2024-03-09", &["named", "others"]), false),
+        ("in their hour, to another order", obs(r#""basedOn":[{"reference":"ServiceRequest/open"}],"effectiveDateTime":"2024-03-01T10:30:00Z""#), false),
+        ("in their hour, with another's results", report("others", "2024-03-01T10:30:00Z", &["others"]), false),
+        ("in their hour, in another's report", r#"{"resourceType":"Observation","id":"beside","effectiveDateTime":"2024-03-01T10:30:00Z"}"#.into(), false),
     ];
     let known = [
         THEIRS,
@@ -55,6 +70,10 @@ fn what_belongs_to_a_withheld_visit_stays_whether_it_says_so_or_not() {
         r#"{"resourceType":"DiagnosticReport","id":"theirs","basedOn":[{"reference":"ServiceRequest/theirs"}],"result":[{"reference":"Observation/panel"}]}"#,
         r#"{"resourceType":"Observation","id":"panel","hasMember":[{"reference":"Observation/member"}]}"#,
         r#"{"resourceType":"Observation","id":"member","specimen":{"reference":"Specimen/vial"}}"#,
+        r#"{"resourceType":"Observation","id":"named","encounter":{"reference":"Encounter/theirs"}}"#,
+        r#"{"resourceType":"Observation","id":"others","encounter":{"reference":"Encounter/open"}}"#,
+        &report("late", "2024-03-09", &["named", "unnamed"]),
+        r#"{"resourceType":"DiagnosticReport","id":"open","encounter":{"reference":"Encounter/open"},"result":[{"reference":"Observation/beside"}]}"#,
     ];
     for (house, rule) in houses() {
         for (case, text, stays) in &table {

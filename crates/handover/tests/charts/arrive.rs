@@ -166,7 +166,10 @@ fn what_is_filed_is_the_source_but_for_listed_edits(
     }
     let config = scene.stage.provider.config();
     let agreement = &config.terms[&PartnerId::from(payer.name.as_str())].agreement;
-    let known: BTreeSet<&str> = agreement.cut.iter().map(|cut| cut.rule.as_str()).collect();
+    // A reference goes by the rule that keeps its target.
+    let cuts = agreement.cut.iter().map(|cut| cut.rule.as_str());
+    let known: BTreeSet<&str> =
+        cuts.chain(agreement.withhold.iter().map(|row| row.rule.as_str())).collect();
     let built_in = |rule: &str| BUILT_IN.iter().any(|(known, _)| *known == rule);
     assert!(rules.iter().all(|rule| known.contains(rule.as_str()) || built_in(rule)), "{rules:?}");
     assert!(rules.contains("social-security-number"), "every patient has such a number: {rules:?}");

@@ -49,6 +49,9 @@ const NOT_SEARCHED: [&str; 11] = [
     "Provenance",
 ];
 
+/// The rule of the shipped agreement that some of the charts come under.
+const SUBSTANCE_USE: &str = "substance-use";
+
 /// The rows of every push, by subject.
 pub(crate) type Pushed = BTreeMap<String, Vec<Row>>;
 
@@ -63,7 +66,7 @@ pub(crate) struct Setting {
     pub(crate) patients: usize,
     /// The last patient is no member that the second plan knows.
     pub(crate) unknown_member: bool,
-    /// Restrict encounters.
+    /// Restrict encounters, and keep what tells of substance use, as the shipped agreement does.
     pub(crate) restrict: bool,
     /// Labelled results with their orders, and numbers of all plans.
     pub(crate) told: bool,
@@ -121,6 +124,9 @@ impl Scene {
             let houses = stage.payers.iter_mut().chain([&mut stage.provider]);
             houses.for_each(|house| house.log = "debug".to_owned());
         }
+        if !setting.restrict {
+            without_rule_on_substance_use(&stage);
+        }
         let rules = rules(&stage.provider).with_restrictions(&restrictions);
         let read = as_read(&stage, &stage.chart);
         let expectation = Expectation::compute(&read, &plans, &rules);
@@ -159,11 +165,19 @@ impl Scene {
         pushed
     }
 
-    /// Pushes these subjects, and asks until none of them is put off any more.
+    /// Pushes these subjects, patient by patient, and asks until none of them is put off any more.
     pub(crate) fn push(&self, subjects: &[String]) -> Pushed {
         let provider = &self.stage.provider;
         let known: BTreeSet<String> = provider.rows().into_iter().map(|row| row.id).collect();
-        provider.push_all(subjects);
+        let mut by_patient: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for subject in subjects {
+            by_patient.entry(self.patient_of(subject)).or_default().push(subject.clone());
+        }
+        // All but the last are queued, so that one reading of a chart serves them; a patient's pushes
+        // end in their order.
+        let last: Vec<String> = by_patient.values_mut().filter_map(Vec::pop).collect();
+        provider.queue(&by_patient.into_values().flatten().collect::<Vec<_>>());
+        provider.push_all(&last);
         for _ in 0..ASKED_MAX {
             let rows = provider.rows().into_iter().filter(|row| !known.contains(&row.id));
             let (put_off, rows): (Vec<Row>, Vec<Row>) =
@@ -177,6 +191,15 @@ impl Scene {
             }
         }
         panic!("pushes are put off for ever");
+    }
+
+    /// The patient whom a subject is of; the subject itself, where it is a patient or is gone.
+    fn patient_of(&self, subject: &str) -> String {
+        let of = self.stage.chart.find(subject).and_then(|one| {
+            let value: serde_json::Value = serde_json::from_slice(&one.bytes).unwrap();
+            value["subject"]["reference"].as_str().map(str::to_owned)
+        });
+        of.unwrap_or_else(|| subject.to_owned())
     }
 
     /// Whether a push is to wait for a person of the plan.
@@ -215,6 +238,18 @@ fn has_rule(name: &str) -> bool {
     exchange::shape::BUILT_IN.iter().any(|(rule, _)| *rule == name)
 }
 
+/// Its heading and its three lines, in every agreement of the sending house.
+fn without_rule_on_substance_use(stage: &Stage) {
+    for payer in &stage.payers {
+        let file = format!("agreements/{}.toml", payer.name);
+        let text = stage.provider.read(&file);
+        let (before, rule) =
+            text.split_once(&format!("[[withhold]]\nrule = \"{SUBSTANCE_USE}\"\n")).unwrap();
+        let (_, after) = rule.split_once("\n\n").unwrap();
+        stage.provider.write(&file, &format!("{before}{after}"));
+    }
+}
+
 /// The rules of the shipped agreement, as the overlay reads them: plain lists of types.
 fn rules(provider: &House) -> OverlayRules {
     let config = provider.config();
@@ -229,6 +264,7 @@ fn rules(provider: &House) -> OverlayRules {
         since: Some(COVERED_SINCE.to_owned()),
         opaque: has_rule("opaque-in-sensitive-period"),
         in_error: true,
+        substance_use: agreement.withhold.iter().any(|row| row.rule == SUBSTANCE_USE),
         permitted,
         ..OverlayRules::default()
     }

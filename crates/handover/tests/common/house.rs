@@ -28,6 +28,9 @@ const ASK_MAX: Duration = Duration::from_secs(300);
 pub type Records = BTreeMap<String, Record>;
 
 /// Somebody who asks.
+/// How long a push may take before its caller is told how far it is.
+const WAIT_SECONDS: u32 = 120;
+
 pub fn who(why: &str) -> Who {
     Who { name: "test".to_owned(), role: "staff".to_owned(), why: why.to_owned() }
 }
@@ -201,25 +204,34 @@ impl House {
 
     /// Pushes these encounters, a few at a time, and waits for each to end; the rows of each.
     pub fn push_all(&self, encounters: &[String]) -> BTreeMap<String, Vec<Row>> {
+        self.ask_for(encounters, WAIT_SECONDS)
+    }
+
+    /// Asks for these pushes, a few at a time, and waits for none of them.
+    pub fn queue(&self, subjects: &[String]) {
+        self.ask_for(subjects, 0);
+    }
+
+    fn ask_for(&self, subjects: &[String], wait: u32) -> BTreeMap<String, Vec<Row>> {
         use futures_like::buffered;
-        let push = |encounter: String| async move {
-            let rows = self.push_later(&encounter).await;
-            (encounter, rows)
+        let push = |subject: String| async move {
+            let rows = self.push_later(&subject, wait).await;
+            (subject, rows)
         };
-        RUNTIME.block_on(buffered(encounters.iter().cloned().map(push).collect()))
+        RUNTIME.block_on(buffered(subjects.iter().cloned().map(push).collect()))
     }
 
     /// Pushes one encounter and waits for its end.
     pub fn push(&self, encounter: &str) -> Vec<Row> {
-        RUNTIME.block_on(self.push_later(encounter))
+        RUNTIME.block_on(self.push_later(encounter, WAIT_SECONDS))
     }
 
-    async fn push_later(&self, encounter: &str) -> Vec<Row> {
+    async fn push_later(&self, subject: &str, wait: u32) -> Vec<Row> {
         let command = Command::Push {
-            subject: encounter.to_owned(),
+            subject: subject.to_owned(),
             purpose: None,
             who: who("a test pushes"),
-            wait: 120,
+            wait,
         };
         match self.ask_later(&command).await.unwrap() {
             Reply::Pushed { rows, .. } => rows,

@@ -33,7 +33,7 @@ fn a_fault_of_the_house_is_told_alike_by_every_command_and_by_check() {
         (
             "an agreement with nobody",
             |house| house.write("agreements/sunrise.toml", AGREEMENT),
-            &["list"],
+            &["serve"],
             Code::PartnerUnknown,
         ),
         (

@@ -17,10 +17,11 @@
 //! From each resource that may travel, every reference is followed, and its target judged in turn; so
 //! are the roles of each Practitioner that may.
 //! What may not travel is withheld and not followed further. The judgement depends on the resource
-//! and the payer alone, in order: a patient's restriction, another payer's coverage, a label, a document
-//! that cannot be looked into and in whose days something restricted or labelled was so, an error of the
-//! chart, the order or the report of labelled results alone, a type that is not agreed. A push whose subject is itself restricted is no push: what belongs to it is
-//! withheld, and nothing travels on its account.
+//! and the payer alone, in order: a patient's restriction, another payer's coverage, a label, a code that
+//! tells of substance use, an error of the chart, the visit of something that says such of itself, a
+//! document that cannot be looked into and in whose days something of all these was so, the order or the
+//! report of labelled results alone, a type that is not agreed. A push whose subject is itself withheld
+//! is no push: what belongs to it is withheld, and nothing travels on its account.
 //!
 //! A restricted encounter takes along what belongs to it by whichever way, and what names no
 //! encounter and is referred to by it: a result is no less the visit's for being served without it.
@@ -74,6 +75,8 @@ pub enum Reason {
     AboutWithheld,
     /// A document that nobody can look into, and something restricted was so in its days.
     OpaqueInSensitivePeriod,
+    /// Its codes tell of substance use.
+    SubstanceUse,
     /// The chart says that it was entered in error.
     EnteredInError,
     /// Its type is not among those that may travel.
@@ -91,6 +94,7 @@ impl Reason {
             Reason::SensitivityLabel => "sensitivity-label",
             Reason::AboutWithheld => "about-withheld",
             Reason::OpaqueInSensitivePeriod => "opaque-in-sensitive-period",
+            Reason::SubstanceUse => "substance-use",
             Reason::EnteredInError => "entered-in-error",
             Reason::NotAgreed => "not-agreed",
             Reason::OutsideWindow => "outside-window",

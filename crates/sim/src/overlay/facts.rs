@@ -97,6 +97,8 @@ pub(super) struct Facts {
     pub(super) in_error: bool,
     /// Its own label says that it is restricted.
     pub(super) labelled: bool,
+    /// A code of its own tells of substance use.
+    pub(super) substance_use: bool,
     /// Orders that it goes back to.
     pub(super) upon: BTreeSet<String>,
     /// A document: what it carries cannot be looked into.
@@ -105,6 +107,8 @@ pub(super) struct Facts {
     pub(super) says_day: bool,
     /// The days it is about, as they are written.
     pub(super) days: Option<Span<String>>,
+    /// The days on which it was the case: a problem lasts until it has abated.
+    pub(super) lasting: Option<Span<String>>,
     /// The same as moments, where both ends are written to the second and with an offset.
     pub(super) moments: Option<Span<i64>>,
 }
@@ -144,10 +148,12 @@ impl Facts {
             laboratory: is_laboratory(&value),
             in_error: is_in_error(&value),
             labelled: is_labelled(&value),
+            substance_use: tells_of_substance_use(&value),
             upon: listed(&["basedOn", "authorizingPrescription", "request"]),
             opaque: matches!(resource.kind.as_str(), "Composition" | "DocumentReference" | "Media"),
             says_day: when.and_then(ends).is_some_and(|(start, _)| start.len() >= DAY_CHARS),
             days: when.and_then(days),
+            lasting: lasting(&resource.kind, &value, when.and_then(days)),
             moments: when.and_then(moments),
         }
     }
@@ -175,6 +181,22 @@ fn is_in_error(value: &Value) -> bool {
 fn is_labelled(value: &Value) -> bool {
     let labels = value["meta"]["security"].as_array().into_iter().flatten();
     labels.into_iter().any(|label| label["code"] == "R" || label["code"] == "V")
+}
+
+/// Codes of SNOMED CT that Synthea's charts use for substance use and its treatment.
+const SUBSTANCE_USE: [&str; 7] =
+    ["5602001", "7200002", "31956009", "56876005", "66590003", "75544000", "191816009"];
+
+fn tells_of_substance_use(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(tells_of_substance_use),
+        Value::Object(members) => {
+            let is_code = value["system"] == "http://snomed.info/sct"
+                && SUBSTANCE_USE.iter().any(|code| value["code"] == *code);
+            is_code || members.values().any(tells_of_substance_use)
+        }
+        _ => false,
+    }
 }
 
 fn stands(kind: &str, value: &Value) -> bool {
@@ -221,6 +243,13 @@ fn days(when: &Value) -> Option<Span<String>> {
         _ => None,
     };
     Some(Span { first: day(start, "01", "01")?, last: day(end, "12", "31")? })
+}
+
+fn lasting(kind: &str, value: &Value, begun: Option<Span<String>>) -> Option<Span<String>> {
+    let Span { first, last } = begun?;
+    let abated = days(&value["abatementDateTime"]).map(|abated| abated.last);
+    let last = if kind == "Condition" { abated.unwrap_or("9999-12-31".to_owned()) } else { last };
+    Some(Span { first, last })
 }
 
 fn moments(when: &Value) -> Option<Span<i64>> {

@@ -50,6 +50,10 @@ pub(super) struct Judgement<'a> {
     rules: &'a OverlayRules,
     /// What restricted encounters refer to and that names no encounter.
     taken_along: BTreeSet<&'a String>,
+    /// Encounters that say something sensitive themselves.
+    sensitive_visits: BTreeSet<String>,
+    /// What those refer to and that names no encounter.
+    with_sensitive: BTreeSet<&'a String>,
     /// Orders whose every outcome, and reports whose every result, is labelled.
     of_labelled: BTreeSet<&'a String>,
     /// The days of what is restricted or labelled, by patient; `None` is all days.
@@ -62,20 +66,25 @@ impl<'a> Judgement<'a> {
         belonging: &'a Belonging,
         rules: &'a OverlayRules,
     ) -> Judgement<'a> {
-        let taken_along = BTreeSet::new();
-        let (of_labelled, sensitive) = (of_labelled(facts), BTreeMap::new());
-        let mut judgement =
-            Judgement { facts, belonging, rules, taken_along, of_labelled, sensitive };
-        let restricted = facts.iter().filter(|(reference, one)| {
-            one.kind == "Encounter" && rules.restricted.contains(*reference)
-        });
-        for (_, encounter) in restricted {
-            judgement.taken_along.extend(encounter.references.iter().filter(|target| {
-                let kind = target.split('/').next().unwrap_or_default();
-                let unlinked = facts.get(*target).is_some_and(Facts::is_unlinked);
-                unlinked && !AROUND.contains(&kind)
-            }));
-        }
+        let visits = || facts.iter().filter(|(_, one)| one.kind == "Encounter");
+        let is_restricted = |visit: &String| rules.restricted.contains(visit);
+        let sensitive = visits().filter(|(_, one)| is_sensitive(one, rules));
+        let sensitive_visits: BTreeSet<String> =
+            sensitive.map(|(visit, _)| visit.clone()).collect();
+        let referred_to = |of: &dyn Fn(&String) -> bool| -> BTreeSet<&'a String> {
+            let visits = visits().filter(|(visit, _)| of(visit));
+            visits.flat_map(|(_, visit)| visit.references.iter()).filter(is_loose(facts)).collect()
+        };
+        let mut judgement = Judgement {
+            facts,
+            belonging,
+            rules,
+            taken_along: referred_to(&is_restricted),
+            with_sensitive: referred_to(&|visit| sensitive_visits.contains(visit)),
+            sensitive_visits,
+            of_labelled: of_labelled(facts),
+            sensitive: BTreeMap::new(),
+        };
         judgement.find_sensitive_days();
         judgement
     }
@@ -87,12 +96,17 @@ impl<'a> Judgement<'a> {
             if let Some(patient) = &one.patient
                 && tells
                 && permitted
-                && (one.labelled || self.is_restricted(reference, one))
+                && (is_sensitive(one, self.rules)
+                    || self.is_restricted(reference, one)
+                    || (!one.opaque && self.is_of_sensitive_visit(reference)))
             {
                 let visits = one.encounters.iter().filter_map(|visit| self.facts.get(visit));
                 let of_visits: Vec<_> = visits.filter_map(|visit| visit.days.as_ref()).collect();
+                // A restriction is one of a visit or a record, anything else a matter that goes on.
+                let goes_on = is_sensitive(one, self.rules) && !self.is_restricted(reference, one);
                 let days = self.sensitive.entry(patient).or_default();
-                match &one.days {
+                let own = if goes_on { &one.lasting } else { &one.days };
+                match own {
                     Some(own) => days.push(Some(own)),
                     None if of_visits.is_empty() => days.push(None),
                     None => days.extend(of_visits.into_iter().map(Some)),
@@ -113,11 +127,17 @@ impl<'a> Judgement<'a> {
         if facts.labelled {
             return Some(Reason::SensitivityLabel);
         }
-        if self.rules.opaque && facts.opaque && self.is_of_sensitive_days(facts) {
-            return Some(Reason::OpaqueInSensitivePeriod);
+        if self.rules.substance_use && facts.substance_use {
+            return Some(Reason::SubstanceUse);
         }
         if self.rules.in_error && facts.in_error {
             return Some(Reason::EnteredInError);
+        }
+        if self.is_of_sensitive_visit(reference) {
+            return Some(Reason::AboutWithheld);
+        }
+        if self.rules.opaque && facts.opaque && self.is_of_sensitive_days(facts) {
+            return Some(Reason::OpaqueInSensitivePeriod);
         }
         if self.of_labelled.contains(&reference.to_owned()) {
             return Some(Reason::AboutWithheld);
@@ -139,6 +159,12 @@ impl<'a> Judgement<'a> {
             || self.taken_along.contains(&reference.to_owned())
     }
 
+    fn is_of_sensitive_visit(&self, reference: &str) -> bool {
+        let encounters = self.belonging.covering(reference);
+        encounters.is_some_and(|encounters| !encounters.is_disjoint(&self.sensitive_visits))
+            || self.with_sensitive.contains(&reference.to_owned())
+    }
+
     /// What says no day may be of any.
     fn is_of_sensitive_days(&self, facts: &Facts) -> bool {
         let Some(patient) = &facts.patient else { return false };
@@ -147,6 +173,20 @@ impl<'a> Judgement<'a> {
             (Some(span), Some(days)) => days.meets(span),
             _ => true,
         })
+    }
+}
+
+/// Whether it says something sensitive itself.
+fn is_sensitive(one: &Facts, rules: &OverlayRules) -> bool {
+    one.labelled || (rules.substance_use && one.substance_use)
+}
+
+/// What says no encounter, and is no person, place or what stands around a visit.
+fn is_loose(facts: &BTreeMap<String, Facts>) -> impl Fn(&&String) -> bool {
+    |target| {
+        let kind = target.split('/').next().unwrap_or_default();
+        let unlinked = facts.get(*target).is_some_and(Facts::is_unlinked);
+        unlinked && !AROUND.contains(&kind)
     }
 }
 
