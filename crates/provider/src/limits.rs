@@ -130,9 +130,10 @@ pub const WATCH_LINES_MAX: u32 = 20;
 /// Revisions of one dossier that are looked at.
 pub const REVISIONS_MAX: u32 = 10_000;
 
-/// Bytes of resources that all remembered charts hold together: a house has 150 MB for everything.
-/// What walks have in hand is not counted again.
-pub const CHARTS_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Bytes of resources that all remembered charts hold together: a house has 150 MB for everything,
+/// and what is found out about a chart takes as much again. What walks have in hand is not counted
+/// again.
+pub const CHARTS_BYTES_MAX: usize = 20 * 1024 * 1024;
 
 /// Bytes of one document's content, as it is sent: a scanned letter of twenty pages. A push holds all
 /// its documents in memory at once.

@@ -114,7 +114,13 @@ impl HttpTransport {
             }
             body.extend_from_slice(&chunk);
         }
-        let mut response = http::Response::new(body.freeze());
+        // Answers may be kept for long, and room that is left over with them.
+        let body = if body.capacity() > body.len() + body.len() / 8 {
+            Bytes::copy_from_slice(&body)
+        } else {
+            body.freeze()
+        };
+        let mut response = http::Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         Ok(response)

@@ -31,21 +31,33 @@ pub struct Verdicts {
     own_coverages: Vec<String>,
     source_base: String,
     seen: Mutex<HashMap<(usize, usize), Seen>>,
+    said: Arc<Said>,
 }
 
-/// What was found out about one record, as far as it was asked.
+/// What records say of their place in the chart, whoever asks.
+type Said = Mutex<HashMap<(usize, usize), (Resource, Arc<Facts>)>>;
+
+/// What was found out about one record.
 #[derive(Debug, Clone)]
 struct Seen {
     /// Keeps the bytes where they are.
     _resource: Resource,
-    named: Option<Arc<Named>>,
-    sensitive: Option<(Answers, Option<Withheld>)>,
-    facts: Option<Arc<Facts>>,
+    named: Arc<Named>,
+    sensitive: (Answers, Option<Withheld>),
 }
 
 impl Verdicts {
     /// None yet.
     pub fn new(audience: &Audience<'_>) -> Verdicts {
+        Verdicts::with(audience, Arc::default())
+    }
+
+    /// None yet, for another audience of the same chart: what its records say is the same for all.
+    pub fn for_another(&self, audience: &Audience<'_>) -> Verdicts {
+        Verdicts::with(audience, Arc::clone(&self.said))
+    }
+
+    fn with(audience: &Audience<'_>, said: Arc<Said>) -> Verdicts {
         // Nothing is left out: whatever a verdict comes to depend on is compared already.
         let Audience {
             terms,
@@ -67,6 +79,7 @@ impl Verdicts {
             own_coverages: own_coverages.to_vec(),
             source_base: source_base.to_owned(),
             seen: Mutex::default(),
+            said,
         }
     }
 
@@ -90,17 +103,18 @@ impl Verdicts {
         visited: &Visited,
     ) -> Option<Withheld> {
         let known = self.seen().get(&place(resource)).cloned();
-        let (named, sensitive) = known.map_or((None, None), |seen| (seen.named, seen.sensitive));
-        let named = named.unwrap_or_else(|| Arc::new(visited.named(resource)));
+        let (named, sensitive) = match known {
+            Some(seen) => (seen.named, Some(seen.sensitive)),
+            None => (Arc::new(visited.named(resource)), None),
+        };
         let answers = visited.answers(&named);
         match sensitive {
             Some((known, why)) if known == answers => why,
             _ => {
                 let why = sensitivity(resource, audience, answers.visits());
-                let mut all = self.seen();
-                let seen = all.entry(place(resource)).or_insert_with(|| Seen::of(resource));
-                seen.named = Some(named);
-                seen.sensitive = Some((answers, why.clone()));
+                let sensitive = (answers, why.clone());
+                let seen = Seen { _resource: resource.clone(), named, sensitive };
+                self.seen().insert(place(resource), seen);
                 why
             }
         }
@@ -108,23 +122,18 @@ impl Verdicts {
 
     /// What a record says of its place in the chart.
     pub(super) fn facts(&self, resource: &Resource) -> Arc<Facts> {
-        let known = self.seen().get(&place(resource)).and_then(|seen| seen.facts.clone());
+        let said = || self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = said().get(&place(resource)).map(|(_, facts)| Arc::clone(facts));
         known.unwrap_or_else(|| {
             let facts = Arc::new(Facts::of(resource));
-            let mut all = self.seen();
-            let seen = all.entry(place(resource)).or_insert_with(|| Seen::of(resource));
-            Arc::clone(seen.facts.get_or_insert(facts))
+            let mut all = said();
+            let (_, facts) = all.entry(place(resource)).or_insert((resource.clone(), facts));
+            Arc::clone(facts)
         })
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<(usize, usize), Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seen {
-    fn of(resource: &Resource) -> Seen {
-        Seen { _resource: resource.clone(), named: None, sensitive: None, facts: None }
     }
 }
 

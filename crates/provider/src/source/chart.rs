@@ -164,10 +164,12 @@ impl Chart {
         if let Some(found) = all.iter().find(|verdicts| verdicts.fit(audience)) {
             return Arc::clone(found);
         }
+        let new =
+            all.last().map_or_else(|| Verdicts::new(audience), |one| one.for_another(audience));
         if all.len() >= CHART_AUDIENCES_MAX {
             all.remove(0);
         }
-        let new = Arc::new(Verdicts::new(audience));
+        let new = Arc::new(new);
         all.push(Arc::clone(&new));
         new
     }
