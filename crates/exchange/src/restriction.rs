@@ -188,7 +188,8 @@ impl Restrictions {
         content_of(encounter).into_iter().map(|target| (target, row)).collect()
     }
 
-    fn of(&self, subject: &str, payer: &PartnerId) -> Option<&Restriction> {
+    /// The restriction whose subject this is, for this payer.
+    pub(crate) fn of(&self, subject: &str, payer: &PartnerId) -> Option<&Restriction> {
         self.by_subject.get(subject)?.iter().find(|row| row.holds_against(payer))
     }
 

@@ -35,7 +35,7 @@ const DOWN: [&str; 2] = ["result", "hasMember"];
 const STATES: [&str; 3] = ["CarePlan", "CareTeam", "Goal"];
 
 /// Encounters that took place nowhere: nothing is of their time.
-const NO_VISIT: [&str; 3] = ["planned", "cancelled", "entered-in-error"];
+pub(crate) const NO_VISIT: [&str; 3] = ["planned", "cancelled", "entered-in-error"];
 
 /// What a resource says of its place in the chart.
 #[derive(Debug, Clone)]

@@ -8,9 +8,10 @@
 //! withheld visit that refers to it (diagnoses, reasons, of the visit and of what was done in it), to
 //! whose order or specimen it goes back, whose report or panel holds it, or on whose days it was so
 //! or was written down; an order, where all that goes back to it is the visit's; and a report or
-//! panel, where the members that name a visit name this one. Two things clear it of its day: that
-//! its order, its report or its members name other visits, or lead on to one that was at that time
-//! too; and a precise time within another visit, unless the withheld one says no hours.
+//! panel, where the members that name a visit name this one. Two things clear it of its day, and
+//! nothing of the withheld visit's hours but a visit of the same time to which it leads: that its
+//! order, its report or its members name another visit that the chart holds and that took place; and
+//! a precise time within another visit, unless the withheld one says no hours.
 //!
 //! A visit is withheld by a restriction, by a rule that asks visits, or for what it says itself: a
 //! label, or a code that a rule calls sensitive. What names a visit of the latter as its own is about
@@ -23,7 +24,7 @@ use super::verdicts::Verdicts;
 use super::{ABOUT, Audience, PATIENT_RESTRICTION, Withheld, opaque, traces};
 use crate::agreement::Opaque;
 use crate::days::{Days, clinical_instants, possible_days};
-use crate::payload::encounter::{Lead, by_order as led_by_order};
+use crate::payload::encounter::{Lead, NO_VISIT, by_order as led_by_order};
 use crate::restriction::{content_of, encounters_named, has_encounter, is_content, tail};
 use fhir::Resource;
 use jiff::Timestamp;
@@ -98,6 +99,9 @@ pub(super) struct Facts {
     linked: bool,
     /// The encounters that it says it belongs to.
     visits: Vec<String>,
+    /// The patients that it says it is of.
+    patients: Vec<String>,
+    in_error: bool,
     parts: Vec<String>,
     origins: Vec<String>,
     moments: Vec<Moment>,
@@ -153,22 +157,10 @@ pub(super) fn of(
     let records: BTreeMap<&str, Record<'_>> =
         all.iter().map(|(reference, (it, _))| (reference.as_str(), record(it))).collect();
     by_name(&records, &mut taken);
-    let cleared = by_lead(&records, &mut taken);
+    let cleared = by_lead(&records, audience, &mut taken);
     by_day(&records, &cleared, audience, &mut taken);
-    let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (reference, record) in &records {
-        for order in &record.facts.orders {
-            outcomes.entry(order).or_default().push(reference);
-        }
-    }
-    // From record to record, until nothing is added: chains of orders and panels are short.
-    loop {
-        let more = by_order(&records, &outcomes, &taken);
-        if more.is_empty() {
-            return taken;
-        }
-        taken.extend(more);
-    }
+    by_order(&records, &mut taken);
+    taken
 }
 
 impl Facts {
@@ -183,6 +175,8 @@ impl Facts {
         Facts {
             linked,
             visits: encounters_named(resource),
+            patients: targets(resource, &["patient", "subject"]),
+            in_error: is_in_error(resource),
             parts,
             origins,
             moments: moments(resource),
@@ -204,6 +198,19 @@ impl Record<'_> {
             && self.resource.kind() != "Medication"
     }
 
+    /// Whether it says anything of where others belong: no error of the chart, and no other patient's.
+    fn can_lead(&self, audience: &Audience<'_>) -> bool {
+        let of_another = |whose: &String| whose.strip_prefix("Patient/") != Some(audience.patient);
+        !self.facts.in_error && !self.facts.patients.iter().any(of_another)
+    }
+
+    /// Whether an encounter took place or takes place.
+    fn took_place(&self) -> bool {
+        let doc = self.resource.doc();
+        let status = doc.root().get("status").and_then(|status| status.text());
+        !status.is_some_and(|status| NO_VISIT.contains(&status.trim()))
+    }
+
     /// Whether an encounter's hours, or the days of one that says no hours, hold it.
     fn was_during(&self, encounter: &Resource) -> bool {
         let (days, hours) = (visit_days(encounter), clinical_instants(encounter));
@@ -219,6 +226,14 @@ fn is_within(
     (from, until): &(Timestamp, Timestamp),
 ) -> bool {
     instants.is_some_and(|(start, end)| *from <= start && end <= *until)
+}
+
+fn is_in_error(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    doc.root()
+        .get("status")
+        .and_then(|status| status.text())
+        .is_some_and(|it| it == "entered-in-error")
 }
 
 /// `Type/id` of what the elements of these names refer to.
@@ -237,64 +252,90 @@ fn targets(resource: &Resource, names: &[&str]) -> Vec<String> {
     texts.collect()
 }
 
-/// One step further: what the taken ones hold, and what goes back to them. Of several reasons the
-/// first, whatever the order of the chart.
-fn by_order(
-    records: &BTreeMap<&str, Record<'_>>,
-    outcomes: &BTreeMap<&str, Vec<&str>>,
-    taken: &BTreeMap<String, Withheld>,
-) -> BTreeMap<String, Withheld> {
-    let mut more: BTreeMap<String, Withheld> = BTreeMap::new();
-    let mut add = |reference: &str, withheld: &Withheld| {
-        let free = !taken.contains_key(reference);
-        if free && records.get(reference).is_some_and(Record::can_be_taken) {
-            let known = more.entry(reference.to_owned()).or_insert_with(|| withheld.clone());
-            if withheld < known {
-                *known = withheld.clone();
+/// What the taken ones hold, and what goes back to them, from record to record, until nothing is
+/// added. Of several reasons the first, whatever the order of the chart.
+fn by_order(records: &BTreeMap<&str, Record<'_>>, taken: &mut BTreeMap<String, Withheld>) {
+    let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut goes_back: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (reference, record) in records {
+        for order in &record.facts.orders {
+            outcomes.entry(order).or_default().push(reference);
+        }
+        for origin in &record.facts.origins {
+            goes_back.entry(origin).or_default().push(reference);
+        }
+    }
+    let mut fresh = taken.clone();
+    while !fresh.is_empty() {
+        let mut more: BTreeMap<String, Withheld> = BTreeMap::new();
+        let mut add = |reference: &str, withheld: &Withheld| {
+            let free = !taken.contains_key(reference);
+            if free && records.get(reference).is_some_and(Record::can_be_taken) {
+                let known = more.entry(reference.to_owned()).or_insert_with(|| withheld.clone());
+                if withheld < known {
+                    *known = withheld.clone();
+                }
+            }
+        };
+        for (reference, withheld) in &fresh {
+            let back = goes_back.get(reference.as_str()).into_iter().flatten();
+            back.for_each(|one| add(one, withheld));
+            let Some(Record { facts, .. }) = records.get(reference.as_str()) else { continue };
+            facts.parts.iter().for_each(|part| add(part, withheld));
+            for order in &facts.orders {
+                let outcomes = outcomes.get(order.as_str()).into_iter().flatten();
+                let whys: Option<Vec<&Withheld>> = outcomes.map(|one| taken.get(*one)).collect();
+                whys.unwrap_or_default().into_iter().for_each(|withheld| add(order, withheld));
             }
         }
-    };
-    for (reference, withheld) in taken {
-        let parts = records.get(reference.as_str()).map(|record| record.facts.parts.as_slice());
-        parts.unwrap_or_default().iter().for_each(|part| add(part, withheld));
+        taken.extend(more.clone());
+        fresh = more;
     }
-    for (reference, record) in records.iter().filter(|(_, record)| record.can_be_taken()) {
-        let origins = record.facts.origins.iter().filter_map(|origin| taken.get(origin));
-        origins.for_each(|withheld| add(reference, withheld));
-    }
-    for (order, outcomes) in outcomes {
-        let whys: Option<Vec<&Withheld>> = outcomes.iter().map(|one| taken.get(*one)).collect();
-        whys.unwrap_or_default().into_iter().for_each(|withheld| add(order, withheld));
-    }
-    more
 }
 
-/// What leads to visits although it names none: to a withheld one it stays with it, and to others
-/// the days of withheld ones say nothing of it. Those are the ones returned.
+/// Of what withheld visits a record is cleared that leads to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cleared {
+    /// Of their days, and not of their hours.
+    OfDays,
+    /// Of both: the other one was at that time, too.
+    OfHours,
+}
+
+/// What leads to visits although it names none: to a withheld one it stays with it, though the chart
+/// may lack that one. What leads to others alone is returned.
 fn by_lead<'r>(
     records: &'r BTreeMap<&str, Record<'_>>,
+    audience: &Audience<'_>,
     taken: &mut BTreeMap<String, Withheld>,
-) -> BTreeSet<&'r str> {
+) -> BTreeMap<&'r str, Cleared> {
     let text = |list: &'r [String]| list.iter().map(String::as_str);
-    let leads = records.iter().map(|(reference, Record { facts, .. })| Lead {
+    let leads = records.iter().filter(|(_, record)| record.can_lead(audience));
+    let leads = leads.map(|(reference, Record { facts, .. })| Lead {
         reference,
         named: text(&facts.visits).collect(),
         names_one: facts.linked,
         up: text(&facts.orders).chain(text(&facts.wholes)).collect(),
         down: text(&facts.members).collect(),
     });
-    let mut cleared = BTreeSet::new();
+    let mut cleared = BTreeMap::new();
     for (reference, led) in led_by_order(leads.collect()) {
         let Some(record) = records.get(reference).filter(|it| it.can_be_taken()) else { continue };
-        let whys = led.encounters.iter().filter_map(|visit| taken.get(*visit));
+        let why = |visit: &&str| {
+            let absent = || audience.restrictions.of(visit, audience.payer());
+            taken.get(*visit).cloned().or_else(|| absent().map(Withheld::restricted))
+        };
         // Of several reasons the first, whatever the order of the chart.
-        if let Some(why) = whys.min().cloned() {
+        if let Some(why) = led.encounters.iter().filter_map(why).min() {
             taken.insert(reference.to_owned(), why);
             continue;
         }
-        let mut visits = led.encounters.iter().filter_map(|visit| records.get(visit));
-        if led.by_link || visits.any(|visit| record.was_during(visit.resource)) {
-            cleared.insert(reference);
+        let visits = led.encounters.iter().filter_map(|visit| records.get(visit));
+        let visits: Vec<_> = visits.filter(|visit| visit.took_place()).collect();
+        if visits.iter().any(|visit| record.was_during(visit.resource)) {
+            cleared.insert(reference, Cleared::OfHours);
+        } else if led.by_link && !visits.is_empty() {
+            cleared.insert(reference, Cleared::OfDays);
         }
     }
     cleared
@@ -328,7 +369,7 @@ struct Visit {
 /// What lies in the days of a withheld visit, names none, and is not `cleared` of them.
 fn by_day(
     records: &BTreeMap<&str, Record<'_>>,
-    cleared: &BTreeSet<&str>,
+    cleared: &BTreeMap<&str, Cleared>,
     audience: &Audience<'_>,
     taken: &mut BTreeMap<String, Withheld>,
 ) {
@@ -351,7 +392,8 @@ fn by_day(
         }
     }
     let mut found: BTreeSet<(String, Withheld)> = BTreeSet::new();
-    let unclear = records.iter().filter(|(reference, _)| !cleared.contains(*reference));
+    let of_hours = |reference: &str| cleared.get(reference) == Some(&Cleared::OfHours);
+    let unclear = records.iter().filter(|(reference, _)| !of_hours(reference));
     for (reference, record) in unclear.filter(|(_, record)| record.can_be_taken()) {
         let kind = record.resource.kind();
         if STANDING.contains(&kind) || has_own_rule(record.resource, audience) {
@@ -359,11 +401,12 @@ fn by_day(
         }
         for (days, instants) in &record.facts.moments {
             let within = |hours: &(Timestamp, Timestamp)| is_within(*instants, hours);
+            let of_days = cleared.contains_key(*reference);
             let is_of_another = others.iter().any(within);
             for visit in &withheld {
                 let inside = visit.hours.as_ref().is_some_and(within);
                 let meets = visit.days.is_none_or(|visit| visit.meets(days));
-                if inside || (meets && !(is_of_another && visit.says_hours)) {
+                if inside || (meets && !of_days && !(is_of_another && visit.says_hours)) {
                     found.insert(((*reference).to_owned(), visit.why.clone()));
                 }
             }

@@ -24,6 +24,22 @@ fn houses() -> [(House, &'static str); 2] {
     [(House::of(UNIT), "unit"), (restricted, "patient-restriction")]
 }
 
+/// A restricted visit that the EHR no longer gives out keeps its report as one that it does.
+#[test]
+fn a_restricted_visit_keeps_its_report_though_the_chart_lacks_the_visit() {
+    let named = r#"{"resourceType":"Observation","id":"named","encounter":{"reference":"Encounter/theirs"}}"#;
+    let unnamed =
+        r#"{"resourceType":"Observation","id":"unnamed","effectiveDateTime":"2024-03-09"}"#;
+    let late = report("late", "2024-03-09", &["named", "unnamed"]);
+    let [_, (house, rule)] = houses();
+    for known in [vec![THEIRS, OPEN], vec![OPEN]] {
+        let disclosure = house.shape(&chart(&[&late, named, unnamed], &known));
+        for one in ["DiagnosticReport/late", "Observation/named", "Observation/unnamed"] {
+            assert_eq!(word_on(&disclosure, one), format!("-{one} {rule}"));
+        }
+    }
+}
+
 /// A report that names no visit, and lists these results.
 fn report(id: &str, day: &str, results: &[&str]) -> String {
     let results = results.iter().map(|id| format!(r#"{{"reference":"Observation/{id}"}}"#));
@@ -58,9 +74,16 @@ fn what_belongs_to_a_withheld_visit_stays_whether_it_says_so_or_not() {
         ("a report of later, whose named results are theirs", report("late", "2024-03-09", &["named", "unnamed"]), true),
         ("what that report lists beside them", r#"{"resourceType":"Observation","id":"unnamed","effectiveDateTime":"2024-03-09"}"#.into(), true),
         ("a report of later, with results of two visits", report("both", "2024-03-09", &["named", "others"]), false),
-        ("in their hour, to another order", obs(r#""basedOn":[{"reference":"ServiceRequest/open"}],"effectiveDateTime":"2024-03-01T10:30:00Z""#), false),
-        ("in their hour, with another's results", report("others", "2024-03-01T10:30:00Z", &["others"]), false),
-        ("in their hour, in another's report", r#"{"resourceType":"Observation","id":"beside","effectiveDateTime":"2024-03-01T10:30:00Z"}"#.into(), false),
+        ("on their day, to another order", obs(r#""basedOn":[{"reference":"ServiceRequest/open"}],"effectiveDateTime":"2024-03-01""#), false),
+        ("on their day, with another's results", report("others", "2024-03-01", &["others"]), false),
+        ("on their day, in another's report", r#"{"resourceType":"Observation","id":"beside","effectiveDateTime":"2024-03-01"}"#.into(), false),
+        ("in their hour, to another order", obs(r#""basedOn":[{"reference":"ServiceRequest/open"}],"effectiveDateTime":"2024-03-01T10:30:00Z""#), true),
+        ("in their hour, in another's report", r#"{"resourceType":"Observation","id":"beside","effectiveDateTime":"2024-03-01T10:30:00Z"}"#.into(), true),
+        ("in their hour and another's, to its order", obs(r#""basedOn":[{"reference":"ServiceRequest/long"}],"effectiveDateTime":"2024-03-01T10:30:00Z""#), false),
+        ("on their day, to the order of a visit that is not there", obs(r#""basedOn":[{"reference":"ServiceRequest/ghost"}],"effectiveDateTime":"2024-03-01""#), true),
+        ("on their day, to the order of a visit that was cancelled", obs(r#""basedOn":[{"reference":"ServiceRequest/off"}],"effectiveDateTime":"2024-03-01""#), true),
+        ("on their day, in a report that was an error", r#"{"resourceType":"Observation","id":"wrong","effectiveDateTime":"2024-03-01"}"#.into(), true),
+        ("on their day, to another patient's order", obs(r#""basedOn":[{"reference":"ServiceRequest/alien"}],"effectiveDateTime":"2024-03-01""#), true),
     ];
     let known = [
         THEIRS,
@@ -70,6 +93,13 @@ fn what_belongs_to_a_withheld_visit_stays_whether_it_says_so_or_not() {
         r#"{"resourceType":"DiagnosticReport","id":"theirs","basedOn":[{"reference":"ServiceRequest/theirs"}],"result":[{"reference":"Observation/panel"}]}"#,
         r#"{"resourceType":"Observation","id":"panel","hasMember":[{"reference":"Observation/member"}]}"#,
         r#"{"resourceType":"Observation","id":"member","specimen":{"reference":"Specimen/vial"}}"#,
+        r#"{"resourceType":"Encounter","id":"long","status":"finished","period":{"start":"2024-03-01T08:00:00Z","end":"2024-03-01T18:00:00Z"}}"#,
+        r#"{"resourceType":"Encounter","id":"off","status":"cancelled","period":{"start":"2024-03-01","end":"2024-03-01"}}"#,
+        r#"{"resourceType":"ServiceRequest","id":"long","encounter":{"reference":"Encounter/long"}}"#,
+        r#"{"resourceType":"ServiceRequest","id":"ghost","encounter":{"reference":"Encounter/ghost"}}"#,
+        r#"{"resourceType":"ServiceRequest","id":"off","encounter":{"reference":"Encounter/off"}}"#,
+        r#"{"resourceType":"ServiceRequest","id":"alien","subject":{"reference":"Patient/q"},"encounter":{"reference":"Encounter/open"}}"#,
+        r#"{"resourceType":"DiagnosticReport","id":"wrong","status":"entered-in-error","encounter":{"reference":"Encounter/open"},"result":[{"reference":"Observation/wrong"}]}"#,
         r#"{"resourceType":"Observation","id":"named","encounter":{"reference":"Encounter/theirs"}}"#,
         r#"{"resourceType":"Observation","id":"others","encounter":{"reference":"Encounter/open"}}"#,
         &report("late", "2024-03-09", &["named", "unnamed"]),
