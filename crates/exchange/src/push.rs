@@ -8,7 +8,7 @@ use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
 use crate::limits::ISSUES_MAX;
-pub use crate::purpose::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::scope::Behalf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

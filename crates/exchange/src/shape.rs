@@ -56,7 +56,7 @@ use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::restriction::{Restriction, Restrictions};
 use chart::Chart;
 use fhir::{Node, Resource};
