@@ -89,7 +89,6 @@ impl Road {
             let question = Question {
                 patient,
                 encounter: about,
-                days: None,
                 purpose: None,
                 coverages,
                 organizations: &organizations,
