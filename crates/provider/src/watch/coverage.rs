@@ -12,11 +12,11 @@
 
 use crate::limits::{COVERAGE_GRACE_DAYS, SOURCE_REQUESTS_MAX};
 use crate::road::Road;
-use crate::source::Source;
 use crate::source::offer::Offer;
+use crate::source::{Source, us_core};
 use exchange::days::Days;
 use exchange::scope::{Question, is_covered};
-use exchange::shape::{references_to_follow, target};
+use exchange::shape::references_to_follow;
 use exchange::{Code, Issue};
 use fhir::Resource;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -80,7 +80,7 @@ impl Road {
         let days = Days { first, last: today };
         let mut by_patient: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
         for coverage in coverages {
-            if let Some(patient) = beneficiary(&coverage, source.base_url()) {
+            if let Some(patient) = us_core::owner(&coverage, source.base_url()) {
                 by_patient.entry(patient).or_default().push(coverage);
             }
         }
@@ -144,14 +144,6 @@ async fn organizations(
     let read: Vec<Option<Resource>> =
         stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
     Ok(read.into_iter().flatten().collect())
-}
-
-/// Whose a coverage is: `Patient.id` in the source.
-fn beneficiary(coverage: &Resource, source_base: &str) -> Option<String> {
-    let doc = coverage.doc();
-    let text = doc.root().get("beneficiary")?.get("reference")?.text()?;
-    let (kind, id) = target(&text, source_base)?;
-    (kind == "Patient").then_some(id)
 }
 
 #[cfg(test)]
