@@ -17,7 +17,8 @@ use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
-/// patients refer to one could be seen here only until their next push.
+/// patients refer to one could be seen here only until their next push. Not `exchange::read::DIRECTORY`:
+/// that one is of who works where, and leaves out a Device, which may be one patient's.
 pub(crate) const NOBODYS: [&str; 11] = [
     "Device",
     "Endpoint",

@@ -99,7 +99,8 @@ fn permitted<'a>(audience: &Audience<'a>) -> BTreeSet<&'a str> {
 }
 
 /// Types that no patient's chart is searched for: the patient, the payer's own coverages, which
-/// *scope* names, and what is read where something refers to it.
+/// *scope* names, and what is read where something refers to it. Not `revisions::NOBODYS`: a patient's
+/// Devices are searched for, and the Patient is no more searched for than a Practitioner.
 pub(crate) const NOT_SEARCHED: [&str; 11] = [
     "Binary",
     "Coverage",
