@@ -13,15 +13,12 @@
 //! report or panel that lists it, and in no other way; an EHR that takes `Observation?patient=` is
 //! asked that instead. Types that are not in the table are asked by patient where the EHR offers it.
 
-use super::Source;
 use super::offer::Offer;
-use crate::limits::SOURCE_REQUESTS_MAX;
+use super::{Source, at_once};
 use exchange::Issue;
 use exchange::shape::{OWNERS, target};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
-use wire::BoxFuture;
 
 /// How a type is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,17 +146,12 @@ async fn one_by_one(
     name: &str,
     codes: &[&str],
 ) -> Result<Vec<Resource>, Issue> {
-    let asked: Vec<BoxFuture<'_, _>> = codes
-        .iter()
-        .map(|code| {
-            Box::pin(async move {
-                let mut found = whole(source, kind, whom, Some((name, code))).await?;
-                found.retain(|one| has_code(one, name, code));
-                Ok::<_, Issue>(found)
-            }) as BoxFuture<'_, _>
-        })
-        .collect();
-    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_concat().await
+    let ask = |code| async move {
+        let mut found = whole(source, kind, whom, Some((name, code))).await?;
+        found.retain(|one| has_code(one, name, code));
+        Ok::<_, Issue>(found)
+    };
+    Ok(at_once(codes.iter().map(|code| ask(*code)).collect()).await?.concat())
 }
 
 /// One search, with every status named where the EHR takes it in no other way.

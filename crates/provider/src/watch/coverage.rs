@@ -10,19 +10,17 @@
 //! patient, so many EHRs need a roster file. Who counts is decided as *scope* decides, by the house's own
 //! tables, so that nobody is watched for whom nothing would be pushed.
 
-use crate::limits::{COVERAGE_GRACE_DAYS, SOURCE_REQUESTS_MAX};
+use crate::limits::COVERAGE_GRACE_DAYS;
 use crate::road::Road;
 use crate::source::offer::Offer;
-use crate::source::{Source, us_core};
+use crate::source::{Source, at_once, us_core};
 use exchange::days::Days;
 use exchange::scope::{Question, is_covered};
 use exchange::shape::references_to_follow;
 use exchange::{Code, Issue};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Span;
 use std::collections::{BTreeMap, BTreeSet};
-use wire::BoxFuture;
 
 const KIND: &str = "Coverage";
 
@@ -139,11 +137,8 @@ async fn organizations(
     let named = coverages.iter().flat_map(|one| references_to_follow(one, source.base_url()));
     let named = named.filter(|(kind, _)| kind == "Organization").map(|(_, id)| id);
     let named: BTreeSet<String> = named.collect();
-    let reads: Vec<BoxFuture<'_, _>> =
-        named.iter().map(|id| source.read("Organization", id)).collect();
-    let read: Vec<Option<Resource>> =
-        stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
+    let reads = named.iter().map(|id| source.read("Organization", id)).collect();
+    Ok(at_once(reads).await?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
