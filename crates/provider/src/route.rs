@@ -153,7 +153,7 @@ fn vouched_for(agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Is
 
 fn by_ladder(offer: Offer, agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Issue> {
     let rung = ladder::choose(&offer, &agreement.door, &BTreeSet::new())?;
-    let form = format!("{} ({})", agreement.form, rung.word());
+    let form = format!("best ({})", rung.word());
     Ok((form, rung.reasons, offer))
 }
 
