@@ -218,21 +218,26 @@ fn scope_on(question: &Question<'_>, days: Option<Days>) -> Scope {
     dossiers(payers, question, &mut scope);
     scope.judged.sort_by(|one, other| one.coverage.cmp(&other.coverage));
     if scope.dossiers.is_empty() && scope.issues.is_empty() && left_alone(&scope.judged) == 0 {
-        let (word, place) = match question.encounter.kind() {
-            "Patient" => ("today", "Coverage.period"),
-            "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
-            _ => ("on the day of service", "Encounter.period"),
-        };
-        let (detail, place) = match (why_none(&scope.judged), days) {
-            (Some(found), _) => (format!("no coverage counts {word}: {found}"), "Coverage"),
-            (None, Some(_)) => (format!("none of the patient's coverages is active {word}"), place),
-            (None, None) => {
-                ("there is no day of service, and no coverage holds without one".to_owned(), place)
-            }
-        };
-        scope.issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
+        scope.issues.push(none_counts(question.encounter, days, &scope.judged));
     }
     scope
+}
+
+/// That no coverage counts, and why.
+fn none_counts(record: &Resource, days: Option<Days>, judged: &[Judged]) -> Issue {
+    let (word, place) = match record.kind() {
+        "Patient" => ("today", "Coverage.period"),
+        "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
+        _ => ("on the day of service", "Encounter.period"),
+    };
+    let (detail, place) = match (why_none(judged), days) {
+        (Some(found), _) => (format!("no coverage counts {word}: {found}"), "Coverage"),
+        (None, Some(_)) => (format!("none of the patient's coverages is active {word}"), place),
+        (None, None) => {
+            ("there is no day of service, and no coverage holds without one".to_owned(), place)
+        }
+    };
+    Issue::new(Code::CoverageMissing, detail).at(place)
 }
 
 /// What was found instead of a coverage that counts; `None` where it is the day alone.
