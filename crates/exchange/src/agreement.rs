@@ -44,10 +44,9 @@ pub struct Agreement {
     /// `sync`: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
-    /// `transaction`: as one, or not at all; `best`: by the highest rung of the ladder that the
-    /// payer's door offers and `[door]` names.
-    #[serde(default = "transaction")]
-    pub form: String,
+    /// How a push goes.
+    #[serde(default)]
+    pub form: Form,
     /// Sending: how far down the ladder a push may go, where the form is `best`.
     #[serde(default)]
     pub door: DoorTerms,
@@ -119,6 +118,17 @@ pub struct PayerIdentifier {
     pub value: String,
 }
 
+/// How a push goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// As one transaction, or not at all.
+    #[default]
+    Transaction,
+    /// By the highest rung of the ladder that the payer's door offers and `[door]` names.
+    Best,
+}
+
 /// Receiving: what becomes of a push whose member is not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,10 +161,6 @@ pub struct EncounterContent {
 
 fn sync() -> String {
     "sync".into()
-}
-
-fn transaction() -> String {
-    "transaction".into()
 }
 
 fn filed() -> Level {

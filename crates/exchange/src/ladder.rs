@@ -20,7 +20,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// How requests are carried, from the highest rung down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Carrier {
     /// One Bundle, all or nothing (R4 §3.1.0.11.2).
     Transaction,
@@ -112,8 +113,8 @@ impl fmt::Display for Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DoorTerms {
-    /// Carriers that may be used: `transaction`, `batch`, `single`, `collection`.
-    pub forms: Vec<String>,
+    /// Carriers that may be used.
+    pub forms: Vec<Carrier>,
     /// Entries of one Bundle at most.
     pub entries_max: usize,
     /// Bytes of one request at most, as near as whole resources come to it.
@@ -145,7 +146,7 @@ pub const ASSUMED: [&str; 7] =
 impl Default for DoorTerms {
     fn default() -> DoorTerms {
         DoorTerms {
-            forms: ["transaction", "batch", "single"].map(String::from).to_vec(),
+            forms: vec![Carrier::Transaction, Carrier::Batch, Carrier::Single],
             entries_max: DOOR_ENTRIES_MAX,
             bytes_max: DOOR_BYTES_MAX,
             provenance: true,
@@ -158,7 +159,7 @@ impl Default for DoorTerms {
 impl DoorTerms {
     /// Whether the agreement names a carrier.
     pub fn names(&self, carrier: Carrier) -> bool {
-        self.forms.iter().any(|form| form == carrier.word())
+        self.forms.contains(&carrier)
     }
 }
 

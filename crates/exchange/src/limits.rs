@@ -144,6 +144,13 @@ pub const DOOR_ENTRIES_MAX: usize = 500;
 /// ten megabytes.
 pub const DOOR_BYTES_MAX: usize = 8_000_000;
 
+/// Bytes that a Bundle says around a resource at most: its full URL, method and condition, with ids of
+/// 64 characters. Counted for every entry, so that a request is never larger than it was thought to be.
+pub const AROUND_RESOURCE_BYTES: usize = 400;
+
+/// Bytes of an entry that deletes: a method and a URL.
+pub const DELETION_BYTES: usize = 200;
+
 /// Bytes that an agreement can set as the size of one request: what a house itself takes.
 pub const DOOR_BYTES_RANGE: std::ops::RangeInclusive<usize> = 10_000..=100_000_000;
 

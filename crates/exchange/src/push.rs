@@ -4,11 +4,14 @@
 //! Goes out   the state: due (a clock), held (a person), or ended with a word that says how.
 //! Never      a state that no line explains, and never "failed" or "dropped".
 
+mod parts;
+
+pub use parts::{Parts, SMALLER};
+
 use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
-use crate::limits::ISSUES_MAX;
-pub use crate::purpose::{Level, Purpose};
+use crate::purpose::{Level, Purpose};
 use crate::scope::Behalf;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -147,41 +150,9 @@ pub struct Push {
     pub on_behalf: Vec<Behalf>,
 }
 
-/// How far a push is that goes in several requests.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Parts {
-    /// Parts that were answered.
-    pub answered: u32,
-    /// A part was sent, and nobody knows yet what became of it.
-    pub open: bool,
-    /// `Type/derived id` of what of it the door said that it does later (202).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accepted: Vec<String>,
-    /// Records that its parts filed.
-    pub filed: u64,
-    /// `Type/id` of what is not sent until a person lets it go.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<String>,
-    /// Why, as far as it was told.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub issues: Vec<Issue>,
-    /// Rungs that the door promised and did not keep.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub shut: Vec<String>,
-    /// How often a request was too large.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub halvings: u32,
-    /// Digests of what the door said of each record, part by part.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub said: Vec<Digest>,
-}
-
 pub(crate) fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
     *count == N::default()
 }
-
-/// The word of a step down that only makes requests smaller.
-pub const SMALLER: &str = "size";
 
 /// What *assemble* made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,37 +275,24 @@ impl Push {
             Event::Answered { answer, .. } => self.answer = Some(answer),
             Event::Parted { part, said, filed, refused, issues, unsure, .. } => {
                 let parts = self.parts.get_or_insert_default();
+                parts.close(filed);
                 (parts.answered, parts.open) = (part, unsure);
-                parts.accepted.clear();
-                parts.filed += filed;
-                parts.refused.extend(refused);
-                parts.issues.extend(issues);
-                parts.issues.truncate(ISSUES_MAX);
+                parts.leave_out(refused, issues);
                 parts.said.push(said);
                 self.attempt = 0;
                 self.go_on(Stop::Deliver, at);
             }
             Event::LeftOut { records, issues } => {
-                let parts = self.parts.get_or_insert_default();
-                parts.refused.extend(records);
-                parts.issues.extend(issues);
-                parts.issues.truncate(ISSUES_MAX);
+                self.parts.get_or_insert_default().leave_out(records, issues);
             }
             Event::SteppedDown { from, .. } => {
                 let parts = self.parts.get_or_insert_default();
-                parts.open = false;
-                parts.accepted.clear();
-                match from.as_str() {
-                    SMALLER => parts.halvings += 1,
-                    _ => parts.shut.push(from),
-                }
+                parts.close(0);
+                parts.step_down(from);
                 self.go_on(Stop::Deliver, at);
             }
             Event::Reconciled { found, .. } => {
-                let parts = self.parts.get_or_insert_default();
-                parts.open = false;
-                parts.accepted.clear();
-                parts.filed += found;
+                self.parts.get_or_insert_default().close(found);
                 self.state = State::Due { next: Stop::Deliver, at };
             }
             Event::Delayed { until, issue } => {
@@ -373,22 +331,22 @@ impl Push {
             Event::Acknowledged { acknowledgement, .. } => {
                 self.acknowledgement = Some(acknowledgement);
             }
-            Event::Released { .. } => {
-                // Not where it was polled: the same bytes go again, and the payer repeats itself.
-                (self.attempt, self.poll) = (0, None);
-                if let Some(parts) = &mut self.parts {
-                    // What was refused is tried again, by the rungs that the door offers now.
-                    let (answered, filed) = (parts.answered, parts.filed);
-                    let said = std::mem::take(&mut parts.said);
-                    **parts = Parts { answered, filed, said, ..Parts::default() };
-                }
-                let granted = at.checked_add(SignedDuration::from_secs(self.patience));
-                self.deadline = self.deadline.max(granted.unwrap_or(self.deadline));
-                self.go_on(self.next_stop(), at);
-            }
+            Event::Released { .. } => self.release(at),
             Event::WithdrawalAsked { by, .. } => self.withdrawn_by = Some(by),
             _ => {}
         }
+    }
+
+    /// A person lets it go on, with as much time as it had at first.
+    fn release(&mut self, at: Timestamp) {
+        // Not where it was polled: the same bytes go again, and the payer repeats itself.
+        (self.attempt, self.poll) = (0, None);
+        if let Some(parts) = &mut self.parts {
+            parts.try_again();
+        }
+        let granted = at.checked_add(SignedDuration::from_secs(self.patience));
+        self.deadline = self.deadline.max(granted.unwrap_or(self.deadline));
+        self.go_on(self.next_stop(), at);
     }
 
     /// Which stop a walk goes on with after a wait.

@@ -256,11 +256,10 @@ pub(crate) fn tail(reference: &str) -> Option<String> {
     }
 }
 
-/// What an Encounter refers to without its being content of the visit: people, places, and the
-/// visit or the payer around it.
-const NOT_TAKEN_ALONG: [&str; 9] = [
+/// Types of whom and where, and who pays: an Encounter refers to them without their being content of the
+/// visit, and notes and reasons are not about them.
+pub(crate) const PEOPLE_AND_PLACES: [&str; 8] = [
     "Coverage",
-    "Encounter",
     "HealthcareService",
     "Location",
     "Organization",
@@ -279,7 +278,9 @@ pub(crate) fn content_of(encounter: &Resource) -> Vec<String> {
 
 /// Whether `Type/id` is of a type that is content of a visit.
 pub(crate) fn is_content(target: &str) -> bool {
-    target.split_once('/').is_some_and(|(kind, _)| !NOT_TAKEN_ALONG.contains(&kind))
+    // Nor is the visit that it is part of.
+    let is_around = |kind| kind == "Encounter" || PEOPLE_AND_PLACES.contains(&kind);
+    target.split_once('/').is_some_and(|(kind, _)| !is_around(kind))
 }
 
 /// Whether a resource says to which encounter it belongs.

@@ -26,7 +26,7 @@ use crate::issue::{Code, Issue};
 use crate::payload::Kind;
 use crate::purpose::Purpose;
 use coverage::{Facts, facts};
-use fhir::{Node, Resource};
+use fhir::Resource;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +38,6 @@ pub struct Question<'a> {
     pub patient: &'a str,
     /// The encounter, or the report; the Patient of a history.
     pub encounter: &'a Resource,
-    /// The days of service, where they are not the encounter's own.
-    pub days: Option<Days>,
     /// What for; `None`: each agreement's first purpose.
     pub purpose: Option<Purpose>,
     /// The patient's coverages, active or not.
@@ -74,9 +72,6 @@ pub struct ScopedPayer {
     pub purpose: Purpose,
     /// `Coverage/id` of the patient's coverages with it, whenever they hold; sorted.
     pub coverages: Vec<String>,
-    /// 1: no other coverage that counts comes before it. Coverages that say no order come after
-    /// those that do, and share their rank.
-    pub rank: u32,
     /// Whom it stands for, as the payor map has it.
     pub on_behalf: Vec<Behalf>,
 }
@@ -86,7 +81,8 @@ pub struct ScopedPayer {
 pub struct Judged {
     /// `Coverage/id`.
     pub coverage: String,
-    /// Among the coverages that count on the day of service.
+    /// Among the coverages that count on the day of service. 1: none of them comes before it. Those
+    /// that say no order come after those that do, and share their rank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
     /// Where it leads.
@@ -156,24 +152,21 @@ struct Named<'a> {
 
 /// Whom the encounter concerns.
 pub fn scope(question: &Question<'_>) -> Scope {
-    let days = question.days.or_else(|| coverage::day_of_service(question.encounter));
-    let scope = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
-    with_all_own(scope, question)
+    let days = coverage::day_of_service(question.encounter);
+    with_all_own(scope_on(question, days), question)
 }
 
 /// Whom a patient's history concerns: the payers that cover the patient today. `question.encounter`
 /// is the Patient.
 pub fn scope_history(question: &Question<'_>, today: Date) -> Scope {
     let days = Some(Days { first: today, last: today });
-    let now = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
-    with_all_own(now, question)
+    with_all_own(scope_on(question, days), question)
 }
 
 /// Whether one of the patient's coverages leads to a payer on some of these days, whatever would be
 /// pushed there. Nothing of `question` counts that is about the record.
 pub fn is_covered(question: &Question<'_>, days: Days) -> bool {
-    let days = Some(days);
-    let scope = scope_on(question, days, &|coverage| coverage::covers(coverage, days));
+    let scope = scope_on(question, Some(days));
     scope.judged.iter().any(|one| matches!(one.end, End::Payer { .. }))
 }
 
@@ -197,17 +190,14 @@ fn with_all_own(mut scope: Scope, question: &Question<'_>) -> Scope {
     scope
 }
 
-/// Whether a coverage counts, by its period.
-type Counts<'c> = &'c dyn Fn(Node<'_, '_>) -> Result<bool, Issue>;
-
-fn scope_on(question: &Question<'_>, days: Option<Days>, counts: Counts<'_>) -> Scope {
+fn scope_on(question: &Question<'_>, days: Option<Days>) -> Scope {
     let mut scope = Scope::default();
     let mut coverages: Vec<&Resource> = question.coverages.iter().collect();
     coverages.sort_by_key(|coverage| coverage.local_reference());
     coverages.dedup_by_key(|coverage| coverage.local_reference());
     let mut counted: Vec<(&Resource, Facts)> = Vec::new();
     for one in coverages {
-        match facts(one, counts, question) {
+        match facts(one, &|coverage| coverage::covers(coverage, days), question) {
             Ok(Ok(facts)) => counted.push((one, facts)),
             Ok(Err(why)) => scope.judged.push(judged(one, End::NotCounted { why })),
             Err(issue) => {
@@ -228,21 +218,26 @@ fn scope_on(question: &Question<'_>, days: Option<Days>, counts: Counts<'_>) -> 
     dossiers(payers, question, &mut scope);
     scope.judged.sort_by(|one, other| one.coverage.cmp(&other.coverage));
     if scope.dossiers.is_empty() && scope.issues.is_empty() && left_alone(&scope.judged) == 0 {
-        let (word, place) = match question.encounter.kind() {
-            "Patient" => ("today", "Coverage.period"),
-            "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
-            _ => ("on the day of service", "Encounter.period"),
-        };
-        let (detail, place) = match (why_none(&scope.judged), days) {
-            (Some(found), _) => (format!("no coverage counts {word}: {found}"), "Coverage"),
-            (None, Some(_)) => (format!("none of the patient's coverages is active {word}"), place),
-            (None, None) => {
-                ("there is no day of service, and no coverage holds without one".to_owned(), place)
-            }
-        };
-        scope.issues.push(Issue::new(Code::CoverageMissing, detail).at(place));
+        scope.issues.push(none_counts(question.encounter, days, &scope.judged));
     }
     scope
+}
+
+/// That no coverage counts, and why.
+fn none_counts(record: &Resource, days: Option<Days>, judged: &[Judged]) -> Issue {
+    let (word, place) = match record.kind() {
+        "Patient" => ("today", "Coverage.period"),
+        "DiagnosticReport" => ("on the day of service", "DiagnosticReport.effective"),
+        _ => ("on the day of service", "Encounter.period"),
+    };
+    let (detail, place) = match (why_none(judged), days) {
+        (Some(found), _) => (format!("no coverage counts {word}: {found}"), "Coverage"),
+        (None, Some(_)) => (format!("none of the patient's coverages is active {word}"), place),
+        (None, None) => {
+            ("there is no day of service, and no coverage holds without one".to_owned(), place)
+        }
+    };
+    Issue::new(Code::CoverageMissing, detail).at(place)
 }
 
 /// What was found instead of a coverage that counts; `None` where it is the day alone.
@@ -285,7 +280,7 @@ fn payors<'a>(coverage: &'a Resource, facts: &'a Facts, question: &Question<'_>)
     each.iter().filter_map(read).collect()
 }
 
-type Payers<'a> = BTreeMap<PartnerId, (&'a Terms, BTreeSet<String>, u32)>;
+type Payers<'a> = BTreeMap<PartnerId, (&'a Terms, BTreeSet<String>)>;
 
 /// Where each payor leads; what leads nowhere is said.
 fn lead<'a>(
@@ -315,10 +310,9 @@ fn lead<'a>(
                     }
                     Ok(terms) => {
                         let partner = terms.agreement.partner.clone();
-                        let new = || (terms, BTreeSet::new(), rank);
+                        let new = || (terms, BTreeSet::new());
                         let payer = payers.entry(partner.clone()).or_insert_with(new);
                         payer.1.insert(one.coverage.local_reference());
-                        payer.2 = payer.2.min(rank);
                         End::Payer { partner }
                     }
                 };
@@ -337,12 +331,12 @@ fn order(facts: &Facts) -> u32 {
 
 /// The dossiers of the payers whose agreements allow the push as a whole.
 fn dossiers(payers: Payers<'_>, question: &Question<'_>, scope: &mut Scope) {
-    for (partner, (terms, own, rank)) in payers {
+    for (partner, (terms, own)) in payers {
         match allowed(terms, question) {
             Ok(purpose) => {
                 let coverages = own.into_iter().collect();
                 let on_behalf = behalf::of(&partner, &scope.judged);
-                let payer = ScopedPayer { partner, purpose, coverages, rank, on_behalf };
+                let payer = ScopedPayer { partner, purpose, coverages, on_behalf };
                 scope.dossiers.push(payer);
             }
             Err(issue) => add(&mut scope.issues, issue),

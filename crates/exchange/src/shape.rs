@@ -48,7 +48,7 @@ pub use known::{records_to_know, types_to_know};
 pub use roles::is_role_of;
 pub use target::{Pointer, pointer, references_to_follow, target};
 pub use verdicts::Verdicts;
-pub use whose::Whose;
+pub use whose::{OWNERS, Whose};
 
 use crate::agreement::{Around, Permitted, Terms, Unpermitted, Visits};
 use crate::days::clinical_days;
@@ -56,7 +56,7 @@ use crate::disclosure::{Decision, Disclosure};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::payload::Belongs;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::restriction::{Restriction, Restrictions};
 use chart::Chart;
 use fhir::{Node, Resource};

@@ -27,7 +27,6 @@ fn ask(patient: &str, coverages: &[Resource], organizations: &[Resource], payors
     scope(&Question {
         patient,
         encounter: &encounter.unwrap(),
-        days: None,
         purpose: None,
         coverages,
         organizations,

@@ -29,7 +29,7 @@ fn the_page_lists_what_is_looked_at() {
     let (table, tail) = rest.split_once(END).unwrap();
     let columns = "| word | of | what it means | for | who can mend it, and how | why |\n\
                    |---|---|---|---|---|---|\n";
-    let rows: String = demands().map(|demand| row(&demand)).collect();
+    let rows: String = demands().map(row).collect();
     let made = format!("\n{columns}{rows}\n");
     if std::env::var_os("HANDOVER_WRITE").is_some() {
         std::fs::write(&path, format!("{head}{BEGIN}{made}{END}{tail}")).unwrap();

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 use exchange::Code;
-use exchange::ladder::{Carrier, DoorTerms, Identity, Offer, choose};
+use exchange::ladder::{CARRIERS, Carrier, DoorTerms, Identity, Offer, choose};
 use fhir::Doc;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn kind(kind: &str, interactions: &[&str], flags: &[&str]) -> Value {
 fn the_highest_rung_is_taken() {
     let write = || json!([kind("Patient", &["create"], &[])]);
     let bundle = || json!([kind("Bundle", &["create"], &[]), kind("Patient", &["read"], &[])]);
-    let all = ["transaction", "batch", "single", "collection"];
+    let all = CARRIERS;
     let table = [
         ("all", offer(&["transaction", "batch"], write()), &all[..], Some(Carrier::Transaction), 0),
         ("batch", offer(&["batch"], write()), &all, Some(Carrier::Batch), 1),
@@ -37,8 +37,7 @@ fn the_highest_rung_is_taken() {
         ("collection unnamed", offer(&[], bundle()), &all[..3], None, 4),
     ];
     for (case, offer, forms, carrier, reasons) in table {
-        let forms = forms.iter().map(|form| (*form).to_owned()).collect();
-        let terms = DoorTerms { forms, ..DoorTerms::default() };
+        let terms = DoorTerms { forms: forms.to_vec(), ..DoorTerms::default() };
         match (choose(&offer, &terms, &BTreeSet::new()), carrier) {
             (Ok(rung), Some(carrier)) => {
                 assert_eq!(rung.carrier, carrier, "{case}");

@@ -375,6 +375,7 @@ fn open_provider(
         charts: provider::source::chart::Charts::new(source),
         directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
         doors: provider::route::Doors::default(),
+        claims: provider::Claims::default(),
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),

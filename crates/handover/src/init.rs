@@ -214,12 +214,24 @@ const PAYORS: &str = "\
 const MEMBERS: &str = "member_id,family,given,birth_date,gender\n";
 
 fn house_toml(new: &NewHouse, public: &PublicFile) -> String {
+    let head = house_head(new, public);
+    match new.role {
+        Role::Provider => [head.as_str(), PROVIDERS_TABLES, HOUSE_KEYS, &source_toml(new)].concat(),
+        Role::Payer => [head.as_str(), &payers_tables(new), HOUSE_KEYS].concat(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// Who it is, and where its things lie.
+fn house_head(new: &NewHouse, public: &PublicFile) -> String {
     let role = match new.role {
         Role::Provider => "provider",
         Role::Payer => "payer",
     };
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    let mut text = format!(
+    format!(
         "\
 # A house of Handover. Every key is written here; an unknown key is an error.
 # Paths are relative to this file's folder.
@@ -262,31 +274,41 @@ store = \"store\"
         namespace = quoted(&public.namespace),
         listen = quoted(&new.listen.to_string()),
         base_url = quoted(&public.base_url),
-    );
-    match new.role {
-        Role::Provider => text.push_str(
-            "# What must not travel, whatever an agreement says. Where the table comes from another \
-             system, say so\n# instead, behind all lines without a heading:\n\
-             # [restrictions]\n# table = \"restrictions.toml\"\n\
-             # feed = \"feeds\"          # the file or folder it writes: dates a table without as_of\n\
-             # max_age_hours = 26      # beyond that nothing is sent\n\
-             restrictions = \"restrictions.toml\"\n\
-             # Which payor of the charts leads to which partner.\npayors = \"payors.toml\"\n",
-        ),
-        Role::Payer => {
-            text.push_str("# The plan's members: member_id,family,given,birth_date,gender.\n");
-            text.push_str("members = \"members.csv\"\n");
-            for identifier in &new.payer_identifiers {
-                text.push_str(&format!(
-                    "\n# By this a Coverage's payor names the plan.\n[[payer_identifiers]]\nsystem = {}\nvalue = {}\n",
-                    quoted(&identifier.system),
-                    quoted(&identifier.value),
-                ));
-            }
-        }
+    )
+}
+
+/// The tables of a provider's house.
+const PROVIDERS_TABLES: &str = "\
+# What must not travel, whatever an agreement says. Where the table comes from another system, say so
+# instead, behind all lines without a heading:
+# [restrictions]
+# table = \"restrictions.toml\"
+# feed = \"feeds\"          # the file or folder it writes: dates a table without as_of
+# max_age_hours = 26      # beyond that nothing is sent
+restrictions = \"restrictions.toml\"
+# Which payor of the charts leads to which partner.
+payors = \"payors.toml\"
+";
+
+/// The members of a plan, and by what charts name it.
+fn payers_tables(new: &NewHouse) -> String {
+    let mut text = "\
+# The plan's members: member_id,family,given,birth_date,gender.
+members = \"members.csv\"
+"
+    .to_owned();
+    for identifier in &new.payer_identifiers {
+        text.push_str(&format!(
+            "\n# By this a Coverage's payor names the plan.\n[[payer_identifiers]]\nsystem = {}\nvalue = {}\n",
+            quoted(&identifier.system),
+            quoted(&identifier.value),
+        ));
     }
-    text.push_str(
-        "
+    text
+}
+
+/// Certificates and keys.
+const HOUSE_KEYS: &str = "
 [tls]
 certificate = \"tls/server.pem\"
 key = \"tls/server-key.pem\"
@@ -303,12 +325,13 @@ tokens = \"keys/tokens.hex\"
 operator = \"keys/operator.pem\"
 # Public keys (hex) that signed the ledger before this one, and sign no more.
 retired = []
-",
-    );
-    if new.role == Role::Provider {
-        let base_url = new.source.as_deref().unwrap_or("https://127.0.0.1:9443/fhir");
-        text.push_str(&format!(
-            "
+";
+
+/// The EHR, and who is watched in it.
+fn source_toml(new: &NewHouse) -> String {
+    let base_url = new.source.as_deref().unwrap_or("https://127.0.0.1:9443/fhir");
+    format!(
+        "
 # The EHR: a FHIR R4 server with SMART Backend Services. Register `client_id` with this house's
 # public keys (jwks in public.json) there, with read and search scopes only.
 [source]
@@ -335,9 +358,7 @@ authority = \"tls/ehr-authority.pem\"
 #                            # minute for what changed, so that those on the roster need not wait
 # since = \"2026-01-01\"       # instead: for new patients, all from this day on is news
 ",
-            base_url = quoted(base_url),
-            client_id = quoted(&new.name),
-        ));
-    }
-    text
+        base_url = quoted(base_url),
+        client_id = quoted(&new.name),
+    )
 }

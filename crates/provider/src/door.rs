@@ -11,7 +11,7 @@ use crate::limits::{BREAKER, PACE_WAIT_MAX, REST_SPREAD};
 use crate::road::Road;
 use crate::setup::Payer;
 use exchange::settle::Answered;
-use exchange::{Code, Digest, Issue, Push};
+use exchange::{Code, Digest, Issue, PartnerId, Push};
 use jiff::Timestamp;
 use std::time::Duration;
 use store::{Approach, House};
@@ -27,19 +27,30 @@ impl Road {
         payer: &Payer,
         push: &Push,
     ) -> Result<Option<Wait>, store::Error> {
-        let name = &payer.public.name;
+        let pace = payer.terms.agreement.pace();
+        Ok(match self.approach(&payer.public.name, pace).await? {
+            Approach::Now => None,
+            Approach::Resting(until) => Some(rest(until, push)),
+            Approach::Paced(until) => {
+                let detail = "the pace agreed with the payer leaves no earlier moment";
+                Some((until, Issue::new(Code::PayerResting, detail)))
+            }
+        })
+    }
+
+    /// Waits in place for a turn at a door, unless that takes longer than `PACE_WAIT_MAX`.
+    pub(crate) async fn approach(
+        &self,
+        door: &PartnerId,
+        pace: Duration,
+    ) -> Result<Approach, store::Error> {
         loop {
             let now = self.clock.now();
-            let pace = payer.terms.agreement.pace();
-            let until = match self.house.approach(self.house.clock(now), name, pace).await? {
-                Approach::Now => return Ok(None),
-                Approach::Resting(until) => return Ok(Some(rest(until, push))),
-                Approach::Paced(until) => until,
-            };
+            let approach = self.house.approach(self.house.clock(now), door, pace).await?;
+            let Approach::Paced(until) = approach else { return Ok(approach) };
             let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
             if wait > PACE_WAIT_MAX {
-                let detail = "the pace agreed with the payer leaves no earlier moment";
-                return Ok(Some((until, Issue::new(Code::PayerResting, detail))));
+                return Ok(approach);
             }
             tokio::time::sleep(wait).await;
         }

@@ -39,6 +39,7 @@ pub mod worker;
 
 pub use clock::HouseClock;
 pub use desk::Desk;
+pub use parts::Claims;
 pub use road::Road;
 pub use rooms::Rooms;
 pub use setup::{Feed, Payer, Setup};

@@ -8,9 +8,12 @@
 //! Why each part is a stop of its own: progress is what was answered, so that a crash, a wait and a
 //! release all go on with what the door does not hold yet.
 
+mod claims;
 mod reconcile;
 mod sent;
 mod unsettled;
+
+pub use claims::Claims;
 
 use crate::limits::{ACCEPTED_WAIT, ACCEPTED_WAIT_MAX, SHARED_CLAIM, SHARED_WAIT};
 use crate::revisions::NOBODYS;
@@ -194,7 +197,7 @@ impl Road {
         let now = turn.now();
         let until = now.saturating_add(SHARED_CLAIM).unwrap_or(now);
         for mark in marks {
-            if self.doors.claimed_by(&scope, &mark) == Some(turn.push.walk.clone()) {
+            if self.claims.by(&scope, &mark) == Some(turn.push.walk.clone()) {
                 continue;
             }
             // Who claimed it stands beside the claim, so that a house that was ended goes on with its
@@ -205,7 +208,7 @@ impl Road {
             } else if !self.house.used(&scope, &own, now).await? {
                 return Ok(false);
             }
-            self.doors.claim(&scope, &mark, &turn.push.walk);
+            self.claims.note(&scope, &mark, &turn.push.walk);
         }
         Ok(true)
     }

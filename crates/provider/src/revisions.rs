@@ -17,7 +17,8 @@ use store::{House, StoredWork, WorkKind, WorkQuery};
 
 /// Types that are no patient's (R4 §2.5 compartments: none of them has a patient). Who treats, where
 /// and with what says nothing of a patient whose records are gone; and whether records of other
-/// patients refer to one could be seen here only until their next push.
+/// patients refer to one could be seen here only until their next push. Not `exchange::read::DIRECTORY`:
+/// that one is of who works where, and leaves out a Device, which may be one patient's.
 pub(crate) const NOBODYS: [&str; 11] = [
     "Device",
     "Endpoint",
@@ -64,12 +65,11 @@ impl Road {
     /// The patient's records a push put at the payer, its own Provenance aside. Once its payload is
     /// purged, the line that says so has them.
     pub(crate) async fn records(&self, push: &Push) -> Result<Records, Fault> {
-        if let Some(made) = &push.assembled
-            && self.house.blob(&made.payload).await?.is_none()
-        {
+        let Some(made) = &push.assembled else { return Ok(Records::new()) };
+        let Some(payload) = self.house.blob(&made.payload).await? else {
             return self.purged_records(push).await;
-        }
-        let contents = self.contents(push).await?.into_iter();
+        };
+        let contents = self.contents_of(payload)?.into_iter();
         let put = contents.filter(|one| one.digest.is_some() && one.kind != "Provenance");
         let put = put.filter(|one| !NOBODYS.contains(&one.kind.as_str()));
         Ok(put.map(|one| (one.kind, one.id)).collect())
@@ -103,6 +103,10 @@ impl Road {
     pub(crate) async fn contents(&self, push: &Push) -> Result<Vec<Content>, Fault> {
         let Some(made) = &push.assembled else { return Ok(Vec::new()) };
         let payload = self.house.blob(&made.payload).await?.ok_or(Fault::Unreadable)?;
+        self.contents_of(payload)
+    }
+
+    fn contents_of(&self, payload: Bytes) -> Result<Vec<Content>, Fault> {
         assemble::contents(payload, &self.setup.namespace).map_err(|_| Fault::Unreadable)
     }
 

@@ -18,6 +18,7 @@ use crate::directory::Directory;
 use crate::door;
 use crate::limits::PUT_OFF_MIN;
 use crate::merged::merged_away;
+use crate::parts::Claims;
 use crate::rooms::Rooms;
 use crate::route::Doors;
 use crate::scope::Concern;
@@ -56,6 +57,8 @@ pub struct Road {
     pub directory: Arc<dyn Directory>,
     /// Doors that were found open.
     pub doors: Doors,
+    /// Records that many push, as this process has claimed them.
+    pub claims: Claims,
     /// The time.
     pub clock: Arc<HouseClock>,
     /// Rouses whoever waits for a walk to end.

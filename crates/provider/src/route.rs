@@ -4,11 +4,11 @@
 //! Goes out   the door with version, form and mode; or an issue that says who must act.
 //! Never      opens a chart: the door is known first. Never asks again while the answer is fresh.
 
-use crate::limits::{CLAIMS_KEPT_MAX, DOOR_AGE_MAX, STATEMENT_PATIENCE};
+use crate::limits::{DOOR_AGE_MAX, STATEMENT_PATIENCE};
 use crate::setup::Payer;
 use exchange::desk::Door;
 use exchange::ladder::{self, Offer};
-use exchange::{Agreement, Code, Issue, PartnerId, WalkId};
+use exchange::{Agreement, Code, Issue, PartnerId};
 use fhir::{Doc, Versions};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -19,8 +19,6 @@ use wire::{ClientError, SignInError, TransportError};
 #[derive(Default)]
 pub struct Doors {
     known: Mutex<HashMap<PartnerId, Known>>,
-    /// Which walk of this process has claimed a record that many push.
-    claims: Mutex<HashMap<String, WalkId>>,
     /// Since when a payer's statement could not be read.
     garbled: Mutex<HashMap<PartnerId, Timestamp>>,
 }
@@ -71,22 +69,6 @@ impl Doors {
     pub fn offer(&self, payer: &PartnerId) -> Option<Arc<Offer>> {
         let doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         doors.get(payer).map(|(_, _, offer)| Arc::clone(offer))
-    }
-
-    /// The walk of this process that has claimed a shared record.
-    pub(crate) fn claimed_by(&self, scope: &str, mark: &str) -> Option<WalkId> {
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.get(&format!("{scope}|{mark}")).cloned()
-    }
-
-    /// A walk has claimed a shared record.
-    pub(crate) fn claim(&self, scope: &str, mark: &str, walk: &WalkId) {
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        if claims.len() >= CLAIMS_KEPT_MAX {
-            // Whoever has forgotten its claim waits until it runs out.
-            claims.clear();
-        }
-        claims.insert(format!("{scope}|{mark}"), walk.clone());
     }
 
     /// Forgets a door that did not do what it promised.
@@ -153,7 +135,7 @@ fn vouched_for(agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Is
 
 fn by_ladder(offer: Offer, agreement: &Agreement) -> Result<(String, Vec<String>, Offer), Issue> {
     let rung = ladder::choose(&offer, &agreement.door, &BTreeSet::new())?;
-    let form = format!("{} ({})", agreement.form, rung.word());
+    let form = format!("best ({})", rung.word());
     Ok((form, rung.reasons, offer))
 }
 

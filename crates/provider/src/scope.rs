@@ -183,7 +183,6 @@ impl Road {
         let question = Question {
             patient,
             encounter: record,
-            days: None,
             purpose,
             coverages: &coverages,
             organizations: &organizations,

@@ -8,18 +8,14 @@
 //! EHRs need find an Observation only by its category, so that one without a category comes to light
 //! where a report or a panel lists it, and nowhere else.
 
-use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
+use crate::collect::of_types;
+use crate::limits::CHART_RESOURCES_MAX;
 use crate::scope;
-use crate::source::Read;
-use crate::source::Source;
 use crate::source::chart::Chart;
+use crate::source::{Read, Source, at_once};
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Issue};
-use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use wire::BoxFuture;
 
 /// Reads what *shape* must know of the chart into `Collected::known`.
 pub async fn know(
@@ -27,14 +23,8 @@ pub async fn know(
     collected: &mut Collected,
     audience: &Audience<'_>,
 ) -> Result<(), Issue> {
-    let ask = |kind| chart.of_patient(kind, audience.patient);
-    let searches: Vec<BoxFuture<'_, _>> = shape::types_to_know(audience)
-        .into_iter()
-        .map(|kind| Box::pin(ask(kind)) as BoxFuture<'_, _>)
-        .collect();
-    let found: Vec<Arc<[Resource]>> =
-        stream::iter(searches).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
-    collected.known.extend(found.iter().flat_map(|found| found.iter().cloned()));
+    let types = shape::types_to_know(audience);
+    collected.known.extend(of_types(chart, &types, audience.patient).await?);
     // *Scope* has read them already.
     collected.known.extend(scope::coverages(chart, audience.patient).await?.0);
     listed(chart, collected, audience).await
@@ -58,10 +48,8 @@ async fn listed(
             return Err(Issue::new(Code::SourceUnreadable, detail));
         }
         let named = wanted.iter().filter_map(|reference| reference.split_once('/'));
-        let reads: Vec<BoxFuture<'_, _>> = named.map(|(kind, id)| chart.fetch(kind, id)).collect();
-        let reads: Vec<Read> =
-            stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
-        for read in reads {
+        let reads = named.map(|(kind, id)| chart.fetch(kind, id)).collect();
+        for read in at_once(reads).await? {
             match read {
                 Read::Found(resource) => collected.known.push(resource),
                 Read::Missing => {}

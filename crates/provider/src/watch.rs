@@ -24,7 +24,6 @@ use crate::road::Road;
 use crate::source::{Read, Source, us_core};
 use crate::turn::{self, Fault};
 use exchange::payload::Kind;
-use exchange::shape::target;
 use exchange::watch::{self, Found, News, Sight, WATCHED, Watch, WatchRow};
 use exchange::{Chain, Code, Event, Issue, PartnerId, Subject, Trigger, Who, settle};
 use fhir::Resource;
@@ -147,9 +146,8 @@ impl Road {
                 row.attempt += 1;
                 let next = at.saturating_add(every).unwrap_or(at);
                 let until = settle::wait(&issue, &row.watch.patient, row.attempt, at);
-                let rest = SignedDuration::try_from(self.charts.source().rest());
-                let rested = at.saturating_add(rest.unwrap_or_default()).unwrap_or(at);
-                row.next = Some(until.map_or(next, |until| until.min(next)).max(rested));
+                let until = until.map_or(next, |until| until.min(next));
+                row.next = Some(until.max(self.charts.rested(at)));
                 if row.watch.issue.as_ref().map(|known| known.code) != Some(issue.code) {
                     let patient = row.watch.patient.clone();
                     say(&mut unit, &mut row.watch, Event::WatchPutOff { patient, issue });
@@ -196,8 +194,9 @@ impl Road {
             Err(issue) => return Ok(Err(issue)),
         };
         let base = source.base_url();
-        records.retain(|it| is_of(it, patient, base));
-        results.retain(|it| is_of(it, patient, base));
+        // Some servers pass over what they are asked by.
+        records.retain(|it| us_core::is_of(it, patient, base));
+        results.retain(|it| us_core::is_of(it, patient, base));
         Ok(Ok(watch::found(&records, &results, self.some_take_no_results(), base)))
     }
 
@@ -234,16 +233,11 @@ impl Road {
     async fn wait_for_turn(&self, plan: &WatchPlan, reads: u32) -> Result<(), store::Error> {
         // One more for the results.
         let requests = WATCHED.len() as u32 + 1 + reads;
-        loop {
-            let now = self.clock.now();
-            let (clock, door) = (self.house.clock(now), PartnerId::from(EHR_DOOR));
-            let until = match self.house.approach(clock, &door, plan.pace * requests).await? {
-                Approach::Now => return Ok(()),
-                Approach::Paced(until) | Approach::Resting(until) => until,
-            };
-            let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
-            tokio::time::sleep(wait.min(PACE_WAIT_MAX)).await;
+        let door = PartnerId::from(EHR_DOOR);
+        while self.approach(&door, plan.pace * requests).await? != Approach::Now {
+            tokio::time::sleep(PACE_WAIT_MAX).await;
         }
+        Ok(())
     }
 
     async fn stop_watching(&self, lease: &Lease, mut row: WatchRow) -> Result<(), Fault> {
@@ -309,19 +303,6 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
 /// Whether it was the watch that asked.
 pub(crate) fn asked(trigger: &Trigger) -> bool {
     trigger.who.name == SYSTEM && trigger.who.role == "system"
-}
-
-/// Whether a record says that it is this patient's: some servers pass over what they are asked by.
-fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
-    is_of_whom(resource, source_base).as_deref() == Some(patient)
-}
-
-/// Whose a record says that it is: `Patient.id` in the source.
-fn is_of_whom(resource: &Resource, source_base: &str) -> Option<String> {
-    let doc = resource.doc();
-    let subject = doc.root().get("subject")?.get("reference")?.text()?;
-    let (kind, id) = target(&subject, source_base)?;
-    (kind == "Patient").then_some(id)
 }
 
 /// The watch in a row of work.

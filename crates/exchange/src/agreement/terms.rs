@@ -7,9 +7,9 @@
 
 use super::conditions::{Around, Condition, Conditions, Lies};
 use super::rules::Permit;
-use super::{Agreement, EncounterContent};
+use super::{Agreement, EncounterContent, Form};
 use crate::issue::{Code, Issue};
-use crate::ladder::{ASSUMED, CARRIERS, Carrier, Offer, Rung, Unoffered, choose};
+use crate::ladder::{ASSUMED, Carrier, Offer, Rung, Unoffered, choose};
 use crate::limits::{
     AGREEMENT_BYTES_MAX, AGREEMENT_RULES_MAX, CONTENT_DAYS_MAX, DEADLINE_HOURS_MAX, NAME_BYTES_MAX,
     REASON_BYTES_MAX, REQUESTS_PER_MINUTE_MAX,
@@ -217,13 +217,10 @@ pub(super) fn has(list: &[String], word: &str) -> bool {
     list.iter().any(|item| item == word)
 }
 
-/// The form of an agreement that leaves the rung to the door.
-const BEST: &str = "best";
-
 impl Agreement {
     /// Whether pushes go by the highest rung that the payer's door offers; else as one transaction.
     pub fn by_ladder(&self) -> bool {
-        self.form == BEST
+        self.form == Form::Best
     }
 
     /// Time between two requests to the payer's door; zero: no pace was agreed.
@@ -309,7 +306,6 @@ impl Reading<'_> {
             let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
             return Err(self.fault(&["settled_by"], detail));
         }
-        self.check_word(&["form"], &agreement.form, &["transaction", BEST])?;
         self.check_door(agreement)?;
         self.check_words(&["encounter", "statuses"], &agreement.encounter.statuses, &STATUSES)?;
         self.check_types(&["encounter", "types"], &agreement.encounter.types)?;
@@ -373,8 +369,6 @@ impl Reading<'_> {
     /// `[door]`: which rungs, and how large a request.
     fn check_door(&self, agreement: &Agreement) -> Result<(), Issue> {
         let door = &agreement.door;
-        let carriers = CARRIERS.map(Carrier::word);
-        self.check_words(&["door", "forms"], &door.forms, &carriers)?;
         if door.forms.is_empty() {
             return Err(self.fault(&["door", "forms"], "`forms` names no form; name one at least"));
         }

@@ -11,6 +11,8 @@
 use super::{Ground, Piece, in_part};
 use crate::id::Digest;
 use crate::ladder::Carrier;
+use crate::limits::{AROUND_RESOURCE_BYTES, DELETION_BYTES};
+use fhir::Resource;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// To which entries, still to be sent and not there, each entry refers.
@@ -37,7 +39,8 @@ fn edges(ground: &Ground<'_>, due: &[usize]) -> BTreeMap<usize, BTreeSet<usize>>
 
 /// Bytes of an entry, with what a Bundle says around it.
 pub(super) fn size(piece: &Piece) -> usize {
-    piece.resource.as_ref().map_or(200, |it| it.bytes().len() + 400)
+    let resource = |it: &Resource| it.bytes().len() + AROUND_RESOURCE_BYTES;
+    piece.resource.as_ref().map_or(DELETION_BYTES, resource)
 }
 
 /// Entries for a transaction: as many as fit, groups that refer to each other together.

@@ -9,7 +9,7 @@
 //! R4 `Coverage.order` ranks coverages that are in force beside each other and may have gaps, so a
 //! lone coverage of order 2 is the first one.
 
-use super::{Counts, Question};
+use super::Question;
 use crate::days::{Days, clinical_days};
 use crate::issue::{Code, Issue};
 use crate::member::{folded_id, member_numbers};
@@ -54,6 +54,9 @@ pub(super) struct Facts {
     /// Member ids as compared.
     pub(super) member_ids: BTreeSet<String>,
 }
+
+/// Whether a coverage counts, by its period.
+type Counts<'c> = &'c dyn Fn(Node<'_, '_>) -> Result<bool, Issue>;
 
 /// Whether a coverage counts.
 pub(super) fn facts(

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::scope::{End, Judged, NotCounted, Question, Scope, left_alone, scope, unmapped};
+use crate::scope::{End, Judged, Question, Scope, is_covered, left_alone, scope, unmapped};
 use fhir::Resource;
 
 const BASE: &str = "https://ehr.test/fhir";
@@ -45,7 +45,6 @@ fn ask(payors: &PayorMap, agreements: &[&Terms], coverages: &[Resource]) -> Scop
     scope(&Question {
         patient: "p1",
         encounter: &encounter,
-        days: None,
         purpose: None,
         coverages,
         organizations: &organizations,
@@ -214,22 +213,21 @@ fn payers_are_ranked_by_the_order_of_coverages() {
         coverage(id, &format!(r#"{order}"payor":[{{"identifier":{{"value":"{payer}"}}}}]"#))
     };
     #[rustfmt::skip]
-    type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, u32)], &'static str);
-    #[rustfmt::skip]
-    let table: [Case; 6] = [
-        ("no order", "", "", &[("blue", 1), ("green", 1)], "blue green"),
-        ("first and second", r#""order":1,"#, r#""order":2,"#, &[("blue", 1)], "blue left"),
-        ("the other way round", r#""order":2,"#, r#""order":1,"#, &[("blue", 2), ("green", 1)], "blue green"),
-        ("gaps in the numbering", r#""order":3,"#, r#""order":7,"#, &[("blue", 1)], "blue left"),
-        ("one says no order", r#""order":1,"#, "", &[("blue", 1)], "blue left"),
-        ("an order that is none", r#""order":1,"#, r#""order":0,"#, &[("blue", 1)], "blue left"),
+    let table = [
+        ("no order", "", "", [1, 1], "blue green"),
+        ("first and second", r#""order":1,"#, r#""order":2,"#, [1, 2], "blue left"),
+        ("the other way round", r#""order":2,"#, r#""order":1,"#, [2, 1], "blue green"),
+        ("gaps in the numbering", r#""order":3,"#, r#""order":7,"#, [1, 2], "blue left"),
+        ("one says no order", r#""order":1,"#, "", [1, 2], "blue left"),
+        ("an order that is none", r#""order":1,"#, r#""order":0,"#, [1, 2], "blue left"),
     ];
-    for (case, one, other, payers, words) in table {
+    for (case, one, other, ranks, words) in table {
         let coverages = [own("c1", "111", one), own("c2", "222", other)];
         let scope = ask(&PayorMap::default(), &[&blue, &first_only], &coverages);
-        let found: Vec<_> =
-            scope.dossiers.iter().map(|it| (it.partner.as_str(), it.rank)).collect();
-        assert_eq!(found, payers, "{case}");
+        let found: Vec<_> = scope.judged.iter().map(|row| row.rank).collect();
+        assert_eq!(found, ranks.map(Some), "{case}");
+        let payers: Vec<_> = scope.dossiers.iter().map(|it| it.partner.as_str()).collect();
+        assert_eq!(payers.join(" "), words.replace(" left", ""), "{case}");
         let ends = ends(&scope).join(" ");
         assert_eq!(
             ends.replace("left alone: ", "left "),
@@ -243,7 +241,7 @@ fn payers_are_ranked_by_the_order_of_coverages() {
     }
     let alone = [own("c2", "222", r#""order":2,"#)];
     let scope = ask(&PayorMap::default(), &[&blue, &first_only], &alone);
-    assert_eq!(scope.dossiers[0].rank, 1, "what stands alone is the first, whatever its order");
+    assert_eq!(scope.judged[0].rank, Some(1), "what stands alone is the first, whatever its order");
     let old = coverage(
         "c1",
         r#""order":1,"period":{"end":"2020"},"payor":[{"identifier":{"value":"111"}}]"#,
@@ -269,7 +267,7 @@ fn what_is_nobodys_business_is_counted_and_no_work() {
 }
 
 #[test]
-fn of_days_of_service_any_one_counts() {
+fn of_several_days_any_one_counts() {
     let dated = coverage(
         "c1",
         r#""period":{"start":"2024-05-12","end":"2024-05-14"},"payor":[{"identifier":{"value":"111"}}]"#,
@@ -278,30 +276,27 @@ fn of_days_of_service_any_one_counts() {
     let encounter = Resource::parse(ENCOUNTER).unwrap();
     let days = |text: &str| {
         let (first, last) = text.split_once('/').unwrap();
-        Some(Days { first: first.parse().unwrap(), last: last.parse().unwrap() })
+        Days { first: first.parse().unwrap(), last: last.parse().unwrap() }
     };
     let table = [
-        ("the encounter's own day", None, false),
+        ("a day before it", days("2024-05-10/2024-05-10"), false),
         ("a stay that reaches into it", days("2024-05-10/2024-05-12"), true),
         ("a stay before it", days("2024-05-10/2024-05-11"), false),
         ("a result behind it", days("2024-05-15/2024-05-15"), false),
         ("years around it", days("2000-01-01/2100-01-01"), true),
     ];
     for (case, days, counts) in table {
-        let scope = scope(&Question {
+        let question = Question {
             patient: "p1",
             encounter: &encounter,
-            days,
             purpose: None,
             coverages: std::slice::from_ref(&dated),
             organizations: &[],
             agreements: &[&blue],
             payors: &PayorMap::default(),
             source_base: BASE,
-        });
-        assert_eq!(scope.dossiers.len() == 1, counts, "{case}");
-        let not = End::NotCounted { why: NotCounted::NotThatDay };
-        assert_eq!(scope.judged[0].end == not, !counts, "{case}");
+        };
+        assert_eq!(is_covered(&question, days), counts, "{case}");
     }
 }
 

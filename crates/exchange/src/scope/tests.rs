@@ -47,7 +47,6 @@ fn ask(coverages: &[Resource], encounter: &Resource, purpose: Purpose) -> Scope 
     scope(&Question {
         patient: "p1",
         encounter,
-        days: None,
         purpose: Some(purpose),
         coverages,
         organizations: &organizations,

@@ -31,7 +31,8 @@ const DOCUMENTS: [&str; 3] = ["Composition", "DocumentReference", "Media"];
 /// What `Narrative.status` says of a narrative that tells no more than its resource.
 const OF_ITS_RESOURCE: [&str; 3] = ["empty", "extensions", "generated"];
 
-/// Types that are about no patient's care: what is attached to them tells of none.
+/// Types that are about no patient's care: what is attached to them tells of none. Fewer than
+/// `read::DIRECTORY`: each type here lets an attachment go that the rule would else withhold.
 const OF_NOBODY: [&str; 7] = [
     "HealthcareService",
     "Location",

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::agreement::Terms;
     use crate::disclosure::Decision;
-    use crate::push::Purpose;
+    use crate::purpose::Purpose;
     use crate::restriction::Restrictions;
     use crate::shape::{Audience, Collected, shape};
 

@@ -8,6 +8,7 @@
 //! component (`Encounter.diagnosis`) goes whole with its reference: what is left of it is no use, and
 //! its role or rank tells that there was something.
 
+use crate::restriction::PEOPLE_AND_PLACES;
 use fhir::{Doc, Kind, Node};
 use std::ops::Range;
 
@@ -54,18 +55,6 @@ pub(super) fn component<'d, 'a>(doc: &'d Doc<'a>, element: Node<'d, 'a>) -> Node
     let is_resource = parent.get("resourceType").is_some();
     if is_resource || parent.kind() != Kind::Object { element } else { parent }
 }
-
-/// Types of whom and where: notes and reasons are not about them.
-const PEOPLE_AND_PLACES: [&str; 8] = [
-    "Coverage",
-    "HealthcareService",
-    "Location",
-    "Organization",
-    "Patient",
-    "Practitioner",
-    "PractitionerRole",
-    "RelatedPerson",
-];
 
 /// Whether words beside a reference to `Type/id` may be about it.
 pub(super) fn is_told_of(reference: &str) -> bool {

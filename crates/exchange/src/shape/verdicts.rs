@@ -12,7 +12,7 @@ use super::belongings::Facts;
 use super::visits::{Answers, Named, Visited};
 use super::{Audience, Withheld, sensitivity};
 use crate::agreement::Terms;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::restriction::Restrictions;
 use fhir::Resource;
 use jiff::civil::Date;

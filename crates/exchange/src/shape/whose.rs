@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The elements that say whose a resource is.
-pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
+pub const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
 
 /// Types with such an element that are nobody's where it is absent: a pump of the ward.
 const OF_ANYBODY: [&str; 1] = ["Device"];

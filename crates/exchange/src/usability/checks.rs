@@ -7,30 +7,20 @@
 //! A row says: of these resources, this must be there. `docs/FINDINGS.md` is the same table for
 //! people.
 
-use super::Lack;
 use super::looks;
 use super::seen::{Seen, Travelling};
 use super::word::{FindingCode, Mender};
+use super::{Demand, Lack};
 use crate::purpose::Purpose;
 
 /// One row.
 pub(super) struct Check {
-    /// What it is called when it is not so.
-    pub(super) word: FindingCode,
-    /// Resource types.
-    pub(super) kinds: &'static [&'static str],
-    /// Which resources of these types.
+    /// What is asked for, and by whom.
+    pub(super) demand: Demand,
+    /// Which resources of its types.
     pub(super) only: fn(&Seen<'_>, &Travelling<'_>) -> bool,
     /// What is looked at.
     pub(super) look: Look,
-    /// For which purposes it is needed.
-    pub(super) purposes: &'static [Purpose],
-    /// Who can mend it.
-    pub(super) actor: Mender,
-    /// What they do, in the imperative.
-    pub(super) step: &'static str,
-    /// Where the demand comes from.
-    pub(super) source: &'static str,
 }
 
 /// What is looked at.
@@ -139,8 +129,11 @@ macro_rules! checks {
        $step:expr; $source:literal)*) => {
         /// All rows, in the order in which findings are told.
         pub(super) const CHECKS: &[Check] = &[$(Check {
-            word: FindingCode::$word, kinds: $kinds, only: looks::$only, look: $look,
-            purposes: $purposes, actor: Mender::$actor, step: $step, source: $source,
+            demand: Demand {
+                word: FindingCode::$word, kinds: $kinds, purposes: $purposes,
+                actor: Mender::$actor, step: $step, source: $source,
+            },
+            only: looks::$only, look: $look,
         }),*];
     };
 }

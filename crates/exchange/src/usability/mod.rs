@@ -94,9 +94,10 @@ fn is_broken(rule: &str) -> bool {
 pub fn findings(disclosure: &Disclosure, purpose: Purpose, source_base: &str) -> Vec<Finding> {
     let push = Travelling::of(disclosure, source_base);
     let mut folded: BTreeMap<Key, Finding> = BTreeMap::new();
-    let needed = CHECKS.iter().enumerate().filter(|(_, check)| check.purposes.contains(&purpose));
+    let needed =
+        CHECKS.iter().enumerate().filter(|(_, check)| check.demand.purposes.contains(&purpose));
     for (row, check) in needed {
-        for seen in check.kinds.iter().flat_map(|kind| push.of_kind(kind)) {
+        for seen in check.demand.kinds.iter().flat_map(|kind| push.of_kind(kind)) {
             if (check.only)(seen, &push) {
                 for lack in check.look.lacks(seen, &push) {
                     let record = seen.record.clone();
@@ -117,7 +118,7 @@ type Key = (usize, Option<String>);
 fn first_row(row: usize) -> usize {
     let same = |other: &Check| {
         let check = &CHECKS[row];
-        let asked = |row: &Check| (row.word, row.actor, row.step, row.purposes);
+        let asked = |Check { demand: it, .. }: &Check| (it.word, it.actor, it.step, it.purposes);
         asked(other) == asked(check)
     };
     CHECKS.iter().position(same).unwrap_or(row)
@@ -155,17 +156,18 @@ impl Look {
 
 impl Finding {
     fn new(check: &Check, cut_by: Option<String>) -> Finding {
+        let Demand { word, purposes, actor, step, .. } = check.demand;
         let (actor, step) = match cut_by.as_deref() {
-            None => (check.actor, check.step),
+            None => (actor, step),
             Some(rule) if is_broken(rule) => (Mender::InterfaceTeam, BROKEN),
             Some(_) => (Mender::AgreementKeeper, KEPT_HERE),
         };
         Finding {
-            word: check.word,
+            word,
             actor,
             step: step.to_owned(),
             cut_by,
-            purposes: check.purposes.to_vec(),
+            purposes: purposes.to_vec(),
             count: 0,
             places: Vec::new(),
         }
@@ -223,18 +225,15 @@ pub struct Demand {
     pub purposes: &'static [Purpose],
     /// Who can mend it.
     pub actor: Mender,
-    /// What they do.
+    /// What they do, in the imperative.
     pub step: &'static str,
     /// The rule or guide that asks for it.
     pub source: &'static str,
 }
 
 /// The whole table, in the order in which findings are told.
-pub fn demands() -> impl Iterator<Item = Demand> {
-    CHECKS.iter().map(|check| {
-        let Check { word, kinds, purposes, actor, step, source, .. } = *check;
-        Demand { word, kinds, purposes, actor, step, source }
-    })
+pub fn demands() -> impl Iterator<Item = &'static Demand> {
+    CHECKS.iter().map(|check| &check.demand)
 }
 
 /// Why a push waits for a person before it is sent: one issue for each finding whose word the

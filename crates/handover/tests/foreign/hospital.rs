@@ -160,6 +160,7 @@ impl Hospital {
             ))),
             directory: Arc::new(Pinned(endpoints)),
             doors: Doors::default(),
+            claims: provider::Claims::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&clock) as _)),
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),

@@ -8,15 +8,13 @@
 //! A document's content that is too large for a push stays where it is: the note travels, its address
 //! is cut by a rule of its own, so that the payer knows of the document and may ask for it.
 
-use crate::limits::{CHART_RESOURCES_MAX, SOURCE_REQUESTS_MAX};
+use crate::limits::CHART_RESOURCES_MAX;
 use crate::source::chart::Chart;
-use crate::source::{Read, Source, roles};
+use crate::source::{Read, Source, at_once, roles};
 use exchange::shape::{self, Audience, Collected, Whose};
 use exchange::{Code, Issue};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::BoxFuture;
 
 pub(super) async fn follow(
     chart: &Chart,
@@ -50,10 +48,8 @@ pub(super) async fn follow(
                 }
             }
         }
-        let reads: Vec<BoxFuture<'_, _>> =
-            wanted.iter().map(|(kind, id)| chart.fetch(kind, id)).collect();
-        let reads: Vec<_> = stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
-        for ((kind, id), read) in wanted.iter().zip(reads) {
+        let reads = wanted.iter().map(|(kind, id)| chart.fetch(kind, id)).collect();
+        for ((kind, id), read) in wanted.iter().zip(at_once(reads).await?) {
             match read {
                 Read::Found(resource) => {
                     fresh.push(resource.clone());
@@ -85,9 +81,6 @@ pub(super) async fn follow(
 
 /// The roles of these practitioners: nothing refers to them, so no reference leads there.
 async fn roles_of(chart: &Chart, practitioners: &[Resource]) -> Result<Vec<Resource>, Issue> {
-    let asked: Vec<BoxFuture<'_, _>> = practitioners
-        .iter()
-        .map(|one| Box::pin(roles::of_practitioner(chart, one)) as BoxFuture<'_, _>)
-        .collect();
-    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_concat().await
+    let asked = practitioners.iter().map(|one| roles::of_practitioner(chart, one)).collect();
+    Ok(at_once(asked).await?.concat())
 }

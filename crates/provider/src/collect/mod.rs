@@ -14,19 +14,14 @@ mod follow;
 mod history;
 mod results;
 
-use crate::source::Source;
 use crate::source::chart::Chart;
+use crate::source::{Source, at_once};
 use crate::surroundings;
 use exchange::payload::{Kind, Topic};
 use exchange::shape::{Audience, Collected};
 use exchange::{Code, Issue};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use wire::BoxFuture;
-
-use crate::limits::SOURCE_REQUESTS_MAX;
 
 /// Collects what a push is about, for one payer.
 pub async fn collect(
@@ -70,17 +65,13 @@ pub async fn record(source: &dyn Source, topic: &Topic) -> Result<Resource, Issu
 }
 
 /// All of the patient's records of these types.
-async fn of_types(
+pub(crate) async fn of_types(
     chart: &Chart,
     types: &BTreeSet<&str>,
     patient: &str,
 ) -> Result<Vec<Resource>, Issue> {
-    let asked: Vec<BoxFuture<'_, _>> = types
-        .iter()
-        .map(|kind| Box::pin(chart.of_patient(kind, patient)) as BoxFuture<'_, _>)
-        .collect();
-    let found: Vec<Arc<[Resource]>> =
-        stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
+    let asked = types.iter().map(|kind| chart.of_patient(kind, patient)).collect();
+    let found = at_once(asked).await?;
     Ok(found.iter().flat_map(|found| found.iter().cloned()).collect())
 }
 
@@ -99,7 +90,8 @@ fn permitted<'a>(audience: &Audience<'a>) -> BTreeSet<&'a str> {
 }
 
 /// Types that no patient's chart is searched for: the patient, the payer's own coverages, which
-/// *scope* names, and what is read where something refers to it.
+/// *scope* names, and what is read where something refers to it. Not `revisions::NOBODYS`: a patient's
+/// Devices are searched for, and the Patient is no more searched for than a Practitioner.
 pub(crate) const NOT_SEARCHED: [&str; 11] = [
     "Binary",
     "Coverage",

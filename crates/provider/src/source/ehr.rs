@@ -8,16 +8,15 @@
 use super::offer::Offer;
 use super::room::Room;
 use super::whole::{Gathered, is_of_another, is_subset};
-use super::{Read, Source};
+use super::{Read, Source, at_once};
 use crate::limits::{
-    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_REQUESTS_MAX,
-    SOURCE_REST_MAX, SOURCE_STUMBLE, SOURCE_WAIT_MAX,
+    BINARY_BYTES_MAX, OFFER_AGE_MAX, SEARCH_PAGES_MAX, SOURCE_ATTEMPTS_MAX, SOURCE_REST_MAX,
+    SOURCE_STUMBLE, SOURCE_WAIT_MAX,
 };
 use bytes::Bytes;
 use exchange::query::encode;
 use exchange::{Code, Issue};
 use fhir::{Bundle, BundleType, ParseError, Resource};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -168,19 +167,14 @@ impl Ehr {
             return Ok(found);
         }
         let base = self.base_url();
-        let reads: Vec<BoxFuture<'_, _>> = found
-            .into_iter()
-            .map(|one| {
-                Box::pin(async move {
-                    if !is_subset(&one) || is_of_another(&one, patient, base) {
-                        return Ok(one);
-                    }
-                    let id = one.id().unwrap_or_default();
-                    self.read(kind, id).await?.ok_or_else(|| in_part(kind))
-                }) as BoxFuture<'_, _>
-            })
-            .collect();
-        stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await
+        let whole = |one: Resource| async move {
+            if !is_subset(&one) || is_of_another(&one, patient, base) {
+                return Ok(one);
+            }
+            let id = one.id().unwrap_or_default();
+            self.read(kind, id).await?.ok_or_else(|| in_part(kind))
+        };
+        at_once(found.into_iter().map(whole).collect()).await
     }
 }
 

@@ -13,8 +13,10 @@ pub mod unasked;
 pub mod us_core;
 mod whole;
 
+use crate::limits::SOURCE_REQUESTS_MAX;
 use exchange::{Code, Issue};
 use fhir::Resource;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use offer::Offer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,14 @@ pub enum Read {
     Missing,
     /// It is there, and larger than this house reads.
     TooLarge,
+}
+
+/// Asks for several things at the same time, as many as the source bears. The answers come in the order
+/// in which they were asked for; or the first issue.
+pub(crate) async fn at_once<T, F: Future<Output = Result<T, Issue>>>(
+    asked: Vec<F>,
+) -> Result<Vec<T>, Issue> {
+    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_collect().await
 }
 
 /// A system that holds charts.

@@ -13,15 +13,12 @@
 //! report or panel that lists it, and in no other way; an EHR that takes `Observation?patient=` is
 //! asked that instead. Types that are not in the table are asked by patient where the EHR offers it.
 
-use super::Source;
 use super::offer::Offer;
-use crate::limits::SOURCE_REQUESTS_MAX;
+use super::{Source, at_once};
 use exchange::Issue;
-use exchange::shape::target;
+use exchange::shape::{OWNERS, target};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeSet;
-use wire::BoxFuture;
 
 /// How a type is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,17 +146,12 @@ async fn one_by_one(
     name: &str,
     codes: &[&str],
 ) -> Result<Vec<Resource>, Issue> {
-    let asked: Vec<BoxFuture<'_, _>> = codes
-        .iter()
-        .map(|code| {
-            Box::pin(async move {
-                let mut found = whole(source, kind, whom, Some((name, code))).await?;
-                found.retain(|one| has_code(one, name, code));
-                Ok::<_, Issue>(found)
-            }) as BoxFuture<'_, _>
-        })
-        .collect();
-    stream::iter(asked).buffered(SOURCE_REQUESTS_MAX).try_concat().await
+    let ask = |code| async move {
+        let mut found = whole(source, kind, whom, Some((name, code))).await?;
+        found.retain(|one| has_code(one, name, code));
+        Ok::<_, Issue>(found)
+    };
+    Ok(at_once(codes.iter().map(|code| ask(*code)).collect()).await?.concat())
 }
 
 /// One search, with every status named where the EHR takes it in no other way.
@@ -196,18 +188,22 @@ pub(super) async fn ask(
     source.try_search(kind, parameters).await
 }
 
-/// Elements that say whose a record is.
-pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
-
 /// Whether a record says that it is this patient's.
 pub(crate) fn is_of(resource: &Resource, patient: &str, source_base: &str) -> bool {
+    owners(resource, source_base).iter().any(|id| id == patient)
+}
+
+/// Whose a record says that it is: `Patient.id` in the source.
+pub(crate) fn owner(resource: &Resource, source_base: &str) -> Option<String> {
+    owners(resource, source_base).into_iter().next()
+}
+
+/// Everybody whose a record says that it is.
+pub(super) fn owners(resource: &Resource, source_base: &str) -> Vec<String> {
     let doc = resource.doc();
-    let mut owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
-    owners.any(|owner| {
-        let text = owner.get("reference").and_then(|reference| reference.text());
-        text.and_then(|text| target(&text, source_base))
-            .is_some_and(|(kind, id)| kind == "Patient" && id == patient)
-    })
+    let owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
+    let named = owners.filter_map(|owner| target(&owner.get("reference")?.text()?, source_base));
+    named.filter(|(kind, _)| kind == "Patient").map(|(_, id)| id).collect()
 }
 
 /// Whether an element is, or has a coding of, this code.

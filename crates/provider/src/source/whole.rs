@@ -5,9 +5,8 @@
 //! Never      a record fewer than the search's total; never one of two contents of a record, since
 //!            nobody knows which is the right one.
 
-use super::us_core::OWNERS;
+use super::us_core::owners;
 use crate::limits::CHART_RESOURCES_MAX;
-use exchange::shape::target;
 use exchange::{Code, Issue};
 use fhir::{Entry, OperationOutcome, Resource};
 use std::collections::HashMap;
@@ -114,14 +113,8 @@ pub(super) fn is_subset(resource: &Resource) -> bool {
 /// Whether a record says readably that it is of another patient than a search was for.
 pub(super) fn is_of_another(record: &Resource, patient: Option<&str>, source_base: &str) -> bool {
     let Some(patient) = patient else { return false };
-    let doc = record.doc();
-    let owners = OWNERS.iter().filter_map(|name| doc.root().get(name)).flat_map(|it| it.each());
-    let named = owners.filter_map(|owner| owner.get("reference")?.text());
-    let mut patients = named
-        .filter_map(|text| target(&text, source_base))
-        .filter_map(|(kind, id)| (kind == "Patient").then_some(id))
-        .peekable();
-    patients.peek().is_some() && patients.all(|id| id != patient)
+    let owners = owners(record, source_base);
+    !owners.is_empty() && owners.iter().all(|id| id != patient)
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 //! Never      a trigger: what is news, the look at the patient says, by digests. An EHR that cannot be
 //!            asked, or whose times are wrong, loses nothing but haste.
 
-use super::{Watching, is_of_whom, read, row_id, work};
+use super::{Watching, read, row_id, work};
 use crate::limits::{CENSUS_AGAIN, CENSUS_EVERY};
 use crate::road::Road;
+use crate::source::us_core;
 use crate::turn::Fault;
 use exchange::watch::{CensusRow, Found, WATCHED};
 use exchange::{Issue, PartnerId, settle};
@@ -65,7 +66,7 @@ impl Road {
                 Err(issue) => return Ok(Err(issue)),
             };
             for record in records {
-                let whom = is_of_whom(&record, source.base_url());
+                let whom = us_core::owner(&record, source.base_url());
                 let whom = whom.filter(|patient| wanted.contains(patient));
                 if let (Some(patient), Some(one)) = (whom, Found::of(&record)) {
                     let written = Written { at: last_updated(&record), found: one };

@@ -10,19 +10,17 @@
 //! patient, so many EHRs need a roster file. Who counts is decided as *scope* decides, by the house's own
 //! tables, so that nobody is watched for whom nothing would be pushed.
 
-use crate::limits::{COVERAGE_GRACE_DAYS, SOURCE_REQUESTS_MAX};
+use crate::limits::COVERAGE_GRACE_DAYS;
 use crate::road::Road;
-use crate::source::Source;
 use crate::source::offer::Offer;
+use crate::source::{Source, at_once, us_core};
 use exchange::days::Days;
 use exchange::scope::{Question, is_covered};
-use exchange::shape::{references_to_follow, target};
+use exchange::shape::references_to_follow;
 use exchange::{Code, Issue};
 use fhir::Resource;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Span;
 use std::collections::{BTreeMap, BTreeSet};
-use wire::BoxFuture;
 
 const KIND: &str = "Coverage";
 
@@ -80,7 +78,7 @@ impl Road {
         let days = Days { first, last: today };
         let mut by_patient: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
         for coverage in coverages {
-            if let Some(patient) = beneficiary(&coverage, source.base_url()) {
+            if let Some(patient) = us_core::owner(&coverage, source.base_url()) {
                 by_patient.entry(patient).or_default().push(coverage);
             }
         }
@@ -89,7 +87,6 @@ impl Road {
             let question = Question {
                 patient,
                 encounter: about,
-                days: None,
                 purpose: None,
                 coverages,
                 organizations: &organizations,
@@ -140,19 +137,8 @@ async fn organizations(
     let named = coverages.iter().flat_map(|one| references_to_follow(one, source.base_url()));
     let named = named.filter(|(kind, _)| kind == "Organization").map(|(_, id)| id);
     let named: BTreeSet<String> = named.collect();
-    let reads: Vec<BoxFuture<'_, _>> =
-        named.iter().map(|id| source.read("Organization", id)).collect();
-    let read: Vec<Option<Resource>> =
-        stream::iter(reads).buffered(SOURCE_REQUESTS_MAX).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
-}
-
-/// Whose a coverage is: `Patient.id` in the source.
-fn beneficiary(coverage: &Resource, source_base: &str) -> Option<String> {
-    let doc = coverage.doc();
-    let text = doc.root().get("beneficiary")?.get("reference")?.text()?;
-    let (kind, id) = target(&text, source_base)?;
-    (kind == "Patient").then_some(id)
+    let reads = named.iter().map(|id| source.read("Organization", id)).collect();
+    Ok(at_once(reads).await?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use exchange::partner::{PublicFile, Role};
 use exchange::{Issue, PartnerId, Purpose, Who};
 use http::{Request, Response};
 use jiff::Timestamp;
+use provider::Claims;
 use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
@@ -195,6 +196,7 @@ impl Hospital {
             charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&shared)))),
             directory: Arc::new(Pinned(endpoints)),
             doors: Doors::default(),
+            claims: Claims::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&shared))),
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),

@@ -8,6 +8,7 @@ use exchange::partner::{PublicFile, Role};
 use exchange::{Agreement, Code, Digest, Issue, PartnerId, Purpose, Who};
 use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
+use provider::Claims;
 use provider::desk::Desk;
 use provider::directory::pinned::Pinned;
 use provider::road::Road;
@@ -532,6 +533,7 @@ fn wire_up(
         charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&clock)))),
         directory: Arc::new(Pinned(endpoints)),
         doors: Doors::default(),
+        claims: Claims::default(),
         clock: Arc::new(provider::HouseClock::new(clock)),
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
