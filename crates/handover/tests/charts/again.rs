@@ -1,5 +1,5 @@
-//! The same patient's encounters, then the history, then the results, twice over: no record gains a
-//! version unless its content changed.
+//! The same patients' encounters, then their histories, then the results, twice over: no record gains a
+//! version unless its content changed, and none that several patients share.
 
 use crate::common::House;
 use crate::scene::{Scene, Setting};
@@ -8,7 +8,7 @@ use sim::overlay::PushKind;
 
 #[test]
 fn encounters_history_and_results_twice_over_make_no_version_of_what_did_not_change() {
-    let setting = Setting { patients: 1, ..Setting::new(EhrMode::Full) };
+    let setting = Setting { patients: 2, ..Setting::new(EhrMode::Full) };
     let Some(mut scene) = Scene::set(&setting) else { return };
     let kinds = [PushKind::Encounter, PushKind::History, PushKind::Results];
     let mut before = Vec::new();
