@@ -7,8 +7,9 @@
 //! Results name results, and servers hold those of everybody: what a reference leads to is this
 //! patient's by what it says itself, not by who refers to it. A subject that is contained or named by
 //! identifier is this patient where it bears one of the Patient's own identifiers, and no other one
-//! of the same system.
+//! of the same system. Numbers of membership are none of these: a family shares them.
 
+use super::members::Numbers;
 use super::{Audience, Collected, Pointer, pointer};
 use crate::path::has_element;
 use crate::restriction::tail;
@@ -22,10 +23,13 @@ pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for"
 /// Types with such an element that are nobody's where it is absent: a pump of the ward.
 const OF_ANYBODY: [&str; 1] = ["Device"];
 
-/// The patient's own identifiers: system and value, as they are written.
+/// What the Patient says of itself that is of no one else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whose {
+    /// System and value, as they are written, without numbers of membership.
     identifiers: BTreeSet<(String, String)>,
+    /// As they are written: a day, or the month or year of it.
+    birth_dates: BTreeSet<String>,
 }
 
 /// What the elements that say whose a resource is say together.
@@ -43,11 +47,15 @@ impl Whose {
     pub fn read(collected: &Collected, audience: &Audience<'_>) -> Whose {
         let is_ours =
             |one: &&Resource| one.kind() == "Patient" && one.id() == Some(audience.patient);
-        let mut identifiers = BTreeSet::new();
+        let numbers = Numbers::read(collected.all(), audience);
+        let mut whose = Whose::default();
         for patient in collected.all().filter(is_ours) {
-            identifiers.extend(listed(patient.doc().root()));
+            let doc = patient.doc();
+            let own = listed(doc.root()).filter(|one| !numbers.are_of_membership(*one));
+            whose.identifiers.extend(own.filter_map(pair));
+            whose.birth_dates.extend(birth_date(doc.root()));
         }
-        Whose { identifiers }
+        whose
     }
 
     /// Whether a resource may be another patient's. `holder` is the resource that it is contained in, or
@@ -71,7 +79,12 @@ impl Whose {
 
     /// Whether a contained Patient is this one.
     pub(super) fn is_ours(&self, patient: Node<'_, '_>) -> bool {
-        self.fit(&listed(patient).collect())
+        // "1980" and "1980-05-01" do not contradict each other.
+        let is_same = |one: &str, two: &str| one.starts_with(two) || two.starts_with(one);
+        let was_born_then = birth_date(patient).is_none_or(|day| {
+            self.birth_dates.is_empty() || self.birth_dates.iter().any(|own| is_same(own, &day))
+        });
+        was_born_then && self.fit(&listed(patient).filter_map(pair).collect())
     }
 
     fn owner(&self, owner: Node<'_, '_>, holder: Node<'_, '_>, audience: &Audience<'_>) -> Owner {
@@ -145,9 +158,13 @@ pub(super) fn owners<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d
     OWNERS.iter().filter_map(move |name| node.get(name)).flat_map(|owner| owner.each())
 }
 
-fn listed(patient: Node<'_, '_>) -> impl Iterator<Item = (String, String)> {
-    let list = patient.get("identifier").into_iter().flat_map(|list| list.each());
-    list.filter_map(pair).collect::<Vec<_>>().into_iter()
+fn listed<'d, 'a>(patient: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    patient.get("identifier").into_iter().flat_map(|list| list.each())
+}
+
+fn birth_date(patient: Node<'_, '_>) -> Option<String> {
+    let day = patient.get("birthDate")?.text()?.trim().to_owned();
+    (!day.is_empty()).then_some(day)
 }
 
 fn pair(identifier: Node<'_, '_>) -> Option<(String, String)> {

@@ -87,3 +87,66 @@ fn a_contained_record_of_another_goes_with_the_reference_to_it() {
     let sent = sent(&disclosure);
     assert!(sent.contains("KEPT") && !sent.contains("SECRET") && !sent.contains("#o"), "{sent}");
 }
+
+/// What families share says of nobody whose a record is.
+#[test]
+fn a_number_of_membership_says_not_whose_a_record_is() {
+    let coverage = r#"{"resourceType":"Coverage","id":"own","subscriberId":"FAM-3","identifier":[{"system":"urn:covered","value":"4"}],"beneficiary":{"reference":"Patient/p"}}"#;
+    let typed = |code: &str, value: &str| {
+        format!(
+            r#"{{"type":{{"coding":[{{"code":"{code}"}}]}},"system":"urn:plan","value":"{value}"}}"#
+        )
+    };
+    #[rustfmt::skip]
+    let table = [
+        (typed("SN", "FAM-1"), "urn:plan|FAM-1"),
+        (typed("MB", "FAM-2"), "urn:plan|FAM-2"),
+        (r#"{"system":"urn:any","value":"FAM-3"}"#.to_owned(), "urn:any|FAM-3"),
+        (r#"{"system":"urn:covered","value":"4-01"}"#.into(), "urn:covered|4-01"),
+        (r#"{"type":{"text":"Subscriber no."},"system":"urn:words","value":"FAM-5"}"#.into(), "urn:words|FAM-5"),
+    ];
+    for (number, shared) in table {
+        let patient = PATIENT.replace("\"identifier\":[", &format!("\"identifier\":[{number},"));
+        assert!(patient.contains(&number));
+        let (system, value) = shared.split_once('|').unwrap();
+        let shared = format!(r#"{{"system":"{system}","value":"{value}"}}"#);
+        for relative in [
+            format!(r#","subject":{{"identifier":{shared}}}"#),
+            format!(
+                r##","contained":[{{"resourceType":"Patient","id":"z","identifier":[{shared}]}}],"subject":{{"reference":"#z"}}"##
+            ),
+        ] {
+            let record = led_to("Observation", &relative);
+            let found = [read(&[&patient, coverage]), record.found].concat();
+            let disclosure = House::of(RULES).shape(&Collected { found, ..record });
+            let word = word_on(&disclosure, "Observation/x");
+            assert_eq!(word, "-Observation/x other-patient", "{relative}");
+            assert!(!sent(&disclosure).contains("SECRET"), "{relative}");
+        }
+    }
+}
+
+#[test]
+fn a_contained_patient_of_another_birth_date_is_another() {
+    let table = [
+        ("the same day", "1980-05-01", true),
+        ("the year of it", "1980", true),
+        ("another day", "1980-05-02", false),
+        ("another year", "2020", false),
+    ];
+    for (case, day, travels) in table {
+        let born = r#""birthDate":"1980-05-01","identifier":["#;
+        let patient = PATIENT.replace("\"identifier\":[", born);
+        let record = led_to(
+            "Observation",
+            &format!(
+                r##","contained":[{{"resourceType":"Patient","id":"z","identifier":[{{"system":"urn:mrn","value":"OWN"}}],"birthDate":"{day}"}}],"subject":{{"reference":"#z"}}"##
+            ),
+        );
+        let found = record.found.into_iter().filter(|one| one.kind() != "Patient");
+        let found = found.chain(read(&[&patient])).collect();
+        let disclosure = House::of(RULES).shape(&Collected { found, ..record });
+        let word = word_on(&disclosure, "Observation/x");
+        assert_eq!(!word.starts_with('-'), travels, "{case}: {word}");
+    }
+}
