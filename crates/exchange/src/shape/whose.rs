@@ -8,11 +8,17 @@
 //! patient's by what it says itself, not by who refers to it. A subject that is contained or named by
 //! identifier is this patient where it bears one of the Patient's own identifiers, and no other one
 //! of the same system. Numbers of membership are none of these: a family shares them.
+//!
+//! Ids are a server's own: at another, the patient's id is somebody else's. But EHRs write references
+//! under other names of themselves. What was asked for by patient has the server's word for whose it is;
+//! so a name is the EHR's where such a record gives this patient's id under it, and an id counts under the
+//! names of the EHR alone.
 
 use super::members::Numbers;
 use super::{Audience, Collected, Pointer, pointer};
 use crate::path::has_element;
 use crate::restriction::tail;
+use crate::valueset::canonical;
 use fhir::{Node, Resource};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -26,10 +32,12 @@ const OF_ANYBODY: [&str; 1] = ["Device"];
 /// What the Patient says of itself that is of no one else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whose {
-    /// System and value, as they are written, without numbers of membership.
+    /// System, under one of its spellings, and value, without numbers of membership.
     identifiers: BTreeSet<(String, String)>,
     /// As they are written: a day, or the month or year of it.
     birth_dates: BTreeSet<String>,
+    /// What stands before `Patient/id` where the EHR names this patient under another name of itself.
+    aliases: BTreeSet<String>,
 }
 
 /// What the elements that say whose a resource is say together.
@@ -54,6 +62,24 @@ impl Whose {
             let own = listed(doc.root()).filter(|one| !numbers.are_of_membership(*one));
             whose.identifiers.extend(own.filter_map(pair));
             whose.birth_dates.extend(birth_date(doc.root()));
+        }
+        // Only these were asked for by patient: whatever merely is referred to has nobody's word.
+        let is_elsewhere = |found: &&Resource| {
+            let references = found.references().iter();
+            let mut texts = references.map(|reference| found.reference_text(reference));
+            texts.any(|text| elsewhere(&text, audience).is_some())
+        };
+        for found in collected.found.iter().filter(is_elsewhere) {
+            let doc = found.doc();
+            let named = owners(doc.root()).filter(|owner| !whose.is_contradicted(*owner));
+            let aliases: Vec<String> = named
+                .filter_map(|owner| {
+                    let text = owner.get("reference")?.text()?;
+                    let (base, id) = elsewhere(&text, audience)?;
+                    (id == audience.patient).then_some(base)
+                })
+                .collect();
+            whose.aliases.extend(aliases);
         }
         whose
     }
@@ -92,18 +118,19 @@ impl Whose {
         let Some(reference) = owner.get("reference") else {
             return ours(self.is_named(owner));
         };
+        if self.is_contradicted(owner) {
+            return Owner::Another;
+        }
         let text = reference.text().unwrap_or_default();
         match pointer(&text, audience.source_base) {
             Pointer::Source(kind, id) if kind == "Patient" => ours(id == audience.patient),
             Pointer::Source(..) => Owner::Nobody,
             Pointer::Inner(id) => self.inner(&id, holder, audience),
-            // Servers have aliases: an id counts under whichever address.
-            Pointer::Foreign => {
-                match tail(&text).as_deref().and_then(|to| to.strip_prefix("Patient/")) {
-                    Some(id) => ours(id == audience.patient),
-                    None => ours(self.is_named(owner)),
-                }
-            }
+            Pointer::Foreign => match elsewhere(&text, audience) {
+                Some((_, id)) if id != audience.patient => Owner::Another,
+                Some((base, _)) if self.is_the_sources(&base, audience) => Owner::Ours,
+                _ => ours(self.is_named(owner)),
+            },
             Pointer::Unreadable => ours(self.is_named(owner)),
         }
     }
@@ -132,14 +159,26 @@ impl Whose {
         is_patient && self.fit(&owner.get("identifier").into_iter().filter_map(pair).collect())
     }
 
+    /// Whether a base that is not written as the source's is the source's nevertheless.
+    fn is_the_sources(&self, base: &str, audience: &Audience<'_>) -> bool {
+        base == canonical(audience.source_base) || self.aliases.contains(base)
+    }
+
+    /// Whether the identifier beside a reference says that it is another, whoever it refers to.
+    fn is_contradicted(&self, owner: Node<'_, '_>) -> bool {
+        owner.get("identifier").and_then(pair).is_some_and(|one| self.is_anothers(&one))
+    }
+
+    /// Whether it is not the Patient's, and of a system of which the Patient has one.
+    fn is_anothers(&self, identifier: &(String, String)) -> bool {
+        let is_known = self.identifiers.iter().any(|(system, _)| *system == identifier.0);
+        is_known && !self.identifiers.contains(identifier)
+    }
+
     /// Whether some of them are the Patient's, and none is another one of the same system.
     fn fit(&self, identifiers: &BTreeSet<(String, String)>) -> bool {
-        let is_known = |system: &String| self.identifiers.iter().any(|(known, _)| known == system);
-        let is_another = |(system, value): &(String, String)| {
-            is_known(system) && !self.identifiers.contains(&(system.clone(), value.clone()))
-        };
         identifiers.iter().any(|one| self.identifiers.contains(one))
-            && !identifiers.iter().any(is_another)
+            && !identifiers.iter().any(|one| self.is_anothers(one))
     }
 }
 
@@ -158,6 +197,17 @@ pub(super) fn owners<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d
     OWNERS.iter().filter_map(move |name| node.get(name)).flat_map(|owner| owner.each())
 }
 
+/// Base and id of a Patient under another address than the source's.
+fn elsewhere(text: &str, audience: &Audience<'_>) -> Option<(String, String)> {
+    if pointer(text, audience.source_base) != Pointer::Foreign {
+        return None;
+    }
+    let id = tail(text)?.strip_prefix("Patient/")?.to_owned();
+    let base = text.split(['?', '#', '|']).next()?;
+    let base = &base[..base.rfind("/Patient/")?];
+    Some((canonical(base).into_owned(), id))
+}
+
 fn listed<'d, 'a>(patient: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
     patient.get("identifier").into_iter().flat_map(|list| list.each())
 }
@@ -172,5 +222,5 @@ fn pair(identifier: Node<'_, '_>) -> Option<(String, String)> {
         let text = identifier.get(name)?.text()?;
         (!text.trim().is_empty()).then(|| text.trim().to_owned())
     };
-    Some((text("system")?, text("value")?))
+    Some((canonical(&text("system")?).into_owned(), text("value")?))
 }

@@ -29,6 +29,13 @@ fn a_record_that_is_led_to_travels_only_where_it_names_this_patient() {
         ("by their number", r#","subject":{"type":"Patient","identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
         ("contained, with their number", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"}]}],"subject":{"reference":"#z"}"##, true),
         ("a urn, and their number", r#","subject":{"reference":"urn:uuid:1","identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
+        ("their number, its system spelt otherwise", r#","subject":{"identifier":{"system":"URN:mrn/","value":"OWN"}}"#, true),
+        ("under the EHR's base, its host in capitals", r#","subject":{"reference":"HTTPS://EHR.test/fhir/Patient/p"}"#, true),
+        ("at another server, with their number", r#","subject":{"reference":"https://other.test/fhir/Patient/p","identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
+        ("at another server, by the same id", r#","subject":{"reference":"https://other.test/fhir/Patient/p"}"#, false),
+        ("at another server, another", r#","subject":{"reference":"https://other.test/fhir/Patient/victim"}"#, false),
+        ("this patient, and another's number", r#","subject":{"reference":"Patient/p","identifier":{"system":"urn:mrn","value":"SECRET"}}"#, false),
+        ("contained with their number, and another's beside", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"}]}],"subject":{"reference":"#z","identifier":{"system":"urn:mrn","value":"SECRET"}}"##, false),
         ("another", r#","subject":{"reference":"Patient/victim"}"#, false),
         ("another's number", r#","subject":{"identifier":{"system":"urn:mrn","value":"SECRET"}}"#, false),
         ("a number without a system", r#","subject":{"identifier":{"value":"BARE"}}"#, false),
@@ -86,6 +93,37 @@ fn a_contained_record_of_another_goes_with_the_reference_to_it() {
     let disclosure = House::of(RULES).shape(&chart(&[PATIENT, text], &[]));
     let sent = sent(&disclosure);
     assert!(sent.contains("KEPT") && !sent.contains("SECRET") && !sent.contains("#o"), "{sent}");
+}
+
+/// An EHR that writes references under another name of itself says so in what is asked for by patient.
+#[test]
+fn an_id_counts_under_the_names_of_the_ehr_and_under_no_others() {
+    let record = |base: &str, id: &str| {
+        led_to("Observation", &format!(r#","subject":{{"reference":"{base}/Patient/{id}"}}"#))
+    };
+    let found = |subject: &str| {
+        let more = format!(r#"{{"resourceType":"Observation","id":"found","subject":{subject}}}"#);
+        read(&[&more]).remove(0)
+    };
+    let alias = r#"{"reference":"https://alias.test/r4/Patient/p"}"#;
+    let of_another = r#"{"reference":"https://alias.test/r4/Patient/p","identifier":{"system":"urn:mrn","value":"SECRET"}}"#;
+    let table = [
+        ("the name is known", alias, "https://alias.test/r4", "p", true),
+        ("in other capitals", alias, "https://Alias.test/r4", "p", true),
+        ("another of that name", alias, "https://alias.test/r4", "victim", false),
+        ("another name", alias, "https://other.test/fhir", "p", false),
+        ("a longer name", alias, "https://alias.test/r4/tenant", "p", false),
+        ("known of another only", of_another, "https://alias.test/r4", "p", false),
+    ];
+    for (case, subject, base, id, travels) in table {
+        let mut collected = record(base, id);
+        collected.found.push(found(subject));
+        let disclosure = House::of(RULES).shape(&collected);
+        let word = word_on(&disclosure, "Observation/x");
+        assert_eq!(!word.starts_with('-'), travels, "{case}: {word}");
+        let word = word_on(&disclosure, "Observation/found");
+        assert_eq!(!word.starts_with('-'), subject == alias, "{case}: {word}");
+    }
 }
 
 /// What families share says of nobody whose a record is.
