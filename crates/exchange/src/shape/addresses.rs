@@ -10,12 +10,13 @@
 
 use super::chart::Known;
 use super::{Audience, Pointer, Withheld, pointer};
-use crate::path::is_resource_type;
+use crate::path::{is_resource_type, names_of_type};
 use crate::place;
 use crate::valueset::canonical;
 use fhir::{Doc, Kind, Node, is_id};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 /// Types of rules and definitions, which are addressed by what conforms to them: nobody's records.
 const DEFINITIONS: [&str; 15] = [
@@ -162,13 +163,26 @@ fn decoded(text: &str) -> Cow<'_, str> {
 /// The numbers of visits that stay, and of no other visit.
 #[derive(Debug, Default)]
 pub(super) struct VisitNumbers {
+    /// The patient's own, which servers repeat at visits; not those that say to be of a visit.
+    own: BTreeSet<(Option<String>, String)>,
     by_value: BTreeMap<String, Vec<(Option<String>, Withheld)>>,
 }
 
 impl VisitNumbers {
-    pub(super) fn read(known: &Known, stay: &BTreeMap<String, Withheld>) -> VisitNumbers {
+    /// `patient` is `Patient.id`.
+    pub(super) fn read(
+        known: &Known,
+        stay: &BTreeMap<String, Withheld>,
+        patient: &str,
+    ) -> VisitNumbers {
         let mut numbers = VisitNumbers::default();
         let mut open = BTreeSet::new();
+        if let Some((patient, _)) = known.get(&format!("Patient/{patient}")) {
+            let doc = patient.doc();
+            let own = doc.root().get("identifier").into_iter().flat_map(|list| list.each());
+            let own = own.filter(|identifier| !is_of_a_visit(*identifier));
+            numbers.own = own.filter_map(parts).collect();
+        }
         let visits = known.iter().filter(|(_, (resource, _))| resource.kind() == "Encounter");
         for (reference, (visit, _)) in visits {
             let doc = visit.doc();
@@ -184,7 +198,10 @@ impl VisitNumbers {
             }
         }
         for (value, known) in &mut numbers.by_value {
-            known.retain(|(system, _)| !open.contains(&(system.clone(), value.clone())));
+            known.retain(|(system, _)| {
+                let number = (system.clone(), value.clone());
+                !open.contains(&number) && !numbers.own.contains(&number)
+            });
         }
         numbers
     }
@@ -194,13 +211,23 @@ impl VisitNumbers {
         if self.by_value.is_empty() {
             return Vec::new();
         }
-        let objects = doc.root().descendants().filter(|node| node.kind() == Kind::Object);
+        static CONTACT_POINTS: OnceLock<BTreeSet<String>> = OnceLock::new();
+        let contact_points = CONTACT_POINTS.get_or_init(|| names_of_type("ContactPoint"));
+        // The digits of a telephone are nobody's number, whatever else they are.
+        let may_be = |node: &Node<'d, 'a>| {
+            node.kind() == Kind::Object
+                && !contact_points.contains(super::loose::element_name(doc, *node))
+        };
+        let objects = doc.root().descendants().filter(may_be);
         objects.filter_map(|node| Some((node, self.why(node)?))).collect()
     }
 
     fn why(&self, identifier: Node<'_, '_>) -> Option<&Withheld> {
         let (system, value) = parts(identifier)?;
         let known = self.by_value.get(&value)?;
+        if self.own.contains(&(system.clone(), value.clone())) {
+            return None;
+        }
         let fits = |of: &Option<String>| match (of, &system) {
             (Some(of), Some(system)) => of == system,
             (None, None) => true,
@@ -208,6 +235,15 @@ impl VisitNumbers {
         };
         known.iter().find(|(of, _)| fits(of)).map(|(_, why)| why)
     }
+}
+
+/// Whether an identifier says that it is the number of a visit, or the account of one (table 0203).
+fn is_of_a_visit(identifier: Node<'_, '_>) -> bool {
+    let codings = identifier.get("type").and_then(|kind| kind.get("coding"));
+    codings.into_iter().flat_map(|codings| codings.each()).any(|coding| {
+        let code = coding.get("code").and_then(|code| code.text());
+        code.is_some_and(|code| ["AN", "VN"].contains(&code.trim()))
+    })
 }
 
 fn parts(identifier: Node<'_, '_>) -> Option<(Option<String>, String)> {

@@ -5,7 +5,7 @@
 use super::{House, chart, sent};
 
 const RULES: &str = "[[permit]]\nrule = \"all\"\ntypes = [\"Encounter\", \"Observation\", \
-                     \"Condition\", \"ServiceRequest\"]\n";
+                     \"Condition\", \"ServiceRequest\", \"Patient\"]\n";
 
 const SECRET: &str = r#"{"resourceType":"Encounter","id":"secret","identifier":[{"system":"urn:visits","value":"V-SECRET"},{"system":"urn:visits","value":"7"},{"system":"urn:episodes","value":"EP-1"}]}"#;
 const OPEN: &str = r#"{"resourceType":"Encounter","id":"open","identifier":[{"system":"urn:visits","value":"V-OPEN"},{"system":"urn:episodes","value":"EP-1"}]}"#;
@@ -82,5 +82,28 @@ fn the_number_of_a_visit_that_stays_is_cut_wherever_it_stands() {
     ];
     for (value, stays) in table {
         assert_eq!(is_sent(value), stays, "{value}");
+    }
+}
+
+/// Servers repeat the patient's number at every visit, and digits may be a telephone's.
+#[test]
+fn what_is_the_patients_own_is_no_visits_number() {
+    let visit_number =
+        r#"{"type":{"coding":[{"code":"VN"}]},"system":"urn:visits","value":"V-SECRET"}"#;
+    let patient = format!(
+        r#"{{"resourceType":"Patient","id":"p","identifier":[{{"system":"urn:mrn","value":"100001"}},{visit_number}],"telecom":[{{"system":"phone","value":"5551234567"}}]}}"#
+    );
+    let named = r#"{"resourceType":"Condition","id":"c","subject":{"reference":"Patient/p","identifier":{"system":"urn:mrn","value":"100001"}}}"#;
+    for number in [
+        r#"{"system":"urn:mrn","value":"100001"}"#,
+        r#"{"value":"100001"}"#,
+        r#"{"value":"5551234567"}"#,
+    ] {
+        let visit = SECRET.replace("\"identifier\":[", &format!("\"identifier\":[{number},"));
+        let house = House::of(RULES).restricting(&["Encounter/secret"]);
+        let sent = sent(&house.shape(&chart(&[&patient, named], &[&visit])));
+        assert_eq!(sent.matches("100001").count(), 2, "{number}: {sent}");
+        assert!(sent.contains("5551234567"), "{number}: {sent}");
+        assert!(!sent.contains("V-SECRET"), "{number}: {sent}");
     }
 }
