@@ -29,6 +29,15 @@ pub(super) const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for"
 /// Types with such an element that are nobody's where it is absent: a pump of the ward.
 const OF_ANYBODY: [&str; 1] = ["Device"];
 
+/// Types that say whose they are in a part, among others who take part: one that is this patient is enough.
+const TAKING_PART: [(&str, &[&str]); 5] = [
+    ("Appointment", &["participant", "actor"]),
+    ("AppointmentResponse", &["actor"]),
+    ("Group", &["member", "entity"]),
+    ("Person", &["link", "target"]),
+    ("SupplyRequest", &["deliverTo"]),
+];
+
 /// What the Patient says of itself that is of no one else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whose {
@@ -95,7 +104,7 @@ impl Whose {
     ) -> bool {
         let named: Vec<Owner> =
             owners(node).map(|owner| self.owner(owner, holder, audience)).collect();
-        if named.contains(&Owner::Another) {
+        if named.contains(&Owner::Another) && part_of(kind).is_none() {
             return true;
         }
         // What is contained without an owner is its holder's (R4 §2.3.0.1); else it is asked how a
@@ -189,12 +198,24 @@ pub(super) fn is_ownerless(resource: &Resource) -> bool {
 }
 
 fn is_bound(kind: &str) -> bool {
-    OWNERS.iter().any(|name| has_element(kind, name))
+    OWNERS.iter().any(|name| has_element(kind, name)) || part_of(kind).is_some()
+}
+
+fn part_of(kind: &str) -> Option<&'static [&'static str]> {
+    TAKING_PART.iter().find(|(known, _)| *known == kind).map(|(_, part)| *part)
 }
 
 /// What the elements of a resource say that tell whose it is.
 pub(super) fn owners<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
-    OWNERS.iter().filter_map(move |name| node.get(name)).flat_map(|owner| owner.each())
+    let kind = node.get("resourceType").and_then(|kind| kind.text());
+    let part = kind.and_then(|kind| part_of(&kind));
+    let mut parts: Vec<Node<'d, 'a>> = part.map(|_| node).into_iter().collect();
+    for name in part.into_iter().flatten() {
+        let below = parts.iter().filter_map(|node| node.get(name));
+        parts = below.flat_map(|node| node.each()).collect();
+    }
+    let owners = OWNERS.iter().filter_map(move |name| node.get(name));
+    owners.flat_map(|owner| owner.each()).chain(parts)
 }
 
 /// Base and id of a Patient under another address than the source's.

@@ -6,7 +6,9 @@ use super::{House, chart, read, sent, word_on};
 use exchange::shape::Collected;
 
 const RULES: &str = "[[permit]]\nrule = \"all\"\ntypes = [\"Patient\", \"Observation\", \"Device\", \
-                     \"Medication\", \"Practitioner\", \"Task\", \"ServiceRequest\", \"Specimen\"]\n";
+                     \"Medication\", \"Practitioner\", \"Task\", \"ServiceRequest\", \"Specimen\", \
+                     \"Appointment\", \"AppointmentResponse\", \"Group\", \"Person\", \
+                     \"SupplyRequest\"]\n";
 
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:mrn","value":"OWN"},{"value":"BARE"}]}"#;
 
@@ -76,6 +78,21 @@ fn what_is_nobodys_travels_and_what_names_another_elsewhere_stays() {
         ("a device of another", "Device", r#","patient":{"identifier":{"system":"urn:mrn","value":"SECRET"}}"#, false),
         ("a task for the patient", "Task", r#","for":{"reference":"Patient/p"}"#, true),
         ("a task for another", "Task", r#","for":{"reference":"Patient/victim"}"#, false),
+        ("an appointment of the patient", "Appointment", r#","participant":[{"actor":{"reference":"Practitioner/d"}},{"actor":{"reference":"Patient/p"}}]"#, true),
+        ("one of the patient with another", "Appointment", r#","participant":[{"actor":{"reference":"Patient/victim","display":"SECRET"}},{"actor":{"reference":"Patient/p"}}]"#, true),
+        ("one of another", "Appointment", r#","comment":"SECRET","participant":[{"actor":{"reference":"Practitioner/d"}},{"actor":{"reference":"Patient/victim"}}]"#, false),
+        ("one of nobody", "Appointment", r#","comment":"SECRET""#, false),
+        ("one of a contained patient", "Appointment", r##","contained":[{"resourceType":"Patient","id":"z","identifier":[{"system":"urn:mrn","value":"OWN"}]}],"participant":[{"actor":{"reference":"#z"}}]"##, true),
+        ("the patient's word on one", "AppointmentResponse", r#","actor":{"identifier":{"system":"urn:mrn","value":"OWN"}}"#, true),
+        ("another's word", "AppointmentResponse", r#","comment":"SECRET","actor":{"reference":"Patient/victim"}"#, false),
+        ("a person that the patient is", "Person", r#","link":[{"target":{"reference":"Patient/p"}}]"#, true),
+        ("a person that another is", "Person", r#","name":[{"text":"SECRET"}],"link":[{"target":{"reference":"Patient/victim"}}]"#, false),
+        ("a person that nobody says who they are", "Person", r#","name":[{"text":"SECRET"}]"#, false),
+        ("a group with the patient", "Group", r#","member":[{"entity":{"reference":"Patient/p"}}]"#, true),
+        ("a group without", "Group", r#","name":"SECRET","member":[{"entity":{"reference":"Patient/victim"}}]"#, false),
+        ("supplies for the patient", "SupplyRequest", r#","deliverTo":{"reference":"Patient/p"}"#, true),
+        ("supplies for another", "SupplyRequest", r#","deliverTo":{"reference":"Patient/victim","display":"SECRET"}"#, false),
+        ("supplies for a ward", "SupplyRequest", r#","deliverTo":{"reference":"Location/l"}"#, false),
         ("what is contained is its holder's", "ServiceRequest", r##","subject":{"reference":"Patient/p"},"contained":[{"resourceType":"Specimen","id":"s"}],"specimen":[{"reference":"#s"}]"##, true),
     ];
     for (case, kind, more, travels) in table {
@@ -83,7 +100,11 @@ fn what_is_nobodys_travels_and_what_names_another_elsewhere_stays() {
         let word = word_on(&disclosure, &format!("{kind}/x"));
         let wanted = if travels { "all" } else { "other-patient" };
         assert!(word.ends_with(wanted), "{case}: {word}");
-        assert_eq!(sent(&disclosure).contains(r#""id":"s""#), case.contains("contained"), "{case}");
+        let sent = sent(&disclosure);
+        assert_eq!(sent.contains(r#""id":"s""#), case.contains("is contained"), "{case}");
+        // The narrative and the panel's word of the record are planted, too: they go with what stays.
+        assert!(travels || !sent.contains("SECRET"), "{case}: {sent}");
+        assert!(!sent.contains("victim"), "{case}: {sent}");
     }
 }
 
