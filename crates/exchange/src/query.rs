@@ -120,7 +120,8 @@ fn encode_part(text: &mut String, part: &str) {
     }
 }
 
-fn decode_part(part: &[u8]) -> Result<String, &'static str> {
+/// One name or value, without its escapes.
+pub(crate) fn decode_part(part: &[u8]) -> Result<String, &'static str> {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part;
     while let Some((&byte, after)) = rest.split_first() {

@@ -120,7 +120,7 @@ impl Chart<'_> {
             whys.map(|(reference, why)| (reference.clone(), why.clone())).collect();
         let about = about::of(&known, &stay, audience, verdicts);
         self.known_to_stay = stay.into_iter().chain(about.clone()).collect();
-        self.visit_numbers = VisitNumbers::read(&known, &self.known_to_stay);
+        self.visit_numbers = VisitNumbers::read(&known, &self.known_to_stay, audience.patient);
         self.known_to_stay.retain(|reference, _| !self.judged.contains_key(reference));
         for (reference, why) in withheld.into_iter().chain(about) {
             if let Some((_, verdict)) = self.judged.get_mut(&reference)

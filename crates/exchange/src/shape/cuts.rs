@@ -5,6 +5,7 @@
 //!            references that are kept.
 //! Never      a cut inside another, or a reference to something the payer will not have.
 
+use super::addresses::OfSource;
 use super::{
     Audience, Chart, FINANCIAL, FOREIGN_ATTACHMENT, LOGICAL_REFERENCE, NARRATIVE, NOT_AGREED,
     ORPHANED, OTHER_PATIENT, OTHER_PAYER, OTHERS_NUMBER, Pointer, REFERENCE_UNREADABLE, UNRESOLVED,
@@ -246,12 +247,15 @@ impl Cutting<'_> {
     /// Addresses of records that are no references, and the numbers of visits that stay.
     fn addresses(&mut self, doc: &Doc<'_>) {
         for address in addresses::of(doc, self.audience) {
-            let rule = match &address.to {
-                None => Some(REFERENCE_UNREADABLE.to_owned()),
-                Some(to) if address.is_strict => {
-                    self.chart.fate(to, self.audience).0.err().map(|why| why.rule)
+            let mut to = address.to.iter();
+            let rule = match address.of_source {
+                Some(OfSource::More) => Some(REFERENCE_UNREADABLE.to_owned()),
+                Some(OfSource::Record) => {
+                    to.find_map(|to| self.chart.fate(to, self.audience).0.err()).map(|why| why.rule)
                 }
-                Some(to) => self.rule_elsewhere(to).filter(|rule| self.audience.is_sensitive(rule)),
+                None => to.find_map(|to| {
+                    self.rule_elsewhere(to).filter(|rule| self.audience.is_sensitive(rule))
+                }),
             };
             if let Some(rule) = rule {
                 self.cut(address.node, &rule);

@@ -3,7 +3,8 @@
 //! Comes in   the patient's coverages, as far as the chart is known; a resource that travels.
 //! Goes out   the identifiers in it that are another payer's, wherever they stand.
 //! Never      takes this payer's own member number: without it the payer could not tell whose the data
-//!            are (the member match of HRex).
+//!            are (the member match of HRex); nor says by such a number whose a record is, since families
+//!            share it.
 //!
 //! Charts list every plan's number in `Patient.identifier`. One of them is another payer's where it is
 //! a number of one of the patient's other coverages, or of their system; and where its type, its system
@@ -76,8 +77,23 @@ impl Numbers {
                 known.payors.extend(reference);
             }
         }
-        numbers.others.values.retain(|value| value.len() >= CHARS_MIN);
         numbers
+    }
+
+    /// Whether an identifier of a person is one of membership, with whichever payer, so that others of the
+    /// family may have it too.
+    pub(super) fn are_of_membership(&self, identifier: Node<'_, '_>) -> bool {
+        let text = |name: &str| identifier.get(name).and_then(|node| node.text());
+        let value = text("value").map(|value| plain(&value)).unwrap_or_default();
+        let system = text("system").map(|system| canonical(&system).to_string());
+        let system = system.unwrap_or_default();
+        let of_a_coverage =
+            |known: &Known| known.values.contains(&value) || known.systems.contains(&system);
+        of_a_coverage(&self.own)
+            || of_a_coverage(&self.others)
+            || SYSTEMS.iter().any(|known| system.starts_with(known))
+            || is_typed(identifier)
+            || is_worded(identifier)
     }
 
     /// What of a resource tells another payer's number.
@@ -119,7 +135,9 @@ impl Numbers {
 
     fn is_anothers_value(&self, value: &str) -> bool {
         let value = plain(value);
-        self.others.values.contains(&value) && !self.own.values.contains(&value)
+        value.len() >= CHARS_MIN
+            && self.others.values.contains(&value)
+            && !self.own.values.contains(&value)
     }
 }
 

@@ -7,11 +7,18 @@
 //! Results name results, and servers hold those of everybody: what a reference leads to is this
 //! patient's by what it says itself, not by who refers to it. A subject that is contained or named by
 //! identifier is this patient where it bears one of the Patient's own identifiers, and no other one
-//! of the same system.
+//! of the same system. Numbers of membership are none of these: a family shares them.
+//!
+//! Ids are a server's own: at another, the patient's id is somebody else's. But EHRs write references
+//! under other names of themselves. What was asked for by patient has the server's word for whose it is;
+//! so a name is the EHR's where such a record gives this patient's id under it, and an id counts under the
+//! names of the EHR alone.
 
+use super::members::Numbers;
 use super::{Audience, Collected, Pointer, pointer};
 use crate::path::has_element;
 use crate::restriction::tail;
+use crate::valueset::canonical;
 use fhir::{Node, Resource};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -22,10 +29,24 @@ pub const OWNERS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "indi
 /// Types with such an element that are nobody's where it is absent: a pump of the ward.
 const OF_ANYBODY: [&str; 1] = ["Device"];
 
-/// The patient's own identifiers: system and value, as they are written.
+/// Types that say whose they are in a part, among others who take part: one that is this patient is enough.
+const TAKING_PART: [(&str, &[&str]); 5] = [
+    ("Appointment", &["participant", "actor"]),
+    ("AppointmentResponse", &["actor"]),
+    ("Group", &["member", "entity"]),
+    ("Person", &["link", "target"]),
+    ("SupplyRequest", &["deliverTo"]),
+];
+
+/// What the Patient says of itself that is of no one else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Whose {
+    /// System, under one of its spellings, and value, without numbers of membership.
     identifiers: BTreeSet<(String, String)>,
+    /// As they are written: a day, or the month or year of it.
+    birth_dates: BTreeSet<String>,
+    /// What stands before `Patient/id` where the EHR names this patient under another name of itself.
+    aliases: BTreeSet<String>,
 }
 
 /// What the elements that say whose a resource is say together.
@@ -43,11 +64,33 @@ impl Whose {
     pub fn read(collected: &Collected, audience: &Audience<'_>) -> Whose {
         let is_ours =
             |one: &&Resource| one.kind() == "Patient" && one.id() == Some(audience.patient);
-        let mut identifiers = BTreeSet::new();
+        let numbers = Numbers::read(collected.all(), audience);
+        let mut whose = Whose::default();
         for patient in collected.all().filter(is_ours) {
-            identifiers.extend(listed(patient.doc().root()));
+            let doc = patient.doc();
+            let own = listed(doc.root()).filter(|one| !numbers.are_of_membership(*one));
+            whose.identifiers.extend(own.filter_map(pair));
+            whose.birth_dates.extend(birth_date(doc.root()));
         }
-        Whose { identifiers }
+        // Only these were asked for by patient: whatever merely is referred to has nobody's word.
+        let is_elsewhere = |found: &&Resource| {
+            let references = found.references().iter();
+            let mut texts = references.map(|reference| found.reference_text(reference));
+            texts.any(|text| elsewhere(&text, audience).is_some())
+        };
+        for found in collected.found.iter().filter(is_elsewhere) {
+            let doc = found.doc();
+            let named = owners(doc.root()).filter(|owner| !whose.is_contradicted(*owner));
+            let aliases: Vec<String> = named
+                .filter_map(|owner| {
+                    let text = owner.get("reference")?.text()?;
+                    let (base, id) = elsewhere(&text, audience)?;
+                    (id == audience.patient).then_some(base)
+                })
+                .collect();
+            whose.aliases.extend(aliases);
+        }
+        whose
     }
 
     /// Whether a resource may be another patient's. `holder` is the resource that it is contained in, or
@@ -61,7 +104,7 @@ impl Whose {
     ) -> bool {
         let named: Vec<Owner> =
             owners(node).map(|owner| self.owner(owner, holder, audience)).collect();
-        if named.contains(&Owner::Another) {
+        if named.contains(&Owner::Another) && part_of(kind).is_none() {
             return true;
         }
         // What is contained without an owner is its holder's (R4 §2.3.0.1); else it is asked how a
@@ -71,7 +114,12 @@ impl Whose {
 
     /// Whether a contained Patient is this one.
     pub(super) fn is_ours(&self, patient: Node<'_, '_>) -> bool {
-        self.fit(&listed(patient).collect())
+        // "1980" and "1980-05-01" do not contradict each other.
+        let is_same = |one: &str, two: &str| one.starts_with(two) || two.starts_with(one);
+        let was_born_then = birth_date(patient).is_none_or(|day| {
+            self.birth_dates.is_empty() || self.birth_dates.iter().any(|own| is_same(own, &day))
+        });
+        was_born_then && self.fit(&listed(patient).filter_map(pair).collect())
     }
 
     fn owner(&self, owner: Node<'_, '_>, holder: Node<'_, '_>, audience: &Audience<'_>) -> Owner {
@@ -79,18 +127,19 @@ impl Whose {
         let Some(reference) = owner.get("reference") else {
             return ours(self.is_named(owner));
         };
+        if self.is_contradicted(owner) {
+            return Owner::Another;
+        }
         let text = reference.text().unwrap_or_default();
         match pointer(&text, audience.source_base) {
             Pointer::Source(kind, id) if kind == "Patient" => ours(id == audience.patient),
             Pointer::Source(..) => Owner::Nobody,
             Pointer::Inner(id) => self.inner(&id, holder, audience),
-            // Servers have aliases: an id counts under whichever address.
-            Pointer::Foreign => {
-                match tail(&text).as_deref().and_then(|to| to.strip_prefix("Patient/")) {
-                    Some(id) => ours(id == audience.patient),
-                    None => ours(self.is_named(owner)),
-                }
-            }
+            Pointer::Foreign => match elsewhere(&text, audience) {
+                Some((_, id)) if id != audience.patient => Owner::Another,
+                Some((base, _)) if self.is_the_sources(&base, audience) => Owner::Ours,
+                _ => ours(self.is_named(owner)),
+            },
             Pointer::Unreadable => ours(self.is_named(owner)),
         }
     }
@@ -119,14 +168,26 @@ impl Whose {
         is_patient && self.fit(&owner.get("identifier").into_iter().filter_map(pair).collect())
     }
 
+    /// Whether a base that is not written as the source's is the source's nevertheless.
+    fn is_the_sources(&self, base: &str, audience: &Audience<'_>) -> bool {
+        base == canonical(audience.source_base) || self.aliases.contains(base)
+    }
+
+    /// Whether the identifier beside a reference says that it is another, whoever it refers to.
+    fn is_contradicted(&self, owner: Node<'_, '_>) -> bool {
+        owner.get("identifier").and_then(pair).is_some_and(|one| self.is_anothers(&one))
+    }
+
+    /// Whether it is not the Patient's, and of a system of which the Patient has one.
+    fn is_anothers(&self, identifier: &(String, String)) -> bool {
+        let is_known = self.identifiers.iter().any(|(system, _)| *system == identifier.0);
+        is_known && !self.identifiers.contains(identifier)
+    }
+
     /// Whether some of them are the Patient's, and none is another one of the same system.
     fn fit(&self, identifiers: &BTreeSet<(String, String)>) -> bool {
-        let is_known = |system: &String| self.identifiers.iter().any(|(known, _)| known == system);
-        let is_another = |(system, value): &(String, String)| {
-            is_known(system) && !self.identifiers.contains(&(system.clone(), value.clone()))
-        };
         identifiers.iter().any(|one| self.identifiers.contains(one))
-            && !identifiers.iter().any(is_another)
+            && !identifiers.iter().any(|one| self.is_anothers(one))
     }
 }
 
@@ -137,17 +198,44 @@ pub(super) fn is_ownerless(resource: &Resource) -> bool {
 }
 
 fn is_bound(kind: &str) -> bool {
-    OWNERS.iter().any(|name| has_element(kind, name))
+    OWNERS.iter().any(|name| has_element(kind, name)) || part_of(kind).is_some()
+}
+
+fn part_of(kind: &str) -> Option<&'static [&'static str]> {
+    TAKING_PART.iter().find(|(known, _)| *known == kind).map(|(_, part)| *part)
 }
 
 /// What the elements of a resource say that tell whose it is.
 pub(super) fn owners<'d, 'a>(node: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
-    OWNERS.iter().filter_map(move |name| node.get(name)).flat_map(|owner| owner.each())
+    let kind = node.get("resourceType").and_then(|kind| kind.text());
+    let part = kind.and_then(|kind| part_of(&kind));
+    let mut parts: Vec<Node<'d, 'a>> = part.map(|_| node).into_iter().collect();
+    for name in part.into_iter().flatten() {
+        let below = parts.iter().filter_map(|node| node.get(name));
+        parts = below.flat_map(|node| node.each()).collect();
+    }
+    let owners = OWNERS.iter().filter_map(move |name| node.get(name));
+    owners.flat_map(|owner| owner.each()).chain(parts)
 }
 
-fn listed(patient: Node<'_, '_>) -> impl Iterator<Item = (String, String)> {
-    let list = patient.get("identifier").into_iter().flat_map(|list| list.each());
-    list.filter_map(pair).collect::<Vec<_>>().into_iter()
+/// Base and id of a Patient under another address than the source's.
+fn elsewhere(text: &str, audience: &Audience<'_>) -> Option<(String, String)> {
+    if pointer(text, audience.source_base) != Pointer::Foreign {
+        return None;
+    }
+    let id = tail(text)?.strip_prefix("Patient/")?.to_owned();
+    let base = text.split(['?', '#', '|']).next()?;
+    let base = &base[..base.rfind("/Patient/")?];
+    Some((canonical(base).into_owned(), id))
+}
+
+fn listed<'d, 'a>(patient: Node<'d, 'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    patient.get("identifier").into_iter().flat_map(|list| list.each())
+}
+
+fn birth_date(patient: Node<'_, '_>) -> Option<String> {
+    let day = patient.get("birthDate")?.text()?.trim().to_owned();
+    (!day.is_empty()).then_some(day)
 }
 
 fn pair(identifier: Node<'_, '_>) -> Option<(String, String)> {
@@ -155,5 +243,5 @@ fn pair(identifier: Node<'_, '_>) -> Option<(String, String)> {
         let text = identifier.get(name)?.text()?;
         (!text.trim().is_empty()).then(|| text.trim().to_owned())
     };
-    Some((text("system")?, text("value")?))
+    Some((canonical(&text("system")?).into_owned(), text("value")?))
 }

@@ -5,7 +5,7 @@
 use super::{House, chart, sent};
 
 const RULES: &str = "[[permit]]\nrule = \"all\"\ntypes = [\"Encounter\", \"Observation\", \
-                     \"Condition\", \"ServiceRequest\"]\n";
+                     \"Condition\", \"ServiceRequest\", \"Patient\"]\n";
 
 const SECRET: &str = r#"{"resourceType":"Encounter","id":"secret","identifier":[{"system":"urn:visits","value":"V-SECRET"},{"system":"urn:visits","value":"7"},{"system":"urn:episodes","value":"EP-1"}]}"#;
 const OPEN: &str = r#"{"resourceType":"Encounter","id":"open","identifier":[{"system":"urn:visits","value":"V-OPEN"},{"system":"urn:episodes","value":"EP-1"}]}"#;
@@ -32,6 +32,31 @@ fn the_address_of_what_stays_is_cut_wherever_it_stands() {
         (r#""valueCanonical":"https://ehr.test/fhir/Encounter/not-there""#, false),
         (r#""valueUri":"https://ehr.test/fhir/Encounter?identifier=1""#, false),
         (r#""valueUri":"https://ehr.test/fhir/Claim/1""#, false),
+        (r#""valueUri":"https:\/\/ehr.test\/fhir\/Encounter\/secret""#, false),
+        (r#""valueUri":"https:\u002f\u002fehr.test\u002ffhir\u002fEncounter\u002fsecret""#, false),
+        (r#""valueUri":"Encounter\u002fsecret""#, false),
+        (r#""valueUri":"/Encounter/secret""#, false),
+        (r#""valueUri":"./Encounter/secret""#, false),
+        (r#""valueUri":"Encounter/./secret""#, false),
+        (r#""valueUri":"Encounter/open/../secret""#, false),
+        (r#""valueUri":"Encounter%2Fsecret""#, false),
+        (r#""valueUri":"Encounter?_id=secret""#, false),
+        (r#""valueUri":"Observation?encounter=secret""#, false),
+        (r#""valueUri":"Observation?encounter=Encounter/open""#, false),
+        (r#""valueUri":"Encounter/secret/$everything""#, false),
+        (r#""valueUri":"Patient/p/$everything""#, false),
+        (r#""valueUri":"https://ehr.test/fhir//Encounter/secret""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Encounter%2Fsecret""#, false),
+        (r#""valueUri":"https://ehr.test/fhir/Encounter/open/$everything""#, false),
+        (r#""valueUri":"https://alias.test/r4/Encounter/secret/$everything""#, false),
+        (r#""valueUri":"https://alias.test/r4/Encounter?_id=open,secret""#, false),
+        (r#""valueUri":"https://alias.test/r4/Observation?code=1&encounter=Encounter%2Fsecret""#, false),
+        (r##""valueUri":"https://alias.test/app#/Encounter/secret""##, false),
+        (r#""valueUri":"https://alias.test/r4/Encounter?_id=else""#, true),
+        (r#""valueUri":"https://alias.test/r4/Encounter/else/$everything""#, true),
+        (r#""valueString":"Procedure?""#, true),
+        (r#""valueString":"see Encounter/secret""#, true),
+        (r#""valueString":"100%/secret""#, true),
         (r#""valueUri":"https://ehr.test/fhir/Encounter/open""#, true),
         (r#""valueCanonical":"https://ehr.test/fhir/ValueSet/local""#, true),
         (r#""valueUri":"https://ehr.test/fhir/sid/units""#, true),
@@ -57,5 +82,28 @@ fn the_number_of_a_visit_that_stays_is_cut_wherever_it_stands() {
     ];
     for (value, stays) in table {
         assert_eq!(is_sent(value), stays, "{value}");
+    }
+}
+
+/// Servers repeat the patient's number at every visit, and digits may be a telephone's.
+#[test]
+fn what_is_the_patients_own_is_no_visits_number() {
+    let visit_number =
+        r#"{"type":{"coding":[{"code":"VN"}]},"system":"urn:visits","value":"V-SECRET"}"#;
+    let patient = format!(
+        r#"{{"resourceType":"Patient","id":"p","identifier":[{{"system":"urn:mrn","value":"100001"}},{visit_number}],"telecom":[{{"system":"phone","value":"5551234567"}}]}}"#
+    );
+    let named = r#"{"resourceType":"Condition","id":"c","subject":{"reference":"Patient/p","identifier":{"system":"urn:mrn","value":"100001"}}}"#;
+    for number in [
+        r#"{"system":"urn:mrn","value":"100001"}"#,
+        r#"{"value":"100001"}"#,
+        r#"{"value":"5551234567"}"#,
+    ] {
+        let visit = SECRET.replace("\"identifier\":[", &format!("\"identifier\":[{number},"));
+        let house = House::of(RULES).restricting(&["Encounter/secret"]);
+        let sent = sent(&house.shape(&chart(&[&patient, named], &[&visit])));
+        assert_eq!(sent.matches("100001").count(), 2, "{number}: {sent}");
+        assert!(sent.contains("5551234567"), "{number}: {sent}");
+        assert!(!sent.contains("V-SECRET"), "{number}: {sent}");
     }
 }
