@@ -87,7 +87,7 @@ impl Ehr {
         kind: &str,
         query: &str,
         by_post: bool,
-    ) -> Result<Option<Vec<Resource>>, Issue> {
+    ) -> Result<Option<(Room, Vec<Resource>)>, Issue> {
         for again in [true, false] {
             let path = format!("{kind}?{query}");
             let first = match by_post {
@@ -99,8 +99,9 @@ impl Ehr {
             if matches!(first.status().as_u16(), 400 | 405 | 422 | 501) {
                 return Ok(None);
             }
-            match self.read_pages(kind, &mut Room::of_search(), first, again).await? {
-                Some(found) => return Ok(Some(found)),
+            let room = Room::of_search();
+            match self.read_pages(kind, &room, first, again).await? {
+                Some(found) => return Ok(Some((room, found))),
                 None => {
                     tracing::warn!(kind, "the pages of a search were not whole; it is asked again")
                 }
@@ -115,7 +116,7 @@ impl Ehr {
     async fn read_pages(
         &self,
         kind: &str,
-        room: &mut Room,
+        room: &Room,
         first: http::Response<Bytes>,
         tells_gone: bool,
     ) -> Result<Option<Vec<Resource>>, Issue> {
@@ -156,11 +157,12 @@ impl Ehr {
 }
 
 impl Ehr {
-    /// What a search found, with each record that it gave in part read whole. Those who say that they
-    /// are of another patient are left as they are: nobody asked for them.
+    /// What a search found, with each record that it gave in part read whole, in the room that its pages
+    /// left. Those who say that they are of another patient are left as they are: nobody asked for them.
     async fn in_full(
         &self,
         kind: &str,
+        room: &Room,
         patient: Option<&str>,
         found: Vec<Resource>,
     ) -> Result<Vec<Resource>, Issue> {
@@ -175,8 +177,11 @@ impl Ehr {
                     if !is_subset(&one) || is_of_another(&one, patient, base) {
                         return Ok(one);
                     }
+                    room.take(kind, 0)?;
                     let id = one.id().unwrap_or_default();
-                    self.read(kind, id).await?.ok_or_else(|| in_part(kind))
+                    let whole = self.read(kind, id).await?.ok_or_else(|| in_part(kind))?;
+                    room.take(kind, whole.bytes().len())?;
+                    Ok(whole)
                 }) as BoxFuture<'_, _>
             })
             .collect();
@@ -275,10 +280,12 @@ impl Source for Ehr {
             let whole = parameters.iter().map(|(name, value)| (*name, named(name, value, silent)));
             let whole: Vec<(&str, Cow<'_, str>)> = whole.collect();
             let query = encode(whole.iter().map(|(name, value)| (*name, value.as_ref())));
-            let Some(found) = self.pages(kind, &query, by_post).await? else { return Ok(None) };
+            let Some((room, found)) = self.pages(kind, &query, by_post).await? else {
+                return Ok(None);
+            };
             let patient = parameters.iter().find(|(name, _)| *name == "patient");
             let patient = patient.map(|(_, it)| it.strip_prefix("Patient/").unwrap_or(it));
-            self.in_full(kind, patient, found).await.map(Some)
+            self.in_full(kind, &room, patient, found).await.map(Some)
         })
     }
 

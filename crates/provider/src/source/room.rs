@@ -20,7 +20,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// The room of one search, all its pages together.
+    /// The room of one search: all its pages, and what is read because they gave it in part.
     pub fn of_search() -> Room {
         Room { taken: AtomicUsize::new(0), max: SEARCH_BYTES_MAX, whole: "one search" }
     }
