@@ -136,7 +136,7 @@ impl Ehr {
             }
             // What is written while its pages are read moves records from page to page.
             let moved = number > 0 && tells_gone;
-            match found.page(kind, page.entries, page.total) {
+            match found.page(kind, page.entries, page.total, page.bytes.len()) {
                 Err(_) if moved => return Ok(None),
                 taken => taken?,
             }
@@ -175,7 +175,8 @@ impl Ehr {
             .map(|one| {
                 Box::pin(async move {
                     if !is_subset(&one) || is_of_another(&one, patient, base) {
-                        return Ok(one);
+                        // What the others were on its page goes.
+                        return Ok(one.apart());
                     }
                     room.take(kind, 0)?;
                     let id = one.id().unwrap_or_default();
