@@ -10,9 +10,9 @@
 use super::{Watching, read, row_id, say, work};
 use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
 use crate::road::Road;
+use crate::source::number::has_number;
 use exchange::watch::{Entry, Roster, Watch, WatchRow, roster};
 use exchange::{Chain, Code, Digest, Event, Issue};
-use fhir::{Node, Resource};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -187,17 +187,6 @@ impl Keeper {
         self.begun.retain(|id| wanted.contains(id));
         Ok(begun)
     }
-}
-
-/// Whether a Patient says that this record number, `system|value`, is theirs.
-fn has_number(patient: &Resource, number: &str) -> bool {
-    let Some((system, value)) = number.split_once('|') else { return false };
-    let doc = patient.doc();
-    let mut identifiers = doc.root().get("identifier").into_iter().flat_map(|list| list.each());
-    let says = |it: &Node<'_, '_>, name, text| {
-        it.get(name).and_then(|found| found.text()).is_some_and(|found| found == text)
-    };
-    identifiers.any(|it| says(&it, "system", system) && says(&it, "value", value))
 }
 
 fn tell(watching: &Watching, issues: Vec<Issue>) {
