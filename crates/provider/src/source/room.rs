@@ -37,6 +37,11 @@ impl Room {
         self.by_type().values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 
+    /// Whether more was to be taken than there is.
+    pub fn is_full(&self) -> bool {
+        self.taken() > self.max
+    }
+
     /// Takes so many bytes more, of records of this type; what is taken stays so, also where it is too
     /// much, so that whoever shares the chart asks no more.
     ///
