@@ -81,9 +81,9 @@ pub const PATH_STEPS_MAX: usize = 16;
 /// Bytes of one value set file: about the size of an enumerated set of 100,000 codes.
 pub const VALUE_SET_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// So many restrictions may go by one import that replaces the table, whatever share of it they are: a
-/// small house's table changes so from day to day.
-pub const RESTRICTIONS_FEW: u64 = 5;
+/// From so many restrictions on, a file that takes the table's place may not open more than half of them
+/// unless that is said: of one or two, one goes from day to day.
+pub const RESTRICTIONS_GUARDED: u64 = 3;
 
 /// Bytes of the table of restrictions: about 100,000 rows.
 pub const RESTRICTIONS_BYTES_MAX: usize = 16 * 1024 * 1024;

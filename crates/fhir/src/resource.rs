@@ -74,6 +74,11 @@ impl Resource {
         Ok(Resource { bytes: outer.slice(span), index: Arc::new(index) })
     }
 
+    /// The same resource in bytes of its own: whatever it was a part of can go.
+    pub fn apart(&self) -> Resource {
+        Resource { bytes: Bytes::copy_from_slice(&self.bytes), index: Arc::clone(&self.index) }
+    }
+
     /// `resourceType`.
     pub fn kind(&self) -> &str {
         self.slice(&self.index.kind)

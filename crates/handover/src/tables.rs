@@ -116,8 +116,8 @@ pub enum RestrictionAsked {
         /// The file is all there is: rows that it lacks go.
         #[arg(long)]
         replace: bool,
-        /// With --replace: all, or more than half, of the rows may go. Look first whether the file is
-        /// whole.
+        /// With --replace: the file may hold no row, or lack more than half of what a table of three or
+        /// more restrictions keeps back. Look first whether the file is whole.
         #[arg(long, requires = "replace")]
         allow_shrink: bool,
         /// Until when its rows are known, where the file does not say so itself.

@@ -121,6 +121,10 @@ pub const CENSUS_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_secs(6
 /// When an EHR that could not be asked so is asked again: another version of it may be able to.
 pub const CENSUS_AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
+/// From so many watched patients on, a roster may not end more than half of the watches at once: one that
+/// was cut off by the system that writes it looks the same. Of fewer, half may go home in a day.
+pub const ROSTER_GUARDED: u64 = 10;
+
 /// Watches that one unit begins: a unit stands or falls whole.
 pub const ROSTER_UNIT: usize = 100;
 

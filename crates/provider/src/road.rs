@@ -24,7 +24,7 @@ use crate::route::Doors;
 use crate::scope::Concern;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
-use crate::source::chart::Charts;
+use crate::source::chart::{Chart, Charts, is_full};
 use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
 use exchange::acknowledgement::Acknowledgement;
@@ -186,17 +186,39 @@ impl Road {
         let topic = Topic::parse(&trigger.subject.to_string())?;
         let since = turn.rested.unwrap_or(trigger.at);
         let chart = self.charts.open(&trigger.id, &push.dossier.patient, since, now);
+        chart.begin_walk();
         let as_of = self.charts.opened(&chart).map_or(now, |opened| opened.min(now));
-        if let Some(issue) = self.has_gone(&chart, &topic, &push).await? {
-            let (decisions, itself) = (turn.keep("[]"), self.itself(&topic));
-            let nothing = (Vec::new(), decisions);
-            return self.nothing_travels(turn, &trigger, nothing, &itself, issue).await;
+        match self.prepare_from(turn, &trigger, payer, &topic, (&chart, as_of)).await {
+            // Whoever shares a chart may fill it with what only another agreement asks for.
+            Err(Halt::Issue(issue)) if is_full(&issue, &chart) && chart.is_shared() => {
+                drop(chart);
+                let (own, as_of) = (self.charts.apart(), self.clock.now());
+                self.prepare_from(turn, &trigger, payer, &topic, (&own, as_of)).await
+            }
+            done => done,
         }
-        let concern = spent(Part::Scope, self.still_concerned(&chart, &topic, &push)).await?;
+    }
+
+    /// *Collect, shape, assemble* from this chart, of which nothing is older than then.
+    async fn prepare_from(
+        &self,
+        turn: &mut Turn,
+        trigger: &Trigger,
+        payer: &Payer,
+        topic: &Topic,
+        (chart, as_of): (&Chart, Timestamp),
+    ) -> Result<(), Halt> {
+        let push = turn.push.clone();
+        if let Some(issue) = self.has_gone(chart, topic, &push).await? {
+            let (decisions, itself) = (turn.keep("[]"), self.itself(topic));
+            let nothing = (Vec::new(), decisions);
+            return self.nothing_travels(turn, trigger, nothing, &itself, issue).await;
+        }
+        let concern = spent(Part::Scope, self.still_concerned(chart, topic, &push)).await?;
         let restrictions = self.restrictions(Some(concern.purpose))?;
-        let audience = self.audience(&*chart, &concern, payer, &restrictions, trigger.at);
-        let collected = spent(Part::Collect, collect(&chart, &topic, &audience)).await?;
-        if !self.is_ready(turn, &trigger, payer, &collected).await? {
+        let audience = self.audience(chart, &concern, payer, &restrictions, trigger.at);
+        let collected = spent(Part::Collect, collect(chart, topic, &audience)).await?;
+        if !self.is_ready(turn, trigger, payer, &collected).await? {
             return Ok(());
         }
         if let Some(issue) = merged_away(&collected, &push.dossier.patient, chart.base_url()) {
@@ -205,7 +227,7 @@ impl Road {
         let verdicts = chart.verdicts(&audience);
         let disclosure =
             within(Part::Shape, || shape::shape_with(&collected, &audience, &verdicts));
-        let assembling = self.assemble(turn, &trigger, &audience, &collected, disclosure, as_of);
+        let assembling = self.assemble(turn, trigger, &audience, &collected, disclosure, as_of);
         spent(Part::Assemble, assembling).await
     }
 

@@ -9,7 +9,7 @@ use crate::collect::record;
 use crate::limits::TRIGGER_PATIENCE;
 use crate::road::Road;
 use crate::source::Source;
-use crate::source::chart::Chart;
+use crate::source::chart::{Chart, is_full};
 use crate::source::us_core;
 use crate::turn::{self, Fault};
 use exchange::payload::{Kind, Topic};
@@ -118,7 +118,13 @@ impl Road {
         let patient = patient(&record, self.charts.source().base_url())?;
         let chart = self.charts.open(&trigger.id, &patient, since, now);
         chart.remember(&record);
-        self.concerned(&chart, &topic, trigger.purpose).await
+        match self.concerned(&chart, &topic, trigger.purpose).await {
+            // By walks that share it; this takes little.
+            Err(issue) if is_full(&issue, &chart) => {
+                self.concerned(&self.charts.apart(), &topic, trigger.purpose).await
+            }
+            done => done,
+        }
     }
 
     /// The dossiers a record concerns; coverages that lead nowhere are work for a person.

@@ -8,7 +8,7 @@
 use super::Agreement;
 use super::terms::Reading;
 use crate::issue::Issue;
-use crate::push::Purpose;
+use crate::purpose::Purpose;
 use crate::shape::never_travels;
 use toml::{Table, Value};
 

@@ -8,10 +8,11 @@
 use super::{Restriction, Restrictions};
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
-use crate::limits::{RESTRICTIONS_BYTES_MAX, RESTRICTIONS_FEW};
+use crate::limits::{RESTRICTIONS_BYTES_MAX, RESTRICTIONS_GUARDED};
 use crate::member::fields;
 use crate::purpose::Purpose;
 use jiff::Timestamp;
+use std::collections::{BTreeSet, HashMap};
 
 /// The columns of a file in CSV; the last two may be missing. Several words of one field are parted
 /// by spaces.
@@ -66,8 +67,9 @@ impl Table<'_> {
     }
 
     /// The table with these rows and no others, known as of then. Comments go with the old rows. One
-    /// that would lose most of its rows is left as it is, unless `shrinks` says that this is meant: what
-    /// a broken export lacks would travel from then on.
+    /// that would keep back less than half of what it does, or nothing, is left as it is, unless `shrinks`
+    /// says that this is meant: what a broken export lacks would travel from then on. Reasons and the order
+    /// of words keep nothing back.
     ///
     /// Errors: as `add`; `CommandInvalid` where too much would go.
     pub fn replace(
@@ -81,14 +83,16 @@ impl Table<'_> {
         let head = "# Restrictions of this house, as they were imported.\n";
         let mut text = dated(head, as_of.or(before));
         wanted.iter().for_each(|row| text.push_str(&format!("\n{}", row_text(row))));
-        let added = wanted.iter().filter(|row| !known.contains(row)).count() as u64;
-        let removed = known.iter().filter(|row| !wanted.contains(row)).count() as u64;
+        let of_wanted: BTreeSet<_> = wanted.iter().map(key).collect();
+        let of_known: BTreeSet<_> = known.iter().map(key).collect();
+        let added = wanted.iter().filter(|row| !of_known.contains(&key(row))).count() as u64;
+        let removed = known.iter().filter(|row| !of_wanted.contains(&key(row))).count() as u64;
         let rows = wanted.len() as u64;
-        let all = known.len() as u64;
-        let most = removed > RESTRICTIONS_FEW && removed * 2 > all;
-        if !shrinks && removed > 0 && (wanted.is_empty() || most) {
+        let (all, opened) = opened(&known, &wanted);
+        let most = all >= RESTRICTIONS_GUARDED && opened * 2 > all;
+        if !shrinks && opened > 0 && (wanted.is_empty() || most) {
             let detail = format!(
-                "the file lacks {removed} of the table's {all} restrictions, and what they keep back \
+                "the file lacks {opened} of the table's {all} restrictions, and what they keep back \
                  would travel; nothing was changed. See whether the export is whole; if they are to \
                  go, import it again with --allow-shrink"
             );
@@ -208,17 +212,49 @@ fn purposes(words: &[&str]) -> Option<Vec<Purpose>> {
 
 /// The rows that do not stand among the known ones, each once, and how many others there are.
 fn new_among(rows: &[Restriction], known: &[Restriction]) -> (Vec<Restriction>, u64) {
-    let key = |row: &Restriction| {
-        let mut payers: Vec<String> = row.payers.iter().map(ToString::to_string).collect();
-        payers.sort();
-        let mut purposes = row.except_purposes.clone();
-        purposes.sort();
-        (row.subject.clone(), row.reason.clone(), payers, purposes)
-    };
-    let mut seen: std::collections::BTreeSet<_> = known.iter().map(key).collect();
+    let mut seen: BTreeSet<_> = known.iter().map(key).collect();
     let fresh: Vec<_> = rows.iter().filter(|row| seen.insert(key(row))).cloned().collect();
     let duplicates = (rows.len() - fresh.len()) as u64;
     (fresh, duplicates)
+}
+
+/// A row, however its words are ordered.
+type Key<'a> = (&'a str, &'a str, BTreeSet<&'a PartnerId>, BTreeSet<Purpose>);
+
+fn key(row: &Restriction) -> Key<'_> {
+    let purposes = row.except_purposes.iter().copied().collect();
+    (&row.subject, &row.reason, row.payers.iter().collect(), purposes)
+}
+
+/// How many restrictions are known, whatever their reasons, and how many of them would not hold any more
+/// as they did: against one of their payers, or for one of the purposes.
+fn opened(known: &[Restriction], wanted: &[Restriction]) -> (u64, u64) {
+    let mut by_subject: HashMap<&str, Vec<&Restriction>> = HashMap::new();
+    wanted.iter().for_each(|row| by_subject.entry(&row.subject).or_default().push(row));
+    let stays = |row: &Restriction| {
+        let others = by_subject.get(row.subject.as_str()).map_or(&[][..], Vec::as_slice);
+        let against = |payer: Option<&PartnerId>| {
+            let holds = |other: &&&Restriction| {
+                other.payers.is_empty() || payer.is_some_and(|it| other.payers.contains(it))
+            };
+            let mut excepted = others.iter().filter(holds).map(|other| &other.except_purposes);
+            let Some(first) = excepted.next() else { return false };
+            // One purpose that each of them lets pass, and the row did not.
+            let excepted: Vec<_> = excepted.collect();
+            let passes = |it: &&Purpose| excepted.iter().all(|other| other.contains(it));
+            first.iter().filter(passes).all(|it| row.except_purposes.contains(it))
+        };
+        match row.payers.is_empty() {
+            true => against(None),
+            false => row.payers.iter().all(|payer| against(Some(payer))),
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let known = known.iter().filter(|row| {
+        let (subject, _, payers, purposes) = key(row);
+        seen.insert((subject, payers, purposes))
+    });
+    known.fold((0, 0), |(all, opened), row| (all + 1, opened + u64::from(!stays(row))))
 }
 
 fn row_text(row: &Restriction) -> String {

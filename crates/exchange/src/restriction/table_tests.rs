@@ -104,9 +104,13 @@ fn a_file_that_lacks_most_of_the_table_replaces_it_only_where_that_is_meant() {
     for (before, after, fits) in [
         (0, 0, true),
         (4, 0, false),
-        (4, 1, true),
-        (6, 1, true),
-        (7, 1, false),
+        (1, 0, false),
+        (2, 1, true),
+        (3, 1, false),
+        (3, 2, true),
+        (4, 1, false),
+        (4, 2, true),
+        (6, 1, false),
         (20, 0, false),
         (20, 9, false),
         (20, 10, true),
@@ -125,6 +129,67 @@ fn a_file_that_lacks_most_of_the_table_replaces_it_only_where_that_is_meant() {
         }
         let meant = table.replace(&rows[..after], None, true).unwrap();
         assert_eq!(meant.rows, after as u64, "{case}, and that is meant");
+    }
+}
+
+/// What counts is what is kept back, from whom and for what.
+#[test]
+fn only_what_would_travel_counts_as_lacking() {
+    let names = [PartnerId::from("sunrise"), PartnerId::from("sunset")];
+    let rows = |count: usize, payers: &[&str], except: &[Purpose], reason: &str| -> Vec<_> {
+        let one = |n| Restriction {
+            payers: payers.iter().map(|name| PartnerId::from(*name)).collect(),
+            except_purposes: except.to_vec(),
+            ..row(&format!("Encounter/e{n}"), reason)
+        };
+        (0..count).map(one).collect()
+    };
+    let (pays, treats) = (Purpose::Payment, Purpose::Treatment);
+    let both = rows(10, &["sunrise", "sunset"], &[pays, treats], "self-pay");
+    let parted =
+        [rows(10, &["sunrise"], &[pays], "a"), rows(10, &["sunset"], &[treats], "b")].concat();
+    let twice = [&both[..], &rows(10, &["sunrise", "sunset"], &[pays, treats], "wish")].concat();
+    let table = [
+        ("another reason", &both, rows(10, &["sunrise", "sunset"], &[pays, treats], "x"), None),
+        (
+            "another order",
+            &both,
+            rows(10, &["sunset", "sunrise"], &[treats, pays], "self-pay"),
+            None,
+        ),
+        ("against all payers", &both, rows(10, &[], &[pays, treats], "x"), None),
+        ("for more purposes", &both, rows(10, &["sunrise", "sunset"], &[], "x"), None),
+        ("a row for each payer", &both, parted, None),
+        ("one of two reasons", &twice, both.clone(), None),
+        (
+            "against one payer of two",
+            &both,
+            rows(10, &["sunset"], &[], "x"),
+            Some("10 of the table's 10"),
+        ),
+        (
+            "for fewer purposes",
+            &rows(4, &[], &[], "x"),
+            rows(4, &[], &[treats], "x"),
+            Some("4 of the table's 4"),
+        ),
+        (
+            "all payers by name",
+            &rows(4, &[], &[], "x"),
+            rows(4, &["sunrise", "sunset"], &[], "x"),
+            Some("4 of the table's 4"),
+        ),
+        ("others", &twice, rows(2, &[], &[], "x"), Some("8 of the table's 10")),
+    ];
+    for (case, before, after, lacks) in table {
+        let empty = Table { text: "", file_name: "t.toml", partners: &names };
+        let text = empty.replace(before, None, false).unwrap().text;
+        let changed = Table { text: &text, ..empty }.replace(&after, None, false);
+        match (changed, lacks) {
+            (Ok(changed), None) => assert_eq!(changed.rows, after.len() as u64, "{case}"),
+            (Err(issue), Some(lacks)) => assert!(issue.detail.contains(lacks), "{case}: {issue}"),
+            (other, _) => panic!("{case}: {other:?}"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Desk;
 use crate::scope::patient;
-use crate::source::us_core;
+use crate::source::{number, us_core};
 use exchange::desk::{FoundEncounter, FoundReport, Reply};
 use exchange::{Code, Issue, Phi, Who};
 use fhir::{Node, Resource};
@@ -25,12 +25,14 @@ impl Desk {
         let mut encounters = Vec::new();
         match (&record_number, &date) {
             (Some(Phi(number)), _) => {
-                for person in source.search("Patient", &[("identifier", number)]).await? {
-                    let id = person.id().unwrap_or_default().to_owned();
+                for (id, person) in number::patients(&**source, number).await? {
                     let whom = us_core::named(&id);
                     let mut asked = vec![("patient", whom.as_str())];
                     asked.extend(date.as_deref().map(|date| ("date", date)));
-                    encounters.extend(source.search("Encounter", &asked).await?);
+                    let found = source.search("Encounter", &asked).await?;
+                    // Whatever the EHR made of the parameters.
+                    let own = |one: &Resource| us_core::is_of(one, &id, source.base_url());
+                    encounters.extend(found.into_iter().filter(own));
                     patients.insert(id, person);
                 }
             }
@@ -77,8 +79,7 @@ impl Desk {
         self.looked(who, REPORT.into()).await?;
         let source = self.road.charts.source();
         let mut reports = Vec::new();
-        for person in source.search("Patient", &[("identifier", number)]).await? {
-            let id = person.id().unwrap_or_default();
+        for (id, _) in &number::patients(&**source, number).await? {
             let laboratory = Some(("category", LABORATORY));
             let found = us_core::whole(&**source, REPORT, &us_core::named(id), laboratory).await?;
             // Whatever the EHR made of the parameters.

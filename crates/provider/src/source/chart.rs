@@ -5,7 +5,8 @@
 //! Goes out   the same answers; the first one for as long as the chart is remembered. What a search
 //!            has found is not read again.
 //! Never      remembers an error, or outlives `CHART_AGE_MAX`. Never serves a trigger with what was
-//!            read before it: a chart is of the time it was opened at, or later.
+//!            read before it: a chart is of the time it was opened at, or later. A full one is shared
+//!            no more.
 //!
 //! Why shared by patient: a discharge is forty triggers at once, and each of them needs the whole
 //! chart to tell what belongs to it.
@@ -16,10 +17,11 @@ use super::{Read, Source, us_core};
 use crate::limits::{CHART_AGE_MAX, CHART_AUDIENCES_MAX, CHARTS_BYTES_MAX, CHARTS_MAX};
 use exchange::payload::encounter::Membership;
 use exchange::shape::{Audience, Verdicts};
-use exchange::{Issue, TriggerId};
+use exchange::{Code, Issue, TriggerId};
 use fhir::Resource;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -69,7 +71,7 @@ impl Charts {
         open.retain(|one| now.duration_since(one.opened).unsigned_abs() < CHART_AGE_MAX);
         let fits = |one: &&mut Open| {
             let own = one.triggers.contains(trigger) && one.opened >= since;
-            one.patient == patient && (own || one.opened > since)
+            one.patient == patient && (own || one.opened > since) && !one.chart.room.is_full()
         };
         // Kept in the order of opening.
         if let Some(found) = open.iter_mut().find(fits) {
@@ -88,6 +90,11 @@ impl Charts {
             chart: Arc::clone(&chart),
         });
         chart
+    }
+
+    /// A chart that nobody shares, and that is remembered no longer than it is in hand.
+    pub fn apart(&self) -> Chart {
+        Chart::new(Arc::clone(&self.source))
     }
 
     /// When it was opened: nothing in it is older.
@@ -117,6 +124,12 @@ pub struct Chart {
     memberships: Remembered<Arc<Membership>>,
     verdicts: Mutex<Vec<Arc<Verdicts>>>,
     room: Room,
+    walks: AtomicUsize,
+}
+
+/// Whether that is wrong, that the chart is full.
+pub fn is_full(issue: &Issue, chart: &Chart) -> bool {
+    issue.code == Code::SourceUnreadable && chart.room.is_full()
 }
 
 impl Chart {
@@ -130,7 +143,18 @@ impl Chart {
             memberships: Mutex::default(),
             verdicts: Mutex::default(),
             room: Room::of_chart(),
+            walks: AtomicUsize::new(0),
         }
+    }
+
+    /// One walk more is collected from it.
+    pub fn begin_walk(&self) {
+        self.walks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether several walks are.
+    pub fn is_shared(&self) -> bool {
+        self.walks.load(Ordering::Relaxed) > 1
     }
 
     /// A record that was read after the chart was opened.

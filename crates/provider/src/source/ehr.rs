@@ -86,7 +86,7 @@ impl Ehr {
         kind: &str,
         query: &str,
         by_post: bool,
-    ) -> Result<Option<Vec<Resource>>, Issue> {
+    ) -> Result<Option<(Room, Vec<Resource>)>, Issue> {
         for again in [true, false] {
             let path = format!("{kind}?{query}");
             let first = match by_post {
@@ -98,8 +98,9 @@ impl Ehr {
             if matches!(first.status().as_u16(), 400 | 405 | 422 | 501) {
                 return Ok(None);
             }
-            match self.read_pages(kind, &mut Room::of_search(), first, again).await? {
-                Some(found) => return Ok(Some(found)),
+            let room = Room::of_search();
+            match self.read_pages(kind, &room, first, again).await? {
+                Some(found) => return Ok(Some((room, found))),
                 None => {
                     tracing::warn!(kind, "the pages of a search were not whole; it is asked again")
                 }
@@ -114,7 +115,7 @@ impl Ehr {
     async fn read_pages(
         &self,
         kind: &str,
-        room: &mut Room,
+        room: &Room,
         first: http::Response<Bytes>,
         tells_gone: bool,
     ) -> Result<Option<Vec<Resource>>, Issue> {
@@ -134,7 +135,7 @@ impl Ehr {
             }
             // What is written while its pages are read moves records from page to page.
             let moved = number > 0 && tells_gone;
-            match found.page(kind, page.entries, page.total) {
+            match found.page(kind, page.entries, page.total, page.bytes.len()) {
                 Err(_) if moved => return Ok(None),
                 taken => taken?,
             }
@@ -155,11 +156,12 @@ impl Ehr {
 }
 
 impl Ehr {
-    /// What a search found, with each record that it gave in part read whole. Those who say that they
-    /// are of another patient are left as they are: nobody asked for them.
+    /// What a search found, with each record that it gave in part read whole, in the room that its pages
+    /// left. Those who say that they are of another patient are left as they are: nobody asked for them.
     async fn in_full(
         &self,
         kind: &str,
+        room: &Room,
         patient: Option<&str>,
         found: Vec<Resource>,
     ) -> Result<Vec<Resource>, Issue> {
@@ -169,10 +171,14 @@ impl Ehr {
         let base = self.base_url();
         let whole = |one: Resource| async move {
             if !is_subset(&one) || is_of_another(&one, patient, base) {
-                return Ok(one);
+                // What the others were on its page goes.
+                return Ok(one.apart());
             }
+            room.take(kind, 0)?;
             let id = one.id().unwrap_or_default();
-            self.read(kind, id).await?.ok_or_else(|| in_part(kind))
+            let whole = self.read(kind, id).await?.ok_or_else(|| in_part(kind))?;
+            room.take(kind, whole.bytes().len())?;
+            Ok(whole)
         };
         at_once(found.into_iter().map(whole).collect()).await
     }
@@ -269,10 +275,12 @@ impl Source for Ehr {
             let whole = parameters.iter().map(|(name, value)| (*name, named(name, value, silent)));
             let whole: Vec<(&str, Cow<'_, str>)> = whole.collect();
             let query = encode(whole.iter().map(|(name, value)| (*name, value.as_ref())));
-            let Some(found) = self.pages(kind, &query, by_post).await? else { return Ok(None) };
+            let Some((room, found)) = self.pages(kind, &query, by_post).await? else {
+                return Ok(None);
+            };
             let patient = parameters.iter().find(|(name, _)| *name == "patient");
             let patient = patient.map(|(_, it)| it.strip_prefix("Patient/").unwrap_or(it));
-            self.in_full(kind, patient, found).await.map(Some)
+            self.in_full(kind, &room, patient, found).await.map(Some)
         })
     }
 

@@ -6,6 +6,7 @@
 
 pub mod chart;
 pub mod ehr;
+pub(crate) mod number;
 pub mod offer;
 pub mod roles;
 pub mod room;

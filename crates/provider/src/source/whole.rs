@@ -22,8 +22,10 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Takes the entries of one more page. A record that an earlier page held already is the same one,
-    /// and counts once.
+    /// Takes the entries of one more page, which has so many bytes. A record that an earlier page held
+    /// already is the same one, and counts once. Records are parts of their page, and keep all of it:
+    /// where they are less than half of it they are copied out, so that a room that counts records
+    /// counts what is kept.
     ///
     /// Errors: `SourceUnreadable` with the place, where an entry holds nothing, a record has another
     /// content than before, or the EHR says that something is missing.
@@ -32,8 +34,10 @@ impl Gathered {
         kind: &str,
         entries: Vec<Entry>,
         total: Option<u64>,
+        bytes: usize,
     ) -> Result<(), Issue> {
         self.total = total.or(self.total);
+        let before = self.records.len();
         for entry in entries {
             let place = format!("Bundle.entry[{}].resource", entry.index);
             let Some(record) = matching(kind, entry, &place)? else { continue };
@@ -52,6 +56,10 @@ impl Gathered {
                     return Err(Issue::new(Code::SourceUnreadable, detail).at(place));
                 }
             }
+        }
+        let fresh = self.records.get_mut(before..).unwrap_or_default();
+        if fresh.iter().map(|record| record.bytes().len()).sum::<usize>() * 2 < bytes {
+            fresh.iter_mut().for_each(|record| *record = record.apart());
         }
         if self.records.len() > CHART_RESOURCES_MAX {
             let detail = format!("a search for {kind} found more than a chart can hold");
@@ -145,7 +153,8 @@ mod tests {
                 entries.join(",")
             );
             let page = Bundle::parse(text.into_bytes()).unwrap();
-            gathered.page("Observation", page.entries, page.total).map_err(place)?;
+            let bytes = page.bytes.len();
+            gathered.page("Observation", page.entries, page.total, bytes).map_err(place)?;
         }
         let found = gathered.whole("Observation").map_err(place)?;
         Ok(found.iter().map(|one| one.id().unwrap().to_owned()).collect())
@@ -181,6 +190,38 @@ mod tests {
         ];
         for (case, pages, expected) in table {
             assert_eq!(gather(&pages), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_small_record_does_not_keep_a_large_page() {
+        let space = " ".repeat(4096);
+        let large = format!(r#""valueString":"{}""#, "x".repeat(4096));
+        let wanted = record("a", &"final".repeat(50));
+        let include = wanted
+            .replace("Observation", "Patient")
+            .replace(r#""status""#, &format!(r#"{large},"status""#));
+        let include = include.replace("match", "include");
+        let table = [
+            ("a usual page", wanted.clone(), false),
+            ("white space", format!("{wanted}{space}"), true),
+            ("another type along with it", format!("{wanted},{include}"), true),
+            (
+                "white space of the record itself",
+                wanted.replace(r#""id""#, &(space + r#""id""#)),
+                false,
+            ),
+        ];
+        for (case, entries, copied) in table {
+            let text =
+                format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":[{entries}]}}"#);
+            let page = Bundle::parse(text.into_bytes()).unwrap();
+            let mut gathered = Gathered::default();
+            gathered.page("Observation", page.entries, None, page.bytes.len()).unwrap();
+            let found = gathered.whole("Observation").unwrap();
+            let kept = found[0].bytes().as_ptr();
+            assert_eq!(!page.bytes.as_ptr_range().contains(&kept), copied, "{case}");
+            assert_eq!((found.len(), found[0].id()), (1, Some("a")), "{case}");
         }
     }
 }

@@ -5,14 +5,15 @@
 //! Goes out   a row of work for each patient who is new; a list of those who are still wanted, by which
 //!            the others' rows end when their time comes.
 //! Never      ends anybody's watch because a file, a line of it or the EHR could not be read: watches end by
-//!            a roster of which every line was read and names somebody, and others only begin them.
+//!            a roster of which every line was read and names somebody, and others only begin them. Never
+//!            ends most watches at once: a file that was cut off is a person's work.
 
 use super::{Watching, read, row_id, say, work};
-use crate::limits::{ROSTER_AGAIN, ROSTER_LOOK, ROSTER_UNIT};
+use crate::limits::{ROSTER_AGAIN, ROSTER_GUARDED, ROSTER_LOOK, ROSTER_UNIT};
 use crate::road::Road;
+use crate::source::number::has_number;
 use exchange::watch::{Entry, Roster, Watch, WatchRow, roster};
 use exchange::{Chain, Code, Digest, Event, Issue};
-use fhir::{Node, Resource};
 use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -41,6 +42,9 @@ pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = 
         }
     }
 }
+
+/// States of the rows of those who are watched.
+const WATCHED_STATES: [&str; 2] = ["watching", "watch-waiting"];
 
 /// What one process knows of the roster.
 #[derive(Default)]
@@ -91,9 +95,14 @@ impl Keeper {
             }
         }
         // A line that names nobody (any more) may be somebody's who is watched.
-        let whole = whole && answered && issues.is_empty();
+        let mut whole = whole && answered && issues.is_empty();
         tell(watching, issues);
         let mut begun = self.begin(road, watching, &wanted).await?;
+        if whole && let Some(issue) = self.ends_most(road, watching, wanted.len()).await? {
+            whole = false;
+            // Without a file it is coverage that names them.
+            tell(watching, vec![if place.is_empty() { issue } else { issue.at(place) }]);
+        }
         watching.want(wanted, whole, lines);
         if answered {
             let census = road.begin_census(watching).await.map_err(store_issue)?;
@@ -101,6 +110,28 @@ impl Keeper {
             self.done = Some((digest, Instant::now()));
         }
         Ok(begun)
+    }
+
+    /// Why a roster that names so many ends nobody's watch: it names nobody, or less than half of those who
+    /// are watched. Whoever is new on it is watched by now, so that the next reading says the same.
+    async fn ends_most(
+        &self,
+        road: &Road,
+        watching: &Watching,
+        named: usize,
+    ) -> Result<Option<Issue>, Issue> {
+        let counts = road.house.work_counts().await.map_err(store_issue)?;
+        let on = counts.iter().filter(|(state, _)| WATCHED_STATES.contains(&state.as_str()));
+        let (on, named) = (on.map(|(_, count)| *count).sum::<u64>(), named as u64);
+        let nobody = named == 0 && on > 0 && watching.plan.roster.is_some();
+        if !nobody && (on < ROSTER_GUARDED || named * 2 >= on) {
+            return Ok(None);
+        }
+        let detail = format!(
+            "of the {on} who are watched, {named} are named any more; nobody's watch was ended. See \
+             whether the roster is whole; if the others are to go, take them off in steps of less than half"
+        );
+        Ok(Some(Issue::new(Code::RosterInvalid, detail)))
     }
 
     /// The patients whom the entries name, and whether the EHR has answered for each of them.
@@ -187,17 +218,6 @@ impl Keeper {
         self.begun.retain(|id| wanted.contains(id));
         Ok(begun)
     }
-}
-
-/// Whether a Patient says that this record number, `system|value`, is theirs.
-fn has_number(patient: &Resource, number: &str) -> bool {
-    let Some((system, value)) = number.split_once('|') else { return false };
-    let doc = patient.doc();
-    let mut identifiers = doc.root().get("identifier").into_iter().flat_map(|list| list.each());
-    let says = |it: &Node<'_, '_>, name, text| {
-        it.get(name).and_then(|found| found.text()).is_some_and(|found| found == text)
-    };
-    identifiers.any(|it| says(&it, "system", system) && says(&it, "value", value))
 }
 
 fn tell(watching: &Watching, issues: Vec<Issue>) {

@@ -5,7 +5,7 @@ use crate::hospital::{
     COVERAGE, EHR, ENCOUNTER, Fault, Hospital, Told, WEIGHT, not_sent, searchset, status, untrusted,
 };
 use exchange::{Code, Purpose};
-use provider::limits::SEARCH_BYTES_MAX;
+use provider::limits::{SEARCH_BYTES_MAX, SOURCE_REQUESTS_MAX};
 
 fn in_progress() -> Told {
     status(200, ENCOUNTER.replace("finished", "in-progress"))
@@ -279,4 +279,39 @@ async fn what_may_not_travel_at_all_ends_as_withheld() {
     let line = format!("nothing may travel: {}", told.detail);
     assert!(shown.timeline.iter().any(|row| row.what == line), "{:?}", shown.timeline);
     assert!(hospital.network.sent_nothing());
+}
+
+/// 30 MB, which one answer may have.
+fn large(id: &str) -> Told {
+    let wide = format!(r#""id":"{id}",{}"#, " ".repeat(30_000_000));
+    status(200, WEIGHT.replace(r#""id":"o1","#, &wide))
+}
+
+#[tokio::test]
+async fn what_a_search_gives_in_part_is_read_within_the_room_of_the_search() {
+    let hospital = Hospital::open();
+    hospital.network.spoil(&format!("GET {EHR}/Observation?"), || {
+        let one = |n| in_part(&WEIGHT.replace("\"o1\"", &format!("\"b{n}\"")));
+        let all: Vec<String> = (1..=8).map(one).collect();
+        status(200, searchset(&all.iter().map(String::as_str).collect::<Vec<_>>()))
+    });
+    let wholes: [Fault; 8] = [
+        || large("b1"),
+        || large("b2"),
+        || large("b3"),
+        || large("b4"),
+        || large("b5"),
+        || large("b6"),
+        || large("b7"),
+        || large("b8"),
+    ];
+    for (n, whole) in (1..).zip(wholes) {
+        hospital.network.spoil(&format!("GET {EHR}/Observation/b{n} "), whole);
+    }
+    let source = hospital.road.charts.source();
+    let found = source.search("Observation", &[("patient", "p1")]).await;
+    assert_eq!(found.unwrap_err().code, Code::SourceUnreadable);
+    let asked = hospital.network.asked();
+    let reads = asked.iter().filter(|line| line.contains("/Observation/b")).count();
+    assert!(reads <= SOURCE_REQUESTS_MAX, "no more than had begun: {reads}");
 }

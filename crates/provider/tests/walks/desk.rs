@@ -1,7 +1,7 @@
 //! Goal: the hospital's people are told what can be done, and why not.
 
 use crate::hospital::{
-    EHR, Fault, Hospital, PLAN, SENT, not_sent, searchset, status, untrusted, who,
+    EHR, ENCOUNTER, Fault, Hospital, PLAN, SENT, Told, not_sent, searchset, status, untrusted, who,
 };
 use exchange::Code;
 use exchange::desk::{Command, Reply};
@@ -165,8 +165,7 @@ async fn whoever_waits_waits_on_where_the_next_attempt_is_within_the_wait() {
 #[tokio::test]
 async fn laboratory_reports_are_found_by_the_record_number_alone_and_each_is_the_patients_own() {
     let hospital = Hospital::open();
-    let patients = || status(200, searchset(&[r#"{"resourceType":"Patient","id":"p1"}"#]));
-    hospital.network.spoil(&format!("POST {EHR}/Patient/_search"), patients);
+    hospital.network.spoil(&format!("POST {EHR}/Patient/_search"), ada);
     hospital.network.spoil(&format!("GET {EHR}/DiagnosticReport?"), || {
         let of = |id: &str, patient: &str, category: &str, day: &str| {
             format!(
@@ -182,7 +181,7 @@ async fn laboratory_reports_are_found_by_the_record_number_alone_and_each_is_the
         status(200, searchset(&all.each_ref().map(String::as_str)))
     });
     let find = Command::Find {
-        record_number: Some(exchange::Phi("m|1".to_owned())),
+        record_number: Some(exchange::Phi("urn:mrn|17".to_owned())),
         date: None,
         results: true,
         who: who(),
@@ -197,4 +196,73 @@ async fn laboratory_reports_are_found_by_the_record_number_alone_and_each_is_the
     let asked = hospital.network.asked();
     let by = "DiagnosticReport?patient=Patient%2Fp1&category=LAB";
     assert!(asked.iter().any(|line| line.ends_with(by)), "{asked:?}");
+}
+
+const ADA: &str = r#"{"resourceType":"Patient","id":"p1","identifier":[{"system":"urn:mrn","value":"17"}],"name":[{"family":"Example"}]}"#;
+
+fn ada() -> Told {
+    status(200, searchset(&[ADA]))
+}
+
+/// Whom an EHR answers that passes over `identifier`.
+fn everybody() -> Told {
+    let others = ["p2", "p3"].map(|id| ADA.replace("p1", id).replace("17", id));
+    status(200, searchset(&[ADA, &others[0], &others[1]]))
+}
+
+fn somebody_else() -> Told {
+    status(200, searchset(&[&ADA.replace("17", "71").replace("p1", "p2")]))
+}
+
+fn without_an_id() -> Told {
+    status(200, searchset(&[&ADA.replace(r#""id":"p1","#, "")]))
+}
+
+/// The patient's encounter and report, and those of another.
+fn both(record: &str) -> Told {
+    let other = record.replace("\"e1\"", "\"e2\"").replace("/p1", "/p2");
+    status(200, searchset(&[record, &other]))
+}
+
+const REPORT: &str = r#"{"resourceType":"DiagnosticReport","id":"e1","status":"final","category":[{"coding":[{"code":"LAB"}]}],"subject":{"reference":"Patient/p1"}}"#;
+
+#[tokio::test]
+async fn a_record_number_finds_only_what_is_of_whoever_has_it() {
+    let table: [(&str, Fault, Result<usize, Code>); 5] = [
+        ("the patient", ada, Ok(1)),
+        ("nobody", || status(200, searchset(&[])), Ok(0)),
+        ("everybody", everybody, Ok(1)),
+        ("somebody else", somebody_else, Err(Code::SourceUnreadable)),
+        ("one without an id", without_an_id, Err(Code::SourceUnreadable)),
+    ];
+    for (case, answer, expected) in table {
+        for results in [false, true] {
+            let hospital = Hospital::open();
+            hospital.network.spoil(&format!("POST {EHR}/Patient/_search"), answer);
+            hospital.network.spoil(&format!("GET {EHR}/Encounter?"), || both(ENCOUNTER));
+            hospital.network.spoil(&format!("GET {EHR}/DiagnosticReport?"), || both(REPORT));
+            let record_number = Some(exchange::Phi("urn:mrn|17".to_owned()));
+            let find = Command::Find { record_number, date: None, results, who: who() };
+            let found = match hospital.command(find).await {
+                Ok(Reply::Found { encounters, reports }) => {
+                    let ids = encounters.into_iter().map(|one| one.encounter);
+                    let reports = reports.unwrap_or_default();
+                    Ok(ids.chain(reports.into_iter().map(|one| one.report)).collect::<Vec<_>>())
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(issue) => Err(issue.code),
+            };
+            if let Ok(ids) = &found {
+                assert!(ids.iter().all(|id| id == "e1"), "{case}: {ids:?}");
+            }
+            assert_eq!(found.map(|ids| ids.len()), expected, "{case}");
+            let asked = hospital.network.asked();
+            let of_others = |line: &&String| {
+                ["Patient/ ", "Patient%2F&", "%2Fp2", "%2Fp3"].iter().any(|it| line.contains(it))
+                    || line.ends_with("Patient/")
+                    || line.ends_with("Patient%2F")
+            };
+            assert_eq!(asked.iter().find(of_others), None, "{case}");
+        }
+    }
 }

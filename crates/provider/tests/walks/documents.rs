@@ -1,6 +1,7 @@
 //! What is pushed is judged by the patient's whole chart, as far as the agreement names it.
 
-use crate::hospital::{EHR, Hospital, Told, searchset, status};
+use crate::hospital::{COVERAGE, EHR, Hospital, Told, searchset, status};
+use exchange::Code;
 
 const NOTE: &str = r#"{"resourceType":"DocumentReference","id":"d1","status":"current","subject":{"reference":"Patient/p1"},"content":[{"attachment":{"contentType":"text/plain","data":"U0VDUkVU"}}],"context":{"encounter":[{"reference":"Encounter/e1"}],"period":{"start":"2026-11-20T09:00:00Z","end":"2026-11-20T10:00:00Z"}}}"#;
 const OTHER_VISIT: &str = r#"{"resourceType":"Encounter","id":"other","status":"finished","subject":{"reference":"Patient/p1"},"period":{"start":"2026-11-20T15:00:00Z","end":"2026-11-20T16:00:00Z"}}"#;
@@ -70,4 +71,49 @@ async fn no_type_is_read_that_the_agreement_does_not_name() {
     hospital.push().await;
     let asked = hospital.network.asked();
     assert_eq!(asked.iter().find(|line| line.contains("/Goal?")), None);
+}
+
+/// 60 MB, which one search may have.
+fn large(kind: &str) -> Told {
+    let wide = " ".repeat(60_000_000);
+    let one = format!(
+        r#"{{"resourceType":"{kind}","id":"l",{wide}"subject":{{"reference":"Patient/p1"}}}}"#
+    );
+    status(200, searchset(&[&one]))
+}
+
+fn both_plans() -> Told {
+    let other = COVERAGE.replace("99001", "99002").replace(r#""c1""#, r#""c2""#);
+    status(200, searchset(&[COVERAGE, &other]))
+}
+
+/// Without notes and orders.
+fn narrow(text: String) -> String {
+    let text = text.replace(r#""DocumentReference", "ServiceRequest", "CareTeam","#, "");
+    let text = text.replace(r#""DocumentReference", "Binary""#, r#""RelatedPerson""#);
+    text.replace(r#""ServiceRequest","#, "")
+}
+
+#[tokio::test]
+async fn a_payer_whose_agreement_fills_the_chart_holds_up_no_other() {
+    for (number, fits) in [("99001", "sunrise"), ("99002", "sunset")] {
+        let write = |text: String| if text.contains(number) { narrow(text) } else { text };
+        let hospital = Hospital::open_with_both().with_terms(write);
+        let says =
+            |begins: &str, told| hospital.network.spoil(&format!("GET {EHR}/{begins}"), told);
+        says("Coverage?", both_plans);
+        says("DocumentReference?", || large("DocumentReference"));
+        says("ServiceRequest?", || large("ServiceRequest"));
+        let rows = hospital.push().await;
+        let state = |row: &exchange::desk::Row| {
+            (row.partner.as_ref().unwrap().to_string(), row.state.clone())
+        };
+        let mut states: Vec<_> = rows.iter().map(state).collect();
+        states.sort();
+        let ends = |name: &str| if name == fits { "settled" } else { "held" };
+        let wanted = ["sunrise", "sunset"].map(|name| (name.to_owned(), ends(name).to_owned()));
+        assert_eq!(states, wanted, "{rows:?}");
+        let told = rows.iter().flat_map(|row| &row.issues).next().unwrap();
+        assert_eq!(told.issue.code, Code::SourceUnreadable);
+    }
 }

@@ -331,6 +331,53 @@ async fn a_roster_of_which_something_was_not_read_ends_nobodys_watch_and_begins_
     }
 }
 
+/// As after an export that broke off.
+#[tokio::test]
+async fn a_roster_that_names_few_of_those_who_are_watched_ends_nobodys_watch() {
+    let lines = |from: u32, to: u32| (from..=to).map(|n| format!("p{n}\n")).collect::<String>();
+    // How many are watched, what the roster is then, how many of them it ends, how many it begins.
+    let table = [
+        ("nobody of twelve", 12, String::new(), None, 0),
+        ("nobody of two", 2, "# nobody\n".to_owned(), None, 0),
+        ("five of twelve", 12, lines(1, 5), None, 0),
+        ("five of twelve, and ten others", 12, lines(1, 5) + &lines(101, 110), Some(7), 10),
+        ("five of twelve, and another", 12, lines(1, 5) + &lines(101, 101), None, 1),
+        ("six of twelve", 12, lines(1, 6), Some(6), 0),
+        ("one of nine", 9, lines(1, 1), Some(8), 0),
+    ];
+    for (case, watched, roster, ends, begins) in table {
+        let all = lines(1, watched);
+        let mut ward = Ward::new(&all);
+        ward.holds(nobody, nobody);
+        ward.take_up().await;
+        for restarts in [false, true] {
+            if restarts {
+                ward.hospital = ward.hospital.restarted_with("sunrise");
+                ward.keeper = Keeper::default();
+            }
+            ward.write(&roster);
+            ward.take_up().await;
+            ward.look().await;
+            let rows = ward.rows(WorkKind::Watch).await;
+            let ended = rows.iter().filter(|row| row.work.state == "watch-ended").count();
+            assert_eq!(rows.len(), (watched + begins) as usize, "{case}");
+            assert_eq!(ended, ends.unwrap_or_default(), "{case}");
+            let told: Vec<_> =
+                ward.status().await.into_iter().filter_map(|line| line.issue).collect();
+            assert_eq!(told.len(), usize::from(ends.is_none()), "{case}: {told:?}");
+            let place = told.iter().filter_map(|told| told.issue.expression.as_ref());
+            assert!(place.clone().all(|place| place.ends_with(ROSTER)), "{case}: {told:?}");
+            assert!(told.iter().all(|told| told.issue.code == Code::RosterInvalid), "{case}");
+        }
+        ward.write(&format!("# mended\n{all}"));
+        ward.take_up().await;
+        ward.look().await;
+        let rows = ward.rows(WorkKind::Watch).await;
+        let on = rows.iter().filter(|row| row.work.state == "watching").count();
+        assert_eq!(on, watched as usize, "{case}: whoever is named goes on");
+    }
+}
+
 #[tokio::test]
 async fn a_patient_whom_the_ehr_does_not_hold_is_told_as_a_line_that_names_nobody() {
     const NONE: &str = "GET https://ehr.example/fhir/Patient/p2 ";
