@@ -8,6 +8,7 @@
 use super::Agreement;
 use super::terms::Reading;
 use crate::issue::Issue;
+use crate::push::Purpose;
 use crate::shape::never_travels;
 use toml::{Table, Value};
 
@@ -26,6 +27,12 @@ impl Reading<'_> {
             let detail =
                 "`statuses` names no status, so that no encounter would go; name one at least";
             return Err(self.fault(&["encounter", "statuses"], detail));
+        }
+        let types = &agreement.encounter.types;
+        if let Some(nth) = types.iter().position(|kind| never_travels(kind)) {
+            let detail = "the rule `financial-never`, which is always there, keeps what speaks of money: \
+                          such a type is part of no push";
+            return Err(self.fault(&["encounter", "types", &nth.to_string()], detail));
         }
         let waits = written.get("readiness").and_then(|table| table.get("max_wait_hours"));
         if waits.is_some() && agreement.readiness.max_wait_hours >= agreement.deadline_hours {
@@ -86,15 +93,22 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Rules that hold for no purpose.
     fn check_withholds(&self, agreement: &Agreement) -> Result<(), Issue> {
-        for (at, rule) in agreement.withhold.iter().enumerate() {
-            if agreement.purposes.iter().all(|purpose| rule.except_purposes.contains(purpose)) {
-                let way = ["withhold", &at.to_string(), "except_purposes"];
-                let detail = "every purpose of the agreement is excepted, so that the rule would keep \
-                              nothing back";
-                return Err(self.fault(&way, detail));
-            }
+        let all =
+            |excepted: &[Purpose]| agreement.purposes.iter().all(|one| excepted.contains(one));
+        let fault = |section, at: usize, what| {
+            let detail = format!(
+                "every purpose of the agreement is excepted, so that the rule would {what}"
+            );
+            Err(self.fault(&[section, &at.to_string(), "except_purposes"], detail))
+        };
+        if let Some(at) = agreement.withhold.iter().position(|rule| all(&rule.except_purposes)) {
+            return fault("withhold", at, "keep nothing back");
         }
-        Ok(())
+        match agreement.cut.iter().position(|rule| all(&rule.except_purposes)) {
+            Some(at) => fault("cut", at, "cut nothing"),
+            None => Ok(()),
+        }
     }
 }

@@ -117,6 +117,8 @@ fn a_bad_agreement_is_refused_with_line_and_suggestion() {
         ("a permit of money", "\"DiagnosticReport\"", "\"Claim\"", 15, "`financial-never`"),
         ("another of money", "\"DiagnosticReport\"", "\"ExplanationOfBenefit\"", 15, "`financial-never`"),
         ("a rule with every purpose excepted", "types = [\"Observation\"]", "except_purposes = [\"TREAT\", \"HPAYMT\"]\ntypes = [\"Observation\"]", 20, "keep nothing back"),
+        ("a cut with every purpose excepted", "[[cut]]", "[[cut]]\nexcept_purposes = [\"TREAT\", \"HPAYMT\"]", 24, "cut nothing"),
+        ("money in an encounter's push", "[\"Condition\"]", "[\"Condition\", \"Claim\"]", 11, "`financial-never`"),
         ("a wait as long as the deadline", "[encounter]", "[readiness]\nmax_wait_hours = 72\n[encounter]", 10, "less than `deadline_hours`"),
         ("no TOML", "[[cut]]", "[[cut]", 23, "not valid TOML"),
         ("a string that is open", "\"12345\"", "\"12345", 7, "not valid TOML"),
