@@ -16,7 +16,7 @@ const PURPOSES: [Purpose; 5] = [
     Purpose::Quality,
 ];
 
-const SEARCHED: [&str; 12] = [
+const SEARCHED: [&str; 10] = [
     "AllergyIntolerance",
     "Condition",
     "Observation",
@@ -27,8 +27,6 @@ const SEARCHED: [&str; 12] = [
     "DocumentReference",
     "ServiceRequest",
     "CareTeam",
-    "Claim",
-    "ExplanationOfBenefit",
 ];
 
 const REACHED: [&str; 10] = [
@@ -164,8 +162,9 @@ fn one(dice: &mut Dice, (name, number): &(&str, &str)) -> String {
     let deep = dice.some(&DEEP_CUTS, 15);
     for (at, element) in dice.some(&CUTS, 8).iter().chain(&deep).enumerate() {
         text.push_str(&format!("[[cut]]\nrule = \"cut-{at}\"\nelement = \"{element}\"\n"));
-        if dice.chance(20) {
-            text.push_str(&format!("except_purposes = {}\n", quoted(&dice.some(&PURPOSES, 30))));
+        let excepted = if dice.chance(20) { dice.some(&PURPOSES, 30) } else { Vec::new() };
+        if !excepted.is_empty() && !purposes.iter().all(|purpose| excepted.contains(purpose)) {
+            text.push_str(&format!("except_purposes = {}\n", quoted(&excepted)));
         }
     }
     text
@@ -195,11 +194,8 @@ const NARROWED: [&str; 7] = [
 ];
 
 fn permit(text: &mut String, number: usize, types: &[&str], more: &str) {
-    // What speaks of money is searched for, and cannot be permitted.
-    let money = ["Claim", "ExplanationOfBenefit"];
-    let types: Vec<&str> = types.iter().copied().filter(|kind| !money.contains(kind)).collect();
     if !types.is_empty() {
-        let types = quoted(&types);
+        let types = quoted(types);
         text.push_str(&format!(
             "[[permit]]\nrule = \"travels-{number}\"\ntypes = {types}\n{more}\n"
         ));
