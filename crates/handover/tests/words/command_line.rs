@@ -77,7 +77,7 @@ fn a_fault_of_the_house_is_told_alike_by_every_command_and_by_check() {
         (
             "no authority of the EHR",
             |house| fs::remove_file(house.folder.join("tls/ehr-authority.pem")).unwrap(),
-            &["list"],
+            &["serve"],
             Code::ConfigInvalid,
         ),
     ];
