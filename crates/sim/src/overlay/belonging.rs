@@ -127,7 +127,7 @@ impl Belonging {
 }
 
 /// What is a state and no event is of all its days.
-const STATES: [&str; 3] = ["CarePlan", "CareTeam", "Goal"];
+pub(super) const STATES: [&str; 3] = ["CarePlan", "CareTeam", "Goal"];
 
 /// The visits that lasted at the moment it began; where there is none, those of the day.
 fn at_that_time(one: &Facts, visits: &[(&String, &Facts)]) -> BTreeSet<String> {

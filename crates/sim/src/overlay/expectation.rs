@@ -24,7 +24,8 @@
 //! is no push: what belongs to it is withheld, and nothing travels on its account.
 //!
 //! A restricted encounter takes along what belongs to it by whichever way, and what names no
-//! encounter and is referred to by it: a result is no less the visit's for being served without it.
+//! encounter and is referred to by it: a result is no less the visit's for being served without it. Where
+//! order and hour contradict each other, what was so in a withheld encounter's hours is withheld.
 
 use super::belonging::{Belonging, Belongs};
 use super::facts::{Facts, Span, relative};

@@ -5,7 +5,7 @@
 //! Never      looks at a push: what a payer may see of a chart is the same in all of them.
 
 use super::OverlayRules;
-use super::belonging::Belonging;
+use super::belonging::{Belonging, Belongs, STATES};
 use super::expectation::Reason;
 use super::facts::{Facts, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,12 +156,35 @@ impl<'a> Judgement<'a> {
         restricted.contains(reference)
             || of_patient
             || encounters.is_some_and(|encounters| !encounters.is_disjoint(restricted))
+            || self.is_of_hours(reference, facts, restricted)
             || self.taken_along.contains(&reference.to_owned())
+    }
+
+    /// Whether something that leads to a visit was so in the hours of one of these, and not in its own
+    /// visit's.
+    fn is_of_hours(&self, reference: &str, facts: &Facts, visits: &BTreeSet<String>) -> bool {
+        let Some((own, Belongs::Order)) = self.belonging.of(reference) else { return false };
+        let kind = facts.kind.as_str();
+        let is_event = TELLING.contains(&kind) && !STATES.contains(&kind) && !facts.opaque;
+        let lies_in = |visit: &String| {
+            let hours = self.facts.get(visit).and_then(|visit| visit.moments.as_ref());
+            hours.zip(facts.moments.as_ref()).is_some_and(|(hours, moments)| {
+                hours.first <= moments.first && moments.last <= hours.last
+            })
+        };
+        let of_patient = |visit: &&String| {
+            self.facts.get(*visit).is_some_and(|visit| visit.patient == facts.patient)
+        };
+        is_event && visits.iter().filter(of_patient).any(lies_in) && !own.iter().any(lies_in)
     }
 
     fn is_of_sensitive_visit(&self, reference: &str) -> bool {
         let encounters = self.belonging.covering(reference);
         encounters.is_some_and(|encounters| !encounters.is_disjoint(&self.sensitive_visits))
+            || self
+                .facts
+                .get(reference)
+                .is_some_and(|facts| self.is_of_hours(reference, facts, &self.sensitive_visits))
             || self.with_sensitive.contains(&reference.to_owned())
     }
 
