@@ -173,3 +173,36 @@ pub const AUTHORITY_YEARS: i16 = 10;
 
 /// Life of a server certificate: below the 398 days that platforms accept.
 pub const SERVER_CERTIFICATE_DAYS: i64 = 397;
+
+// UDAP and certificates.
+
+/// Most certificates in a chain that comes with a JWT: a leaf, four authorities, an anchor.
+pub const CHAIN_CERTIFICATES_MAX: usize = 6;
+
+/// Largest certificate read: one of RSA 4096 with a page of names is below.
+pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+
+/// Longest JWT of UDAP: a chain in base64, twice.
+pub const UDAP_JWT_BYTES_MAX: usize = 40 * 1024;
+
+/// Largest registration: a software statement and a few certifications.
+pub const REGISTRATION_BYTES_MAX: usize = 128 * 1024;
+
+/// Longest name, URI or contact that a registration may bring.
+pub const REGISTRATION_WORDS_MAX: usize = 512;
+
+/// Most contacts, certifications or grant types in a registration.
+pub const REGISTRATION_LIST_MAX: usize = 32;
+
+/// Life of signed metadata; the guide allows a year, and a day outlasts every outage of a client's
+/// cache.
+pub const SIGNED_METADATA_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// A client takes signed metadata that lives for a year at most (FAST Security, discovery).
+pub const SIGNED_METADATA_LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Purposes that one token may serve: all that an agreement can name, and no more.
+pub const PURPOSES_MAX: usize = 5;
+
+/// What a client learnt of a server's metadata is asked anew after so long.
+pub const METADATA_KEPT: Duration = Duration::from_secs(3600);

@@ -16,7 +16,8 @@ pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
 use crate::limits::{
-    ANSWER_ROOM, BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX, REPRESENTATIONS_ROOM, WRITTEN_ROOM,
+    ANSWER_ROOM, BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX, REGISTRATION_BYTES_MAX,
+    REPRESENTATIONS_ROOM, WRITTEN_ROOM,
 };
 use crate::media::{self, Media};
 use crate::peers::Visit;
@@ -199,6 +200,15 @@ impl Base {
                 Ok(plain("application/json", self.gate.smart_configuration().to_string()))
             }
             ["token"] if asked.method == Method::POST => self.token(request).await,
+            [".well-known", "udap"] if get => {
+                let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");
+                self.gate.udap_metadata(named.next().map(|(_, value)| value.as_str()))
+            }
+            ["register"] if asked.method == Method::POST && self.gate.udap().is_some() => {
+                self.register(request).await
+            }
+            [".well-known", "udap"] => Ok(not_offered("GET, HEAD")),
+            ["register"] if self.gate.udap().is_some() => Ok(not_offered("POST")),
             ["token"] => Ok(not_offered("POST")),
             ["healthz" | "metadata" | "$versions"] | [".well-known", "smart-configuration"] => {
                 Ok(not_offered("GET, HEAD"))
@@ -406,8 +416,19 @@ impl Base {
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
         check_form(request.headers())?;
+        let authorization = request.headers().contains_key(http::header::AUTHORIZATION);
         let form = door::read_body(request, FORM_BYTES_MAX, None).await?;
-        Ok(self.gate.token(&form).await)
+        Ok(self.gate.token_of(&form, authorization).await)
+    }
+
+    /// Dynamic client registration (UDAP), where the house has it.
+    async fn register(&self, request: Request) -> Result<Answer, Issue> {
+        if !media::is(content_type(request.headers()), "application/json") {
+            let detail = "a registration must be JSON (application/json)";
+            return Err(Issue::new(Code::MediaTypeUnsupported, detail).at("Content-Type"));
+        }
+        let body = door::read_body(request, REGISTRATION_BYTES_MAX, None).await?;
+        self.gate.register_udap(&body).await
     }
 
     fn capability(&self) -> Answer {

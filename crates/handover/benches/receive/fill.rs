@@ -51,7 +51,7 @@ async fn push(opened: &Opened, bundle: bytes::Bytes) {
     let Desk::Payer { road, .. } = &opened.desk else { panic!("a receiving house") };
     let sender = "hospital".to_owned();
     let scopes = vec!["system/*.cruds".to_owned()];
-    let caller = Caller { client_id: sender.clone(), partner: sender, scopes };
+    let caller = Caller { client_id: sender.clone(), partner: sender, scopes, purposes: None };
     let id = uuid::Uuid::new_v4().simple().to_string();
     let id = SubmissionId(id[16..].to_owned());
     let answer = road.receive(&caller, bundle, id, payer::Asked::BUNDLE).await;

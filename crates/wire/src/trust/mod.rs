@@ -4,15 +4,16 @@
 //! Goes out   a `Caller` that every handler gets, and yes or no.
 //! Never      takes a caller's word for who it is: a `Caller` is made only by a gate.
 //!
-//! Why a folder: each way to sign in (SMART Backend Services today) is one folder below.
+//! Why a folder: each way to sign in (SMART Backend Services, UDAP) is one folder below.
 
 pub mod scope;
 mod sign_in;
 pub mod smart;
+pub mod udap;
 
 pub use sign_in::{Purposes, SignIn, SignInError};
 
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, Purpose};
 
 /// One partner's registration: exactly one house and partner per client id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub struct Caller {
     pub partner: String,
     /// The scopes granted and still registered.
     pub scopes: Vec<String>,
+    /// The purposes that the token is good for; `None` where the way of signing in says nothing of
+    /// purposes.
+    pub purposes: Option<Purposes>,
 }
 
 impl Caller {
@@ -50,6 +54,15 @@ impl Caller {
     /// Errors: `ScopeMissing`, naming the scope.
     pub fn require(&self, kind: &str, letter: char) -> Result<(), Issue> {
         self.require_scope(&format!("system/{kind}.{letter}"))
+    }
+
+    /// Requires that a token given for purposes is good for this one. Errors: `ScopeMissing`.
+    pub fn require_purpose(&self, purpose: Purpose) -> Result<(), Issue> {
+        if self.purposes.as_ref().is_none_or(|purposes| purposes.contains(&purpose)) {
+            return Ok(());
+        }
+        let detail = format!("this request needs a token for the purpose of use {purpose}");
+        Err(Issue::new(Code::ScopeMissing, detail))
     }
 
     /// Requires a scope as text. Errors: `ScopeMissing`, naming the scope.

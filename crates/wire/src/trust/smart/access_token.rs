@@ -8,6 +8,7 @@
 //! a restart signs nobody out. What revokes is the registration: the gate looks it up each time.
 
 use crate::limits::ACCESS_TOKEN_BYTES_MAX;
+use crate::trust::Purposes;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,6 +33,9 @@ pub struct Content {
     /// Expiry, seconds since 1970.
     #[serde(rename = "e")]
     pub expiry: i64,
+    /// What it is good for, where it was given by UDAP.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub purposes: Option<Purposes>,
 }
 
 /// Makes and reads the tokens of one house at one base URL.

@@ -12,6 +12,7 @@ use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
 use crate::limits::{ACCESS_TOKEN_LIFE, SCOPES_MAX};
 use crate::refusal::Answer;
+use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
 use crate::urlencoded;
 use exchange::{Code, Issue};
@@ -24,9 +25,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Gate {
     base_url: String,
     credentials: RwLock<Arc<Vec<Credential>>>,
-    mint: Mint,
+    pub(crate) mint: Mint,
     replay: Arc<dyn Replay>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The other way of signing in, where the house has it.
+    pub(crate) udap: Option<Arc<Udap>>,
 }
 
 /// An OAuth error with a description that is safe to show: its status, code and words.
@@ -60,7 +63,8 @@ impl Gate {
     ) -> Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let mint = Mint::new(&secret, &base_url);
-        Gate { base_url, credentials: RwLock::new(Arc::new(credentials)), mint, replay, clock }
+        let credentials = RwLock::new(Arc::new(credentials));
+        Gate { base_url, credentials, mint, replay, clock, udap: None }
     }
 
     /// Replaces all registrations; tokens of credentials or keys that are gone stop at once.
@@ -120,6 +124,7 @@ impl Gate {
             kid: verified.kid.clone(),
             scope: scope.clone(),
             expiry: now.as_second() + life as i64,
+            purposes: None,
         };
         Ok(json!({
             "access_token": self.mint.issue(&content),
@@ -137,6 +142,9 @@ impl Gate {
         let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
         let invalid = "the access token is not valid, or no longer";
         let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
+        if content.purposes.is_some() {
+            return self.caller_by_udap(&content).ok_or_else(|| refused(invalid));
+        }
         let credentials = self.credentials();
         let credential = find_credential(&credentials, &content.client_id)
             .filter(|credential| has_key(&credential.jwks, &content.kid))
@@ -146,6 +154,7 @@ impl Gate {
             client_id: content.client_id.clone(),
             partner: credential.partner.clone(),
             scopes: scope::grant(&held, &credential.scopes),
+            purposes: None,
         })
     }
 
@@ -163,7 +172,7 @@ impl Gate {
         })
     }
 
-    fn credentials(&self) -> Arc<Vec<Credential>> {
+    pub(crate) fn credentials(&self) -> Arc<Vec<Credential>> {
         self.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
