@@ -40,9 +40,10 @@ pub struct SmartClient {
     turn: tokio::sync::Mutex<()>,
 }
 
-struct Kept {
-    token: SecretString,
-    until: Timestamp,
+/// A token, and until when it is used.
+pub(crate) struct Kept {
+    pub(crate) token: SecretString,
+    pub(crate) until: Timestamp,
 }
 
 impl SmartClient {
@@ -127,7 +128,7 @@ impl SmartClient {
             .header(ACCEPT, "application/json")
             .body(Bytes::from(form))
             .map_err(|_| refused("its token endpoint is not a URL"))?;
-        let answer = self.send(request).await?;
+        let answer = send(&*self.transport, &*self.clock, request).await?;
         let told: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         if answer.status() != StatusCode::OK {
             return Err(refused(&partner_words(answer.status(), &told)));
@@ -141,7 +142,7 @@ impl SmartClient {
             .header(ACCEPT, "application/json")
             .body(Bytes::new())
             .map_err(|_| refused("its base URL is not a URL"))?;
-        let answer = self.send(request).await?;
+        let answer = send(&*self.transport, &*self.clock, request).await?;
         if answer.status() != StatusCode::OK {
             let status = answer.status().as_u16();
             return Err(refused(&format!("its smart-configuration answers {status}")));
@@ -173,21 +174,25 @@ impl SmartClient {
         });
         self.key.sign(&claims).map_err(|_| refused("this house's key cannot sign"))
     }
+}
 
-    /// Sends, and sorts out what waiting can help: no answer, overload, a server's own fault.
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, SignInError> {
-        let passing = |cause, retry_after| Err(SignInError::Unreachable { cause, retry_after });
-        match self.transport.send(request).await {
-            Ok(answer) if is_overload(answer.status()) => {
-                let wait = retry_after::read(answer.headers(), self.clock.now());
-                passing(format!("status {}", answer.status().as_u16()), wait)
-            }
-            Ok(answer) => Ok(answer),
-            Err(TransportError::Untrusted(cause)) => Err(SignInError::Untrusted(cause)),
-            Err(TransportError::AnswerTooLarge) => Err(refused("its answer is too large")),
-            Err(TransportError::NotSent(cause) | TransportError::Unknown(cause)) => {
-                passing(cause, None)
-            }
+/// Sends, and sorts out what waiting can help: no answer, overload, a server's own fault.
+pub(crate) async fn send(
+    transport: &dyn Transport,
+    clock: &dyn Clock,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>, SignInError> {
+    let passing = |cause, retry_after| Err(SignInError::Unreachable { cause, retry_after });
+    match transport.send(request).await {
+        Ok(answer) if is_overload(answer.status()) => {
+            let wait = retry_after::read(answer.headers(), clock.now());
+            passing(format!("status {}", answer.status().as_u16()), wait)
+        }
+        Ok(answer) => Ok(answer),
+        Err(TransportError::Untrusted(cause)) => Err(SignInError::Untrusted(cause)),
+        Err(TransportError::AnswerTooLarge) => Err(refused("its answer is too large")),
+        Err(TransportError::NotSent(cause) | TransportError::Unknown(cause)) => {
+            passing(cause, None)
         }
     }
 }
@@ -208,7 +213,7 @@ impl SignIn for SmartClient {
 }
 
 /// Reads the token answer (RFC 6749 §5.1). `expires_in` as text occurs in the field.
-fn read_token(told: &Value, asked_at: Timestamp) -> Result<Kept, SignInError> {
+pub(crate) fn read_token(told: &Value, asked_at: Timestamp) -> Result<Kept, SignInError> {
     let token = told["access_token"].as_str().unwrap_or_default();
     let kind = told["token_type"].as_str().unwrap_or_default();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -226,12 +231,12 @@ fn read_token(told: &Value, asked_at: Timestamp) -> Result<Kept, SignInError> {
     Ok(Kept { token: SecretString::from(token.to_owned()), until })
 }
 
-fn refused(words: &str) -> SignInError {
+pub(crate) fn refused(words: &str) -> SignInError {
     SignInError::Refused(words.to_owned())
 }
 
 /// The partner's own words (RFC 6749 §5.2), bounded and in plain ASCII.
-fn partner_words(status: StatusCode, told: &Value) -> String {
+pub(crate) fn partner_words(status: StatusCode, told: &Value) -> String {
     let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
     let words = format!("{} {} {}", status.as_u16(), part("error"), part("error_description"));
     let plain = words.chars().filter(|char| char.is_ascii_graphic() || *char == ' ');
@@ -243,7 +248,7 @@ fn is_overload(status: StatusCode) -> bool {
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
-fn is_safe(uri: &Uri) -> bool {
+pub(crate) fn is_safe(uri: &Uri) -> bool {
     let plain_authority = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
     plain_authority
         && match uri.scheme_str() {

@@ -9,7 +9,7 @@
 //! SMART's.
 
 pub(crate) mod b2b;
-// pub mod client;
+pub mod client;
 mod door;
 pub mod identity;
 pub(crate) mod jws;
@@ -20,6 +20,8 @@ mod request;
 pub mod server;
 pub(crate) mod statement;
 
+pub use b2b::Organization;
+pub use client::{ClientIds, Registered, Software, UdapClient};
 pub use identity::{Community, Identity};
 pub use registry::{Ask, Decided, Registry, Standing};
 pub use server::Udap;
