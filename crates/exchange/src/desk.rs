@@ -6,8 +6,10 @@
 //! Never      a patient's name, number or birth date, except in replies made for that purpose
 //!            (`find`, `show --page`), where they are `Phi`.
 
+mod registrations;
 mod tables;
 
+pub use registrations::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 pub use tables::{
     MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
     RestrictionsTold, WaitingPayor,
@@ -125,6 +127,8 @@ pub enum Command {
     Payor(PayorCommand),
     /// What must not travel whatever an agreement says: sending house.
     Restriction(RestrictionCommand),
+    /// Clients that registered by UDAP: receiving house.
+    Registration(RegistrationCommand),
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -150,6 +154,7 @@ impl Command {
             Command::Retention { .. } => "retention",
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
+            Command::Registration(_) => "registration",
             Command::Verify { .. } => "verify",
         }
     }
@@ -216,6 +221,8 @@ pub enum Reply {
     Restrictions(RestrictionsTold),
     /// To `restriction add`, `import` and `remove`.
     RestrictionsChanged(RestrictionsChanged),
+    /// To `registration`.
+    Registrations(RegistrationsTold),
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.

@@ -12,6 +12,7 @@ use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::purpose::{Level, Purpose};
 use crate::push::Withholding;
+use crate::registration::Said;
 use crate::scope::{Behalf, PayorKey};
 use crate::trigger::Subject;
 use crate::watch::Sight;
@@ -283,6 +284,29 @@ pub enum Event {
     WatchPutOff { patient: String, issue: Issue },
     /// Sending: nobody looks any more.
     WatchEnded { patient: String },
+    /// Receiving: a client registered by UDAP, or changed what it says of itself; `partner`: whose
+    /// file names it.
+    RegistrationAsked {
+        client: String,
+        said: Said,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partner: Option<PartnerId>,
+    },
+    /// Receiving: a person says whose a client is; it may sign in.
+    RegistrationApproved { client: String, partner: PartnerId, who: Who },
+    /// Receiving: a person says that a client may not sign in.
+    RegistrationRefused { client: String, who: Who },
+    /// Receiving: a client cancelled its registration.
+    RegistrationCancelled { client: String },
+    /// Sending: this house is registered so at a server's registration endpoint; `client`: none where
+    /// it is registered no more.
+    RegisteredAt {
+        endpoint: String,
+        community: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+        said: Digest,
+    },
 }
 
 impl Event {
@@ -307,6 +331,17 @@ impl Event {
             | Event::Watched { patient, .. }
             | Event::WatchPutOff { patient, .. }
             | Event::WatchEnded { patient } => Some(patient),
+            _ => None,
+        }
+    }
+
+    /// The client whose registration an event of the house's chain is about.
+    pub fn registering(&self) -> Option<&str> {
+        match self {
+            Event::RegistrationAsked { client, .. }
+            | Event::RegistrationApproved { client, .. }
+            | Event::RegistrationRefused { client, .. }
+            | Event::RegistrationCancelled { client } => Some(client),
             _ => None,
         }
     }

@@ -30,6 +30,7 @@ pub mod purpose;
 pub mod push;
 pub mod query;
 pub mod read;
+pub mod registration;
 pub mod restriction;
 pub mod scope;
 pub mod sentence;

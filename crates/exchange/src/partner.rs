@@ -47,6 +47,22 @@ pub struct PublicFile {
     /// It is a payer with a FHIR server of another make; this house's people write the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Foreign>,
+    /// How a house signs in at this partner's door; left out: `smart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
+    /// What the partner is in a trust community: a sender's client, a payer's server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udap: Option<PublicUdap>,
+}
+
+/// What a house is in a UDAP trust community.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicUdap {
+    /// Its URI among its certificate's alternative names: of a payer, its base URL.
+    pub uri: String,
+    /// The community, as it names itself.
+    pub community: String,
 }
 
 /// How a house signs in at a FHIR server of another make.
@@ -72,6 +88,8 @@ pub struct Foreign {
 pub enum SignIn {
     /// SMART Backend Services.
     Smart,
+    /// UDAP, in the community of the partner's `udap`.
+    Udap,
     /// None at all.
     None,
 }
@@ -116,6 +134,10 @@ impl PublicFile {
             return Err(("name", detail));
         }
         check_title(&self.title).map_err(|detail| ("title", detail))?;
+        self.check_udap().map_err(|detail| ("udap", detail))?;
+        if self.sign_in == Some(SignIn::None) {
+            return Err(("sign_in", "a house is signed in at by smart or udap"));
+        }
         if let Some(foreign) = &self.foreign {
             return self.check_foreign(foreign);
         }
@@ -177,6 +199,28 @@ impl PublicFile {
         Ok(())
     }
 
+    /// How a house signs in at its door.
+    pub fn signs_in(&self) -> SignIn {
+        let foreign = self.foreign.as_ref().map(|foreign| foreign.sign_in);
+        self.sign_in.or(foreign).unwrap_or(SignIn::Smart)
+    }
+
+    /// A URI and a community, both absolute and as they are spelt.
+    fn check_udap(&self) -> Result<(), &'static str> {
+        let Some(udap) = &self.udap else {
+            return match self.signs_in() {
+                SignIn::Udap => Err("uri and community are missing"),
+                _ => Ok(()),
+            };
+        };
+        let absolute =
+            |text: &String| text.contains(':') && text.len() <= PUBLIC_WORDS_MAX && visible(text);
+        match absolute(&udap.uri) && absolute(&udap.community) {
+            true => Ok(()),
+            false => Err("uri and community are absolute URIs of at most 200 signs"),
+        }
+    }
+
     /// Ids of its public keys (RFC 7517 §4.5).
     fn key_ids(&self) -> impl Iterator<Item = &str> {
         let keys = self.jwks["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -228,6 +272,8 @@ pub fn check_identities(
         if !file.namespace.is_empty() {
             said.push(("namespace", plain(&file.namespace)));
         }
+        // Exact, as certificates are compared.
+        said.extend(file.udap.iter().map(|it| ("URI", format!("{} {}", it.community, it.uri))));
         let mut keys: Vec<&str> = file.key_ids().collect();
         keys.sort_unstable();
         keys.dedup();

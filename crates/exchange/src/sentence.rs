@@ -12,6 +12,21 @@ use crate::scope::Behalf;
 /// The event in one sentence.
 pub fn sentence(event: &Event) -> String {
     match event {
+        Event::RegistrationAsked { client, said, partner } => {
+            let whose = partner.as_ref().map_or("a person must say whose it is", |it| it.as_str());
+            format!("client {client} registered as {}: {whose}", said.uri)
+        }
+        Event::RegistrationApproved { client, partner, who } => {
+            format!("client {client} approved as {partner} by {}", person(who))
+        }
+        Event::RegistrationRefused { client, who } => {
+            format!("client {client} refused by {}", person(who))
+        }
+        Event::RegistrationCancelled { client } => format!("client {client} cancelled itself"),
+        Event::RegisteredAt { endpoint, client: Some(client), .. } => {
+            format!("registered at {endpoint} as {client}")
+        }
+        Event::RegisteredAt { endpoint, .. } => format!("registered at {endpoint} no more"),
         Event::Opened { version } => format!("house opened by version {version}"),
         Event::Looked { who, subject } => format!("{subject} looked at by {}", person(who)),
         Event::Triggered { subject, who, .. } => {

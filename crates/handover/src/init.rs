@@ -123,6 +123,8 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         payer_identifiers: new.payer_identifiers.clone(),
         ledger_key: exchange::Digest(ledger.public()).to_string(),
         foreign: None,
+        sign_in: None,
+        udap: None,
     };
     write_public(folder, &public)?;
     match new.role {

@@ -6,9 +6,10 @@
 
 use crate::arrival::gone_on;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
+use crate::registrations::Registrations;
 use crate::road::Road;
 use crate::setup::Sender;
-use exchange::desk::{CheckLine, Command, IssueWords, Reply, Row, Shown};
+use exchange::desk::{CheckLine, Command, IssueWords, RegistrationCommand, Reply, Row, Shown};
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Event, Issue, PartnerId, Phi, Who};
 use repository::{Kept, Purging, lookup, retain, store_issue};
@@ -19,12 +20,26 @@ use store::{Commit, Grounds, House, StoredWork, WorkKind};
 pub struct Desk {
     road: Arc<Road>,
     ledger: Grounds,
+    registrations: Option<Arc<Registrations>>,
 }
 
 impl Desk {
     /// A desk; `ledger` is what the ledger is proved against.
     pub fn new(road: Arc<Road>, ledger: impl Into<Grounds>) -> Desk {
-        Desk { road, ledger: ledger.into() }
+        Desk { road, ledger: ledger.into(), registrations: None }
+    }
+
+    /// The same, where clients register by UDAP.
+    pub fn with_registrations(self, registrations: Arc<Registrations>) -> Desk {
+        Desk { registrations: Some(registrations), ..self }
+    }
+
+    async fn registration(&self, command: RegistrationCommand) -> Result<Reply, Issue> {
+        let Some(registrations) = &self.registrations else {
+            let detail = "this house has no [udap]: nobody registers here";
+            return Err(Issue::new(Code::CommandInvalid, detail).at("command"));
+        };
+        Ok(Reply::Registrations(registrations.command(command).await?))
     }
 
     /// Carries a command out.
@@ -44,6 +59,7 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Registration(command) => self.registration(command).await,
             Command::Payor(_) | Command::Restriction(_) => {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

@@ -39,3 +39,14 @@ pub const MEMBER_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// When the capability statement last changed: with a release, never with the day.
 pub const STATEMENT_DATE: &str = "2026-11-22";
+
+/// Most registrations looked at: a plan has hundreds of senders, each with one application.
+pub const REGISTRATIONS_MAX: u32 = 10_000;
+
+/// Most registrations that wait for a person; more would hide those that matter, and anybody whom a
+/// community certified may ask.
+pub const REGISTRATIONS_WAITING_MAX: usize = 200;
+
+/// How often a process looks for what others decided about registrations: so long at most a refused
+/// client's token still opens another process's door.
+pub const REGISTRATIONS_LOOK: std::time::Duration = std::time::Duration::from_secs(1);

@@ -14,6 +14,7 @@ use crate::key::Keys;
 use crate::limits::{
     COVERAGES_BYTES_MAX, COVERAGES_MAX, PERSONS_TRIED_MAX, POLL_SECONDS, STALE_ROUNDS_MAX,
 };
+use crate::purposes;
 use crate::register::Register;
 use crate::response::{self, Asked, refusal};
 use crate::setup::{Sender, Setup};
@@ -101,6 +102,7 @@ impl Road {
         if let Some(faults) = incoming.faults() {
             return Err(self.all_faults(&sender.public.name, &id, &incoming, faults).await);
         }
+        purposes::check(caller, &incoming)?;
         // A repeat that comes while the first is being worked on waits for it.
         let key = incoming.key.as_deref();
         let _turn = self.keys.turn(&sender.public.name, key).await?;

@@ -74,6 +74,10 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Registration(_) => {
+                let detail = "clients register at the receiving house only";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
             Command::Verify { witness } => {

@@ -17,8 +17,9 @@ use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 ///
 /// Errors: `PushUnknown`; `CommandInvalid` when several things begin so.
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
-    // A watch is no push: it is shown with all others.
-    let is_walk = |row: &StoredWork| row.work.kind != WorkKind::Watch;
+    // A watch or a registration is no push: it is shown with all others.
+    let is_walk =
+        |row: &StoredWork| !matches!(row.work.kind, WorkKind::Watch | WorkKind::Registration);
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
         return Ok(row);
     }
@@ -108,6 +109,7 @@ pub async fn list(
     counts.retain(|(state, _)| {
         !matches!(state.as_str(), "scoped" | "watching" | "watch-ended" | "census")
     });
+    counts.retain(|(state, _)| !state.starts_with("regist"));
     Ok(Reply::Listed { rows, counts })
 }
 

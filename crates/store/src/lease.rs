@@ -61,6 +61,7 @@ impl WorkKind {
             WorkKind::Push => 2,
             WorkKind::Submission => 3,
             WorkKind::Watch => 4,
+            WorkKind::Registration => 5,
         }
     }
 
@@ -69,7 +70,13 @@ impl WorkKind {
     /// # Errors
     /// `Damaged` where it stands for none.
     pub(crate) fn from_code(code: i16) -> Result<WorkKind, Error> {
-        let kinds = [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch];
+        let kinds = [
+            WorkKind::Trigger,
+            WorkKind::Push,
+            WorkKind::Submission,
+            WorkKind::Watch,
+            WorkKind::Registration,
+        ];
         let found = kinds.into_iter().find(|kind| kind.code() == code);
         found.ok_or_else(|| Error::Damaged("a row of work is of no known kind".to_owned()))
     }
@@ -138,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_was_written() {
-        for kind in [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch] {
+        for kind in [WorkKind::Push, WorkKind::Watch, WorkKind::Registration] {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 5, -1] {
+        for code in [0, 6, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

@@ -18,6 +18,8 @@ pub enum WorkKind {
     Submission,
     /// A patient whose chart is looked at every so often.
     Watch,
+    /// A client that registered here, or a server that this house registered at.
+    Registration,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

@@ -158,6 +158,8 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
+        sign_in: None,
+        udap: None,
     };
     Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
 }

@@ -279,6 +279,8 @@ fn public(name: &str) -> PublicFile {
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
+        sign_in: None,
+        udap: None,
     }
 }
 

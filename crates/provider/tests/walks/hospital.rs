@@ -602,6 +602,8 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
+        sign_in: None,
+        udap: None,
     };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
     Payer { public, terms, client }

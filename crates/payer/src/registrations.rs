@@ -1,0 +1,312 @@
+//! Registrations: clients that sign in by UDAP, as this house keeps them.
+//!
+//! Comes in   what a proved software statement asks for; what a person decides.
+//! Goes out   rows of work with their ledger lines; whether a client stands, as which partner.
+//! Never      lets a client stand that neither a partner's public file nor a person names, or whose
+//!            partner has no agreement any more.
+//!
+//! Why two looks: who asks for a token is looked up in the store, the truth for all processes; who
+//! comes with one is looked up in memory, where every change of this process stands at once and those
+//! of others within `REGISTRATIONS_LOOK`.
+
+use crate::limits::{REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX};
+use crate::setup::Sender;
+use exchange::desk::{RegistrationCommand, RegistrationRow, RegistrationsTold};
+use exchange::registration::{Registration, RegistrationState, Said};
+use exchange::{Chain, Code, Event, Issue, PartnerId};
+use repository::{lookup, store_issue};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, Work, WorkKind, WorkQuery};
+use wire::trust::udap::{Ask, Decided, Registry, Standing};
+use wire::{BoxFuture, Clock, Purposes};
+
+/// Registrations of one receiving house.
+pub struct Registrations {
+    house: AnyHouse,
+    clock: Arc<dyn Clock>,
+    /// Partners with an agreement, and what they may sign in for.
+    purposes: BTreeMap<PartnerId, Purposes>,
+    /// Whom partners' files name: community and URI.
+    named: BTreeMap<(String, String), PartnerId>,
+    /// What this process knows, by client id.
+    known: RwLock<BTreeMap<String, Registration>>,
+}
+
+/// What to do with a registration as it is; `None`: nothing.
+type Change<'a> = &'a (dyn Fn(Option<&Registration>) -> Result<Option<Event>, Issue> + Sync);
+
+impl Registrations {
+    /// Registrations of a house with these senders.
+    pub fn new(
+        house: AnyHouse,
+        senders: &BTreeMap<PartnerId, Sender>,
+        clock: Arc<dyn Clock>,
+    ) -> Registrations {
+        let agreed = |sender: &Sender| sender.terms.agreement.purposes.iter().copied().collect();
+        let names = |(name, sender): (&PartnerId, &Sender)| {
+            let udap = sender.public.udap.as_ref()?;
+            Some(((udap.community.clone(), udap.uri.clone()), name.clone()))
+        };
+        Registrations {
+            purposes: senders.iter().map(|(name, one)| (name.clone(), agreed(one))).collect(),
+            named: senders.iter().filter_map(names).collect(),
+            house,
+            clock,
+            known: RwLock::default(),
+        }
+    }
+
+    /// Takes up what the store holds: at the start, and where other processes write to it.
+    ///
+    /// Errors: those of the store.
+    pub async fn refresh(&self) -> Result<(), Issue> {
+        let rows = self.rows().await?;
+        let known = rows.into_iter().map(|(_, one)| (one.client.clone(), one)).collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    /// Carries out what a person asks.
+    ///
+    /// Errors: `CommandInvalid`, `PartnerUnknown`, those of the store.
+    pub async fn command(&self, command: RegistrationCommand) -> Result<RegistrationsTold, Issue> {
+        match command {
+            RegistrationCommand::List {} => {}
+            RegistrationCommand::Approve { client, partner, who } => {
+                if !self.purposes.contains_key(&partner) {
+                    let detail = "no partner with an agreement has this name";
+                    return Err(Issue::new(Code::PartnerUnknown, detail).at("partner"));
+                }
+                let client = self.find(&client).await?;
+                let approved = |_: Option<&Registration>| {
+                    let (client, partner, who) = (client.clone(), partner.clone(), who.clone());
+                    Ok(Some(Event::RegistrationApproved { client, partner, who }))
+                };
+                self.change(&client, &approved).await?;
+            }
+            RegistrationCommand::Refuse { client, who } => {
+                let client = self.find(&client).await?;
+                let refused = |_: Option<&Registration>| {
+                    let (client, who) = (client.clone(), who.clone());
+                    Ok(Some(Event::RegistrationRefused { client, who }))
+                };
+                self.change(&client, &refused).await?;
+            }
+        }
+        let mut rows: Vec<RegistrationRow> =
+            self.rows().await?.iter().map(|(stored, one)| self.told(stored, one)).collect();
+        rows.sort_by_key(|row| row.state != "registration-waits");
+        Ok(RegistrationsTold { rows })
+    }
+
+    /// How many wait for a person.
+    pub async fn waiting(&self) -> Result<usize, Issue> {
+        let rows = self.rows().await?;
+        Ok(rows.iter().filter(|(_, one)| one.state == RegistrationState::Waiting).count())
+    }
+
+    fn told(&self, stored: &StoredWork, one: &Registration) -> RegistrationRow {
+        RegistrationRow {
+            client: one.client.clone(),
+            state: one.state_word().to_owned(),
+            partner: self.partner(one).cloned(),
+            said: one.said.clone(),
+            changed: stored.changed,
+        }
+    }
+
+    /// The one client whose id begins so, or whose URI this is.
+    async fn find(&self, client: &str) -> Result<String, Issue> {
+        let rows = self.rows().await?;
+        let fits = |one: &&(StoredWork, Registration)| {
+            one.1.said.uri == client || (!client.is_empty() && one.1.client.starts_with(client))
+        };
+        let mut found = rows.iter().filter(fits);
+        match (found.next(), found.next()) {
+            (Some((_, one)), None) => Ok(one.client.clone()),
+            (None, _) => {
+                Err(Issue::new(Code::CommandInvalid, "no such client registered").at("client"))
+            }
+            (Some(_), Some(_)) => {
+                let detail = "several clients are called so; give the whole client id";
+                Err(Issue::new(Code::CommandInvalid, detail).at("client"))
+            }
+        }
+    }
+
+    async fn rows(&self) -> Result<Vec<(StoredWork, Registration)>, Issue> {
+        let kind = Some(WorkKind::Registration);
+        let query = WorkQuery { kind, limit: REGISTRATIONS_MAX, ..WorkQuery::default() };
+        let rows = self.house.works(query).await.map_err(store_issue)?;
+        rows.into_iter().map(|row| read(&row).map(|one| (row, one))).collect()
+    }
+
+    /// The partner that a registration stands for today.
+    fn partner<'a>(&'a self, one: &'a Registration) -> Option<&'a PartnerId> {
+        let RegistrationState::Standing { partner, named } = &one.state else { return None };
+        let still = !named || self.names(&one.said) == Some(partner);
+        (still && self.purposes.contains_key(partner)).then_some(partner)
+    }
+
+    fn names(&self, said: &Said) -> Option<&PartnerId> {
+        self.named.get(&(said.community.clone(), said.uri.clone()))
+    }
+
+    fn stands(&self, one: &Registration) -> Option<Standing> {
+        let partner = self.partner(one)?;
+        Some(Standing {
+            client_id: one.client.clone(),
+            partner: partner.to_string(),
+            community: one.said.community.clone(),
+            uri: one.said.uri.clone(),
+            scopes: one.said.scope.split_whitespace().map(str::to_owned).collect(),
+            purposes: self.purposes.get(partner).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Writes what a change makes of a registration: its line and its row, in one unit. Answers it as
+    /// it was and as it is.
+    async fn change(
+        &self,
+        client: &str,
+        change: Change<'_>,
+    ) -> Result<(Option<Registration>, Option<Registration>), Issue> {
+        for _ in 0..STALE_ROUNDS_MAX {
+            let stored = self.house.work(client).await.map_err(store_issue)?;
+            let before = stored.as_ref().map(read).transpose()?;
+            let Some(event) = change(before.as_ref())? else {
+                return Ok((before.clone(), before));
+            };
+            let after = match before.clone() {
+                Some(mut one) => {
+                    one.apply(&event);
+                    Some(one)
+                }
+                None => Registration::begin(&event),
+            };
+            let Some(after) = after else { return Ok((before, None)) };
+            let id = client.to_owned();
+            let revision = stored.map(|stored| stored.revision);
+            let unit = Unit {
+                at: self.clock.now(),
+                expects: vec![Expect::WorkRevision { id, revision }],
+                lines: vec![(Chain::House, event)],
+                works: vec![row(&after)?],
+                ..Unit::default()
+            };
+            if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                known.insert(after.client.clone(), after.clone());
+                return Ok((before, Some(after)));
+            }
+        }
+        Err(Issue::new(Code::HouseBusy, "the registration keeps changing"))
+    }
+
+    async fn decide(&self, ask: Ask) -> Result<Decided, Issue> {
+        let Ask { community, uri, name, contacts, scope, certificate } = ask;
+        let said = Said { community, uri, name, contacts, scope, certificate };
+        let client = Registration::client_of(&said.community, &said.uri);
+        let named = self.names(&said).cloned();
+        let known = self.house.work(&client).await.map_err(store_issue)?;
+        let full = known.is_none() && named.is_none();
+        if full && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
+            return Ok(Decided::Full);
+        }
+        let asked = |before: Option<&Registration>| {
+            let event = Event::RegistrationAsked {
+                client: client.clone(),
+                said: said.clone(),
+                partner: named.clone(),
+            };
+            // What changes nothing leaves no line, however often it is asked; a refusal holds.
+            let same = before.is_some_and(|before| {
+                let mut after = before.clone();
+                after.apply(&event);
+                after == *before || before.state == RegistrationState::Refused
+            });
+            Ok((!same).then_some(event))
+        };
+        let (before, after) = self.change(&client, &asked).await?;
+        let Some(after) = after else { return Ok(Decided::Waiting) };
+        let stood = before.is_some_and(|before| self.stands(&before).is_some());
+        Ok(match (self.stands(&after), &after.state) {
+            (Some(standing), _) if stood => Decided::Changed(standing),
+            (Some(standing), _) => Decided::New(standing),
+            (None, RegistrationState::Refused) => Decided::Refused,
+            (None, _) => Decided::Waiting,
+        })
+    }
+
+    async fn end(&self, community: &str, uri: &str) -> Result<Option<String>, Issue> {
+        let client = Registration::client_of(community, uri);
+        let cancelled = |before: Option<&Registration>| {
+            let registered = before.is_some_and(|before| {
+                matches!(
+                    before.state,
+                    RegistrationState::Standing { .. } | RegistrationState::Waiting
+                )
+            });
+            let client = client.clone();
+            Ok(registered.then_some(Event::RegistrationCancelled { client }))
+        };
+        let (_, after) = self.change(&client, &cancelled).await?;
+        let cancelled = after.filter(|after| after.state == RegistrationState::Cancelled);
+        Ok(cancelled.map(|one| one.client))
+    }
+}
+
+impl Registry for Registrations {
+    fn register(&self, ask: Ask) -> BoxFuture<'_, Result<Decided, Issue>> {
+        Box::pin(self.decide(ask))
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        community: &'a str,
+        uri: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Issue>> {
+        Box::pin(self.end(community, uri))
+    }
+
+    fn current<'a>(&'a self, client_id: &'a str) -> BoxFuture<'a, Result<Option<Standing>, Issue>> {
+        Box::pin(async move {
+            // A push's id is no client's.
+            if !client_id.starts_with("udap-") {
+                return Ok(None);
+            }
+            let stored = self.house.work(client_id).await.map_err(store_issue)?;
+            let own = stored.filter(|stored| stored.work.kind == WorkKind::Registration);
+            let Some(one) = own.as_ref().map(read).transpose()? else { return Ok(None) };
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.insert(one.client.clone(), one.clone());
+            Ok(self.stands(&one))
+        })
+    }
+
+    fn standing(&self, client_id: &str) -> Option<Standing> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        self.stands(known.get(client_id)?)
+    }
+}
+
+fn read(stored: &StoredWork) -> Result<Registration, Issue> {
+    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
+}
+
+fn row(one: &Registration) -> Result<Work, Issue> {
+    Ok(Work {
+        id: one.client.clone(),
+        kind: WorkKind::Registration,
+        lane: format!("registration|{}", one.client),
+        partner: None,
+        dossier: None,
+        trigger: None,
+        label: None,
+        number: None,
+        state: one.state_word().to_owned(),
+        due: None,
+        body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
+    })
+}
