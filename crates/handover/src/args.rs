@@ -186,6 +186,33 @@ pub enum PartnerAsked {
         /// `foreign` = { `sign_in`: `smart` or, on loopback, `none`; `client_id`; `token_endpoint` }.
         file: PathBuf,
     },
+    /// Payer: clients that registered by UDAP, those that wait for a person first.
+    Registrations,
+    /// Payer: a client that registered by UDAP is this partner's, and may sign in.
+    Approve {
+        /// Its client id (or the start of it) or its URI, as `partner registrations` prints them.
+        client: String,
+        /// The partner whose it is.
+        #[arg(long)]
+        partner: String,
+        /// How that is known.
+        #[arg(long)]
+        why: String,
+        /// Who decides.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
+    /// Payer: a client that registered by UDAP may not sign in; its tokens stop at once.
+    Refuse {
+        /// As for approve.
+        client: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+        /// Who decides.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
 }
 
 /// `serve`

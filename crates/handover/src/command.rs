@@ -15,7 +15,7 @@ use crate::{
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use exchange::desk::{Command, IssueWords, Reply};
+use exchange::desk::{Command, IssueWords, RegistrationCommand, Reply};
 use exchange::partner::Role;
 use exchange::payload::Kind;
 use exchange::{Code, Issue, Phi, Who};
@@ -284,11 +284,30 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Retention(RetentionAsked::Run { dry_run }) => {
             (Command::Retention { dry_run }, 0, None)
         }
+        Asked::Partner(asked) => (registration(asked)?, 0, None),
         Asked::Payor(asked) => (tables::payor(asked), 0, None),
         Asked::Restriction(asked) => (tables::restriction(asked)?, 0, None),
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
         _ => return Err(Issue::new(Code::InternalError, "this command is no command of a house")),
     })
+}
+
+/// What was asked about clients that registered by UDAP.
+fn registration(asked: PartnerAsked) -> Result<Command, Issue> {
+    Ok(Command::Registration(match asked {
+        PartnerAsked::Registrations => RegistrationCommand::List {},
+        PartnerAsked::Approve { client, partner, why, who } => {
+            let (partner, who) = (partner.as_str().into(), person(who, why));
+            RegistrationCommand::Approve { client, partner, who }
+        }
+        PartnerAsked::Refuse { client, why, who } => {
+            RegistrationCommand::Refuse { client, who: person(who, why) }
+        }
+        PartnerAsked::Add { .. } => {
+            let detail = "this command is no command of a house";
+            return Err(Issue::new(Code::InternalError, detail));
+        }
+    }))
 }
 
 /// What a push is about, from what was typed: an id alone, or with its type.

@@ -65,6 +65,8 @@ pub struct HouseFile {
     /// Receiving: identifiers a Coverage names this payer by.
     #[serde(default)]
     pub payer_identifiers: Vec<PublicIdentifier>,
+    /// What it is in UDAP's trust communities.
+    pub udap: Option<crate::communities::UdapFile>,
 }
 
 /// `[tls]`
@@ -305,6 +307,7 @@ impl House {
         let HouseFile { keys, tls, source, database, blobs, .. } = &self.file;
         let mut files = vec![&keys.signing, &keys.ledger, &keys.tokens, &keys.operator];
         files.extend(tls.iter().map(|tls| &tls.key));
+        files.extend(self.file.udap.iter().flat_map(|udap| udap.keys()));
         files.extend(source.iter().filter_map(|source| source.key.as_ref()));
         files.extend(database.iter().filter_map(|database| database.password.as_ref()));
         let storage = blobs.iter().filter_map(|blobs| blobs.s3.as_ref());

@@ -83,6 +83,8 @@ fn public(
         payer_identifiers,
         ledger_key: String::new(),
         foreign: Some(Foreign { sign_in, client_id: None, token_endpoint: None, scope: None }),
+        sign_in: None,
+        udap: None,
     };
     let text = serde_json::to_string_pretty(&file);
     text.map_err(|_| Issue::new(Code::InternalError, "the payer's file cannot be written"))

@@ -7,7 +7,7 @@
 //!            that knows only its authority.
 
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
-use crate::{backup, config, contents, database, halt};
+use crate::{backup, communities, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -74,6 +74,8 @@ pub enum Desk {
         road: Arc<payer::road::Road>,
         /// Where commands go.
         desk: payer::desk::Desk,
+        /// Clients that registered by UDAP.
+        registrations: Arc<payer::registrations::Registrations>,
     },
 }
 
@@ -146,8 +148,20 @@ impl Opened {
         });
         let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
-        let clock = Arc::clone(&self.clock);
-        Ok(Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock))
+        let (clock, replay) = (Arc::clone(&self.clock), Arc::new(replay));
+        let gate = Gate::new(
+            &config.file.base_url,
+            credentials,
+            secret.0,
+            Arc::clone(&replay) as _,
+            Arc::clone(&clock),
+        );
+        let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
+        let udap = communities::door(config, Arc::clone(registrations), replay, clock)?;
+        Ok(match udap {
+            Some(udap) => gate.with_udap(udap),
+            None => gate,
+        })
     }
 
     /// Whether the ledger is the one that was left here, before anything is written to it: its
@@ -344,7 +358,7 @@ fn open_provider(
 ) -> Result<Desk, Issue> {
     // A key that others may read is told at once, whatever is asked for.
     let signing = signing_pem(config, &config.file.keys.signing)?;
-    let payers = if whole { payers(config, &signing, clock)? } else { BTreeMap::new() };
+    let payers = if whole { payers(config, memory, &signing, clock)? } else { BTreeMap::new() };
     let endpoints: BTreeMap<PartnerId, String> = config
         .partners
         .iter()
@@ -389,13 +403,14 @@ fn open_provider(
 /// Those a sending house has an agreement with, each with a client for its door.
 fn payers(
     config: &Arc<config::House>,
+    memory: &AnyHouse,
     signing: &str,
     clock: &Arc<dyn Clock>,
 ) -> Result<BTreeMap<PartnerId, provider::setup::Payer>, Issue> {
     let mut payers = BTreeMap::new();
     for (name, terms) in &config.terms {
         let Some(public) = config.partners.get(name).cloned() else { continue };
-        let client = Arc::new(partner_client(config, &public, signing, clock)?);
+        let client = Arc::new(partner_client(config, memory, &public, signing, clock)?);
         let payer = provider::setup::Payer { public, terms: terms.clone(), client };
         payers.insert(name.clone(), payer);
     }
@@ -451,6 +466,9 @@ fn open_payer(
         let Some(public) = config.partners.get(name).cloned() else { continue };
         senders.insert(name.clone(), payer::setup::Sender { public, terms: terms.clone() });
     }
+    let registrations =
+        payer::registrations::Registrations::new(memory.clone(), &senders, Arc::clone(clock));
+    let registrations = Arc::new(registrations);
     let members = config.path(config.members());
     let setup = payer::setup::Setup {
         base_url: config.file.base_url.clone(),
@@ -467,13 +485,17 @@ fn open_payer(
         member_secret: Digest::of_pieces([b"members", &token_secret(config)?.0[..]]).0,
         clock: Arc::clone(clock),
     });
-    let desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
-    Ok(Desk::Payer { road, desk })
+    let mut desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
+    if config.file.udap.is_some() {
+        desk = desk.with_registrations(Arc::clone(&registrations));
+    }
+    Ok(Desk::Payer { road, desk, registrations })
 }
 
 /// A client for a partner's door, signed in with this house's key there.
 pub fn partner_client(
     config: &config::House,
+    memory: &AnyHouse,
     public: &PublicFile,
     signing_pem: &str,
     clock: &Arc<dyn Clock>,
@@ -483,6 +505,11 @@ pub fn partner_client(
     let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
     let transport = HttpTransport::new(roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
     let transport = Arc::new(transport);
+    if public.signs_in() == SignIn::Udap {
+        let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
+        let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
+        return communities::client(config, memory, public, scope, transport, clock);
+    }
     if let Some(foreign) = &public.foreign {
         return foreign_client(config, public, foreign, signing_pem, transport, clock);
     }

@@ -327,6 +327,19 @@ tokens = \"keys/tokens.hex\"
 operator = \"keys/operator.pem\"
 # Public keys (hex) that signed the ledger before this one, and sign no more.
 retired = []
+
+# Trust communities (UDAP, FAST Security). A payer with it takes registrations; a provider signs in so
+# at payers whose public file says sign_in = \"udap\" and names the community.
+# [udap]
+# organization_id = \"https://www.example.org\"   # as the communities want it
+# contacts = [\"mailto:it@example.org\"]
+# [[udap.community]]
+# uri = \"https://community.example\"             # as it names itself
+# anchors = \"tls/community.pem\"
+# revoked = [\"tls/community.crl\"]               # lists of revoked certificates
+# revoked_required = true                        # refuse where no list in force speaks
+# certificate = \"tls/community-certificate.pem\" # a payer's names its base URL, with an RSA key
+# key = \"keys/community.pem\"
 ";
 
 /// The EHR, and who is watched in it.

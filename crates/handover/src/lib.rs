@@ -13,6 +13,7 @@ pub mod backup;
 pub mod caller;
 pub mod check;
 pub mod command;
+pub mod communities;
 pub mod config;
 pub mod contents;
 pub mod database;

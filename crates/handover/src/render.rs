@@ -5,6 +5,7 @@
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
 mod findings;
+mod registrations;
 mod scope;
 
 pub use findings::sentences as finding_sentences;
@@ -61,6 +62,7 @@ fn words_of(reply: &Reply) -> String {
         Reply::Explained { payers, issues, coverages } => {
             scope::coverages(coverages) + &explained(payers, issues)
         }
+        Reply::Registrations(told) => registrations::registrations(told),
         Reply::Payors(told) => scope::payors(told),
         Reply::PayorMapped(mapped) => scope::mapped(mapped),
         Reply::Restrictions(told) => scope::restrictions(told),
@@ -91,6 +93,7 @@ pub fn exit_code(reply: &Reply) -> u8 {
             let waits = |it: &Explained| shut(it) || !it.waits.is_empty();
             payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
+        Reply::Registrations(told) => told.rows.iter().any(|row| row.state == "registration-waits"),
         Reply::Payors(told) => !told.waiting.is_empty(),
         Reply::Restrictions(told) => told.issue.is_some(),
         Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,

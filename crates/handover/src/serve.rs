@@ -47,11 +47,15 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;
+    if let Desk::Payer { registrations, .. } = &opened.desk {
+        registrations.refresh().await?;
+    }
     let router = router(&opened)?;
 
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(work(Arc::clone(&opened), told(stopped.clone())));
     let keeper = tokio::spawn(keep_signing(Arc::clone(&opened), told(stopped.clone())));
+    let registrar = tokio::spawn(keep_registrations(Arc::clone(&opened), told(stopped.clone())));
     let purger = tokio::spawn(keep_contents(Arc::clone(&opened), told(stopped.clone())));
     let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
     println!("ready {}", config.file.base_url);
@@ -60,7 +64,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     asked_to_stop(tethered).await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    for part in [worker, keeper, purger] {
+    for part in [worker, keeper, purger, registrar] {
         part.await.ok();
     }
     doors.await.ok();
@@ -122,6 +126,25 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
         age = Duration::ZERO;
         if let Err(issue) = opened.checkpoint().await {
             tracing::error!(%issue, "checkpoint");
+        }
+    }
+}
+
+/// Looks what other processes of the house decided about clients that registered by UDAP.
+async fn keep_registrations(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
+    let Desk::Payer { registrations, .. } = &opened.desk else { return stop.await };
+    let config = &opened.config.file;
+    if config.udap.is_none() || config.database.is_none() {
+        return stop.await;
+    }
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(payer::limits::REGISTRATIONS_LOOK) => {}
+        }
+        if let Err(issue) = registrations.refresh().await {
+            tracing::error!(%issue, "registrations");
         }
     }
 }

@@ -251,8 +251,10 @@ impl Registrations {
             let client = client.clone();
             Ok(registered.then_some(Event::RegistrationCancelled { client }))
         };
-        let (_, after) = self.change(&client, &cancelled).await?;
-        let cancelled = after.filter(|after| after.state == RegistrationState::Cancelled);
+        let (before, after) = self.change(&client, &cancelled).await?;
+        let cancelled = after.filter(|after| {
+            after.state == RegistrationState::Cancelled && before.as_ref() != Some(after)
+        });
         Ok(cancelled.map(|one| one.client))
     }
 }

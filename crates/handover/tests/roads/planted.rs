@@ -160,7 +160,8 @@ impl Town23 {
         let config = self.provider.config();
         let pem = self.provider.read("keys/signing.pem");
         let clock: Arc<dyn wire::Clock> = Arc::new(SystemClock);
-        house::partner_client(&config, &payer.public(), &pem, &clock).unwrap()
+        house::partner_client(&config, &self.provider.memory(), &payer.public(), &pem, &clock)
+            .unwrap()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
 use exchange::desk::{Command, Row};
+use exchange::registration::{RegisteredAt, Registration};
 use exchange::submission::Submission;
 use exchange::watch::{Watch, WatchRow};
 use exchange::{Chain, Entry, Event, Push, Trigger};
@@ -77,6 +78,13 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         states.insert(watch.state_word().to_owned());
     }
     assert!(watches.is_empty(), "a watch without a row");
+    let mut registrations = registrations(&chains[&Chain::House]);
+    for row in house.works(WorkKind::Registration) {
+        let line = registrations.remove(&row.work.id).expect("a row without a line");
+        let body: serde_json::Value = read(&row);
+        assert_eq!(body, line);
+    }
+    assert!(registrations.is_empty(), "a registration without a row");
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states
@@ -107,6 +115,24 @@ fn watches(lines: &Lines) -> BTreeMap<String, Watch> {
         }
     }
     watches
+}
+
+/// Clients that registered here, and servers this house registered at, as their rows hold them.
+fn registrations(lines: &Lines) -> BTreeMap<String, serde_json::Value> {
+    let mut clients: BTreeMap<String, Registration> = BTreeMap::new();
+    let mut rows = BTreeMap::new();
+    for (_, event) in lines {
+        if let Some(at) = RegisteredAt::of(event) {
+            let id = RegisteredAt::row_of(&at.endpoint, &at.community);
+            rows.insert(id, serde_json::to_value(at).unwrap());
+        }
+        match event.registering().and_then(|client| clients.get_mut(client)) {
+            Some(client) => client.apply(event),
+            None => clients.extend(Registration::begin(event).map(|it| (it.client.clone(), it))),
+        }
+    }
+    let clients = clients.into_iter().map(|(id, one)| (id, serde_json::to_value(one).unwrap()));
+    rows.into_iter().chain(clients).collect()
 }
 
 /// What the store searches by.

@@ -12,5 +12,6 @@ mod desk;
 mod faults;
 mod filing;
 mod plan;
+mod registered;
 mod returned;
 mod statement;

@@ -31,7 +31,7 @@ pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
 /// The namespace of the house `mercy`.
 pub(crate) const MERCY: &str = "https://mercy.example/handover";
 
-struct StandingClock;
+pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
@@ -139,7 +139,7 @@ impl Push {
     }
 }
 
-fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
+pub(crate) fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
     let partner = name.into();
     let text = Agreement::default_text(&partner, &[Purpose::Payment], &[]);
     let text = match name {

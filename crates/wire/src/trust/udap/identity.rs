@@ -90,6 +90,11 @@ impl Identity {
         crate::pki::uris(self.chain.leaf()).iter().any(|name| name == uri)
     }
 
+    /// The URIs among the leaf's alternative names.
+    pub fn uris(&self) -> Vec<String> {
+        crate::pki::uris(self.chain.leaf())
+    }
+
     /// The whole days until the leaf ends.
     pub fn days_left(&self, now: Timestamp) -> Option<i64> {
         let (_, leaf) = x509_parser::parse_x509_certificate(self.chain.leaf()).ok()?;

@@ -1,0 +1,228 @@
+//! Communities: the `[udap]` table of house.toml, and what becomes of it.
+//!
+//! Comes in   the table, and the files it names.
+//! Goes out   communities for the gate and for clients; where this house keeps its client ids.
+//! Never      makes up an identity: a community without certificate and key is an error.
+
+use crate::config;
+use exchange::partner::PublicFile;
+use exchange::registration::RegisteredAt;
+use exchange::{Chain, Code, Digest, Event, Issue};
+use repository::{lookup, store_issue};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{AnyHouse, Commit, Expect, House as _, Unit, Work, WorkKind};
+use wire::pki::Trust;
+use wire::trust::udap::{
+    ClientIds, Community, Identity, Organization, Registered, Software, Udap, UdapClient,
+};
+use wire::{BoxFuture, Clock, FhirClient, HttpTransport, Replay};
+
+/// `[udap]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UdapFile {
+    /// The URI by which communities know the organization.
+    pub organization_id: String,
+    /// Its name in words; left out: the house's title.
+    pub organization_name: Option<String>,
+    /// How its people are reached: URIs, one `mailto:` at least.
+    pub contacts: Vec<String>,
+    /// The communities; the first one signs for those who name none.
+    pub community: Vec<CommunityFile>,
+}
+
+/// `[[udap.community]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommunityFile {
+    /// The community's URI.
+    pub uri: String,
+    /// PEM of its anchors.
+    pub anchors: PathBuf,
+    /// Lists of revoked certificates, one a file (PEM or DER).
+    #[serde(default)]
+    pub revoked: Vec<PathBuf>,
+    /// Whether a certificate is refused for which no list in force speaks.
+    #[serde(default)]
+    pub revoked_required: bool,
+    /// PEM of this house's certificate there, and what stands between it and an anchor.
+    pub certificate: PathBuf,
+    /// PEM of its key.
+    pub key: PathBuf,
+}
+
+impl UdapFile {
+    /// Files of private keys.
+    pub fn keys(&self) -> impl Iterator<Item = &PathBuf> {
+        self.community.iter().map(|community| &community.key)
+    }
+}
+
+/// Reads the communities of a house; none without `[udap]`.
+///
+/// Errors: `ConfigInvalid`, `KeyUnusable`.
+pub fn read(config: &config::House) -> Result<Vec<Community>, Issue> {
+    let Some(file) = &config.file.udap else { return Ok(Vec::new()) };
+    file.community.iter().map(|community| read_one(config, community)).collect()
+}
+
+fn read_one(config: &config::House, file: &CommunityFile) -> Result<Community, Issue> {
+    let lists = file.revoked.iter().map(|path| bytes(config, path));
+    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+    let place = |path: &Path| path.display().to_string();
+    let trust = Trust::read(&bytes(config, &file.anchors)?, &lists, file.revoked_required)
+        .map_err(|issue| issue.at(place(&file.anchors)))?;
+    let (chain, key) = (bytes(config, &file.certificate)?, bytes(config, &file.key)?);
+    let identity = Identity::from_pem(&chain, &key).map_err(|issue| issue.at(place(&file.key)))?;
+    Ok(Community { uri: file.uri.clone(), trust: Arc::new(trust), identity: Arc::new(identity) })
+}
+
+fn bytes(config: &config::House, path: &Path) -> Result<Vec<u8>, Issue> {
+    std::fs::read(config.path(path)).map_err(|_| {
+        Issue::new(Code::ConfigInvalid, "a file cannot be read").at(path.display().to_string())
+    })
+}
+
+/// The UDAP workflows of a receiving house; none without `[udap]`.
+///
+/// Errors: `ConfigInvalid`, `KeyUnusable`.
+pub fn door(
+    config: &config::House,
+    registrations: Arc<payer::registrations::Registrations>,
+    replay: Arc<dyn Replay>,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Arc<Udap>>, Issue> {
+    let communities = read(config)?;
+    if communities.is_empty() {
+        return Ok(None);
+    }
+    let udap = Udap::new(&config.file.base_url, communities, registrations, replay, clock)?;
+    Ok(Some(Arc::new(udap)))
+}
+
+/// A client for a partner's door that signs in by UDAP.
+///
+/// Errors: `ConfigInvalid` without the partner's community; `KeyUnusable`.
+pub fn client(
+    config: &config::House,
+    memory: &AnyHouse,
+    public: &PublicFile,
+    scope: String,
+    transport: Arc<HttpTransport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<FhirClient, Issue> {
+    let invalid = |detail: &str| {
+        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: udap, for {}", public.name))
+    };
+    let file = config.file.udap.as_ref();
+    let file =
+        file.ok_or_else(|| invalid("a partner is signed in at by UDAP, and [udap] is missing"))?;
+    let wanted = public.udap.as_ref().map(|udap| udap.community.as_str()).unwrap_or_default();
+    let community = read(config)?.into_iter().find(|community| community.uri == wanted);
+    let community =
+        community.ok_or_else(|| invalid("the partner's community is not among this house's"))?;
+    let uri = community.identity.uris().into_iter().next();
+    let uri = uri.ok_or_else(|| invalid("this house's certificate there has no URI"))?;
+    let name = file.organization_name.clone().unwrap_or_else(|| config.file.title.clone());
+    let software = Software {
+        uri,
+        name: format!("Handover of {name}"),
+        contacts: file.contacts.clone(),
+        scope,
+        organization: Organization { id: file.organization_id.clone(), name },
+    };
+    let ids = Arc::new(StoredIds { house: memory.clone(), clock: Arc::clone(clock) });
+    let sign_in = UdapClient::new(
+        Arc::clone(&transport) as _,
+        &public.base_url,
+        community,
+        software,
+        ids,
+        Arc::clone(clock),
+    );
+    Ok(FhirClient::signed_by(&public.base_url, transport, Some(Arc::new(sign_in))))
+}
+
+/// Client ids that servers gave this house, kept in its store.
+struct StoredIds {
+    house: AnyHouse,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoredIds {
+    async fn row(&self, id: &str) -> Result<Option<(RegisteredAt, u64)>, Issue> {
+        let Some(stored) = self.house.work(id).await.map_err(store_issue)? else { return Ok(None) };
+        let read = serde_json::from_slice(&stored.work.body);
+        Ok(Some((read.map_err(|_| lookup::unreadable())?, stored.revision)))
+    }
+
+    async fn write(
+        &self,
+        endpoint: &str,
+        community: &str,
+        registered: Option<Registered>,
+    ) -> Result<(), Issue> {
+        let id = RegisteredAt::row_of(endpoint, community);
+        let before = self.row(&id).await?;
+        let client = registered.as_ref().map(|registered| registered.client_id.clone());
+        let said = registered.map_or(Digest::of(b""), |registered| registered.said);
+        let (endpoint, community) = (endpoint.to_owned(), community.to_owned());
+        let event = Event::RegisteredAt { endpoint, community, client, said };
+        let Some(after) = RegisteredAt::of(&event) else { return Err(lookup::unreadable()) };
+        if before.as_ref().is_some_and(|(before, _)| *before == after) {
+            return Ok(());
+        }
+        let work = Work {
+            id: id.clone(),
+            kind: WorkKind::Registration,
+            lane: id.clone(),
+            partner: None,
+            dossier: None,
+            trigger: None,
+            label: None,
+            number: None,
+            state: after.state_word().to_owned(),
+            due: None,
+            body: serde_json::to_vec(&after).map_err(|_| lookup::unreadable())?,
+        };
+        let revision = before.map(|(_, revision)| revision);
+        let unit = Unit {
+            at: self.clock.now(),
+            expects: vec![Expect::WorkRevision { id, revision }],
+            lines: vec![(Chain::House, event)],
+            works: vec![work],
+            ..Unit::default()
+        };
+        match self.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => Ok(()),
+            // Another process registered meanwhile: the next sign-in finds what it kept.
+            _ => Err(Issue::new(Code::HouseBusy, "another process registers at the same server")),
+        }
+    }
+}
+
+impl ClientIds for StoredIds {
+    fn known<'a>(
+        &'a self,
+        endpoint: &'a str,
+        community: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Registered>, Issue>> {
+        Box::pin(async move {
+            let id = RegisteredAt::row_of(endpoint, community);
+            let Some((one, _)) = self.row(&id).await? else { return Ok(None) };
+            let said = one.said;
+            Ok(one.client.map(|client_id| Registered { client_id, said }))
+        })
+    }
+
+    fn keep<'a>(
+        &'a self,
+        endpoint: &'a str,
+        community: &'a str,
+        registered: Option<Registered>,
+    ) -> BoxFuture<'a, Result<(), Issue>> {
+        Box::pin(self.write(endpoint, community, registered))
+    }
+}

@@ -1,0 +1,10 @@
+//! UDAP, both sides: what a community's certificate opens, and all that it must not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod certificates;
+mod client;
+mod metadata;
+mod registration;
+mod token;
+mod village;
