@@ -6,13 +6,16 @@
 //! Never      a patient's name, number or birth date, except in replies made for that purpose
 //!            (`find`, `show --page`), where they are `Phi`.
 
+mod directory;
 mod tables;
 
+pub use directory::{DirectoryCommand, DirectoryFound, EndpointApproved, EndpointTold};
 pub use tables::{
     MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
     RestrictionsTold, WaitingPayor,
 };
 
+use crate::capability::Agreed;
 use crate::disclosure::DecisionRow;
 use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
@@ -125,6 +128,8 @@ pub enum Command {
     Payor(PayorCommand),
     /// What must not travel whatever an agreement says: sending house.
     Restriction(RestrictionCommand),
+    /// Payers' endpoints, as directories have them: sending house.
+    Directory(DirectoryCommand),
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -150,6 +155,7 @@ impl Command {
             Command::Retention { .. } => "retention",
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
+            Command::Directory(_) => "directory",
             Command::Verify { .. } => "verify",
         }
     }
@@ -216,6 +222,10 @@ pub enum Reply {
     Restrictions(RestrictionsTold),
     /// To `restriction add`, `import` and `remove`.
     RestrictionsChanged(RestrictionsChanged),
+    /// To `directory find`.
+    DirectoryFound(Box<DirectoryFound>),
+    /// To `directory approve`.
+    EndpointApproved(EndpointApproved),
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
@@ -403,6 +413,12 @@ pub struct Door {
     /// Where the form is `best`: why no higher rung was taken, and how records are known again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<String>,
+    /// What both sides speak, and why; none where the door was not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Agreed>,
+    /// How its address came to be used, where a directory named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Box<EndpointTold>>,
 }
 
 /// A laboratory report of the source, for a person to choose from.

@@ -97,16 +97,24 @@ pub struct Stated {
 impl Standing {
     /// What a first line begins.
     pub fn begin(at: Timestamp, event: &Event) -> Option<Standing> {
-        let Event::EndpointFound { payer, answer } = event else { return None };
+        let (payer, answer, statement) = match event {
+            Event::EndpointFound { payer, answer } => (payer, (**answer).clone(), None),
+            // Its endpoint is configuration, which no directory was asked for.
+            Event::DoorStated { payer, stated } => {
+                let (directory, choice) = ("pinned".to_owned(), Choice::default());
+                (payer, Answer { directory, choice, until: at }, Some((**stated).clone()))
+            }
+            _ => return None,
+        };
         Some(Standing {
             payer: payer.clone(),
-            answer: (**answer).clone(),
             since: at,
             until: answer.until,
+            answer,
             stale: None,
             approved: Vec::new(),
             before: None,
-            statement: None,
+            statement,
         })
     }
 

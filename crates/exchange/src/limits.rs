@@ -226,3 +226,6 @@ pub const CROSSWALK_BYTES_MAX: usize = 1 << 20;
 
 /// Rows of the table of payers: there are some 1,200 in the country.
 pub const CROSSWALK_ROWS_MAX: usize = 5_000;
+
+/// Changes of a statement that are told: a person reads the first ones, and looks at the statement.
+pub const DRIFT_WORDS_MAX: usize = 20;

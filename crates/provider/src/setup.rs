@@ -5,6 +5,7 @@
 //! Never      reads a file itself; `tables` reads those of restrictions and payors, which people
 //!            change while the house runs.
 
+use crate::carriage::Carriage;
 use crate::watch::Watching;
 use exchange::PartnerId;
 use exchange::agreement::Terms;
@@ -12,7 +13,6 @@ use exchange::partner::PublicFile;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wire::FhirClient;
 
 /// Everything about one sending house.
 pub struct Setup {
@@ -54,6 +54,6 @@ pub struct Payer {
     pub public: PublicFile,
     /// What was agreed.
     pub terms: Terms,
-    /// A client for its door, signed in by this house's credential there.
-    pub client: Arc<FhirClient>,
+    /// Makes clients for its doors, signed in by this house's credential there.
+    pub carriage: Arc<dyn Carriage>,
 }

@@ -17,8 +17,8 @@ use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 ///
 /// Errors: `PushUnknown`; `CommandInvalid` when several things begin so.
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
-    // A watch is no push: it is shown with all others.
-    let is_walk = |row: &StoredWork| row.work.kind != WorkKind::Watch;
+    // A watch is no push: it is shown with all others. Nor is an endpoint.
+    let is_walk = |row: &StoredWork| !matches!(row.work.kind, WorkKind::Watch | WorkKind::Endpoint);
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
         return Ok(row);
     }
@@ -106,7 +106,15 @@ pub async fn list(
     rows.truncate(limit as usize);
     let mut counts = house.work_counts().await.map_err(store_issue)?;
     counts.retain(|(state, _)| {
-        !matches!(state.as_str(), "scoped" | "watching" | "watch-ended" | "census")
+        !matches!(
+            state.as_str(),
+            "scoped"
+                | "watching"
+                | "watch-ended"
+                | "census"
+                | "endpoint-known"
+                | "endpoint-missing"
+        )
     });
     Ok(Reply::Listed { rows, counts })
 }

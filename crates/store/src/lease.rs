@@ -54,6 +54,14 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
+    const ALL: [WorkKind; 5] = [
+        WorkKind::Trigger,
+        WorkKind::Push,
+        WorkKind::Submission,
+        WorkKind::Watch,
+        WorkKind::Endpoint,
+    ];
+
     /// The number that stands for a kind.
     pub(crate) fn code(self) -> i16 {
         match self {
@@ -61,6 +69,7 @@ impl WorkKind {
             WorkKind::Push => 2,
             WorkKind::Submission => 3,
             WorkKind::Watch => 4,
+            WorkKind::Endpoint => 5,
         }
     }
 
@@ -69,8 +78,7 @@ impl WorkKind {
     /// # Errors
     /// `Damaged` where it stands for none.
     pub(crate) fn from_code(code: i16) -> Result<WorkKind, Error> {
-        let kinds = [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch];
-        let found = kinds.into_iter().find(|kind| kind.code() == code);
+        let found = WorkKind::ALL.into_iter().find(|kind| kind.code() == code);
         found.ok_or_else(|| Error::Damaged("a row of work is of no known kind".to_owned()))
     }
 }
@@ -138,10 +146,10 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_was_written() {
-        for kind in [WorkKind::Trigger, WorkKind::Push, WorkKind::Submission, WorkKind::Watch] {
+        for kind in WorkKind::ALL {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 5, -1] {
+        for code in [0, 6, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

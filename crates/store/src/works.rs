@@ -18,6 +18,8 @@ pub enum WorkKind {
     Submission,
     /// A patient whose chart is looked at every so often.
     Watch,
+    /// What is known of a payer's endpoint.
+    Endpoint,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

@@ -64,7 +64,8 @@ impl Road {
         bundle: Bytes,
         now: Timestamp,
     ) -> Result<Outcome, Halt> {
-        let answered = deliver::send(&payer.client, bundle, now).await;
+        let client = self.client(payer).await?;
+        let answered = deliver::send(&client, bundle, now).await;
         self.report(payer, door::answered(&answered)).await?;
         let nothing = |answered: Answered, sure| Outcome {
             said: Vec::new(),
@@ -106,6 +107,7 @@ impl Road {
         payer: &Payer,
         part: &Part,
     ) -> Result<Outcome, Halt> {
+        let client = self.client(payer).await?;
         let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
         for (nth, item) in part.items.iter().enumerate() {
             if nth > 0 && self.outdated(turn).await?.is_some() {
@@ -118,7 +120,7 @@ impl Road {
                 outcome.stop = Some(Stopped::Wait(wait));
                 break;
             }
-            let (answered, said) = deliver::send_one(&payer.client, item, turn.now()).await;
+            let (answered, said) = deliver::send_one(&client, item, turn.now()).await;
             self.report(payer, door::answered(&answered)).await?;
             outcome.raw = raw(&answered);
             let verdict = said.as_ref().map_or(Verdict::Unsure, |said| parts::judge(item, said));

@@ -10,13 +10,13 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use provider::Claims;
 use provider::desk::Desk;
-use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
 use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::watch::{WatchPlan, Watching};
+use provider::{Directories, Fixed};
 use provider::{turn, worker};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -531,7 +531,7 @@ fn wire_up(
         setup,
         house: house.clone(),
         charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&clock)))),
-        directory: Arc::new(Pinned(endpoints)),
+        directories: Directories::pinned(endpoints),
         doors: Doors::default(),
         claims: Claims::default(),
         clock: Arc::new(provider::HouseClock::new(clock)),
@@ -604,7 +604,7 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         foreign: None,
     };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
-    Payer { public, terms, client }
+    Payer { public, terms, carriage: Arc::new(Fixed(client)) }
 }
 
 pub(crate) fn who() -> Who {
