@@ -291,6 +291,7 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
+            lines.extend(Box::pin(self.check_endpoint(payer, door.as_ref().ok())).await);
             let found = door.map(|door| match door.ladder.is_empty() {
                 true => format!("{} speaks {}", door.base_url, door.version),
                 false => format!("{} speaks {}, {}", door.base_url, door.version, door.form),

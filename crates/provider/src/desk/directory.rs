@@ -5,7 +5,8 @@
 //! Never      goes by what is remembered: who asks wants to know how it is.
 
 use super::Desk;
-use exchange::desk::{DirectoryCommand, DirectoryFound, IssueWords, Reply};
+use crate::setup::Payer;
+use exchange::desk::{CheckLine, DirectoryCommand, DirectoryFound, Door, IssueWords, Reply};
 use exchange::endpoint::{Choice, Sought};
 use exchange::{Code, Digest, Issue, PartnerId, Who};
 use wire::Clock as _;
@@ -79,6 +80,44 @@ impl Desk {
             choice: standing.answer.choice,
             door,
         })))
+    }
+
+    /// How the payer's address came to be used, and what its door says of itself since when.
+    pub(super) async fn check_endpoint(
+        &self,
+        payer: &Payer,
+        door: Option<&Door>,
+    ) -> Vec<CheckLine> {
+        let name = &payer.public.name;
+        let mut lines = Vec::new();
+        if let Some(endpoint) = door.and_then(|door| door.endpoint.as_ref()) {
+            let found = match &endpoint.stale {
+                Some(words) => Err(Issue {
+                    detail: format!("{}; {}", words.issue.detail, endpoint.words()),
+                    ..words.issue.clone()
+                }),
+                None => Ok(endpoint.words()),
+            };
+            lines.push(CheckLine::of(format!("payer {name}: endpoint"), found));
+        }
+        let Some(door) = door else { return lines };
+        let noted = match self.road.note_statement(payer, door).await {
+            Ok(()) => self.road.standing_of(name).await,
+            Err(issue) => Err(issue),
+        };
+        let stated = noted.map(|it| it.and_then(|(standing, _)| standing.statement));
+        let found = match stated {
+            Err(issue) => Err(issue),
+            Ok(None) => return lines,
+            Ok(Some(stated)) if stated.changed.is_empty() => {
+                Ok(format!("as it was first seen at {}", stated.since))
+            }
+            Ok(Some(stated)) => {
+                Ok(format!("changed at {}: {}", stated.since, stated.changed.join("; ")))
+            }
+        };
+        lines.push(CheckLine::of(format!("payer {name}: statement"), found));
+        lines
     }
 
     async fn approve(
