@@ -171,8 +171,8 @@ impl Standing {
     /// The row's word for lists.
     pub fn state_word(&self) -> &'static str {
         match self.endpoint() {
-            Some(_) => "endpoint-known",
-            None => "endpoint-missing",
+            None if self.answer.directory == "none" => "endpoint-missing",
+            _ => "endpoint-known",
         }
     }
 }

@@ -35,9 +35,12 @@ fn said(mode: &str) -> Value {
         "extension": [{ "url": MODE_EXTENSION, "valueCode": mode }] }] }] }))
 }
 
+/// What `$versions` lists, where it answers.
+type Listed = Option<&'static [&'static str]>;
+
 #[test]
 fn what_both_sides_speak_is_chosen() {
-    let table: Vec<(&str, Option<&[&str]>, Value, Option<&str>)> = vec![
+    let table: Vec<(&str, Listed, Value, Option<&str>)> = vec![
         ("plain R4", Some(&["4.0"]), statement(json!({})), None),
         ("among others", Some(&["5.0", "4.0", "4.3"]), statement(json!({})), None),
         ("without $versions", None, statement(json!({})), None),
@@ -92,7 +95,7 @@ fn what_both_sides_speak_is_chosen() {
 
 #[test]
 fn a_mismatch_names_both_sides() {
-    let table: Vec<(&str, Option<&[&str]>, Value, Code, &[&str])> = vec![
+    let table: Vec<(&str, Listed, Value, Code, &[&str])> = vec![
         (
             "R5 only",
             Some(&["5.0"]),

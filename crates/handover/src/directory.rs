@@ -6,7 +6,7 @@
 
 use crate::args::WhoArgs;
 use crate::command::person;
-use crate::config::{House, unwritable, write_text};
+use crate::config::{House, unwritable};
 use crate::directories::{DUMP, DirectoryKind};
 use crate::ehr::{AUTHORITY, certificate, listen};
 use crate::serve::asked_to_stop;
@@ -204,14 +204,4 @@ fn answer(shelf: &Shelf, base: &str, request: &Request) -> Response<Body> {
     }
     let (status, body) = shelf.answer(base, below, request.uri().query().unwrap_or_default());
     told(status, body)
-}
-
-/// Writes the entry of a payer that a directory has of it, for demonstrations.
-pub(crate) fn write_entry(
-    folder: &Path,
-    name: &str,
-    entries: &[serde_json::Value],
-) -> Result<(), Issue> {
-    let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
-    write_text(&folder.join(format!("{name}.ndjson")), &format!("{}\n", lines.join("\n")))
 }

@@ -103,6 +103,12 @@ impl Road {
         let stored = self.standing_of(name).await?;
         let asked = self.ask(&sought, now).await;
         let known = stored.as_ref().map(|(standing, _)| standing);
+        // While nobody can tell, what is known and holds goes on holding.
+        if asked.down.is_some()
+            && let Some(known) = known.filter(|it| it.endpoint().is_some() && it.is_fresh(now))
+        {
+            return Ok((known.clone(), asked));
+        }
         let event = match (&asked.found, &asked.down) {
             (Some((named, choice)), down) if down.is_none() || !is_usable(known, named, now) => {
                 found_event(name, named, choice.clone(), now)

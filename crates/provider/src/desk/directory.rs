@@ -90,7 +90,8 @@ impl Desk {
     ) -> Vec<CheckLine> {
         let name = &payer.public.name;
         let mut lines = Vec::new();
-        if let Some(endpoint) = door.and_then(|door| door.endpoint.as_ref()) {
+        // A door that is shut tells its own story; how its address was found is told all the same.
+        if let Ok((_, Some(endpoint))) = self.road.endpoint(payer).await {
             let found = match &endpoint.stale {
                 Some(words) => Err(Issue {
                     detail: format!("{}; {}", words.issue.detail, endpoint.words()),

@@ -1,7 +1,9 @@
 //! Goal: the payer's door is found through directories, asked as little as possible, used openly when
 //! they are away, and never without somebody who vouches for it.
 
-use crate::hospital::{DIRECTORY, Hospital, MOVED, PLAN, Told, not_sent, statement, status, who};
+use crate::hospital::{
+    DIRECTORY, Fault, Hospital, MOVED, PLAN, Told, not_sent, statement, status, who,
+};
 use exchange::desk::{Command, DirectoryCommand, DirectoryFound, Door, Reply};
 use exchange::directory::Vouched;
 use exchange::endpoint::{Candidate, Sought};
@@ -486,7 +488,7 @@ async fn every_directory_keeps_the_contract() {
         let chosen = exchange::endpoint::choose(&nothing, &wanted, now).chosen;
         assert!(chosen.is_none(), "{name}: nobody was sought");
     }
-    let away: Vec<(&str, fn() -> Told)> = vec![
+    let away: Vec<(&str, Fault)> = vec![
         ("no answer", not_sent),
         ("a fault", || status(500, "")),
         ("a redirect", || {
