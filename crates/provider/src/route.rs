@@ -122,6 +122,9 @@ async fn check(
         return Err(Issue::new(Code::PayerUnreachable, detail));
     }
     *is_lost |= matches!(answer.status().as_u16(), 404 | 410);
+    if !best || agreement.door.assume.is_empty() {
+        answered_in_r4(&answer)?;
+    }
     let there = answer.status() == 200;
     let body = answer.into_body();
     let statement = Doc::parse(&body).ok().filter(|_| there);
@@ -204,6 +207,27 @@ async fn ask_versions(
                     Err(mismatch(&detail, "$versions"))
                 }
             }
+        }
+    }
+}
+
+/// Whether an answer is of the version that was asked for (R4 §3.1.0.1.8): not refused for it, and not
+/// in another one.
+fn answered_in_r4(answer: &http::Response<bytes::Bytes>) -> Result<(), Issue> {
+    let status = answer.status().as_u16();
+    if matches!(status, 406 | 415) {
+        let detail = format!("the payer's /metadata answers {status} to fhirVersion=4.0");
+        return Err(mismatch(&detail, "Accept"));
+    }
+    let sent = answer.headers().get(http::header::CONTENT_TYPE);
+    let version = sent.and_then(|it| it.to_str().ok()).and_then(wire::media::version);
+    match version.filter(|it| !matches!(it.as_str(), "4.0" | "4.0.0" | "4.0.1")) {
+        None => Ok(()),
+        Some(version) => {
+            let said: String = version.chars().take(10).collect();
+            let detail =
+                format!("the payer's /metadata is answered in fhirVersion={said}, asked for 4.0");
+            Err(mismatch(&detail, "Content-Type"))
         }
     }
 }
