@@ -6,15 +6,18 @@
 //! Never      a patient's name, number or birth date, except in replies made for that purpose
 //!            (`find`, `show --page`), where they are `Phi`.
 
+mod directory;
 mod registrations;
 mod tables;
 
+pub use directory::{DirectoryCommand, DirectoryFound, EndpointApproved, EndpointTold};
 pub use registrations::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 pub use tables::{
     MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
     RestrictionsTold, WaitingPayor,
 };
 
+use crate::capability::Agreed;
 use crate::disclosure::DecisionRow;
 use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
@@ -129,6 +132,8 @@ pub enum Command {
     Restriction(RestrictionCommand),
     /// Clients that registered by UDAP: receiving house.
     Registration(RegistrationCommand),
+    /// Payers' endpoints, as directories have them: sending house.
+    Directory(DirectoryCommand),
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -155,6 +160,7 @@ impl Command {
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
             Command::Registration(_) => "registration",
+            Command::Directory(_) => "directory",
             Command::Verify { .. } => "verify",
         }
     }
@@ -223,6 +229,10 @@ pub enum Reply {
     RestrictionsChanged(RestrictionsChanged),
     /// To `registration`.
     Registrations(RegistrationsTold),
+    /// To `directory find`.
+    DirectoryFound(Box<DirectoryFound>),
+    /// To `directory approve`.
+    EndpointApproved(EndpointApproved),
     /// To `check`: one line each.
     Checked {
         /// What was looked at and found.
@@ -410,6 +420,12 @@ pub struct Door {
     /// Where the form is `best`: why no higher rung was taken, and how records are known again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<String>,
+    /// What both sides speak, and why; none where the door was not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Agreed>,
+    /// How its address came to be used, where a directory named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Box<EndpointTold>>,
 }
 
 /// A laboratory report of the source, for a person to choose from.

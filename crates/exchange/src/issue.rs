@@ -208,6 +208,15 @@ catalogue! {
     PayerResting "payer-resting" 503 "throttled" Nobody Some(60);
         "nothing goes to the payer's door for a while";
         "none needed; the next attempt is scheduled"
+    DirectoryUnreachable "directory-unreachable" 503 "transient" Nobody Some(60);
+        "no directory of payers' endpoints answers";
+        "none needed; directories are asked again"
+    EndpointUnknown "endpoint-unknown" 502 "not-found" Provider None;
+        "no directory names an endpoint of the payer that a push can go to";
+        "see `handover directory find PAYER`, mend the table of payers or ask the plan to mend its entry, then release"
+    EndpointUnconfirmed "endpoint-unconfirmed" 502 "security" Provider None;
+        "nobody has vouched for the endpoint that a directory names";
+        "compare address and certificates with the plan, then `handover directory approve PAYER`"
     PayerUntrusted "payer-untrusted" 502 "security" Provider None;
         "the payer's certificate is not one this house trusts";
         "compare the certificate authority in the partner's public file with the plan, then release"

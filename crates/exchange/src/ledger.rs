@@ -307,6 +307,16 @@ pub enum Event {
         client: Option<String>,
         said: Digest,
     },
+    /// Sending: directories were asked for a payer's endpoint; the answer, with or without one.
+    EndpointFound { payer: PartnerId, answer: Box<crate::directory::Answer> },
+    /// Sending: no directory answers; the last answer is used until then, openly.
+    EndpointKept { payer: PartnerId, until: Timestamp, issue: Issue },
+    /// Sending: the endpoint is not there any more, for this reason; directories are asked anew.
+    EndpointLost { payer: PartnerId, endpoint: String, issue: Issue },
+    /// Sending: a person says that this identity of an endpoint is the payer's.
+    EndpointApproved { payer: PartnerId, endpoint: String, identity: Digest, who: Who },
+    /// Sending: what a payer's door says of itself, first seen or changed.
+    DoorStated { payer: PartnerId, stated: Box<crate::directory::Stated> },
 }
 
 impl Event {
@@ -342,6 +352,18 @@ impl Event {
             | Event::RegistrationApproved { client, .. }
             | Event::RegistrationRefused { client, .. }
             | Event::RegistrationCancelled { client } => Some(client),
+            _ => None,
+        }
+    }
+
+    /// The payer whose endpoint an event of the house's chain is about.
+    pub fn endpoint_of(&self) -> Option<&PartnerId> {
+        match self {
+            Event::EndpointFound { payer, .. }
+            | Event::EndpointKept { payer, .. }
+            | Event::EndpointLost { payer, .. }
+            | Event::EndpointApproved { payer, .. }
+            | Event::DoorStated { payer, .. } => Some(payer),
             _ => None,
         }
     }

@@ -198,3 +198,34 @@ pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;
 
 /// Types of a door named in one line for people; the rest is in the door's own statement.
 pub const KINDS_NAMED_MAX: usize = 6;
+
+// Directories and what doors declare.
+
+/// Items read of one list of a directory's entry: real ones have under ten.
+pub const DIRECTORY_LIST_MAX: usize = 200;
+
+/// Characters of a word of a directory's entry that is kept and shown: addresses and names are shorter.
+pub const DIRECTORY_WORD_CHARS_MAX: usize = 500;
+
+/// Organizations of a directory that are one payer: a plan and its subsidiaries with one number.
+pub const DIRECTORY_ORGANIZATIONS_MAX: usize = 20;
+
+/// Affiliations from the payer to who fronts it: an HIE, and a network of HIEs before that. More would
+/// be a stranger's word for a stranger.
+pub const AFFILIATIONS_DEPTH_MAX: usize = 2;
+
+/// Rejected endpoints that are kept and shown: a person reads the first ones.
+pub const DIRECTORY_REJECTED_MAX: usize = 40;
+
+/// Days after which an entry of a directory counts as not looked after: NDH has them attested every
+/// year, and one miss may happen.
+pub const LISTING_STALE_DAYS: i64 = 730;
+
+/// Bytes of the table of payers.
+pub const CROSSWALK_BYTES_MAX: usize = 1 << 20;
+
+/// Rows of the table of payers: there are some 1,200 in the country.
+pub const CROSSWALK_ROWS_MAX: usize = 5_000;
+
+/// Changes of a statement that are told: a person reads the first ones, and looks at the statement.
+pub const DRIFT_WORDS_MAX: usize = 20;

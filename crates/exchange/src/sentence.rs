@@ -137,6 +137,28 @@ pub fn sentence(event: &Event) -> String {
             format!("a patient's chart was not looked at: {}", issue.code.row().title)
         }
         Event::WatchEnded { .. } => "watch of a patient ended".to_owned(),
+        Event::EndpointFound { payer, answer } => match &answer.choice.chosen {
+            Some(chosen) => format!(
+                "directory {} names {} for {payer}, {} others not taken",
+                answer.directory,
+                chosen.endpoint.address,
+                answer.choice.rejected.len()
+            ),
+            None => format!("no directory names an endpoint for {payer} that would do"),
+        },
+        Event::EndpointKept { payer, until, .. } => {
+            format!("no directory answers: the last answer for {payer} is used until {until}")
+        }
+        Event::EndpointLost { payer, endpoint, .. } => {
+            format!("{payer} is not at {endpoint} any more; directories are asked again")
+        }
+        Event::EndpointApproved { payer, endpoint, who, .. } => {
+            format!("{} ({}) approved {endpoint} for {payer}", who.name, who.role)
+        }
+        Event::DoorStated { payer, stated } => match stated.changed.is_empty() {
+            true => format!("first statement of {payer} at {}", stated.endpoint),
+            false => format!("{payer} changed its statement: {}", stated.changed.join("; ")),
+        },
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")
         }

@@ -4,6 +4,7 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+use crate::directory::DirectoryAsked;
 use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
@@ -71,6 +72,9 @@ pub enum Asked {
     /// What must not travel, whatever an agreement says.
     #[command(subcommand)]
     Restriction(RestrictionAsked),
+    /// Payers' endpoints, as directories have them.
+    #[command(subcommand)]
+    Directory(DirectoryAsked),
     /// The record of what happened.
     #[command(subcommand)]
     Ledger(LedgerAsked),

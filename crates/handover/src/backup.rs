@@ -129,6 +129,7 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut named = vec![PathBuf::from(config::FILE), PathBuf::from("public.json")];
     named.extend(file.watch.iter().filter_map(|watch| watch.roster.clone()));
     named.extend([config.restrictions(), config.payors(), config.members()].map(Path::to_owned));
+    named.push(config.payers().to_owned());
     named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
     named.extend(file.source.iter().filter_map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));

@@ -8,6 +8,7 @@ use crate::args::{
     Asked, CommandLine, DbAsked, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked,
     PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
+use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
@@ -139,6 +140,10 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
         Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
         Asked::Sim(SimAsked::Payer(args)) => foreign::serve(args).await.map(|()| DONE),
+        Asked::Directory(DirectoryAsked::Serve(args)) => {
+            directory::serve(args).await.map(|()| DONE)
+        }
+        Asked::Directory(DirectoryAsked::Import { from }) => import(&folder, &from, json),
         Asked::Serve(args) => {
             let mut config = config::House::read(&folder)?;
             config.file.listen = args.listen.unwrap_or(config.file.listen);
@@ -285,6 +290,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             (Command::Retention { dry_run }, 0, None)
         }
         Asked::Partner(asked) => (registration(asked)?, 0, None),
+        Asked::Directory(asked) => (directory::command(asked)?, 0, None),
         Asked::Payor(asked) => (tables::payor(asked), 0, None),
         Asked::Restriction(asked) => (tables::restriction(asked)?, 0, None),
         Asked::Ledger(LedgerAsked::Verify { witness }) => (Command::Verify { witness }, 0, None),
@@ -387,6 +393,23 @@ fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
              you agreed on less. A running house takes it up when it is started anew.\n",
             agreement.display()
         ));
+    }
+    Ok(DONE)
+}
+
+/// Takes a copy of a directory into the house.
+fn import(folder: &Path, from: &Path, json: bool) -> Result<u8, Issue> {
+    let told = directory::import(folder, from)?;
+    if json {
+        let counts: serde_json::Map<_, _> =
+            told.counts.iter().map(|(kind, count)| ((*kind).to_owned(), json!(count))).collect();
+        let faults: Vec<String> =
+            told.faults.iter().map(|(place, why)| format!("{place}: {why}")).collect();
+        let told = json!({ "file": told.file, "counts": counts, "others": told.others,
+            "faults": faults, "is_asked": told.is_asked });
+        print(&format!("{told}\n"));
+    } else {
+        print(&render::imported(&told));
     }
     Ok(DONE)
 }

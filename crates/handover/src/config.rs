@@ -4,6 +4,7 @@
 //! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
+pub use crate::directories::DirectoryFile;
 pub use crate::feed::RestrictionsFile;
 pub use crate::source::SourceFile;
 use exchange::agreement::Terms;
@@ -60,6 +61,11 @@ pub struct HouseFile {
     pub restrictions: Option<RestrictionsFile>,
     /// Sending: the table of payors.
     pub payors: Option<PathBuf>,
+    /// Sending: directories of payers' endpoints, in the order in which they are asked.
+    #[serde(default)]
+    pub directory: Vec<DirectoryFile>,
+    /// Sending: the table of payers, for directories.
+    pub payers: Option<PathBuf>,
     /// Receiving: the file of members.
     pub members: Option<PathBuf>,
     /// Receiving: identifiers a Coverage names this payer by.
@@ -300,6 +306,11 @@ impl House {
     /// The table of payors, as the configuration names it.
     pub fn payors(&self) -> &Path {
         self.file.payors.as_deref().unwrap_or(Path::new("payors.toml"))
+    }
+
+    /// The table of payers, as the configuration names it.
+    pub fn payers(&self) -> &Path {
+        self.file.payers.as_deref().unwrap_or(Path::new("payers.toml"))
     }
 
     /// Files of private keys and secrets that the configuration names: no backup holds them.

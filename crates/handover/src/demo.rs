@@ -9,6 +9,7 @@
 //! the houses by their addresses and the operator's key, as any other caller.
 
 mod compare;
+mod directory;
 mod houses;
 mod pushing;
 mod scene;

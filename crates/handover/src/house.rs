@@ -6,8 +6,9 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
+use crate::carriage::PartnerDoors;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
-use crate::{backup, communities, config, contents, database, halt};
+use crate::{backup, communities, config, contents, database, directories, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -387,7 +388,7 @@ fn open_provider(
         setup,
         house: memory.clone(),
         charts: provider::source::chart::Charts::new(source),
-        directory: Arc::new(provider::directory::pinned::Pinned(endpoints)),
+        directories: directories::open(config, endpoints)?,
         doors: provider::route::Doors::default(),
         claims: provider::Claims::default(),
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
@@ -410,8 +411,11 @@ fn payers(
     let mut payers = BTreeMap::new();
     for (name, terms) in &config.terms {
         let Some(public) = config.partners.get(name).cloned() else { continue };
-        let client = Arc::new(partner_client(config, memory, &public, signing, clock)?);
-        let payer = provider::setup::Payer { public, terms: terms.clone(), client };
+        // What is wrong with key or authority is told at once.
+        partner_client(config, memory, &public, signing, clock)?;
+        let carriage = PartnerDoors::new(config, memory, &public, clock);
+        let payer =
+            provider::setup::Payer { public, terms: terms.clone(), carriage: Arc::new(carriage) };
         payers.insert(name.clone(), payer);
     }
     Ok(payers)

@@ -131,6 +131,7 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         Role::Provider => {
             write_text(&folder.join("restrictions.toml"), RESTRICTIONS)?;
             write_text(&folder.join("payors.toml"), PAYORS)?;
+            write_text(&folder.join("payers.toml"), PAYERS)?;
         }
         Role::Payer => write_text(&folder.join("members.csv"), MEMBERS)?,
     }
@@ -213,6 +214,19 @@ const PAYORS: &str = "\
 # delegate = \"North Medical Group\"  # and who acts for it
 ";
 
+const PAYERS: &str = "\
+# By what directories know this house's payers, where their public files do not say it: no authority
+# assigns identifiers of payers, and clearinghouses have numbers of their own.
+# Read anew whenever directories are asked; `handover directory find PAYER` shows what comes of it.
+#
+# [[payer]]
+# partner = \"sunrise\"
+# identifiers = [\"urn:oid:2.16.840.1.113883.6.300|99001\"]   # system|value, each leads to one payer
+# name = \"Sunrise Health Plan, Inc.\"        # as directories have it
+# organization = \"Organization/sunrise\"     # its id in the directory, where that is known
+# configuration = \"https://sunrise.example/.well-known/davinci-configuration\"
+";
+
 const MEMBERS: &str = "member_id,family,given,birth_date,gender\n";
 
 fn house_toml(new: &NewHouse, public: &PublicFile) -> String {
@@ -290,6 +304,8 @@ const PROVIDERS_TABLES: &str = "\
 restrictions = \"restrictions.toml\"
 # Which payor of the charts leads to which partner.
 payors = \"payors.toml\"
+# By what directories know the payers, where their public files do not say it.
+payers = \"payers.toml\"
 ";
 
 /// The members of a plan, and by what charts name it.
@@ -372,6 +388,23 @@ authority = \"tls/ehr-authority.pem\"
 # population = false         # true: an EHR that can be searched by _lastUpdated alone is asked each
 #                            # minute for what changed, so that those on the roster need not wait
 # since = \"2026-01-01\"       # instead: for new patients, all from this day on is news
+
+# Where payers' doors are: directories, in the order in which they are asked. Without any, it is the
+# base_url of each partner's public file. An endpoint that no public file names waits until somebody
+# approves it: `handover directory approve`.
+# [[directory]]
+# kind = \"national\"         # a FHIR API, as the National Directory has it; or \"configuration\": the
+#                            # payer's davinci-configuration, \"dump\": a copy in a folder (`handover
+#                            # directory import`), \"pinned\": the public files
+# name = \"national\"         # as lists call it
+# url = \"https://directory.example/fhir\"
+# authority = \"tls/directory-authority.pem\"
+# folder = \"directory\"      # of a dump
+# environments = [\"prod\"]   # endpoints for others are not taken
+# use_cases = [\"provider-payer-data-exchange\", \"cdex\"]   # the one liked best first
+# expires_hours = 24         # then it is asked again
+# missing_minutes = 60       # how long it counts that it knows none
+# stale_days = 7             # how long an old answer is used while it is away
 ",
         base_url = quoted(base_url),
         client_id = quoted(&new.name),

@@ -11,6 +11,7 @@
 pub mod args;
 pub mod backup;
 pub mod caller;
+pub mod carriage;
 pub mod check;
 pub mod command;
 pub mod communities;
@@ -18,6 +19,8 @@ pub mod config;
 pub mod contents;
 pub mod database;
 pub mod demo;
+pub mod directories;
+pub mod directory;
 pub mod ehr;
 pub mod feed;
 pub mod foreign;

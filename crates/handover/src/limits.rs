@@ -98,3 +98,10 @@ pub const RETENTION_TURN: jiff::SignedDuration = jiff::SignedDuration::from_hour
 
 /// How long it is remembered that a day's contents are purged: longer than the day.
 pub const RETENTION_REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
+
+/// Clients kept for one partner's doors: the one in use, one that pushes are still polled at, and those
+/// of an endpoint that goes to and fro.
+pub const PARTNER_DOORS_MAX: usize = 4;
+
+/// Time for one answer of a directory: a search there takes a second at most, and a push waits for it.
+pub const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(15);

@@ -4,10 +4,12 @@
 //! Goes out   text for people: what waits first, each with its way forward.
 //! Never      judges: it shows the words of the catalogue and of the rules, unchanged.
 
+mod directory;
 mod findings;
 mod registrations;
 mod scope;
 
+pub use directory::imported;
 pub use findings::sentences as finding_sentences;
 
 use crate::limits::{CELL_MAX, SENTENCE_MAX};
@@ -67,6 +69,8 @@ fn words_of(reply: &Reply) -> String {
         Reply::PayorMapped(mapped) => scope::mapped(mapped),
         Reply::Restrictions(told) => scope::restrictions(told),
         Reply::RestrictionsChanged(changed) => scope::changed(changed),
+        Reply::DirectoryFound(told) => directory::found(told),
+        Reply::EndpointApproved(told) => directory::approved(told),
         Reply::Found { reports: Some(reports), .. } => found_reports(reports),
         Reply::Found { encounters, .. } => found(encounters),
         Reply::Listed { rows, counts } => listed(rows, counts),
@@ -97,6 +101,13 @@ pub fn exit_code(reply: &Reply) -> u8 {
         Reply::Payors(told) => !told.waiting.is_empty(),
         Reply::Restrictions(told) => told.issue.is_some(),
         Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,
+        Reply::DirectoryFound(told) => {
+            let unvouched = told.until.is_some() && told.vouched.is_none();
+            let shut =
+                told.door.as_ref().is_some_and(|door| door.as_ref().is_err_and(names_somebody));
+            told.choice.chosen.is_none() || unvouched || shut
+        }
+        Reply::EndpointApproved(_) => false,
         Reply::Found { .. } => false,
         Reply::Listed { counts, .. } => {
             counts.iter().any(|(state, count)| state == "held" && *count > 0)
@@ -424,6 +435,7 @@ fn put_explained(text: &mut String, payer: &Explained) {
             for line in &door.ladder {
                 let _ = writeln!(text, "    {}", one_line(line));
             }
+            directory::put_door(text, door);
         }
         Err(words) => {
             let _ = writeln!(text, "  the door is shut, so the chart was not opened:");

@@ -60,6 +60,10 @@ impl Desk {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
             Command::Registration(command) => self.registration(command).await,
+            Command::Directory(_) => {
+                let detail = "this house receives; directories are a provider's";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
             Command::Payor(_) | Command::Restriction(_) => {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

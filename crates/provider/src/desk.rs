@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use wire::Clock as _;
 use wire::draw_id;
 
+mod directory;
 mod explain;
 mod find;
 mod payors;
@@ -80,6 +81,7 @@ impl Desk {
             }
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
+            Command::Directory(command) => Box::pin(self.directory(command)).await,
             Command::Verify { witness } => {
                 lookup::verify(&self.road.house, &self.ledger, &witness).await
             }
@@ -293,12 +295,20 @@ impl Desk {
         for (name, payer) in &self.road.setup.payers {
             self.road.doors.forget(name);
             let door = self.road.route(payer).await;
+            lines.extend(Box::pin(self.check_endpoint(payer, door.as_ref().ok())).await);
             let found = door.map(|door| match door.ladder.is_empty() {
                 true => format!("{} speaks {}", door.base_url, door.version),
                 false => format!("{} speaks {}, {}", door.base_url, door.version, door.form),
             });
             lines.push(CheckLine::of(format!("payer {name}: door"), found));
-            let signed = payer.client_for_all().get("Patient?_count=1&_id=none").await;
+            let client = self.road.client_for_all(payer).await;
+            let signed = match client {
+                Ok(client) => client.get("Patient?_count=1&_id=none").await,
+                Err(issue) => {
+                    lines.push(CheckLine::of(format!("payer {name}: sign-in"), Err(issue)));
+                    continue;
+                }
+            };
             let signed = match signed {
                 Ok(answer) if answer.status() == 401 => Err(Issue::new(
                     Code::SignInRefused,

@@ -8,6 +8,7 @@
 
 mod again;
 mod assemble;
+pub mod carriage;
 mod clock;
 pub mod collect;
 pub mod cost;
@@ -15,6 +16,7 @@ pub mod deliver;
 pub mod desk;
 pub mod directory;
 pub mod door;
+mod endpoint;
 mod fresh;
 mod gone;
 pub mod limits;
@@ -37,8 +39,10 @@ pub mod watch;
 pub mod withdraw;
 pub mod worker;
 
+pub use carriage::{Carriage, Fixed};
 pub use clock::HouseClock;
 pub use desk::Desk;
+pub use directory::Directories;
 pub use parts::Claims;
 pub use road::Road;
 pub use rooms::Rooms;

@@ -198,3 +198,39 @@ pub const ACCEPTED_WAIT: Duration = Duration::from_secs(60);
 
 /// And at the latest, whatever it says: nobody should wait for a word for longer than it takes to call.
 pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+// Directories.
+
+/// How long an endpoint that a directory named is used before it is asked again: entries change rarely,
+/// and what changes at the door itself is noticed there.
+pub const DIRECTORY_EXPIRES: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// How long it counts that directories know no endpoint: a plan that is added today is found today.
+pub const DIRECTORY_MISSING: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// How long beyond its time an endpoint is used while its directory is away: a week's outage must not
+/// stop pushes to a door that still answers.
+pub const DIRECTORY_STALE: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
+
+/// While a directory is away, it is asked again after so long at the earliest; a door that vanished
+/// makes directories be asked no more often than that.
+pub const DIRECTORY_RETRY: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// Requests of one look into a directory: a payer has some ten endpoints and a few affiliations.
+pub const DIRECTORY_REQUESTS_MAX: usize = 60;
+
+/// Pages of one search.
+pub const DIRECTORY_PAGES_MAX: usize = 20;
+
+/// Bytes of all answers of one look.
+pub const DIRECTORY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Resources kept of one look.
+pub const DIRECTORY_RESOURCES_MAX: usize = 2_000;
+
+/// Bytes of all files of a directory's copy: payers and networks of the country have some 10 MB; all
+/// its practitioners do not belong here.
+pub const DIRECTORY_DUMP_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of one line of a copy: an Endpoint with all its certificates has some 50 KB.
+pub const DIRECTORY_LINE_BYTES_MAX: usize = 1024 * 1024;

@@ -60,7 +60,7 @@ impl Road {
     pub(crate) fn at_door(&self, payer: &Payer) -> Option<Payer> {
         let offer = self.doors.offer(&payer.public.name)?;
         let terms = payer.terms.at_door(&offer)?;
-        Some(Payer { public: payer.public.clone(), terms, client: Arc::clone(&payer.client) })
+        Some(Payer { public: payer.public.clone(), terms, carriage: Arc::clone(&payer.carriage) })
     }
 
     /// *Deliver*, by the ladder: the next part, or the end.
@@ -161,11 +161,12 @@ impl Road {
             drop(place);
             return Ok(self.put_off(turn, until, issue).await?);
         }
+        let client = self.client_for(payer, turn.push.purpose).await?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
         let number = turn.push.parts.as_ref().map_or(0, |parts| parts.answered) + 1;
         turn.say(Event::Intended {
             attempt: turn.push.attempt + 1,
-            endpoint: payer.client.base_url().to_owned(),
+            endpoint: client.base_url().to_owned(),
             key: format!("{}/{number}", made.push),
             part: Some(number),
         });

@@ -14,13 +14,13 @@ use crate::clock::HouseClock;
 use crate::collect::collect;
 use crate::cost::{Part, spent, within};
 use crate::deliver;
-use crate::directory::Directory;
+use crate::directory::Directories;
 use crate::door;
 use crate::limits::PUT_OFF_MIN;
 use crate::merged::merged_away;
 use crate::parts::Claims;
 use crate::rooms::Rooms;
-use crate::route::Doors;
+use crate::route::{Doors, Opened};
 use crate::scope::Concern;
 use crate::setup::{Payer, Setup};
 use crate::source::Source;
@@ -43,7 +43,7 @@ use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, House, Lease, Unit, WorkKind};
 use tokio::sync::Notify;
-use wire::Clock;
+use wire::{Clock, FhirClient};
 
 /// A sending house at work.
 pub struct Road {
@@ -54,7 +54,7 @@ pub struct Road {
     /// Where it reads charts.
     pub charts: Charts,
     /// Where doors are said to be.
-    pub directory: Arc<dyn Directory>,
+    pub directories: Directories,
     /// Doors that were found open.
     pub doors: Doors,
     /// Records that many push, as this process has claimed them.
@@ -123,6 +123,7 @@ impl Road {
             WorkKind::Submission => Ok(()),   // the other road's
             WorkKind::Registration => Ok(()), // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
+            WorkKind::Endpoint => Ok(()), // no clock has work on it
         }
     }
 
@@ -176,6 +177,7 @@ impl Road {
             return Ok(self.put_off(turn, until, issue).await?);
         }
         let door = spent(Part::Route, self.route(payer)).await?;
+        Box::pin(self.note_statement(payer, &door)).await?;
         turn.say(routed(door));
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
@@ -234,12 +236,33 @@ impl Road {
 
     /// *Route*: where, in which version and mode, is the door open?
     pub async fn route(&self, payer: &Payer) -> Result<Door, Issue> {
-        let base_url = self.directory.find(&payer.public.name).await?;
-        let opened = self.doors.open(payer, base_url, self.clock.now()).await;
-        if opened.as_ref().is_err_and(|issue| issue.code == Code::PayerUnreachable) {
+        // On the heap: a walk's future holds whatever any stop may need.
+        let mut opened = Box::pin(self.opened(payer)).await?;
+        if opened.is_lost && self.lost(payer, &opened.base_url, &opened.why()).await? {
+            opened = Box::pin(self.opened(payer)).await?;
+        }
+        if opened.door.as_ref().is_err_and(|issue| issue.code == Code::PayerUnreachable) {
             self.report(payer, false).await.map_err(store_issue)?;
         }
-        opened
+        opened.door
+    }
+
+    /// The door at the endpoint that is used now.
+    async fn opened(&self, payer: &Payer) -> Result<Opened, Issue> {
+        let (base_url, told) = self.endpoint(payer).await?;
+        let client = payer.carriage.client(&base_url)?;
+        let (door, is_lost) = self.doors.open(payer, &client, self.clock.now()).await;
+        let endpoint = told.map(Box::new);
+        let door = door.map(|door| Door { endpoint, ..door });
+        Ok(Opened { base_url, door, is_lost })
+    }
+
+    /// Where a push is polled: at the door that took it.
+    async fn polled(&self, payer: &Payer, push: &Push) -> Result<FhirClient, Issue> {
+        match &push.endpoint {
+            Some(endpoint) => payer.client_for(endpoint.trim_end_matches('/'), push.purpose),
+            None => self.client_for(payer, push.purpose).await,
+        }
     }
 
     /// Who will read it, for what, under which rules. Windows are counted back from the day of `at`,
@@ -280,21 +303,25 @@ impl Road {
             drop(place);
             return Ok(self.put_off(turn, until, issue).await?);
         }
+        let client = self.client_for(payer, turn.push.purpose).await?;
         turn.say(Event::Intended {
             attempt: turn.push.attempt + 1,
-            endpoint: payer.client.base_url().to_owned(),
+            endpoint: client.base_url().to_owned(),
             key: made.push.to_string(),
             part: None,
         });
         turn.commit("intended").await?;
-        let answered =
-            deliver::send(&payer.client_for(turn.push.purpose), payload, turn.now()).await;
+        let answered = deliver::send(&client, payload, turn.now()).await;
         drop(place);
         self.report(payer, door::answered(&answered)).await?;
         (self.setup.passed)("sent");
         let push = turn.push.clone();
         let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
-        spent(Part::Settle, self.settle(turn, &answered, next)).await
+        spent(Part::Settle, self.settle(turn, &answered, next)).await?;
+        if let Answered::Reply(reply) = &answered {
+            self.lost_by(payer, client.base_url(), reply.status).await;
+        }
+        Ok(())
     }
 
     /// The payer's later word, in Bulk Data's form: the poll, then the file it names.
@@ -303,12 +330,12 @@ impl Road {
         let payer = self.payer(&push.dossier.payer)?;
         let attempt = attempt(&push, payer)?;
         let place = push.poll.as_deref().unwrap_or_default();
+        let client = self.polled(payer, &push).await?;
         let _room = self.rooms.partner(&push.dossier.payer).await;
         // One turn for the poll and the file that it names: another could only be had much later.
         if let Some((until, issue)) = self.knock(payer, &push).await? {
             return Ok(self.put_off(turn, until, issue).await?);
         }
-        let client = payer.client_for(push.purpose);
         let word = deliver::ask(&client, place, turn.now()).await;
         self.report(payer, door::answered(&word)).await?;
         match settle::settle_poll(&word, place, &attempt, turn.now()) {

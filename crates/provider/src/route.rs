@@ -6,6 +6,7 @@
 
 use crate::limits::{DOOR_AGE_MAX, STATEMENT_PATIENCE};
 use crate::setup::Payer;
+use exchange::capability::{self, Declared};
 use exchange::desk::Door;
 use exchange::ladder::{self, Offer};
 use exchange::{Agreement, Code, Issue, PartnerId};
@@ -13,7 +14,7 @@ use fhir::{Doc, Versions};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use wire::{ClientError, SignInError, TransportError};
+use wire::{ClientError, FhirClient, SignInError, TransportError};
 
 /// Doors that were found open, with the time they were checked and what they offer.
 #[derive(Default)]
@@ -23,31 +24,58 @@ pub struct Doors {
     garbled: Mutex<HashMap<PartnerId, Timestamp>>,
 }
 
-type Known = (Timestamp, Door, Arc<Offer>);
+type Known = (Timestamp, Door, Arc<Offer>, Option<Arc<Declared>>);
+
+/// What came of looking at a door.
+pub(crate) struct Opened {
+    pub(crate) base_url: String,
+    pub(crate) door: Result<Door, Issue>,
+    /// The door is not there any more: no such host, or it says so itself (404, 410).
+    pub(crate) is_lost: bool,
+}
+
+impl Opened {
+    /// Why it is not open.
+    pub(crate) fn why(&self) -> Issue {
+        let open = || Issue::new(Code::PayerUnreachable, "the payer's door is not there");
+        self.door.as_ref().err().cloned().unwrap_or_else(open)
+    }
+}
 
 impl Doors {
-    /// The payer's door, checked now or not long ago.
-    pub async fn open(
+    /// The payer's door, checked now or not long ago; and whether it is not there any more.
+    pub(crate) async fn open(
         &self,
         payer: &Payer,
-        base_url: String,
+        client: &FhirClient,
         now: Timestamp,
-    ) -> Result<Door, Issue> {
+    ) -> (Result<Door, Issue>, bool) {
         let name = &payer.public.name;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        if let Some((since, door, _)) = known
+        if let Some((since, door, ..)) = known
             && now.duration_since(since).unsigned_abs() < DOOR_AGE_MAX
-            && door.base_url == base_url
+            && door.base_url == client.base_url()
         {
-            return Ok(door);
+            return (Ok(door), false);
         }
         let patient = !self.is_garbled_for_long(name, now);
-        let checked = check(payer, base_url, patient).await;
+        let mut is_lost = false;
+        let checked = check(payer, client, patient, &mut is_lost).await;
         self.note_garbled(name, now, checked.as_ref().err());
-        let (door, offer) = checked?;
+        let (door, offer, declared) = match checked {
+            Ok(checked) => checked,
+            Err(issue) => return (Err(issue), is_lost),
+        };
         let mut doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.insert(name.clone(), (now, door.clone(), Arc::new(offer)));
-        Ok(door)
+        let declared = declared.map(Arc::new);
+        doors.insert(name.clone(), (now, door.clone(), Arc::new(offer), declared));
+        (Ok(door), false)
+    }
+
+    /// What a door that was found open says of itself, where it has a statement.
+    pub fn declared(&self, payer: &PartnerId) -> Option<Arc<Declared>> {
+        let doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.get(payer).and_then(|(.., declared)| declared.clone())
     }
 
     /// Whether a statement that cannot be read is no passing matter any more.
@@ -68,7 +96,7 @@ impl Doors {
     /// What a door that was found open offers.
     pub fn offer(&self, payer: &PartnerId) -> Option<Arc<Offer>> {
         let doors = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.get(payer).map(|(_, _, offer)| Arc::clone(offer))
+        doors.get(payer).map(|(_, _, offer, _)| Arc::clone(offer))
     }
 
     /// Forgets a door that did not do what it promised.
@@ -79,25 +107,34 @@ impl Doors {
 
 /// Asks the door for its versions and its capability statement. `patient`: what cannot be read may be
 /// read the next time, and is no matter for a person yet.
-async fn check(payer: &Payer, base_url: String, patient: bool) -> Result<(Door, Offer), Issue> {
-    if payer.client.base_url() != base_url.trim_end_matches('/') {
-        let detail = "the directory names another endpoint than the one this house signs in to";
-        return Err(Issue::new(Code::PayerUntrusted, detail).at("base_url"));
-    }
+async fn check(
+    payer: &Payer,
+    client: &FhirClient,
+    patient: bool,
+    is_lost: &mut bool,
+) -> Result<(Door, Offer, Option<Declared>), Issue> {
     let agreement = &payer.terms.agreement;
     let best = agreement.by_ladder();
-    check_versions(payer, best).await?;
-    let answer = payer.client.get_open("metadata").await.map_err(|error| away(&error))?;
+    let versions = ask_versions(client, best, is_lost).await?;
+    let answer = client.get_open("metadata").await.map_err(|error| lost_or(&error, is_lost))?;
     if best && (answer.status() == 429 || answer.status().is_server_error()) {
         let detail = format!("the payer's /metadata answers {}", answer.status().as_u16());
         return Err(Issue::new(Code::PayerUnreachable, detail));
     }
+    *is_lost |= matches!(answer.status().as_u16(), 404 | 410);
+    if !best || agreement.door.assume.is_empty() {
+        answered_in_r4(&answer)?;
+    }
     let there = answer.status() == 200;
     let body = answer.into_body();
     let statement = Doc::parse(&body).ok().filter(|_| there);
-    let (form, ladder, offer) = match statement {
-        Some(statement) if !best || is_statement(&statement) => {
-            read_capability(&statement, agreement)?
+    let stated = statement.as_ref().filter(|it| !best || is_statement(it));
+    let declared = Declared::read(versions.as_ref(), stated);
+    let (form, ladder, offer) = match &statement {
+        Some(statement) if stated.is_some() => {
+            // Which version it is comes first: nothing else of it means anything before.
+            capability::agree(&declared, &[], &agreement.mode)?;
+            read_capability(statement, agreement)?
         }
         None if !best && !there => return Err(mismatch(ABSENT, STATEMENT)),
         None if !best => return Err(mismatch(GARBLED, STATEMENT)),
@@ -110,8 +147,18 @@ async fn check(payer: &Payer, base_url: String, patient: bool) -> Result<(Door, 
         }
         _ => vouched_for(agreement)?,
     };
-    let mode = agreement.mode.clone();
-    Ok((Door { base_url, version: "4.0".into(), form, mode, ladder }, offer))
+    let used: &[&str] = if form == "transaction" { &["transaction"] } else { &[] };
+    let agreed = capability::agree(&declared, used, &agreement.mode)?;
+    let door = Door {
+        base_url: client.base_url().to_owned(),
+        version: agreed.version.clone(),
+        form,
+        mode: agreement.mode.clone(),
+        ladder,
+        agreed: Some(agreed),
+        endpoint: None,
+    };
+    Ok((door, offer, stated.is_some().then_some(declared)))
 }
 
 const STATEMENT: &str = "CapabilityStatement";
@@ -139,21 +186,58 @@ fn by_ladder(offer: Offer, agreement: &Agreement) -> Result<(String, Vec<String>
     Ok((form, rung.reasons, offer))
 }
 
-/// Whether the door speaks R4 by its own `$versions`. Few servers have the operation: with the form
-/// `best` the capability statement says enough.
-async fn check_versions(payer: &Payer, best: bool) -> Result<(), Issue> {
-    let answer = payer.client.get_open("$versions").await.map_err(|error| away(&error))?;
+/// What the door speaks by its own `$versions`. Few servers have the operation: with the form `best`
+/// the capability statement says enough.
+async fn ask_versions(
+    client: &FhirClient,
+    best: bool,
+    is_lost: &mut bool,
+) -> Result<Option<Versions>, Issue> {
+    let answer = client.get_open("$versions").await.map_err(|error| lost_or(&error, is_lost))?;
     let status = answer.status();
-    let versions = match Versions::parse(answer.into_body()) {
-        Ok(versions) if status == 200 => versions,
-        _ if best => return Ok(()),
-        Ok(_) => return Err(mismatch("the payer's $versions does not offer 4.0", "$versions")),
-        Err(_) => return Err(mismatch("the payer's $versions cannot be read", "$versions")),
-    };
-    match versions.speaks("4.0") {
-        true => Ok(()),
-        false => Err(mismatch("the payer's $versions does not offer 4.0", "$versions")),
+    match Versions::parse(answer.into_body()) {
+        Ok(versions) if status == 200 => Ok(Some(versions)),
+        _ if best => Ok(None),
+        _ => {
+            *is_lost |= matches!(status.as_u16(), 404 | 410);
+            match status == 200 {
+                true => Err(mismatch("the payer's $versions cannot be read", "$versions")),
+                false => {
+                    let detail = format!("the payer's $versions answers {}", status.as_u16());
+                    Err(mismatch(&detail, "$versions"))
+                }
+            }
+        }
     }
+}
+
+/// Whether an answer is of the version that was asked for (R4 §3.1.0.1.8): not refused for it, and not
+/// in another one.
+fn answered_in_r4(answer: &http::Response<bytes::Bytes>) -> Result<(), Issue> {
+    let status = answer.status().as_u16();
+    if matches!(status, 406 | 415) {
+        let detail = format!("the payer's /metadata answers {status} to fhirVersion=4.0");
+        return Err(mismatch(&detail, "Accept"));
+    }
+    let sent = answer.headers().get(http::header::CONTENT_TYPE);
+    let version = sent.and_then(|it| it.to_str().ok()).and_then(wire::media::version);
+    match version.filter(|it| !matches!(it.as_str(), "4.0" | "4.0.0" | "4.0.1")) {
+        None => Ok(()),
+        Some(version) => {
+            let said: String = version.chars().take(10).collect();
+            let detail =
+                format!("the payer's /metadata is answered in fhirVersion={said}, asked for 4.0");
+            Err(mismatch(&detail, "Content-Type"))
+        }
+    }
+}
+
+/// Why a door did not answer, and whether that is because there is no such host.
+fn lost_or(error: &ClientError, is_lost: &mut bool) -> Issue {
+    if let ClientError::Transport(TransportError::NotSent(words)) = error {
+        *is_lost |= words.contains("dns error");
+    }
+    away(error)
 }
 
 /// What the capability statement must say for the agreement's form (R4 §2.15): the form, how it was
@@ -162,12 +246,6 @@ fn read_capability(
     statement: &Doc<'_>,
     agreement: &Agreement,
 ) -> Result<(String, Vec<String>, Offer), Issue> {
-    let root = statement.root();
-    let version = root.get("fhirVersion").and_then(|node| node.text()).unwrap_or_default();
-    if !matches!(&*version, "4.0" | "4.0.0" | "4.0.1") {
-        let detail = "the payer's capability statement is not for FHIR R4";
-        return Err(mismatch(detail, "CapabilityStatement.fhirVersion"));
-    }
     let offer = Offer::read(statement);
     if agreement.by_ladder() && !offer.house {
         return by_ladder(offer, agreement);

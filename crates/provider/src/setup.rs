@@ -5,10 +5,11 @@
 //! Never      reads a file itself; `tables` reads those of restrictions and payors, which people
 //!            change while the house runs.
 
+use crate::carriage::Carriage;
 use crate::watch::Watching;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
-use exchange::{PartnerId, Purpose};
+use exchange::{Issue, PartnerId, Purpose};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,18 +55,16 @@ pub struct Payer {
     pub public: PublicFile,
     /// What was agreed.
     pub terms: Terms,
-    /// A client for its door, signed in by this house's credential there.
-    pub client: Arc<FhirClient>,
+    /// Makes clients for its doors, signed in by this house's credential there.
+    pub carriage: Arc<dyn Carriage>,
 }
 
 impl Payer {
-    /// The client for its door, signed in for one purpose: a token may serve no other.
-    pub fn client_for(&self, purpose: Purpose) -> FhirClient {
-        self.client.for_purposes(&BTreeSet::from([purpose]))
-    }
-
-    /// The same, signed in for every purpose that was agreed: to see whether it can be.
-    pub fn client_for_all(&self) -> FhirClient {
-        self.client.for_purposes(&self.terms.agreement.purposes.iter().copied().collect())
+    /// A client for its door at this base URL, signed in for one purpose: a token may serve no other.
+    ///
+    /// Errors: those of its carriage.
+    pub fn client_for(&self, base_url: &str, purpose: Purpose) -> Result<FhirClient, Issue> {
+        let client = self.carriage.client(base_url)?;
+        Ok(client.for_purposes(&BTreeSet::from([purpose])))
     }
 }

@@ -10,6 +10,7 @@ use crate::kinds::{self, Finds};
 use crate::limits::{PAGE_RECORDS, PAGE_RECORDS_MAX};
 use crate::references::references;
 use bytes::Bytes;
+use exchange::capability::MODE_EXTENSION;
 use serde_json::{Value, json};
 
 /// What a house says of itself.
@@ -61,11 +62,16 @@ pub fn capability(about: &Description<'_>) -> Bytes {
     let whole = [("transaction", about.transaction, TRANSACTION), ("batch", about.batch, BATCH)];
     let whole = whole.into_iter().filter(|(_, offered, _)| *offered);
     let whole: Vec<_> =
-        whole.map(|(code, _, words)| json!({ "code": code, "documentation": words })).collect();
+        whole
+            .map(|(code, _, words)| {
+                json!({ "code": code, "documentation": words, "extension": [at_once()] })
+            })
+            .collect();
     if !whole.is_empty() {
         rest["interaction"] = whole.into();
     }
     rest["operation"] = json!([{
+        "extension": [at_once()],
         "name": "versions",
         "definition": "http://hl7.org/fhir/OperationDefinition/CapabilityStatement-versions",
     }]);
@@ -84,6 +90,11 @@ pub fn capability(about: &Description<'_>) -> Bytes {
     .into()
 }
 
+/// What an operation is answered as: at once. R4 has no element for it, and no guide an extension.
+fn at_once() -> Value {
+    json!({ "url": MODE_EXTENSION, "valueCode": "sync" })
+}
+
 const TRANSACTION: &str = "All entries stand or fall together. A Bundle.identifier is the key: \
     repeated with the same bytes, it gets the first answer again. Entries are of POST, PUT and DELETE; \
     those of GET, HEAD and PATCH are refused.";
@@ -98,7 +109,10 @@ fn words(about: &Description<'_>) -> String {
          the order of their ids; _summary=count gives the number alone, _total=none leaves it out. \
          Parameters that are not listed are refused; with Prefer: handling=lenient they are passed \
          over, and the self link shows what was understood. Modifiers of these, chains and :iterate are \
-         not offered, and always refused. A caller sees the records it may see, and no others.",
+         not offered, and always refused. A caller sees the records it may see, and no others. Every \
+         interaction and operation is answered at once (sync), unless it says otherwise; where a person \
+         must look at what was written first, with 202 and the place of the later answer \
+         (Content-Location).",
     )
 }
 
@@ -149,6 +163,7 @@ fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
     }
     if row.kind == "Patient" {
         resource["operation"] = json!([{
+            "extension": [at_once()],
             "name": "everything",
             "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
             "documentation": "On one Patient. Parameters _since, _type and _count; the pages follow \
@@ -273,6 +288,30 @@ mod tests {
                 assert_eq!(resource["versioning"], "versioned", "{}", resource["type"]);
             }
         }
+    }
+
+    #[test]
+    fn every_operation_says_whether_it_is_answered_at_once_or_later() {
+        use exchange::capability::{Declared, agree};
+        let statement = statement(true);
+        let rest = &statement["rest"][0];
+        let of = |list: &Value| list.as_array().cloned().unwrap_or_default();
+        let types = of(&rest["resource"]);
+        let operations = types.iter().flat_map(|it| of(&it["operation"]));
+        let all = of(&rest["interaction"]).into_iter().chain(of(&rest["operation"]));
+        let all: Vec<Value> = all.chain(operations).collect();
+        assert_eq!(all.len(), 4, "transaction, batch, versions, everything");
+        for one in &all {
+            assert_eq!(one["extension"][0]["url"], MODE_EXTENSION, "{one}");
+            assert_eq!(one["extension"][0]["valueCode"], "sync", "{one}");
+        }
+        let bytes = statement.to_string();
+        let doc = fhir::Doc::parse(bytes.as_bytes()).unwrap();
+        let declared = Declared::read(None, Some(&doc));
+        let agreed = agree(&declared, &["transaction"], "sync").unwrap();
+        assert_eq!(agreed.dialect, "handover");
+        let said = "transaction sync: its statement says so";
+        assert!(agreed.reasons.iter().any(|it| it == said), "{:?}", agreed.reasons);
     }
 
     #[test]

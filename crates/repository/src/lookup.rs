@@ -17,9 +17,10 @@ use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 ///
 /// Errors: `PushUnknown`; `CommandInvalid` when several things begin so.
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
-    // A watch or a registration is no push: it is shown with all others.
-    let is_walk =
-        |row: &StoredWork| !matches!(row.work.kind, WorkKind::Watch | WorkKind::Registration);
+    // A watch is no push: it is shown with all others. Nor is an endpoint or a registration.
+    let is_walk = |row: &StoredWork| {
+        !matches!(row.work.kind, WorkKind::Watch | WorkKind::Endpoint | WorkKind::Registration)
+    };
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
         return Ok(row);
     }
@@ -107,7 +108,15 @@ pub async fn list(
     rows.truncate(limit as usize);
     let mut counts = house.work_counts().await.map_err(store_issue)?;
     counts.retain(|(state, _)| {
-        !matches!(state.as_str(), "scoped" | "watching" | "watch-ended" | "census")
+        !matches!(
+            state.as_str(),
+            "scoped"
+                | "watching"
+                | "watch-ended"
+                | "census"
+                | "endpoint-known"
+                | "endpoint-missing"
+        )
     });
     counts.retain(|(state, _)| !state.starts_with("regist"));
     Ok(Reply::Listed { rows, counts })

@@ -9,6 +9,7 @@
 //! can be repeated, and a demo can be larger than anybody would write by hand.
 
 pub mod chart;
+pub mod directory;
 pub mod ehr;
 pub mod limits;
 pub mod overlay;

@@ -77,3 +77,6 @@ pub const EHR_MINIMUM_PAGE: usize = 7;
 /// Pages that an EHR of the minimum remembers at once: those of the charts of a hundred patients, of
 /// which a gateway reads some at a time.
 pub const EHR_TOKENS_MAX: usize = 20_000;
+
+/// Resources on one page of a directory: a payer's endpoints fit, and pages are tried with less.
+pub const DIRECTORY_PAGE_RECORDS: usize = 50;

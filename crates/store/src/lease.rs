@@ -54,6 +54,15 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
+    const ALL: [WorkKind; 6] = [
+        WorkKind::Trigger,
+        WorkKind::Push,
+        WorkKind::Submission,
+        WorkKind::Watch,
+        WorkKind::Endpoint,
+        WorkKind::Registration,
+    ];
+
     /// The number that stands for a kind.
     pub(crate) fn code(self) -> i16 {
         match self {
@@ -61,7 +70,8 @@ impl WorkKind {
             WorkKind::Push => 2,
             WorkKind::Submission => 3,
             WorkKind::Watch => 4,
-            WorkKind::Registration => 5,
+            WorkKind::Endpoint => 5,
+            WorkKind::Registration => 6,
         }
     }
 
@@ -70,14 +80,7 @@ impl WorkKind {
     /// # Errors
     /// `Damaged` where it stands for none.
     pub(crate) fn from_code(code: i16) -> Result<WorkKind, Error> {
-        let kinds = [
-            WorkKind::Trigger,
-            WorkKind::Push,
-            WorkKind::Submission,
-            WorkKind::Watch,
-            WorkKind::Registration,
-        ];
-        let found = kinds.into_iter().find(|kind| kind.code() == code);
+        let found = WorkKind::ALL.into_iter().find(|kind| kind.code() == code);
         found.ok_or_else(|| Error::Damaged("a row of work is of no known kind".to_owned()))
     }
 }
@@ -145,10 +148,10 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_was_written() {
-        for kind in [WorkKind::Push, WorkKind::Watch, WorkKind::Registration] {
+        for kind in WorkKind::ALL {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 6, -1] {
+        for code in [0, 7, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

@@ -20,6 +20,8 @@ pub enum WorkKind {
     Watch,
     /// A client that registered here, or a server that this house registered at.
     Registration,
+    /// What is known of a payer's endpoint.
+    Endpoint,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

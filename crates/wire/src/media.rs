@@ -48,7 +48,7 @@ impl Sent {
     }
 
     fn is_r4(&self) -> bool {
-        matches!(self.parameter("fhirversion"), None | Some("4.0" | "4.0.1"))
+        matches!(self.parameter("fhirversion"), None | Some("4.0" | "4.0.0" | "4.0.1"))
     }
 
     fn is_utf8(&self) -> bool {
@@ -97,6 +97,13 @@ pub fn check_sent(content_type: Option<&str>) -> Result<(), Issue> {
         return unsupported("this door reads UTF-8 only");
     }
     Ok(())
+}
+
+/// The FHIR version that a `Content-Type` names, of letters and digits only.
+pub fn version(content_type: &str) -> Option<String> {
+    let sent = Sent::parse(content_type);
+    let version = sent.parameter("fhirversion")?.to_owned();
+    Some(version.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect())
 }
 
 /// Whether a `Content-Type` has this essence, whatever its parameters.
@@ -173,6 +180,19 @@ mod tests {
         ];
         for (case, content_type, read) in table {
             assert_eq!(check_sent(content_type).is_ok(), read, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_media_type_is_read() {
+        for (sent, expected) in [
+            ("application/fhir+json; fhirVersion=5.0", Some("5.0")),
+            ("application/fhir+json;charset=utf-8;FHIRVERSION=\"4.3\"", Some("4.3")),
+            ("application/fhir+json; fhirVersion=<b>", Some("b")),
+            ("application/json", None),
+            ("", None),
+        ] {
+            assert_eq!(version(sent).as_deref(), expected, "{sent}");
         }
     }
 

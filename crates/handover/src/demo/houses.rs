@@ -5,6 +5,7 @@
 //! Never      leaves a process behind: a child is ended when its handle is dropped, and stops by
 //!            itself when its standard input ends, which happens even when this process is killed.
 
+use super::directory::Listed;
 use super::scene::{Scene, without_code_rules};
 use crate::config::{self, write_text};
 use crate::ehr;
@@ -31,6 +32,7 @@ use wire::FhirClient;
 pub(super) struct Houses {
     pub(super) hospitals: Vec<Running>,
     pub(super) plans: Vec<Running>,
+    pub(super) directory: Listed,
     ehrs: Vec<Ehr>,
 }
 
@@ -86,10 +88,10 @@ impl Houses {
             fs::copy(place.join(ehr::AUTHORITY), authority).map_err(|_| unwritable(&house))?;
             hospital_folders.push((house, title.clone()));
         }
-        let mut plan_folders = Vec::new();
+        let (mut plan_folders, mut listed) = (Vec::new(), Vec::new());
         for payer in &scene.plans {
             let house = folder.join(&payer.name);
-            init(
+            let public = init(
                 &house,
                 &NewHouse {
                     role: Role::Payer,
@@ -104,7 +106,9 @@ impl Houses {
             )?;
             write_text(&house.join("members.csv"), &payer.plan.member_file())?;
             plan_folders.push((house, payer.plan.name.clone()));
+            listed.push(public);
         }
+        let directory = Listed::start(&folder.join("directory"), &listed).await?;
         for (hospital, _) in &hospital_folders {
             for (plan, _) in &plan_folders {
                 let sending = add_partner(hospital, &plan.join("public.json"))?;
@@ -115,9 +119,12 @@ impl Houses {
                 add_partner(plan, &hospital.join("public.json"))?;
             }
         }
+        for (hospital, _) in &hospital_folders {
+            directory.tell(hospital)?;
+        }
         let hospitals = start_all(hospital_folders).await?;
         let plans = start_all(plan_folders).await?;
-        Ok(Houses { hospitals, plans, ehrs })
+        Ok(Houses { hospitals, plans, directory, ehrs })
     }
 
     /// Folder and configuration of every house.
@@ -141,6 +148,7 @@ impl Houses {
         for house in self.plans {
             stopping.spawn(house.stop());
         }
+        stopping.spawn(self.directory.stop());
         for ehr in self.ehrs {
             stopping.spawn(ehr.stop());
         }

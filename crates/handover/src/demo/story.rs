@@ -30,6 +30,12 @@ pub(super) fn cast(teller: &mut Teller, scene: &Scene, houses: &Houses, took: Du
     teller.put(&table::lines(2, &rows));
     teller.put(&[String::new()]);
     teller.say(&format!(
+        "The hospitals look for the plans' doors in a directory, a process of its own at {}: it \
+         lists {} endpoints, of which one of each plan is active and for use.",
+        houses.directory.base_url, houses.directory.endpoints
+    ));
+    teller.fact("directory", houses.directory.base_url.as_str());
+    teller.say(&format!(
         "They were made and opened in {}. Now every finished encounter is pushed: {} of them.",
         seconds(took),
         scene.encounters()

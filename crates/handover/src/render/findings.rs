@@ -68,6 +68,8 @@ mod tests {
         let payer = Explained {
             payer: "sunrise".into(),
             door: Ok(exchange::desk::Door {
+                agreed: None,
+                endpoint: None,
                 base_url: "https://plan.example".into(),
                 version: "4.0".into(),
                 form: "transaction".into(),

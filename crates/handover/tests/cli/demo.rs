@@ -20,6 +20,18 @@ fn the_demo_keeps_its_promises() {
     assert!(facts["held"].as_u64().unwrap() > 0, "the plan held somebody: {facts}");
     assert!(facts["filed_after_release"].as_u64().unwrap() > 0, "{facts}");
     assert_eq!(facts["triggered"], facts["pushes"], "one answer each: {facts}");
+    let directory = facts["directory"].as_str().unwrap();
+    let place = facts["houses"][0].as_str().unwrap();
+    let hospital = format!("{place}/house.toml");
+    assert!(std::fs::read_to_string(hospital).unwrap().contains(directory), "it asks that one");
+    // The directory has stopped as well: what it said is written down and holds.
+    let found = run(&["--json", "--house", place, "directory", "find", plan(facts)], &[]);
+    let found: Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!(
+        (&found["directory"], &found["vouched"]),
+        (&"national".into(), &"public-file".into())
+    );
+    assert_eq!(found["choice"]["rejected"].as_array().unwrap().len(), 2, "{found}");
     let houses = facts["houses"].as_array().unwrap();
     assert_eq!(houses.len(), 4);
     for house in houses {
@@ -27,6 +39,12 @@ fn the_demo_keeps_its_promises() {
         let said = run(&["--house", house.as_str().unwrap(), "ledger", "verify"], &[]);
         assert_eq!(said.code, 0, "{}", said.stderr);
     }
+}
+
+/// The first plan's name.
+fn plan(facts: &Value) -> &str {
+    let place = facts["houses"][2].as_str().unwrap();
+    place.rsplit('/').next().unwrap()
 }
 
 #[test]

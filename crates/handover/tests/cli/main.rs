@@ -9,6 +9,7 @@
 mod common;
 
 mod demo;
+mod directory;
 mod errors;
 mod readme;
 mod shapes;

@@ -8,12 +8,12 @@ use exchange::desk::{Command, Reply, Row, Shown};
 use exchange::{Agreement, PartnerId, Purpose, Who};
 use jiff::{Timestamp, ToSpan};
 use provider::desk::Desk;
-use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
 use provider::setup::{Payer, Setup};
 use provider::source::chart::Charts;
 use provider::worker;
+use provider::{Directories, Fixed};
 use serde_json::json;
 use sim::ehr::{Ehr, EhrPlan};
 use sim::payer::ForeignPayer;
@@ -158,7 +158,7 @@ impl Hospital {
                 source.client(),
                 Arc::clone(&clock) as _,
             ))),
-            directory: Arc::new(Pinned(endpoints)),
+            directories: Directories::pinned(endpoints),
             doors: Doors::default(),
             claims: provider::Claims::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&clock) as _)),
@@ -283,5 +283,5 @@ fn payer(name: &str, plan: &str, base_url: &str, collections: bool) -> Payer {
     let public = serde_json::from_value(public).unwrap();
     let transport = Arc::new(HttpTransport::new(&[], PATIENCE, 1 << 24).unwrap());
     let client = Arc::new(FhirClient::new(base_url, transport, None));
-    Payer { public, terms, client }
+    Payer { public, terms, carriage: Arc::new(Fixed(client)) }
 }

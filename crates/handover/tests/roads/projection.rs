@@ -3,6 +3,7 @@
 use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
 use exchange::desk::{Command, Row};
+use exchange::directory::Standing;
 use exchange::registration::{RegisteredAt, Registration};
 use exchange::submission::Submission;
 use exchange::watch::{Watch, WatchRow};
@@ -85,6 +86,15 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         assert_eq!(body, line);
     }
     assert!(registrations.is_empty(), "a registration without a row");
+    let mut endpoints = endpoints(&chains[&Chain::House]);
+    for row in house.works(WorkKind::Endpoint) {
+        let standing: Standing = read(&row);
+        let known = endpoints.remove(standing.payer.as_str()).expect("a row without a line");
+        assert_eq!(standing, known);
+        assert_eq!(columns(&row), (None, known.state_word()));
+        states.insert(known.state_word().to_owned());
+    }
+    assert!(endpoints.is_empty(), "an endpoint without a row");
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states
@@ -103,6 +113,21 @@ fn triggers(lines: &Lines) -> BTreeMap<String, Trigger> {
         }
     }
     triggers
+}
+
+fn endpoints(lines: &Lines) -> BTreeMap<String, Standing> {
+    let mut endpoints: BTreeMap<String, Standing> = BTreeMap::new();
+    for (at, event) in lines {
+        let Some(payer) = event.endpoint_of() else { continue };
+        match endpoints.get_mut(payer.as_str()) {
+            Some(standing) => standing.apply(*at, event),
+            None => {
+                let begun = Standing::begin(*at, event).expect("an endpoint that did not begin");
+                endpoints.insert(payer.to_string(), begun);
+            }
+        }
+    }
+    endpoints
 }
 
 fn watches(lines: &Lines) -> BTreeMap<String, Watch> {

@@ -147,7 +147,7 @@ impl Road {
     /// One search, all its pages.
     async fn look(&self, turn: &mut Turn, payer: &Payer, query: &str) -> Result<Looked, Halt> {
         let mut resources = Vec::new();
-        let client = payer.client_for(turn.push.purpose);
+        let client = self.client_for(payer, turn.push.purpose).await?;
         let mut answered = deliver::search(&client, query, turn.now()).await;
         for _ in 0..RECONCILE_PAGES_MAX {
             self.report(payer, door::answered(&answered)).await?;

@@ -53,7 +53,7 @@ impl Road {
     ) -> Result<Outcome, Halt> {
         let outcome = match part.bundle() {
             Some(bundle) => {
-                let client = payer.client_for(turn.push.purpose);
+                let client = self.client_for(payer, turn.push.purpose).await?;
                 self.send_bundle(payer, &client, part, bundle, turn.now()).await?
             }
             None => self.send_singles(turn, payer, part).await?,
@@ -111,7 +111,7 @@ impl Road {
         payer: &Payer,
         part: &Part,
     ) -> Result<Outcome, Halt> {
-        let client = payer.client_for(turn.push.purpose);
+        let client = self.client_for(payer, turn.push.purpose).await?;
         let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
         for (nth, item) in part.items.iter().enumerate() {
             if nth > 0 && self.outdated(turn).await?.is_some() {

@@ -12,13 +12,13 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use provider::Claims;
 use provider::desk::Desk;
-use provider::directory::pinned::Pinned;
 use provider::road::Road;
 use provider::route::Doors;
 use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::worker;
+use provider::{Directories, Fixed};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -174,7 +174,10 @@ impl Hospital {
             let terms = Terms::parse(text, "agreement.toml", &default_value_set);
             let terms = terms.unwrap_or_else(|issue| panic!("{issue:?}\n{text}"));
             let public = public(name);
-            (PartnerId::from(*name), Payer { public, terms, client: client(&base(name)) })
+            (
+                PartnerId::from(*name),
+                Payer { public, terms, carriage: Arc::new(Fixed(client(&base(name)))) },
+            )
         };
         let payers: BTreeMap<_, _> = PAYERS.iter().zip(agreements).map(payer).collect();
         let endpoints = payers.keys().map(|name| (name.clone(), base(name.as_str()))).collect();
@@ -194,7 +197,7 @@ impl Hospital {
             setup,
             house: house.clone(),
             charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&shared)))),
-            directory: Arc::new(Pinned(endpoints)),
+            directories: Directories::pinned(endpoints),
             doors: Doors::default(),
             claims: Claims::default(),
             clock: Arc::new(provider::HouseClock::new(Arc::clone(&shared))),

@@ -18,6 +18,14 @@ fn r3() -> Told {
     status(200, statement("transaction").replace("4.0.1", "3.0.2"))
 }
 
+/// A statement that calls itself R4, in the media type of another version.
+fn in_r5() -> Told {
+    let mut answer = status(200, statement("transaction"))?;
+    let r5 = http::HeaderValue::from_static("application/fhir+json; fhirVersion=5.0");
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, r5);
+    Ok(answer)
+}
+
 #[tokio::test]
 async fn a_door_that_is_not_the_right_one_says_why() {
     let versions = format!("GET {PLAN}/$versions");
@@ -30,6 +38,15 @@ async fn a_door_that_is_not_the_right_one_says_why() {
         ("another version", versions, r5, "held", Code::VersionMismatch),
         ("no versions", versions, || status(404, ""), "held", Code::VersionMismatch),
         ("another version's statement", metadata, r3, "held", Code::VersionMismatch),
+        ("another version's answer", metadata, in_r5, "held", Code::VersionMismatch),
+        (
+            "an answer in no such version",
+            metadata,
+            || status(406, ""),
+            "held",
+            Code::VersionMismatch,
+        ),
+        ("a version it does not read", metadata, || status(415, ""), "held", Code::VersionMismatch),
         ("a web page", metadata, || status(200, "<p>"), "held", Code::VersionMismatch),
         (
             "no transactions",

@@ -10,15 +10,17 @@ use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use provider::Claims;
 use provider::desk::Desk;
-use provider::directory::pinned::Pinned;
+use provider::directory::Named;
 use provider::road::Road;
 use provider::route::Doors;
 use provider::setup::{Feed, Payer, Setup};
 use provider::source::chart::Charts;
 use provider::source::ehr::Ehr;
 use provider::watch::{WatchPlan, Watching};
+use provider::{Carriage, Directories, Fixed};
 use provider::{turn, worker};
 use serde_json::{Value, json};
+use sim::directory::Shelf;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -35,6 +37,10 @@ pub(crate) const EHR: &str = "https://ehr.example/fhir";
 pub(crate) const PLAN: &str = "https://plan.example/fhir";
 /// The other plan.
 pub(crate) const OTHER: &str = "https://sunset.example/fhir";
+/// Where the plan is after it has moved.
+pub(crate) const MOVED: &str = "https://moved.example/fhir";
+/// The directory.
+pub(crate) const DIRECTORY: &str = "https://directory.example/fhir";
 /// The first patient who is a member of the other plan.
 pub(crate) const OTHERS: u32 = 900;
 /// The first patient whom the same practitioner sees as the others up to `OTHERS`.
@@ -72,6 +78,7 @@ pub(crate) struct Network {
     pushed: Mutex<Vec<String>>,
     hanging: Mutex<Option<(String, SocketAddr)>>,
     stranger: Mutex<Option<Arc<Stranger>>>,
+    pub(crate) shelf: Mutex<Shelf>,
 }
 
 impl Network {
@@ -120,6 +127,11 @@ impl Network {
         let stranger = self.stranger.lock().unwrap().clone();
         if let Some(stranger) = stranger.filter(|_| line.contains(STRANGER)) {
             return stranger.answer(request);
+        }
+        if let Some(asked) = line.strip_prefix(&format!("GET {DIRECTORY}/")) {
+            let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
+            let (code, body) = self.shelf.lock().unwrap().answer(DIRECTORY, path, query);
+            return status(code, body);
         }
         let (path, query) = match line.strip_prefix(&format!("GET {EHR}/")) {
             Some(rest) => rest.split_once('?').unwrap_or((rest, "")),
@@ -206,12 +218,12 @@ fn chart(path: &str, query: &str) -> Told {
 
 /// The door of either plan.
 fn door(line: &str, body: &Bytes) -> Told {
-    if !line.contains(OTHER) {
+    let Some(base) = [OTHER, MOVED].into_iter().find(|base| line.contains(base)) else {
         return plan(line, body);
-    }
-    let told = plan(&line.replace(OTHER, PLAN), body)?;
+    };
+    let told = plan(&line.replace(base, PLAN), body)?;
     let body = String::from_utf8(told.body().to_vec()).unwrap();
-    status(told.status().as_u16(), body.replace(PLAN, OTHER))
+    status(told.status().as_u16(), body.replace(PLAN, base))
 }
 
 /// The door of a proper plan: it files whatever it is given.
@@ -326,6 +338,7 @@ impl Hospital {
             pushed: Mutex::default(),
             hanging: Mutex::default(),
             stranger: Mutex::default(),
+            shelf: Mutex::default(),
         });
         let (clock, wake) = (SetClock::at(now), Arc::new(Notify::new()));
         let (road, desk) = wire_up(&house, &network, &clock, folder.path(), payers, &wake);
@@ -375,6 +388,23 @@ impl Hospital {
         for payer in road.setup.payers.values_mut() {
             let text = write(agreement(payer.public.name.as_str()));
             payer.terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
+        }
+        let road = Arc::new(road);
+        let desk = Desk::new(Arc::clone(&road), Arc::clone(&wake), Vec::new());
+        Hospital { network, clock, folder, desk, house, road, wake }
+    }
+
+    /// The same house, started anew with these directories, and a door wherever they say that it is.
+    pub(crate) fn with_directories(self, order: Vec<Named>) -> Hospital {
+        let hospital = self.restarted_with("sunrise");
+        let Hospital { network, clock, folder, desk, house, road, wake } = hospital;
+        drop(desk);
+        let mut road = Arc::into_inner(road).unwrap_or_else(|| panic!("it is at work"));
+        road.directories = Directories::new(order);
+        road.directories.crosswalk = Some(folder.path().join("payers.toml"));
+        for payer in road.setup.payers.values_mut() {
+            let (transport, clock) = (Arc::clone(&network), Arc::clone(&clock));
+            payer.carriage = Arc::new(Anywhere { transport, clock, made: Mutex::default() });
         }
         let road = Arc::new(road);
         let desk = Desk::new(Arc::clone(&road), Arc::clone(&wake), Vec::new());
@@ -477,6 +507,27 @@ impl Hospital {
     }
 }
 
+/// Signs in wherever the payer is.
+struct Anywhere {
+    transport: Arc<Network>,
+    clock: Arc<SetClock>,
+    made: Mutex<BTreeMap<String, Arc<FhirClient>>>,
+}
+
+impl Carriage for Anywhere {
+    fn client(&self, base_url: &str) -> Result<Arc<FhirClient>, Issue> {
+        let mut made = self.made.lock().unwrap();
+        let make = || {
+            let (key, scope) = (SigningKey::generate().unwrap().to_pem(), "system/*.cruds".into());
+            let (at, clock) = (Arc::clone(&self.transport) as _, Arc::clone(&self.clock) as _);
+            let sign_in = SmartClient::new(at, base_url, "clinic", &key, scope, clock).unwrap();
+            let transport = Arc::clone(&self.transport) as _;
+            Arc::new(FhirClient::new(base_url, transport, Some(sign_in)))
+        };
+        Ok(Arc::clone(made.entry(base_url.to_owned()).or_insert_with(make)))
+    }
+}
+
 fn words(code: Code) -> (&'static str, &'static str) {
     let actor = match code.row().actor {
         exchange::Actor::Provider => "the provider",
@@ -531,7 +582,7 @@ fn wire_up(
         setup,
         house: house.clone(),
         charts: Charts::new(Arc::new(Ehr::new(client(EHR), Arc::clone(&clock)))),
-        directory: Arc::new(Pinned(endpoints)),
+        directories: Directories::pinned(endpoints),
         doors: Doors::default(),
         claims: Claims::default(),
         clock: Arc::new(provider::HouseClock::new(clock)),
@@ -606,7 +657,7 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         udap: None,
     };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
-    Payer { public, terms, client }
+    Payer { public, terms, carriage: Arc::new(Fixed(client)) }
 }
 
 pub(crate) fn who() -> Who {

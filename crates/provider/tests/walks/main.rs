@@ -10,6 +10,7 @@ mod chart;
 mod covered;
 mod delivery;
 mod desk;
+mod directory;
 mod documents;
 mod door;
 mod foreign;
