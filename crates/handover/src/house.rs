@@ -6,7 +6,6 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
-use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
 use crate::{backup, config, contents, database, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -147,7 +146,9 @@ impl Opened {
         let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
         let clock = Arc::clone(&self.clock);
-        Ok(Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock))
+        let key_sets = crate::doors::key_sets(config, &clock)?;
+        let gate = Gate::new(&config.file.base_url, credentials, secret.0, Arc::new(replay), clock);
+        Ok(gate.with_key_sets(key_sets).with_certificates(crate::doors::certificates(config)?))
     }
 
     /// Whether the ledger is the one that was left here, before anything is written to it: its
@@ -481,10 +482,12 @@ pub fn partner_client(
     let roots = [public.authority.clone().into_bytes()];
     // A server on loopback may have no certificate at all.
     let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
-    let transport = HttpTransport::new(roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
-    let transport = Arc::new(transport);
+    let transport = crate::doors::partner_transport(config, roots)?;
     if let Some(foreign) = &public.foreign {
         return foreign_client(config, public, foreign, signing_pem, transport, clock);
+    }
+    if public.sign_in == Some(SignIn::Mtls) {
+        return Ok(FhirClient::new(&public.base_url, transport, None));
     }
     let sign_in = SmartClient::new(
         Arc::clone(&transport) as _,
@@ -506,7 +509,7 @@ fn foreign_client(
     transport: Arc<HttpTransport>,
     clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
-    if foreign.sign_in == SignIn::None {
+    if foreign.sign_in != SignIn::Smart {
         return Ok(FhirClient::new(&public.base_url, transport, None));
     }
     let mut sign_in = SmartClient::new(

@@ -17,6 +17,7 @@ pub mod config;
 pub mod contents;
 pub mod database;
 pub mod demo;
+pub mod doors;
 pub mod ehr;
 pub mod feed;
 pub mod foreign;

@@ -204,7 +204,8 @@ impl Base {
                 Ok(not_offered("GET, HEAD"))
             }
             segments => {
-                let caller = self.gate.caller(&asked.headers)?;
+                let presented = door::presented(&request);
+                let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;
                 if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
                     visit.known();
                 }
@@ -406,8 +407,9 @@ impl Base {
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
         check_form(request.headers())?;
+        let presented = door::presented(&request);
         let form = door::read_body(request, FORM_BYTES_MAX, None).await?;
-        Ok(self.gate.token(&form).await)
+        Ok(self.gate.token_over(&form, presented.as_deref()).await)
     }
 
     fn capability(&self) -> Answer {

@@ -26,6 +26,7 @@ fn minted(door: &Door, key: &str, expiry_in: i64) -> String {
         kid: if key.is_empty() { kid } else { key.to_owned() },
         scope: "system/*.cruds".to_owned(),
         expiry: jiff::Timestamp::now().as_second() + expiry_in,
+        certificate: None,
     })
 }
 

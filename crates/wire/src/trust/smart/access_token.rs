@@ -32,6 +32,9 @@ pub struct Content {
     /// Expiry, seconds since 1970.
     #[serde(rename = "e")]
     pub expiry: i64,
+    /// The certificate it is bound to (`x5t#S256`), where there was one (RFC 8705 §3).
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// Makes and reads the tokens of one house at one base URL.
