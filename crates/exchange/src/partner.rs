@@ -35,6 +35,16 @@ pub struct PublicFile {
     /// Public keys for its client assertions (RFC 7517).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub jwks: serde_json::Value,
+    /// Where it publishes these keys instead (`https`); its certificate there is from `authority` too.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub jwks_url: String,
+    /// How this house and its partners sign in with each other: `smart`, which it is when left out,
+    /// `udap`, or `mtls`, by its certificate alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignIn>,
+    /// The certificate it presents when it connects to partners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
     /// PEM of the certificate authority its server certificate comes from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub authority: String,
@@ -47,9 +57,6 @@ pub struct PublicFile {
     /// It is a payer with a FHIR server of another make; this house's people write the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<Foreign>,
-    /// How a house signs in at this partner's door; left out: `smart`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sign_in: Option<SignIn>,
     /// What the partner is in a trust community: a sender's client, a payer's server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udap: Option<PublicUdap>,
@@ -63,6 +70,25 @@ pub struct PublicUdap {
     pub uri: String,
     /// The community, as it names itself.
     pub community: String,
+}
+
+/// By what a partner's client certificate is known: its authority and the name it carries, or its
+/// digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// PEM of the authority it comes from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub authority: String,
+    /// The name it must carry in `subjectAltName`: `uri:…`, `dns:…` or `ip:…`, compared exactly.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub san: String,
+    /// Or the SHA-256 of the certificate itself, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
+    /// Whether there is no token without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
 }
 
 /// How a house signs in at a FHIR server of another make.
@@ -90,6 +116,8 @@ pub enum SignIn {
     Smart,
     /// UDAP, in the community of the partner's `udap`.
     Udap,
+    /// By the client certificate of the connection.
+    Mtls,
     /// None at all.
     None,
 }
@@ -135,15 +163,10 @@ impl PublicFile {
         }
         check_title(&self.title).map_err(|detail| ("title", detail))?;
         self.check_udap().map_err(|detail| ("udap", detail))?;
-        if self.sign_in == Some(SignIn::None) {
-            return Err(("sign_in", "a house is signed in at by smart or udap"));
-        }
         if let Some(foreign) = &self.foreign {
             return self.check_foreign(foreign);
         }
-        if self.jwks.is_null() {
-            return Err(("jwks", "the public keys of the house are missing"));
-        }
+        self.check_sign_in()?;
         if self.authority.is_empty() {
             return Err(("authority", "the authority of the house's certificate is missing"));
         }
@@ -163,6 +186,36 @@ impl PublicFile {
             return Err(("client_id", detail));
         }
         Ok(())
+    }
+
+    /// Keys in the file or at a URL, unless a certificate is all there is.
+    fn check_sign_in(&self) -> Result<(), (&'static str, &'static str)> {
+        let Self { jwks, jwks_url, sign_in, client_certificate, .. } = self;
+        let by_certificate = *sign_in == Some(SignIn::Mtls);
+        if *sign_in == Some(SignIn::None) {
+            return Err(("sign_in", "a house signs in by smart, udap or mtls"));
+        }
+        if by_certificate && client_certificate.is_none() && self.role == Role::Provider {
+            let detail = "who signs in by mtls is known by a certificate, and none is named";
+            return Err(("client_certificate", detail));
+        }
+        match (jwks.is_null(), jwks_url.is_empty()) {
+            (true, true) if !by_certificate => {
+                return Err(("jwks", "the public keys of the house are missing"));
+            }
+            (false, false) => {
+                return Err(("jwks_url", "keys are in the file or at a URL, not both"));
+            }
+            _ => {}
+        }
+        let https = jwks_url.starts_with("https://") && visible(jwks_url);
+        if !jwks_url.is_empty() && (!https || jwks_url.len() > PUBLIC_WORDS_MAX) {
+            return Err((
+                "jwks_url",
+                "keys are at a URL that begins with https://, without blanks",
+            ));
+        }
+        client_certificate.as_ref().map_or(Ok(()), ClientCertificate::check)
     }
 
     /// A server of another make: sign-in and TLS, but on loopback.
@@ -225,6 +278,26 @@ impl PublicFile {
     fn key_ids(&self) -> impl Iterator<Item = &str> {
         let keys = self.jwks["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
         keys.iter().filter_map(|key| key["kid"].as_str())
+    }
+}
+
+impl ClientCertificate {
+    /// Errors: the member, and a sentence.
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let kind = ["uri:", "dns:", "ip:"].iter().find_map(|kind| self.san.strip_prefix(kind));
+        let named = kind.is_some_and(|name| !name.is_empty())
+            && self.san.len() <= PUBLIC_WORDS_MAX
+            && visible(&self.san);
+        let digest =
+            self.sha256.len() == 64 && self.sha256.bytes().all(|it| it.is_ascii_hexdigit());
+        let by_name = named && !self.authority.is_empty() && self.sha256.is_empty();
+        let by_digest = digest && self.san.is_empty() && self.authority.is_empty();
+        if by_name || by_digest {
+            return Ok(());
+        }
+        let detail = "a certificate is known by its authority and san (uri:…, dns:… or ip:…), or by its \
+                      sha256 alone";
+        Err(("client_certificate", detail))
     }
 }
 
@@ -366,6 +439,71 @@ mod tests {
         assert!(public(&own).is_err(), "a house has its own file");
         for member in ["jwks", "authority", "ledger_key", "client_id"] {
             assert!(public(&[(member, Value::Null)]).is_err(), "a house without {member}");
+        }
+    }
+
+    #[test]
+    fn a_house_says_how_it_signs_in_in_one_way() {
+        let by_name = json!({ "authority": "PEM", "san": "uri:https://clinic.example/fhir" });
+        let pinned = json!({ "sha256": "ab".repeat(32) });
+        let url = json!("https://clinic.example/jwks.json");
+        type Row = (&'static str, Vec<(&'static str, Value)>, Option<&'static str>);
+        let table: [Row; 15] = [
+            ("keys at a URL", vec![("jwks", Value::Null), ("jwks_url", url.clone())], None),
+            ("keys twice", vec![("jwks_url", url)], Some("jwks_url")),
+            ("no keys", vec![("jwks", Value::Null)], Some("jwks")),
+            (
+                "over an open wire",
+                vec![("jwks", Value::Null), ("jwks_url", json!("http://a/j"))],
+                Some("jwks_url"),
+            ),
+            (
+                "with a blank",
+                vec![("jwks", Value::Null), ("jwks_url", json!("https://a/ j"))],
+                Some("jwks_url"),
+            ),
+            ("no sign-in", vec![("sign_in", json!("none"))], Some("sign_in")),
+            ("by nothing", vec![("sign_in", json!("mtls"))], Some("client_certificate")),
+            (
+                "by a certificate alone",
+                vec![
+                    ("jwks", Value::Null),
+                    ("sign_in", json!("mtls")),
+                    ("client_certificate", by_name.clone()),
+                ],
+                None,
+            ),
+            ("a certificate beside keys", vec![("client_certificate", by_name.clone())], None),
+            ("by digest", vec![("client_certificate", pinned)], None),
+            (
+                "nothing to know it by",
+                vec![("client_certificate", json!({}))],
+                Some("client_certificate"),
+            ),
+            (
+                "an authority for every name",
+                vec![("client_certificate", json!({ "authority": "PEM" }))],
+                Some("client_certificate"),
+            ),
+            (
+                "a name of any authority",
+                vec![("client_certificate", json!({ "san": "uri:x" }))],
+                Some("client_certificate"),
+            ),
+            (
+                "a short digest",
+                vec![("client_certificate", json!({ "sha256": "ab" }))],
+                Some("client_certificate"),
+            ),
+            (
+                "an unknown kind of name",
+                vec![("client_certificate", json!({ "authority": "PEM", "san": "cn:x" }))],
+                Some("client_certificate"),
+            ),
+        ];
+        for (case, changed, member) in table {
+            let found = public(&changed).err().and_then(|issue| issue.expression);
+            assert_eq!(found, member.map(|member| format!("new.json: {member}")), "{case}");
         }
     }
 

@@ -41,6 +41,9 @@ pub struct HouseFile {
     pub base_url: String,
     /// Certificate of the server.
     pub tls: Option<TlsFile>,
+    /// Where URLs that partners influence may lead to.
+    #[serde(default)]
+    pub network: NetworkFile,
     /// Keys and secrets.
     pub keys: KeysFile,
     /// Folder of the store.
@@ -85,6 +88,22 @@ pub struct TlsFile {
     pub key: PathBuf,
     /// PEM of the authority it comes from: partners trust this one.
     pub authority: PathBuf,
+    /// PEM chain that this house presents to partners who ask for a certificate.
+    pub client_certificate: Option<PathBuf>,
+    /// Its PEM key.
+    pub client_key: Option<PathBuf>,
+    /// Lists of revoked client certificates (CRL, PEM), of whatever authority.
+    #[serde(default)]
+    pub client_crls: Vec<PathBuf>,
+}
+
+/// `[network]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// Blocks of addresses beside the public ones, such as `10.20.0.0/16`.
+    #[serde(default)]
+    pub allow: Vec<String>,
 }
 
 /// `[database]`
@@ -233,6 +252,7 @@ impl House {
         partner::check_title(&file.title)
             .map_err(|detail| invalid(detail).at("house.toml: title"))?;
         check_database(file.database.as_ref())?;
+        wire::reach::Network::allowing(&file.network.allow)?;
         file.restrictions.as_ref().map_or(Ok(()), RestrictionsFile::check)?;
         file.source.as_ref().map_or(Ok(()), SourceFile::check)?;
         let mut house = House {
@@ -313,12 +333,18 @@ impl House {
         self.file.payers.as_deref().unwrap_or(Path::new("payers.toml"))
     }
 
+    /// Where URLs that partners influence may lead to.
+    pub fn network(&self) -> Result<wire::reach::Network, Issue> {
+        wire::reach::Network::allowing(&self.file.network.allow)
+    }
+
     /// Files of private keys and secrets that the configuration names: no backup holds them.
     pub fn secrets(&self) -> Vec<&Path> {
         let HouseFile { keys, tls, source, database, blobs, .. } = &self.file;
         let mut files = vec![&keys.signing, &keys.ledger, &keys.tokens, &keys.operator];
         files.extend(tls.iter().map(|tls| &tls.key));
         files.extend(self.file.udap.iter().flat_map(|udap| udap.keys()));
+        files.extend(tls.iter().filter_map(|tls| tls.client_key.as_ref()));
         files.extend(source.iter().filter_map(|source| source.key.as_ref()));
         files.extend(database.iter().filter_map(|database| database.password.as_ref()));
         let storage = blobs.iter().filter_map(|blobs| blobs.s3.as_ref());

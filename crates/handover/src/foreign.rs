@@ -79,11 +79,13 @@ fn public(
         namespace: String::new(),
         client_id: String::new(),
         jwks: Value::Null,
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: None,
         authority: if signed { read_text(&folder.join(AUTHORITY))? } else { String::new() },
         payer_identifiers,
         ledger_key: String::new(),
         foreign: Some(Foreign { sign_in, client_id: None, token_endpoint: None, scope: None }),
-        sign_in: None,
         udap: None,
     };
     let text = serde_json::to_string_pretty(&file);

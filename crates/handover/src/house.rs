@@ -7,7 +7,6 @@
 //!            that knows only its authority.
 
 use crate::carriage::PartnerDoors;
-use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
 use crate::{backup, communities, config, contents, database, directories, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -150,6 +149,7 @@ impl Opened {
         let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
         let (clock, replay) = (Arc::clone(&self.clock), Arc::new(replay));
+        let key_sets = crate::doors::key_sets(config, &clock)?;
         let gate = Gate::new(
             &config.file.base_url,
             credentials,
@@ -157,6 +157,8 @@ impl Opened {
             Arc::clone(&replay) as _,
             Arc::clone(&clock),
         );
+        let gate = gate.with_key_sets(key_sets);
+        let gate = gate.with_certificates(crate::doors::certificates(config)?);
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
         let udap = communities::door(config, Arc::clone(registrations), replay, clock)?;
         Ok(match udap {
@@ -507,8 +509,7 @@ pub fn partner_client(
     let roots = [public.authority.clone().into_bytes()];
     // A server on loopback may have no certificate at all.
     let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
-    let transport = HttpTransport::new(roots, PARTNER_TIMEOUT, PARTNER_ANSWER_MAX)?;
-    let transport = Arc::new(transport);
+    let transport = crate::doors::partner_transport(config, roots)?;
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
         let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
@@ -516,6 +517,9 @@ pub fn partner_client(
     }
     if let Some(foreign) = &public.foreign {
         return foreign_client(config, public, foreign, signing_pem, transport, clock);
+    }
+    if public.sign_in == Some(SignIn::Mtls) {
+        return Ok(FhirClient::new(&public.base_url, transport, None));
     }
     let sign_in = SmartClient::new(
         Arc::clone(&transport) as _,
@@ -537,7 +541,7 @@ fn foreign_client(
     transport: Arc<HttpTransport>,
     clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
-    if foreign.sign_in == SignIn::None {
+    if foreign.sign_in != SignIn::Smart {
         return Ok(FhirClient::new(&public.base_url, transport, None));
     }
     let mut sign_in = SmartClient::new(

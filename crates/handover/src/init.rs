@@ -7,7 +7,7 @@
 
 use crate::args::InitArgs;
 use crate::config::{self, unwritable, write_text};
-use exchange::partner::{self, PublicFile, PublicIdentifier, Role};
+use exchange::partner::{self, ClientCertificate, PublicFile, PublicIdentifier, Role};
 use exchange::{Code, Issue};
 use std::fs;
 use std::net::SocketAddr;
@@ -108,22 +108,38 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
     write_text(&folder.join("tls/server.pem"), &certificate)?;
     keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
 
+    let base_url = new.base_url();
+    let (client, client_key) = tls::issue_client_certificate_at(
+        &authority,
+        &authority_key,
+        &base_url,
+        jiff::Timestamp::now(),
+    )?;
+    write_text(&folder.join("tls/client.pem"), &client)?;
+    keys::write_private(&folder.join("tls/client-key.pem"), client_key.as_bytes())?;
+
     let public = PublicFile {
         name: new.name.as_str().into(),
         role: new.role,
         title: new.title.clone(),
-        base_url: new.base_url(),
+        base_url: base_url.clone(),
         namespace: new
             .namespace
             .clone()
             .unwrap_or_else(|| format!("https://{}.example/fhir", new.name)),
         client_id: new.name.clone(),
         jwks: signing.jwks(),
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: Some(ClientCertificate {
+            authority: authority.clone(),
+            san: format!("uri:{base_url}"),
+            ..ClientCertificate::default()
+        }),
         authority,
         payer_identifiers: new.payer_identifiers.clone(),
         ledger_key: exchange::Digest(ledger.public()).to_string(),
         foreign: None,
-        sign_in: None,
         udap: None,
     };
     write_public(folder, &public)?;
@@ -232,8 +248,10 @@ const MEMBERS: &str = "member_id,family,given,birth_date,gender\n";
 fn house_toml(new: &NewHouse, public: &PublicFile) -> String {
     let head = house_head(new, public);
     match new.role {
-        Role::Provider => [head.as_str(), PROVIDERS_TABLES, HOUSE_KEYS, &source_toml(new)].concat(),
-        Role::Payer => [head.as_str(), &payers_tables(new), HOUSE_KEYS].concat(),
+        Role::Provider => {
+            [&head, PROVIDERS_TABLES, HOUSE_KEYS, &network_toml(new), &source_toml(new)].concat()
+        }
+        Role::Payer => [&head, &*payers_tables(new), HOUSE_KEYS, &network_toml(new)].concat(),
     }
 }
 
@@ -331,6 +349,12 @@ const HOUSE_KEYS: &str = "
 certificate = \"tls/server.pem\"
 key = \"tls/server-key.pem\"
 authority = \"tls/authority.pem\"
+# Presented to partners who ask for a certificate. Our public.json names its authority and the name in
+# it: tokens that are got with it are of no use without it. `sign_in = mtls` in both public files
+# signs in by it alone; `required` in `client_certificate` gives no token without it.
+client_certificate = \"tls/client.pem\"
+client_key = \"tls/client-key.pem\"
+client_crls = []            # files of revoked client certificates of partners (CRL, PEM)
 
 [keys]
 # Signs this house's client assertions (ES384); partners know its public half.
@@ -357,6 +381,25 @@ retired = []
 # certificate = \"tls/community-certificate.pem\" # a payer's names its base URL, with an RSA key
 # key = \"keys/community.pem\"
 ";
+
+/// Where partners' URLs may lead to.
+fn network_toml(new: &NewHouse) -> String {
+    let (why, allow) = match new.listen.ip().is_loopback() {
+        true => (
+            "# This house and its partners are on one machine; take the loopback out where they are not.\n",
+            "[\"127.0.0.0/8\", \"::1\"]",
+        ),
+        false => ("", "[]"),
+    };
+    format!(
+        "
+# URLs that a partner influences (its base_url and jwks_url, and what its answers name) lead to public
+# addresses, and to these blocks: a leased line, a partner in the house. [source] is not among them.
+{why}[network]
+allow = {allow}
+"
+    )
+}
 
 /// The EHR, and who is watched in it.
 fn source_toml(new: &NewHouse) -> String {

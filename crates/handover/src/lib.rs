@@ -21,6 +21,7 @@ pub mod database;
 pub mod demo;
 pub mod directories;
 pub mod directory;
+pub mod doors;
 pub mod ehr;
 pub mod feed;
 pub mod foreign;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
 use store::{AnyHouse, House as _, Unit};
 use tokio::sync::watch;
-use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
+use wire::{Api, BoxFuture, Caller, Rest, api, rest, server};
 
 /// Serves a house until SIGTERM, ctrl-c, or (when tethered) the end of the standard input.
 ///
@@ -30,13 +30,7 @@ use wire::{Api, BoxFuture, Caller, Rest, api, rest, server, tls};
 /// and whatever keeps the house from opening.
 pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Issue> {
     config.check_bind()?;
-    let tls = match &config.file.tls {
-        Some(tls) => {
-            let (chain, key) = (config.text(&tls.certificate)?, config.text(&tls.key)?);
-            Some(tls::server_config(chain.as_bytes(), key.as_bytes())?)
-        }
-        None => None,
-    };
+    let tls = crate::doors::server_tls(&config)?;
     // The address before the store: whoever is refused here has not touched anything.
     let listener = server::listen(config.file.listen).map_err(|error| {
         tracing::error!(%error, "listen");

@@ -53,7 +53,8 @@ impl SourceFile {
         if self.sign_in == SignIn::Smart {
             return self.sign_in_file().map(drop);
         }
-        if self.base_url.starts_with("http://") && is_loopback(&self.base_url) {
+        let open = self.sign_in == SignIn::None && self.base_url.starts_with("http://");
+        if open && is_loopback(&self.base_url) {
             return Ok(());
         }
         let detail = "charts are read without sign-in over plain HTTP on loopback only: \

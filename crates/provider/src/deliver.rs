@@ -51,7 +51,9 @@ fn answered(answer: Result<Reply, ClientError>) -> Answered {
         Err(ClientError::SignIn(SignInError::Untrusted(_))) => Answered::Untrusted,
         Err(ClientError::SignIn(_)) => Answered::SignInRefused,
         Err(ClientError::Transport(TransportError::NotSent(_))) => Answered::NotSent,
-        Err(ClientError::Transport(TransportError::Untrusted(_))) => Answered::Untrusted,
+        Err(ClientError::Transport(TransportError::Untrusted(_) | TransportError::BeyondReach)) => {
+            Answered::Untrusted
+        }
         Err(ClientError::Transport(TransportError::Unknown(_))) => Answered::Unknown,
         Err(ClientError::Transport(TransportError::AnswerTooLarge)) => Answered::TooLarge,
         // `settle` hands out places of the payer's own origin only.

@@ -269,6 +269,11 @@ pub fn away(error: &ClientError) -> Issue {
         | ClientError::SignIn(SignInError::Untrusted(_)) => {
             Issue::new(Code::PayerUntrusted, "the payer's certificate is not trusted here")
         }
+        ClientError::Transport(TransportError::BeyondReach) => {
+            let detail = "the payer's URL leads to a private network, which this house's \
+                          `[network] allow` does not name";
+            Issue::new(Code::PayerUntrusted, detail).at("base_url")
+        }
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
             Issue::new(Code::SignInRefused, "the payer refused this house's credential")
         }

@@ -44,7 +44,8 @@ pub fn router(api: Arc<dyn Api>, gate: Arc<Gate>) -> Router {
 }
 
 async fn command(api: &dyn Api, gate: &Gate, request: Request) -> Result<Answer, Issue> {
-    let caller = gate.caller(request.headers())?;
+    let presented = door::presented(&request);
+    let caller = gate.admit(request.headers(), presented.as_deref()).await?;
     caller.require_scope(OPERATE)?;
     if request.method() != Method::POST {
         return Ok(not_offered("POST"));

@@ -8,6 +8,7 @@
 use crate::limits::REQUEST_ID_MAX;
 use crate::refusal::Answer;
 use crate::room::{Filled, time_left};
+use crate::trust::mutual::Presented;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,7 @@ use http_body_util::BodyExt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -100,6 +102,11 @@ pub(crate) async fn read_body(
         }
         whole.extend_from_slice(&piece);
     }
+}
+
+/// The certificate that the connection's peer presented, if any.
+pub(crate) fn presented(request: &Request) -> Option<Arc<Presented>> {
+    request.extensions().get::<Arc<Presented>>().cloned()
 }
 
 /// A header's value as text, when it is there once and readable.

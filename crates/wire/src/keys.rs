@@ -120,6 +120,15 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), Issue> {
         })
 }
 
+/// Reads a private key's PEM from its file; one that everybody may read is refused.
+///
+/// Errors: `KeyUnusable`.
+pub fn read_private_pem(path: &Path) -> Result<String, Issue> {
+    read_private(path).map_err(|words| {
+        Issue::new(Code::KeyUnusable, format!("the key {words}")).at(path.display().to_string())
+    })
+}
+
 /// Reads a secret's file; the error is the rest of a sentence.
 fn read_private(path: &Path) -> Result<String, &'static str> {
     let text = std::fs::read_to_string(path).map_err(|_| "cannot be read from its file")?;

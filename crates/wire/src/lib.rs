@@ -19,6 +19,7 @@ pub mod limits;
 pub mod media;
 mod peers;
 pub mod pki;
+pub mod reach;
 pub mod refusal;
 pub mod rest;
 pub mod retry_after;

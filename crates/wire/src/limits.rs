@@ -206,3 +206,41 @@ pub const PURPOSES_MAX: usize = 5;
 
 /// What a client learnt of a server's metadata is asked anew after so long.
 pub const METADATA_KEPT: Duration = Duration::from_secs(3600);
+
+/// Largest set of keys that a partner publishes: fifty RSA keys with their certificates.
+pub const JWKS_BYTES_MAX: usize = 64 * 1024;
+
+/// Most keys of one set: a partner rotates two or three.
+pub const JWKS_KEYS_MAX: usize = 50;
+
+/// Longest id of a key: a thumbprint has 43 characters, a URL some more.
+pub const KID_BYTES_MAX: usize = 200;
+
+/// How long a set is kept whose partner says nothing: as long as a token lives.
+pub const JWKS_KEEP: Duration = Duration::from_secs(300);
+
+/// How long a set is kept at most, whatever its partner says: a key that was stolen and removed works
+/// no longer than that.
+pub const JWKS_KEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// Between two fetches of one set: key ids that nobody knows cost anybody nothing to invent.
+pub const JWKS_REFRESH_FLOOR: Duration = Duration::from_secs(10);
+
+/// An old set is used for so long while its URL is away: a day of somebody else's outage, and no more
+/// than a day for a key that may have been removed since.
+pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long a sign-in waits for the set of keys. The fetch itself goes on to its own end.
+pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Time for a whole fetch of a set of keys.
+pub const JWKS_FETCH_MAX: Duration = Duration::from_secs(10);
+
+/// Most blocks of addresses that a house lets partners' URLs lead to: more is no list but a door.
+pub const NETWORKS_MAX: usize = 100;
+
+/// Most certificates that a peer presents: its own and those up to its authority.
+pub const CLIENT_CHAIN_MAX: usize = 8;
+
+/// Life of a client certificate: renewed together with the server's.
+pub const CLIENT_CERTIFICATE_DAYS: i64 = SERVER_CERTIFICATE_DAYS;

@@ -214,7 +214,8 @@ impl Base {
                 Ok(not_offered("GET, HEAD"))
             }
             segments => {
-                let caller = self.gate.caller(&asked.headers)?;
+                let presented = door::presented(&request);
+                let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;
                 if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
                     visit.known();
                 }
@@ -417,8 +418,9 @@ impl Base {
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
         check_form(request.headers())?;
         let authorization = request.headers().contains_key(http::header::AUTHORIZATION);
+        let presented = door::presented(&request);
         let form = door::read_body(request, FORM_BYTES_MAX, None).await?;
-        Ok(self.gate.token_of(&form, authorization).await)
+        Ok(self.gate.token_of(&form, authorization, presented.as_deref()).await)
     }
 
     /// Dynamic client registration (UDAP), where the house has it.

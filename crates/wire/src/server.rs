@@ -15,6 +15,7 @@ use crate::limits::{
     LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
+use crate::trust::mutual::Presented;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -164,7 +165,8 @@ async fn greet(
     // Small answers should not wait for more to come; a socket that cannot is served all the same.
     stream.set_nodelay(true).ok();
     let Some(acceptor) = acceptor else {
-        return converse(bounds, peer, false, stream, router, stopped).await;
+        let spoken = Spoken { http2: false, presented: None };
+        return converse(bounds, peer, spoken, stream, router, stopped).await;
     };
     let handshake = tokio::select! {
         handshake = timeout(bounds.handshake, acceptor.accept(stream)) => handshake,
@@ -173,30 +175,44 @@ async fn greet(
     };
     match handshake {
         Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            converse(bounds, peer, http2, stream, router, stopped).await;
+            let session = stream.get_ref().1;
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let presented = session.peer_certificates().and_then(Presented::of).map(Arc::new);
+            let spoken = Spoken { http2, presented };
+            converse(bounds, peer, spoken, stream, router, stopped).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
     }
 }
 
+/// What a handshake has settled.
+struct Spoken {
+    http2: bool,
+    presented: Option<Arc<Presented>>,
+}
+
 /// Serves requests until the peer leaves, falls silent, has stayed too long, or the house stops.
 async fn converse<S>(
     bounds: Bounds,
     peer: Peer,
-    http2: bool,
+    spoken: Spoken,
     stream: S,
     router: Router,
     mut stopped: watch::Receiver<Stage>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let builder = builder(bounds, http2);
+    let builder = builder(bounds, spoken.http2);
     let peer = Arc::new(peer);
     let service = {
         let peer = Arc::clone(&peer);
-        hyper::service::service_fn(move |request| respond(router.clone(), request, peer.visit()))
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            if let Some(presented) = &spoken.presented {
+                request.extensions_mut().insert(Arc::clone(presented));
+            }
+            respond(router.clone(), request, peer.visit())
+        })
     };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut end = pin!(sleep(bounds.life));

@@ -8,14 +8,19 @@
 //! on a laptop as in a hospital, without buying a certificate first. The authority may sign server
 //! certificates only directly (path length 0), so a stolen server key cannot make new ones.
 
-use crate::limits::{AUTHORITY_YEARS, SERVER_CERTIFICATE_DAYS};
+use crate::limits::{AUTHORITY_YEARS, CLIENT_CERTIFICATE_DAYS, SERVER_CERTIFICATE_DAYS};
 use exchange::{Code, Issue};
 use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa};
-use rcgen::{Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384};
+use rcgen::{Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use std::sync::Arc;
+
+/// The server's side of TLS, made.
+pub type ServerTls = Arc<rustls::ServerConfig>;
 
 /// Makes a certificate authority: `(certificate, private key)`, both PEM, valid ten years from now.
 ///
@@ -77,12 +82,50 @@ pub fn issue_server_certificate_at(
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
+/// Issues a client certificate that carries this URI and nothing else: `(certificate, private key)`,
+/// PEM, valid as long as a server's.
+///
+/// Errors: `KeyUnusable` when the authority cannot be read or the URI is none.
+pub fn issue_client_certificate_at(
+    ca_cert_pem: &str,
+    ca_key_pem: &str,
+    uri: &str,
+    now: Timestamp,
+) -> Result<(String, String), Issue> {
+    let authority_key = KeyPair::from_pem(ca_key_pem).map_err(unusable)?;
+    check_belongs(ca_cert_pem, &authority_key)?;
+    let issuer = Issuer::from_ca_cert_pem(ca_cert_pem, authority_key).map_err(unusable)?;
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(unusable)?;
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(uri.try_into().map_err(unusable)?)];
+    let today = day_of(now);
+    set_validity(&mut params, today, today.saturating_add(CLIENT_CERTIFICATE_DAYS.days()));
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, &issuer).map_err(unusable)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
 /// The server side: TLS 1.2 and 1.3 by aws-lc-rs, ALPN `h2` before `http/1.1`.
 ///
 /// Errors: `KeyUnusable` when chain or key cannot be read or do not belong together.
 pub fn server_config(
     cert_chain_pem: &[u8],
     key_pem: &[u8],
+) -> Result<Arc<rustls::ServerConfig>, Issue> {
+    server_config_with(cert_chain_pem, key_pem, WebPkiClientVerifier::no_client_auth())
+}
+
+/// The same, where clients are asked for a certificate: `trust::mutual::asking`.
+///
+/// Errors: as `server_config`.
+pub fn server_config_with(
+    cert_chain_pem: &[u8],
+    key_pem: &[u8],
+    clients: Arc<dyn ClientCertVerifier>,
 ) -> Result<Arc<rustls::ServerConfig>, Issue> {
     let chain = CertificateDer::pem_slice_iter(cert_chain_pem)
         .collect::<Result<Vec<_>, _>>()
@@ -95,7 +138,7 @@ pub fn server_config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key))
         .map_err(|error| {
             tracing::error!(%error, "server certificate and key");
             Issue::new(Code::KeyUnusable, "server certificate and key do not belong together")

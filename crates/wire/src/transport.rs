@@ -10,6 +10,7 @@
 //! an answer may have been filed; an untrusted certificate is a person's work.
 
 use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
+use crate::reach::{BEYOND_REACH, Guide, Network};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
@@ -41,6 +42,9 @@ pub enum TransportError {
     /// Sent, but no complete answer came: what became of it is unknown.
     #[error("sent, but no complete answer came")]
     Unknown(String),
+    /// Never left: the URL leads to an address that a partner may not send this house to.
+    #[error("the URL leads to an address of a private network; nothing was sent")]
+    BeyondReach,
     /// Answered, but with more bytes than the limit.
     #[error("the answer is larger than the limit")]
     AnswerTooLarge,
@@ -51,11 +55,27 @@ pub enum TransportError {
 pub struct HttpTransport {
     client: reqwest::Client,
     answer_limit: usize,
+    network: Option<Network>,
+}
+
+/// What a transport is made of.
+#[derive(Clone, Copy)]
+pub struct Lines<'a> {
+    /// Authorities it trusts: PEM, each with one or more certificates.
+    pub roots: &'a [Vec<u8>],
+    /// The certificate it presents where it is asked for one: chain and key in one PEM.
+    pub identity: Option<&'a [u8]>,
+    /// Where the URLs may lead to; none where people configured them all, not a partner.
+    pub network: Option<&'a Network>,
+    /// Time for a whole exchange.
+    pub timeout: Duration,
+    /// Bytes of an answer's body.
+    pub answer_limit: usize,
 }
 
 impl HttpTransport {
     /// A transport that trusts these authorities (PEM, each with one or more certificates) and no
-    /// others.
+    /// others, and whose URLs people have configured.
     ///
     /// `timeout` bounds a whole exchange, `answer_limit` the bytes of an answer's body.
     /// Errors: `KeyUnusable` when a PEM holds no certificate.
@@ -64,9 +84,17 @@ impl HttpTransport {
         timeout: Duration,
         answer_limit: usize,
     ) -> Result<HttpTransport, Issue> {
+        let roots = extra_roots_pem;
+        HttpTransport::over(Lines { roots, identity: None, network: None, timeout, answer_limit })
+    }
+
+    /// A transport of these lines.
+    ///
+    /// Errors: `KeyUnusable` when a PEM holds no certificate, or no key beside it.
+    pub fn over(lines: Lines<'_>) -> Result<HttpTransport, Issue> {
         let unusable = |what: &str| Issue::new(Code::KeyUnusable, what);
         let mut roots = Vec::new();
-        for pem in extra_roots_pem {
+        for pem in lines.roots {
             let found = reqwest::Certificate::from_pem_bundle(pem)
                 .map_err(|_| unusable("a file of trusted authorities is not readable PEM"))?;
             if found.is_empty() {
@@ -74,23 +102,31 @@ impl HttpTransport {
             }
             roots.extend(found);
         }
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder()
             .tls_certs_only(roots)
             .tls_version_min(reqwest::tls::Version::TLS_1_2)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
-            .timeout(timeout)
-            .connect_timeout(CONNECT_MAX.min(timeout / 2))
+            .timeout(lines.timeout)
+            .connect_timeout(CONNECT_MAX.min(lines.timeout / 2))
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_CONNECTION_KEEP)
-            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| {
-                tracing::error!(%error, "TLS client cannot be set up");
-                unusable("the trusted authorities cannot be used")
-            })?;
-        Ok(HttpTransport { client, answer_limit })
+            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")));
+        if let Some(identity) = lines.identity {
+            let identity = reqwest::Identity::from_pem(identity)
+                .map_err(|_| unusable("the client certificate and its key are not readable PEM"))?;
+            client = client.identity(identity);
+        }
+        if let Some(network) = lines.network {
+            client = client.dns_resolver(Guide(network.clone()));
+        }
+        let client = client.build().map_err(|error| {
+            tracing::error!(%error, "TLS client cannot be set up");
+            unusable("the trusted authorities or the client certificate cannot be used")
+        })?;
+        let network = lines.network.cloned();
+        Ok(HttpTransport { client, answer_limit: lines.answer_limit, network })
     }
 
     async fn exchange(
@@ -100,6 +136,11 @@ impl HttpTransport {
         check_scheme(request.uri())?;
         let request = reqwest::Request::try_from(request)
             .map_err(|_| TransportError::NotSent("the URL cannot be used".into()))?;
+        // The host as it is connected to: `0x7f.1` has become an address by now.
+        let host = request.url().host_str().unwrap_or_default();
+        if self.network.as_ref().is_some_and(|network| !network.permits_host(host)) {
+            return Err(TransportError::BeyondReach);
+        }
         let answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
         if answer.content_length().is_some_and(|length| length > self.answer_limit as u64) {
             return Err(TransportError::AnswerTooLarge);
@@ -157,6 +198,8 @@ fn classify(error: &reqwest::Error) -> TransportError {
     let words = causes(error);
     if error.is_builder() {
         TransportError::NotSent(words)
+    } else if error.is_connect() && words.contains(BEYOND_REACH) {
+        TransportError::BeyondReach
     } else if error.is_connect() && is_tls(error) {
         TransportError::Untrusted(words)
     } else if error.is_connect() {

@@ -27,6 +27,7 @@ fn minted(door: &Door, key: &str, expiry_in: i64) -> String {
         scope: "system/*.cruds".to_owned(),
         expiry: jiff::Timestamp::now().as_second() + expiry_in,
         purposes: None,
+        certificate: None,
     })
 }
 

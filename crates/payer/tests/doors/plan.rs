@@ -154,11 +154,13 @@ pub(crate) fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         namespace: namespace.into(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: None,
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
-        sign_in: None,
         udap: None,
     };
     Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }

@@ -278,11 +278,13 @@ fn public(name: &str) -> PublicFile {
         namespace: String::new(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: None,
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
-        sign_in: None,
         udap: None,
     }
 }

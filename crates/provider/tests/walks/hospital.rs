@@ -649,11 +649,13 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         namespace: String::new(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: None,
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),
         foreign: None,
-        sign_in: None,
         udap: None,
     };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();

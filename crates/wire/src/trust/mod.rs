@@ -6,6 +6,8 @@
 //!
 //! Why a folder: each way to sign in (SMART Backend Services, UDAP) is one folder below.
 
+pub mod jwks;
+pub mod mutual;
 pub mod scope;
 mod sign_in;
 pub mod smart;

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod files;
+mod key_sets;
+mod mutual;
 mod network;
 mod partner;
 mod router;

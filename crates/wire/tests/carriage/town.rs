@@ -26,6 +26,11 @@ impl SetClock {
         let mut now = self.0.lock().unwrap();
         *now = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
     }
+
+    /// Seconds since the beginning.
+    pub(crate) fn passed(&self) -> i64 {
+        self.now().as_second() - NOW.parse::<Timestamp>().unwrap().as_second()
+    }
 }
 
 impl Clock for SetClock {

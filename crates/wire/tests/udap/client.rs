@@ -27,7 +27,7 @@ impl Transport for Road {
             self.asked.lock().unwrap().push(url.clone());
             let body = request.body().clone();
             let answer = match url.strip_prefix(BASE).unwrap_or_default() {
-                "/token" => self.village.gate.token_of(&body, false).await,
+                "/token" => self.village.gate.token_of(&body, false, None).await,
                 "/register" => self.village.gate.register_udap(&body).await.unwrap(),
                 path if path.starts_with("/.well-known/udap?community=") => {
                     let mut answer = self.village.gate.udap_metadata(Some(TOWN)).unwrap();

@@ -78,6 +78,6 @@ async fn a_house_without_udap_has_none_of_its_doors() {
         let issue = refused.unwrap_err();
         assert_eq!(issue.code.row().status, 404);
     }
-    let answer = gate.token_of(form("a.b.c", &[]).as_bytes(), false).await;
+    let answer = gate.token_of(form("a.b.c", &[]).as_bytes(), false, None).await;
     assert_eq!(answer.status, 401);
 }

@@ -193,7 +193,7 @@ async fn what_is_wrong_with_the_form_gets_its_answer_and_no_token() {
     ];
     for (case, changed, authorization, (status, error)) in table {
         let body = form(&spoiled(|_| {}), changed);
-        let answer = village.gate.token_of(body.as_bytes(), authorization).await;
+        let answer = village.gate.token_of(body.as_bytes(), authorization, None).await;
         assert_eq!(
             (answer.status, told(&answer)["error"].as_str()),
             (status, Some(error)),
@@ -217,7 +217,7 @@ async fn an_authentication_token_opens_the_door_once() {
 async fn a_token_serves_its_scopes_and_purposes_until_the_registration_ends() {
     let village = Village::registered().await;
     let wide = form(&spoiled(|_| {}), &[("scope", "system/*.cruds")]);
-    let answer = village.gate.token_of(wide.as_bytes(), false).await;
+    let answer = village.gate.token_of(wide.as_bytes(), false, None).await;
     let body = told(&answer);
     assert_eq!(answer.status, 200, "{body}");
     // Of all that was asked, what is registered and agreed.

@@ -176,7 +176,7 @@ impl Village {
     }
 
     pub(crate) async fn token(&self, assertion: &str) -> Answer {
-        self.gate.token_of(form(assertion, &[]).as_bytes(), false).await
+        self.gate.token_of(form(assertion, &[]).as_bytes(), false, None).await
     }
 }
 

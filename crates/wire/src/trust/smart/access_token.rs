@@ -36,6 +36,9 @@ pub struct Content {
     /// What it is good for, where it was given by UDAP.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub purposes: Option<Purposes>,
+    /// The certificate it is bound to (`x5t#S256`), where there was one (RFC 8705 §3).
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// Makes and reads the tokens of one house at one base URL.

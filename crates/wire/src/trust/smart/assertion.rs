@@ -1,9 +1,9 @@
 //! Assertion: reads a client's signed JWT and says whose it is, or why it is refused.
 //!
-//! Comes in   the compact JWT, the registered credentials, the token endpoint, the time.
-//! Goes out   the credential that signed, the key id, `jti`, and until when a replay must be watched for.
+//! Comes in   the compact JWT, the keys registered for whom it names, the token endpoint, the time.
+//! Goes out   whom it names; the key id, `jti`, and until when a replay must be watched for.
 //! Never      lets the token choose how it is verified: two algorithms, one registered key, whatever
-//!            `jku`, `jwk` or `x5c` its header carries.
+//!            `jwk` or `x5c` its header carries. A `jku` is never asked: it must be the registered one.
 //!
 //! Why the refusals before the signature say so little: until then nobody has shown to hold a
 //! registered key, and a stranger must not learn which client ids or key ids exist. After it, the
@@ -21,10 +21,8 @@ use serde_json::Value;
 
 /// An assertion that verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified<'a> {
-    /// Whose key signed.
-    pub credential: &'a Credential,
-    /// Which of its keys.
+pub struct Verified {
+    /// Which of the client's keys signed.
     pub kid: String,
     /// The assertion's own id, for the replay check.
     pub jti: String,
@@ -47,6 +45,7 @@ struct Header {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
+    jku: Option<String>,
     crit: Option<Value>,
 }
 
@@ -61,30 +60,82 @@ struct Claims {
     jti: Option<String>,
 }
 
-/// Verifies a client assertion. The replay check is the caller's: it may have to wait for a disk.
-pub fn verify<'a>(
-    jwt: &str,
-    credentials: &'a [Credential],
-    token_endpoint: &str,
-    now: Timestamp,
-) -> Result<Verified<'a>, Refused> {
-    let (signed, header, claims, signature) = take_apart(jwt).ok_or(NOT_VERIFIED)?;
-    let header: Header = read_part(header).ok_or(NOT_VERIFIED)?;
-    let claims: Claims = read_part(claims).ok_or(NOT_VERIFIED)?;
+/// An assertion as it reads; nothing of it is true before it is verified.
+pub struct Assertion<'a> {
+    signed: &'a str,
+    signature: &'a str,
+    algorithm: Algorithm,
+    kid: String,
+    jku: Option<String>,
+    claims: Claims,
+}
 
-    let algorithm = algorithm(&header).ok_or(NOT_VERIFIED)?;
-    let client_id = claims.iss.as_deref().ok_or(NOT_VERIFIED)?;
-    let credential = find_credential(credentials, client_id).ok_or(NOT_VERIFIED)?;
-    let kid = header.kid.ok_or(NOT_VERIFIED)?;
-    let key = find_key(&credential.jwks, &kid, algorithm).ok_or(NOT_VERIFIED)?;
-    let verified = jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key, algorithm);
-    if !verified.unwrap_or(false) {
-        return Err(NOT_VERIFIED);
+impl<'a> Assertion<'a> {
+    /// Takes an assertion apart.
+    pub fn read(jwt: &'a str) -> Result<Assertion<'a>, Refused> {
+        let (signed, header, claims, signature) = take_apart(jwt).ok_or(NOT_VERIFIED)?;
+        let header: Header = read_part(header).ok_or(NOT_VERIFIED)?;
+        let claims: Claims = read_part(claims).ok_or(NOT_VERIFIED)?;
+        let algorithm = algorithm(&header).ok_or(NOT_VERIFIED)?;
+        let (kid, jku) = (header.kid.ok_or(NOT_VERIFIED)?, header.jku);
+        claims.iss.as_ref().ok_or(NOT_VERIFIED)?;
+        Ok(Assertion { signed, signature, algorithm, kid, jku, claims })
     }
 
-    let (jti, until) = check_claims(&claims, token_endpoint, now)?;
-    Ok(Verified { credential, kid, jti, until })
+    /// The client it claims to be.
+    pub fn client_id(&self) -> &str {
+        self.claims.iss.as_deref().unwrap_or_default()
+    }
+
+    /// The key it claims to be signed with.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Verifies it with the keys of its client, and the URL they were registered at, if at one. Where
+    /// there is no such client or key the work is the same: a signature is checked in vain.
+    ///
+    /// The replay check is the caller's: it may have to wait for a disk.
+    pub fn verify(
+        self,
+        keys: Option<&Value>,
+        jwks_url: Option<&str>,
+        token_endpoint: &str,
+        now: Timestamp,
+    ) -> Result<Verified, Refused> {
+        let named = self.jku.is_none() || self.jku.as_deref() == jwks_url;
+        let key = keys.and_then(|keys| find_key(keys, &self.kid, self.algorithm));
+        let known = key.is_some();
+        let Some(key) = key.or_else(|| decoy(self.algorithm)) else { return Err(NOT_VERIFIED) };
+        let message = self.signed.as_bytes();
+        let verified = jsonwebtoken::crypto::verify(self.signature, message, &key, self.algorithm);
+        if !(verified.unwrap_or(false) && known && named) {
+            return Err(NOT_VERIFIED);
+        }
+        let (jti, until) = check_claims(&self.claims, token_endpoint, now)?;
+        Ok(Verified { kid: self.kid, jti, until })
+    }
 }
+
+/// A key that nobody has registered (the examples of RFC 7517 §A.1 and a point of P-384), for a
+/// signature that is checked in vain.
+fn decoy(algorithm: Algorithm) -> Option<DecodingKey> {
+    match algorithm {
+        // The generator of the curve (FIPS 186-4 §D.1.2.4).
+        Algorithm::ES384 => DecodingKey::from_ec_components(
+            "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3",
+            "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f",
+        ),
+        _ => DecodingKey::from_rsa_components(RSA_EXAMPLE, "AQAB"),
+    }
+    .ok()
+}
+
+/// The modulus of RFC 7517 §A.1.
+const RSA_EXAMPLE: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7a\
+    PFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-\
+    65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWh\
+    AI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
 
 /// What the holder of a registered key must still get right.
 fn check_claims(
@@ -161,11 +212,6 @@ pub(crate) fn find_credential<'a>(
     found.next().is_none().then_some(first)
 }
 
-/// Whether a credential still holds a key with this id.
-pub(crate) fn has_key(jwks: &Value, kid: &str) -> bool {
-    keys(jwks).any(|key| key["kid"] == kid)
-}
-
 fn keys(jwks: &Value) -> impl Iterator<Item = &Value> {
     jwks["keys"].as_array().into_iter().flatten()
 }
@@ -184,7 +230,9 @@ fn find_key(jwks: &Value, kid: &str, algorithm: Algorithm) -> Option<DecodingKey
             && (key.get("use").is_none() || key["use"] == "sig")
             && (kind != "EC" || key["crv"] == "P-384")
     };
-    let key = keys(jwks).find(fits)?;
+    let mut fitting = keys(jwks).filter(fits);
+    // Two keys under one id: which of them is meant is unclear.
+    let (Some(key), None) = (fitting.next(), fitting.next()) else { return None };
     match algorithm {
         Algorithm::ES384 => DecodingKey::from_ec_components(&text(key, "x")?, &text(key, "y")?),
         _ => DecodingKey::from_rsa_components(&text(key, "n")?, &text(key, "e")?),
@@ -208,4 +256,22 @@ fn seconds(value: Option<&Value>) -> Option<i64> {
         let number = value.as_f64()?;
         (number.abs() < 1e15).then_some(number as i64)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a stranger's assertion costs as much work as a partner's.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_signature_can_be_checked_in_vain() {
+        for algorithm in [Algorithm::ES384, Algorithm::RS384] {
+            let key = decoy(algorithm).unwrap();
+            let signature = URL_SAFE_NO_PAD.encode([1; 96]);
+            let verified = jsonwebtoken::crypto::verify(&signature, b"x", &key, algorithm);
+            assert!(!verified.unwrap_or(false));
+        }
+    }
 }

@@ -191,6 +191,9 @@ pub(crate) async fn send(
         Ok(answer) => Ok(answer),
         Err(TransportError::Untrusted(cause)) => Err(SignInError::Untrusted(cause)),
         Err(TransportError::AnswerTooLarge) => Err(refused("its answer is too large")),
+        Err(TransportError::BeyondReach) => Err(refused(
+            "it leads to an address of a private network; `[network] allow` can name it",
+        )),
         Err(TransportError::NotSent(cause) | TransportError::Unknown(cause)) => {
             passing(cause, None)
         }

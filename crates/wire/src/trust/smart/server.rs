@@ -6,12 +6,14 @@
 //!            whose credential or key is no longer registered.
 
 use super::access_token::{Content, Mint};
-use super::assertion::{self, find_credential, has_key};
+use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential};
 use super::replay::Replay;
 use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
 use crate::limits::{ACCESS_TOKEN_LIFE, SCOPES_MAX};
 use crate::refusal::Answer;
+use crate::trust::jwks::{KeySet, has_key};
+use crate::trust::mutual::{Certificates, Presented};
 use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
 use crate::urlencoded;
@@ -19,12 +21,17 @@ use exchange::{Code, Issue};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::time::Instant;
 
 /// Signs partners in and recognises them again.
 pub struct Gate {
     base_url: String,
     credentials: RwLock<Arc<Vec<Credential>>>,
+    /// Keys that clients publish at a URL, by client id: they stand for those of the credential.
+    key_sets: HashMap<String, Arc<KeySet>>,
+    certificates: Certificates,
     pub(crate) mint: Mint,
     replay: Arc<dyn Replay>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -64,7 +71,20 @@ impl Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let mint = Mint::new(&secret, &base_url);
         let credentials = RwLock::new(Arc::new(credentials));
-        Gate { base_url, credentials, mint, replay, clock, udap: None }
+        let (key_sets, certificates) = (HashMap::new(), Certificates::default());
+        Gate { base_url, credentials, key_sets, certificates, mint, replay, clock, udap: None }
+    }
+
+    /// The same gate, where the keys of these clients are what they publish.
+    pub fn with_key_sets(mut self, key_sets: HashMap<String, Arc<KeySet>>) -> Gate {
+        self.key_sets = key_sets;
+        self
+    }
+
+    /// The same gate, where clients are known by their certificates too.
+    pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
+        self.certificates = certificates;
+        self
     }
 
     /// Replaces all registrations; tokens of credentials or keys that are gone stop at once.
@@ -82,7 +102,12 @@ impl Gate {
     ///
     /// 200 with a token; 400 or 401 with an OAuth error; 503 when the replay memory cannot be asked.
     pub async fn token(&self, form: &[u8]) -> Answer {
-        match self.grant(form).await {
+        self.token_over(form, None).await
+    }
+
+    /// The same over a connection whose peer presented a certificate: the token is bound to it.
+    pub async fn token_over(&self, form: &[u8], presented: Option<&Presented>) -> Answer {
+        match self.grant(form, presented).await {
             Ok(answer) => json_answer(200, &answer),
             Err(refused) => {
                 tracing::warn!(error = refused.error, reason = %refused.words, "sign-in refused");
@@ -91,17 +116,47 @@ impl Gate {
         }
     }
 
-    async fn grant(&self, form: &[u8]) -> Result<Value, Refused> {
+    /// Whose assertion it is: the credential, and what was signed.
+    async fn verify(&self, jwt: &str) -> Result<(Credential, Verified), Refused> {
+        let began = Instant::now();
+        let verified = self.verify_as_it_comes(jwt).await;
+        if verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
+            // Whether somebody's keys were asked for must not show in the time it took.
+            let wait = self.key_sets.values().map(|set| set.wait()).max().unwrap_or_default();
+            tokio::time::sleep_until(began + wait).await;
+        }
+        verified.map_err(|refused| Refused::client(refused.0))
+    }
+
+    async fn verify_as_it_comes(
+        &self,
+        jwt: &str,
+    ) -> Result<(Credential, Verified), assertion::Refused> {
+        let assertion = Assertion::read(jwt)?;
+        let credential = find_credential(&self.credentials(), assertion.client_id()).cloned();
+        let published = credential.as_ref().and_then(|it| self.key_sets.get(&it.client_id));
+        let fetched = match published {
+            Some(set) => set.keys(assertion.kid()).await,
+            None => None,
+        };
+        let keys = match published {
+            Some(_) => fetched.as_deref(),
+            None => credential.as_ref().map(|credential| &credential.jwks),
+        };
+        let url = published.map(|set| set.url());
+        let verified = assertion.verify(keys, url, &self.token_endpoint(), self.clock.now())?;
+        credential.map(|credential| (credential, verified)).ok_or(NOT_VERIFIED)
+    }
+
+    async fn grant(&self, form: &[u8], presented: Option<&Presented>) -> Result<Value, Refused> {
         let form = Form::read(form)?;
         let now = self.clock.now();
-        let credentials = self.credentials();
-        let verified =
-            assertion::verify(&form.assertion, &credentials, &self.token_endpoint(), now)
-                .map_err(|refused| Refused::client(refused.0))?;
-        let client_id = &verified.credential.client_id;
+        let (credential, verified) = self.verify(&form.assertion).await?;
+        let client_id = &credential.client_id;
         if form.client_id.is_some_and(|id| id != *client_id) {
             return Err(Refused::client("client_id is not the assertion's"));
         }
+        self.check_presented(client_id, presented)?;
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
             tracing::error!(%issue, "replay check");
@@ -112,7 +167,7 @@ impl Gate {
         }
 
         let asked: Vec<&str> = form.scope.split_whitespace().take(SCOPES_MAX).collect();
-        let granted = scope::grant(&asked, &verified.credential.scopes);
+        let granted = scope::grant(&asked, &credential.scopes);
         if granted.is_empty() {
             let words = "none of the scopes asked for is registered for this client";
             return Err(Refused::new(400, "invalid_scope", words));
@@ -125,6 +180,7 @@ impl Gate {
             scope: scope.clone(),
             expiry: now.as_second() + life as i64,
             purposes: None,
+            certificate: presented.map(Presented::thumbprint),
         };
         Ok(json!({
             "access_token": self.mint.issue(&content),
@@ -134,33 +190,112 @@ impl Gate {
         }))
     }
 
-    /// Says who sent a request, by its access token.
+    /// Whether a client may have a token over a connection: with its own certificate or none, and
+    /// not with another's.
+    fn check_presented(
+        &self,
+        client_id: &str,
+        presented: Option<&Presented>,
+    ) -> Result<(), Refused> {
+        let now = self.clock.now();
+        match presented.and_then(|presented| self.certificates.client_of(presented, now)) {
+            Some(whose) if whose == client_id => Ok(()),
+            Some(_) => Err(Refused::client("the certificate is another client's")),
+            None if self.certificates.is_required(client_id) => {
+                Err(Refused::client("this client signs in over a connection with its certificate"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Says who sent a request: by its access token, or by the certificate of its connection where
+    /// its client signs in by that alone. Where the key behind a token is not among those that are
+    /// known, the client's own set is asked for it.
+    ///
+    /// Errors: `SignInRequired`, for every reason alike.
+    pub async fn admit(
+        &self,
+        headers: &HeaderMap,
+        presented: Option<&Presented>,
+    ) -> Result<Caller, Issue> {
+        if let Some(presented) = presented.filter(|_| !headers.contains_key(AUTHORIZATION)) {
+            return self.by_certificate(presented);
+        }
+        let content = self.token_content(headers)?;
+        let bound = content.certificate.as_ref();
+        if bound.is_some_and(|bound| Some(bound) != presented.map(Presented::thumbprint).as_ref()) {
+            return Err(not_signed_in(INVALID_TOKEN));
+        }
+        if let Some(set) = self.key_sets.get(&content.client_id)
+            && !set.holds(&content.kid)
+        {
+            set.keys(&content.kid).await;
+        }
+        self.recognise(content)
+    }
+
+    /// Says who sent a request over a connection without a certificate, by its access token and what
+    /// is known here.
     ///
     /// Errors: `SignInRequired`, for every reason alike.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
-        let refused = |detail: &str| Issue::new(Code::SignInRequired, detail).at("Authorization");
-        let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
-        let invalid = "the access token is not valid, or no longer";
-        let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
+        let content = self.token_content(headers)?;
+        if content.certificate.is_some() {
+            return Err(not_signed_in(INVALID_TOKEN));
+        }
+        self.recognise(content)
+    }
+
+    /// Who signs in by a certificate alone.
+    fn by_certificate(&self, presented: &Presented) -> Result<Caller, Issue> {
+        let credentials = self.credentials();
+        let whose = self.certificates.client_of(presented, self.clock.now());
+        let credential = whose
+            .filter(|client_id| self.certificates.is_alone(client_id))
+            .and_then(|client_id| find_credential(&credentials, client_id))
+            .ok_or_else(|| {
+                not_signed_in("no access token was sent, and no certificate that signs in")
+            })?;
+        Ok(Caller {
+            client_id: credential.client_id.clone(),
+            partner: credential.partner.clone(),
+            scopes: credential.scopes.clone(),
+            purposes: None,
+        })
+    }
+
+    /// What an access token of ours says: the one MAC check of a request.
+    fn token_content(&self, headers: &HeaderMap) -> Result<Content, Issue> {
+        let token = bearer(headers).ok_or_else(|| not_signed_in("no access token was sent"))?;
+        self.mint.read(token, self.clock.now()).ok_or_else(|| not_signed_in(INVALID_TOKEN))
+    }
+
+    /// Whether what a token says still holds.
+    fn recognise(&self, content: Content) -> Result<Caller, Issue> {
         if content.purposes.is_some() {
-            return self.caller_by_udap(&content).ok_or_else(|| refused(invalid));
+            return self.caller_by_udap(&content).ok_or_else(|| not_signed_in(INVALID_TOKEN));
         }
         let credentials = self.credentials();
+        let holds = |credential: &&Credential| match self.key_sets.get(&credential.client_id) {
+            Some(set) => set.holds(&content.kid),
+            None => has_key(&credential.jwks, &content.kid),
+        };
         let credential = find_credential(&credentials, &content.client_id)
-            .filter(|credential| has_key(&credential.jwks, &content.kid))
-            .ok_or_else(|| refused(invalid))?;
+            .filter(holds)
+            .ok_or_else(|| not_signed_in(INVALID_TOKEN))?;
         let held: Vec<&str> = content.scope.split(' ').collect();
         Ok(Caller {
-            client_id: content.client_id.clone(),
             partner: credential.partner.clone(),
             scopes: scope::grant(&held, &credential.scopes),
             purposes: None,
+            client_id: content.client_id,
         })
     }
 
     /// The document at `.well-known/smart-configuration` (SMART App Launch 2.2, conformance).
     pub fn smart_configuration(&self) -> Value {
-        json!({
+        let bound = !self.certificates.is_empty();
+        let mut told = json!({
             "token_endpoint": self.token_endpoint(),
             "grant_types_supported": [CLIENT_CREDENTIALS],
             "token_endpoint_auth_methods_supported": ["private_key_jwt"],
@@ -169,12 +304,23 @@ impl Gate {
             "code_challenge_methods_supported": ["S256"],
             "capabilities":
                 ["client-confidential-asymmetric", "permission-v1", "permission-v2"],
-        })
+        });
+        if bound {
+            // RFC 8705 §3.3.
+            told["tls_client_certificate_bound_access_tokens"] = true.into();
+        }
+        told
     }
 
     pub(crate) fn credentials(&self) -> Arc<Vec<Credential>> {
         self.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+const INVALID_TOKEN: &str = "the access token is not valid, or no longer";
+
+fn not_signed_in(detail: &str) -> Issue {
+    Issue::new(Code::SignInRequired, detail).at("Authorization")
 }
 
 /// A token request that has what it needs.

@@ -10,6 +10,7 @@ use super::request::{is_meant, no_scope};
 use super::server::{Refused, Udap, uncached};
 use crate::limits::ACCESS_TOKEN_LIFE;
 use crate::refusal::Answer;
+use crate::trust::mutual::Presented;
 use crate::trust::smart::access_token::Content;
 use crate::trust::smart::server::Gate;
 use crate::trust::{Caller, scope};
@@ -30,9 +31,14 @@ impl Gate {
     }
 
     /// Answers a token request of either kind. `authorization`: a header of that name came with it.
-    pub async fn token_of(&self, form: &[u8], authorization: bool) -> Answer {
+    pub async fn token_of(
+        &self,
+        form: &[u8],
+        authorization: bool,
+        presented: Option<&Presented>,
+    ) -> Answer {
         let Some(udap) = self.udap.as_ref().filter(|_| is_meant(form)) else {
-            return self.token(form).await;
+            return self.token_over(form, presented).await;
         };
         match self.grant_udap(udap, form, authorization).await {
             Ok(answer) => uncached(200, &answer),
@@ -78,6 +84,7 @@ impl Gate {
             scope: scope.clone(),
             expiry: self.clock.now().as_second() + life as i64,
             purposes: Some(granted.purposes),
+            certificate: None,
         };
         Ok(json!({
             "access_token": self.mint.issue(&content),
