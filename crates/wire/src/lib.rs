@@ -18,6 +18,7 @@ pub mod keys;
 pub mod limits;
 pub mod media;
 mod peers;
+pub mod reach;
 pub mod refusal;
 pub mod rest;
 pub mod retry_after;
