@@ -294,7 +294,7 @@ impl Desk {
                 false => format!("{} speaks {}, {}", door.base_url, door.version, door.form),
             });
             lines.push(CheckLine::of(format!("payer {name}: door"), found));
-            let signed = payer.client.get("Patient?_count=1&_id=none").await;
+            let signed = payer.client_for_all().get("Patient?_count=1&_id=none").await;
             let signed = match signed {
                 Ok(answer) if answer.status() == 401 => Err(Issue::new(
                     Code::SignInRefused,

@@ -286,7 +286,8 @@ impl Road {
             part: None,
         });
         turn.commit("intended").await?;
-        let answered = deliver::send(&payer.client, payload, turn.now()).await;
+        let answered =
+            deliver::send(&payer.client_for(turn.push.purpose), payload, turn.now()).await;
         drop(place);
         self.report(payer, door::answered(&answered)).await?;
         (self.setup.passed)("sent");
@@ -306,11 +307,12 @@ impl Road {
         if let Some((until, issue)) = self.knock(payer, &push).await? {
             return Ok(self.put_off(turn, until, issue).await?);
         }
-        let word = deliver::ask(&payer.client, place, turn.now()).await;
+        let client = payer.client_for(push.purpose);
+        let word = deliver::ask(&client, place, turn.now()).await;
         self.report(payer, door::answered(&word)).await?;
         match settle::settle_poll(&word, place, &attempt, turn.now()) {
             Next::Fetch { place, refusal } => {
-                let file = deliver::ask(&payer.client, &place, turn.now()).await;
+                let file = deliver::ask(&client, &place, turn.now()).await;
                 let next = settle::settle_file(&file, refusal, &attempt, turn.now());
                 self.settle(turn, &file, next).await
             }

@@ -6,10 +6,10 @@
 //!            change while the house runs.
 
 use crate::watch::Watching;
-use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
-use std::collections::BTreeMap;
+use exchange::{PartnerId, Purpose};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use wire::FhirClient;
@@ -56,4 +56,16 @@ pub struct Payer {
     pub terms: Terms,
     /// A client for its door, signed in by this house's credential there.
     pub client: Arc<FhirClient>,
+}
+
+impl Payer {
+    /// The client for its door, signed in for one purpose: a token may serve no other.
+    pub fn client_for(&self, purpose: Purpose) -> FhirClient {
+        self.client.for_purposes(&BTreeSet::from([purpose]))
+    }
+
+    /// The same, signed in for every purpose that was agreed: to see whether it can be.
+    pub fn client_for_all(&self) -> FhirClient {
+        self.client.for_purposes(&self.terms.agreement.purposes.iter().copied().collect())
+    }
 }

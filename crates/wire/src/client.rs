@@ -7,7 +7,8 @@
 
 use crate::refusal::FHIR_JSON;
 use crate::transport::{Transport, TransportError};
-use crate::trust::smart::client::{SignInError, SmartClient};
+use crate::trust::smart::client::SmartClient;
+use crate::trust::{Purposes, SignIn, SignInError};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -32,10 +33,12 @@ pub enum ClientError {
 pub type Reply = Result<Response<Bytes>, ClientError>;
 
 /// A client for one base URL; open where no sign-in is given.
+#[derive(Clone)]
 pub struct FhirClient {
     base_url: String,
     transport: Arc<dyn Transport>,
-    sign_in: Option<SmartClient>,
+    sign_in: Option<Arc<dyn SignIn>>,
+    purposes: Purposes,
 }
 
 impl FhirClient {
@@ -45,8 +48,22 @@ impl FhirClient {
         transport: Arc<dyn Transport>,
         sign_in: Option<SmartClient>,
     ) -> FhirClient {
+        FhirClient::signed_by(base_url, transport, sign_in.map(|smart| Arc::new(smart) as _))
+    }
+
+    /// The same, by whatever way of signing in.
+    pub fn signed_by(
+        base_url: &str,
+        transport: Arc<dyn Transport>,
+        sign_in: Option<Arc<dyn SignIn>>,
+    ) -> FhirClient {
         let base_url = base_url.trim_end_matches('/').to_owned();
-        FhirClient { base_url, transport, sign_in }
+        FhirClient { base_url, transport, sign_in, purposes: Purposes::new() }
+    }
+
+    /// The same client, for requests that serve these purposes: its tokens are good for no other.
+    pub fn for_purposes(&self, purposes: &Purposes) -> FhirClient {
+        FhirClient { purposes: purposes.clone(), ..self.clone() }
     }
 
     /// The base URL, without a trailing slash.
@@ -157,13 +174,13 @@ impl FhirClient {
         let Some(sign_in) = self.sign_in.as_ref().filter(|_| signed) else {
             return Ok(self.transport.send(build(None)?).await?);
         };
-        let token = sign_in.token().await?;
+        let token = sign_in.token(&self.purposes).await?;
         let answer = self.transport.send(build(Some(&token))?).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        sign_in.forget_this(&token);
-        let token = sign_in.token().await?;
+        sign_in.forget(&token);
+        let token = sign_in.token(&self.purposes).await?;
         Ok(self.transport.send(build(Some(&token))?).await?)
     }
 }

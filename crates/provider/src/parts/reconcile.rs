@@ -147,7 +147,8 @@ impl Road {
     /// One search, all its pages.
     async fn look(&self, turn: &mut Turn, payer: &Payer, query: &str) -> Result<Looked, Halt> {
         let mut resources = Vec::new();
-        let mut answered = deliver::search(&payer.client, query, turn.now()).await;
+        let client = payer.client_for(turn.push.purpose);
+        let mut answered = deliver::search(&client, query, turn.now()).await;
         for _ in 0..RECONCILE_PAGES_MAX {
             self.report(payer, door::answered(&answered)).await?;
             let Answered::Reply(reply) = &answered else {
@@ -163,7 +164,7 @@ impl Road {
             resources.extend(bundle.entries.into_iter().filter_map(|entry| entry.resource));
             let next = bundle.links.into_iter().find(|(relation, _)| relation == "next");
             let Some((_, url)) = next else { return Ok(Looked::Found(resources)) };
-            answered = deliver::ask(&payer.client, &url, turn.now()).await;
+            answered = deliver::ask(&client, &url, turn.now()).await;
         }
         Ok(Looked::Found(resources))
     }

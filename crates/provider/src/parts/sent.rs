@@ -17,6 +17,7 @@ use exchange::settle::{Answered, Reply};
 use fhir::Method;
 use jiff::Timestamp;
 use std::time::Duration;
+use wire::FhirClient;
 
 /// What came of sending a part.
 pub(super) struct Outcome {
@@ -51,7 +52,10 @@ impl Road {
         part: &Part,
     ) -> Result<Outcome, Halt> {
         let outcome = match part.bundle() {
-            Some(bundle) => self.send_bundle(payer, part, bundle, turn.now()).await?,
+            Some(bundle) => {
+                let client = payer.client_for(turn.push.purpose);
+                self.send_bundle(payer, &client, part, bundle, turn.now()).await?
+            }
             None => self.send_singles(turn, payer, part).await?,
         };
         self.place_all(turn, payer, ground, outcome).await
@@ -60,11 +64,12 @@ impl Road {
     async fn send_bundle(
         &self,
         payer: &Payer,
+        client: &FhirClient,
         part: &Part,
         bundle: Bytes,
         now: Timestamp,
     ) -> Result<Outcome, Halt> {
-        let answered = deliver::send(&payer.client, bundle, now).await;
+        let answered = deliver::send(client, bundle, now).await;
         self.report(payer, door::answered(&answered)).await?;
         let nothing = |answered: Answered, sure| Outcome {
             said: Vec::new(),
@@ -106,6 +111,7 @@ impl Road {
         payer: &Payer,
         part: &Part,
     ) -> Result<Outcome, Halt> {
+        let client = payer.client_for(turn.push.purpose);
         let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
         for (nth, item) in part.items.iter().enumerate() {
             if nth > 0 && self.outdated(turn).await?.is_some() {
@@ -118,7 +124,7 @@ impl Road {
                 outcome.stop = Some(Stopped::Wait(wait));
                 break;
             }
-            let (answered, said) = deliver::send_one(&payer.client, item, turn.now()).await;
+            let (answered, said) = deliver::send_one(&client, item, turn.now()).await;
             self.report(payer, door::answered(&answered)).await?;
             outcome.raw = raw(&answered);
             let verdict = said.as_ref().map_or(Verdict::Unsure, |said| parts::judge(item, said));

@@ -7,7 +7,10 @@
 //! Why a folder: each way to sign in (SMART Backend Services today) is one folder below.
 
 pub mod scope;
+mod sign_in;
 pub mod smart;
+
+pub use sign_in::{Purposes, SignIn, SignInError};
 
 use exchange::{Code, Issue};
 

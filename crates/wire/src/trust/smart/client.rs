@@ -10,7 +10,8 @@ use super::{CLIENT_CREDENTIALS, CONFIGURATION_PATH, JWT_BEARER};
 use crate::clock::Clock;
 use crate::keys::SigningKey;
 use crate::limits::{ASSERTION_LIFE, PARTNER_WORDS_MAX, TOKEN_LIFE_ASSUMED, TOKEN_REFRESH_AHEAD};
-use crate::transport::{Transport, TransportError, is_loopback};
+use crate::transport::{BoxFuture, Transport, TransportError, is_loopback};
+use crate::trust::{Purposes, SignIn, SignInError};
 use crate::{retry_after, urlencoded};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,32 +24,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Why there is no token. `Display` is safe to show.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignInError {
-    /// The partner's sign-in does not answer or is overloaded: waiting helps.
-    #[error("the partner's sign-in does not answer")]
-    Unreachable {
-        /// For the log.
-        cause: String,
-        /// How long the partner asks us to wait, when it says so.
-        retry_after: Option<Duration>,
-    },
-    /// The certificate of the partner's sign-in is not trusted: a person's work.
-    #[error("the certificate of the partner's sign-in is not trusted")]
-    Untrusted(String),
-    /// The partner refused, or its sign-in cannot be understood: a person's work.
-    #[error("the partner refused this house's sign-in: {0}")]
-    Refused(String),
-}
-
-impl SignInError {
-    /// Whether the same sign-in can succeed later without anybody changing anything.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, SignInError::Unreachable { .. })
-    }
-}
 
 /// Signs in at one partner.
 pub struct SmartClient {
@@ -123,18 +98,9 @@ impl SmartClient {
         Ok(token)
     }
 
-    /// Forgets the token: the next request signs in anew.
-    pub fn forget(&self) {
+    /// Forgets every token: the next request signs in anew.
+    pub fn forget_all(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Forgets this token, unless a newer one has taken its place already.
-    pub(crate) fn forget_this(&self, token: &SecretString) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |kept: &Kept| kept.token.expose_secret() == token.expose_secret();
-        if kept.as_ref().is_some_and(same) {
-            *kept = None;
-        }
     }
 
     fn kept_token(&self) -> Option<SecretString> {
@@ -222,6 +188,21 @@ impl SmartClient {
             Err(TransportError::NotSent(cause) | TransportError::Unknown(cause)) => {
                 passing(cause, None)
             }
+        }
+    }
+}
+
+/// SMART's tokens carry no purpose: one serves them all.
+impl SignIn for SmartClient {
+    fn token<'a>(&'a self, _: &'a Purposes) -> BoxFuture<'a, Result<SecretString, SignInError>> {
+        Box::pin(SmartClient::token(self))
+    }
+
+    fn forget(&self, token: &SecretString) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |kept: &Kept| kept.token.expose_secret() == token.expose_secret();
+        if kept.as_ref().is_some_and(same) {
+            *kept = None;
         }
     }
 }
