@@ -198,3 +198,15 @@ pub const ACCEPTED_WAIT: Duration = Duration::from_secs(60);
 
 /// And at the latest, whatever it says: nobody should wait for a word for longer than it takes to call.
 pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// How long one step of a probe may take: longer than any answer a push would like to wait for.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What takes longer is said to be slow: a push waits as long for each of its requests.
+pub const PROBE_SLOW: Duration = Duration::from_secs(5);
+
+/// Of a partner's own words a report quotes so many letters.
+pub const PROBE_WORDS_MAX: usize = 160;
+
+/// A payer's certificate with so few days left is worth a word.
+pub const CERTIFICATE_DAYS_SOON: i64 = 30;

@@ -7,14 +7,13 @@
 
 mod judge;
 
-use crate::limits::{PROBE_PATIENCE, PROBE_SLOW};
+use crate::limits::PROBE_SLOW;
 use crate::setup::Payer;
 use bytes::Bytes;
 use exchange::ladder::Offer;
 use exchange::partner::SignIn;
 use exchange::probe::{Found, Probe, Step};
 use exchange::{Code, Issue};
-use fhir::Doc;
 use http::header::ACCEPT;
 use http::{Method, Uri};
 use jiff::Timestamp;
@@ -32,10 +31,15 @@ const NOWHERE: &str = "Patient/handover-probe-none";
 /// Nothing more can be learnt: why.
 struct Stuck(&'static str);
 
-/// Looks at the door of a payer.
-pub async fn probe(payer: &Payer, client: &FhirClient, now: Timestamp) -> Probe {
+/// Looks at the door of a payer; `patience` is the time for each step.
+pub async fn probe(
+    payer: &Payer,
+    client: &FhirClient,
+    now: Timestamp,
+    patience: Duration,
+) -> Probe {
     let probe = Probe::new(payer.public.name.clone(), client.base_url(), now);
-    let mut walk = Walk { payer, client, now, probe, offer: None, validates: false };
+    let mut walk = Walk { payer, client, now, patience, probe, offer: None, validates: false };
     let why = match walk.steps().await {
         Ok(()) => "it was not asked for",
         Err(Stuck(why)) => why,
@@ -48,6 +52,7 @@ struct Walk<'a> {
     payer: &'a Payer,
     client: &'a FhirClient,
     now: Timestamp,
+    patience: Duration,
     probe: Probe,
     /// What the statement offers, once it was read.
     offer: Option<Offer>,
@@ -92,7 +97,7 @@ impl Walk<'_> {
         let port = uri.as_ref().and_then(Uri::port_u16).unwrap_or(if plain { 80 } else { 443 });
 
         let since = Instant::now();
-        let addresses = match reach::resolve(host, port, PROBE_PATIENCE).await {
+        let addresses = match reach::resolve(host, port, self.patience).await {
             Ok(addresses) => addresses,
             Err(_) => {
                 let detail = "the name of the host leads to no address: it is not published, or \
@@ -109,7 +114,7 @@ impl Walk<'_> {
         self.note(Step::Name, since, found);
 
         let since = Instant::now();
-        let stream = match reach::connect(&addresses, PROBE_PATIENCE).await {
+        let stream = match reach::connect(&addresses, self.patience).await {
             Ok(stream) => stream,
             Err(error) => {
                 self.note(Step::Connection, since, Found::Fail(judge::unconnected(&error)));
@@ -125,7 +130,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let roots = [self.payer.public.authority.as_bytes()];
-        let shaken = reach::shake_hands(stream, host, &roots, self.now, PROBE_PATIENCE).await;
+        let shaken = reach::shake_hands(stream, host, &roots, self.now, self.patience).await;
         let found = judge::tls(shaken);
         let shut = matches!(found, Found::Fail(_));
         self.note(Step::Tls, since, found);
@@ -260,8 +265,13 @@ impl Walk<'_> {
         self.note(Step::ErrorUnknown, since, found);
         answer.map(drop).or_else(stuck)?;
 
-        let transaction = self.offer.as_ref().is_some_and(|offer| offer.transaction);
-        let path = if transaction { "" } else { "Basic" };
+        let Some(path) = self.writable() else {
+            for step in [Step::ErrorMalformed, Step::ErrorMediaType] {
+                let words = "its statement names nothing that can be written to";
+                self.note(step, Instant::now(), Found::CannotTell(words.into()));
+            }
+            return Ok(());
+        };
         self.posted(Step::ErrorMalformed, path, FHIR_JSON, "{\"resourceType\":", |answer| {
             judge::refusal(answer, &[400, 403, 405, 422], "a body that is no JSON")
         })
@@ -270,6 +280,15 @@ impl Walk<'_> {
             judge::refusal(answer, &[415, 400, 403, 405, 406], "a body that is not FHIR")
         })
         .await
+    }
+
+    /// Where something may be posted, by what the statement says.
+    fn writable(&self) -> Option<&'static str> {
+        let offer = self.offer.as_ref()?;
+        if offer.transaction || offer.batch {
+            return Some("");
+        }
+        offer.of("Observation").filter(|offer| offer.create).map(|_| "Observation")
     }
 
     async fn posted(
@@ -302,7 +321,7 @@ impl Walk<'_> {
     }
 
     async fn answer(&self, asked: impl Future<Output = Reply>) -> Result<Answer, NoAnswer> {
-        let answer = tokio::time::timeout(PROBE_PATIENCE, asked).await;
+        let answer = tokio::time::timeout(self.patience, asked).await;
         let answer = answer.map_err(|_| NoAnswer::Late)?.map_err(NoAnswer::Client)?;
         let (head, body) = answer.into_parts();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })

@@ -158,7 +158,7 @@ async fn check_versions(payer: &Payer, best: bool) -> Result<(), Issue> {
 
 /// What the capability statement must say for the agreement's form (R4 §2.15): the form, how it was
 /// come by, and all that is offered.
-fn read_capability(
+pub(crate) fn read_capability(
     statement: &Doc<'_>,
     agreement: &Agreement,
 ) -> Result<(String, Vec<String>, Offer), Issue> {
