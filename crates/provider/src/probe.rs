@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use judge::{Answer, faulty};
 use std::time::{Duration, Instant};
 use wire::client::Reply;
-use wire::{ClientError, FhirClient, SignInError, reach};
+use wire::{ClientError, FhirClient, SignInError, doorstep};
 
 /// A search that finds nothing, whoever asks.
 const NOBODY: &str = "Patient?_count=1&_id=handover-probe-none";
@@ -97,7 +97,7 @@ impl Walk<'_> {
         let port = uri.as_ref().and_then(Uri::port_u16).unwrap_or(if plain { 80 } else { 443 });
 
         let since = Instant::now();
-        let addresses = match reach::resolve(host, port, self.patience).await {
+        let addresses = match doorstep::resolve(host, port, self.patience).await {
             Ok(addresses) => addresses,
             Err(_) => {
                 let detail = "the name of the host leads to no address: it is not published, or \
@@ -114,7 +114,7 @@ impl Walk<'_> {
         self.note(Step::Name, since, found);
 
         let since = Instant::now();
-        let stream = match reach::connect(&addresses, self.patience).await {
+        let stream = match doorstep::connect(&addresses, self.patience).await {
             Ok(stream) => stream,
             Err(error) => {
                 self.note(Step::Connection, since, Found::Fail(judge::unconnected(&error)));
@@ -130,7 +130,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let roots = [self.payer.public.authority.as_bytes()];
-        let shaken = reach::shake_hands(stream, host, &roots, self.now, self.patience).await;
+        let shaken = doorstep::shake_hands(stream, host, &roots, self.now, self.patience).await;
         let found = judge::tls(shaken);
         let shut = matches!(found, Found::Fail(_));
         self.note(Step::Tls, since, found);

@@ -17,7 +17,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use serde_json::Value;
 use std::io::{Error, ErrorKind};
-use wire::reach::{Shaken, TlsFault};
+use wire::doorstep::{Shaken, TlsFault};
 use wire::{ClientError, SignInError};
 
 /// What a door answered.

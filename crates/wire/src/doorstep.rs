@@ -1,4 +1,4 @@
-//! Reach: how far one comes at an address, step by step: name, connection, TLS.
+//! Doorstep: how far one comes at an address, step by step: name, connection, TLS.
 //!
 //! Comes in   host and port, the authorities to trust, how long each step may take.
 //! Goes out   what was found; or why it went no further, told apart by who can mend it.
