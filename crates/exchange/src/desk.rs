@@ -22,6 +22,7 @@ use crate::disclosure::DecisionRow;
 use crate::id::{Digest, PartnerId, Phi};
 use crate::issue::Issue;
 use crate::ledger::Who;
+use crate::probe::Probe;
 use crate::purpose::Purpose;
 use crate::push::{Withholding, is_zero};
 use crate::scope::Judged;
@@ -115,6 +116,11 @@ pub enum Command {
     Watch {},
     /// What would stop a push today.
     Check {},
+    /// Look at a payer's door step by step, without patient data: sending house.
+    Probe {
+        /// The partner's name in this house.
+        partner: PartnerId,
+    },
     /// Copy the house, as it is at one moment, into a new folder.
     Backup {
         /// The folder, by its whole path on the house's machine.
@@ -155,6 +161,7 @@ impl Command {
             Command::Withdraw { .. } => "withdraw",
             Command::Watch {} => "watch",
             Command::Check {} => "check",
+            Command::Probe { .. } => "probe",
             Command::Backup { .. } => "backup",
             Command::Retention { .. } => "retention",
             Command::Payor(_) => "payor",
@@ -243,6 +250,8 @@ pub enum Reply {
         /// The roster, those who are watched, those who wait.
         lines: Vec<CheckLine>,
     },
+    /// To `probe`.
+    Probed(Probe),
     /// To `backup`.
     BackedUp {
         /// Where it is.

@@ -226,6 +226,9 @@ catalogue! {
     CapabilityMissing "capability-missing" 502 "not-supported" Payer None;
         "the payer's door does not offer what the agreement needs";
         "have the plan offer the interaction named, or change the agreement's form, then release"
+    DoorFaulty "door-faulty" 502 "invalid" Payer None;
+        "the payer's door does not keep what its documents or the standards promise";
+        "send the plan the report of the probe; it names the place and what is expected there"
     // Collect.
     SourceUnreachable "source-unreachable" 503 "transient" Nobody Some(10);
         "the EHR does not answer";

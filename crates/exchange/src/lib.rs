@@ -28,6 +28,7 @@ pub mod parts;
 pub mod path;
 pub mod payload;
 pub mod place;
+pub mod probe;
 pub mod provenance;
 pub mod purpose;
 pub mod push;

@@ -46,6 +46,8 @@ pub enum Asked {
     Partner(PartnerAsked),
     /// What would stop a push today.
     Check,
+    /// A payer's door, step by step, without patient data: what works, what does not, who mends it.
+    Probe(ProbeArgs),
     /// Patients on the roster: how many, last look, who waits and why.
     Watch,
     /// Open the doors and work until told to stop.
@@ -217,6 +219,17 @@ pub enum PartnerAsked {
         #[command(flatten)]
         who: WhoArgs,
     },
+}
+
+/// `probe`
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// The partner, by its name in this house.
+    pub partner: String,
+    /// Also write the report, as one would mail it, to this file (Markdown; JSON where its name ends
+    /// in .json).
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `serve`

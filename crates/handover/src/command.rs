@@ -6,7 +6,7 @@
 
 use crate::args::{
     Asked, CommandLine, DbAsked, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked,
-    PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
+    ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
 use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
@@ -168,6 +168,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             let config = config::House::read_as_far(&folder)?;
             show(&database::check(&config).await, json, None)
         }
+        Asked::Probe(args) => probe(&folder, &args, json).await,
         asked => house_command(&folder, asked, json).await,
     }
 }
@@ -194,6 +195,21 @@ async fn house_command(folder: &Path, asked: Asked, json: bool) -> Result<u8, Is
     let stays = explained.and_then(|subject| render::stays_whole(&reply, &subject));
     stays.iter().for_each(|line| print(line));
     Ok(code)
+}
+
+/// `probe`, and its report in a file where one is wanted.
+async fn probe(folder: &Path, args: &ProbeArgs, json: bool) -> Result<u8, Issue> {
+    let config = Arc::new(config::House::read_as_far(folder)?);
+    let command = Command::Probe { partner: args.partner.as_str().into() };
+    let reply = caller::carry_out(&config, command, Duration::ZERO).await?;
+    if let (Some(place), Reply::Probed(probe)) = (&args.report, &reply) {
+        let text = match place.extension().is_some_and(|ending| ending == "json") {
+            true => serde_json::to_string_pretty(probe).unwrap_or_default() + "\n",
+            false => probe.to_markdown(),
+        };
+        config::write_text(place, &text)?;
+    }
+    show(&reply, json, None)
 }
 
 /// Something that moves while a person waits.

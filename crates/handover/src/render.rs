@@ -6,6 +6,7 @@
 
 mod directory;
 mod findings;
+mod probe;
 mod registrations;
 mod scope;
 
@@ -76,6 +77,7 @@ fn words_of(reply: &Reply) -> String {
         Reply::Listed { rows, counts } => listed(rows, counts),
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
+        Reply::Probed(it) => probe::probe(it),
         Reply::Store { lines } => check_lines(lines),
         Reply::Watch { lines } => check_lines(lines),
         Reply::BackedUp { folder, proved_to, outside } => backed_up(folder, *proved_to, outside),
@@ -114,6 +116,7 @@ pub fn exit_code(reply: &Reply) -> u8 {
         }
         Reply::Shown(shown) => shown.row.waits_for_person(),
         Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Probed(probe) => probe.fails(),
         Reply::Watch { lines } => {
             lines.iter().any(|line| line.issue.as_ref().is_some_and(names_somebody))
         }

@@ -71,8 +71,10 @@ impl Desk {
             Command::Push { .. }
             | Command::Explain { .. }
             | Command::Find { .. }
+            | Command::Probe { .. }
             | Command::Watch {} => {
-                let detail = "this house receives; push, explain, find and watch are a provider's";
+                let detail = "this house receives; push, explain, find, probe and watch are a \
+                    provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
         }

@@ -4,7 +4,7 @@
 //! Goes out   replies in the same words as everywhere.
 //! Never      does a walk's work itself: it records what is asked, and wakes the worker.
 
-use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, WAIT_SECONDS_MAX};
+use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, PROBE_PATIENCE, WAIT_SECONDS_MAX};
 use crate::road::Road;
 use crate::setup::Payer;
 use crate::tables::Held;
@@ -69,6 +69,7 @@ impl Desk {
             Command::Withdraw { id, who, wait } => self.withdraw(&id, who, wait).await,
             Command::Watch {} => Ok(Reply::Watch { lines: self.road.watch_status().await? }),
             Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
+            Command::Probe { partner } => self.probe(&partner).await,
             Command::Retention { dry_run } => {
                 retain(&self.road.house, self, self.road.clock.now(), dry_run).await
             }
@@ -328,6 +329,18 @@ impl Desk {
         let payors = self.road.payors().map(|map| format!("{} rows", map.rows().count()));
         lines.push(CheckLine::of("payor map", payors));
         lines
+    }
+
+    /// A payer's door, step by step.
+    async fn probe(&self, partner: &PartnerId) -> Result<Reply, Issue> {
+        let missing = || {
+            let detail = "no payer of this name has a public file and an agreement here";
+            Issue::new(Code::PartnerUnknown, detail).at("partner")
+        };
+        let payer = self.road.setup.payers.get(partner).ok_or_else(missing)?;
+        let now = self.road.clock.now();
+        let client = self.road.client_for_all(payer).await?;
+        Ok(Reply::Probed(crate::probe::probe(payer, &client, now, PROBE_PATIENCE).await))
     }
 
     async fn check_source(&self) -> CheckLine {

@@ -22,6 +22,7 @@ mod gone;
 pub mod limits;
 mod merged;
 mod parts;
+pub mod probe;
 pub mod ready;
 mod release;
 mod revisions;

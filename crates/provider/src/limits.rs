@@ -234,3 +234,17 @@ pub const DIRECTORY_DUMP_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bytes of one line of a copy: an Endpoint with all its certificates has some 50 KB.
 pub const DIRECTORY_LINE_BYTES_MAX: usize = 1024 * 1024;
+
+// Probing.
+
+/// How long one step of a probe may take: longer than any answer a push would like to wait for.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What takes longer is said to be slow: a push waits as long for each of its requests.
+pub const PROBE_SLOW: Duration = Duration::from_secs(5);
+
+/// Of a partner's own words a report quotes so many letters.
+pub const PROBE_WORDS_MAX: usize = 160;
+
+/// A payer's certificate with so few days left is worth a word.
+pub const CERTIFICATE_DAYS_SOON: i64 = 30;

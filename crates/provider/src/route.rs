@@ -131,11 +131,7 @@ async fn check(
     let stated = statement.as_ref().filter(|it| !best || is_statement(it));
     let declared = Declared::read(versions.as_ref(), stated);
     let (form, ladder, offer) = match &statement {
-        Some(statement) if stated.is_some() => {
-            // Which version it is comes first: nothing else of it means anything before.
-            capability::agree(&declared, &[], &agreement.mode)?;
-            read_capability(statement, agreement)?
-        }
+        Some(statement) if stated.is_some() => read_statement(&declared, statement, agreement)?,
         None if !best && !there => return Err(mismatch(ABSENT, STATEMENT)),
         None if !best => return Err(mismatch(GARBLED, STATEMENT)),
         // The clock asks again for a while; `wait` knows this code.
@@ -240,8 +236,20 @@ fn lost_or(error: &ClientError, is_lost: &mut bool) -> Issue {
     away(error)
 }
 
-/// What the capability statement must say for the agreement's form (R4 §2.15): the form, how it was
-/// come by, and all that is offered.
+/// What a statement must say for the agreement (R4 §2.15): the form, how it was come by, and all that is
+/// offered.
+///
+/// Errors: `VersionMismatch`, `CapabilityMissing`.
+pub(crate) fn read_statement(
+    declared: &Declared,
+    statement: &Doc<'_>,
+    agreement: &Agreement,
+) -> Result<(String, Vec<String>, Offer), Issue> {
+    // Which version it is comes first: nothing else of it means anything before.
+    capability::agree(declared, &[], &agreement.mode)?;
+    read_capability(statement, agreement)
+}
+
 fn read_capability(
     statement: &Doc<'_>,
     agreement: &Agreement,

@@ -83,6 +83,22 @@ impl FhirClient {
         self.send(Method::GET, url, None, Bytes::new(), false).await
     }
 
+    /// A request below the base that is not signed in, with exactly these headers.
+    pub async fn send_bare(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(self.below_base(path)?);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).map_err(|_| ClientError::ForeignUrl)?;
+        Ok(self.transport.send(request).await?)
+    }
+
     /// `POST` below the base; an empty path is the base itself.
     pub async fn post(&self, path: &str, content_type: &str, body: Bytes) -> Reply {
         let url = self.below_base(path)?;

@@ -13,6 +13,7 @@ mod chance;
 pub mod client;
 pub mod clock;
 mod door;
+pub mod doorstep;
 pub mod form;
 pub mod keys;
 pub mod limits;

@@ -104,7 +104,8 @@ fn no_submission<'a>() -> Outcome<'a> {
 /// The router below a base URL; the caller mounts it at the base's path with [`mount`].
 ///
 /// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
-/// Everything else needs an access token first, so that a stranger learns nothing from a 404.
+/// What else is asked for below `.well-known` is not there. Everything else needs an access token
+/// first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
     router_with(Rooms::default(), rest, gate)
 }
@@ -213,6 +214,9 @@ impl Base {
             ["healthz" | "metadata" | "$versions"] | [".well-known", "smart-configuration"] => {
                 Ok(not_offered("GET, HEAD"))
             }
+            // Strangers ask for documents that are not offered, and must learn that they are not (FAST
+            // Security, discovery: 404).
+            [".well-known", ..] => Err(unknown()),
             segments => {
                 let presented = door::presented(&request);
                 let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;

@@ -12,6 +12,7 @@ mod first;
 mod kinds;
 mod mapped;
 mod planted;
+mod probed;
 mod projection;
 mod refiled;
 mod same_bytes;

@@ -96,6 +96,16 @@ async fn open_places_need_no_token() {
 }
 
 #[tokio::test]
+async fn a_stranger_learns_which_documents_there_are() {
+    let desk = Desk::open();
+    for path in ["udap", "davinci-configuration", "", "a/b"] {
+        let answer = desk.ask(request("GET", &format!("/fhir/.well-known/{path}"), &[], "")).await;
+        assert_eq!((answer.status().as_u16(), code(&answer).as_str()), (404, "resource-unknown"));
+    }
+    assert!(desk.records.calls().is_empty());
+}
+
+#[tokio::test]
 async fn everything_else_needs_one() {
     let desk = Desk::open();
     let rows = [
