@@ -32,7 +32,7 @@ pub use api::Api;
 pub use chance::draw_id;
 pub use client::{ClientError, FhirClient};
 pub use clock::{Clock, SystemClock};
-pub use keys::SigningKey;
+pub use keys::{KeyRing, KeySet, SigningKey};
 pub use refusal::Answer;
 pub use rest::Rest;
 pub use transport::{BoxFuture, HttpTransport, Transport, TransportError};

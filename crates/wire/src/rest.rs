@@ -102,7 +102,8 @@ fn no_submission<'a>() -> Outcome<'a> {
 
 /// The router below a base URL; the caller mounts it at the base's path with [`mount`].
 ///
-/// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
+/// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/.well-known/jwks.json`,
+/// `/token`, `/healthz`.
 /// Everything else needs an access token first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
     router_with(Rooms::default(), rest, gate)
@@ -198,11 +199,11 @@ impl Base {
             [".well-known", "smart-configuration"] if get => {
                 Ok(plain("application/json", self.gate.smart_configuration().to_string()))
             }
+            [".well-known", "jwks.json"] if get => self.gate.public_keys().ok_or_else(unknown),
             ["token"] if asked.method == Method::POST => self.token(request).await,
             ["token"] => Ok(not_offered("POST")),
-            ["healthz" | "metadata" | "$versions"] | [".well-known", "smart-configuration"] => {
-                Ok(not_offered("GET, HEAD"))
-            }
+            ["healthz" | "metadata" | "$versions"]
+            | [".well-known", "smart-configuration" | "jwks.json"] => Ok(not_offered("GET, HEAD")),
             segments => {
                 let caller = self.gate.caller(&asked.headers)?;
                 if let Some(visit) = request.extensions().get::<Arc<Visit>>() {

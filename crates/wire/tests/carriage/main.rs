@@ -9,6 +9,7 @@
 mod files;
 mod network;
 mod partner;
+mod renewed;
 mod router;
 mod sign_in;
 mod town;

@@ -10,7 +10,7 @@ use super::assertion::{self, find_credential, has_key};
 use super::replay::Replay;
 use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
-use crate::limits::{ACCESS_TOKEN_LIFE, SCOPES_MAX};
+use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
 use crate::refusal::Answer;
 use crate::trust::{Caller, Credential, scope};
 use crate::urlencoded;
@@ -24,7 +24,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub struct Gate {
     base_url: String,
     credentials: RwLock<Arc<Vec<Credential>>>,
-    mint: Mint,
+    mint: RwLock<Arc<Mint>>,
+    /// The house's own public keys, for partners to fetch; none where it has none to show.
+    published: RwLock<Option<Value>>,
     replay: Arc<dyn Replay>,
     clock: Arc<dyn Clock>,
 }
@@ -59,8 +61,33 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let mint = Mint::new(&secret, &base_url);
-        Gate { base_url, credentials: RwLock::new(Arc::new(credentials)), mint, replay, clock }
+        let mint = RwLock::new(Arc::new(Mint::new(&secret, &base_url)));
+        let (credentials, published) = (RwLock::new(Arc::new(credentials)), RwLock::default());
+        Gate { base_url, credentials, mint, published, replay, clock }
+    }
+
+    /// Issues tokens under another secret from now on, and reads those of these others as well.
+    pub fn issue_under(&self, secret: &[u8; 32], others: &[[u8; 32]]) {
+        let mint = Mint::new(secret, &self.base_url).reading(others);
+        *self.mint.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mint);
+    }
+
+    /// Publishes the house's own public keys, a JWK Set, below its base URL.
+    pub fn publish(&self, jwks: Value) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(jwks);
+    }
+
+    /// The document at `.well-known/jwks.json`, with how long others may keep it; none where the
+    /// house publishes no keys.
+    pub fn public_keys(&self) -> Option<Answer> {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = Answer::new(200, published.as_ref()?.to_string());
+        let keep = format!("public, max-age={}", PUBLIC_KEYS_KEEP.as_secs());
+        Some(answer.with(CONTENT_TYPE, "application/json").with(CACHE_CONTROL, keep))
+    }
+
+    fn mint(&self) -> Arc<Mint> {
+        Arc::clone(&self.mint.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces all registrations; tokens of credentials or keys that are gone stop at once.
@@ -122,7 +149,7 @@ impl Gate {
             expiry: now.as_second() + life as i64,
         };
         Ok(json!({
-            "access_token": self.mint.issue(&content),
+            "access_token": self.mint().issue(&content),
             "token_type": "bearer",
             "expires_in": life,
             "scope": scope,
@@ -136,7 +163,7 @@ impl Gate {
         let refused = |detail: &str| Issue::new(Code::SignInRequired, detail).at("Authorization");
         let token = bearer(headers).ok_or_else(|| refused("no access token was sent"))?;
         let invalid = "the access token is not valid, or no longer";
-        let content = self.mint.read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
+        let content = self.mint().read(token, self.clock.now()).ok_or_else(|| refused(invalid))?;
         let credentials = self.credentials();
         let credential = find_credential(&credentials, &content.client_id)
             .filter(|credential| has_key(&credential.jwks, &content.kid))
