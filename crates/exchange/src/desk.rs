@@ -125,6 +125,8 @@ pub enum Command {
     Payor(PayorCommand),
     /// What must not travel whatever an agreement says: sending house.
     Restriction(RestrictionCommand),
+    /// Take up changed keys, certificates and partners' files.
+    Reload {},
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -150,6 +152,7 @@ impl Command {
             Command::Retention { .. } => "retention",
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
+            Command::Reload {} => "reload",
             Command::Verify { .. } => "verify",
         }
     }
@@ -245,6 +248,11 @@ pub enum Reply {
     /// To `db migrate` and `db check`, which no running house is asked: one line each.
     Store {
         /// What was done, or looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `reload`: one line each.
+    Reloaded {
+        /// What was taken up, and what was not.
         lines: Vec<CheckLine>,
     },
     /// To `verify`.

@@ -35,6 +35,9 @@ pub struct PublicFile {
     /// Public keys for its client assertions (RFC 7517).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub jwks: serde_json::Value,
+    /// Where it publishes these keys (`https`): those that are current, without a new file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub jwks_url: String,
     /// PEM of the certificate authority its server certificate comes from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub authority: String,

@@ -128,6 +128,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Show { .. }
             | Command::Watch {}
             | Command::Check {}
+            | Command::Reload {}
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );

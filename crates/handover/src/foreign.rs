@@ -79,6 +79,7 @@ fn public(
         namespace: String::new(),
         client_id: String::new(),
         jwks: Value::Null,
+        jwks_url: String::new(),
         authority: if signed { read_text(&folder.join(AUTHORITY))? } else { String::new() },
         payer_identifiers,
         ledger_key: String::new(),

@@ -119,6 +119,7 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
             .unwrap_or_else(|| format!("https://{}.example/fhir", new.name)),
         client_id: new.name.clone(),
         jwks: signing.jwks(),
+        jwks_url: String::new(),
         authority,
         payer_identifiers: new.payer_identifiers.clone(),
         ledger_key: exchange::Digest(ledger.public()).to_string(),

@@ -44,6 +44,9 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Reload {} => {
+                Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
+            }
             Command::Payor(_) | Command::Restriction(_) => {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

@@ -74,6 +74,9 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Reload {} => {
+                Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
+            }
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
             Command::Verify { witness } => {

@@ -14,7 +14,7 @@ mod live;
 mod signer;
 
 pub use files::{read_private, write_private};
-pub use live::{KeyRing, KeySet};
+pub use live::{KeyRing, OwnKeys};
 
 use crate::limits::{RSA_BITS, RSA_BITS_MIN};
 use aws_lc_rs::encoding::AsDer;

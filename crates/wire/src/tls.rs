@@ -101,8 +101,22 @@ pub fn issue_certificate_at(
 /// Errors: `KeyUnusable` when there is none to read.
 pub fn certificate_days_left(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let unreadable = |_| Issue::new(Code::KeyUnusable, "the certificate is not readable PEM");
-    let der = CertificateDer::from_pem_slice(pem).map_err(unreadable)?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&der)
+    days_of(&CertificateDer::from_pem_slice(pem).map_err(unreadable)?, now)
+}
+
+/// Whole days until each certificate of a PEM ends, in their order.
+///
+/// Errors: `KeyUnusable` when one cannot be read, or there is none.
+pub fn days_of_each(pem: &[u8], now: Timestamp) -> Result<Vec<i64>, Issue> {
+    let unreadable = || Issue::new(Code::KeyUnusable, "the certificate is not readable PEM");
+    let days = CertificateDer::pem_slice_iter(pem)
+        .map(|der| days_of(&der.map_err(|_| unreadable())?, now))
+        .collect::<Result<Vec<i64>, Issue>>()?;
+    if days.is_empty() { Err(unreadable()) } else { Ok(days) }
+}
+
+fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der)
         .map_err(|_| Issue::new(Code::KeyUnusable, "the certificate cannot be read"))?;
     let end = certificate.validity().not_after.timestamp();
     Ok((end - now.as_second()).div_euclid(SignedDuration::from_hours(24).as_secs()))

@@ -154,6 +154,7 @@ fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         namespace: namespace.into(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),

@@ -275,6 +275,7 @@ fn public(name: &str) -> PublicFile {
         namespace: String::new(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),

@@ -598,6 +598,7 @@ fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
         namespace: String::new(),
         client_id: name.into(),
         jwks: Value::Null,
+        jwks_url: String::new(),
         authority: String::new(),
         payer_identifiers: Vec::new(),
         ledger_key: String::new(),

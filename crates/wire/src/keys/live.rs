@@ -13,19 +13,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// The keys for one use: one signs, some are announced, some still hold.
 #[derive(Debug)]
-pub struct KeySet {
+pub struct OwnKeys {
     signs: Arc<SigningKey>,
     coming: Vec<Arc<SigningKey>>,
     leaving: Vec<Arc<SigningKey>>,
 }
 
-impl KeySet {
+impl OwnKeys {
     /// The keys; one that is there twice counts in its first stage.
     pub fn new(
         signs: SigningKey,
         coming: impl IntoIterator<Item = SigningKey>,
         leaving: impl IntoIterator<Item = SigningKey>,
-    ) -> KeySet {
+    ) -> OwnKeys {
         let mut known = vec![signs.kid().to_owned()];
         let mut fresh = |keys: &mut dyn Iterator<Item = SigningKey>| {
             let mut kept = Vec::new();
@@ -39,7 +39,7 @@ impl KeySet {
         };
         let coming = fresh(&mut coming.into_iter());
         let leaving = fresh(&mut leaving.into_iter());
-        KeySet { signs: Arc::new(signs), coming, leaving }
+        OwnKeys { signs: Arc::new(signs), coming, leaving }
     }
 
     /// The key that signs.
@@ -69,29 +69,29 @@ impl KeySet {
     }
 }
 
-impl From<SigningKey> for KeySet {
-    fn from(key: SigningKey) -> KeySet {
-        KeySet::new(key, [], [])
+impl From<SigningKey> for OwnKeys {
+    fn from(key: SigningKey) -> OwnKeys {
+        OwnKeys::new(key, [], [])
     }
 }
 
 /// A handle to the keys of one use: whoever has one signs with what is current then.
 #[derive(Debug, Clone)]
-pub struct KeyRing(Arc<RwLock<Arc<KeySet>>>);
+pub struct KeyRing(Arc<RwLock<Arc<OwnKeys>>>);
 
 impl KeyRing {
     /// A handle to these keys.
-    pub fn new(keys: impl Into<KeySet>) -> KeyRing {
+    pub fn new(keys: impl Into<OwnKeys>) -> KeyRing {
         KeyRing(Arc::new(RwLock::new(Arc::new(keys.into()))))
     }
 
     /// The keys now.
-    pub fn now(&self) -> Arc<KeySet> {
+    pub fn now(&self) -> Arc<OwnKeys> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts others in their place, for all who have the handle.
-    pub fn replace(&self, keys: KeySet) {
+    pub fn replace(&self, keys: OwnKeys) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 }

@@ -7,7 +7,9 @@
 //! Why connections that are there stay as they are: they are proved already, and whoever waits for an
 //! answer on one must get it. None lives longer than an hour.
 
+use super::days_of;
 use exchange::{Code, Issue};
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -39,6 +41,15 @@ impl LiveCertificate {
         let other = kept.cert != pair.cert;
         *kept = Arc::new(pair);
         Ok(other)
+    }
+
+    /// Whole days until the first certificate of the chain ends.
+    ///
+    /// Errors: `KeyUnusable` when one cannot be read.
+    pub fn days_left(&self, now: Timestamp) -> Result<i64, Issue> {
+        let days: Result<Vec<i64>, Issue> =
+            self.now().cert.iter().map(|der| days_of(der, now)).collect();
+        Ok(days?.into_iter().min().unwrap_or_default())
     }
 
     fn now(&self) -> Arc<CertifiedKey> {

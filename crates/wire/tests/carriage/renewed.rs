@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wire::keys::KeyKind;
 use wire::server::{Bounds, serve};
 use wire::tls::{self, LiveCertificate};
-use wire::{FhirClient, KeyRing, KeySet, SigningKey, SmartClient};
+use wire::{FhirClient, KeyRing, OwnKeys, SigningKey, SmartClient};
 
 const BASE: &str = "https://plan.example/fhir";
 
@@ -104,7 +104,7 @@ async fn public_keys_are_fetched_by_url_and_kept_for_a_while() {
 
     let (old, new) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let kids = vec![old.kid().to_owned(), new.kid().to_owned()];
-    house.gate.publish(KeySet::new(old, [new], []).jwks());
+    house.gate.publish(OwnKeys::new(old, [new], []).jwks());
     let answer = client.get_absolute(&url).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/json");
     assert_eq!(answer.headers()["cache-control"], "public, max-age=300");
@@ -156,11 +156,11 @@ async fn whoever_signs_does_so_with_the_key_of_that_moment() {
     assert_eq!(status().await.unwrap(), 200);
 
     // The partner has not heard of the new key: the one before it is taken.
-    ring.replace(KeySet::new(next_again(), [], [held()]));
+    ring.replace(OwnKeys::new(next_again(), [], [held()]));
     house.clock.advance(300);
     assert_eq!(status().await.unwrap(), 200, "nobody is refused before the partner knows");
     // It knows both, and then the new one alone.
-    let both = KeySet::new(next_again(), [], [held()]).jwks();
+    let both = OwnKeys::new(next_again(), [], [held()]).jwks();
     let mut known = credential("clinic", &next, SCOPES);
     known.jwks = both;
     house.gate.register(vec![known]);
@@ -169,7 +169,7 @@ async fn whoever_signs_does_so_with_the_key_of_that_moment() {
     house.gate.register(vec![credential("clinic", &next, SCOPES)]);
     assert_eq!(status().await.unwrap(), 200, "a token that ended with its key is asked for anew");
     // The old key alone is no way in any more.
-    ring.replace(KeySet::from(held()));
+    ring.replace(OwnKeys::from(held()));
     house.gate.register(vec![credential("clinic", &next, SCOPES)]);
     house.clock.advance(300);
     assert!(status().await.is_err(), "the old key is refused");
