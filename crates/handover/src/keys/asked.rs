@@ -238,7 +238,8 @@ async fn told(config: &config::House, mut done: Done) -> Done {
 fn published(config: &config::House, mut done: Done) -> Result<Done, Issue> {
     if rotate::publish(config)? {
         done.words.push_str(
-            "public.json has changed: give it to partners who keep your keys in a file of theirs.\n",
+            "public.json has changed: give it to the EHR and to partners who keep your keys in a file \
+             of theirs.\n",
         );
         done.told["public_file"] = json!("changed");
     }
