@@ -310,12 +310,14 @@ members = \"members.csv\"
 
 /// Certificates and keys.
 const HOUSE_KEYS: &str = "
+# A running house takes up a renewed certificate by itself; `handover keys rotate server` renews it.
 [tls]
 certificate = \"tls/server.pem\"
 key = \"tls/server-key.pem\"
 authority = \"tls/authority.pem\"
 
 [keys]
+# `handover keys list` says how old they are, `handover keys rotate USE` changes them without a stop.
 # Signs this house's client assertions (ES384); partners know its public half.
 signing = \"keys/signing.pem\"
 # Signs the ledger's checkpoints (Ed25519).
