@@ -357,3 +357,69 @@ pub async fn keep_looking(live: Arc<Live>, stop: impl Future<Output = ()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what changed is taken up by a look, whole or not at all, and a fault is told until mended.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::init::{NewHouse, init};
+    use exchange::partner::Role;
+    use jiff::Timestamp;
+    use wire::SigningKey;
+
+    struct Today;
+
+    impl Clock for Today {
+        fn now(&self) -> Timestamp {
+            Timestamp::now()
+        }
+    }
+
+    fn house(folder: &Path) -> Live {
+        let new = NewHouse {
+            role: Role::Payer,
+            name: "plan".to_owned(),
+            title: "Plan".to_owned(),
+            listen: "127.0.0.1:9443".parse().unwrap(),
+            hosts: vec!["127.0.0.1".to_owned()],
+            namespace: None,
+            payer_identifiers: Vec::new(),
+            source: None,
+        };
+        init(folder, &new).unwrap();
+        let config = Arc::new(config::House::read(folder).unwrap());
+        let live = Live::new(&config, &(Arc::new(Today) as Arc<dyn Clock>));
+        live.show(pair::live(&config).unwrap().unwrap());
+        live
+    }
+
+    #[test]
+    fn a_look_takes_up_what_changed_and_nothing_that_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let live = house(folder.path());
+        let place = folder.path().join("keys/signing.pem");
+        let ring = live.ring(Path::new("keys/signing.pem")).unwrap();
+        let first = ring.now().signs().kid().to_owned();
+        live.look();
+        let next = SigningKey::generate().unwrap();
+        fs::write(&place, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        live.look();
+        assert_eq!(ring.now().signs().kid(), first, "half a key is not taken up");
+        let told: Vec<String> = live.faults().into_iter().map(|line| line.what).collect();
+        assert_eq!(told, ["running house: signing keys"]);
+        assert!(live.figures().contains("refused{what=\"signing keys\"} 1"));
+
+        place::replace(&place, &next.secret_pem()).unwrap();
+        live.look();
+        assert_eq!(ring.now().signs().kid(), next.kid(), "everybody with the handle signs by it");
+        assert!(live.faults().is_empty());
+        fs::write(folder.path().join("tls/server.pem"), "").unwrap();
+        live.look();
+        live.look();
+        let told: Vec<String> = live.faults().into_iter().map(|line| line.what).collect();
+        assert_eq!(told, ["running house: certificate"], "a fault stays until it is mended");
+        assert!(live.figures().contains("days_left{kind=\"server\"} 39"), "what is shown counts");
+    }
+}
