@@ -140,6 +140,8 @@ pub enum Command {
     Registration(RegistrationCommand),
     /// Payers' endpoints, as directories have them: sending house.
     Directory(DirectoryCommand),
+    /// Take up changed keys, certificates and partners' files.
+    Reload {},
     /// Prove the ledger.
     Verify {
         /// Roots that partners hold: they must be this ledger's.
@@ -168,6 +170,7 @@ impl Command {
             Command::Restriction(_) => "restriction",
             Command::Registration(_) => "registration",
             Command::Directory(_) => "directory",
+            Command::Reload {} => "reload",
             Command::Verify { .. } => "verify",
         }
     }
@@ -271,6 +274,11 @@ pub enum Reply {
     /// To `db migrate` and `db check`, which no running house is asked: one line each.
     Store {
         /// What was done, or looked at and found.
+        lines: Vec<CheckLine>,
+    },
+    /// To `reload`: one line each.
+    Reloaded {
+        /// What was taken up, and what was not.
         lines: Vec<CheckLine>,
     },
     /// To `verify`.

@@ -5,6 +5,7 @@
 //! Never      carries anything out.
 
 use crate::directory::DirectoryAsked;
+use crate::keys::KeysAsked;
 use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
@@ -90,6 +91,11 @@ pub enum Asked {
     /// Contents whose agreed time is over.
     #[command(subcommand)]
     Retention(RetentionAsked),
+    /// Keys and certificates: list, announce, rotate, retire, ask for a certificate.
+    #[command(subcommand)]
+    Keys(KeysAsked),
+    /// Let the running house take up changed keys, certificates and partners' files.
+    Reload,
     /// Print a short-lived access token of the operator, for curl.
     Token,
     /// Invented systems to try things out with.

@@ -129,6 +129,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Watch {}
             | Command::Check {}
             | Command::Probe { .. }
+            | Command::Reload {}
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );

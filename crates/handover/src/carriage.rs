@@ -4,37 +4,38 @@
 //! Goes out   a client for that base URL: this house's credential there, the authority of the public file.
 //! Never      trusts another authority because a directory named it.
 
-use crate::house::{partner_client, signing_pem};
+use crate::house::partner_client;
+use crate::keys::Live;
 use crate::{config, limits};
 use exchange::Issue;
 use exchange::partner::PublicFile;
 use provider::Carriage;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::AnyHouse;
-use wire::{Clock, FhirClient};
+use wire::FhirClient;
 
 /// The doors of one partner.
 pub struct PartnerDoors {
+    live: Arc<Live>,
     config: Arc<config::House>,
     memory: AnyHouse,
     public: PublicFile,
-    clock: Arc<dyn Clock>,
     made: Mutex<Vec<Arc<FhirClient>>>,
 }
 
 impl PartnerDoors {
     /// Of a partner.
     pub fn new(
+        live: &Arc<Live>,
         config: &Arc<config::House>,
         memory: &AnyHouse,
         public: &PublicFile,
-        clock: &Arc<dyn Clock>,
     ) -> PartnerDoors {
         PartnerDoors {
+            live: Arc::clone(live),
             config: Arc::clone(config),
             memory: memory.clone(),
             public: public.clone(),
-            clock: Arc::clone(clock),
             made: Mutex::default(),
         }
     }
@@ -46,10 +47,8 @@ impl Carriage for PartnerDoors {
         if let Some(client) = made.iter().find(|it| it.base_url() == base_url) {
             return Ok(Arc::clone(client));
         }
-        let signing = signing_pem(&self.config, &self.config.file.keys.signing)?;
         let public = PublicFile { base_url: base_url.to_owned(), ..self.public.clone() };
-        let client =
-            Arc::new(partner_client(&self.config, &self.memory, &public, &signing, &self.clock)?);
+        let client = Arc::new(partner_client(&self.live, &self.config, &self.memory, &public)?);
         if made.len() >= limits::PARTNER_DOORS_MAX {
             made.remove(0);
         }

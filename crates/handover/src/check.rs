@@ -8,7 +8,8 @@ use crate::caller;
 use crate::config;
 use crate::contents;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
-use crate::limits::{CERTIFICATE_DAYS_WARN, KNOCK_MAX};
+use crate::keys;
+use crate::limits::KNOCK_MAX;
 use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::proof;
 use tokio::net::TcpStream;
-use wire::{SigningKey, tls};
 
 /// What was looked at, and how it ends.
 pub struct Checked {
@@ -43,7 +43,7 @@ pub async fn check(folder: &Path) -> Checked {
     let name = &config.file.name;
     put(&mut lines, "configuration", Ok(format!("house {name}, {}", role_words(&config))));
     put(&mut lines, "listening", config.check_bind().map(|()| config.file.listen.to_string()));
-    keys(&config, &mut lines);
+    key_lines(&config, &mut lines);
     put(&mut lines, "store: disk", writable(&config.path(&config.file.store)));
     if let Some(blobs) = &config.file.blobs {
         let key = blobs.s3.as_ref().and_then(|s3| s3.credentials.as_deref());
@@ -92,11 +92,11 @@ fn role_words(config: &config::House) -> &'static str {
     }
 }
 
-fn keys(config: &config::House, lines: &mut Vec<CheckLine>) {
+fn key_lines(config: &config::House, lines: &mut Vec<CheckLine>) {
     let files = &config.file.keys;
     for (what, path) in [("key: signing", &files.signing), ("key: operator", &files.operator)] {
-        let key = SigningKey::read(&config.path(path));
-        put(lines, what, key.map(|key| format!("id {}", key.kid())));
+        let keys = keys::own_keys(&config.path(path));
+        put(lines, what, keys.map(|keys| format!("id {}", keys.signs().kid())));
     }
     let kept = |path: &Path| only_owner(&config.path(path));
     let ledger = kept(&files.ledger).and_then(|()| ledger_key(config));
@@ -104,10 +104,7 @@ fn keys(config: &config::House, lines: &mut Vec<CheckLine>) {
     let tokens = kept(&files.tokens).and_then(|()| token_secret(config));
     put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
     if let Some(files) = &config.file.tls {
-        let server = kept(&files.key).and_then(|()| {
-            let (chain, key) = (config.text(&files.certificate)?, config.text(&files.key)?);
-            tls::server_config(chain.as_bytes(), key.as_bytes())
-        });
+        let server = kept(&files.key).and_then(|()| keys::live_certificate(config));
         put(lines, "TLS", server.map(|_| "certificate and key belong together".to_owned()));
     }
 }
@@ -155,19 +152,9 @@ async fn ledger(config: &config::House) -> Result<String, Issue> {
 }
 
 fn certificate(config: &config::House, lines: &mut Vec<CheckLine>) {
-    let Some(files) = &config.file.tls else { return };
-    for (what, path) in [("certificate", &files.certificate), ("authority", &files.authority)] {
-        put(lines, what, config.text(path).and_then(|pem| days_left(pem.as_bytes())));
+    for days in keys::certificates(config, Timestamp::now()) {
+        put(lines, days.what, days.left.and_then(keys::days_left));
     }
-}
-
-fn days_left(pem: &[u8]) -> Result<String, Issue> {
-    let days = tls::certificate_days_left(pem, Timestamp::now())?;
-    if days <= CERTIFICATE_DAYS_WARN {
-        let detail = format!("the certificate has {days} days left");
-        return Err(Issue::new(Code::KeyUnusable, detail));
-    }
-    Ok(format!("{days} days left"))
 }
 
 /// What is known of each partner, and whether its port answers.
@@ -187,11 +174,10 @@ async fn partners(config: &config::House, lines: &mut Vec<CheckLine>) {
         };
         put(lines, format!("partner {name}: agreement"), agreement);
         // Only a server of another make on loopback may have no certificate.
-        let authority = match public.authority.is_empty() {
-            true => Ok("none; it is on this machine".to_owned()),
-            false => days_left(public.authority.as_bytes()),
-        };
-        put(lines, format!("partner {name}: authority"), authority);
+        if public.authority.is_empty() {
+            let none = "none; it is on this machine".to_owned();
+            put(lines, format!("partner {name}: authority"), Ok(none));
+        }
         if config.file.role == Role::Provider {
             let port = knock(&public.base_url).await;
             put(lines, format!("partner {name}: address"), port);

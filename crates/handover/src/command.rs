@@ -12,7 +12,8 @@ use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
-    caller, check, config, database, demo, ehr, foreign, house, init, page, restore, serve, tables,
+    caller, check, config, database, demo, ehr, foreign, house, init, keys, page, restore, serve,
+    tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -150,6 +151,12 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             serve::serve(Arc::new(config), args.tethered).await.map(|()| DONE)
         }
         Asked::Token => token(&folder, json).await,
+        Asked::Keys(asked) => {
+            let (text, code) = keys::carry_out(&folder, asked, json).await?;
+            print(&text);
+            Ok(code)
+        }
+        Asked::Reload => show(&keys::reload(&folder).await?, json, None),
         Asked::Check => {
             let checked = check::check(&folder).await;
             show(&Reply::Checked { lines: checked.lines }, json, None)?;

@@ -5,6 +5,7 @@
 //! Never      makes up an identity: a community without certificate and key is an error.
 
 use crate::config;
+use crate::keys::Line;
 use exchange::partner::PublicFile;
 use exchange::registration::RegisteredAt;
 use exchange::{Chain, Code, Digest, Event, Issue};
@@ -17,7 +18,7 @@ use wire::pki::Trust;
 use wire::trust::udap::{
     ClientIds, Community, Identity, Organization, Registered, Software, Udap, UdapClient,
 };
-use wire::{BoxFuture, Clock, FhirClient, HttpTransport, Replay};
+use wire::{BoxFuture, Clock, FhirClient, Replay};
 
 /// `[udap]`
 #[derive(Debug, Clone, Deserialize)]
@@ -110,7 +111,7 @@ pub fn client(
     memory: &AnyHouse,
     public: &PublicFile,
     scope: String,
-    transport: Arc<HttpTransport>,
+    transport: Arc<Line>,
     clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
     let invalid = |detail: &str| {

@@ -12,19 +12,22 @@ use exchange::{Code, Issue};
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
-use wire::tls::{self, ServerTls};
+use wire::tls::{self, LiveCertificate, ServerTls};
 use wire::transport::Lines;
 use wire::trust::jwks::KeySet;
 use wire::trust::mutual::{self, Certificates};
-use wire::{Clock, HttpTransport, keys};
+use wire::{Clock, HttpTransport, Transport, keys};
 
 /// A transport for a partner's door.
 ///
 /// Errors: `KeyUnusable`, `ConfigInvalid`.
 pub fn partner_transport(
     config: &config::House,
-    roots: &[Vec<u8>],
-) -> Result<Arc<HttpTransport>, Issue> {
+    public: &PublicFile,
+) -> Result<Arc<dyn Transport>, Issue> {
+    let roots = [public.authority.clone().into_bytes()];
+    // A server on loopback may have no certificate at all.
+    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
     let network = config.network()?;
     let identity = identity(config)?;
     let transport = HttpTransport::over(Lines {
@@ -58,15 +61,12 @@ fn identity(config: &config::House) -> Result<Option<Vec<u8>>, Issue> {
 /// The server's side of TLS; clients are asked for a certificate where a partner has one.
 ///
 /// Errors: `KeyUnusable`, `ConfigInvalid`.
-pub fn server_tls(config: &config::House) -> Result<Option<ServerTls>, Issue> {
-    let Some(tls) = &config.file.tls else { return Ok(None) };
-    let (chain, key) = (config.text(&tls.certificate)?, config.text(&tls.key)?);
-    let (chain, key) = (chain.as_bytes(), key.as_bytes());
-    let made = match config.partners.values().any(|public| public.client_certificate.is_some()) {
-        true => tls::server_config_with(chain, key, mutual::asking())?,
-        false => tls::server_config(chain, key)?,
-    };
-    Ok(Some(made))
+pub fn server_tls(
+    config: &config::House,
+    certificate: Arc<LiveCertificate>,
+) -> Result<ServerTls, Issue> {
+    let asked = config.partners.values().any(|public| public.client_certificate.is_some());
+    tls::live_server_config(certificate, asked.then(mutual::asking))
 }
 
 /// The certificates that partners have registered.

@@ -7,6 +7,7 @@
 //!            that knows only its authority.
 
 use crate::carriage::PartnerDoors;
+use crate::keys::{self, Line, Live};
 use crate::{backup, communities, config, contents, database, directories, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -29,7 +30,7 @@ use store::{
 use tokio::sync::Notify;
 use wire::api::OPERATE;
 use wire::{
-    BoxFuture, Clock, Credential, FhirClient, Gate, HttpTransport, Replay, SigningKey, SmartClient,
+    BoxFuture, Clock, Credential, FhirClient, Gate, HttpTransport, KeyRing, Replay, SmartClient,
     SystemClock,
 };
 
@@ -55,6 +56,8 @@ pub struct Opened {
     pub clock: Arc<dyn Clock>,
     /// Its road and desk.
     pub desk: Desk,
+    /// What of it may change while it runs.
+    pub live: Arc<Live>,
 }
 
 /// The desk of either road.
@@ -117,11 +120,12 @@ impl Opened {
         database::is_of_today(&memory).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let grounds = grounds(&config, &ledger)?;
+        let live = Arc::new(Live::new(&config, &clock));
         let desk = match config.file.role {
-            Role::Provider => open_provider(&config, &memory, &clock, grounds.clone(), whole)?,
+            Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), whole)?,
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
-        Ok(Opened { config, memory, ledger, grounds, clock, desk })
+        Ok(Opened { config, memory, ledger, grounds, clock, desk, live })
     }
 
     /// Carries out a command: what copies the house is done here, the rest at its desk.
@@ -130,6 +134,14 @@ impl Opened {
     pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
         match command {
             Command::Backup { folder } => backup::backup(self, Path::new(&folder)).await,
+            Command::Reload {} => Ok(Reply::Reloaded { lines: self.live.reload() }),
+            Command::Check {} => {
+                let mut reply = self.desk.command(command).await?;
+                if let Reply::Checked { lines } = &mut reply {
+                    lines.extend(self.live.faults());
+                }
+                Ok(reply)
+            }
             command => self.desk.command(command).await,
         }
     }
@@ -137,15 +149,8 @@ impl Opened {
     /// The gate of the house's doors: one credential per partner, and the operator's.
     pub fn gate(&self) -> Result<Gate, Issue> {
         let config = &self.config;
-        let operator = SigningKey::read(&config.path(&config.file.keys.operator))?;
-        let mut credentials: Vec<Credential> =
-            config.partners.values().map(|public| credential(config, public)).collect();
-        credentials.push(Credential {
-            client_id: OPERATOR.to_owned(),
-            partner: OPERATOR.to_owned(),
-            jwks: operator.jwks(),
-            scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
-        });
+        let operator = self.live.ring(&config.file.keys.operator)?.now().jwks();
+        let credentials = credentials(config, operator);
         let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
         let (clock, replay) = (Arc::clone(&self.clock), Arc::new(replay));
@@ -281,11 +286,9 @@ pub fn server(config: &config::House) -> Result<Option<PostgresPlace>, Issue> {
 
 /// The MAC key of access tokens.
 pub fn token_secret(config: &config::House) -> Result<Digest, Issue> {
-    let place = &config.file.keys.tokens;
-    config.text(place)?.trim().parse().map_err(|_| {
-        let detail = "the key of access tokens is not 64 hexadecimal digits";
-        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
-    })
+    let place = config.path(&config.file.keys.tokens);
+    let (secret, _) = keys::token_secrets(&place, Timestamp::now())?;
+    Ok(Digest(*secret))
 }
 
 /// The ledger's own key.
@@ -318,6 +321,19 @@ pub fn grounds(config: &config::House, ledger: &LedgerKey) -> Result<Grounds, Is
 /// A finding of the proof, as a failure.
 pub fn ledger_broken(broken: &Broken) -> Issue {
     Issue::new(Code::LedgerBroken, broken.to_string())
+}
+
+/// Everybody whom the gate knows: the partners, and the operator with these keys.
+pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
+    let mut credentials: Vec<Credential> =
+        config.partners.values().map(|public| credential(config, public)).collect();
+    credentials.push(Credential {
+        client_id: OPERATOR.to_owned(),
+        partner: OPERATOR.to_owned(),
+        jwks: operator,
+        scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
+    });
+    credentials
 }
 
 /// A partner's registration at this house's door.
@@ -353,15 +369,16 @@ fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
 }
 
 fn open_provider(
+    live: &Arc<Live>,
     config: &Arc<config::House>,
     memory: &AnyHouse,
-    clock: &Arc<dyn Clock>,
     ledger: Grounds,
     whole: bool,
 ) -> Result<Desk, Issue> {
     // A key that others may read is told at once, whatever is asked for.
-    let signing = signing_pem(config, &config.file.keys.signing)?;
-    let payers = if whole { payers(config, memory, &signing, clock)? } else { BTreeMap::new() };
+    live.ring(&config.file.keys.signing)?;
+    let clock = &live.clock;
+    let payers = if whole { payers(live, config, memory)? } else { BTreeMap::new() };
     let endpoints: BTreeMap<PartnerId, String> = config
         .partners
         .iter()
@@ -369,7 +386,7 @@ fn open_provider(
         .collect();
     let source: Arc<dyn provider::source::Source> = match whole {
         true => {
-            let client = Arc::new(crate::source::client(config, clock)?);
+            let client = Arc::new(crate::source::client(live, config)?);
             Arc::new(Ehr::new(client, Arc::clone(clock)))
         }
         false => Arc::new(Unasked),
@@ -405,17 +422,16 @@ fn open_provider(
 
 /// Those a sending house has an agreement with, each with a client for its door.
 fn payers(
+    live: &Arc<Live>,
     config: &Arc<config::House>,
     memory: &AnyHouse,
-    signing: &str,
-    clock: &Arc<dyn Clock>,
 ) -> Result<BTreeMap<PartnerId, provider::setup::Payer>, Issue> {
     let mut payers = BTreeMap::new();
     for (name, terms) in &config.terms {
         let Some(public) = config.partners.get(name).cloned() else { continue };
         // What is wrong with key or authority is told at once.
-        partner_client(config, memory, &public, signing, clock)?;
-        let carriage = PartnerDoors::new(config, memory, &public, clock);
+        partner_client(live, config, memory, &public)?;
+        let carriage = PartnerDoors::new(live, config, memory, &public);
         let payer =
             provider::setup::Payer { public, terms: terms.clone(), carriage: Arc::new(carriage) };
         payers.insert(name.clone(), payer);
@@ -488,7 +504,7 @@ fn open_payer(
         register: payer::register::Register::new(&members),
         keys: payer::key::Keys::default(),
         ledger_root: Arc::default(),
-        member_secret: Digest::of_pieces([b"members", &token_secret(config)?.0[..]]).0,
+        member_secret: *keys::members_secret(&config.path(&config.file.keys.tokens))?,
         clock: Arc::clone(clock),
     });
     let mut desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
@@ -500,58 +516,53 @@ fn open_payer(
 
 /// A client for a partner's door, signed in with this house's key there.
 pub fn partner_client(
+    live: &Live,
     config: &config::House,
     memory: &AnyHouse,
     public: &PublicFile,
-    signing_pem: &str,
-    clock: &Arc<dyn Clock>,
 ) -> Result<FhirClient, Issue> {
-    let roots = [public.authority.clone().into_bytes()];
-    // A server on loopback may have no certificate at all.
-    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
-    let transport = crate::doors::partner_transport(config, roots)?;
+    let transport = live.line(&public.name, crate::doors::partner_transport(config, public)?);
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
         let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
-        return communities::client(config, memory, public, scope, transport, clock);
+        return communities::client(config, memory, public, scope, transport, &live.clock);
     }
     if let Some(foreign) = &public.foreign {
-        return foreign_client(config, public, foreign, signing_pem, transport, clock);
+        return foreign_client(live, config, public, foreign, transport);
     }
     if public.sign_in == Some(SignIn::Mtls) {
         return Ok(FhirClient::new(&public.base_url, transport, None));
     }
-    let sign_in = SmartClient::new(
+    let sign_in = SmartClient::signing(
         Arc::clone(&transport) as _,
         &public.base_url,
         &config.file.name,
-        signing_pem,
+        live.ring(&config.file.keys.signing)?,
         PUSH_SCOPE.to_owned(),
-        Arc::clone(clock),
-    )?;
+        Arc::clone(&live.clock),
+    );
     Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
 }
 
 /// A client for a server of another make.
 fn foreign_client(
+    live: &Live,
     config: &config::House,
     public: &PublicFile,
     foreign: &Foreign,
-    signing_pem: &str,
-    transport: Arc<HttpTransport>,
-    clock: &Arc<dyn Clock>,
+    transport: Arc<Line>,
 ) -> Result<FhirClient, Issue> {
     if foreign.sign_in != SignIn::Smart {
         return Ok(FhirClient::new(&public.base_url, transport, None));
     }
-    let mut sign_in = SmartClient::new(
+    let mut sign_in = SmartClient::signing(
         Arc::clone(&transport) as _,
         &public.base_url,
         foreign.client_id.as_deref().unwrap_or(&config.file.name),
-        signing_pem,
+        live.ring(&config.file.keys.signing)?,
         foreign.scope.clone().unwrap_or_else(|| PUSH_SCOPE.to_owned()),
-        Arc::clone(clock),
-    )?;
+        Arc::clone(&live.clock),
+    );
     if let Some(endpoint) = &foreign.token_endpoint {
         sign_in = sign_in.with_token_endpoint(endpoint)?;
     }
@@ -579,20 +590,16 @@ pub fn operator_sign_in(
     }
     let limit = crate::limits::COMMAND_ANSWER_MAX;
     let transport = Arc::new(HttpTransport::new(&roots, timeout, limit)?);
-    let sign_in = SmartClient::new(
+    let operator = keys::own_keys(&config.path(&config.file.keys.operator))?;
+    let sign_in = SmartClient::signing(
         Arc::clone(&transport) as _,
         &config.file.base_url,
         OPERATOR,
-        &signing_pem(config, &config.file.keys.operator)?,
+        KeyRing::new(operator),
         scope.to_owned(),
         Arc::new(SystemClock),
-    )?;
+    );
     Ok((transport, sign_in))
-}
-
-pub(crate) fn signing_pem(config: &config::House, path: &Path) -> Result<String, Issue> {
-    // Read as a key, so that one that others may read is refused before it is used.
-    Ok(SigningKey::read(&config.path(path))?.to_pem())
 }
 
 /// Scheme, host and port of a base URL.

@@ -345,6 +345,7 @@ members = \"members.csv\"
 
 /// Certificates and keys.
 const HOUSE_KEYS: &str = "
+# A running house takes up a renewed certificate by itself; `handover keys rotate server` renews it.
 [tls]
 certificate = \"tls/server.pem\"
 key = \"tls/server-key.pem\"
@@ -357,6 +358,7 @@ client_key = \"tls/client-key.pem\"
 client_crls = []            # files of revoked client certificates of partners (CRL, PEM)
 
 [keys]
+# `handover keys list` says how old they are, `handover keys rotate USE` changes them without a stop.
 # Signs this house's client assertions (ES384); partners know its public half.
 signing = \"keys/signing.pem\"
 # Signs the ledger's checkpoints (Ed25519).

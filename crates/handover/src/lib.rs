@@ -28,6 +28,7 @@ pub mod foreign;
 pub mod halt;
 pub mod house;
 pub mod init;
+pub mod keys;
 pub mod limits;
 pub mod page;
 pub mod render;

@@ -32,8 +32,14 @@ pub const WALK_LOOK: Duration = Duration::from_millis(50);
 /// Time for a partner's port to answer at all, when `check` knocks.
 pub const KNOCK_MAX: Duration = Duration::from_secs(5);
 
-/// A certificate with fewer days left is a person's work.
+/// A certificate with so many days left, or fewer, is a person's work: an authority may take weeks.
 pub const CERTIFICATE_DAYS_WARN: i64 = 30;
+
+/// With so many it is the week's.
+pub const CERTIFICATE_DAYS_URGENT: i64 = 7;
+
+/// With so many it is today's.
+pub const CERTIFICATE_DAYS_LAST: i64 = 1;
 
 /// Bytes of a note that a page shows; the rest is counted.
 pub const NOTE_BYTES_MAX: usize = 200_000;
@@ -105,3 +111,22 @@ pub const PARTNER_DOORS_MAX: usize = 4;
 
 /// Time for one answer of a directory: a search there takes a second at most, and a push waits for it.
 pub const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often a running house looks whether its keys or certificates changed: twice a minute, some ten
+/// small files.
+pub const RELOAD_LOOK: Duration = Duration::from_secs(30);
+
+/// How often files of a key are read anew because somebody renamed one meanwhile.
+pub const STAGE_LOOKS: usize = 5;
+
+/// How long a key is announced before it signs, and honoured after it: partners keep a JWK Set for
+/// minutes to hours, and a file that people exchange arrives within a working day.
+pub const KEYS_OVERLAP: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// How long the next secret of tokens is read before tokens are issued under it: every process of the
+/// house has taken it up by then, some times over.
+pub const TOKENS_OVERLAP: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+/// How long tokens of an earlier secret are read: their life of five minutes, with the differences of
+/// clocks and the look at the files.
+pub const TOKENS_KEEP: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);

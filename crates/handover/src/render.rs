@@ -78,7 +78,7 @@ fn words_of(reply: &Reply) -> String {
         Reply::Shown(it) => shown(it),
         Reply::Checked { lines } => checked(lines),
         Reply::Probed(it) => probe::probe(it),
-        Reply::Store { lines } => check_lines(lines),
+        Reply::Store { lines } | Reply::Reloaded { lines } => check_lines(lines),
         Reply::Watch { lines } => check_lines(lines),
         Reply::BackedUp { folder, proved_to, outside } => backed_up(folder, *proved_to, outside),
         Reply::Retained { partners, dry_run } => retained(partners, *dry_run),
@@ -115,7 +115,9 @@ pub fn exit_code(reply: &Reply) -> u8 {
             counts.iter().any(|(state, count)| state == "held" && *count > 0)
         }
         Reply::Shown(shown) => shown.row.waits_for_person(),
-        Reply::Checked { lines } => lines.iter().any(|line| line.issue.is_some()),
+        Reply::Checked { lines } | Reply::Reloaded { lines } => {
+            lines.iter().any(|line| line.issue.is_some())
+        }
         Reply::Probed(probe) => probe.fails(),
         Reply::Watch { lines } => {
             lines.iter().any(|line| line.issue.as_ref().is_some_and(names_somebody))

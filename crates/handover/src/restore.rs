@@ -10,7 +10,7 @@ use crate::backup::{
     ANCHOR, FORMAT, MANIFEST, Manifest, STORE, copy_file, is_within, make_private, sync_folders,
     sync_parent, write_file,
 };
-use crate::{config, house};
+use crate::{config, house, keys};
 use exchange::desk::Reply;
 use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
@@ -206,12 +206,19 @@ fn holds_secrets_only(folder: &Path, config: &config::House) -> Result<(), Issue
             let path = entry.map_err(|_| not_empty(&folder))?.path();
             if fs::metadata(&path).is_ok_and(|found| found.is_dir()) {
                 folders.push(path);
-            } else if !secrets.contains(&path) {
+            } else if !secrets.contains(&path) && !is_secret_too(&secrets, &path) {
                 return Err(not_empty(&path));
             }
         }
     }
     Ok(())
+}
+
+/// Another stage of a key, or what members are named by.
+fn is_secret_too(secrets: &[PathBuf], path: &Path) -> bool {
+    let beside =
+        |secret: &PathBuf| keys::is_stage(secret, path) || keys::members_place(secret) == path;
+    secrets.iter().any(beside)
 }
 
 /// A path of the configuration, as a listing of the folder gives it.

@@ -8,7 +8,7 @@
 
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
-use crate::{config, halt};
+use crate::{config, halt, keys};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
 use store::{AnyHouse, House as _, Unit};
 use tokio::sync::watch;
-use wire::{Api, BoxFuture, Caller, Rest, api, rest, server};
+use wire::{Api, BoxFuture, Caller, Rest, api, figures, rest, server};
 
 /// Serves a house until SIGTERM, ctrl-c, or (when tethered) the end of the standard input.
 ///
@@ -30,7 +30,8 @@ use wire::{Api, BoxFuture, Caller, Rest, api, rest, server};
 /// and whatever keeps the house from opening.
 pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Issue> {
     config.check_bind()?;
-    let tls = crate::doors::server_tls(&config)?;
+    let certificate = keys::live_certificate(&config)?;
+    let tls = certificate.clone().map(|it| crate::doors::server_tls(&config, it)).transpose()?;
     // The address before the store: whoever is refused here has not touched anything.
     let listener = server::listen(config.file.listen).map_err(|error| {
         tracing::error!(%error, "listen");
@@ -44,6 +45,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     if let Desk::Payer { registrations, .. } = &opened.desk {
         registrations.refresh().await?;
     }
+    certificate.into_iter().for_each(|it| opened.live.show(it));
     let router = router(&opened)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -51,6 +53,8 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     let keeper = tokio::spawn(keep_signing(Arc::clone(&opened), told(stopped.clone())));
     let registrar = tokio::spawn(keep_registrations(Arc::clone(&opened), told(stopped.clone())));
     let purger = tokio::spawn(keep_contents(Arc::clone(&opened), told(stopped.clone())));
+    let live = Arc::clone(&opened.live);
+    let looker = tokio::spawn(keys::keep_looking(live, told(stopped.clone())));
     let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
     println!("ready {}", config.file.base_url);
     std::io::stdout().flush().ok();
@@ -58,7 +62,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     asked_to_stop(tethered).await;
     tracing::info!("stopping");
     stop.send_replace(true);
-    for part in [worker, keeper, purger, registrar] {
+    for part in [worker, keeper, purger, registrar, looker] {
         part.await.ok();
     }
     doors.await.ok();
@@ -75,6 +79,7 @@ async fn opened_line(opened: &Opened) -> Result<(), Issue> {
 
 fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
     let gate = Arc::new(opened.gate()?);
+    opened.live.guard(Arc::clone(&gate))?;
     let (_, path) = split_base(&opened.config.file.base_url)?;
     let doors: Arc<dyn Rest> = match &opened.desk {
         Desk::Provider { .. } => Arc::new(NoDoors::new(&opened.config)),
@@ -84,7 +89,9 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
     };
     let commands: Arc<dyn Api> = Arc::new(Commands { opened: Arc::clone(opened) });
     let doors = rest::router(doors, Arc::clone(&gate));
-    Ok(rest::mount_all([(path.as_str(), doors), ("api", api::router(commands, gate))]))
+    let figures = figures::router(Arc::clone(&opened.live) as _);
+    let commands = api::router(commands, gate);
+    Ok(rest::mount_all([(path.as_str(), doors), ("api", commands), ("metrics", figures)]))
 }
 
 async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {

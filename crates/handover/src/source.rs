@@ -5,14 +5,14 @@
 //! Never      reads a chart without sign-in, but from a server on this machine.
 
 use crate::config::House;
-use crate::house::signing_pem;
+use crate::keys::Live;
 use crate::limits::{SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
 use exchange::partner::{SignIn, is_loopback};
 use exchange::{Code, Issue};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wire::{Clock, FhirClient, HttpTransport, SmartClient};
+use wire::{FhirClient, HttpTransport, SmartClient};
 
 /// `[source]`
 #[derive(Debug, Clone, Deserialize)]
@@ -81,7 +81,7 @@ fn invalid(detail: &str, key: &str) -> Issue {
 /// A client for the EHR.
 ///
 /// Errors: `ConfigInvalid` where `[source]` is missing or names what cannot be read, `KeyUnusable`.
-pub fn client(config: &House, clock: &Arc<dyn Clock>) -> Result<FhirClient, Issue> {
+pub fn client(live: &Live, config: &House) -> Result<FhirClient, Issue> {
     let missing = || {
         let detail = "a provider's house needs a [source]: the EHR it reads charts from";
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: source")
@@ -96,14 +96,14 @@ pub fn client(config: &House, clock: &Arc<dyn Clock>) -> Result<FhirClient, Issu
     let roots = [config.text(smart.authority)?.into_bytes()];
     let transport = HttpTransport::new(&roots, SOURCE_TIMEOUT, SOURCE_ANSWER_MAX)?;
     let transport = Arc::new(transport);
-    let mut sign_in = SmartClient::new(
+    let mut sign_in = SmartClient::signing(
         Arc::clone(&transport) as _,
         &source.base_url,
         smart.client_id,
-        &signing_pem(config, smart.key)?,
+        live.ring(smart.key)?,
         smart.scope.to_owned(),
-        Arc::clone(clock),
-    )?;
+        Arc::clone(&live.clock),
+    );
     if let Some(endpoint) = &source.token_endpoint {
         sign_in = sign_in.with_token_endpoint(endpoint)?;
     }

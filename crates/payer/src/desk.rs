@@ -64,6 +64,9 @@ impl Desk {
                 let detail = "this house receives; directories are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
+            Command::Reload {} => {
+                Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
+            }
             Command::Payor(_) | Command::Restriction(_) => {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

@@ -80,6 +80,9 @@ impl Desk {
                 let detail = "clients register at the receiving house only";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
+            Command::Reload {} => {
+                Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
+            }
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
             Command::Directory(command) => Box::pin(self.directory(command)).await,

@@ -244,3 +244,16 @@ pub const CLIENT_CHAIN_MAX: usize = 8;
 
 /// Life of a client certificate: renewed together with the server's.
 pub const CLIENT_CERTIFICATE_DAYS: i64 = SERVER_CERTIFICATE_DAYS;
+
+// Keys.
+
+/// Bits of an RSA key that is made here: enough until 2030 (NIST SP 800-57), and every assertion costs
+/// a third of what 3072 bits cost.
+pub const RSA_BITS: usize = 2048;
+
+/// Bits of the smallest RSA key that signs (SMART App Launch, RS384; RFC 7518 §3.3).
+pub const RSA_BITS_MIN: usize = 2048;
+
+/// How long others may keep this house's public keys (`Cache-Control` of its JWK Set): a key that is
+/// retired in haste is trusted no longer than that.
+pub const PUBLIC_KEYS_KEEP: Duration = Duration::from_secs(300);

@@ -103,7 +103,8 @@ fn no_submission<'a>() -> Outcome<'a> {
 
 /// The router below a base URL; the caller mounts it at the base's path with [`mount`].
 ///
-/// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/token`, `/healthz`.
+/// Open: `/metadata`, `/$versions`, `/.well-known/smart-configuration`, `/.well-known/jwks.json`,
+/// `/token`, `/healthz`.
 /// What else is asked for below `.well-known` is not there. Everything else needs an access token
 /// first, so that a stranger learns nothing from a 404.
 pub fn router(rest: Arc<dyn Rest>, gate: Arc<Gate>) -> Router {
@@ -200,6 +201,7 @@ impl Base {
             [".well-known", "smart-configuration"] if get => {
                 Ok(plain("application/json", self.gate.smart_configuration().to_string()))
             }
+            [".well-known", "jwks.json"] if get => self.gate.public_keys().ok_or_else(unknown),
             ["token"] if asked.method == Method::POST => self.token(request).await,
             [".well-known", "udap"] if get => {
                 let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");
@@ -211,9 +213,8 @@ impl Base {
             [".well-known", "udap"] => Ok(not_offered("GET, HEAD")),
             ["register"] if self.gate.udap().is_some() => Ok(not_offered("POST")),
             ["token"] => Ok(not_offered("POST")),
-            ["healthz" | "metadata" | "$versions"] | [".well-known", "smart-configuration"] => {
-                Ok(not_offered("GET, HEAD"))
-            }
+            ["healthz" | "metadata" | "$versions"]
+            | [".well-known", "smart-configuration" | "jwks.json"] => Ok(not_offered("GET, HEAD")),
             // Strangers ask for documents that are not offered, and must learn that they are not (FAST
             // Security, discovery: 404).
             [".well-known", ..] => Err(unknown()),

@@ -1,23 +1,27 @@
 //! TLS: the private certificate authority of a house, its server certificate, and the server side.
 //!
 //! Comes in   names of hosts; certificates and keys as PEM.
-//! Goes out   PEM text, or a rustls configuration for TLS 1.2 and 1.3.
+//! Goes out   PEM text, requests for certificates, or a rustls configuration for TLS 1.2 and 1.3.
 //! Never      writes a file, offers TLS below 1.2, or draws anything but keys.
 //!
 //! Why a private authority: two houses that exchange their public files trust exactly each other,
 //! on a laptop as in a hospital, without buying a certificate first. The authority may sign server
 //! certificates only directly (path length 0), so a stolen server key cannot make new ones.
 
+mod live;
+
+pub use live::{LiveCertificate, live_server_config, server_config};
+
+use crate::keys::SigningKey;
 use crate::limits::{AUTHORITY_YEARS, CLIENT_CERTIFICATE_DAYS, SERVER_CERTIFICATE_DAYS};
 use exchange::{Code, Issue};
 use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date, tz::TimeZone};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa};
-use rcgen::{Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, SanType};
+use rcgen::{Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 use std::sync::Arc;
+use x509_parser::extensions::GeneralName;
 
 /// The server's side of TLS, made.
 pub type ServerTls = Arc<rustls::ServerConfig>;
@@ -62,13 +66,27 @@ pub fn issue_server_certificate_at(
     hosts: &[String],
     now: Timestamp,
 ) -> Result<(String, String), Issue> {
+    let key = SigningKey::generate()?;
+    let certificate = issue_certificate_at(ca_cert_pem, ca_key_pem, hosts, &key, now)?;
+    Ok((certificate, key.to_pem()))
+}
+
+/// Issues a server certificate for a key that is there; PEM.
+///
+/// Errors: as [`issue_server_certificate`].
+pub fn issue_certificate_at(
+    ca_cert_pem: &str,
+    ca_key_pem: &str,
+    hosts: &[String],
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<String, Issue> {
     let Some(first) = hosts.first() else {
         return Err(Issue::new(Code::KeyUnusable, "a server certificate needs at least one host"));
     };
     let authority_key = KeyPair::from_pem(ca_key_pem).map_err(unusable)?;
     check_belongs(ca_cert_pem, &authority_key)?;
     let issuer = Issuer::from_ca_cert_pem(ca_cert_pem, authority_key).map_err(unusable)?;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(unusable)?;
     let mut params = CertificateParams::new(hosts.to_vec()).map_err(unusable)?;
     let today = day_of(now);
     set_validity(&mut params, today, today.saturating_add(SERVER_CERTIFICATE_DAYS.days()));
@@ -78,8 +96,8 @@ pub fn issue_server_certificate_at(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).map_err(unusable)?;
-    Ok((certificate.pem(), key.serialize_pem()))
+    let certificate = params.signed_by(key, &issuer).map_err(unusable)?;
+    Ok(certificate.pem())
 }
 
 /// Issues a client certificate that carries this URI and nothing else: `(certificate, private key)`,
@@ -109,54 +127,93 @@ pub fn issue_client_certificate_at(
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// The server side: TLS 1.2 and 1.3 by aws-lc-rs, ALPN `h2` before `http/1.1`.
-///
-/// Errors: `KeyUnusable` when chain or key cannot be read or do not belong together.
-pub fn server_config(
-    cert_chain_pem: &[u8],
-    key_pem: &[u8],
-) -> Result<Arc<rustls::ServerConfig>, Issue> {
-    server_config_with(cert_chain_pem, key_pem, WebPkiClientVerifier::no_client_auth())
-}
-
-/// The same, where clients are asked for a certificate: `trust::mutual::asking`.
-///
-/// Errors: as `server_config`.
-pub fn server_config_with(
-    cert_chain_pem: &[u8],
-    key_pem: &[u8],
-    clients: Arc<dyn ClientCertVerifier>,
-) -> Result<Arc<rustls::ServerConfig>, Issue> {
-    let chain = CertificateDer::pem_slice_iter(cert_chain_pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| Issue::new(Code::KeyUnusable, "the server certificate is not readable PEM"))?;
-    if chain.is_empty() {
-        return Err(Issue::new(Code::KeyUnusable, "the server certificate's file holds none"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(key_pem)
-        .map_err(|_| Issue::new(Code::KeyUnusable, "the server key is not readable PEM"))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, key))
-        .map_err(|error| {
-            tracing::error!(%error, "server certificate and key");
-            Issue::new(Code::KeyUnusable, "server certificate and key do not belong together")
-        })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
 /// Whole days until the first certificate of a PEM ends; negative once it has ended.
 ///
 /// Errors: `KeyUnusable` when there is none to read.
 pub fn certificate_days_left(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let unreadable = |_| Issue::new(Code::KeyUnusable, "the certificate is not readable PEM");
-    let der = CertificateDer::from_pem_slice(pem).map_err(unreadable)?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(&der)
+    days_of(&CertificateDer::from_pem_slice(pem).map_err(unreadable)?, now)
+}
+
+/// Whole days until each certificate of a PEM ends, in their order.
+///
+/// Errors: `KeyUnusable` when one cannot be read, or there is none.
+pub fn days_of_each(pem: &[u8], now: Timestamp) -> Result<Vec<i64>, Issue> {
+    let unreadable = || Issue::new(Code::KeyUnusable, "the certificate is not readable PEM");
+    let days = CertificateDer::pem_slice_iter(pem)
+        .map(|der| days_of(&der.map_err(|_| unreadable())?, now))
+        .collect::<Result<Vec<i64>, Issue>>()?;
+    if days.is_empty() { Err(unreadable()) } else { Ok(days) }
+}
+
+fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der)
         .map_err(|_| Issue::new(Code::KeyUnusable, "the certificate cannot be read"))?;
     let end = certificate.validity().not_after.timestamp();
     Ok((end - now.as_second()).div_euclid(SignedDuration::from_hours(24).as_secs()))
+}
+
+/// A request for a certificate (PKCS#10, RFC 2986), PEM, with the names of an earlier certificate: DNS
+/// names, addresses and URIs (UDAP), and its subject.
+///
+/// Errors: `KeyUnusable` when the certificate cannot be read or has no name.
+pub fn request_like(certificate: &[u8], key: &SigningKey) -> Result<String, Issue> {
+    let unreadable = || Issue::new(Code::KeyUnusable, "the certificate cannot be read");
+    let der = CertificateDer::from_pem_slice(certificate).map_err(|_| unreadable())?;
+    let (_, before) = x509_parser::parse_x509_certificate(&der).map_err(|_| unreadable())?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let words =
+        |name: &x509_parser::x509::AttributeTypeAndValue<'_>| name.as_str().ok().map(str::to_owned);
+    let subject = before.subject();
+    if let Some(name) = subject.iter_organization().next().and_then(words) {
+        params.distinguished_name.push(DnType::OrganizationName, name);
+    }
+    if let Some(name) = subject.iter_common_name().next().and_then(words) {
+        params.distinguished_name.push(DnType::CommonName, name);
+    }
+    params.subject_alt_names = names_of(&before)?;
+    if params.subject_alt_names.is_empty() {
+        return Err(Issue::new(Code::KeyUnusable, "the certificate names no host and no URI"));
+    }
+    let request = params.serialize_request(key).map_err(unusable)?;
+    request.pem().map_err(unusable)
+}
+
+/// The hosts (DNS names and addresses) that a certificate is for, in its order.
+///
+/// Errors: `KeyUnusable`.
+pub fn hosts_of(certificate: &[u8]) -> Result<Vec<String>, Issue> {
+    let unreadable = || Issue::new(Code::KeyUnusable, "the certificate cannot be read");
+    let der = CertificateDer::from_pem_slice(certificate).map_err(|_| unreadable())?;
+    let (_, read) = x509_parser::parse_x509_certificate(&der).map_err(|_| unreadable())?;
+    let names = names_of(&read)?.into_iter();
+    let host = |name| match name {
+        SanType::DnsName(name) => Some(name.to_string()),
+        SanType::IpAddress(address) => Some(address.to_string()),
+        _ => None,
+    };
+    Ok(names.filter_map(host).collect())
+}
+
+fn names_of(
+    certificate: &x509_parser::certificate::X509Certificate<'_>,
+) -> Result<Vec<SanType>, Issue> {
+    let strange = || Issue::new(Code::KeyUnusable, "the certificate's names cannot be read");
+    let Some(names) = certificate.subject_alternative_name().map_err(|_| strange())? else {
+        return Ok(Vec::new());
+    };
+    let read = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => (*name).try_into().ok().map(SanType::DnsName),
+        GeneralName::URI(uri) => (*uri).try_into().ok().map(SanType::URI),
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            let sixteen = || <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from);
+            four.or_else(|_| sixteen()).ok().map(SanType::IpAddress)
+        }
+        _ => None,
+    };
+    Ok(names.value.general_names.iter().filter_map(read).collect())
 }
 
 /// An authority's certificate next to another authority's key would issue what nobody accepts.

@@ -150,6 +150,11 @@ impl House {
         self.running = Some(Process::serve(&self.folder, &environment));
     }
 
+    /// What its process has written to stderr so far.
+    pub fn process_said(&self) -> String {
+        self.running.as_ref().map(Process::stderr).unwrap_or_default()
+    }
+
     pub fn process(&mut self) -> &mut Process {
         self.running.as_mut().expect("the house runs")
     }

@@ -158,10 +158,9 @@ impl Town23 {
     /// The sending house as the plan's door sees it.
     fn sender(&self, payer: &House) -> FhirClient {
         let config = self.provider.config();
-        let pem = self.provider.read("keys/signing.pem");
         let clock: Arc<dyn wire::Clock> = Arc::new(SystemClock);
-        house::partner_client(&config, &self.provider.memory(), &payer.public(), &pem, &clock)
-            .unwrap()
+        let live = handover::keys::Live::new(&config, &clock);
+        house::partner_client(&live, &config, &self.provider.memory(), &payer.public()).unwrap()
     }
 }
 

@@ -102,7 +102,8 @@ impl Plan {
         let (ca, ca_key) = tls::make_authority("plan").unwrap();
         let hosts = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let (chain, key) = tls::issue_server_certificate(&ca, &ca_key, &hosts).unwrap();
-        let tls = tls::server_config_with(chain.as_bytes(), key.as_bytes(), asking()).unwrap();
+        let shown = tls::LiveCertificate::new(chain.as_bytes(), key.as_bytes()).unwrap();
+        let tls = tls::live_server_config(Arc::new(shown), Some(asking())).unwrap();
         let mut keys = HashMap::new();
         for name in ["alone", "clinic", "strict", "other"] {
             keys.insert(name, SigningKey::generate().unwrap());

@@ -44,6 +44,8 @@ pub struct Content {
 /// Makes and reads the tokens of one house at one base URL.
 pub struct Mint {
     key: hmac::Key,
+    /// Secrets whose tokens are read and no longer issued, or not yet.
+    others: Vec<hmac::Key>,
     context: String,
 }
 
@@ -52,8 +54,17 @@ impl Mint {
     pub fn new(secret: &[u8; 32], base_url: &str) -> Mint {
         Mint {
             key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            others: Vec::new(),
             context: format!("handover access token\n{FORMAT}\n{base_url}\n"),
         }
+    }
+
+    /// The same mint, which reads tokens of these secrets as well: those before, until their tokens
+    /// have expired, and those to come, which another process of the house may use already.
+    pub fn reading<'a>(mut self, secrets: impl IntoIterator<Item = &'a [u8; 32]>) -> Mint {
+        let keys = secrets.into_iter().map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret));
+        self.others.extend(keys);
+        self
     }
 
     /// Writes a token.
@@ -71,8 +82,12 @@ impl Mint {
         }
         let (note, tag) = token.strip_prefix(FORMAT)?.strip_prefix('.')?.split_once('.')?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+        let noted = self.authenticated(note);
         // Compares in constant time.
-        hmac::verify(&self.key, self.authenticated(note).as_bytes(), &tag).ok()?;
+        let ours = |key: &hmac::Key| hmac::verify(key, noted.as_bytes(), &tag).is_ok();
+        if !ours(&self.key) && !self.others.iter().any(ours) {
+            return None;
+        }
         let content: Content = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(note).ok()?).ok()?;
         (content.expiry > now.as_second()).then_some(content)
     }

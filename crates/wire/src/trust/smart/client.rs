@@ -8,7 +8,7 @@
 
 use super::{CLIENT_CREDENTIALS, CONFIGURATION_PATH, JWT_BEARER};
 use crate::clock::Clock;
-use crate::keys::SigningKey;
+use crate::keys::{KeyRing, SigningKey};
 use crate::limits::{ASSERTION_LIFE, PARTNER_WORDS_MAX, TOKEN_LIFE_ASSUMED, TOKEN_REFRESH_AHEAD};
 use crate::transport::{BoxFuture, Transport, TransportError, is_loopback};
 use crate::trust::{Purposes, SignIn, SignInError};
@@ -30,7 +30,9 @@ pub struct SmartClient {
     transport: Arc<dyn Transport>,
     base_url: String,
     client_id: String,
-    key: SigningKey,
+    keys: KeyRing,
+    /// Where partners find our public keys, where an assertion is to say so.
+    jku: Option<String>,
     scope: String,
     clock: Arc<dyn Clock>,
     /// Set by configuration; else learnt from the partner.
@@ -58,17 +60,38 @@ impl SmartClient {
         scope: String,
         clock: Arc<dyn Clock>,
     ) -> Result<SmartClient, Issue> {
-        Ok(SmartClient {
+        let keys = KeyRing::new(SigningKey::from_pem(key_pem)?);
+        Ok(SmartClient::signing(transport, base_url, client_id, keys, scope, clock))
+    }
+
+    /// The same with a handle to the house's keys: it signs with the one that is current then. Where
+    /// a partner does not know that one yet, those before it are tried, as long as they are kept.
+    pub fn signing(
+        transport: Arc<dyn Transport>,
+        base_url: &str,
+        client_id: &str,
+        keys: KeyRing,
+        scope: String,
+        clock: Arc<dyn Clock>,
+    ) -> SmartClient {
+        SmartClient {
             transport,
             base_url: base_url.trim_end_matches('/').to_owned(),
             client_id: client_id.to_owned(),
-            key: SigningKey::from_pem(key_pem)?,
+            keys,
+            jku: None,
             scope,
             clock,
             token_endpoint: None,
             kept: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
-        })
+        }
+    }
+
+    /// Names the URL of our public keys in each assertion (`jku`, RFC 7515 §4.1.2).
+    pub fn telling(mut self, jku: &str) -> SmartClient {
+        self.jku = Some(jku.to_owned());
+        self
     }
 
     /// Uses a token endpoint that the partner agreed on, on whatever host, instead of discovery.
@@ -115,15 +138,29 @@ impl SmartClient {
             Some(endpoint) => endpoint.clone(),
             None => self.discover().await?,
         };
+        let mut first = None;
+        for key in self.keys.now().signers() {
+            match self.sign_in_by(key, &endpoint).await {
+                Err(SignInError::Refused(words)) => {
+                    tracing::warn!(kid = key.kid(), "a partner refused a sign-in by this key");
+                    first.get_or_insert(SignInError::Refused(words));
+                }
+                done => return done,
+            }
+        }
+        Err(first.unwrap_or_else(|| refused("this house has no key that signs")))
+    }
+
+    async fn sign_in_by(&self, key: &SigningKey, endpoint: &str) -> Result<Kept, SignInError> {
         let asked_at = self.clock.now();
-        let assertion = self.assertion(&endpoint, asked_at)?;
+        let assertion = self.assertion(key, endpoint, asked_at)?;
         let form = urlencoded::encode([
             ("grant_type", CLIENT_CREDENTIALS),
             ("scope", self.scope.as_str()),
             ("client_assertion_type", JWT_BEARER),
             ("client_assertion", assertion.as_str()),
         ]);
-        let request = Request::post(&endpoint)
+        let request = Request::post(endpoint)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json")
             .body(Bytes::from(form))
@@ -161,7 +198,12 @@ impl SmartClient {
         Ok(endpoint.to_owned())
     }
 
-    fn assertion(&self, endpoint: &str, now: Timestamp) -> Result<String, SignInError> {
+    fn assertion(
+        &self,
+        key: &SigningKey,
+        endpoint: &str,
+        now: Timestamp,
+    ) -> Result<String, SignInError> {
         let mut jti = [0; 16];
         aws_lc_rs::rand::fill(&mut jti).map_err(|_| refused("no random number could be drawn"))?;
         let claims = serde_json::json!({
@@ -172,7 +214,10 @@ impl SmartClient {
             "exp": now.as_second() + ASSERTION_LIFE.as_secs() as i64,
             "jti": URL_SAFE_NO_PAD.encode(jti),
         });
-        self.key.sign(&claims).map_err(|_| refused("this house's key cannot sign"))
+        let mut header = jsonwebtoken::Header::new(key.kind().algorithm());
+        header.kid = Some(key.kid().to_owned());
+        header.jku = self.jku.clone();
+        key.sign_with(&header, &claims).map_err(|_| refused("this house's key cannot sign"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential}
 use super::replay::Replay;
 use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
-use crate::limits::{ACCESS_TOKEN_LIFE, SCOPES_MAX};
+use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
 use crate::refusal::Answer;
 use crate::trust::jwks::{KeySet, has_key};
 use crate::trust::mutual::{Certificates, Presented};
@@ -32,7 +32,9 @@ pub struct Gate {
     /// Keys that clients publish at a URL, by client id: they stand for those of the credential.
     key_sets: HashMap<String, Arc<KeySet>>,
     certificates: Certificates,
-    pub(crate) mint: Mint,
+    mint: RwLock<Arc<Mint>>,
+    /// The house's own public keys.
+    published: RwLock<Option<Value>>,
     replay: Arc<dyn Replay>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
@@ -69,10 +71,20 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let mint = Mint::new(&secret, &base_url);
-        let credentials = RwLock::new(Arc::new(credentials));
+        let mint = RwLock::new(Arc::new(Mint::new(&secret, &base_url)));
+        let (credentials, published) = (RwLock::new(Arc::new(credentials)), RwLock::default());
         let (key_sets, certificates) = (HashMap::new(), Certificates::default());
-        Gate { base_url, credentials, key_sets, certificates, mint, replay, clock, udap: None }
+        Gate {
+            base_url,
+            credentials,
+            key_sets,
+            certificates,
+            mint,
+            published,
+            replay,
+            clock,
+            udap: None,
+        }
     }
 
     /// The same gate, where the keys of these clients are what they publish.
@@ -85,6 +97,30 @@ impl Gate {
     pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
         self.certificates = certificates;
         self
+    }
+
+    /// Issues tokens under another secret from now on, and reads those of these others as well.
+    pub fn issue_under(&self, secret: &[u8; 32], others: &[[u8; 32]]) {
+        let mint = Mint::new(secret, &self.base_url).reading(others);
+        *self.mint.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mint);
+    }
+
+    /// Publishes the house's own public keys, a JWK Set, below its base URL.
+    pub fn publish(&self, jwks: Value) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(jwks);
+    }
+
+    /// The document at `.well-known/jwks.json`, with how long others may keep it; none where the
+    /// house publishes no keys.
+    pub fn public_keys(&self) -> Option<Answer> {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = Answer::new(200, published.as_ref()?.to_string());
+        let keep = format!("public, max-age={}", PUBLIC_KEYS_KEEP.as_secs());
+        Some(answer.with(CONTENT_TYPE, "application/json").with(CACHE_CONTROL, keep))
+    }
+
+    pub(crate) fn mint(&self) -> Arc<Mint> {
+        Arc::clone(&self.mint.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces all registrations; tokens of credentials or keys that are gone stop at once.
@@ -183,7 +219,7 @@ impl Gate {
             certificate: presented.map(Presented::thumbprint),
         };
         Ok(json!({
-            "access_token": self.mint.issue(&content),
+            "access_token": self.mint().issue(&content),
             "token_type": "bearer",
             "expires_in": life,
             "scope": scope,
@@ -267,7 +303,7 @@ impl Gate {
     /// What an access token of ours says: the one MAC check of a request.
     fn token_content(&self, headers: &HeaderMap) -> Result<Content, Issue> {
         let token = bearer(headers).ok_or_else(|| not_signed_in("no access token was sent"))?;
-        self.mint.read(token, self.clock.now()).ok_or_else(|| not_signed_in(INVALID_TOKEN))
+        self.mint().read(token, self.clock.now()).ok_or_else(|| not_signed_in(INVALID_TOKEN))
     }
 
     /// Whether what a token says still holds.

@@ -87,7 +87,7 @@ impl Gate {
             certificate: None,
         };
         Ok(json!({
-            "access_token": self.mint.issue(&content),
+            "access_token": self.mint().issue(&content),
             "token_type": "Bearer",
             "expires_in": life,
             "scope": scope,

@@ -1,0 +1,35 @@
+//! Line: the way to a partner, which can be laid anew while requests travel on it.
+//!
+//! Comes in   requests; a transport in the place of the one before.
+//! Goes out   answers, each by the transport that was there when its request began.
+//! Never      breaks off a request.
+
+use bytes::Bytes;
+use std::sync::{Arc, PoisonError, RwLock};
+use wire::{BoxFuture, Transport, TransportError};
+
+/// A transport to one partner, to be changed for another: when the partner's authority changes, or
+/// this house's own certificate.
+pub struct Line(RwLock<Arc<dyn Transport>>);
+
+impl Line {
+    /// A line over this transport.
+    pub fn over(transport: Arc<dyn Transport>) -> Line {
+        Line(RwLock::new(transport))
+    }
+
+    /// Lays it anew: what is on its way ends where it began.
+    pub fn lay(&self, transport: Arc<dyn Transport>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = transport;
+    }
+}
+
+impl Transport for Line {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
+        let now = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move { now.send(request).await })
+    }
+}
