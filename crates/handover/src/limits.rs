@@ -130,3 +130,9 @@ pub const TOKENS_OVERLAP: jiff::SignedDuration = jiff::SignedDuration::from_mins
 /// How long tokens of an earlier secret are read: their life of five minutes, with the differences of
 /// clocks and the look at the files.
 pub const TOKENS_KEEP: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// How long `serve` waits for a house that a command holds: `check` asks partners and the EHR meanwhile.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it looks whether the house is free: whoever runs command after command leaves short gaps.
+pub const LOCK_LOOK: Duration = Duration::from_millis(20);

@@ -7,7 +7,7 @@
 //!            at a clean stop.
 
 use crate::house::{Desk, Opened, VERSION, split_base};
-use crate::limits::{RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
+use crate::limits::{LOCK_LOOK, LOCK_WAIT, RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
 use crate::{config, halt, keys};
 use axum::Router;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use repository::store_issue;
 use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::limits::{CHECKPOINT_AGE, CHECKPOINT_ENTRIES, CHECKPOINT_LOOK};
 use store::{AnyHouse, House as _, Unit};
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
         let detail = "the address cannot be listened on; another program may have it";
         Issue::new(Code::ConfigInvalid, detail).at("house.toml: listen")
     })?;
-    let opened = Arc::new(Opened::open(Arc::clone(&config)).await?);
+    let opened = Arc::new(open(&config).await?);
     opened.confirm_ledger().await?;
     opened_line(&opened).await?;
     opened.recall_root().await?;
@@ -67,6 +67,19 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     }
     doors.await.ok();
     opened.checkpoint().await
+}
+
+/// Opens the house. A command that holds it, for a moment, is waited for.
+async fn open(config: &Arc<config::House>) -> Result<Opened, Issue> {
+    let began = Instant::now();
+    loop {
+        match Opened::open(Arc::clone(config)).await {
+            Err(issue) if issue.code == Code::HouseLocked && began.elapsed() < LOCK_WAIT => {
+                tokio::time::sleep(LOCK_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// The first line of every run.

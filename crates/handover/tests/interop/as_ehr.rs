@@ -48,7 +48,7 @@ fn pushed(
     if let Some(ehr) = ehr {
         let text = stage.provider.read("house.toml");
         // The last section, but for remarks.
-        let (before, _) = text.split_once("[source]").unwrap();
+        let (before, _) = text.split_once("\n[source]\n").unwrap();
         let source = format!("[source]\nbase_url = \"{ehr}\"\nsign_in = \"none\"\n");
         stage.provider.write("house.toml", &format!("{before}{source}"));
     }

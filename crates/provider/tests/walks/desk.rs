@@ -131,6 +131,7 @@ async fn check_finds_nothing_where_nothing_would_stop_a_push() {
         [
             ("source: sign-in and search", true),
             ("source: roles of practitioners", true),
+            ("payer sunrise: statement", true),
             ("payer sunrise: door", true),
             ("payer sunrise: sign-in", true),
             ("restrictions", true),
