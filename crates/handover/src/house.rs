@@ -178,9 +178,10 @@ impl Opened {
     ///
     /// Errors: `LedgerBroken`; `StoreUnavailable` when the anchor cannot be written.
     pub async fn confirm_ledger(&self) -> Result<(), Issue> {
+        // Before the anchor is looked for: another process may open the same house meanwhile.
+        let lines = self.memory.entries(1, 1).await.map_err(store_issue)?;
+        let signed = self.memory.checkpoint_numbered(1).await.map_err(store_issue)?;
         let Some(anchor) = self.anchored()? else {
-            let lines = self.memory.entries(1, 1).await.map_err(store_issue)?;
-            let signed = self.memory.checkpoint_numbered(1).await.map_err(store_issue)?;
             return match lines.is_empty() && signed.is_none() {
                 true => self.drop_anchor(&Anchor::of_nothing(&self.ledger)),
                 false => Err(ledger_broken(&anchor::no_anchor())),

@@ -47,10 +47,11 @@ fn pushed(
     let mut stage = Stage::new(chart.clone(), plans.to_vec(), &[]);
     if let Some(ehr) = ehr {
         let text = stage.provider.read("house.toml");
-        // The last section, but for remarks.
-        let (before, _) = text.split_once("\n[source]\n").unwrap();
+        let (before, after) = text.split_once("\n[source]\n").unwrap();
+        // The next section, if there is one, stays as it is.
+        let after = after.split_once("\n[").map_or(String::new(), |(_, it)| format!("[{it}"));
         let source = format!("[source]\nbase_url = \"{ehr}\"\nsign_in = \"none\"\n");
-        stage.provider.write("house.toml", &format!("{before}{source}"));
+        stage.provider.write("house.toml", &format!("{before}\n{source}\n{after}"));
     }
     stage.serve();
     let told = push_waiting(&stage.provider, &subjects(chart), Duration::ZERO);
