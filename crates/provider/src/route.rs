@@ -282,6 +282,10 @@ pub fn away(error: &ClientError) -> Issue {
                           `[network] allow` does not name";
             Issue::new(Code::PayerUntrusted, detail).at("base_url")
         }
+        ClientError::SignIn(SignInError::Refused(said)) => {
+            let detail = format!("the payer's sign-in refused this house: {said}");
+            Issue::new(Code::SignInRefused, detail)
+        }
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
             Issue::new(Code::SignInRefused, "the payer refused this house's credential")
         }
