@@ -134,7 +134,7 @@ fn days_left(leaf: &CertificateDer<'_>, now: Timestamp) -> Option<i64> {
     Some((certificate.validity().not_after.timestamp() - now.as_second()).div_euclid(86_400))
 }
 
-fn fault(error: &io::Error) -> TlsFault {
+pub(crate) fn fault(error: &io::Error) -> TlsFault {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(certificate)) => certificate_fault(certificate),

@@ -27,6 +27,7 @@ pub mod rest;
 pub mod retry_after;
 mod room;
 pub mod server;
+pub mod shown;
 pub mod tls;
 pub mod transport;
 pub mod trust;

@@ -98,6 +98,11 @@ fn a_hospital_registers_by_itself_and_pushes_once_a_person_approved_it() {
 fn a_hospital_that_the_plans_file_names_waits_for_nobody() {
     let mut stage = in_town();
     stage.payers[0].write("partners/hospital.json", &stage.provider.read("public.json"));
+    stage.payers[0].serve();
+    // Looking is enough to register, and a house that was never opened keeps a ledger that holds.
+    let said = stage.provider.run(&["check"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert_eq!(lines(&stage.provider), [0, 0, 0, 1]);
     stage.serve();
     assert_eq!(pushed(&stage, &known(&stage)[0]).state, "settled");
     assert_eq!(lines(&stage.payers[0]), [1, 0, 0, 0]);
