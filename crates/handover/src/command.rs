@@ -8,7 +8,7 @@ use crate::args::{
     Asked, CommandLine, DbAsked, DoorArgs, ExplainAsked, InitArgs, LedgerAsked, PageForm,
     PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
-use crate::community::{self, CommunityAsked};
+use crate::community::{self, CommunityAsked, Stage};
 use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
@@ -450,17 +450,45 @@ fn community_of(folder: &Path, asked: &CommunityAsked, json: bool) -> Result<u8,
             );
             (text, json!({ "community": uri, "folder": folder }))
         }
-        CommunityAsked::Join { folder: place, contact } => {
-            let joined = community::join(folder, place, contact.as_deref())?;
-            let was = if joined.already { "was a member already" } else { "is a member now" };
+        CommunityAsked::Join { folder: place, contact, certificate } => {
+            let certificate = certificate.as_deref();
+            let joined = community::join(folder, place, contact.as_deref(), certificate)?;
+            let (of, uri) = (&joined.community, &joined.uri);
+            let told =
+                json!({ "community": of, "uri": uri, "already": joined.stage == Stage::Already });
+            if let Stage::Asks(request) = joined.stage {
+                let request = request.display();
+                print(&match json {
+                    true => format!(
+                        "{}\n",
+                        json!({ "community": of, "uri": uri,
+                        "request": request.to_string() })
+                    ),
+                    false => format!(
+                        "The community's key is elsewhere: send {request} to its founder, who gives\n  \
+                         handover community admit FOLDER REQUEST --out CERTIFICATE\nand with the answer \
+                         give this command again: --certificate CERTIFICATE\n"
+                    ),
+                });
+                return Ok(render::WAITS);
+            }
+            let is = if joined.stage == Stage::Member {
+                "is a member now"
+            } else {
+                "was a member already"
+            };
             let text = format!(
-                "This house {was} of {}, as {}.\n[udap] in house.toml says so, and public.json: give \
-                 that to your partners.\nA running house takes it up when it is started anew.\n",
-                joined.community, joined.uri
+                "This house {is} of {of}, as {uri}.\n[udap] in house.toml says so, and public.json: give \
+                 that to your partners.\nA running house takes it up when it is started anew.\n"
             );
-            let told = json!({ "community": joined.community, "uri": joined.uri,
-                "already": joined.already });
             (text, told)
+        }
+        CommunityAsked::Admit { folder, request, out } => {
+            let (certificate, uris) = community::admit(folder, &config::read_text(request)?)?;
+            config::write_text(out, &certificate)?;
+            let names = uris.join(", ");
+            let text = format!("{names} is admitted: give {} back to its people.\n", out.display());
+            (text, json!({ "uris": uris, "certificate": out }))
         }
     };
     print(&if json { format!("{told}\n") } else { text });

@@ -50,7 +50,7 @@ pub(super) fn found<'a>(
 ) -> Result<(), Issue> {
     community::found(folder, COMMUNITY)?;
     for house in members {
-        community::join(house, folder, None)?;
+        community::join(house, folder, None, None)?;
     }
     Ok(())
 }
