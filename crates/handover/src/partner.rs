@@ -122,7 +122,12 @@ pub async fn add(folder: &Path, asked: &Asked) -> Result<Added, Issue> {
     // Read as the next start will read it.
     let config = Arc::new(config::House::read(folder)?);
     let runs = check::knock(&config.file.base_url).await.is_ok();
-    let (probed, unknown) = probe(&config, &public, runs).await;
+    // What runs has read the files as they were.
+    let unread = matches!(standing, Standing::New | Standing::NowUdap);
+    let (probed, unknown) = match runs && unread {
+        true => (None, true),
+        false => probe(&config, &public, runs).await,
+    };
     Ok(Added {
         house: config.file.name.clone(),
         own_file: folder.join("public.json"),

@@ -188,9 +188,93 @@ pub(super) fn settle(known: Option<PublicFile>, wanted: PublicFile) -> (PublicFi
 
 #[cfg(test)]
 mod tests {
-    //! Goal: a name can be made of every host.
+    //! Goal: a door is believed what it says of itself, and nothing beyond.
 
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::init::{NewHouse, init};
+    use serde_json::json;
+    use std::path::Path;
+
+    fn house(folder: &Path, role: Role, name: &str, port: u16) -> PublicFile {
+        let new = NewHouse {
+            role,
+            name: name.to_owned(),
+            title: name.to_owned(),
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], port)),
+            hosts: vec!["127.0.0.1".to_owned()],
+            namespace: None,
+            payer_identifiers: Vec::new(),
+            source: None,
+        };
+        init(&folder.join(name), &new).unwrap()
+    }
+
+    #[test]
+    fn an_introduction_is_of_the_door_that_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        house(folder.path(), Role::Provider, "mercy", 8443);
+        let plan = house(folder.path(), Role::Payer, "sunrise", 8444);
+        let other = house(folder.path(), Role::Provider, "other", 8445);
+        let config = config::House::read(&folder.path().join("mercy")).unwrap();
+        let (url, town) = (plan.base_url.clone(), "https://town.example".to_owned());
+        let changed = |changes: &[(&str, Value)]| {
+            let mut file = serde_json::to_value(&plan).unwrap();
+            for (member, value) in changes {
+                file[*member] = value.clone();
+            }
+            file.to_string()
+        };
+        let udap = json!({ "uri": url, "community": "https://county.example" });
+        let signs = |word: &str| [("sign_in", json!(word)), ("udap", udap.clone())];
+        type Row<'r> = (&'r str, String, Option<&'r String>, Result<SignIn, &'r str>);
+        let table: [Row<'_>; 10] = [
+            ("as it is", changed(&[]), None, Ok(SignIn::Smart)),
+            ("in a community", changed(&signs("udap")), Some(&town), Ok(SignIn::Udap)),
+            ("in another one", changed(&signs("udap")), None, Ok(SignIn::Smart)),
+            ("shared, and it does not say so", changed(&[]), Some(&town), Ok(SignIn::Udap)),
+            (
+                "by certificate",
+                changed(&[("sign_in", json!("mtls"))]),
+                Some(&town),
+                Ok(SignIn::Mtls),
+            ),
+            ("a provider", serde_json::to_string(&other).unwrap(), None, Err("other road")),
+            (
+                "another door",
+                changed(&[("base_url", json!("https://127.0.0.1:9/fhir"))]),
+                None,
+                Err("of another door"),
+            ),
+            (
+                "no house",
+                changed(&[("foreign", json!({ "sign_in": "none" }))]),
+                None,
+                Err("namespace, client id"),
+            ),
+            ("a forged title", changed(&[("title", json!("a\nb"))]), None, Err("one line")),
+            ("no file at all", "<html>".to_owned(), None, Err("cannot be read")),
+        ];
+        for (case, text, shared, wanted) in table {
+            let asked = Asked { url: url.clone(), ..Asked::default() };
+            let looked = Looked { authority: "PEM".to_owned(), ..Looked::default() };
+            let community = shared.map(|uri| Ok(uri.clone()));
+            let documents =
+                Documents { introduction: Some(text), community, ..Documents::default() };
+            match (of(&config, &url, &asked, &looked, &documents), wanted) {
+                (Ok(public), Ok(sign_in)) => {
+                    assert_eq!(public.signs_in(), sign_in, "{case}");
+                    assert_eq!(public.authority, "PEM", "{case}: never its own word");
+                    let of = public.udap.filter(|_| sign_in == SignIn::Udap);
+                    assert!(of.is_none_or(|it| it.community == town && it.uri == url), "{case}");
+                }
+                (Err(issue), Err(words)) => {
+                    assert!(issue.to_string().contains(words), "{case}: {issue}");
+                }
+                (found, wanted) => assert_eq!(found.is_ok(), wanted.is_ok(), "{case}: {found:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_name_is_made_of_the_host() {

@@ -127,6 +127,12 @@ fn found(added: &Added) -> Vec<(&'static str, String)> {
         }
         None => ("davinci-configuration", "none".to_owned()),
     });
+    let names = added.public.payer_identifiers.iter();
+    let names: Vec<String> = names.map(|it| clip(&format!("{}|{}", it.system, it.value))).collect();
+    rows.push(match names.is_empty() {
+        true => ("coverages name it", "by nothing that was said".to_owned()),
+        false => ("coverages name it", format!("by {}: is that so?", names.join(", "))),
+    });
     rows.push(("signing in by", signs_in(&added.public)));
     rows
 }
