@@ -146,7 +146,7 @@ pub fn days_of_each(pem: &[u8], now: Timestamp) -> Result<Vec<i64>, Issue> {
     if days.is_empty() { Err(unreadable()) } else { Ok(days) }
 }
 
-fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
+pub(crate) fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der)
         .map_err(|_| Issue::new(Code::KeyUnusable, "the certificate cannot be read"))?;
     let end = certificate.validity().not_after.timestamp();
