@@ -5,8 +5,11 @@
 //! Never      stops at the first fault: whoever mends one should not have to come back for each.
 
 use crate::caller;
+use crate::communities;
 use crate::config;
+
 use crate::contents;
+use crate::doors;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::keys;
 use crate::limits::KNOCK_MAX;
@@ -21,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::proof;
 use tokio::net::TcpStream;
+use wire::pki;
 
 /// What was looked at, and how it ends.
 pub struct Checked {
@@ -105,9 +109,19 @@ fn key_lines(config: &config::House, lines: &mut Vec<CheckLine>) {
     put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
     if let Some(files) = &config.file.tls {
         let server = kept(&files.key).and_then(|()| keys::live_certificate(config));
-        put(lines, "TLS", server.map(|_| "certificate and key belong together".to_owned()));
+        put(lines, "TLS", server.map(|_| TOGETHER.to_owned()));
+        let client = files.client_key.iter().try_for_each(|key| kept(key));
+        let client = client.and_then(|()| doors::identity(config));
+        let words = |found: Option<_>| found.map_or("none", |_| TOGETHER).to_owned();
+        put(lines, "TLS: at partners' doors", client.map(words));
+    }
+    for community in config.file.udap.iter().flat_map(|udap| &udap.community) {
+        let own = kept(&community.key).and_then(|()| communities::membership(config, community));
+        put(lines, format!("community {}", community.uri), own.map(|_| TOGETHER.to_owned()));
     }
 }
+
+const TOGETHER: &str = "certificate and key belong together";
 
 /// A secret that every user of the machine can read is none.
 fn only_owner(path: &Path) -> Result<(), Issue> {
@@ -155,6 +169,25 @@ fn certificate(config: &config::House, lines: &mut Vec<CheckLine>) {
     for days in keys::certificates(config, Timestamp::now()) {
         put(lines, days.what, days.left.and_then(keys::days_left));
     }
+    for community in config.file.udap.iter().flat_map(|udap| &udap.community) {
+        for list in &community.revoked {
+            let next = communities::bytes(config, list).and_then(|it| pki::next_list(&it));
+            let what = format!("community {}: {}", community.uri, list.display());
+            put(lines, what, next.and_then(|next| in_force(next, Timestamp::now())));
+        }
+    }
+}
+
+/// Whether a list of revoked certificates is the newest one, as far as it tells.
+fn in_force(next: Option<Timestamp>, now: Timestamp) -> Result<String, Issue> {
+    let Some(next) = next else { return Ok("does not say when the next one is due".to_owned()) };
+    let day = next.strftime("%F %H:%M UTC");
+    if next > now {
+        return Ok(format!("in force until {day}"));
+    }
+    let detail =
+        format!("the list of revoked certificates is out of date since {day}: fetch the next");
+    Err(Issue::new(Code::KeyUnusable, detail))
 }
 
 /// What is known of each partner, and whether its port answers.

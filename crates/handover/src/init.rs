@@ -109,14 +109,16 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
     keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
 
     let base_url = new.base_url();
-    let (client, client_key) = tls::issue_client_certificate_at(
+    let client_key = SigningKey::generate()?;
+    let client = tls::issue_client_certificate_at(
         &authority,
         &authority_key,
         &base_url,
+        &client_key,
         jiff::Timestamp::now(),
     )?;
     write_text(&folder.join("tls/client.pem"), &client)?;
-    keys::write_private(&folder.join("tls/client-key.pem"), client_key.as_bytes())?;
+    keys::write_private(&folder.join("tls/client-key.pem"), client_key.secret_pem().as_bytes())?;
 
     let public = PublicFile {
         name: new.name.as_str().into(),

@@ -261,7 +261,7 @@ impl UdapClient {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, SignInError> {
-        let signed = self.community.identity.sign(claims);
+        let signed = self.community.identity().sign(claims);
         signed.map_err(|_| refused("this house's key in the community cannot sign"))
     }
 
@@ -314,7 +314,7 @@ impl UdapClient {
             let list = told[name].as_array().map(Vec::as_slice).unwrap_or_default();
             list.iter().any(|value| value == wanted)
         };
-        let algorithm = self.community.identity.algorithm().name();
+        let algorithm = self.community.identity().algorithm().name();
         let needs = [
             ("udap_versions_supported", VERSION),
             ("udap_profiles_supported", "udap_dcr"),
