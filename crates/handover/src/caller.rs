@@ -27,7 +27,7 @@ pub async fn carry_out(
 ) -> Result<Reply, Issue> {
     // A database server lets everybody in: whoever runs the house is asked first all the same, so
     // that its work stays where it is.
-    if config.file.database.is_some() && check::knock(&config.file.base_url).await.is_ok() {
+    if config.file.database.is_some() && check::knock(&config.file.base_url, None).await.is_ok() {
         return by_the_house(config, &command, wait).await;
     }
     let opened = match needs_memory_only(&command) {

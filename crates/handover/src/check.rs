@@ -17,14 +17,16 @@ use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue};
+use http::Uri;
 use jiff::Timestamp;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::proof;
-use tokio::net::TcpStream;
-use wire::pki;
+use wire::reach::Network;
+use wire::{doorstep, pki};
 
 /// What was looked at, and how it ends.
 pub struct Checked {
@@ -212,7 +214,10 @@ async fn partners(config: &config::House, lines: &mut Vec<CheckLine>) {
             put(lines, format!("partner {name}: authority"), Ok(none));
         }
         if config.file.role == Role::Provider {
-            let port = knock(&public.base_url).await;
+            let port = match config.network() {
+                Ok(network) => knock(&public.base_url, Some(&network)).await,
+                Err(issue) => Err(issue),
+            };
             put(lines, format!("partner {name}: address"), port);
         }
     }
@@ -230,22 +235,30 @@ fn counted_permits(terms: &exchange::agreement::Terms) -> String {
     )
 }
 
-/// DNS and TCP; TLS, versions and sign-in are the desk's.
-pub(crate) async fn knock(base_url: &str) -> Result<String, Issue> {
-    let (origin, _) = house::split_base(base_url)?;
-    let host = origin.split_once("://").map(|(_, host)| host).unwrap_or_default();
-    let address = match host.rsplit_once(':') {
-        Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.to_owned(),
-        _ => format!("{host}:443"),
+/// DNS and TCP, within the addresses that a partner may lead to; TLS, versions and sign-in are the
+/// desk's.
+pub(crate) async fn knock(base_url: &str, network: Option<&Network>) -> Result<String, Issue> {
+    let uri: Option<Uri> = base_url.parse().ok();
+    let place = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16())));
+    let Some((scheme, host, port)) = place else {
+        return Err(Issue::new(Code::ConfigInvalid, "the base URL is none").at("base_url"));
     };
+    let port = port.unwrap_or(if scheme == "http" { 80 } else { 443 });
+    let address = format!("{host}:{port}");
     let away = |detail: &str| Issue::new(Code::PayerUnreachable, detail).at(address.clone());
-    match tokio::time::timeout(KNOCK_MAX, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => Ok(address),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Err(away("nothing listens at the partner's address"))
-        }
-        Ok(Err(_)) => Err(away("the partner's name or address cannot be reached")),
-        Err(_) => Err(away("the partner's address does not answer in time")),
+    let found = doorstep::resolve(host, port, KNOCK_MAX).await;
+    let mut found = found.map_err(|_| away("the partner's name leads to no address"))?;
+    found.retain(|it| network.is_none_or(|network| network.permits(it.ip())));
+    if found.is_empty() {
+        return Err(provider::route::beyond_reach());
+    }
+    match doorstep::connect(&found, KNOCK_MAX).await {
+        Ok(_) => Ok(address),
+        Err(error) => Err(away(match error.kind() {
+            ErrorKind::ConnectionRefused => "nothing listens at the partner's address",
+            ErrorKind::TimedOut => "the partner's address does not answer in time",
+            _ => "the partner's address cannot be reached",
+        })),
     }
 }
 

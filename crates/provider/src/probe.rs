@@ -8,7 +8,7 @@
 mod judge;
 
 use crate::limits::PROBE_SLOW;
-use crate::route::away;
+use crate::route::beyond_reach;
 use crate::setup::Payer;
 use bytes::Bytes;
 use exchange::ladder::Offer;
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use judge::{Answer, faulty};
 use std::time::{Duration, Instant};
 use wire::client::Reply;
-use wire::{ClientError, FhirClient, SignInError, TransportError, doorstep};
+use wire::{ClientError, FhirClient, SignInError, doorstep};
 
 /// A search that finds nothing, whoever asks.
 const NOBODY: &str = "Patient?_count=1&_id=handover-probe-none";
@@ -110,8 +110,7 @@ impl Walk<'_> {
         let (addresses, beyond): (Vec<_>, Vec<_>) =
             addresses.into_iter().partition(|it| self.client.permits(it.ip()));
         if addresses.is_empty() {
-            let error = ClientError::Transport(TransportError::BeyondReach);
-            self.note(Step::Name, since, Found::Fail(away(&error)));
+            self.note(Step::Name, since, Found::Fail(beyond_reach()));
             return Err(UNREACHED);
         }
         let number = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();

@@ -206,7 +206,7 @@ pub async fn reload(folder: &Path) -> Result<Reply, Issue> {
 
 /// Asks the running house to take up what changed; none where nobody runs it.
 async fn tell(config: &config::House) -> Result<Option<Vec<CheckLine>>, Issue> {
-    if check::knock(&config.file.base_url).await.is_err() {
+    if check::knock(&config.file.base_url, None).await.is_err() {
         return Ok(None);
     }
     let client = house::operator_client(config, COMMAND_TIMEOUT)?;
