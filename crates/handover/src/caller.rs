@@ -122,13 +122,12 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         command,
         Command::Push { .. } | Command::Release { .. } | Command::Withdraw { .. }
     );
+    // A look at a payer's door is a line as well: its statement was first seen, or has changed.
     let writes = !matches!(
         command,
         Command::List { .. }
             | Command::Show { .. }
             | Command::Watch {}
-            | Command::Check {}
-            | Command::Probe { .. }
             | Command::Reload {}
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
