@@ -23,6 +23,7 @@ mod peers;
 pub mod pki;
 pub mod reach;
 pub mod refusal;
+mod requests;
 pub mod rest;
 pub mod retry_after;
 mod room;
