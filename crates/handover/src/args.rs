@@ -4,6 +4,7 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+use crate::community::CommunityAsked;
 use crate::directory::DirectoryAsked;
 use crate::keys::KeysAsked;
 use crate::tables::{PayorAsked, RestrictionAsked};
@@ -45,6 +46,9 @@ pub enum Asked {
     /// Partners of this house.
     #[command(subcommand)]
     Partner(PartnerAsked),
+    /// Trust communities (UDAP) that houses found between themselves.
+    #[command(subcommand)]
+    Community(CommunityAsked),
     /// What would stop a push today.
     Check,
     /// A payer's door, step by step, without patient data: what works, what does not, who mends it.

@@ -8,6 +8,7 @@ use crate::args::{
     Asked, CommandLine, DbAsked, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked,
     ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
+use crate::community::{self, CommunityAsked};
 use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
@@ -139,6 +140,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
         Asked::Demo(args) => demo::run(args, json).await,
         Asked::Init(args) => make(&args, json),
         Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
+        Asked::Community(asked) => community_of(&folder, &asked, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
         Asked::Sim(SimAsked::Payer(args)) => foreign::serve(args).await.map(|()| DONE),
         Asked::Directory(DirectoryAsked::Serve(args)) => {
@@ -417,6 +419,35 @@ fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
             agreement.display()
         ));
     }
+    Ok(DONE)
+}
+
+/// Founds a community, or makes the house a member of one.
+fn community_of(folder: &Path, asked: &CommunityAsked, json: bool) -> Result<u8, Issue> {
+    let (text, told) = match asked {
+        CommunityAsked::New { folder, uri } => {
+            community::found(folder, uri)?;
+            let text = format!(
+                "The community {uri} is founded in {0}. Each house joins by\n  \
+                 handover --house HOUSE community join {0}\n",
+                folder.display()
+            );
+            (text, json!({ "community": uri, "folder": folder }))
+        }
+        CommunityAsked::Join { folder: place, contact } => {
+            let joined = community::join(folder, place, contact.as_deref())?;
+            let was = if joined.already { "was a member already" } else { "is a member now" };
+            let text = format!(
+                "This house {was} of {}, as {}.\n[udap] in house.toml says so, and public.json: give \
+                 that to your partners.\nA running house takes it up when it is started anew.\n",
+                joined.community, joined.uri
+            );
+            let told = json!({ "community": joined.community, "uri": joined.uri,
+                "already": joined.already });
+            (text, told)
+        }
+    };
+    print(&if json { format!("{told}\n") } else { text });
     Ok(DONE)
 }
 

@@ -373,7 +373,8 @@ operator = \"keys/operator.pem\"
 retired = []
 
 # Trust communities (UDAP, FAST Security). A payer with it takes registrations; a provider signs in so
-# at payers whose public file says sign_in = \"udap\" and names the community.
+# at payers whose public file says sign_in = \"udap\" and names the community. `handover community new`
+# founds one between houses that know each other, `handover community join` writes this table.
 # [udap]
 # organization_id = \"https://www.example.org\"   # as the communities want it
 # contacts = [\"mailto:it@example.org\"]

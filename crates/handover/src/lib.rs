@@ -15,6 +15,7 @@ pub mod carriage;
 pub mod check;
 pub mod command;
 pub mod communities;
+pub mod community;
 pub mod config;
 pub mod contents;
 pub mod database;

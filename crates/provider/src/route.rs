@@ -285,6 +285,10 @@ pub fn away(error: &ClientError) -> Issue {
             Issue::new(Code::PayerUntrusted, "the payer's certificate is not trusted here")
         }
         ClientError::Transport(TransportError::BeyondReach) => beyond_reach(),
+        ClientError::SignIn(SignInError::Refused(said)) => {
+            let detail = format!("the payer's sign-in refused this house: {said}");
+            Issue::new(Code::SignInRefused, detail)
+        }
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
             Issue::new(Code::SignInRefused, "the payer refused this house's credential")
         }
