@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod asked;
 mod files;
 mod key_sets;
 mod mutual;
@@ -14,5 +15,6 @@ mod partner;
 mod renewed;
 mod router;
 mod sign_in;
+mod told;
 mod town;
 mod untaken;

@@ -1,5 +1,6 @@
 //! Metadata: what a server says of itself, in which certificate.
 
+use crate::sent::verified;
 use crate::village::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +15,7 @@ fn part(jwt: &str, nth: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Proves: udap 9, 10, 11, 12, 13, 14, 15, 18, 22, 23, 24, 25, 26, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 40, 41, 42, 43, 44, 45, 46, 47, 62
+/// Proves: udap 10, 11, 12, 15, 18, 22, 23, 24, 25, 26, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 40, 41, 42, 43, 44, 45, 46, 47, 62
 #[tokio::test]
 async fn the_document_says_what_the_server_does_and_nothing_else() {
     let village = Village::new();
@@ -76,7 +77,7 @@ async fn what_is_signed_names_the_base_url_and_the_endpoints() {
     let (village, other) = (Village::new(), Village::new());
     let jwt = told(&village.gate.udap_metadata(None).unwrap())["signed_metadata"].clone();
     let jwt = jwt.as_str().unwrap();
-    let (header, claims) = (part(jwt, 0), part(jwt, 1));
+    let (header, claims) = verified(jwt, &PAPERS.server_town);
     assert_eq!(header["alg"], "RS256");
     assert_eq!((&claims["iss"], &claims["sub"]), (&json!(BASE), &json!(BASE)));
     let certificate = wire::pki::read_pem(PAPERS.server_town.certificate.as_bytes()).unwrap();
@@ -91,6 +92,38 @@ async fn what_is_signed_names_the_base_url_and_the_endpoints() {
         claims["jti"],
         "another JWT, another jti"
     );
+}
+
+/// A room with nothing in it.
+struct Empty;
+
+impl wire::rest::Rest for Empty {
+    fn capability(&self) -> bytes::Bytes {
+        "{}".into()
+    }
+}
+
+/// Proves: udap 13, 14
+#[tokio::test]
+async fn the_document_is_given_to_whoever_asks() {
+    let gate = std::sync::Arc::new(Village::new().gate);
+    let router = wire::rest::router(std::sync::Arc::new(Empty), gate);
+    let router = wire::rest::mount("/fhir", router);
+    let ask = async |path: &str, authorization: Option<&str>| {
+        let mut request = http::Request::get(path);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        tower::ServiceExt::oneshot(router.clone(), request).await.unwrap()
+    };
+    let path = "/fhir/.well-known/udap";
+    for authorization in [None, Some("Bearer of-somebody-else"), Some("Basic eDp5")] {
+        let answer = ask(path, authorization).await;
+        assert_eq!(answer.status(), 200, "{authorization:?}");
+        assert_eq!(answer.headers()["content-type"], "application/json");
+    }
+    assert_eq!(ask("/fhir/Patient/1", None).await.status(), 401, "and nothing else is");
 }
 
 /// Proves: udap 19
