@@ -5,21 +5,20 @@
 //! Never      grants a scope that is not registered, takes an assertion twice, or honours a token
 //!            whose credential or key is no longer registered.
 
+use super::CLIENT_CREDENTIALS;
 use super::access_token::{Content, Mint};
 use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential};
 use super::replay::Replay;
-use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
 use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
 use crate::refusal::Answer;
 use crate::trust::jwks::{KeySet, has_key};
 use crate::trust::mutual::{Certificates, Presented};
+use crate::trust::oauth::{Form, Parameters, Refused, uncached};
 use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
-use crate::urlencoded;
 use exchange::{Code, Issue};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
-use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -39,26 +38,6 @@ pub struct Gate {
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
-}
-
-/// An OAuth error with a description that is safe to show: its status, code and words.
-struct Refused {
-    status: u16,
-    error: &'static str,
-    words: String,
-}
-
-impl Refused {
-    fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
-        Refused { status, error, words: words.into() }
-    }
-
-    /// `invalid_client`, in the words of the catalogue as far as OAuth has room for them.
-    fn client(detail: &str) -> Refused {
-        let row = Code::CredentialRefused.row();
-        let words = format!("{}: {detail}. Next: {}", row.slug, row.next);
-        Refused::new(row.status, "invalid_client", words)
-    }
 }
 
 impl Gate {
@@ -144,7 +123,7 @@ impl Gate {
     /// The same over a connection whose peer presented a certificate: the token is bound to it.
     pub async fn token_over(&self, form: &[u8], presented: Option<&Presented>) -> Answer {
         match self.grant(form, presented).await {
-            Ok(answer) => json_answer(200, &answer),
+            Ok(answer) => uncached(200, &answer),
             Err(refused) => {
                 tracing::warn!(error = refused.error, reason = %refused.words, "sign-in refused");
                 refused.into_answer()
@@ -185,7 +164,7 @@ impl Gate {
     }
 
     async fn grant(&self, form: &[u8], presented: Option<&Presented>) -> Result<Value, Refused> {
-        let form = Form::read(form)?;
+        let form = Form::of(&Parameters::read(form)?)?;
         let now = self.clock.now();
         let (credential, verified) = self.verify(&form.assertion).await?;
         let client_id = &credential.client_id;
@@ -196,7 +175,7 @@ impl Gate {
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
             tracing::error!(%issue, "replay check");
-            Refused::new(503, "temporarily_unavailable", "the sign-in cannot be checked now")
+            Refused::later("the sign-in cannot be checked now")
         })?;
         if !first {
             return Err(Refused::client("this jti was used before"));
@@ -205,8 +184,7 @@ impl Gate {
         let asked: Vec<&str> = form.scope.split_whitespace().take(SCOPES_MAX).collect();
         let granted = scope::grant(&asked, &credential.scopes);
         if granted.is_empty() {
-            let words = "none of the scopes asked for is registered for this client";
-            return Err(Refused::new(400, "invalid_scope", words));
+            return Err(Refused::scope());
         }
         let scope = granted.join(" ");
         let life = ACCESS_TOKEN_LIFE.as_secs();
@@ -357,62 +335,6 @@ const INVALID_TOKEN: &str = "the access token is not valid, or no longer";
 
 fn not_signed_in(detail: &str) -> Issue {
     Issue::new(Code::SignInRequired, detail).at("Authorization")
-}
-
-/// A token request that has what it needs.
-struct Form {
-    assertion: String,
-    scope: String,
-    client_id: Option<String>,
-}
-
-impl Form {
-    fn read(body: &[u8]) -> Result<Form, Refused> {
-        let invalid = |words: &str| Refused::new(400, "invalid_request", words);
-        let pairs = urlencoded::decode(body).map_err(|_| invalid("the form cannot be read"))?;
-        let take = |name: &str| {
-            let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
-            match (values.next(), values.next()) {
-                (_, Some(_)) => Err(invalid("a parameter is repeated")),
-                (value, None) => Ok(value.filter(|value| !value.is_empty()).cloned()),
-            }
-        };
-        let grant_type = take("grant_type")?.ok_or_else(|| invalid("grant_type is missing"))?;
-        if grant_type != CLIENT_CREDENTIALS {
-            let words = "grant_type must be client_credentials";
-            return Err(Refused::new(400, "unsupported_grant_type", words));
-        }
-        let kind = take("client_assertion_type")?;
-        if kind.as_deref() != Some(JWT_BEARER) {
-            return Err(invalid("client_assertion_type must be the jwt-bearer one of RFC 7523"));
-        }
-        Ok(Form {
-            assertion: take("client_assertion")?
-                .ok_or_else(|| invalid("client_assertion is missing"))?,
-            scope: take("scope")?.ok_or_else(|| invalid("scope is missing"))?,
-            client_id: take("client_id")?,
-        })
-    }
-}
-
-impl Refused {
-    fn into_answer(self) -> Answer {
-        let body = json!({ "error": self.error, "error_description": self.words });
-        let answer = json_answer(self.status, &body);
-        match self.status {
-            401 => answer.with(WWW_AUTHENTICATE, "Bearer"),
-            503 => answer.with(RETRY_AFTER, "2"),
-            _ => answer,
-        }
-    }
-}
-
-/// JSON that no cache may keep (RFC 6749 §5.1).
-fn json_answer(status: u16, body: &Value) -> Answer {
-    Answer::new(status, body.to_string())
-        .with(CONTENT_TYPE, "application/json")
-        .with(CACHE_CONTROL, "no-store")
-        .with(PRAGMA, "no-cache")
 }
 
 /// The bearer token of a request with exactly one `Authorization` header (RFC 6750 §2.1).
