@@ -138,6 +138,9 @@ catalogue! {
     ScopeMissing "scope-missing" 403 "forbidden" Sender None;
         "the token's scopes do not cover this request";
         "ask for a token with the scope named, or have the partner's registration widened"
+    RateExceeded "rate-exceeded" 429 "throttled" Sender None;
+        "more requests came than the house takes from one client or address";
+        "wait as long as Retry-After says, then send the same request again, and fewer a minute"
     // Matching and filing.
     MemberNotNamed "member-not-named" 422 "required" Sender None;
         "the push names no member: one Patient and a member id are needed";

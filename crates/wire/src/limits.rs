@@ -257,3 +257,20 @@ pub const RSA_BITS_MIN: usize = 2048;
 /// How long others may keep this house's public keys (`Cache-Control` of its JWK Set): a key that is
 /// retired in haste is trusted no longer than that.
 pub const PUBLIC_KEYS_KEEP: Duration = Duration::from_secs(300);
+
+// Rates.
+
+/// Requests a minute of one client that has signed in: a fifth of what a house on two cores files one
+/// by one, and a hundred times what a hospital pushes in its busiest minute.
+pub const REQUESTS_PER_MINUTE: u32 = 60_000;
+
+/// Sign-ins and registrations a minute from one address: each costs a signature, half a millisecond,
+/// and a partner needs one in five minutes. Many partners may stand behind one address.
+pub const SIGN_INS_PER_MINUTE: u32 = 3_000;
+
+/// One part in so many of a minute's requests may come at once: what ten seconds fill.
+pub const RATE_BURST_PART: u32 = 6;
+
+/// Clients, and addresses, whose rates are remembered: some megabytes, and more than have business
+/// here within ten seconds.
+pub const RATE_BUCKETS_MAX: usize = 10_000;

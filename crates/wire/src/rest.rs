@@ -34,7 +34,7 @@ use bytes::Bytes;
 use exchange::query::Ask;
 use exchange::{Code, Issue};
 use fhir::{Versions, is_id};
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use write::Asks;
@@ -223,6 +223,9 @@ impl Base {
                 let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;
                 if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
                     visit.known();
+                }
+                if let Err(seconds) = self.gate.count(&caller) {
+                    return Ok(too_often(seconds));
                 }
                 self.signed_in(&caller, segments, asked, request).await
             }
@@ -421,6 +424,9 @@ impl Base {
     }
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
+        if let Err(answer) = self.gate.count_stranger(request.extensions().get()) {
+            return Ok(*answer);
+        }
         check_form(request.headers())?;
         let authorization = request.headers().contains_key(http::header::AUTHORIZATION);
         let presented = door::presented(&request);
@@ -430,6 +436,9 @@ impl Base {
 
     /// Dynamic client registration (UDAP), where the house has it.
     async fn register(&self, request: Request) -> Result<Answer, Issue> {
+        if let Err(answer) = self.gate.count_stranger(request.extensions().get()) {
+            return Ok(*answer);
+        }
         if !media::is(content_type(request.headers()), "application/json") {
             let detail = "a registration must be JSON (application/json)";
             return Err(Issue::new(Code::MediaTypeUnsupported, detail).at("Content-Type"));
@@ -491,6 +500,12 @@ async fn posted(headers: &HeaderMap, request: Request) -> Result<Vec<(String, St
         Ok((one.name.clone(), value?.to_owned()))
     });
     named.collect()
+}
+
+/// 429 (RFC 6585 §4), with the seconds after which it helps to ask again.
+fn too_often(seconds: u64) -> Answer {
+    let detail = "this client has asked more often than the house takes from one client";
+    Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, seconds.to_string())
 }
 
 fn unknown() -> Issue {

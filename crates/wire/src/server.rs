@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -69,6 +69,16 @@ impl Default for Bounds {
             drain: DRAIN_MAX,
         }
     }
+}
+
+/// Who is at the other end of a request's connection, and how it is carried; among the request's
+/// extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// Whether nobody between can read it.
+    pub tls: bool,
 }
 
 /// What the listener says to its connections.
@@ -140,7 +150,8 @@ pub async fn serve_within(
         let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
         let here = here.clone();
         tokio::spawn(async move {
-            greet(bounds, peer, stream, acceptor, router, stopped).await;
+            let address = address.ip();
+            greet(bounds, (peer, address), stream, acceptor, router, stopped).await;
             drop(here);
         });
     }
@@ -156,7 +167,7 @@ pub async fn serve_within(
 /// Shakes hands, learns the protocol, and serves the connection to its end.
 async fn greet(
     bounds: Bounds,
-    peer: Peer,
+    (peer, address): (Peer, IpAddr),
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     router: Router,
@@ -165,7 +176,7 @@ async fn greet(
     // Small answers should not wait for more to come; a socket that cannot is served all the same.
     stream.set_nodelay(true).ok();
     let Some(acceptor) = acceptor else {
-        let spoken = Spoken { http2: false, presented: None };
+        let spoken = Spoken { http2: false, presented: None, line: Line { address, tls: false } };
         return converse(bounds, peer, spoken, stream, router, stopped).await;
     };
     let handshake = tokio::select! {
@@ -178,7 +189,7 @@ async fn greet(
             let session = stream.get_ref().1;
             let http2 = session.alpn_protocol() == Some(b"h2");
             let presented = session.peer_certificates().and_then(Presented::of).map(Arc::new);
-            let spoken = Spoken { http2, presented };
+            let spoken = Spoken { http2, presented, line: Line { address, tls: true } };
             converse(bounds, peer, spoken, stream, router, stopped).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
@@ -190,6 +201,7 @@ async fn greet(
 struct Spoken {
     http2: bool,
     presented: Option<Arc<Presented>>,
+    line: Line,
 }
 
 /// Serves requests until the peer leaves, falls silent, has stayed too long, or the house stops.
@@ -211,6 +223,7 @@ async fn converse<S>(
             if let Some(presented) = &spoken.presented {
                 request.extensions_mut().insert(Arc::clone(presented));
             }
+            request.extensions_mut().insert(spoken.line);
             respond(router.clone(), request, peer.visit())
         })
     };

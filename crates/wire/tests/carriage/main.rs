@@ -11,6 +11,7 @@ mod key_sets;
 mod mutual;
 mod network;
 mod partner;
+mod rates;
 mod renewed;
 mod router;
 mod sign_in;

@@ -11,14 +11,16 @@ use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential}
 use super::replay::Replay;
 use crate::clock::Clock;
 use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
+use crate::rates::{RateLimits, Rates};
 use crate::refusal::Answer;
+use crate::server::Line;
 use crate::trust::jwks::{KeySet, has_key};
 use crate::trust::mutual::{Certificates, Presented};
 use crate::trust::oauth::{Form, Parameters, Refused, uncached};
 use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
 use exchange::{Code, Issue};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -38,6 +40,7 @@ pub struct Gate {
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
+    rates: Rates,
 }
 
 impl Gate {
@@ -63,6 +66,7 @@ impl Gate {
             replay,
             clock,
             udap: None,
+            rates: Rates::new(RateLimits::default()),
         }
     }
 
@@ -76,6 +80,30 @@ impl Gate {
     pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
         self.certificates = certificates;
         self
+    }
+
+    /// The same gate, where clients may ask so often.
+    pub fn with_rates(mut self, limits: RateLimits) -> Gate {
+        self.rates = Rates::new(limits);
+        self
+    }
+
+    /// Counts a request of a caller. The error: after how many seconds the next one helps.
+    pub(crate) fn count(&self, caller: &Caller) -> Result<(), u64> {
+        self.rates.client(&caller.client_id, self.clock.now())
+    }
+
+    /// Counts a sign-in or a registration, before anything of it is read. The error is the answer.
+    pub(crate) fn count_stranger(&self, line: Option<&Line>) -> Result<(), Box<Answer>> {
+        let Some(line) = line else { return Ok(()) };
+        let counted = self.rates.address(line.address, self.clock.now());
+        counted.map_err(|seconds| {
+            let row = Code::RateExceeded.row();
+            tracing::warn!("sign-ins from one address are more than the house takes");
+            let words = format!("{}: {}. Next: {}", row.slug, row.title, row.next);
+            let refused = Refused::new(row.status, "temporarily_unavailable", words);
+            Box::new(refused.into_answer().with(RETRY_AFTER, seconds.to_string()))
+        })
     }
 
     /// Issues tokens under another secret from now on, and reads those of these others as well.
