@@ -92,6 +92,9 @@ catalogue! {
     BodyTooLarge "body-too-large" 413 "too-long" Sender None;
         "the body is larger than this door takes";
         "send fewer resources in one push, or agree on bulk submission"
+    HeadTooLarge "head-too-large" 431 "too-long" Sender None;
+        "the URL or the headers are larger than this door takes";
+        "search by POST to _search, or send fewer and shorter headers"
     MediaTypeUnsupported "media-type-unsupported" 415 "not-supported" Sender None;
         "the media type or its fhirVersion is not one this door reads";
         "send application/fhir+json with fhirVersion 4.0"

@@ -28,6 +28,7 @@ pub mod rest;
 pub mod retry_after;
 mod room;
 pub mod server;
+mod shape;
 pub mod tls;
 pub mod transport;
 pub mod trust;

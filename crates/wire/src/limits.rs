@@ -258,6 +258,28 @@ pub const RSA_BITS_MIN: usize = 2048;
 /// retired in haste is trusted no longer than that.
 pub const PUBLIC_KEYS_KEEP: Duration = Duration::from_secs(300);
 
+// The head of a request, and what every answer says.
+
+/// Longest path and query: what a search needs goes in a form beyond that, and RFC 9110 §4.1 asks for
+/// 8,000 bytes at least.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+
+/// Most headers of a request; a browser sends twenty, a proxy adds five.
+pub const HEADERS_MAX: usize = 64;
+
+/// Bytes of all names and values of them: the longest access token, and as much again.
+pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of a head that are read at all before the connection ends without a word: twice what is
+/// refused in words.
+pub const HEAD_READ_MAX: usize = 2 * (URL_BYTES_MAX + HEADERS_BYTES_MAX);
+
+/// Headers that are read at all, likewise.
+pub const HEADERS_READ_MAX: usize = 4 * HEADERS_MAX;
+
+/// How long whoever has seen this house over TLS asks it over TLS only (RFC 6797): a year.
+pub const TLS_ONLY: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 // Rates.
 
 /// Requests a minute of one client that has signed in: a fifth of what a house on two cores files one

@@ -24,6 +24,7 @@ use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
 pub use crate::room::{Room, Rooms};
+use crate::shape::open_to_all;
 use crate::transport::BoxFuture;
 use crate::trust::Caller;
 use crate::trust::smart::server::Gate;
@@ -196,16 +197,22 @@ impl Base {
         let get = asked.is_get();
         match segments.as_slice() {
             ["healthz"] if get => Ok(plain("text/plain", "ok")),
-            ["metadata"] if get => typed(asked.choose(media::FHIR)?, self.capability()),
-            ["$versions"] if get => Ok(versions(asked.choose(media::FHIR)?)),
-            [".well-known", "smart-configuration"] if get => {
-                Ok(plain("application/json", self.gate.smart_configuration().to_string()))
+            ["metadata"] if get => {
+                Ok(open_to_all(typed(asked.choose(media::FHIR)?, self.capability())?))
             }
-            [".well-known", "jwks.json"] if get => self.gate.public_keys().ok_or_else(unknown),
+            ["$versions"] if get => Ok(open_to_all(versions(asked.choose(media::FHIR)?))),
+            [".well-known", "smart-configuration"] if get => {
+                let told = self.gate.smart_configuration().to_string();
+                Ok(open_to_all(plain("application/json", told)))
+            }
+            [".well-known", "jwks.json"] if get => {
+                self.gate.public_keys().map(open_to_all).ok_or_else(unknown)
+            }
             ["token"] if asked.method == Method::POST => self.token(request).await,
             [".well-known", "udap"] if get => {
                 let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");
-                self.gate.udap_metadata(named.next().map(|(_, value)| value.as_str()))
+                let community = named.next().map(|(_, value)| value.as_str());
+                self.gate.udap_metadata(community).map(open_to_all)
             }
             ["register"] if asked.method == Method::POST && self.gate.udap().is_some() => {
                 self.register(request).await

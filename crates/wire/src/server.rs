@@ -11,8 +11,8 @@
 
 use crate::limits::{
     ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, ANSWER_PIECE, ANSWER_TAKE_MAX, CONNECTION_IDLE_MAX,
-    CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX,
-    LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
+    CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEAD_READ_MAX, HEADER_READ_MAX,
+    HEADERS_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
 use crate::trust::mutual::Presented;
@@ -277,7 +277,10 @@ async fn until(moment: Option<Instant>) {
 fn builder(bounds: Bounds, http2: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header);
+    // What is a little too large is refused in words by `shape`, what is much too large here.
+    builder.http1().max_headers(HEADERS_READ_MAX).max_buf_size(HEAD_READ_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder.http2().max_header_list_size(HEAD_READ_MAX as u32);
     if http2 { builder.http2_only() } else { builder.http1_only() }
 }
 

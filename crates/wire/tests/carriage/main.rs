@@ -14,6 +14,7 @@ mod partner;
 mod rates;
 mod renewed;
 mod router;
+mod shape;
 mod sign_in;
 mod town;
 mod untaken;
