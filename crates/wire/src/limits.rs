@@ -230,6 +230,10 @@ pub const JWKS_REFRESH_FLOOR: Duration = Duration::from_secs(10);
 /// than a day for a key that may have been removed since.
 pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// After a refusal that told nothing by its time, further ones of the same client id come at once for so
+/// long, and ask nobody: as long as a set is not asked for again anyway.
+pub const REFUSED_AT_ONCE: Duration = JWKS_REFRESH_FLOOR;
+
 /// How long a sign-in waits for the set of keys. The fetch itself goes on to its own end.
 pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
 

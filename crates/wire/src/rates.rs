@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Requests a minute; 0: as many as come. A sixth of them may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Rates {
 }
 
 /// Buckets of one size, by whose they are.
-struct Buckets<K> {
+pub(crate) struct Buckets<K> {
     /// Microseconds that one request takes; 0: there is no limit.
     each: i64,
     /// Microseconds that an empty bucket takes to fill.
@@ -77,6 +78,12 @@ impl<K: Clone + Ord + std::hash::Hash> Buckets<K> {
         Buckets::of(per_minute, RATE_BUCKETS_MAX)
     }
 
+    /// Buckets of one, which fill in so long.
+    pub(crate) fn of_one(each: Duration) -> Buckets<K> {
+        let each = i64::try_from(each.as_micros()).unwrap_or(i64::MAX / 4);
+        Buckets { each, whole: each, ..Buckets::new(0) }
+    }
+
     fn of(per_minute: u32, most: usize) -> Buckets<K> {
         const MINUTE: i64 = 60_000_000;
         let each = MINUTE.checked_div(i64::from(per_minute)).map_or(0, |each| each.max(1));
@@ -85,7 +92,15 @@ impl<K: Clone + Ord + std::hash::Hash> Buckets<K> {
         Buckets { each, whole: each * i64::from(burst), most, table }
     }
 
-    fn take(&self, key: K, now: Timestamp) -> Result<(), u64> {
+    /// Whether anything has been taken that has not been filled again.
+    pub(crate) fn is_tapped(&self, key: &K, now: Timestamp) -> bool {
+        let now = now.as_microsecond();
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.full.get(key).is_some_and(|full| (now + 1..=now + self.whole).contains(full))
+    }
+
+    /// Takes one. The error: after how many seconds there is one again.
+    pub(crate) fn take(&self, key: K, now: Timestamp) -> Result<(), u64> {
         if self.each == 0 {
             return Ok(());
         }

@@ -3,15 +3,25 @@
 //! Comes in   token requests (a form), requests with an access token (headers).
 //! Goes out   tokens, OAuth errors (RFC 6749 §5.2), a `Caller`.
 //! Never      grants a scope that is not registered, takes an assertion twice, or honours a token
-//!            whose credential or key is no longer registered.
+//!            whose credential or key is no longer registered; never shows by its words or its time
+//!            which clients there are.
+//!
+//! Why some refusals take two seconds: where the keys of a client are at a URL, an assertion with a key
+//! that is not known makes the gate ask there, or a partner could not change its key. That takes time,
+//! and a client that nobody knows would be told from one whose keys are asked for. So a refusal that
+//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed, but only the
+//! first one in ten seconds for a client id. Those behind it ask nobody and come at once, whether there
+//! is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
+//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds once, and what
+//! cannot be read as an assertion, or where nobody's keys are at a URL, nothing at all.
 
 use super::CLIENT_CREDENTIALS;
 use super::access_token::{Content, Mint};
 use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential};
 use super::replay::Replay;
 use crate::clock::Clock;
-use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
-use crate::rates::{RateLimits, Rates};
+use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, REFUSED_AT_ONCE, SCOPES_MAX};
+use crate::rates::{Buckets, RateLimits, Rates};
 use crate::refusal::Answer;
 use crate::server::Line;
 use crate::trust::jwks::{KeySet, has_key};
@@ -19,7 +29,7 @@ use crate::trust::mutual::{Certificates, Presented};
 use crate::trust::oauth::{Form, Parameters, Refused, uncached};
 use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
-use exchange::{Code, Issue};
+use exchange::{Code, Digest, Issue};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -41,6 +51,8 @@ pub struct Gate {
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
     rates: Rates,
+    /// Client ids whose unverified assertions have been refused lately.
+    refused: Buckets<Digest>,
 }
 
 impl Gate {
@@ -67,6 +79,7 @@ impl Gate {
             clock,
             udap: None,
             rates: Rates::new(RateLimits::default()),
+            refused: Buckets::of_one(REFUSED_AT_ONCE),
         }
     }
 
@@ -162,23 +175,29 @@ impl Gate {
     /// Whose assertion it is: the credential, and what was signed.
     async fn verify(&self, jwt: &str) -> Result<(Credential, Verified), Refused> {
         let began = Instant::now();
-        let verified = self.verify_as_it_comes(jwt).await;
-        if verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
-            // Whether somebody's keys were asked for must not show in the time it took.
+        // What cannot be read says nothing of a client, and is refused at once.
+        let assertion = Assertion::read(jwt).map_err(|refused| Refused::client(refused.0))?;
+        let claimed = Digest::of(assertion.client_id().as_bytes());
+        let at_once = self.refused.is_tapped(&claimed, self.clock.now());
+        let verified = self.verify_as_it_comes(assertion, at_once).await;
+        if !at_once && verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
+            self.refused.take(claimed, self.clock.now()).ok();
             let wait = self.key_sets.values().map(|set| set.wait()).max().unwrap_or_default();
             tokio::time::sleep_until(began + wait).await;
         }
         verified.map_err(|refused| Refused::client(refused.0))
     }
 
+    /// `at_once`: with the keys that are known, and without asking for any.
     async fn verify_as_it_comes(
         &self,
-        jwt: &str,
+        assertion: Assertion<'_>,
+        at_once: bool,
     ) -> Result<(Credential, Verified), assertion::Refused> {
-        let assertion = Assertion::read(jwt)?;
         let credential = find_credential(&self.credentials(), assertion.client_id()).cloned();
         let published = credential.as_ref().and_then(|it| self.key_sets.get(&it.client_id));
         let fetched = match published {
+            Some(set) if at_once => set.known(),
             Some(set) => set.keys(assertion.kid()).await,
             None => None,
         };
