@@ -10,6 +10,7 @@
 //! hand. Who tries things out, or agrees with one partner only, needs the same thing in two commands.
 
 use crate::config::{self, read_text, unwritable, write_text};
+use crate::keys::read_secret;
 use clap::Subcommand;
 use exchange::partner::{PublicFile, PublicUdap, Role, SignIn};
 use exchange::{Code, Issue};
@@ -127,7 +128,7 @@ fn authority_key(folder: &Path) -> Result<String, Issue> {
                       members; a certificate from elsewhere is entered under [udap] in house.toml";
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
-    keys::read_private_pem(&place)
+    read_secret(&place).map(|key| key.to_string())
 }
 
 /// What is written behind all that stands in `house.toml`.

@@ -389,6 +389,7 @@ retired = []
 
 /// Where partners' URLs may lead to.
 fn network_toml(new: &NewHouse) -> String {
+    let wire::RateLimits { requests, sign_ins } = wire::RateLimits::default();
     let (why, allow) = match new.listen.ip().is_loopback() {
         true => (
             "# This house and its partners are on one machine; take the loopback out where they are not.\n",
@@ -402,6 +403,12 @@ fn network_toml(new: &NewHouse) -> String {
 # addresses, and to these blocks: a leased line, a partner in the house. [source] is not among them.
 {why}[network]
 allow = {allow}
+
+# How often partners may ask, each process of the house for itself; 0: no limit. What is beyond it is
+# answered 429 with a time to come back, and slows nobody else.
+# [limits]
+# requests_per_minute = {requests}   # of one client; a sixth of them at once
+# sign_ins_per_minute = {sign_ins}    # and registrations, from one address
 "
     )
 }

@@ -101,7 +101,7 @@ async fn nobody_knocks_where_a_partner_may_not_lead() {
     for step in Step::ALL.into_iter().filter(|step| *step > Step::Name) {
         assert_eq!(verdict(&probe, step), Verdict::CannotTell, "{step:?}");
     }
-    assert_eq!(door.asked(), [String::new(); 0]);
+    assert!(door.asked().is_empty());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 pub mod jwks;
 pub mod mutual;
+pub(crate) mod oauth;
 pub mod scope;
 mod sign_in;
 pub mod smart;

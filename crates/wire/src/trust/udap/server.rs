@@ -10,12 +10,10 @@ use super::REGISTRATION_PATH;
 use super::identity::{Community, Identity};
 use super::registry::Registry;
 use crate::clock::Clock;
-use crate::refusal::Answer;
+use crate::trust::oauth::Refused;
 use crate::trust::smart::replay::Replay;
 use exchange::{Code, Issue};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -91,42 +89,4 @@ impl Udap {
             Refused::later("the request cannot be checked now")
         })
     }
-}
-
-/// An OAuth error with words that are safe to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(super) status: u16,
-    pub(super) error: &'static str,
-    pub(super) words: String,
-}
-
-impl Refused {
-    pub(super) fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
-        Refused { status, error, words: words.into() }
-    }
-
-    /// Nothing is wrong with the request; it may come again.
-    pub(super) fn later(words: &str) -> Refused {
-        Refused::new(503, "temporarily_unavailable", words)
-    }
-
-    /// The answer (RFC 6749 §5.2, RFC 7591 §3.2.2).
-    pub(crate) fn into_answer(self) -> Answer {
-        let body = json!({ "error": self.error, "error_description": self.words });
-        let answer = uncached(self.status, &body);
-        match self.status {
-            401 => answer.with(WWW_AUTHENTICATE, "Bearer"),
-            503 => answer.with(RETRY_AFTER, "2"),
-            _ => answer,
-        }
-    }
-}
-
-/// JSON that no cache may keep.
-pub(super) fn uncached(status: u16, body: &Value) -> Answer {
-    Answer::new(status, body.to_string())
-        .with(CONTENT_TYPE, "application/json")
-        .with(CACHE_CONTROL, "no-store")
-        .with(PRAGMA, "no-cache")
 }
