@@ -9,10 +9,12 @@
 
 pub mod bench;
 pub mod catalogue;
+pub mod conformance;
 pub mod crash;
 pub mod links;
 pub mod partners;
 pub mod provoked;
+pub mod requirements;
 pub mod rooms;
 pub mod rules;
 pub mod source;
@@ -66,6 +68,7 @@ pub fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
     findings.extend(provoked::check(&tree));
     findings.extend(rules::check(&tree));
     findings.extend(links::check(&tree));
+    findings.extend(conformance::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

@@ -92,6 +92,9 @@ catalogue! {
     BodyTooLarge "body-too-large" 413 "too-long" Sender None;
         "the body is larger than this door takes";
         "send fewer resources in one push, or agree on bulk submission"
+    HeadTooLarge "head-too-large" 431 "too-long" Sender None;
+        "the URL or the headers are larger than this door takes";
+        "search by POST to _search, or send fewer and shorter headers"
     MediaTypeUnsupported "media-type-unsupported" 415 "not-supported" Sender None;
         "the media type or its fhirVersion is not one this door reads";
         "send application/fhir+json with fhirVersion 4.0"
@@ -138,6 +141,9 @@ catalogue! {
     ScopeMissing "scope-missing" 403 "forbidden" Sender None;
         "the token's scopes do not cover this request";
         "ask for a token with the scope named, or have the partner's registration widened"
+    RateExceeded "rate-exceeded" 429 "throttled" Sender None;
+        "more requests came than the house takes from one client or address";
+        "wait as long as Retry-After says, then send the same request again, and fewer a minute"
     // Matching and filing.
     MemberNotNamed "member-not-named" 422 "required" Sender None;
         "the push names no member: one Patient and a member id are needed";

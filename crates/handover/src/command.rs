@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The log goes to stderr: `HANDOVER_LOG=info`, or as fine as `wire=debug,warn`.
-fn start_logging() {
+pub fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HANDOVER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()

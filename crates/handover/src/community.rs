@@ -10,6 +10,7 @@
 //! hand. Who tries things out, or agrees with one partner only, needs the same thing in two commands.
 
 use crate::config::{self, read_text, unwritable, write_text};
+use crate::keys::read_secret;
 use clap::Subcommand;
 use exchange::partner::{PublicFile, PublicUdap, Role, SignIn};
 use exchange::{Code, Issue};
@@ -162,7 +163,7 @@ pub fn join(
 /// The key that was drawn when the house first asked, else a new one.
 fn own_key(place: &Path) -> Result<String, Issue> {
     if place.exists() {
-        return keys::read_private_pem(place);
+        return read_secret(place).map(|key| key.to_string());
     }
     let key = make::application_key()?;
     keys::write_private(place, key.as_bytes())?;
@@ -178,7 +179,7 @@ fn check(anchors: &str, chain: &str, key: &str, uri: &str) -> Result<(), Issue> 
         tracing::debug!(?distrust, "membership");
         unfit("it does not come from the community's authority, or its time is over")
     })?;
-    match identity.names(uri) {
+    match identity.uris().iter().any(|name| name == uri) {
         true => Ok(()),
         false => Err(unfit("it names another URI than this house's base URL")),
     }
@@ -193,7 +194,7 @@ pub fn admit(folder: &Path, request: &str) -> Result<(String, Vec<String>), Issu
         let detail = "the community's key is not in this folder: its founder admits members";
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
-    let key = keys::read_private_pem(&place)?;
+    let key = read_secret(&place)?.to_string();
     let certificate = read_text(&folder.join(AUTHORITY))?;
     make::admit(&Made { certificate, key }, request, Timestamp::now())
 }

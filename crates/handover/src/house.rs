@@ -179,8 +179,10 @@ impl Opened {
         );
         let gate = gate.with_key_sets(key_sets);
         let gate = gate.with_certificates(crate::doors::certificates(config)?);
+        let gate = gate.with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
-        let udap = communities::door(config, Arc::clone(registrations), replay, clock)?;
+        let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));
+        let udap = communities::door(config, communities, registrations, replay, clock)?;
         Ok(match udap {
             Some(udap) => gate.with_udap(udap),
             None => gate,
@@ -544,7 +546,7 @@ pub fn partner_client(
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
         let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
-        return communities::client(config, memory, public, scope, transport, &live.clock);
+        return communities::client(live, config, memory, public, scope, transport);
     }
     if let Some(foreign) = &public.foreign {
         return foreign_client(live, config, public, foreign, transport);

@@ -109,14 +109,16 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
     keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
 
     let base_url = new.base_url();
-    let (client, client_key) = tls::issue_client_certificate_at(
+    let client_key = SigningKey::generate()?;
+    let client = tls::issue_client_certificate_at(
         &authority,
         &authority_key,
         &base_url,
+        &client_key,
         jiff::Timestamp::now(),
     )?;
     write_text(&folder.join("tls/client.pem"), &client)?;
-    keys::write_private(&folder.join("tls/client-key.pem"), client_key.as_bytes())?;
+    keys::write_private(&folder.join("tls/client-key.pem"), client_key.secret_pem().as_bytes())?;
 
     let public = PublicFile {
         name: new.name.as_str().into(),
@@ -395,6 +397,7 @@ retired = []
 
 /// Where partners' URLs may lead to.
 fn network_toml(new: &NewHouse) -> String {
+    let wire::RateLimits { requests, sign_ins } = wire::RateLimits::default();
     let (why, allow) = match new.listen.ip().is_loopback() {
         true => (
             "# This house and its partners are on one machine; take the loopback out where they are not.\n",
@@ -408,6 +411,12 @@ fn network_toml(new: &NewHouse) -> String {
 # addresses, and to these blocks: a leased line, a partner in the house. [source] is not among them.
 {why}[network]
 allow = {allow}
+
+# How often partners may ask, each process of the house for itself; 0: no limit. What is beyond it is
+# answered 429 with a time to come back, and slows nobody else.
+# [limits]
+# requests_per_minute = {requests}   # of one client; a sixth of them at once
+# sign_ins_per_minute = {sign_ins}    # and registrations, from one address
 "
     )
 }

@@ -121,7 +121,7 @@ pub async fn add(folder: &Path, asked: &Asked) -> Result<Added, Issue> {
     }
     // Read as the next start will read it.
     let config = Arc::new(config::House::read(folder)?);
-    let runs = check::knock(&config.file.base_url).await.is_ok();
+    let runs = check::knock(&config.file.base_url, None).await.is_ok();
     // What runs has read the files as they were.
     let unread = matches!(standing, Standing::New | Standing::NowUdap);
     let (probed, unknown) = match runs && unread {

@@ -52,7 +52,7 @@ pub(crate) struct Server {
 }
 
 /// Where the programs are installed; none, with one line, where that is not said.
-fn partners(wanted: &str) -> Option<PathBuf> {
+pub(crate) fn partners(wanted: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HANDOVER_PARTNERS").map(PathBuf::from);
     let place = folder.as_ref().map(|folder| folder.join(wanted));
     let place = place.filter(|place| place.exists());

@@ -9,6 +9,7 @@
 pub mod introduction;
 pub mod jwks;
 pub mod mutual;
+pub(crate) mod oauth;
 pub mod scope;
 mod sign_in;
 pub mod smart;

@@ -6,13 +6,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod asked;
 mod files;
 mod key_sets;
 mod mutual;
 mod network;
 mod partner;
+mod rates;
 mod renewed;
 mod router;
+mod shape;
 mod sign_in;
+mod told;
 mod town;
 mod untaken;

@@ -6,5 +6,6 @@ mod certificates;
 mod client;
 mod metadata;
 mod registration;
+mod sent;
 mod token;
 mod village;

@@ -212,7 +212,7 @@ async fn an_authentication_token_opens_the_door_once() {
     assert_eq!((again.status, &told(&again)["error"]), (401, &json!("invalid_client")));
 }
 
-/// Proves: udap 4, 184, 223, 225, 226, 227, 228
+/// Proves: udap 4, 184
 #[tokio::test]
 async fn a_token_serves_its_scopes_and_purposes_until_the_registration_ends() {
     let village = Village::registered().await;
