@@ -2,8 +2,8 @@
 //!
 //! Comes in   what the door says, what a person said, the file that is there already.
 //! Goes out   the file as it is to be written, and what became of it.
-//! Never      takes an authority from the partner's own words, or changes what people wrote but how one
-//!            signs in, where a community has come to be shared.
+//! Never      takes an authority from the partner's own words, or changes what people wrote but for how one
+//!            signs in, where a community has come to be shared, and the authority a person names anew.
 
 use super::Asked;
 use super::door::{Documents, Looked, clip};
@@ -14,14 +14,15 @@ use serde_json::Value;
 use wire::trust::introduction::INTRODUCTION_PATH;
 
 /// What became of a partner's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It was not there.
     New,
     /// It was there and says the same, or what people wrote into it.
     AsItWas,
-    /// It was there and says now that one signs in by UDAP.
-    NowUdap,
+    /// It was there; these members of it say something new, because a person named another authority,
+    /// or a community has come to be shared.
+    Amended(Vec<&'static str>),
     /// It was there, and the partner publishes another identity now: nothing was changed.
     Differs,
 }
@@ -166,17 +167,29 @@ fn name_of(url: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
-/// What is there already counts, but where one can sign in by UDAP since.
-pub(super) fn settle(known: Option<PublicFile>, wanted: PublicFile) -> (PublicFile, Standing) {
+/// What is there already counts, but where one can sign in by UDAP since, or where a person has named
+/// another authority.
+pub(super) fn settle(
+    known: Option<PublicFile>,
+    wanted: PublicFile,
+    authority_named: bool,
+) -> (PublicFile, Standing) {
     let Some(mut known) = known else { return (wanted, Standing::New) };
-    let may = matches!(known.signs_in(), SignIn::Smart) && wanted.signs_in() == SignIn::Udap;
-    if may {
-        known.udap = wanted.udap;
-        match (&mut known.foreign, wanted.foreign) {
+    let mut amended = Vec::new();
+    if authority_named && known.authority != wanted.authority {
+        known.authority.clone_from(&wanted.authority);
+        amended.push("authority");
+    }
+    if matches!(known.signs_in(), SignIn::Smart) && wanted.signs_in() == SignIn::Udap {
+        known.udap.clone_from(&wanted.udap);
+        match (&mut known.foreign, &wanted.foreign) {
             (Some(known), Some(_)) => known.sign_in = SignIn::Udap,
             _ => known.sign_in = wanted.sign_in,
         }
-        return (known, Standing::NowUdap);
+        amended.push("sign_in");
+    }
+    if !amended.is_empty() {
+        return (known, Standing::Amended(amended));
     }
     let theirs = |file: &PublicFile| {
         (file.namespace.clone(), file.ledger_key.clone(), file.client_id.clone())
