@@ -195,12 +195,19 @@ pub enum RoleWord {
 /// `partner`
 #[derive(Debug, Subcommand)]
 pub enum PartnerAsked {
-    /// Take a partner's public file in, and write a default agreement to be read and narrowed.
+    /// Take a partner in, by its public file or by the URL of its door, and write a default agreement
+    /// to be read and narrowed. With a URL: look at its certificate and documents, write its file,
+    /// register there by UDAP where a community is shared, and probe; again whenever one likes.
     Add {
         /// The partner's public.json; for a payer whose server is no house of this program, a file
         /// with `name`, `role`, `title`, `base_url`, `authority` (PEM) and
         /// `foreign` = { `sign_in`: `smart` or, on loopback, `none`; `client_id`; `token_endpoint` }.
+        /// Or the base URL of its door: <https://gateway.example.org/fhir>.
+        #[arg(value_name = "FILE|URL")]
         file: PathBuf,
+        /// With a URL.
+        #[command(flatten)]
+        door: DoorArgs,
     },
     /// Payer: clients that registered by UDAP, those that wait for a person first.
     Registrations,
@@ -229,6 +236,23 @@ pub enum PartnerAsked {
         #[command(flatten)]
         who: WhoArgs,
     },
+}
+
+/// `partner add URL`
+#[derive(Debug, Args)]
+pub struct DoorArgs {
+    /// With a URL: the authority that the door's certificate comes from (PEM), as the partner gave it.
+    #[arg(long, value_name = "FILE")]
+    pub authority: Option<PathBuf>,
+    /// With a URL: the partner's name in this house; its own or its host's when not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// With a URL: this house's client id there, where the server is of another make.
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// With a URL: an identifier by which coverages name the payer, where its door does not say it.
+    #[arg(long = "payer-id", value_name = "SYSTEM|VALUE", value_parser = identifier)]
+    pub payer_ids: Vec<PublicIdentifier>,
 }
 
 /// `probe`

@@ -32,6 +32,9 @@ pub async fn carry_out(
     }
     let opened = match needs_memory_only(&command) {
         true => Opened::open_memory(Arc::clone(config)).await,
+        false if matches!(command, Command::Probe { .. }) => {
+            Opened::open_partners(Arc::clone(config)).await
+        }
         false => Opened::open(Arc::clone(config)).await,
     };
     match opened {
@@ -132,9 +135,16 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );
-    if writes {
-        opened.confirm_ledger().await?;
-    }
+    // Whoever looks at a payer's door signs in there, and what comes of that is written down: a
+    // registration, what a directory says. A ledger that is broken is told by the look itself.
+    let looks = matches!(command, Command::Check {} | Command::Probe { .. });
+    let confirmed = match writes || looks {
+        true => match opened.confirm_ledger().await {
+            Err(issue) if writes => return Err(issue),
+            confirmed => confirmed.is_ok(),
+        },
+        false => false,
+    };
     let reply = match &opened.desk {
         Desk::Provider { road, wake, .. } if sets_going && !wait.is_zero() => {
             let (stop, mut stopped) = watch::channel(false);
@@ -156,7 +166,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         }
         _ => opened.command(command).await,
     };
-    if writes {
+    if confirmed {
         opened.checkpoint().await?;
     }
     reply

@@ -133,6 +133,71 @@ pub fn door(
     Ok(Some(Arc::new(udap)))
 }
 
+/// The first of this house's communities in which a door offers what a sign-in by UDAP needs; or why
+/// there is none.
+///
+/// Errors: `ConfigInvalid`, `KeyUnusable`, for what this house says of its communities.
+pub async fn shared(
+    config: &config::House,
+    base_url: &str,
+    transport: &Arc<dyn wire::Transport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Result<String, String>, Issue> {
+    let mut why = "this house is in no community ([udap] in house.toml)".to_owned();
+    for community in read(config)? {
+        let uri = community.uri.clone();
+        let client = UdapClient::new(
+            Arc::clone(transport),
+            base_url,
+            community,
+            software_of(config, String::new(), String::new())?,
+            Arc::new(NoIds),
+            Arc::clone(clock),
+        );
+        match client.is_offered().await {
+            Ok(()) => return Ok(Ok(uri)),
+            Err(error) => why = format!("{uri}: {error}"),
+        }
+    }
+    Ok(Err(why))
+}
+
+/// What this house says of itself where it registers.
+fn software_of(config: &config::House, uri: String, scope: String) -> Result<Software, Issue> {
+    let missing = || Issue::new(Code::ConfigInvalid, "[udap] is missing").at("house.toml: udap");
+    let file = config.file.udap.as_ref().ok_or_else(missing)?;
+    let name = file.organization_name.clone().unwrap_or_else(|| config.file.title.clone());
+    Ok(Software {
+        uri,
+        name: format!("Handover of {name}"),
+        contacts: file.contacts.clone(),
+        scope,
+        organization: Organization { id: file.organization_id.clone(), name },
+    })
+}
+
+/// For who only looks, and registers nowhere.
+struct NoIds;
+
+impl ClientIds for NoIds {
+    fn known<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Registered>, Issue>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn keep<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<Registered>,
+    ) -> BoxFuture<'a, Result<(), Issue>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
 /// A client for a partner's door that signs in by UDAP.
 ///
 /// Errors: `ConfigInvalid` without the partner's community; `KeyUnusable`.
@@ -147,23 +212,16 @@ pub fn client(
     let invalid = |detail: &str| {
         Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: udap, for {}", public.name))
     };
-    let file = config.file.udap.as_ref();
-    let file =
-        file.ok_or_else(|| invalid("a partner is signed in at by UDAP, and [udap] is missing"))?;
+    if config.file.udap.is_none() {
+        return Err(invalid("a partner is signed in at by UDAP, and [udap] is missing"));
+    }
     let wanted = public.udap.as_ref().map(|udap| udap.community.as_str()).unwrap_or_default();
     let community = live.communities()?.into_iter().find(|community| community.uri == wanted);
     let community =
         community.ok_or_else(|| invalid("the partner's community is not among this house's"))?;
     let uri = community.identity().uris().into_iter().next();
     let uri = uri.ok_or_else(|| invalid("this house's certificate there has no URI"))?;
-    let name = file.organization_name.clone().unwrap_or_else(|| config.file.title.clone());
-    let software = Software {
-        uri,
-        name: format!("Handover of {name}"),
-        contacts: file.contacts.clone(),
-        scope,
-        organization: Organization { id: file.organization_id.clone(), name },
-    };
+    let software = software_of(config, uri, scope)?;
     let ids = Arc::new(StoredIds { house: memory.clone(), clock: Arc::clone(&live.clock) });
     let sign_in = UdapClient::new(
         Arc::clone(&transport) as _,

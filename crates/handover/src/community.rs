@@ -18,7 +18,9 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::{Path, PathBuf};
 use wire::keys;
+use wire::pki::Trust;
 use wire::pki::make::{self, Made};
+use wire::trust::udap::Identity;
 
 /// Where the authority's certificate lies: every member may have it.
 pub const AUTHORITY: &str = "authority.pem";
@@ -41,13 +43,28 @@ pub enum CommunityAsked {
         uri: String,
     },
     /// Make this house a member: certificate, [udap] in house.toml, and udap in public.json. Once is
-    /// enough; a running house takes it up when it is started anew.
+    /// enough; a running house takes it up when it is started anew. Where the community's key is
+    /// elsewhere, a request for its founder is written first.
     Join {
         /// The community's folder.
         folder: PathBuf,
         /// How the house's people are reached: a mailto: URI.
         #[arg(long, value_name = "URI")]
         contact: Option<String>,
+        /// The certificate that the founder made for this house's request, where authority-key.pem is
+        /// elsewhere.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+    },
+    /// The founder: make a certificate for the request of a house that joins from elsewhere.
+    Admit {
+        /// The community's folder.
+        folder: PathBuf,
+        /// The request, as `community join` wrote it.
+        request: PathBuf,
+        /// Where the certificate is written.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
 }
 
@@ -78,57 +95,108 @@ pub struct Joined {
     pub community: String,
     /// The house's URI in it.
     pub uri: String,
-    /// It was a member already.
-    pub already: bool,
+    /// How far it is.
+    pub stage: Stage,
 }
 
-/// Makes a house a member.
+/// How far a house is with joining.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// A member since now.
+    Member,
+    /// It was one already.
+    Already,
+    /// This request waits for the founder.
+    Asks(PathBuf),
+}
+
+/// Makes a house a member; or, where the community's key is elsewhere, writes the request for that.
 ///
-/// Errors: `ConfigInvalid` for a folder that is no community's, or whose key is elsewhere;
-/// `KeyUnusable`.
-pub fn join(house: &Path, folder: &Path, contact: Option<&str>) -> Result<Joined, Issue> {
+/// Errors: `ConfigInvalid` for a folder that is no community's; `KeyUnusable` for a certificate that is
+/// not the community's, or not this house's.
+pub fn join(
+    house: &Path,
+    folder: &Path,
+    contact: Option<&str>,
+    certificate: Option<&Path>,
+) -> Result<Joined, Issue> {
     let config = config::House::read_as_far(house)?;
     let community = read_text(&folder.join(URI))?.trim().to_owned();
     let uri = config.file.base_url.trim_end_matches('/').to_owned();
-    let joined = config.file.udap.iter().flat_map(|udap| &udap.community);
-    let members = joined.clone().count();
-    let already = joined.clone().any(|one| one.uri == community);
-    if !already {
-        let certificate = read_text(&folder.join(AUTHORITY))?;
-        let authority = Made { key: authority_key(folder)?, certificate };
-        let member = make::application(
-            &authority,
-            &config.file.name,
-            std::slice::from_ref(&uri),
-            Timestamp::now(),
-        )?;
-        // Of a second community the files are numbered.
-        let number = if members == 0 { String::new() } else { format!("-{}", members + 1) };
-        let files = [
-            format!("tls/community{number}.pem"),
-            format!("tls/community{number}-certificate.pem"),
-            format!("keys/community{number}.pem"),
-        ];
-        write_text(&house.join(&files[0]), &authority.certificate)?;
-        write_text(&house.join(&files[1]), &member.certificate)?;
-        keys::write_private(&house.join(&files[2]), member.key.as_bytes())?;
-        let place = house.join(config::FILE);
-        let text = read_text(&place)?;
-        let table = udap_table(&config, contact, &community, &files, members == 0);
-        write_text(&place, &format!("{text}{table}"))?;
+    let joined = |stage| Joined { community: community.clone(), uri: uri.clone(), stage };
+    let before = config.file.udap.iter().flat_map(|udap| &udap.community);
+    if before.clone().any(|one| one.uri == community) {
+        publish(house, &config, &community, &uri)?;
+        return Ok(joined(Stage::Already));
     }
+    let members = before.count();
+    // Of a second community the files are numbered.
+    let number = if members == 0 { String::new() } else { format!("-{}", members + 1) };
+    let files = [
+        format!("tls/community{number}.pem"),
+        format!("tls/community{number}-certificate.pem"),
+        format!("keys/community{number}.pem"),
+    ];
+    let anchors = read_text(&folder.join(AUTHORITY))?;
+    let key = own_key(&house.join(&files[2]))?;
+    let request = make::request(&key, &config.file.name, &uri)?;
+    let chain = match (certificate, folder.join(AUTHORITY_KEY).exists()) {
+        (Some(place), _) => read_text(place)?,
+        (None, true) => admit(folder, &request)?.0,
+        (None, false) => {
+            let place = house.join(format!("tls/community{number}-request.pem"));
+            write_text(&place, &request)?;
+            return Ok(joined(Stage::Asks(place)));
+        }
+    };
+    check(&anchors, &chain, &key, &uri)?;
+    write_text(&house.join(&files[0]), &anchors)?;
+    write_text(&house.join(&files[1]), &chain)?;
+    let place = house.join(config::FILE);
+    let text = read_text(&place)?;
+    let table = udap_table(&config, contact, &community, &files, members == 0);
+    write_text(&place, &format!("{text}{table}"))?;
     publish(house, &config, &community, &uri)?;
-    Ok(Joined { community, uri, already })
+    Ok(joined(Stage::Member))
 }
 
-fn authority_key(folder: &Path) -> Result<String, Issue> {
+/// The key that was drawn when the house first asked, else a new one.
+fn own_key(place: &Path) -> Result<String, Issue> {
+    if place.exists() {
+        return read_secret(place).map(|key| key.to_string());
+    }
+    let key = make::application_key()?;
+    keys::write_private(place, key.as_bytes())?;
+    Ok(key)
+}
+
+/// Whether a certificate is the community's, and this house's.
+fn check(anchors: &str, chain: &str, key: &str, uri: &str) -> Result<(), Issue> {
+    let unfit = |detail: &str| Issue::new(Code::KeyUnusable, detail).at("certificate");
+    let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes())?;
+    let trust = Trust::read(anchors.as_bytes(), &[], false)?;
+    trust.verify(identity.chain(), Timestamp::now()).map_err(|distrust| {
+        tracing::debug!(?distrust, "membership");
+        unfit("it does not come from the community's authority, or its time is over")
+    })?;
+    match identity.uris().iter().any(|name| name == uri) {
+        true => Ok(()),
+        false => Err(unfit("it names another URI than this house's base URL")),
+    }
+}
+
+/// Makes a certificate for a request: the certificate, and the URIs in it.
+///
+/// Errors: `ConfigInvalid` where the community's key is elsewhere; `KeyUnusable`.
+pub fn admit(folder: &Path, request: &str) -> Result<(String, Vec<String>), Issue> {
     let place = folder.join(AUTHORITY_KEY);
     if !place.exists() {
-        let detail = "the community's key is not in this folder: whoever founded the community makes \
-                      members; a certificate from elsewhere is entered under [udap] in house.toml";
+        let detail = "the community's key is not in this folder: its founder admits members";
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place.display().to_string()));
     }
-    read_secret(&place).map(|key| key.to_string())
+    let key = read_secret(&place)?.to_string();
+    let certificate = read_text(&folder.join(AUTHORITY))?;
+    make::admit(&Made { certificate, key }, request, Timestamp::now())
 }
 
 /// What is written behind all that stands in `house.toml`.

@@ -27,9 +27,19 @@ pub fn partner_transport(
     config: &config::House,
     public: &PublicFile,
 ) -> Result<Arc<dyn Transport>, Issue> {
-    let roots = [public.authority.clone().into_bytes()];
+    transport_trusting(config, &public.authority)
+}
+
+/// A transport for a door whose certificate comes from this authority (PEM).
+///
+/// Errors: `KeyUnusable`, `ConfigInvalid`.
+pub fn transport_trusting(
+    config: &config::House,
+    authority: &str,
+) -> Result<Arc<dyn Transport>, Issue> {
+    let roots = [authority.as_bytes().to_vec()];
     // A server on loopback may have no certificate at all.
-    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
+    let roots = if authority.is_empty() { &[][..] } else { &roots[..] };
     let network = config.network()?;
     let identity = identity(config)?;
     let transport = HttpTransport::over(Lines {

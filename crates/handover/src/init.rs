@@ -167,6 +167,14 @@ fn write_public(folder: &Path, public: &PublicFile) -> Result<(), Issue> {
     write_text(&folder.join("public.json"), &(text + "\n"))
 }
 
+/// Writes a partner's public file.
+///
+/// Errors: `ConfigInvalid` when it cannot be written.
+pub fn write_partner(place: &Path, public: &PublicFile) -> Result<(), Issue> {
+    let text = serde_json::to_string_pretty(public).unwrap_or_default();
+    write_text(place, &(text + "\n"))
+}
+
 /// Adds a partner: its public file, and a default agreement to be read and narrowed by people.
 /// Answers the agreement's path.
 ///

@@ -32,6 +32,7 @@ pub mod init;
 pub mod keys;
 pub mod limits;
 pub mod page;
+pub mod partner;
 pub mod render;
 pub mod restore;
 pub mod serve;

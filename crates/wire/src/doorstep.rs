@@ -130,7 +130,7 @@ fn client_config(roots_pem: &[&[u8]]) -> Result<ClientConfig, TlsFault> {
     Ok(config)
 }
 
-fn fault(error: &io::Error) -> TlsFault {
+pub(crate) fn fault(error: &io::Error) -> TlsFault {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(certificate)) => certificate_fault(certificate),

@@ -30,6 +30,7 @@ pub mod retry_after;
 mod room;
 pub mod server;
 mod shape;
+pub mod shown;
 pub mod tls;
 pub mod transport;
 pub mod trust;

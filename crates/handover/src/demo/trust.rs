@@ -50,7 +50,7 @@ pub(super) fn found<'a>(
 ) -> Result<(), Issue> {
     community::found(folder, COMMUNITY)?;
     for house in members {
-        community::join(house, folder, None)?;
+        community::join(house, folder, None, None)?;
     }
     Ok(())
 }
@@ -102,10 +102,13 @@ pub(super) async fn told(teller: &mut Teller, houses: &Houses) -> Result<(), Iss
             match road {
                 Road::Udap if place > 0 => continue,
                 Road::Udap => {
-                    let many = if standing == 1 { "hospital has" } else { "hospitals have" };
+                    let (many, who) = match standing {
+                        1 => ("hospital has", "itself"),
+                        _ => ("hospitals have", "themselves"),
+                    };
                     teller.put(&[
                         format!(
-                            "    UDAP: {standing} {many} registered by themselves, with certificates of a \
+                            "    UDAP: {standing} {many} registered by {who}, with certificates of a \
                              community"
                         ),
                         "    that the demo founded; each token serves the purpose it was asked for, and \

@@ -271,6 +271,10 @@ impl Live {
         let agreed = Arc::clone(&held(&self.agreed));
         gate.register(house::credentials(&agreed, operator));
         gate.publish(self.published()?);
+        // Whoever keeps it elsewhere introduces the house to nobody.
+        if let Ok(public) = fs::read_to_string(self.config.folder.join("public.json")) {
+            gate.introduce(public);
+        }
         Ok(())
     }
 

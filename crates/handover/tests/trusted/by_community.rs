@@ -98,6 +98,11 @@ fn a_hospital_registers_by_itself_and_pushes_once_a_person_approved_it() {
 fn a_hospital_that_the_plans_file_names_waits_for_nobody() {
     let mut stage = in_town();
     stage.payers[0].write("partners/hospital.json", &stage.provider.read("public.json"));
+    stage.payers[0].serve();
+    // Looking is enough to register, and a house that was never opened keeps a ledger that holds.
+    let said = stage.provider.run(&["check"]);
+    assert_eq!(said.code, 0, "{}", said.stdout);
+    assert_eq!(lines(&stage.provider), [0, 0, 0, 1]);
     stage.serve();
     assert_eq!(pushed(&stage, &known(&stage)[0]).state, "settled");
     assert_eq!(lines(&stage.payers[0]), [1, 0, 0, 0]);
@@ -175,6 +180,7 @@ fn a_house_joins_a_community_once_and_only_where_its_key_is() {
     assert_eq!(stage.provider.read("house.toml"), file);
     assert_eq!(stage.provider.read("public.json"), public);
     assert_eq!(stage.provider.read("tls/community-certificate.pem"), certificate);
+    let own = stage.provider.folder.join("public.json").to_str().unwrap().to_owned();
     // A second community stands beside the first, and partners keep knowing the house by that one.
     join(&stage.provider, &county);
     assert_eq!(stage.provider.config().file.udap.as_ref().unwrap().community.len(), 2);
@@ -183,7 +189,7 @@ fn a_house_joins_a_community_once_and_only_where_its_key_is() {
     std::fs::remove_file(stage.folder.path().join("county/authority-key.pem")).unwrap();
     let folder = stage.folder.path().to_str().unwrap().to_owned();
     let table: [(&[&str], &str); 5] = [
-        (&["community", "join", &county], "key is not in this folder"),
+        (&["community", "admit", &county, &own, "--out", "nowhere"], "key is not in this folder"),
         (&["community", "join", &folder], "community.uri"),
         (&["community", "new", &town, "--uri", TOWN], "not empty"),
         (&["community", "new", "nowhere", "--uri", "town"], "absolute URI"),
@@ -196,4 +202,45 @@ fn a_house_joins_a_community_once_and_only_where_its_key_is() {
         assert!(heard, "{words:?}: {}", said.stderr);
     }
     assert!(stage.payers[0].config().file.udap.is_none(), "half a membership is none");
+}
+
+/// The founder is in another organisation: a request goes there, a certificate comes back.
+#[test]
+fn a_house_joins_from_elsewhere_by_a_request() {
+    let stage = stage(15);
+    let (town, county) = (found(&stage, "town", TOWN), found(&stage, "county", COUNTY));
+    let path = |name: &str| stage.folder.path().join(name).to_str().unwrap().to_owned();
+    let mailed = path("mailed");
+    std::fs::create_dir(&mailed).unwrap();
+    for file in ["authority.pem", "community.uri"] {
+        std::fs::copy(format!("{town}/{file}"), format!("{mailed}/{file}")).unwrap();
+    }
+    let plan = &stage.payers[0];
+    let (code, told) = plan.json(&["community", "join", &mailed]);
+    assert_eq!(code, 1, "it waits for the founder: {told}");
+    let request = told["request"].as_str().unwrap();
+    let admit = |community: &str, request: &str, out: &str| {
+        stage.provider.run_anywhere(&["community", "admit", community, request, "--out", out])
+    };
+    let (good, foreign) = (path("good.pem"), path("foreign.pem"));
+    let said = admit(&town, request, &good);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains(&plan.public().base_url), "the founder sees who: {}", said.stdout);
+    assert_eq!(admit(&county, request, &foreign).code, 0);
+    join(&stage.provider, &town);
+    let other = stage.provider.folder.join("tls/community-certificate.pem");
+    let (other, public) = (other.to_str().unwrap(), path("hospital/public.json"));
+    for (case, certificate) in
+        [("another community's", foreign.as_str()), ("another house's", other), ("none", &public)]
+    {
+        let said = plan.run(&["community", "join", &mailed, "--certificate", certificate]);
+        assert_eq!(said.code, 2, "{case}: {}", said.stdout);
+        assert!(said.stderr.contains("key-unusable"), "{case}: {}", said.stderr);
+        assert!(plan.config().file.udap.is_none(), "{case}");
+    }
+    assert_eq!(admit(&town, &public, &foreign).code, 2, "what is no request is not admitted");
+    let said = plan.run(&["community", "join", &mailed, "--certificate", &good]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(plan.public().udap.unwrap().community, TOWN);
+    assert_eq!(plan.config().file.udap.as_ref().unwrap().community[0].uri, TOWN);
 }

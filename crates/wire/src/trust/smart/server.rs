@@ -46,6 +46,8 @@ pub struct Gate {
     mint: RwLock<Arc<Mint>>,
     /// The house's own public keys.
     published: RwLock<Option<Value>>,
+    /// What the house tells of itself to whoever asks.
+    pub(crate) introduced: RwLock<Option<String>>,
     replay: Arc<dyn Replay>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
@@ -75,6 +77,7 @@ impl Gate {
             certificates,
             mint,
             published,
+            introduced: RwLock::default(),
             replay,
             clock,
             udap: None,

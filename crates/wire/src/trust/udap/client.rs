@@ -131,6 +131,11 @@ impl UdapClient {
         }
     }
 
+    /// Whether the server offers what this house needs, signed in the community; nothing is registered.
+    pub async fn is_offered(&self) -> Result<(), SignInError> {
+        self.endpoints().await.map(drop)
+    }
+
     /// Ends this house's registration at the server, and forgets it.
     pub async fn cancel(&self) -> Result<(), SignInError> {
         let endpoints = self.endpoints().await?;
