@@ -226,3 +226,36 @@ fn pyjwt_registers_by_udap_and_its_token_ends_with_its_registration() {
     assert_eq!(told["after the end"], json!([[401, "invalid_client"], 401]));
     scene.payer.stop();
 }
+
+#[test]
+fn sekmet_as_a_client_gets_a_token_by_either_algorithm() {
+    let Some(mut scene) = Scene::set() else { return };
+    let sekmet = scene.program.parent().unwrap().join("sekmet");
+    for kind in ["ES384", "RS384"] {
+        let settings = json!({
+            "data_dir": scene.clients(),
+            "peers": { "plan": {
+                "base_url": scene.payer.public().base_url,
+                "auth": {
+                    "type": "smart", "client_id": "file", "alg": kind,
+                    "kid": format!("file-{kind}"), "scope": "system/Practitioner.cruds",
+                    "private_key_path": scene.clients().join(format!("file-{kind}.pem")),
+                },
+            } },
+        });
+        let file = scene.clients().join("settings.yaml");
+        std::fs::write(&file, settings.to_string()).unwrap();
+        let mut command = Command::new(&sekmet);
+        command.args(["peers", "test", "plan", "--config"]).arg(&file);
+        command.env("SSL_CERT_FILE", scene.authority()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{kind}: {error}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["token"]["scope"], "system/Practitioner.cruds", "{kind}: {told}");
+        assert_eq!(told["token"]["expires_in"], 300, "{kind}: {told}");
+        assert_eq!(told["metadata_status"], 200);
+        assert_eq!(told["fhirVersion"], "4.0.1");
+    }
+    scene.payer.stop();
+}
