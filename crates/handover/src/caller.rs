@@ -130,6 +130,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Check {}
             | Command::Probe { .. }
             | Command::Reload {}
+            | Command::Partner(exchange::desk::PartnerCommand::List {})
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );

@@ -16,5 +16,6 @@ mod renewed;
 mod router;
 mod shape;
 mod sign_in;
+mod suspended;
 mod town;
 mod untaken;
