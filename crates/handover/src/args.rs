@@ -209,6 +209,31 @@ pub enum PartnerAsked {
         #[command(flatten)]
         door: DoorArgs,
     },
+    /// The partners of this house, and with whom the exchange is suspended.
+    List,
+    /// Stop all exchange with a partner, at once: its tokens are refused, those it has too, and nothing
+    /// is sent to it. Pushes wait.
+    Suspend {
+        /// The partner, by its name in this house.
+        partner: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+        /// Who decides.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
+    /// Let the exchange with a suspended partner go on, and with it what has waited.
+    Resume {
+        /// The partner, by its name in this house.
+        partner: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+        /// Who decides.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
     /// Payer: clients that registered by UDAP, those that wait for a person first.
     Registrations,
     /// Payer: a client that registered by UDAP is this partner's, and may sign in.

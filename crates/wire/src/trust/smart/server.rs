@@ -36,6 +36,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
+/// Says of a partner, by its name in this house, whether it is suspended: asked with every request, so
+/// that it must cost nothing.
+pub type Suspended = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Signs partners in and recognises them again.
 pub struct Gate {
     base_url: String,
@@ -53,6 +57,8 @@ pub struct Gate {
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
     rates: Rates,
+    /// Whether all exchange with a partner is suspended now.
+    suspended: Suspended,
     /// Client ids whose unverified assertions have been refused lately.
     refused: Buckets<Digest>,
 }
@@ -82,6 +88,7 @@ impl Gate {
             clock,
             udap: None,
             rates: Rates::new(RateLimits::default()),
+            suspended: Arc::new(|_| false),
             refused: Buckets::of_one(REFUSED_AT_ONCE),
         }
     }
@@ -102,6 +109,22 @@ impl Gate {
     pub fn with_rates(mut self, limits: RateLimits) -> Gate {
         self.rates = Rates::new(limits);
         self
+    }
+
+    /// The same gate, closed to partners of whom this says so, whatever tokens they have.
+    pub fn with_suspended(mut self, suspended: Suspended) -> Gate {
+        self.suspended = suspended;
+        self
+    }
+
+    /// Whether a partner who has proved to be it may have a token. The error is the answer.
+    pub(crate) fn check_suspended(&self, partner: &str) -> Result<(), Refused> {
+        if !(self.suspended)(partner) {
+            return Ok(());
+        }
+        let row = Code::PartnerSuspended.row();
+        let words = format!("{}: {}. Next: {}", row.slug, row.title, row.next);
+        Err(Refused::new(400, "unauthorized_client", words))
     }
 
     /// Counts a request of a caller. The error: after how many seconds the next one helps.
@@ -222,6 +245,7 @@ impl Gate {
             return Err(Refused::client("client_id is not the assertion's"));
         }
         self.check_presented(client_id, presented)?;
+        self.check_suspended(&credential.partner)?;
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
             tracing::error!(%issue, "replay check");
@@ -276,14 +300,14 @@ impl Gate {
     /// its client signs in by that alone. Where the key behind a token is not among those that are
     /// known, the client's own set is asked for it.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
         presented: Option<&Presented>,
     ) -> Result<Caller, Issue> {
         if let Some(presented) = presented.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            return self.by_certificate(presented);
+            return self.unless_suspended(self.by_certificate(presented)?);
         }
         let content = self.token_content(headers)?;
         let bound = content.certificate.as_ref();
@@ -295,19 +319,27 @@ impl Gate {
         {
             set.keys(&content.kid).await;
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
+    }
+
+    fn unless_suspended(&self, caller: Caller) -> Result<Caller, Issue> {
+        if (self.suspended)(&caller.partner) {
+            let detail = "a person of this house has suspended all exchange with this partner";
+            return Err(Issue::new(Code::PartnerSuspended, detail));
+        }
+        Ok(caller)
     }
 
     /// Says who sent a request over a connection without a certificate, by its access token and what
     /// is known here.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
         let content = self.token_content(headers)?;
         if content.certificate.is_some() {
             return Err(not_signed_in(INVALID_TOKEN));
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
     }
 
     /// Who signs in by a certificate alone.
