@@ -323,6 +323,9 @@ catalogue! {
     PartnerUnknown "partner-unknown" 404 "not-found" Operator None;
         "no partner has this name";
         "add the partner's public file with `handover partner add`"
+    PartnerSuspended "partner-suspended" 403 "suppressed" Operator None;
+        "this house has suspended all exchange with the partner";
+        "ask who suspended it why; after `handover partner resume` what waits goes on by itself"
     InternalError "internal-error" 500 "exception" Operator None;
         "the gateway met a fault of its own";
         "report the request id; the log beside it names the cause"

@@ -132,6 +132,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Show { .. }
             | Command::Watch {}
             | Command::Reload {}
+            | Command::Partner(exchange::desk::PartnerCommand::List {})
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );

@@ -14,7 +14,7 @@ use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
     caller, check, config, database, demo, ehr, foreign, house, init, keys, page, partner, restore,
-    serve, tables,
+    serve, suspended, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -328,6 +328,9 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
 
 /// What was asked about clients that registered by UDAP.
 fn registration(asked: PartnerAsked) -> Result<Command, Issue> {
+    if let Some(command) = suspended::command(&asked) {
+        return Ok(command);
+    }
     Ok(Command::Registration(match asked {
         PartnerAsked::Registrations => RegistrationCommand::List {},
         PartnerAsked::Approve { client, partner, why, who } => {
@@ -337,7 +340,7 @@ fn registration(asked: PartnerAsked) -> Result<Command, Issue> {
         PartnerAsked::Refuse { client, why, who } => {
             RegistrationCommand::Refuse { client, who: person(who, why) }
         }
-        PartnerAsked::Add { .. } => {
+        _ => {
             let detail = "this command is no command of a house";
             return Err(Issue::new(Code::InternalError, detail));
         }

@@ -8,6 +8,7 @@
 
 use crate::carriage::PartnerDoors;
 use crate::keys::{self, Line, Live};
+use crate::suspended;
 use crate::{backup, communities, config, contents, database, directories, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -56,6 +57,8 @@ pub struct Opened {
     pub clock: Arc<dyn Clock>,
     /// Its road and desk.
     pub desk: Desk,
+    /// Partners with whom all exchange has stopped.
+    pub suspensions: Arc<repository::Suspensions>,
     /// What of it may change while it runs.
     pub live: Arc<Live>,
 }
@@ -140,7 +143,9 @@ impl Opened {
             Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), asks)?,
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
-        Ok(Opened { config, memory, ledger, grounds, clock, desk, live })
+        let suspensions = Arc::new(repository::Suspensions::new(memory.clone()));
+        suspensions.refresh().await?;
+        Ok(Opened { config, memory, ledger, grounds, clock, desk, suspensions, live })
     }
 
     /// Carries out a command: what copies the house is done here, the rest at its desk.
@@ -154,8 +159,12 @@ impl Opened {
                 let mut reply = self.desk.command(command).await?;
                 if let Reply::Checked { lines } = &mut reply {
                     lines.extend(self.live.faults());
+                    lines.extend(suspended::lines(self).await?);
                 }
                 Ok(reply)
+            }
+            Command::Partner(command) => {
+                Ok(Reply::Partners(suspended::carry_out(self, command).await?))
             }
             command => self.desk.command(command).await,
         }
@@ -179,6 +188,7 @@ impl Opened {
         );
         let gate = gate.with_key_sets(key_sets);
         let gate = gate.with_certificates(crate::doors::certificates(config)?);
+        let gate = gate.with_suspended(suspended::at_the_gate(self));
         let gate = gate.with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
         let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));

@@ -37,5 +37,6 @@ pub mod render;
 pub mod restore;
 pub mod serve;
 pub mod source;
+pub mod suspended;
 pub mod table;
 pub mod tables;

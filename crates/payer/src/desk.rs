@@ -59,6 +59,10 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Partner(_) => {
+                let detail = "the house itself suspends and resumes the exchange with partners";
+                Err(Issue::new(Code::CommandInvalid, detail))
+            }
             Command::Registration(command) => self.registration(command).await,
             Command::Directory(_) => {
                 let detail = "this house receives; directories are a provider's";

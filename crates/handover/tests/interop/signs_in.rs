@@ -4,7 +4,7 @@
 //! How: a payer as a process over TLS; PyJWT and cryptography make keys, certificates, assertions and
 //! statements, and tell what came. What is not installed is skipped with one line.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use crate::common::{House, free_address};
 use crate::others::{partners, town};
@@ -224,5 +224,88 @@ fn pyjwt_registers_by_udap_and_its_token_ends_with_its_registration() {
     assert_eq!(told["another scope"], json!([400, "invalid_scope"]));
     assert_eq!(told["cancelled"], json!([200, []]));
     assert_eq!(told["after the end"], json!([[401, "invalid_client"], 401]));
+    scene.payer.stop();
+}
+
+#[test]
+fn sekmet_as_a_client_gets_a_token_by_either_algorithm() {
+    let Some(mut scene) = Scene::set() else { return };
+    let sekmet = scene.program.parent().unwrap().join("sekmet");
+    for kind in ["ES384", "RS384"] {
+        let settings = json!({
+            "data_dir": scene.clients(),
+            "peers": { "plan": {
+                "base_url": scene.payer.public().base_url,
+                "auth": {
+                    "type": "smart", "client_id": "file", "alg": kind,
+                    "kid": format!("file-{kind}"), "scope": "system/Practitioner.cruds",
+                    "private_key_path": scene.clients().join(format!("file-{kind}.pem")),
+                },
+            } },
+        });
+        let file = scene.clients().join("settings.yaml");
+        std::fs::write(&file, settings.to_string()).unwrap();
+        let mut command = Command::new(&sekmet);
+        command.args(["peers", "test", "plan", "--config"]).arg(&file);
+        command.env("SSL_CERT_FILE", scene.authority()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{kind}: {error}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["token"]["scope"], "system/Practitioner.cruds", "{kind}: {told}");
+        assert_eq!(told["token"]["expires_in"], 300, "{kind}: {told}");
+        assert_eq!(told["metadata_status"], 200);
+        assert_eq!(told["fhirVersion"], "4.0.1");
+    }
+    scene.payer.stop();
+}
+
+#[test]
+fn authlib_signs_in_where_its_assertions_do_not_live_for_an_hour() {
+    let Some(mut scene) = Scene::set() else { return };
+    let mut import = Command::new(&scene.program);
+    if !import.args(["-c", "import authlib"]).output().unwrap().status.success() {
+        eprintln!("skipped: HANDOVER_PARTNERS names no folder with authlib in it");
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/authlib_signs_in.py");
+    let (clients, base) = (scene.clients(), scene.payer.public().base_url);
+    let words = [script, clients.to_str().unwrap(), &base, &scene.authority()];
+    let told = said(&scene.program, &words, &[]);
+    for kind in ["ES384", "RS384"] {
+        assert_eq!(told[kind]["scope"], "system/Practitioner.cruds", "{kind}: {told}");
+        assert_eq!((&told[kind]["put"], &told[kind]["read"]), (&json!(201), &json!(true)));
+        // It keeps the claims of its first assertion, `jti` among them.
+        assert_eq!(told[kind]["again"]["error"], "invalid_client", "{kind}: {told}");
+    }
+    let hour = &told["an hour, as it would be"];
+    assert_eq!(hour["error"], "invalid_client");
+    assert!(hour["words"].as_str().unwrap().contains("five minutes"), "it is told: {hour}");
+    scene.payer.stop();
+}
+
+#[test]
+fn openid_client_signs_in_where_its_audience_is_the_token_endpoint() {
+    let Some(folder) = partners("node/node_modules/openid-client") else { return };
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("skipped: node is not here");
+        return;
+    }
+    let Some(mut scene) = Scene::set() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/openid_client.mjs");
+    let mut command = Command::new("node");
+    command.arg(script).arg(folder.join("node")).arg(scene.clients());
+    command.arg(scene.payer.public().base_url).env("NODE_EXTRA_CA_CERTS", scene.authority());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for kind in ["ES384", "RS384"] {
+        assert_eq!(told[kind]["scope"], "system/Practitioner.cruds", "{kind}: {told}");
+        assert_eq!((&told[kind]["put"], &told[kind]["read"]), (&json!(201), &json!(true)));
+        assert_eq!(told[kind]["again"], "system/Practitioner.cruds", "{kind}: {told}");
+    }
+    let issuer = &told["the issuer as aud, as it would be"];
+    assert_eq!(issuer["error"], "invalid_client");
+    assert!(issuer["words"].as_str().unwrap().contains("token endpoint"), "it is told: {issuer}");
     scene.payer.stop();
 }

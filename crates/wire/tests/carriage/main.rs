@@ -18,6 +18,7 @@ mod renewed;
 mod router;
 mod shape;
 mod sign_in;
+mod suspended;
 mod told;
 mod town;
 mod untaken;

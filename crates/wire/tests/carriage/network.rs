@@ -53,6 +53,7 @@ async fn a_transaction_comes_back_with_its_place_to_poll() {
     assert_eq!(calls, ["transaction by partner of clinic of 2 bytes", "status s-1"]);
 }
 
+/// Proves: smart 263
 #[tokio::test]
 async fn a_token_that_ran_out_is_renewed_once() {
     let house = House::open(Bounds::default()).await;

@@ -45,7 +45,7 @@ fn bearer(token: &str) -> HeaderMap {
     HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])
 }
 
-/// Proves: smart 250, 253-256, 258, 259, 336
+/// Proves: smart 250, 253-256, 258-260, 326, 336
 #[tokio::test]
 async fn a_proper_assertion_opens_the_door_once() {
     let key = SigningKey::generate().unwrap();
@@ -90,7 +90,7 @@ async fn a_gate_that_can_remember_no_more_assertions_asks_for_patience() {
     assert_eq!(gate.token(form.as_bytes()).await.status, 200, "what has expired is forgotten");
 }
 
-/// Proves: smart 240, 249, 335, 337, 338, 340
+/// Proves: smart 240, 249, 252, 335, 337, 338, 340
 #[tokio::test]
 async fn every_hostile_assertion_is_refused() {
     let key = SigningKey::generate().unwrap();

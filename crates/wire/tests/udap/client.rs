@@ -219,3 +219,33 @@ async fn what_is_signed_goes_before_what_is_not() {
     assert!(client.token(&payment()).await.is_ok());
     assert!(road.asked.lock().unwrap().iter().all(|url| url.starts_with(BASE)));
 }
+
+/// A server that says the same to every request.
+struct Says(u16);
+
+impl Transport for Says {
+    fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
+        let answer = Response::builder().status(self.0).body(Bytes::from_static(b"{}"));
+        Box::pin(async move { Ok(answer.unwrap()) })
+    }
+}
+
+/// Proves: udap 16
+#[tokio::test]
+async fn a_server_without_the_document_has_no_udap_and_one_without_content_not_this_community() {
+    for (status, words) in [(404, "does not offer UDAP"), (204, "community"), (403, "403")] {
+        let (_, ids, _) = client(|_| {});
+        let town = community(TOWN, &PAPERS.town, &PAPERS.client);
+        let software = Software {
+            uri: CLIENT.into(),
+            name: "Clinic".into(),
+            contacts: vec!["mailto:it@clinic.example".into()],
+            scope: "system/Encounter.cruds".into(),
+            organization: Organization { id: "https://clinic.example".into(), name: "C".into() },
+        };
+        let road = Arc::new(Says(status));
+        let client = UdapClient::new(road, BASE, town, software, ids, Arc::new(Noon));
+        let refused = client.token(&payment()).await.unwrap_err();
+        assert!(matches!(&refused, SignInError::Refused(told) if told.contains(words)), "{status}");
+    }
+}

@@ -142,7 +142,7 @@ fn extensions() -> Vec<Row> {
     ]
 }
 
-/// Proves: udap 2, 3, 7, 8, 172, 173, 174, 176, 177, 179, 180, 182, 183, 229
+/// Proves: udap 2, 3, 7, 8, 172, 173, 174, 176, 177, 179, 180, 181, 182, 183, 229
 #[tokio::test]
 async fn what_is_wrong_with_an_authentication_token_gets_its_answer_and_no_token() {
     let village = Village::registered().await;

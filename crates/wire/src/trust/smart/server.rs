@@ -36,13 +36,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
+/// Says of a partner, by its name in this house, whether it is suspended: asked with every request, so
+/// that it must cost nothing.
+pub type Suspended = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Signs partners in and recognises them again.
 pub struct Gate {
     base_url: String,
     credentials: RwLock<Arc<Vec<Credential>>>,
     /// Keys that clients publish at a URL, by client id: they stand for those of the credential.
     key_sets: HashMap<String, Arc<KeySet>>,
-    certificates: Certificates,
+    certificates: RwLock<Arc<Certificates>>,
     mint: RwLock<Arc<Mint>>,
     /// The house's own public keys.
     published: RwLock<Option<Value>>,
@@ -53,6 +57,8 @@ pub struct Gate {
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
     rates: Rates,
+    /// Whether all exchange with a partner is suspended now.
+    suspended: Suspended,
     /// Client ids whose unverified assertions have been refused lately.
     refused: Buckets<Digest>,
 }
@@ -69,7 +75,7 @@ impl Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let mint = RwLock::new(Arc::new(Mint::new(&secret, &base_url)));
         let (credentials, published) = (RwLock::new(Arc::new(credentials)), RwLock::default());
-        let (key_sets, certificates) = (HashMap::new(), Certificates::default());
+        let (key_sets, certificates) = (HashMap::new(), RwLock::default());
         Gate {
             base_url,
             credentials,
@@ -82,6 +88,7 @@ impl Gate {
             clock,
             udap: None,
             rates: Rates::new(RateLimits::default()),
+            suspended: Arc::new(|_| false),
             refused: Buckets::of_one(REFUSED_AT_ONCE),
         }
     }
@@ -93,15 +100,41 @@ impl Gate {
     }
 
     /// The same gate, where clients are known by their certificates too.
-    pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
-        self.certificates = certificates;
+    pub fn with_certificates(self, certificates: Certificates) -> Gate {
+        self.know_certificates(certificates);
         self
+    }
+
+    /// Clients are known by these certificates from now on, also over connections that are there.
+    pub fn know_certificates(&self, certificates: Certificates) {
+        let mut current = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(certificates);
+    }
+
+    fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same gate, where clients may ask so often.
     pub fn with_rates(mut self, limits: RateLimits) -> Gate {
         self.rates = Rates::new(limits);
         self
+    }
+
+    /// The same gate, closed to partners of whom this says so, whatever tokens they have.
+    pub fn with_suspended(mut self, suspended: Suspended) -> Gate {
+        self.suspended = suspended;
+        self
+    }
+
+    /// Whether a partner who has proved to be it may have a token. The error is the answer.
+    pub(crate) fn check_suspended(&self, partner: &str) -> Result<(), Refused> {
+        if !(self.suspended)(partner) {
+            return Ok(());
+        }
+        let row = Code::PartnerSuspended.row();
+        let words = format!("{}: {}. Next: {}", row.slug, row.title, row.next);
+        Err(Refused::new(400, "unauthorized_client", words))
     }
 
     /// Counts a request of a caller. The error: after how many seconds the next one helps.
@@ -222,6 +255,7 @@ impl Gate {
             return Err(Refused::client("client_id is not the assertion's"));
         }
         self.check_presented(client_id, presented)?;
+        self.check_suspended(&credential.partner)?;
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
             tracing::error!(%issue, "replay check");
@@ -261,11 +295,11 @@ impl Gate {
         client_id: &str,
         presented: Option<&Presented>,
     ) -> Result<(), Refused> {
-        let now = self.clock.now();
-        match presented.and_then(|presented| self.certificates.client_of(presented, now)) {
+        let (now, certificates) = (self.clock.now(), self.certificates());
+        match presented.and_then(|presented| certificates.client_of(presented, now)) {
             Some(whose) if whose == client_id => Ok(()),
             Some(_) => Err(Refused::client("the certificate is another client's")),
-            None if self.certificates.is_required(client_id) => {
+            None if certificates.is_required(client_id) => {
                 Err(Refused::client("this client signs in over a connection with its certificate"))
             }
             None => Ok(()),
@@ -276,14 +310,14 @@ impl Gate {
     /// its client signs in by that alone. Where the key behind a token is not among those that are
     /// known, the client's own set is asked for it.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
         presented: Option<&Presented>,
     ) -> Result<Caller, Issue> {
         if let Some(presented) = presented.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            return self.by_certificate(presented);
+            return self.unless_suspended(self.by_certificate(presented)?);
         }
         let content = self.token_content(headers)?;
         let bound = content.certificate.as_ref();
@@ -295,28 +329,36 @@ impl Gate {
         {
             set.keys(&content.kid).await;
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
+    }
+
+    fn unless_suspended(&self, caller: Caller) -> Result<Caller, Issue> {
+        if (self.suspended)(&caller.partner) {
+            let detail = "a person of this house has suspended all exchange with this partner";
+            return Err(Issue::new(Code::PartnerSuspended, detail));
+        }
+        Ok(caller)
     }
 
     /// Says who sent a request over a connection without a certificate, by its access token and what
     /// is known here.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
         let content = self.token_content(headers)?;
         if content.certificate.is_some() {
             return Err(not_signed_in(INVALID_TOKEN));
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
     }
 
     /// Who signs in by a certificate alone.
     fn by_certificate(&self, presented: &Presented) -> Result<Caller, Issue> {
-        let credentials = self.credentials();
-        let whose = self.certificates.client_of(presented, self.clock.now());
+        let (credentials, certificates) = (self.credentials(), self.certificates());
+        let whose = certificates.client_of(presented, self.clock.now());
         let credential = whose
-            .filter(|client_id| self.certificates.is_alone(client_id))
-            .and_then(|client_id| find_credential(&credentials, client_id))
+            .filter(|client_id| certificates.is_alone(client_id))
+            .and_then(|client_id| find_credential(&credentials, &client_id))
             .ok_or_else(|| {
                 not_signed_in("no access token was sent, and no certificate that signs in")
             })?;
@@ -358,7 +400,7 @@ impl Gate {
 
     /// The document at `.well-known/smart-configuration` (SMART App Launch 2.2, conformance).
     pub fn smart_configuration(&self) -> Value {
-        let bound = !self.certificates.is_empty();
+        let bound = !self.certificates().is_empty();
         let mut told = json!({
             "token_endpoint": self.token_endpoint(),
             "grant_types_supported": [CLIENT_CREDENTIALS],

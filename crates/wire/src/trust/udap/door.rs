@@ -73,6 +73,7 @@ impl Gate {
         authorization: bool,
     ) -> Result<Value, Refused> {
         let granted = udap.check_token(form, authorization).await?;
+        self.check_suspended(&granted.standing.partner)?;
         let asked: Vec<&str> = granted.scopes.iter().map(String::as_str).collect();
         let scopes = scope::grant(&asked, &self.scopes_of(&granted.standing.partner));
         if scopes.is_empty() {
