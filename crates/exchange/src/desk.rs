@@ -7,10 +7,12 @@
 //!            (`find`, `show --page`), where they are `Phi`.
 
 mod directory;
+mod partners;
 mod registrations;
 mod tables;
 
 pub use directory::{DirectoryCommand, DirectoryFound, EndpointApproved, EndpointTold};
+pub use partners::{PartnerCommand, PartnerRow, PartnersTold};
 pub use registrations::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 pub use tables::{
     MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
@@ -138,6 +140,8 @@ pub enum Command {
     Restriction(RestrictionCommand),
     /// Clients that registered by UDAP: receiving house.
     Registration(RegistrationCommand),
+    /// The exchange with a partner as a whole.
+    Partner(PartnerCommand),
     /// Payers' endpoints, as directories have them: sending house.
     Directory(DirectoryCommand),
     /// Take up changed keys, certificates and partners' files.
@@ -169,6 +173,7 @@ impl Command {
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
             Command::Registration(_) => "registration",
+            Command::Partner(_) => "partner",
             Command::Directory(_) => "directory",
             Command::Reload {} => "reload",
             Command::Verify { .. } => "verify",
@@ -239,6 +244,8 @@ pub enum Reply {
     RestrictionsChanged(RestrictionsChanged),
     /// To `registration`.
     Registrations(RegistrationsTold),
+    /// To `partner`.
+    Partners(PartnersTold),
     /// To `directory find`.
     DirectoryFound(Box<DirectoryFound>),
     /// To `directory approve`.

@@ -92,6 +92,9 @@ catalogue! {
     BodyTooLarge "body-too-large" 413 "too-long" Sender None;
         "the body is larger than this door takes";
         "send fewer resources in one push, or agree on bulk submission"
+    HeadTooLarge "head-too-large" 431 "too-long" Sender None;
+        "the URL or the headers are larger than this door takes";
+        "search by POST to _search, or send fewer and shorter headers"
     MediaTypeUnsupported "media-type-unsupported" 415 "not-supported" Sender None;
         "the media type or its fhirVersion is not one this door reads";
         "send application/fhir+json with fhirVersion 4.0"
@@ -138,6 +141,9 @@ catalogue! {
     ScopeMissing "scope-missing" 403 "forbidden" Sender None;
         "the token's scopes do not cover this request";
         "ask for a token with the scope named, or have the partner's registration widened"
+    RateExceeded "rate-exceeded" 429 "throttled" Sender None;
+        "more requests came than the house takes from one client or address";
+        "wait as long as Retry-After says, then send the same request again, and fewer a minute"
     // Matching and filing.
     MemberNotNamed "member-not-named" 422 "required" Sender None;
         "the push names no member: one Patient and a member id are needed";
@@ -317,6 +323,9 @@ catalogue! {
     PartnerUnknown "partner-unknown" 404 "not-found" Operator None;
         "no partner has this name";
         "add the partner's public file with `handover partner add`"
+    PartnerSuspended "partner-suspended" 403 "suppressed" Operator None;
+        "this house has suspended all exchange with the partner";
+        "ask who suspended it why; after `handover partner resume` what waits goes on by itself"
     InternalError "internal-error" 500 "exception" Operator None;
         "the gateway met a fault of its own";
         "report the request id; the log beside it names the cause"

@@ -307,6 +307,10 @@ pub enum Event {
         client: Option<String>,
         said: Digest,
     },
+    /// A person suspends all exchange with a partner.
+    PartnerSuspended { partner: PartnerId, who: Who },
+    /// A person lets the exchange with a partner go on.
+    PartnerResumed { partner: PartnerId, who: Who },
     /// Sending: directories were asked for a payer's endpoint; the answer, with or without one.
     EndpointFound { payer: PartnerId, answer: Box<crate::directory::Answer> },
     /// Sending: no directory answers; the last answer is used until then, openly.

@@ -41,6 +41,7 @@ pub mod sentence;
 pub mod settle;
 pub mod shape;
 pub mod submission;
+pub mod suspension;
 pub mod tomlfile;
 pub mod trigger;
 pub mod usability;

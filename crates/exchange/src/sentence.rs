@@ -22,6 +22,12 @@ pub fn sentence(event: &Event) -> String {
         Event::RegistrationRefused { client, who } => {
             format!("client {client} refused by {}", person(who))
         }
+        Event::PartnerSuspended { partner, who } => {
+            format!("all exchange with {partner} suspended by {}", person(who))
+        }
+        Event::PartnerResumed { partner, who } => {
+            format!("exchange with {partner} resumed by {}", person(who))
+        }
         Event::RegistrationCancelled { client } => format!("client {client} cancelled itself"),
         Event::RegisteredAt { endpoint, client: Some(client), .. } => {
             format!("registered at {endpoint} as {client}")

@@ -44,6 +44,9 @@ pub struct HouseFile {
     /// Where URLs that partners influence may lead to.
     #[serde(default)]
     pub network: NetworkFile,
+    /// How often partners may ask.
+    #[serde(default)]
+    pub limits: LimitsFile,
     /// Keys and secrets.
     pub keys: KeysFile,
     /// Folder of the store.
@@ -104,6 +107,28 @@ pub struct NetworkFile {
     /// Blocks of addresses beside the public ones, such as `10.20.0.0/16`.
     #[serde(default)]
     pub allow: Vec<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsFile {
+    /// Requests a minute of one client; 0: no limit. None: `wire::limits::REQUESTS_PER_MINUTE`.
+    pub requests_per_minute: Option<u32>,
+    /// Sign-ins and registrations a minute from one address; 0: no limit. None:
+    /// `wire::limits::SIGN_INS_PER_MINUTE`.
+    pub sign_ins_per_minute: Option<u32>,
+}
+
+impl LimitsFile {
+    /// What of it holds at the gate.
+    pub fn rates(&self) -> wire::RateLimits {
+        let usual = wire::RateLimits::default();
+        wire::RateLimits {
+            requests: self.requests_per_minute.unwrap_or(usual.requests),
+            sign_ins: self.sign_ins_per_minute.unwrap_or(usual.sign_ins),
+        }
+    }
 }
 
 /// `[database]`

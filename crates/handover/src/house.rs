@@ -8,6 +8,7 @@
 
 use crate::carriage::PartnerDoors;
 use crate::keys::{self, Line, Live};
+use crate::suspended;
 use crate::{backup, communities, config, contents, database, directories, halt};
 use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
@@ -56,8 +57,18 @@ pub struct Opened {
     pub clock: Arc<dyn Clock>,
     /// Its road and desk.
     pub desk: Desk,
+    /// Partners with whom all exchange has stopped.
+    pub suspensions: Arc<repository::Suspensions>,
     /// What of it may change while it runs.
     pub live: Arc<Live>,
+}
+
+/// Whom an opened house asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    All,
+    Partners,
+    Nobody,
 }
 
 /// The desk of either road.
@@ -98,7 +109,14 @@ impl Opened {
     /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `StoreNewer`,
     /// `MigrationNeeded`, `KeyUnusable`, `ConfigInvalid`.
     pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
-        Opened::open_with(config, true).await
+        Opened::open_with(config, Asks::All).await
+    }
+
+    /// The same for commands that ask partners and no EHR: what is wrong with that is no hindrance.
+    ///
+    /// Errors: as `open`.
+    pub async fn open_partners(config: Arc<config::House>) -> Result<Opened, Issue> {
+        Opened::open_with(config, Asks::Partners).await
     }
 
     /// The same for commands that ask no partner and no EHR: their files are not read, and whatever is
@@ -106,15 +124,15 @@ impl Opened {
     ///
     /// Errors: as `open`.
     pub async fn open_memory(config: Arc<config::House>) -> Result<Opened, Issue> {
-        Opened::open_with(config, false).await
+        Opened::open_with(config, Asks::Nobody).await
     }
 
-    async fn open_with(config: Arc<config::House>, whole: bool) -> Result<Opened, Issue> {
+    async fn open_with(config: Arc<config::House>, asks: Asks) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
         database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
         // Behind the lock: where somebody holds the house, that process is asked, whatever is wrong here.
-        if let Some(fault) = config.fault.as_ref().filter(|_| whole) {
+        if let Some(fault) = config.fault.as_ref().filter(|_| asks != Asks::Nobody) {
             return Err(fault.clone());
         }
         database::is_of_today(&memory).await?;
@@ -122,10 +140,12 @@ impl Opened {
         let grounds = grounds(&config, &ledger)?;
         let live = Arc::new(Live::new(&config, &clock));
         let desk = match config.file.role {
-            Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), whole)?,
+            Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), asks)?,
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
-        Ok(Opened { config, memory, ledger, grounds, clock, desk, live })
+        let suspensions = Arc::new(repository::Suspensions::new(memory.clone()));
+        suspensions.refresh().await?;
+        Ok(Opened { config, memory, ledger, grounds, clock, desk, suspensions, live })
     }
 
     /// Carries out a command: what copies the house is done here, the rest at its desk.
@@ -139,8 +159,12 @@ impl Opened {
                 let mut reply = self.desk.command(command).await?;
                 if let Reply::Checked { lines } = &mut reply {
                     lines.extend(self.live.faults());
+                    lines.extend(suspended::lines(self).await?);
                 }
                 Ok(reply)
+            }
+            Command::Partner(command) => {
+                Ok(Reply::Partners(suspended::carry_out(self, command).await?))
             }
             command => self.desk.command(command).await,
         }
@@ -164,8 +188,11 @@ impl Opened {
         );
         let gate = gate.with_key_sets(key_sets);
         let gate = gate.with_certificates(crate::doors::certificates(config)?);
+        let gate = gate.with_suspended(suspended::at_the_gate(self));
+        let gate = gate.with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
-        let udap = communities::door(config, Arc::clone(registrations), replay, clock)?;
+        let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));
+        let udap = communities::door(config, communities, registrations, replay, clock)?;
         Ok(match udap {
             Some(udap) => gate.with_udap(udap),
             None => gate,
@@ -374,23 +401,26 @@ fn open_provider(
     config: &Arc<config::House>,
     memory: &AnyHouse,
     ledger: Grounds,
-    whole: bool,
+    asks: Asks,
 ) -> Result<Desk, Issue> {
     // A key that others may read is told at once, whatever is asked for.
     live.ring(&config.file.keys.signing)?;
     let clock = &live.clock;
-    let payers = if whole { payers(live, config, memory)? } else { BTreeMap::new() };
+    let payers = match asks {
+        Asks::Nobody => BTreeMap::new(),
+        _ => payers(live, config, memory)?,
+    };
     let endpoints: BTreeMap<PartnerId, String> = config
         .partners
         .iter()
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
-    let source: Arc<dyn provider::source::Source> = match whole {
-        true => {
+    let source: Arc<dyn provider::source::Source> = match asks {
+        Asks::All => {
             let client = Arc::new(crate::source::client(live, config)?);
             Arc::new(Ehr::new(client, Arc::clone(clock)))
         }
-        false => Arc::new(Unasked),
+        Asks::Partners | Asks::Nobody => Arc::new(Unasked),
     };
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
@@ -526,7 +556,7 @@ pub fn partner_client(
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
         let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
-        return communities::client(config, memory, public, scope, transport, &live.clock);
+        return communities::client(live, config, memory, public, scope, transport);
     }
     if let Some(foreign) = &public.foreign {
         return foreign_client(live, config, public, foreign, transport);

@@ -66,6 +66,7 @@ fn words_of(reply: &Reply) -> String {
             scope::coverages(coverages) + &explained(payers, issues)
         }
         Reply::Registrations(told) => registrations::registrations(told),
+        Reply::Partners(told) => crate::suspended::text(told),
         Reply::Payors(told) => scope::payors(told),
         Reply::PayorMapped(mapped) => scope::mapped(mapped),
         Reply::Restrictions(told) => scope::restrictions(told),
@@ -100,6 +101,7 @@ pub fn exit_code(reply: &Reply) -> u8 {
             payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
         Reply::Registrations(told) => told.rows.iter().any(|row| row.state == "registration-waits"),
+        Reply::Partners(told) => told.rows.iter().any(|row| row.suspended.is_some()),
         Reply::Payors(told) => !told.waiting.is_empty(),
         Reply::Restrictions(told) => told.issue.is_some(),
         Reply::PayorMapped(_) | Reply::RestrictionsChanged(_) => false,

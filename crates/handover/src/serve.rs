@@ -144,11 +144,11 @@ async fn keep_signing(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Looks what other processes of the house decided about clients that registered by UDAP.
+/// Looks what other processes of the house decided about partners, and about clients that registered
+/// by UDAP.
 async fn keep_registrations(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
-    let Desk::Payer { registrations, .. } = &opened.desk else { return stop.await };
     let config = &opened.config.file;
-    if config.udap.is_none() || config.database.is_none() {
+    if config.database.is_none() {
         return stop.await;
     }
     tokio::pin!(stop);
@@ -157,7 +157,13 @@ async fn keep_registrations(opened: Arc<Opened>, stop: impl Future<Output = ()>)
             () = &mut stop => return,
             () = tokio::time::sleep(payer::limits::REGISTRATIONS_LOOK) => {}
         }
-        if let Err(issue) = registrations.refresh().await {
+        if let Err(issue) = opened.suspensions.refresh().await {
+            tracing::error!(%issue, "suspended partners");
+        }
+        let Desk::Payer { registrations, .. } = &opened.desk else { continue };
+        if config.udap.is_some()
+            && let Err(issue) = registrations.refresh().await
+        {
             tracing::error!(%issue, "registrations");
         }
     }

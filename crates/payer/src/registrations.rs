@@ -18,7 +18,7 @@ use repository::{lookup, store_issue};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, Work, WorkKind, WorkQuery};
-use wire::trust::udap::{Ask, Decided, Registry, Standing};
+use wire::trust::udap::{Decided, Registry, Standing};
 use wire::{BoxFuture, Clock, Purposes};
 
 /// Registrations of one receiving house.
@@ -204,9 +204,7 @@ impl Registrations {
         Err(Issue::new(Code::HouseBusy, "the registration keeps changing"))
     }
 
-    async fn decide(&self, ask: Ask) -> Result<Decided, Issue> {
-        let Ask { community, uri, name, contacts, scope, certificate } = ask;
-        let said = Said { community, uri, name, contacts, scope, certificate };
+    async fn decide(&self, said: Said) -> Result<Decided, Issue> {
         let client = Registration::client_of(&said.community, &said.uri);
         let named = self.names(&said).cloned();
         let known = self.house.work(&client).await.map_err(store_issue)?;
@@ -260,8 +258,8 @@ impl Registrations {
 }
 
 impl Registry for Registrations {
-    fn register(&self, ask: Ask) -> BoxFuture<'_, Result<Decided, Issue>> {
-        Box::pin(self.decide(ask))
+    fn register(&self, said: Said) -> BoxFuture<'_, Result<Decided, Issue>> {
+        Box::pin(self.decide(said))
     }
 
     fn cancel<'a>(

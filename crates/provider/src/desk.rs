@@ -76,6 +76,10 @@ impl Desk {
             Command::Backup { .. } => {
                 Err(Issue::new(Code::CommandInvalid, "the house makes its backups itself"))
             }
+            Command::Partner(_) => {
+                let detail = "the house itself suspends and resumes the exchange with partners";
+                Err(Issue::new(Code::CommandInvalid, detail))
+            }
             Command::Registration(_) => {
                 let detail = "clients register at the receiving house only";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

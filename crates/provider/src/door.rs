@@ -8,11 +8,12 @@
 //! find out for itself that the payer is away.
 
 use crate::limits::{BREAKER, PACE_WAIT_MAX, REST_SPREAD};
-use crate::road::Road;
+use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use exchange::settle::Answered;
 use exchange::{Code, Digest, Issue, PartnerId, Push};
 use jiff::Timestamp;
+use repository::Suspensions;
 use std::time::Duration;
 use store::{Approach, House};
 use wire::Clock as _;
@@ -22,11 +23,10 @@ pub(crate) type Wait = (Timestamp, Issue);
 
 impl Road {
     /// Asks for a turn at a payer's door; `None`: it may be knocked at.
-    pub(crate) async fn knock(
-        &self,
-        payer: &Payer,
-        push: &Push,
-    ) -> Result<Option<Wait>, store::Error> {
+    ///
+    /// Errors: `PartnerSuspended`, those of the store.
+    pub(crate) async fn knock(&self, payer: &Payer, push: &Push) -> Result<Option<Wait>, Halt> {
+        Suspensions::check(&self.house, &payer.public.name).await?;
         let pace = payer.terms.agreement.pace();
         Ok(match self.approach(&payer.public.name, pace).await? {
             Approach::Now => None,

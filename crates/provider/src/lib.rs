@@ -33,6 +33,7 @@ pub mod scope;
 pub mod setup;
 pub mod source;
 pub mod surroundings;
+mod suspended;
 mod tables;
 pub mod turn;
 mod usable;

@@ -248,3 +248,9 @@ pub const PROBE_WORDS_MAX: usize = 160;
 
 /// A payer's certificate with so few days left is worth a word.
 pub const CERTIFICATE_DAYS_SOON: i64 = 30;
+
+/// How often it is looked which partners were resumed, for what a command left behind.
+pub const RESUMED_LOOK: Duration = Duration::from_secs(60);
+
+/// How long after its resumption what waits for a partner is looked for: far longer than a walk takes.
+pub const RESUMED_SINCE: Duration = Duration::from_secs(900);

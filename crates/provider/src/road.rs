@@ -39,7 +39,7 @@ use exchange::{
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use repository::store_issue;
+use repository::{Suspensions, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, Lease, Unit, WorkKind};
 use tokio::sync::Notify;
@@ -123,7 +123,7 @@ impl Road {
             WorkKind::Submission => Ok(()),   // the other road's
             WorkKind::Registration => Ok(()), // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
-            WorkKind::Endpoint => Ok(()), // no clock has work on it
+            WorkKind::Endpoint | WorkKind::Partner => Ok(()), // no clock has work on it
         }
     }
 
@@ -236,6 +236,7 @@ impl Road {
 
     /// *Route*: where, in which version and mode, is the door open?
     pub async fn route(&self, payer: &Payer) -> Result<Door, Issue> {
+        Suspensions::check(&self.house, &payer.public.name).await?;
         // On the heap: a walk's future holds whatever any stop may need.
         let mut opened = Box::pin(self.opened(payer)).await?;
         if opened.is_lost && self.lost(payer, &opened.base_url, &opened.why()).await? {

@@ -10,6 +10,7 @@ use crate::fresh::FeedLook;
 use crate::limits::{CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, WALK_AGE_MAX};
 use crate::road::Road;
 use crate::rooms::Seats;
+use crate::suspended::ResumedLook;
 use crate::turn::Fault;
 use exchange::PartnerId;
 use std::sync::Arc;
@@ -24,9 +25,11 @@ use wire::Clock;
 pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = ()>) {
     let mut hands = Hands::default();
     let mut feed = FeedLook::default();
+    let mut resumed = ResumedLook::default();
     tokio::pin!(stop);
     loop {
         feed.look(&road).await;
+        resumed.look(&road).await;
         let full = hands.seats.full();
         tokio::select! {
             biased;

@@ -27,6 +27,7 @@ mod resolve;
 mod retention;
 mod search;
 mod serve;
+pub mod suspensions;
 mod when;
 
 pub use capability::{Description, capability};
@@ -40,3 +41,4 @@ pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};
 pub use retention::{Kept, Purging, retain};
 pub use serve::serve;
+pub use suspensions::Suspensions;

@@ -75,3 +75,9 @@ pub const ROWS_LOOKED_AT: u32 = 64;
 /// Rows of work whose contents are purged in one commit: with some hundred resources each, others
 /// wait for the writer no longer than for a large push.
 pub const PURGE_ROWS: u32 = 10;
+
+/// Partners of whom a suspension or its end is remembered: more than any house has.
+pub const SUSPENSIONS_MAX: u32 = 10_000;
+
+/// Rounds of reading again when somebody else says something of the same partner.
+pub const STALE_ROUNDS_MAX: u32 = 16;

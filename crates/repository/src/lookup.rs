@@ -19,7 +19,10 @@ use store::{Grounds, House, StoredWork, Witness, WorkKind, WorkQuery, proof};
 pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue> {
     // A watch is no push: it is shown with all others. Nor is an endpoint or a registration.
     let is_walk = |row: &StoredWork| {
-        !matches!(row.work.kind, WorkKind::Watch | WorkKind::Endpoint | WorkKind::Registration)
+        !matches!(
+            row.work.kind,
+            WorkKind::Watch | WorkKind::Endpoint | WorkKind::Registration | WorkKind::Partner
+        )
     };
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
         return Ok(row);

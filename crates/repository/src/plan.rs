@@ -355,6 +355,11 @@ pub(crate) fn check(
     filing: &Filing,
     head: Option<&Record>,
 ) -> Result<(), (&'static str, Code, &'static str)> {
+    // First: a version of what is another sender's is no version, and nothing more is told.
+    if asks.if_match.is_some_and(|wanted| !matches(wanted, filing, head)) {
+        let detail = "the record's newest version is another one, or there is none";
+        return Err(("request.ifMatch", Code::VersionConflict, detail));
+    }
     // Nobody's, its own, or one that another sender has left under an id derived from this sender's
     // namespace.
     let its_own = |head: &Record| head.owner == filing.owner || asks.derived && head.deleted;
@@ -362,13 +367,7 @@ pub(crate) fn check(
         let detail = "this record belongs to another sender";
         return Err(("resource", Code::RecordOwnedByAnother, detail));
     }
-    match asks.if_match {
-        Some(wanted) if !matches(wanted, filing, head) => {
-            let detail = "the record's newest version is another one, or there is none";
-            Err(("request.ifMatch", Code::VersionConflict, detail))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether the record's newest version is the one wanted. What is another sender's is not there.

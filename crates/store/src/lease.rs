@@ -54,13 +54,14 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 6] = [
+    const ALL: [WorkKind; 7] = [
         WorkKind::Trigger,
         WorkKind::Push,
         WorkKind::Submission,
         WorkKind::Watch,
         WorkKind::Endpoint,
         WorkKind::Registration,
+        WorkKind::Partner,
     ];
 
     /// The number that stands for a kind.
@@ -72,6 +73,7 @@ impl WorkKind {
             WorkKind::Watch => 4,
             WorkKind::Endpoint => 5,
             WorkKind::Registration => 6,
+            WorkKind::Partner => 7,
         }
     }
 

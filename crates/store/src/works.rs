@@ -22,6 +22,8 @@ pub enum WorkKind {
     Registration,
     /// What is known of a payer's endpoint.
     Endpoint,
+    /// What people said of the exchange with a partner.
+    Partner,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

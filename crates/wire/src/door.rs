@@ -8,6 +8,8 @@
 use crate::limits::REQUEST_ID_MAX;
 use crate::refusal::Answer;
 use crate::room::{Filled, time_left};
+use crate::server::Line;
+use crate::shape;
 use crate::trust::mutual::Presented;
 use axum::body::Body;
 use axum::extract::Request;
@@ -36,7 +38,14 @@ where
     let id = request_id(request.headers());
     let method = request.method().clone();
     let span = tracing::info_span!("request", %id, %method);
-    let handled = AssertUnwindSafe(async { handler(request).await }).catch_unwind();
+    let line = request.extensions().get::<Line>().copied();
+    let handled = AssertUnwindSafe(async {
+        match shape::check(&request) {
+            Ok(()) => handler(request).await,
+            Err(refused) => *refused,
+        }
+    });
+    let handled = handled.catch_unwind();
     let answer = tracing::Instrument::instrument(handled, span.clone()).await;
     let _entered = span.enter();
     let answer = answer.unwrap_or_else(|_| {
@@ -51,6 +60,7 @@ where
         *response.body_mut() = Body::empty();
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    shape::say(response.headers_mut(), line.as_ref());
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -230,6 +230,10 @@ pub const JWKS_REFRESH_FLOOR: Duration = Duration::from_secs(10);
 /// than a day for a key that may have been removed since.
 pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// After a refusal that told nothing by its time, further ones of the same client id come at once for so
+/// long, and ask nobody: as long as a set is not asked for again anyway.
+pub const REFUSED_AT_ONCE: Duration = JWKS_REFRESH_FLOOR;
+
 /// How long a sign-in waits for the set of keys. The fetch itself goes on to its own end.
 pub const JWKS_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -241,6 +245,12 @@ pub const NETWORKS_MAX: usize = 100;
 
 /// Most certificates that a peer presents: its own and those up to its authority.
 pub const CLIENT_CHAIN_MAX: usize = 8;
+
+/// Most URIs that a community's member has in one certificate: its doors in all their versions.
+pub const COMMUNITY_URIS_MAX: usize = 16;
+
+/// Most certificates of a server that are looked at before anybody trusts it: as of a client's.
+pub const SERVER_CHAIN_MAX: usize = 8;
 
 /// Life of a client certificate: renewed together with the server's.
 pub const CLIENT_CERTIFICATE_DAYS: i64 = SERVER_CERTIFICATE_DAYS;
@@ -257,3 +267,42 @@ pub const RSA_BITS_MIN: usize = 2048;
 /// How long others may keep this house's public keys (`Cache-Control` of its JWK Set): a key that is
 /// retired in haste is trusted no longer than that.
 pub const PUBLIC_KEYS_KEEP: Duration = Duration::from_secs(300);
+
+// The head of a request, and what every answer says.
+
+/// Longest path and query: what a search needs goes in a form beyond that, and RFC 9110 §4.1 asks for
+/// 8,000 bytes at least.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+
+/// Most headers of a request; a browser sends twenty, a proxy adds five.
+pub const HEADERS_MAX: usize = 64;
+
+/// Bytes of all names and values of them: the longest access token, and as much again.
+pub const HEADERS_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of a head that are read at all before the connection ends without a word: twice what is
+/// refused in words.
+pub const HEAD_READ_MAX: usize = 2 * (URL_BYTES_MAX + HEADERS_BYTES_MAX);
+
+/// Headers that are read at all, likewise.
+pub const HEADERS_READ_MAX: usize = 4 * HEADERS_MAX;
+
+/// How long whoever has seen this house over TLS asks it over TLS only (RFC 6797): a year.
+pub const TLS_ONLY: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+// Rates.
+
+/// Requests a minute of one client that has signed in: a fifth of what a house on two cores files one
+/// by one, and a hundred times what a hospital pushes in its busiest minute.
+pub const REQUESTS_PER_MINUTE: u32 = 60_000;
+
+/// Sign-ins and registrations a minute from one address: each costs a signature, half a millisecond,
+/// and a partner needs one in five minutes. Many partners may stand behind one address.
+pub const SIGN_INS_PER_MINUTE: u32 = 3_000;
+
+/// One part in so many of a minute's requests may come at once: what ten seconds fill.
+pub const RATE_BURST_PART: u32 = 6;
+
+/// Clients, and addresses, whose rates are remembered: some megabytes, and more than have business
+/// here within ten seconds.
+pub const RATE_BUCKETS_MAX: usize = 10_000;

@@ -403,7 +403,7 @@ impl Drop for Visit {
 }
 
 /// One caller of IPv6 has a whole /64 to call from (RFC 6177).
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() >> 64 << 64)),
         it => it,

@@ -24,6 +24,7 @@ use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
 pub use crate::room::{Room, Rooms};
+use crate::shape::open_to_all;
 use crate::transport::BoxFuture;
 use crate::trust::Caller;
 use crate::trust::smart::server::Gate;
@@ -34,7 +35,7 @@ use bytes::Bytes;
 use exchange::query::Ask;
 use exchange::{Code, Issue};
 use fhir::{Versions, is_id};
-use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use write::Asks;
@@ -196,16 +197,23 @@ impl Base {
         let get = asked.is_get();
         match segments.as_slice() {
             ["healthz"] if get => Ok(plain("text/plain", "ok")),
-            ["metadata"] if get => typed(asked.choose(media::FHIR)?, self.capability()),
-            ["$versions"] if get => Ok(versions(asked.choose(media::FHIR)?)),
-            [".well-known", "smart-configuration"] if get => {
-                Ok(plain("application/json", self.gate.smart_configuration().to_string()))
+            ["metadata"] if get => {
+                Ok(open_to_all(typed(asked.choose(media::FHIR)?, self.capability())?))
             }
-            [".well-known", "jwks.json"] if get => self.gate.public_keys().ok_or_else(unknown),
+            ["$versions"] if get => Ok(open_to_all(versions(asked.choose(media::FHIR)?))),
+            [".well-known", "smart-configuration"] if get => {
+                let told = self.gate.smart_configuration().to_string();
+                Ok(open_to_all(plain("application/json", told)))
+            }
+            [".well-known", "jwks.json"] if get => {
+                self.gate.public_keys().map(open_to_all).ok_or_else(unknown)
+            }
+            [".well-known", "handover.json"] if get => self.gate.introduction().ok_or_else(unknown),
             ["token"] if asked.method == Method::POST => self.token(request).await,
             [".well-known", "udap"] if get => {
                 let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");
-                self.gate.udap_metadata(named.next().map(|(_, value)| value.as_str()))
+                let community = named.next().map(|(_, value)| value.as_str());
+                self.gate.udap_metadata(community).map(open_to_all)
             }
             ["register"] if asked.method == Method::POST && self.gate.udap().is_some() => {
                 self.register(request).await
@@ -215,6 +223,9 @@ impl Base {
             ["token"] => Ok(not_offered("POST")),
             ["healthz" | "metadata" | "$versions"]
             | [".well-known", "smart-configuration" | "jwks.json"] => Ok(not_offered("GET, HEAD")),
+            [".well-known", "handover.json"] if self.gate.introduction().is_some() => {
+                Ok(not_offered("GET, HEAD"))
+            }
             // Strangers ask for documents that are not offered, and must learn that they are not (FAST
             // Security, discovery: 404).
             [".well-known", ..] => Err(unknown()),
@@ -223,6 +234,9 @@ impl Base {
                 let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;
                 if let Some(visit) = request.extensions().get::<Arc<Visit>>() {
                     visit.known();
+                }
+                if let Err(seconds) = self.gate.count(&caller) {
+                    return Ok(too_often(seconds));
                 }
                 self.signed_in(&caller, segments, asked, request).await
             }
@@ -421,6 +435,9 @@ impl Base {
     }
 
     async fn token(&self, request: Request) -> Result<Answer, Issue> {
+        if let Err(answer) = self.gate.count_stranger(request.extensions().get()) {
+            return Ok(*answer);
+        }
         check_form(request.headers())?;
         let authorization = request.headers().contains_key(http::header::AUTHORIZATION);
         let presented = door::presented(&request);
@@ -430,6 +447,9 @@ impl Base {
 
     /// Dynamic client registration (UDAP), where the house has it.
     async fn register(&self, request: Request) -> Result<Answer, Issue> {
+        if let Err(answer) = self.gate.count_stranger(request.extensions().get()) {
+            return Ok(*answer);
+        }
         if !media::is(content_type(request.headers()), "application/json") {
             let detail = "a registration must be JSON (application/json)";
             return Err(Issue::new(Code::MediaTypeUnsupported, detail).at("Content-Type"));
@@ -491,6 +511,12 @@ async fn posted(headers: &HeaderMap, request: Request) -> Result<Vec<(String, St
         Ok((one.name.clone(), value?.to_owned()))
     });
     named.collect()
+}
+
+/// 429 (RFC 6585 §4), with the seconds after which it helps to ask again.
+fn too_often(seconds: u64) -> Answer {
+    let detail = "this client has asked more often than the house takes from one client";
+    Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, seconds.to_string())
 }
 
 fn unknown() -> Issue {

@@ -11,10 +11,11 @@
 
 use crate::limits::{
     ACCEPT_RETRY, ADDRESS_CONNECTIONS_MAX, ANSWER_PIECE, ANSWER_TAKE_MAX, CONNECTION_IDLE_MAX,
-    CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEADER_READ_MAX,
-    LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
+    CONNECTION_LIFE_MAX, CONNECTIONS_MAX, DRAIN_MAX, HANDSHAKE_MAX, HEAD_READ_MAX, HEADER_READ_MAX,
+    HEADERS_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
+use crate::requests::{self, Asked};
 use crate::trust::mutual::Presented;
 use axum::Router;
 use axum::body::Body;
@@ -26,7 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -69,6 +70,16 @@ impl Default for Bounds {
             drain: DRAIN_MAX,
         }
     }
+}
+
+/// Who is at the other end of a request's connection, and how it is carried; among the request's
+/// extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// Whether nobody between can read it.
+    pub tls: bool,
 }
 
 /// What the listener says to its connections.
@@ -140,7 +151,8 @@ pub async fn serve_within(
         let (acceptor, router, stopped) = (acceptor.clone(), router.clone(), stopped.clone());
         let here = here.clone();
         tokio::spawn(async move {
-            greet(bounds, peer, stream, acceptor, router, stopped).await;
+            let address = address.ip();
+            greet(bounds, (peer, address), stream, acceptor, router, stopped).await;
             drop(here);
         });
     }
@@ -156,7 +168,7 @@ pub async fn serve_within(
 /// Shakes hands, learns the protocol, and serves the connection to its end.
 async fn greet(
     bounds: Bounds,
-    peer: Peer,
+    (peer, address): (Peer, IpAddr),
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     router: Router,
@@ -165,7 +177,7 @@ async fn greet(
     // Small answers should not wait for more to come; a socket that cannot is served all the same.
     stream.set_nodelay(true).ok();
     let Some(acceptor) = acceptor else {
-        let spoken = Spoken { http2: false, presented: None };
+        let spoken = Spoken { http2: false, presented: None, line: Line { address, tls: false } };
         return converse(bounds, peer, spoken, stream, router, stopped).await;
     };
     let handshake = tokio::select! {
@@ -176,9 +188,10 @@ async fn greet(
     match handshake {
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
+            requests::shaken(session.handshake_kind() == Some(rustls::HandshakeKind::Resumed));
             let http2 = session.alpn_protocol() == Some(b"h2");
             let presented = session.peer_certificates().and_then(Presented::of).map(Arc::new);
-            let spoken = Spoken { http2, presented };
+            let spoken = Spoken { http2, presented, line: Line { address, tls: true } };
             converse(bounds, peer, spoken, stream, router, stopped).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
@@ -190,6 +203,7 @@ async fn greet(
 struct Spoken {
     http2: bool,
     presented: Option<Arc<Presented>>,
+    line: Line,
 }
 
 /// Serves requests until the peer leaves, falls silent, has stayed too long, or the house stops.
@@ -211,6 +225,7 @@ async fn converse<S>(
             if let Some(presented) = &spoken.presented {
                 request.extensions_mut().insert(Arc::clone(presented));
             }
+            request.extensions_mut().insert(spoken.line);
             respond(router.clone(), request, peer.visit())
         })
     };
@@ -264,7 +279,10 @@ async fn until(moment: Option<Instant>) {
 fn builder(bounds: Bounds, http2: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.header);
+    // What is a little too large is refused in words by `shape`, what is much too large here.
+    builder.http1().max_headers(HEADERS_READ_MAX).max_buf_size(HEAD_READ_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder.http2().max_header_list_size(HEAD_READ_MAX as u32);
     if http2 { builder.http2_only() } else { builder.http1_only() }
 }
 
@@ -280,7 +298,9 @@ async fn respond(
     let arriving = |body| Body::new(Arriving { body, visit: Arc::clone(&visit) });
     let mut request = request.map(arriving);
     request.extensions_mut().insert(Arc::clone(&visit));
+    let asked = Asked::of(request.method(), request.uri().path());
     let response = router.oneshot(request).await?;
+    asked.inspect(|asked| asked.answered(response.status()));
     visit.leaves();
     // The visit ends when the last byte has been handed over, or the peer has given up.
     Ok(response.map(|body| Body::new(Leaving { body, rest: Bytes::new(), visit })))

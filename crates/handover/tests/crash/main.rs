@@ -20,6 +20,7 @@ mod parts;
 mod points;
 mod repeated;
 mod sender;
+mod sideways;
 mod standin;
 mod tampered;
 mod uninvited;

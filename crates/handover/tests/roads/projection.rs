@@ -6,6 +6,7 @@ use exchange::desk::{Command, Row};
 use exchange::directory::Standing;
 use exchange::registration::{RegisteredAt, Registration};
 use exchange::submission::Submission;
+use exchange::suspension::Suspension;
 use exchange::watch::{Watch, WatchRow};
 use exchange::{Chain, Entry, Event, Push, Trigger};
 use jiff::Timestamp;
@@ -95,6 +96,16 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         states.insert(known.state_word().to_owned());
     }
     assert!(endpoints.is_empty(), "an endpoint without a row");
+    let said = chains[&Chain::House].iter().filter_map(|(_, event)| Suspension::of(event));
+    let mut suspensions: BTreeMap<String, Suspension> =
+        said.map(|one| (Suspension::row_id(&one.partner), one)).collect();
+    for row in house.works(WorkKind::Partner) {
+        let known = suspensions.remove(&row.work.id).expect("a row without a line");
+        assert_eq!(read::<Suspension>(&row), known);
+        assert_eq!(columns(&row), (None, known.state_word()));
+        states.insert(known.state_word().to_owned());
+    }
+    assert!(suspensions.is_empty(), "a suspension without a row");
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states

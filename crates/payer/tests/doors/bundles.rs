@@ -291,8 +291,16 @@ async fn nothing_tells_whether_another_sender_has_a_record() {
         let delete = entry("DELETE", &format!("Practitioner/{id}"), None);
         bundle("batch", vec![with(delete, "/request/ifMatch", "W/\"1\"")])
     };
+    let putting = |id: &str, tag: &str| {
+        let put = entry("PUT", &format!("Practitioner/{id}"), Some(practitioner(id, "3")));
+        bundle("batch", vec![with(put, "/request/ifMatch", tag)])
+    };
     for id in ["x", "y"] {
         assert_eq!(told(&plan.post("rival", matching(id)).await), ["version-conflict"]);
+        for tag in ["W/\"1\"", "W/\"9\""] {
+            let told = told(&plan.post("rival", putting(id, tag)).await);
+            assert_eq!(told, ["version-conflict"], "{id} {tag}");
+        }
     }
 }
 

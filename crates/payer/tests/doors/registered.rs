@@ -4,6 +4,7 @@
 use crate::plan::{Plan, Push, StandingClock, sender, who};
 use exchange::desk::RegistrationCommand;
 use exchange::partner::PublicUdap;
+use exchange::registration::Said;
 use exchange::{Code, Purpose};
 use http::HeaderMap;
 use payer::doors::Doors;
@@ -13,12 +14,12 @@ use std::sync::Arc;
 use store::House as _;
 use wire::Caller;
 use wire::rest::{Prefer, Rest};
-use wire::trust::udap::{Ask, Decided, Registry};
+use wire::trust::udap::{Decided, Registry};
 
 const TOWN: &str = "urn:example:town";
 
-fn ask(uri: &str) -> Ask {
-    Ask {
+fn ask(uri: &str) -> Said {
+    Said {
         community: TOWN.into(),
         uri: uri.into(),
         name: "Clinic".into(),
@@ -53,7 +54,8 @@ async fn whom_a_file_names_stands_at_once_and_only_while_it_does() {
     let again = plan.road.house.entries(1, 100).await.unwrap().len();
     assert_eq!(lines, again, "what changes nothing leaves no line");
     // A URI in another spelling, and another community, are somebody else's.
-    for other in [ask("https://clinic.example/app/"), Ask { community: "urn:b".into(), ..ask(uri) }]
+    for other in
+        [ask("https://clinic.example/app/"), Said { community: "urn:b".into(), ..ask(uri) }]
     {
         assert_eq!(book.register(other).await.unwrap(), Decided::Waiting);
     }

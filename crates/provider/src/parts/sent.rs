@@ -118,11 +118,17 @@ impl Road {
                 // What was answered is written down first; the next part looks anew.
                 break;
             }
-            if nth > 0
-                && let Some(wait) = self.knock(payer, &turn.push).await?
-            {
-                outcome.stop = Some(Stopped::Wait(wait));
-                break;
+            if nth > 0 {
+                match self.knock(payer, &turn.push).await {
+                    Ok(None) => {}
+                    Ok(Some(wait)) => {
+                        outcome.stop = Some(Stopped::Wait(wait));
+                        break;
+                    }
+                    // What was answered is written down first; the next part meets it again.
+                    Err(Halt::Issue(_)) => break,
+                    Err(fault) => return Err(fault),
+                }
             }
             let (answered, said) = deliver::send_one(&client, item, turn.now()).await;
             self.report(payer, door::answered(&answered)).await?;

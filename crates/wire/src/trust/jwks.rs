@@ -123,6 +123,11 @@ impl KeySet {
         self.kept().holds(kid, self.clock.now())
     }
 
+    /// The keys as they are known, without asking for them.
+    pub(crate) fn known(&self) -> Option<Arc<Value>> {
+        self.kept().usable(self.clock.now()).cloned()
+    }
+
     /// The keys as they are now: asked for where the set is old or has no such key, and the floor
     /// between two fetches permits it. None where none are known.
     ///

@@ -6,6 +6,7 @@
 use crate::town::{SCOPES, SetClock, claims, credential, token_form};
 use bytes::Bytes;
 use exchange::Code;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -280,6 +281,44 @@ async fn every_hostile_set_of_keys_is_refused_with_words_and_the_client_hears_no
     let form = token_form(&key.sign(&unknown).unwrap(), SCOPES);
     heard.insert(scene.gate.token(form.as_bytes()).await.body);
     assert_eq!(heard.len(), 1, "an unknown client and a set that cannot be used answer the same");
+}
+
+#[tokio::test]
+async fn no_refusal_tells_by_its_time_which_clients_there_are_and_a_mistake_is_slow_once() {
+    let (key, stranger) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("max-age=3600", &[&key]));
+    // Keys at a URL, keys in a file, and nobody.
+    for client in ["clinic", "hospital", "nobody"] {
+        let refused = |case: &str| {
+            let jti = format!("{client} {case}");
+            let form = token_form(&stranger.sign(&claims(client, ENDPOINT, &jti)).unwrap(), SCOPES);
+            async { scene.gate.token(&form.into_bytes()).await.status }
+        };
+        for round in ["first", "later"] {
+            let mut slow = Box::pin(refused(round));
+            assert!(slow.as_mut().now_or_never().is_none(), "{client}: the {round} one waits");
+            assert_eq!(slow.await, 401, "{client}");
+            for case in ["second", "third"] {
+                let at_once = refused(case).now_or_never();
+                assert_eq!(at_once, Some(401), "{client}: the {case} one does not");
+            }
+            scene.clock.advance(10);
+        }
+    }
+    let at_once = scene.gate.token(token_form("no assertion", SCOPES).as_bytes()).now_or_never();
+    assert_eq!(at_once.map(|answer| answer.status), Some(401), "what says nothing of a client");
+}
+
+#[tokio::test]
+async fn who_is_claimed_by_strangers_signs_in_as_ever_and_its_url_is_left_alone() {
+    let (key, stranger) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("max-age=3600", &[&key]));
+    assert_eq!(scene.status(&stranger).await, 401, "somebody claims to be the clinic");
+    for _ in 0..100 {
+        assert_eq!(scene.sign_in(&stranger).now_or_never().map(|answer| answer.status), Some(401));
+    }
+    assert_eq!(scene.status(&key).await, 200, "the clinic itself, in the same moment");
+    assert_eq!(scene.site.asked(), 1);
 }
 
 /// Proves: smart 338

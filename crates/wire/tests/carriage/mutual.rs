@@ -41,9 +41,9 @@ impl Authority {
     }
 
     fn client(&self, uri: &str) -> Identity {
-        let issued = tls::issue_client_certificate_at(&self.pem, &self.key, uri, now());
-        let (certificate, key) = issued.unwrap();
-        [certificate, key].concat().into_bytes()
+        let key = SigningKey::generate().unwrap();
+        let issued = tls::issue_client_certificate_at(&self.pem, &self.key, uri, &key, now());
+        [issued.unwrap(), key.to_pem()].concat().into_bytes()
     }
 
     /// A certificate that is spoilt in one way.

@@ -5,6 +5,10 @@ use crate::village::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use wire::MemoryReplay;
+use wire::pki::make;
+use wire::trust::udap::{Identity, Membership, Udap};
 
 fn part(jwt: &str, nth: usize) -> Value {
     let part = jwt.split('.').nth(nth).unwrap();
@@ -45,6 +49,26 @@ async fn the_document_says_what_the_server_does_and_nothing_else() {
         assert_eq!(header["x5c"], json!(x5c(own)), "{community}");
     }
     assert_eq!(village.gate.udap_metadata(Some("urn:example:moon")).unwrap().status, 204);
+}
+
+#[test]
+fn another_certificate_signs_at_once_and_anchors_that_are_gone_vouch_for_nobody() {
+    let book = Arc::new(Book::default());
+    let replay = Arc::new(MemoryReplay::new(Arc::new(Noon)));
+    let town = community(TOWN, &PAPERS.town, &PAPERS.server_town);
+    let udap = Udap::new(BASE, vec![town.clone()], book, replay, Arc::new(Noon)).unwrap();
+    let signed_in = || {
+        let document = told(&udap.metadata(None).unwrap());
+        part(document["signed_metadata"].as_str().unwrap(), 0)["x5c"].clone()
+    };
+    assert_eq!(signed_in(), json!(x5c(&PAPERS.server_town)));
+    let renewed = make::application(&PAPERS.town, "plan", &[BASE.to_owned()], now()).unwrap();
+    let identity = Identity::from_pem(renewed.certificate.as_bytes(), renewed.key.as_bytes());
+    let identity = Arc::new(identity.unwrap());
+    town.replace(Membership { trust: trust(&PAPERS.county), identity });
+    assert_eq!(signed_in(), json!(x5c(&renewed)));
+    let read = wire::pki::Chain::from_pem(PAPERS.client.certificate.as_bytes()).unwrap();
+    assert!(town.trust().verify(&read, now()).is_err(), "the town's own client is a stranger now");
 }
 
 /// Proves: udap 1, 2, 3, 7, 8, 48, 49, 50, 51, 52, 53, 54, 55, 56, 58, 59

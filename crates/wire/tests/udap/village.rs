@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use exchange::registration::Registration;
+use exchange::registration::{Registration, Said};
 use exchange::{Issue, Purpose};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use wire::pki::make::{self, Made};
 use wire::pki::{Trust, read_pem};
-use wire::trust::udap::{Ask, Community, Decided, Identity, Registry, Standing, Udap};
+use wire::trust::udap::{Community, Decided, Identity, Membership, Registry, Standing, Udap};
 use wire::{Answer, BoxFuture, Clock, Credential, Gate, MemoryReplay, SigningKey};
 
 pub(crate) const NOW: &str = "2026-11-22T12:00:00Z";
@@ -77,36 +77,36 @@ pub(crate) fn trust(authority: &Made) -> Arc<Trust> {
 
 pub(crate) fn community(uri: &str, authority: &Made, own: &Made) -> Community {
     let identity = Identity::from_pem(own.certificate.as_bytes(), own.key.as_bytes()).unwrap();
-    Community { uri: uri.to_owned(), trust: trust(authority), identity: Arc::new(identity) }
+    Community::new(uri, Membership { trust: trust(authority), identity: Arc::new(identity) })
 }
 
 /// Registrations in memory; `named`: whom a partner's file names, in the town.
 #[derive(Default)]
 pub(crate) struct Book {
-    pub(crate) rows: Mutex<BTreeMap<String, (Ask, Option<Standing>)>>,
+    pub(crate) rows: Mutex<BTreeMap<String, (Said, Option<Standing>)>>,
     pub(crate) writes: AtomicU64,
 }
 
 impl Book {
-    fn stand(ask: &Ask) -> Standing {
+    fn stand(said: &Said) -> Standing {
         Standing {
-            client_id: Registration::client_of(&ask.community, &ask.uri),
+            client_id: Registration::client_of(&said.community, &said.uri),
             partner: "clinic".into(),
-            community: ask.community.clone(),
-            uri: ask.uri.clone(),
-            scopes: ask.scope.split(' ').map(str::to_owned).collect(),
+            community: said.community.clone(),
+            uri: said.uri.clone(),
+            scopes: said.scope.split(' ').map(str::to_owned).collect(),
             purposes: [Purpose::Payment, Purpose::Treatment].into(),
         }
     }
 }
 
 impl Registry for Book {
-    fn register(&self, ask: Ask) -> BoxFuture<'_, Result<Decided, Issue>> {
+    fn register(&self, said: Said) -> BoxFuture<'_, Result<Decided, Issue>> {
         self.writes.fetch_add(1, Ordering::SeqCst);
-        let named = ask.uri == CLIENT;
-        let standing = Book::stand(&ask);
+        let named = said.uri == CLIENT;
+        let standing = Book::stand(&said);
         let held = named.then(|| standing.clone());
-        let before = self.rows.lock().unwrap().insert(standing.client_id.clone(), (ask, held));
+        let before = self.rows.lock().unwrap().insert(standing.client_id.clone(), (said, held));
         Box::pin(async move {
             Ok(match (named, before) {
                 (false, _) => Decided::Waiting,

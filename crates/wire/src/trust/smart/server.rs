@@ -3,27 +3,42 @@
 //! Comes in   token requests (a form), requests with an access token (headers).
 //! Goes out   tokens, OAuth errors (RFC 6749 §5.2), a `Caller`.
 //! Never      grants a scope that is not registered, takes an assertion twice, or honours a token
-//!            whose credential or key is no longer registered.
+//!            whose credential or key is no longer registered; never shows by its words or its time
+//!            which clients there are.
+//!
+//! Why some refusals take two seconds: where the keys of a client are at a URL, an assertion with a key
+//! that is not known makes the gate ask there, or a partner could not change its key. That takes time,
+//! and a client that nobody knows would be told from one whose keys are asked for. So a refusal that
+//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed, but only the
+//! first one in ten seconds for a client id. Those behind it ask nobody and come at once, whether there
+//! is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
+//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds once, and what
+//! cannot be read as an assertion, or where nobody's keys are at a URL, nothing at all.
 
+use super::CLIENT_CREDENTIALS;
 use super::access_token::{Content, Mint};
 use super::assertion::{self, Assertion, NOT_VERIFIED, Verified, find_credential};
 use super::replay::Replay;
-use super::{CLIENT_CREDENTIALS, JWT_BEARER};
 use crate::clock::Clock;
-use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, SCOPES_MAX};
+use crate::limits::{ACCESS_TOKEN_LIFE, PUBLIC_KEYS_KEEP, REFUSED_AT_ONCE, SCOPES_MAX};
+use crate::rates::{Buckets, RateLimits, Rates};
 use crate::refusal::Answer;
+use crate::server::Line;
 use crate::trust::jwks::{KeySet, has_key};
 use crate::trust::mutual::{Certificates, Presented};
+use crate::trust::oauth::{Form, Parameters, Refused, uncached};
 use crate::trust::udap::Udap;
 use crate::trust::{Caller, Credential, scope};
-use crate::urlencoded;
-use exchange::{Code, Issue};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
-use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use exchange::{Code, Digest, Issue};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
+
+/// Says of a partner, by its name in this house, whether it is suspended: asked with every request, so
+/// that it must cost nothing.
+pub type Suspended = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Signs partners in and recognises them again.
 pub struct Gate {
@@ -35,30 +50,17 @@ pub struct Gate {
     mint: RwLock<Arc<Mint>>,
     /// The house's own public keys.
     published: RwLock<Option<Value>>,
+    /// What the house tells of itself to whoever asks.
+    pub(crate) introduced: RwLock<Option<String>>,
     replay: Arc<dyn Replay>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
     pub(crate) udap: Option<Arc<Udap>>,
-}
-
-/// An OAuth error with a description that is safe to show: its status, code and words.
-struct Refused {
-    status: u16,
-    error: &'static str,
-    words: String,
-}
-
-impl Refused {
-    fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
-        Refused { status, error, words: words.into() }
-    }
-
-    /// `invalid_client`, in the words of the catalogue as far as OAuth has room for them.
-    fn client(detail: &str) -> Refused {
-        let row = Code::CredentialRefused.row();
-        let words = format!("{}: {detail}. Next: {}", row.slug, row.next);
-        Refused::new(row.status, "invalid_client", words)
-    }
+    rates: Rates,
+    /// Whether all exchange with a partner is suspended now.
+    suspended: Suspended,
+    /// Client ids whose unverified assertions have been refused lately.
+    refused: Buckets<Digest>,
 }
 
 impl Gate {
@@ -81,9 +83,13 @@ impl Gate {
             certificates,
             mint,
             published,
+            introduced: RwLock::default(),
             replay,
             clock,
             udap: None,
+            rates: Rates::new(RateLimits::default()),
+            suspended: Arc::new(|_| false),
+            refused: Buckets::of_one(REFUSED_AT_ONCE),
         }
     }
 
@@ -97,6 +103,46 @@ impl Gate {
     pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
         self.certificates = certificates;
         self
+    }
+
+    /// The same gate, where clients may ask so often.
+    pub fn with_rates(mut self, limits: RateLimits) -> Gate {
+        self.rates = Rates::new(limits);
+        self
+    }
+
+    /// The same gate, closed to partners of whom this says so, whatever tokens they have.
+    pub fn with_suspended(mut self, suspended: Suspended) -> Gate {
+        self.suspended = suspended;
+        self
+    }
+
+    /// Whether a partner who has proved to be it may have a token. The error is the answer.
+    pub(crate) fn check_suspended(&self, partner: &str) -> Result<(), Refused> {
+        if !(self.suspended)(partner) {
+            return Ok(());
+        }
+        let row = Code::PartnerSuspended.row();
+        let words = format!("{}: {}. Next: {}", row.slug, row.title, row.next);
+        Err(Refused::new(400, "unauthorized_client", words))
+    }
+
+    /// Counts a request of a caller. The error: after how many seconds the next one helps.
+    pub(crate) fn count(&self, caller: &Caller) -> Result<(), u64> {
+        self.rates.client(&caller.client_id, self.clock.now())
+    }
+
+    /// Counts a sign-in or a registration, before anything of it is read. The error is the answer.
+    pub(crate) fn count_stranger(&self, line: Option<&Line>) -> Result<(), Box<Answer>> {
+        let Some(line) = line else { return Ok(()) };
+        let counted = self.rates.address(line.address, self.clock.now());
+        counted.map_err(|seconds| {
+            let row = Code::RateExceeded.row();
+            tracing::warn!("sign-ins from one address are more than the house takes");
+            let words = format!("{}: {}. Next: {}", row.slug, row.title, row.next);
+            let refused = Refused::new(row.status, "temporarily_unavailable", words);
+            Box::new(refused.into_answer().with(RETRY_AFTER, seconds.to_string()))
+        })
     }
 
     /// Issues tokens under another secret from now on, and reads those of these others as well.
@@ -144,7 +190,7 @@ impl Gate {
     /// The same over a connection whose peer presented a certificate: the token is bound to it.
     pub async fn token_over(&self, form: &[u8], presented: Option<&Presented>) -> Answer {
         match self.grant(form, presented).await {
-            Ok(answer) => json_answer(200, &answer),
+            Ok(answer) => uncached(200, &answer),
             Err(refused) => {
                 tracing::warn!(error = refused.error, reason = %refused.words, "sign-in refused");
                 refused.into_answer()
@@ -155,23 +201,29 @@ impl Gate {
     /// Whose assertion it is: the credential, and what was signed.
     async fn verify(&self, jwt: &str) -> Result<(Credential, Verified), Refused> {
         let began = Instant::now();
-        let verified = self.verify_as_it_comes(jwt).await;
-        if verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
-            // Whether somebody's keys were asked for must not show in the time it took.
+        // What cannot be read says nothing of a client, and is refused at once.
+        let assertion = Assertion::read(jwt).map_err(|refused| Refused::client(refused.0))?;
+        let claimed = Digest::of(assertion.client_id().as_bytes());
+        let at_once = self.refused.is_tapped(&claimed, self.clock.now());
+        let verified = self.verify_as_it_comes(assertion, at_once).await;
+        if !at_once && verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
+            self.refused.take(claimed, self.clock.now()).ok();
             let wait = self.key_sets.values().map(|set| set.wait()).max().unwrap_or_default();
             tokio::time::sleep_until(began + wait).await;
         }
         verified.map_err(|refused| Refused::client(refused.0))
     }
 
+    /// `at_once`: with the keys that are known, and without asking for any.
     async fn verify_as_it_comes(
         &self,
-        jwt: &str,
+        assertion: Assertion<'_>,
+        at_once: bool,
     ) -> Result<(Credential, Verified), assertion::Refused> {
-        let assertion = Assertion::read(jwt)?;
         let credential = find_credential(&self.credentials(), assertion.client_id()).cloned();
         let published = credential.as_ref().and_then(|it| self.key_sets.get(&it.client_id));
         let fetched = match published {
+            Some(set) if at_once => set.known(),
             Some(set) => set.keys(assertion.kid()).await,
             None => None,
         };
@@ -185,7 +237,7 @@ impl Gate {
     }
 
     async fn grant(&self, form: &[u8], presented: Option<&Presented>) -> Result<Value, Refused> {
-        let form = Form::read(form)?;
+        let form = Form::of(&Parameters::read(form)?)?;
         let now = self.clock.now();
         let (credential, verified) = self.verify(&form.assertion).await?;
         let client_id = &credential.client_id;
@@ -193,10 +245,11 @@ impl Gate {
             return Err(Refused::client("client_id is not the assertion's"));
         }
         self.check_presented(client_id, presented)?;
+        self.check_suspended(&credential.partner)?;
         let first = self.replay.first_use(client_id, &verified.jti, verified.until).await;
         let first = first.map_err(|issue| {
             tracing::error!(%issue, "replay check");
-            Refused::new(503, "temporarily_unavailable", "the sign-in cannot be checked now")
+            Refused::later("the sign-in cannot be checked now")
         })?;
         if !first {
             return Err(Refused::client("this jti was used before"));
@@ -205,8 +258,7 @@ impl Gate {
         let asked: Vec<&str> = form.scope.split_whitespace().take(SCOPES_MAX).collect();
         let granted = scope::grant(&asked, &credential.scopes);
         if granted.is_empty() {
-            let words = "none of the scopes asked for is registered for this client";
-            return Err(Refused::new(400, "invalid_scope", words));
+            return Err(Refused::scope());
         }
         let scope = granted.join(" ");
         let life = ACCESS_TOKEN_LIFE.as_secs();
@@ -248,14 +300,14 @@ impl Gate {
     /// its client signs in by that alone. Where the key behind a token is not among those that are
     /// known, the client's own set is asked for it.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
         presented: Option<&Presented>,
     ) -> Result<Caller, Issue> {
         if let Some(presented) = presented.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            return self.by_certificate(presented);
+            return self.unless_suspended(self.by_certificate(presented)?);
         }
         let content = self.token_content(headers)?;
         let bound = content.certificate.as_ref();
@@ -267,19 +319,27 @@ impl Gate {
         {
             set.keys(&content.kid).await;
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
+    }
+
+    fn unless_suspended(&self, caller: Caller) -> Result<Caller, Issue> {
+        if (self.suspended)(&caller.partner) {
+            let detail = "a person of this house has suspended all exchange with this partner";
+            return Err(Issue::new(Code::PartnerSuspended, detail));
+        }
+        Ok(caller)
     }
 
     /// Says who sent a request over a connection without a certificate, by its access token and what
     /// is known here.
     ///
-    /// Errors: `SignInRequired`, for every reason alike.
+    /// Errors: `SignInRequired`, for every reason alike; `PartnerSuspended`.
     pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Issue> {
         let content = self.token_content(headers)?;
         if content.certificate.is_some() {
             return Err(not_signed_in(INVALID_TOKEN));
         }
-        self.recognise(content)
+        self.unless_suspended(self.recognise(content)?)
     }
 
     /// Who signs in by a certificate alone.
@@ -357,62 +417,6 @@ const INVALID_TOKEN: &str = "the access token is not valid, or no longer";
 
 fn not_signed_in(detail: &str) -> Issue {
     Issue::new(Code::SignInRequired, detail).at("Authorization")
-}
-
-/// A token request that has what it needs.
-struct Form {
-    assertion: String,
-    scope: String,
-    client_id: Option<String>,
-}
-
-impl Form {
-    fn read(body: &[u8]) -> Result<Form, Refused> {
-        let invalid = |words: &str| Refused::new(400, "invalid_request", words);
-        let pairs = urlencoded::decode(body).map_err(|_| invalid("the form cannot be read"))?;
-        let take = |name: &str| {
-            let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
-            match (values.next(), values.next()) {
-                (_, Some(_)) => Err(invalid("a parameter is repeated")),
-                (value, None) => Ok(value.filter(|value| !value.is_empty()).cloned()),
-            }
-        };
-        let grant_type = take("grant_type")?.ok_or_else(|| invalid("grant_type is missing"))?;
-        if grant_type != CLIENT_CREDENTIALS {
-            let words = "grant_type must be client_credentials";
-            return Err(Refused::new(400, "unsupported_grant_type", words));
-        }
-        let kind = take("client_assertion_type")?;
-        if kind.as_deref() != Some(JWT_BEARER) {
-            return Err(invalid("client_assertion_type must be the jwt-bearer one of RFC 7523"));
-        }
-        Ok(Form {
-            assertion: take("client_assertion")?
-                .ok_or_else(|| invalid("client_assertion is missing"))?,
-            scope: take("scope")?.ok_or_else(|| invalid("scope is missing"))?,
-            client_id: take("client_id")?,
-        })
-    }
-}
-
-impl Refused {
-    fn into_answer(self) -> Answer {
-        let body = json!({ "error": self.error, "error_description": self.words });
-        let answer = json_answer(self.status, &body);
-        match self.status {
-            401 => answer.with(WWW_AUTHENTICATE, "Bearer"),
-            503 => answer.with(RETRY_AFTER, "2"),
-            _ => answer,
-        }
-    }
-}
-
-/// JSON that no cache may keep (RFC 6749 §5.1).
-fn json_answer(status: u16, body: &Value) -> Answer {
-    Answer::new(status, body.to_string())
-        .with(CONTENT_TYPE, "application/json")
-        .with(CACHE_CONTROL, "no-store")
-        .with(PRAGMA, "no-cache")
 }
 
 /// The bearer token of a request with exactly one `Authorization` header (RFC 6750 §2.1).

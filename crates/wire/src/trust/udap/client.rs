@@ -131,6 +131,11 @@ impl UdapClient {
         }
     }
 
+    /// Whether the server offers what this house needs, signed in the community; nothing is registered.
+    pub async fn is_offered(&self) -> Result<(), SignInError> {
+        self.endpoints().await.map(drop)
+    }
+
     /// Ends this house's registration at the server, and forgets it.
     pub async fn cancel(&self) -> Result<(), SignInError> {
         let endpoints = self.endpoints().await?;
@@ -268,7 +273,7 @@ impl UdapClient {
     }
 
     fn sign(&self, claims: &Value) -> Result<String, SignInError> {
-        let signed = self.community.identity.sign(claims);
+        let signed = self.community.identity().sign(claims);
         signed.map_err(|_| refused("this house's key in the community cannot sign"))
     }
 
@@ -321,7 +326,7 @@ impl UdapClient {
             let list = told[name].as_array().map(Vec::as_slice).unwrap_or_default();
             list.iter().any(|value| value == wanted)
         };
-        let algorithm = self.community.identity.algorithm().name();
+        let algorithm = self.community.identity().algorithm().name();
         let needs = [
             ("udap_versions_supported", VERSION),
             ("udap_profiles_supported", "udap_dcr"),

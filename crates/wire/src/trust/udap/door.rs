@@ -6,11 +6,12 @@
 //!            has not.
 
 use super::registry::Standing;
-use super::request::{is_meant, no_scope};
-use super::server::{Refused, Udap, uncached};
+use super::request::is_meant;
+use super::server::Udap;
 use crate::limits::ACCESS_TOKEN_LIFE;
 use crate::refusal::Answer;
 use crate::trust::mutual::Presented;
+use crate::trust::oauth::{Refused, uncached};
 use crate::trust::smart::access_token::Content;
 use crate::trust::smart::server::Gate;
 use crate::trust::{Caller, scope};
@@ -72,10 +73,11 @@ impl Gate {
         authorization: bool,
     ) -> Result<Value, Refused> {
         let granted = udap.check_token(form, authorization).await?;
+        self.check_suspended(&granted.standing.partner)?;
         let asked: Vec<&str> = granted.scopes.iter().map(String::as_str).collect();
         let scopes = scope::grant(&asked, &self.scopes_of(&granted.standing.partner));
         if scopes.is_empty() {
-            return Err(no_scope());
+            return Err(Refused::scope());
         }
         let (scope, life) = (scopes.join(" "), ACCESS_TOKEN_LIFE.as_secs());
         let content = Content {

@@ -22,8 +22,8 @@ pub(crate) mod statement;
 
 pub use b2b::Organization;
 pub use client::{ClientIds, Registered, Software, UdapClient};
-pub use identity::{Community, Identity};
-pub use registry::{Ask, Decided, Registry, Standing};
+pub use identity::{Community, Identity, Membership};
+pub use registry::{Decided, Registry, Standing};
 pub use server::Udap;
 
 /// Where a server describes its UDAP workflows, below its base URL.

@@ -7,11 +7,13 @@
 
 use super::VERSION;
 use super::jws::{Fault, Jws, Signed};
-use super::registry::{Ask, Decided, Standing};
-use super::server::{Refused, Udap, uncached};
+use super::registry::{Decided, Standing};
+use super::server::Udap;
 use super::statement::{self, Wanted};
 use crate::refusal::Answer;
+use crate::trust::oauth::{Refused, uncached};
 use crate::trust::scope;
+use exchange::registration::Said;
 use serde_json::{Map, Value, json};
 
 const INVALID_STATEMENT: &str = "invalid_software_statement";
@@ -69,7 +71,7 @@ impl Udap {
         }
         match wanted {
             Wanted::Cancel => self.cancel(&community, &uri, jwt, &signed).await,
-            Wanted::Register(ask) => self.decide(*ask, jwt, &signed, scopes).await,
+            Wanted::Register(said) => self.decide(*said, jwt, &signed, scopes).await,
         }
     }
 
@@ -94,12 +96,12 @@ impl Udap {
 
     async fn decide(
         &self,
-        ask: Ask,
+        said: Said,
         jwt: &str,
         signed: &Signed<'_>,
         scopes: impl Fn(&str) -> Vec<String>,
     ) -> Result<Answer, Refused> {
-        let decided = self.registry.register(ask).await.map_err(|issue| {
+        let decided = self.registry.register(said).await.map_err(|issue| {
             tracing::error!(%issue, "registration");
             Refused::later("the registration cannot be written down now")
         })?;

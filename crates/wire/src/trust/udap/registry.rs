@@ -10,23 +10,7 @@
 use crate::transport::BoxFuture;
 use crate::trust::Purposes;
 use exchange::Issue;
-
-/// What a software statement asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    /// The community whose certificate it came with.
-    pub community: String,
-    /// The client's URI, as its certificate spells it.
-    pub uri: String,
-    /// Its name in words.
-    pub name: String,
-    /// How its people are reached: URIs, one `mailto:` at least.
-    pub contacts: Vec<String>,
-    /// The scopes it wants to ask for.
-    pub scope: String,
-    /// Its certificate: DER in base64.
-    pub certificate: String,
-}
+use exchange::registration::Said;
 
 /// A registration that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +48,7 @@ pub enum Decided {
 pub trait Registry: Send + Sync {
     /// Registers, or changes what is registered under the same community and URI. Durable before it
     /// answers.
-    fn register(&self, ask: Ask) -> BoxFuture<'_, Result<Decided, Issue>>;
+    fn register(&self, said: Said) -> BoxFuture<'_, Result<Decided, Issue>>;
 
     /// Cancels what is registered under this community and URI; its client id, if there was any.
     fn cancel<'a>(

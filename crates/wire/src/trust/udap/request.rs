@@ -8,13 +8,12 @@
 use super::b2b;
 use super::jws::{Fault, Jws};
 use super::registry::Standing;
-use super::server::{Refused, Udap};
+use super::server::Udap;
 use super::{HL7_B2B, VERSION};
 use crate::limits::SCOPES_MAX;
-use crate::trust::smart::{CLIENT_CREDENTIALS, JWT_BEARER};
+use crate::trust::oauth::{Form, Parameters, Refused};
 use crate::trust::{Purposes, scope};
 use crate::urlencoded;
-use exchange::Code;
 
 /// A token request that may be granted.
 pub(crate) struct Granted {
@@ -42,12 +41,12 @@ impl Udap {
         form: &[u8],
         authorization: bool,
     ) -> Result<Granted, Refused> {
-        let form = Form::read(form, authorization)?;
+        let form = read(form, authorization)?;
         let now = self.clock.now();
         let signed = Jws::read(&form.assertion)
             .and_then(|read| read.verify(&self.communities, now))
             .map_err(client)?;
-        let stranger = || refused_client(NOT_VERIFIED);
+        let stranger = || Refused::client(NOT_VERIFIED);
         let client_id = signed.text("iss").ok_or_else(stranger)?;
         let current = self.registry.current(client_id).await.map_err(|issue| {
             tracing::error!(%issue, "registration");
@@ -59,15 +58,15 @@ impl Udap {
             return Err(stranger());
         }
         if signed.text("sub") != Some(client_id) {
-            return Err(refused_client("sub must equal iss: both are the client id"));
+            return Err(Refused::client("sub must equal iss: both are the client id"));
         }
         if form.client_id.is_some_and(|id| id != client_id) {
-            return Err(refused_client("client_id is not the assertion's"));
+            return Err(Refused::client("client_id is not the assertion's"));
         }
         signed.check_audience(&self.token_endpoint()).map_err(client)?;
         let (jti, until) = signed.check_once(now).map_err(client)?;
         if !self.first_use(&standing.community, &standing.uri, (&jti, until)).await? {
-            return Err(refused_client("this jti was used before"));
+            return Err(Refused::client("this jti was used before"));
         }
         let purposes = b2b::read(&signed.claims);
         let purposes = purposes.map_err(|words| Refused::new(400, "invalid_grant", words))?;
@@ -84,58 +83,18 @@ impl Udap {
 /// A fault of certificate or JWT. What is wrong with a certificate is told to whoever brings it:
 /// it says nothing of who is registered.
 fn client(fault: Fault) -> Refused {
-    refused_client(&fault.words())
+    Refused::client(&fault.words())
 }
 
-/// `invalid_client`, in the words of the catalogue as far as OAuth has room for them.
-fn refused_client(detail: &str) -> Refused {
-    let row = Code::CredentialRefused.row();
-    let words = format!("{}: {detail}. Next: {}", row.slug, row.next);
-    Refused::new(row.status, "invalid_client", words)
-}
-
-/// None of the scopes can be had.
-pub(crate) fn no_scope() -> Refused {
-    Refused::new(400, "invalid_scope", "none of the scopes asked for is registered for this client")
-}
-
-/// A token request that has what it needs, and nothing beside it.
-struct Form {
-    assertion: String,
-    scope: String,
-    client_id: Option<String>,
-}
-
-impl Form {
-    fn read(body: &[u8], authorization: bool) -> Result<Form, Refused> {
-        let invalid = |words: &str| Refused::new(400, "invalid_request", words);
-        let pairs = urlencoded::decode(body).map_err(|_| invalid("the form cannot be read"))?;
-        let take = |name: &str| {
-            let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
-            match (values.next(), values.next()) {
-                (_, Some(_)) => Err(invalid("a parameter is repeated")),
-                (value, None) => Ok(value.filter(|value| !value.is_empty()).cloned()),
-            }
-        };
-        if take("udap")?.as_deref() != Some(VERSION) {
-            return Err(invalid("udap must be 1"));
-        }
-        if authorization || take("client_secret")?.is_some() {
-            return Err(invalid("neither an Authorization header nor a secret goes with udap"));
-        }
-        let grant_type = take("grant_type")?.ok_or_else(|| invalid("grant_type is missing"))?;
-        if grant_type != CLIENT_CREDENTIALS {
-            let words = "grant_type must be client_credentials";
-            return Err(Refused::new(400, "unsupported_grant_type", words));
-        }
-        if take("client_assertion_type")?.as_deref() != Some(JWT_BEARER) {
-            return Err(invalid("client_assertion_type must be the jwt-bearer one of RFC 7523"));
-        }
-        Ok(Form {
-            assertion: take("client_assertion")?
-                .ok_or_else(|| invalid("client_assertion is missing"))?,
-            scope: take("scope")?.ok_or_else(|| invalid("scope is missing"))?,
-            client_id: take("client_id")?,
-        })
+/// Reads a request that is meant for UDAP. `authorization`: a header of that name came with it.
+fn read(body: &[u8], authorization: bool) -> Result<Form, Refused> {
+    let invalid = |words: &str| Refused::new(400, "invalid_request", words);
+    let parameters = Parameters::read(body)?;
+    if parameters.take("udap")? != Some(VERSION) {
+        return Err(invalid("udap must be 1"));
     }
+    if authorization || parameters.take("client_secret")?.is_some() {
+        return Err(invalid("neither an Authorization header nor a secret goes with udap"));
+    }
+    Form::of(&parameters)
 }

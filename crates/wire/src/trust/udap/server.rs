@@ -7,16 +7,13 @@
 //! The requests are in files of their own: `metadata`, `register`, `request`.
 
 use super::REGISTRATION_PATH;
-use super::identity::Community;
-use super::jws::Algorithm;
+use super::identity::{Community, Identity};
 use super::registry::Registry;
 use crate::clock::Clock;
-use crate::refusal::Answer;
+use crate::trust::oauth::Refused;
 use crate::trust::smart::replay::Replay;
 use exchange::{Code, Issue};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -27,8 +24,17 @@ pub struct Udap {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) replay: Arc<dyn Replay>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Signed metadata by community, and until when it is given out.
-    pub(super) signed: Mutex<BTreeMap<String, (String, Timestamp)>>,
+    /// Signed metadata by community.
+    pub(super) signed: Mutex<BTreeMap<String, Signed>>,
+}
+
+/// Metadata as it was signed.
+pub(super) struct Signed {
+    pub(super) jwt: String,
+    /// Until when it is given out.
+    pub(super) until: Timestamp,
+    /// In whose certificate.
+    pub(super) by: Arc<Identity>,
 }
 
 impl Udap {
@@ -54,14 +60,7 @@ impl Udap {
             if twice {
                 return Err(Issue::new(Code::ConfigInvalid, "two communities have the same URI"));
             }
-            if community.identity.algorithm() != Algorithm::Rs256 {
-                let detail = "a server's key in a community must be an RSA key: it signs RS256";
-                return Err(Issue::new(Code::KeyUnusable, detail).at(community.uri.clone()));
-            }
-            if !community.identity.names(&base_url) {
-                let detail = "the certificate does not name this house's base URL among its URIs";
-                return Err(Issue::new(Code::KeyUnusable, detail).at(community.uri.clone()));
-            }
+            community.identity().serves(&base_url).map_err(|issue| issue.at(&*community.uri))?;
         }
         let signed = Mutex::default();
         Ok(Udap { base_url, communities, registry, replay, clock, signed })
@@ -90,42 +89,4 @@ impl Udap {
             Refused::later("the request cannot be checked now")
         })
     }
-}
-
-/// An OAuth error with words that are safe to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(super) status: u16,
-    pub(super) error: &'static str,
-    pub(super) words: String,
-}
-
-impl Refused {
-    pub(super) fn new(status: u16, error: &'static str, words: impl Into<String>) -> Refused {
-        Refused { status, error, words: words.into() }
-    }
-
-    /// Nothing is wrong with the request; it may come again.
-    pub(super) fn later(words: &str) -> Refused {
-        Refused::new(503, "temporarily_unavailable", words)
-    }
-
-    /// The answer (RFC 6749 §5.2, RFC 7591 §3.2.2).
-    pub(crate) fn into_answer(self) -> Answer {
-        let body = json!({ "error": self.error, "error_description": self.words });
-        let answer = uncached(self.status, &body);
-        match self.status {
-            401 => answer.with(WWW_AUTHENTICATE, "Bearer"),
-            503 => answer.with(RETRY_AFTER, "2"),
-            _ => answer,
-        }
-    }
-}
-
-/// JSON that no cache may keep.
-pub(super) fn uncached(status: u16, body: &Value) -> Answer {
-    Answer::new(status, body.to_string())
-        .with(CONTENT_TYPE, "application/json")
-        .with(CACHE_CONTROL, "no-store")
-        .with(PRAGMA, "no-cache")
 }

@@ -6,15 +6,15 @@
 
 use super::b2b::is_uri;
 use super::jws::Signed;
-use super::registry::Ask;
 use crate::limits::{REGISTRATION_LIST_MAX, REGISTRATION_WORDS_MAX, SCOPES_MAX};
 use crate::trust::smart::CLIENT_CREDENTIALS;
+use exchange::registration::Said;
 use serde_json::Value;
 
 /// What a statement wants.
 pub(crate) enum Wanted {
     /// To be registered so.
-    Register(Box<Ask>),
+    Register(Box<Said>),
     /// To be registered no more.
     Cancel,
 }
@@ -67,7 +67,7 @@ pub(crate) fn read(
     if !scope.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return Err("scope is a list of scopes with blanks between them");
     }
-    Ok(Wanted::Register(Box::new(Ask {
+    Ok(Wanted::Register(Box::new(Said {
         community: community.to_owned(),
         uri: uri.to_owned(),
         name: name.ok_or("client_name must be a line of text")?.to_owned(),
