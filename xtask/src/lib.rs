@@ -11,6 +11,7 @@ pub mod bench;
 pub mod catalogue;
 pub mod crash;
 pub mod links;
+pub mod model;
 pub mod partners;
 pub mod provoked;
 pub mod rooms;
@@ -66,6 +67,7 @@ pub fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
     findings.extend(provoked::check(&tree));
     findings.extend(rules::check(&tree));
     findings.extend(links::check(&tree));
+    findings.extend(model::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)
