@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod conformance;
 pub mod crash;
 pub mod links;
+pub mod model;
 pub mod partners;
 pub mod provoked;
 pub mod requirements;
@@ -69,6 +70,7 @@ pub fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
     findings.extend(rules::check(&tree));
     findings.extend(links::check(&tree));
     findings.extend(conformance::check(&tree));
+    findings.extend(model::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

@@ -45,13 +45,15 @@ pub async fn carry_out(
 }
 
 /// What is carried out on what the house remembers and on its own tables: it needs no agreement, and no
-/// partner's nor the EHR's certificate. A patient's wish must not wait until somebody mends those.
+/// partner's nor the EHR's certificate. A patient's wish must not wait until somebody mends those, nor must a
+/// partner that is to be stopped.
 fn needs_memory_only(command: &Command) -> bool {
     matches!(
         command,
         Command::List { .. }
             | Command::Show { .. }
             | Command::Restriction(_)
+            | Command::Partner(_)
             | Command::Backup { .. }
             | Command::Verify { .. }
     )

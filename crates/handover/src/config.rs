@@ -504,6 +504,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn limits_are_those_that_are_written_and_else_the_usual_ones() {
+        let usual = wire::RateLimits::default();
+        let table = [
+            ("", Some(usual)),
+            ("requests_per_minute = 5", Some(wire::RateLimits { requests: 5, ..usual })),
+            ("sign_ins_per_minute = 0", Some(wire::RateLimits { sign_ins: 0, ..usual })),
+            ("requests_per_minute = -1", None),
+            ("requests_per_second = 5", None),
+        ];
+        for (text, rates) in table {
+            let found = toml::from_str::<LimitsFile>(text).ok().map(|limits| limits.rates());
+            assert_eq!(found, rates, "{text}");
+        }
+    }
+
+    #[test]
     fn a_connection_string_holds_no_password() {
         let table = [
             ("postgresql://handover@db.example/hospital?sslmode=verify-full", true),

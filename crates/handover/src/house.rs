@@ -188,8 +188,7 @@ impl Opened {
         );
         let gate = gate.with_key_sets(key_sets);
         let gate = gate.with_certificates(crate::doors::certificates(config)?);
-        let gate = gate.with_suspended(suspended::at_the_gate(self));
-        let gate = gate.with_rates(config.file.limits.rates());
+        let gate = suspended::at_the_gate(self, gate).with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
         let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));
         let udap = communities::door(config, communities, registrations, replay, clock)?;

@@ -4,27 +4,41 @@
 //! Goes out   a line and a row; the gate closed at once; pushes released at the end of it.
 //! Never      a suspension of somebody whom this house does not know.
 
-use crate::args::PartnerAsked;
+use crate::args::{PartnerAsked, WhoArgs};
 use crate::command::person;
 use crate::config;
 use crate::house::{Desk, Opened};
+use clap::Args;
 use exchange::desk::{CheckLine, Command, PartnerCommand, PartnerRow, PartnersTold};
 use exchange::{Code, Issue, PartnerId};
 use repository::suspensions;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use wire::trust::smart::server::Suspended;
+use wire::Gate;
+
+/// What a person decides about a partner as a whole.
+#[derive(Debug, Args)]
+pub struct Decided {
+    /// The partner, by its name in this house.
+    pub partner: String,
+    /// Why.
+    #[arg(long)]
+    pub why: String,
+    /// Who decides.
+    #[command(flatten)]
+    pub who: WhoArgs,
+}
 
 /// What was asked about partners as a whole; none where it is about something else.
 pub fn command(asked: &PartnerAsked) -> Option<Command> {
     Some(Command::Partner(match asked {
         PartnerAsked::List => PartnerCommand::List {},
-        PartnerAsked::Suspend { partner, why, who } => PartnerCommand::Suspend {
+        PartnerAsked::Suspend(Decided { partner, why, who }) => PartnerCommand::Suspend {
             partner: partner.as_str().into(),
             who: person(who.clone(), why.clone()),
         },
-        PartnerAsked::Resume { partner, why, who } => PartnerCommand::Resume {
+        PartnerAsked::Resume(Decided { partner, why, who }) => PartnerCommand::Resume {
             partner: partner.as_str().into(),
             who: person(who.clone(), why.clone()),
         },
@@ -32,10 +46,10 @@ pub fn command(asked: &PartnerAsked) -> Option<Command> {
     }))
 }
 
-/// What the gate asks with every request.
-pub fn at_the_gate(opened: &Opened) -> Suspended {
+/// The same gate, which asks with every request.
+pub fn at_the_gate(opened: &Opened, gate: Gate) -> Gate {
     let suspensions = Arc::clone(&opened.suspensions);
-    Arc::new(move |partner| suspensions.is_known(partner))
+    gate.with_suspended(Arc::new(move |partner| suspensions.is_known(partner)))
 }
 
 /// Carries a command out.

@@ -5,6 +5,7 @@
 //! Never      reads a file: what a word names is read where it is carried out.
 
 use super::{WhoArgs, identifier};
+use crate::suspended::Decided;
 use clap::{Args, Subcommand};
 use exchange::partner::PublicIdentifier;
 use std::path::PathBuf;
@@ -30,27 +31,9 @@ pub enum PartnerAsked {
     List,
     /// Stop all exchange with a partner, at once: its tokens are refused, those it has too, and nothing
     /// is sent to it. Pushes wait.
-    Suspend {
-        /// The partner, by its name in this house.
-        partner: String,
-        /// Why.
-        #[arg(long)]
-        why: String,
-        /// Who decides.
-        #[command(flatten)]
-        who: WhoArgs,
-    },
+    Suspend(Decided),
     /// Let the exchange with a suspended partner go on, and with it what has waited.
-    Resume {
-        /// The partner, by its name in this house.
-        partner: String,
-        /// Why.
-        #[arg(long)]
-        why: String,
-        /// Who decides.
-        #[command(flatten)]
-        who: WhoArgs,
-    },
+    Resume(Decided),
     /// Payer: clients that registered by UDAP, those that wait for a person first.
     Registrations,
     /// Payer: a client that registered by UDAP is this partner's, and may sign in.

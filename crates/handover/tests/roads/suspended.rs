@@ -107,9 +107,17 @@ fn only_a_partner_of_this_house_can_be_suspended_and_a_word_said_twice_is_one_li
         let (code, _) = provider.json(&["partner", "suspend", &partner, "--why", "x"]);
         assert_eq!(code, 1, "a house that does not run is told as well");
     }
+    // Nor does a faulty agreement keep anybody from it.
+    let agreement = format!("agreements/{partner}.toml");
+    let good = provider.read(&agreement);
+    provider.write(&agreement, "nonsense");
+    let (code, told) = provider.json(&["partner", "resume", &partner, "--why", "x"]);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(provider.json(&["partner", "suspend", &partner, "--why", "x"]).0, 1);
+    provider.write(&agreement, &good);
     let lines = RUNTIME.block_on(provider.memory().entries(1, 1_000)).unwrap();
     let suspends = |line: &&Entry| matches!(line.event(), Ok(Event::PartnerSuspended { .. }));
-    assert_eq!(lines.iter().filter(suspends).count(), 1);
+    assert_eq!(lines.iter().filter(suspends).count(), 2);
     stage.serve();
     let held = stage.provider.push(&stage.finished()[0]).remove(0);
     assert_eq!(codes(&held), ["partner-suspended"], "and knows it when it runs again");

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod client;
+mod limits;
 mod metadata;
 mod registration;
 mod sent;
