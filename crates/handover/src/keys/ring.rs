@@ -172,7 +172,8 @@ impl Live {
              # TYPE handover_reload_refused gauge\n",
         );
         let faults = held(&self.faults);
-        for what in [SIGNING, OPERATOR, TOKENS, CERTIFICATE, CLIENT, COMMUNITIES, PARTNERS] {
+        for what in [SIGNING, OPERATOR, TOKENS, CERTIFICATE, CLIENT, CLIENTS, COMMUNITIES, PARTNERS]
+        {
             let refused = u8::from(faults.contains_key(what));
             text.push_str(&format!("handover_reload_refused{{what=\"{what}\"}} {refused}\n"));
         }
@@ -188,6 +189,7 @@ impl Live {
             (TOKENS, self.tokens().map(|()| "issued under the key that lies there".to_owned())),
             (CERTIFICATE, self.renew_certificate()),
             (CLIENT, self.renew_client()),
+            (CLIENTS, self.renew_revoked()),
             (COMMUNITIES, self.renew_communities()),
         ];
         let mut lines: Vec<CheckLine> =
@@ -253,6 +255,13 @@ impl Live {
         }
         *held(&self.presented) = Some(print);
         Ok("new connections to partners present it".to_owned())
+    }
+
+    /// Partners' certificates, by the lists of those that are revoked.
+    fn renew_revoked(&self) -> Result<String, Issue> {
+        let Some(gate) = self.gate.get() else { return Ok("none".to_owned()) };
+        gate.know_certificates(doors::certificates(&self.config)?);
+        Ok("known by the lists of revoked ones as they are now".to_owned())
     }
 
     fn renew_communities(&self) -> Result<String, Issue> {
@@ -346,7 +355,8 @@ impl Live {
         let communities = file.udap.iter().flat_map(|udap| &udap.community);
         let others = communities.flat_map(|it| std::iter::once(&it.anchors).chain(&it.revoked));
         let named = [&file.keys.signing, &file.keys.operator, &file.keys.tokens].into_iter();
-        let named = named.chain(others);
+        let lists = file.tls.iter().flat_map(|tls| &tls.client_crls);
+        let named = named.chain(others).chain(lists);
         let mut pieces: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for path in named.chain(source).chain(tls) {
             let stages = place::stages(&self.config.path(path));
@@ -369,6 +379,7 @@ const OPERATOR: &str = "operator's key";
 const TOKENS: &str = "key of access tokens";
 const CERTIFICATE: &str = "certificate";
 const CLIENT: &str = "client certificate";
+const CLIENTS: &str = "partners' certificates";
 const COMMUNITIES: &str = "communities";
 const PARTNERS: &str = "partners and agreements";
 
