@@ -9,11 +9,13 @@
 
 pub mod bench;
 pub mod catalogue;
+pub mod conformance;
 pub mod crash;
 pub mod links;
 pub mod model;
 pub mod partners;
 pub mod provoked;
+pub mod requirements;
 pub mod rooms;
 pub mod rules;
 pub mod source;
@@ -68,6 +70,7 @@ pub fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
     findings.extend(rules::check(&tree));
     findings.extend(links::check(&tree));
     findings.extend(model::check(&tree));
+    findings.extend(conformance::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

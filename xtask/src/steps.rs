@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::{partners, rooms};
+use crate::{conformance, partners, rooms};
 
 /// How a step ended.
 enum End {
@@ -29,6 +29,20 @@ struct Run<'a> {
 /// `cargo xtask tidy`.
 pub fn tidy(root: &Path) -> ExitCode {
     if matches!(tidy_step(root), End::Passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// `cargo xtask conformance`.
+pub fn conformance(root: &Path) -> ExitCode {
+    match conformance::write(root) {
+        Ok(done) => {
+            println!("{done}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            println!("conformance cannot run: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `cargo xtask test`: everything that must hold before a change lands.

@@ -411,6 +411,7 @@ mod tests {
         PublicFile::parse(&file.to_string(), "new.json")
     }
 
+    /// Proves: smart 316
     #[test]
     fn a_server_of_another_make_is_signed_in_at_but_on_loopback() {
         let foreign = |base_url: &str, authority: &str, sign_in: &str| {
@@ -442,6 +443,7 @@ mod tests {
         }
     }
 
+    /// Proves: smart 22, 298, 301
     #[test]
     fn a_house_says_how_it_signs_in_in_one_way() {
         let by_name = json!({ "authority": "PEM", "san": "uri:https://clinic.example/fhir" });

@@ -46,8 +46,11 @@ pub enum Answered {
         /// How long it asks us to wait, when it says so.
         retry_after: Option<Duration>,
     },
-    /// The payer's token endpoint refused this house; nothing was sent.
-    SignInRefused,
+    /// The payer's sign-in refused this house; nothing was sent.
+    SignInRefused {
+        /// What it said, in one short line.
+        said: String,
+    },
 }
 
 /// An HTTP answer, as far as it matters here.
@@ -217,8 +220,8 @@ fn no_answer(answer: &Answered, attempt: &Attempt<'_>, now: Timestamp) -> Next {
         Answered::SignInUnreachable { retry_after } => {
             unreachable(*retry_after, "the payer's token endpoint does not answer")
         }
-        Answered::SignInRefused => {
-            hold(Code::SignInRefused, "the payer's token endpoint refused this house")
+        Answered::SignInRefused { said } => {
+            hold(Code::SignInRefused, &format!("the payer's sign-in refused this house: {said}"))
         }
         Answered::Untrusted => {
             hold(Code::PayerUntrusted, "the payer's certificate is not one this house trusts")

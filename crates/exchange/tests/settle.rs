@@ -161,7 +161,11 @@ fn every_answer_has_one_next_step() {
         ("no connection", Answered::NotSent, RetryFirst(PayerUnreachable)),
         ("a certificate of another's", Answered::Untrusted, Hold(PayerUntrusted)),
         ("an endless answer", Answered::TooLarge, Hold(AnswerUnreadable)),
-        ("sign-in refused", Answered::SignInRefused, Hold(SignInRefused)),
+        (
+            "sign-in refused",
+            Answered::SignInRefused { said: "400 invalid_client".to_owned() },
+            Hold(SignInRefused),
+        ),
         (
             "sign-in overloaded",
             Answered::SignInUnreachable { retry_after: Some(Duration::from_secs(7)) },

@@ -4,9 +4,13 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+mod partner;
+
+pub use partner::{DoorArgs, PartnerAsked, ProbeArgs};
+
+use crate::community::CommunityAsked;
 use crate::directory::DirectoryAsked;
 use crate::keys::KeysAsked;
-use crate::suspended::Decided;
 use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exchange::Purpose;
@@ -46,6 +50,9 @@ pub enum Asked {
     /// Partners of this house.
     #[command(subcommand)]
     Partner(PartnerAsked),
+    /// Trust communities (UDAP) that houses found between themselves.
+    #[command(subcommand)]
+    Community(CommunityAsked),
     /// What would stop a push today.
     Check,
     /// A payer's door, step by step, without patient data: what works, what does not, who mends it.
@@ -187,63 +194,6 @@ pub enum RoleWord {
     Provider,
     /// The receiving house.
     Payer,
-}
-
-/// `partner`
-#[derive(Debug, Subcommand)]
-pub enum PartnerAsked {
-    /// Take a partner's public file in, and write a default agreement to be read and narrowed.
-    Add {
-        /// The partner's public.json; for a payer whose server is no house of this program, a file
-        /// with `name`, `role`, `title`, `base_url`, `authority` (PEM) and
-        /// `foreign` = { `sign_in`: `smart` or, on loopback, `none`; `client_id`; `token_endpoint` }.
-        file: PathBuf,
-    },
-    /// The partners of this house, and with whom the exchange is suspended.
-    List,
-    /// Stop all exchange with a partner, at once: its tokens are refused, those it has too, and nothing
-    /// is sent to it. Pushes wait.
-    Suspend(Decided),
-    /// Let the exchange with a suspended partner go on, and with it what has waited.
-    Resume(Decided),
-    /// Payer: clients that registered by UDAP, those that wait for a person first.
-    Registrations,
-    /// Payer: a client that registered by UDAP is this partner's, and may sign in.
-    Approve {
-        /// Its client id (or the start of it) or its URI, as `partner registrations` prints them.
-        client: String,
-        /// The partner whose it is.
-        #[arg(long)]
-        partner: String,
-        /// How that is known.
-        #[arg(long)]
-        why: String,
-        /// Who decides.
-        #[command(flatten)]
-        who: WhoArgs,
-    },
-    /// Payer: a client that registered by UDAP may not sign in; its tokens stop at once.
-    Refuse {
-        /// As for approve.
-        client: String,
-        /// Why.
-        #[arg(long)]
-        why: String,
-        /// Who decides.
-        #[command(flatten)]
-        who: WhoArgs,
-    },
-}
-
-/// `probe`
-#[derive(Debug, Args)]
-pub struct ProbeArgs {
-    /// The partner, by its name in this house.
-    pub partner: String,
-    /// Also write the report, as one would mail it, to this file (Markdown; JSON where its name ends
-    /// in .json).
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
 }
 
 /// `serve`

@@ -130,12 +130,21 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
     named.extend(file.watch.iter().filter_map(|watch| watch.roster.clone()));
     named.extend([config.restrictions(), config.payors(), config.members()].map(Path::to_owned));
     named.push(config.payers().to_owned());
-    named.extend(file.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.authority.clone()]));
+    if let Some(tls) = &file.tls {
+        named.extend([tls.certificate.clone(), tls.authority.clone()]);
+        named.extend(tls.client_certificate.iter().chain(&tls.client_crls).cloned());
+    }
+    for community in file.udap.iter().flat_map(|udap| &udap.community) {
+        named.extend([community.anchors.clone(), community.certificate.clone()]);
+        named.extend(community.revoked.iter().cloned());
+    }
     named.extend(file.source.iter().filter_map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));
     let s3 = file.blobs.iter().filter_map(|blobs| blobs.s3.as_ref());
     named.extend(s3.filter_map(|s3| s3.authority.clone()));
-    for folder in [&file.partners, &file.agreements] {
+    named.extend(file.directory.iter().filter_map(|directory| directory.authority.clone()));
+    let directories = file.directory.iter().filter_map(|directory| directory.folder.as_ref());
+    for folder in [&file.partners, &file.agreements].into_iter().chain(directories) {
         walk(&config.path(folder), folder, &mut named);
     }
     named.sort();

@@ -27,11 +27,14 @@ pub async fn carry_out(
 ) -> Result<Reply, Issue> {
     // A database server lets everybody in: whoever runs the house is asked first all the same, so
     // that its work stays where it is.
-    if config.file.database.is_some() && check::knock(&config.file.base_url).await.is_ok() {
+    if config.file.database.is_some() && check::knock(&config.file.base_url, None).await.is_ok() {
         return by_the_house(config, &command, wait).await;
     }
     let opened = match needs_memory_only(&command) {
         true => Opened::open_memory(Arc::clone(config)).await,
+        false if matches!(command, Command::Probe { .. }) => {
+            Opened::open_partners(Arc::clone(config)).await
+        }
         false => Opened::open(Arc::clone(config)).await,
     };
     match opened {
@@ -124,21 +127,27 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         command,
         Command::Push { .. } | Command::Release { .. } | Command::Withdraw { .. }
     );
+    // A look at a payer's door is a line as well: its statement was first seen, or has changed.
     let writes = !matches!(
         command,
         Command::List { .. }
             | Command::Show { .. }
             | Command::Watch {}
-            | Command::Check {}
-            | Command::Probe { .. }
             | Command::Reload {}
             | Command::Partner(exchange::desk::PartnerCommand::List {})
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );
-    if writes {
-        opened.confirm_ledger().await?;
-    }
+    // Whoever looks at a payer's door signs in there, and what comes of that is written down: a
+    // registration, what a directory says. A ledger that is broken is told by the look itself.
+    let looks = matches!(command, Command::Check {} | Command::Probe { .. });
+    let confirmed = match writes || looks {
+        true => match opened.confirm_ledger().await {
+            Err(issue) if writes => return Err(issue),
+            confirmed => confirmed.is_ok(),
+        },
+        false => false,
+    };
     let reply = match &opened.desk {
         Desk::Provider { road, wake, .. } if sets_going && !wait.is_zero() => {
             let (stop, mut stopped) = watch::channel(false);
@@ -160,7 +169,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         }
         _ => opened.command(command).await,
     };
-    if writes {
+    if confirmed {
         opened.checkpoint().await?;
     }
     reply

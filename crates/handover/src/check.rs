@@ -5,8 +5,11 @@
 //! Never      stops at the first fault: whoever mends one should not have to come back for each.
 
 use crate::caller;
+use crate::communities;
 use crate::config;
+
 use crate::contents;
+use crate::doors;
 use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
 use crate::keys;
 use crate::limits::KNOCK_MAX;
@@ -14,13 +17,16 @@ use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue};
+use http::Uri;
 use jiff::Timestamp;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::proof;
-use tokio::net::TcpStream;
+use wire::reach::Network;
+use wire::{doorstep, pki};
 
 /// What was looked at, and how it ends.
 pub struct Checked {
@@ -105,9 +111,19 @@ fn key_lines(config: &config::House, lines: &mut Vec<CheckLine>) {
     put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
     if let Some(files) = &config.file.tls {
         let server = kept(&files.key).and_then(|()| keys::live_certificate(config));
-        put(lines, "TLS", server.map(|_| "certificate and key belong together".to_owned()));
+        put(lines, "TLS", server.map(|_| TOGETHER.to_owned()));
+        let client = files.client_key.iter().try_for_each(|key| kept(key));
+        let client = client.and_then(|()| doors::identity(config));
+        let words = |found: Option<_>| found.map_or("none", |_| TOGETHER).to_owned();
+        put(lines, "TLS: at partners' doors", client.map(words));
+    }
+    for community in config.file.udap.iter().flat_map(|udap| &udap.community) {
+        let own = kept(&community.key).and_then(|()| communities::membership(config, community));
+        put(lines, format!("community {}", community.uri), own.map(|_| TOGETHER.to_owned()));
     }
 }
+
+const TOGETHER: &str = "certificate and key belong together";
 
 /// A secret that every user of the machine can read is none.
 fn only_owner(path: &Path) -> Result<(), Issue> {
@@ -155,6 +171,25 @@ fn certificate(config: &config::House, lines: &mut Vec<CheckLine>) {
     for days in keys::certificates(config, Timestamp::now()) {
         put(lines, days.what, days.left.and_then(keys::days_left));
     }
+    for community in config.file.udap.iter().flat_map(|udap| &udap.community) {
+        for list in &community.revoked {
+            let next = communities::bytes(config, list).and_then(|it| pki::next_list(&it));
+            let what = format!("community {}: {}", community.uri, list.display());
+            put(lines, what, next.and_then(|next| in_force(next, Timestamp::now())));
+        }
+    }
+}
+
+/// Whether a list of revoked certificates is the newest one, as far as it tells.
+fn in_force(next: Option<Timestamp>, now: Timestamp) -> Result<String, Issue> {
+    let Some(next) = next else { return Ok("does not say when the next one is due".to_owned()) };
+    let day = next.strftime("%F %H:%M UTC");
+    if next > now {
+        return Ok(format!("in force until {day}"));
+    }
+    let detail =
+        format!("the list of revoked certificates is out of date since {day}: fetch the next");
+    Err(Issue::new(Code::KeyUnusable, detail))
 }
 
 /// What is known of each partner, and whether its port answers.
@@ -179,7 +214,10 @@ async fn partners(config: &config::House, lines: &mut Vec<CheckLine>) {
             put(lines, format!("partner {name}: authority"), Ok(none));
         }
         if config.file.role == Role::Provider {
-            let port = knock(&public.base_url).await;
+            let port = match config.network() {
+                Ok(network) => knock(&public.base_url, Some(&network)).await,
+                Err(issue) => Err(issue),
+            };
             put(lines, format!("partner {name}: address"), port);
         }
     }
@@ -197,22 +235,30 @@ fn counted_permits(terms: &exchange::agreement::Terms) -> String {
     )
 }
 
-/// DNS and TCP; TLS, versions and sign-in are the desk's.
-pub(crate) async fn knock(base_url: &str) -> Result<String, Issue> {
-    let (origin, _) = house::split_base(base_url)?;
-    let host = origin.split_once("://").map(|(_, host)| host).unwrap_or_default();
-    let address = match host.rsplit_once(':') {
-        Some((_, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host.to_owned(),
-        _ => format!("{host}:443"),
+/// DNS and TCP, within the addresses that a partner may lead to; TLS, versions and sign-in are the
+/// desk's.
+pub(crate) async fn knock(base_url: &str, network: Option<&Network>) -> Result<String, Issue> {
+    let uri: Option<Uri> = base_url.parse().ok();
+    let place = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16())));
+    let Some((scheme, host, port)) = place else {
+        return Err(Issue::new(Code::ConfigInvalid, "the base URL is none").at("base_url"));
     };
+    let port = port.unwrap_or(if scheme == "http" { 80 } else { 443 });
+    let address = format!("{host}:{port}");
     let away = |detail: &str| Issue::new(Code::PayerUnreachable, detail).at(address.clone());
-    match tokio::time::timeout(KNOCK_MAX, TcpStream::connect(&address)).await {
-        Ok(Ok(_)) => Ok(address),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Err(away("nothing listens at the partner's address"))
-        }
-        Ok(Err(_)) => Err(away("the partner's name or address cannot be reached")),
-        Err(_) => Err(away("the partner's address does not answer in time")),
+    let found = doorstep::resolve(host, port, KNOCK_MAX).await;
+    let mut found = found.map_err(|_| away("the partner's name leads to no address"))?;
+    found.retain(|it| network.is_none_or(|network| network.permits(it.ip())));
+    if found.is_empty() {
+        return Err(provider::route::beyond_reach());
+    }
+    match doorstep::connect(&found, KNOCK_MAX).await {
+        Ok(_) => Ok(address),
+        Err(error) => Err(away(match error.kind() {
+            ErrorKind::ConnectionRefused => "nothing listens at the partner's address",
+            ErrorKind::TimedOut => "the partner's address does not answer in time",
+            _ => "the partner's address cannot be reached",
+        })),
     }
 }
 

@@ -5,15 +5,16 @@
 //! Never      prints a patient, except where a person asked for one (`find`, `show --page`).
 
 use crate::args::{
-    Asked, CommandLine, DbAsked, ExplainAsked, InitArgs, LedgerAsked, PageForm, PartnerAsked,
-    ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
+    Asked, CommandLine, DbAsked, DoorArgs, ExplainAsked, InitArgs, LedgerAsked, PageForm,
+    PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
 };
+use crate::community::{self, CommunityAsked, Stage};
 use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
-    caller, check, config, database, demo, ehr, foreign, house, init, keys, page, restore, serve,
-    suspended, tables,
+    caller, check, config, database, demo, ehr, foreign, house, init, keys, page, partner, restore,
+    serve, suspended, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -56,7 +57,7 @@ pub fn main() -> ExitCode {
 }
 
 /// The log goes to stderr: `HANDOVER_LOG=info`, or as fine as `wire=debug,warn`.
-fn start_logging() {
+pub fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HANDOVER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -138,7 +139,11 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
     match asked {
         Asked::Demo(args) => demo::run(args, json).await,
         Asked::Init(args) => make(&args, json),
-        Asked::Partner(PartnerAsked::Add { file }) => add_partner(&folder, &file, json),
+        Asked::Partner(PartnerAsked::Add { file, door }) if partner::is_url(&file) => {
+            add_by_url(&folder, &file, door, json).await
+        }
+        Asked::Partner(PartnerAsked::Add { file, .. }) => add_partner(&folder, &file, json),
+        Asked::Community(asked) => community_of(&folder, &asked, json),
         Asked::Sim(SimAsked::Ehr(args)) => ehr::serve(args).await.map(|()| DONE),
         Asked::Sim(SimAsked::Payer(args)) => foreign::serve(args).await.map(|()| DONE),
         Asked::Directory(DirectoryAsked::Serve(args)) => {
@@ -402,7 +407,7 @@ fn make(args: &InitArgs, json: bool) -> Result<u8, Issue> {
         text.push_str(&format!("  put your members into {folder}/members.csv\n"));
     }
     text.push_str(&format!(
-        "  handover --house {folder} partner add PARTNER/public.json\n  \
+        "  handover --house {folder} partner add PARTNER/public.json   (or the URL of its door)\n  \
          handover --house {folder} check\n  handover --house {folder} serve\n"
     ));
     print(&text);
@@ -420,6 +425,76 @@ fn add_partner(folder: &Path, file: &Path, json: bool) -> Result<u8, Issue> {
             agreement.display()
         ));
     }
+    Ok(DONE)
+}
+
+/// Takes a partner in by the URL of its door.
+async fn add_by_url(folder: &Path, url: &Path, door: DoorArgs, json: bool) -> Result<u8, Issue> {
+    let DoorArgs { authority, name, client_id, payer_ids } = door;
+    let url = url.to_string_lossy().into_owned();
+    let asked = partner::Asked { url, authority, name, client_id, payer_ids };
+    let added = partner::add(folder, &asked).await?;
+    match json {
+        true => print(&format!("{}\n", partner::json(&added))),
+        false => print(&partner::words(&added)),
+    }
+    Ok(if added.waits() { render::WAITS } else { DONE })
+}
+
+/// Founds a community, or makes the house a member of one.
+fn community_of(folder: &Path, asked: &CommunityAsked, json: bool) -> Result<u8, Issue> {
+    let (text, told) = match asked {
+        CommunityAsked::New { folder, uri } => {
+            community::found(folder, uri)?;
+            let text = format!(
+                "The community {uri} is founded in {0}. Each house joins by\n  \
+                 handover --house HOUSE community join {0}\n",
+                folder.display()
+            );
+            (text, json!({ "community": uri, "folder": folder }))
+        }
+        CommunityAsked::Join { folder: place, contact, certificate } => {
+            let certificate = certificate.as_deref();
+            let joined = community::join(folder, place, contact.as_deref(), certificate)?;
+            let (of, uri) = (&joined.community, &joined.uri);
+            let told =
+                json!({ "community": of, "uri": uri, "already": joined.stage == Stage::Already });
+            if let Stage::Asks(request) = joined.stage {
+                let request = request.display();
+                print(&match json {
+                    true => format!(
+                        "{}\n",
+                        json!({ "community": of, "uri": uri,
+                        "request": request.to_string() })
+                    ),
+                    false => format!(
+                        "The community's key is elsewhere: send {request} to its founder, who gives\n  \
+                         handover community admit FOLDER REQUEST --out CERTIFICATE\nand with the answer \
+                         give this command again: --certificate CERTIFICATE\n"
+                    ),
+                });
+                return Ok(render::WAITS);
+            }
+            let is = if joined.stage == Stage::Member {
+                "is a member now"
+            } else {
+                "was a member already"
+            };
+            let text = format!(
+                "This house {is} of {of}, as {uri}.\n[udap] in house.toml says so, and public.json: give \
+                 that to your partners.\nA running house takes it up when it is started anew.\n"
+            );
+            (text, told)
+        }
+        CommunityAsked::Admit { folder, request, out } => {
+            let (certificate, uris) = community::admit(folder, &config::read_text(request)?)?;
+            config::write_text(out, &certificate)?;
+            let names = uris.join(", ");
+            let text = format!("{names} is admitted: give {} back to its people.\n", out.display());
+            (text, json!({ "uris": uris, "certificate": out }))
+        }
+    };
+    print(&if json { format!("{told}\n") } else { text });
     Ok(DONE)
 }
 

@@ -5,8 +5,8 @@
 //! Never      makes up an identity: a community without certificate and key is an error.
 
 use crate::config;
-use crate::keys::Line;
-use exchange::partner::PublicFile;
+use crate::keys::{Line, Live, pair};
+use exchange::partner::{PublicFile, Role};
 use exchange::registration::RegisteredAt;
 use exchange::{Chain, Code, Digest, Event, Issue};
 use repository::{lookup, store_issue};
@@ -16,7 +16,8 @@ use std::sync::Arc;
 use store::{AnyHouse, Commit, Expect, House as _, Unit, Work, WorkKind};
 use wire::pki::Trust;
 use wire::trust::udap::{
-    ClientIds, Community, Identity, Organization, Registered, Software, Udap, UdapClient,
+    ClientIds, Community, Identity, Membership, Organization, Registered, Software, Udap,
+    UdapClient,
 };
 use wire::{BoxFuture, Clock, FhirClient, Replay};
 
@@ -69,18 +70,47 @@ pub fn read(config: &config::House) -> Result<Vec<Community>, Issue> {
     file.community.iter().map(|community| read_one(config, community)).collect()
 }
 
+/// Gives communities what their files hold now, all of them or none.
+///
+/// Errors: as `read`; also `KeyUnusable` for what a receiving house could not serve with.
+pub fn renew(config: &config::House, communities: &[Community]) -> Result<(), Issue> {
+    let files = config.file.udap.iter().flat_map(|udap| &udap.community);
+    let mut renewed = Vec::new();
+    for (community, file) in communities.iter().zip(files) {
+        let membership = membership(config, file)?;
+        if config.file.role == Role::Payer {
+            let serves = membership.identity.serves(&config.file.base_url);
+            serves.map_err(|issue| issue.at(file.certificate.display().to_string()))?;
+        }
+        renewed.push((community, membership));
+    }
+    for (community, membership) in renewed {
+        community.replace(membership);
+    }
+    Ok(())
+}
+
 fn read_one(config: &config::House, file: &CommunityFile) -> Result<Community, Issue> {
+    Ok(Community::new(&file.uri, membership(config, file)?))
+}
+
+/// Whom a community trusts, and what this house is in it.
+///
+/// Errors: `ConfigInvalid`, `KeyUnusable`.
+pub fn membership(config: &config::House, file: &CommunityFile) -> Result<Membership, Issue> {
     let lists = file.revoked.iter().map(|path| bytes(config, path));
     let lists = lists.collect::<Result<Vec<_>, _>>()?;
     let place = |path: &Path| path.display().to_string();
     let trust = Trust::read(&bytes(config, &file.anchors)?, &lists, file.revoked_required)
         .map_err(|issue| issue.at(place(&file.anchors)))?;
-    let (chain, key) = (bytes(config, &file.certificate)?, bytes(config, &file.key)?);
-    let identity = Identity::from_pem(&chain, &key).map_err(|issue| issue.at(place(&file.key)))?;
-    Ok(Community { uri: file.uri.clone(), trust: Arc::new(trust), identity: Arc::new(identity) })
+    let (chain, key) = pair(config, &file.certificate, &file.key)?;
+    let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes());
+    let identity = identity.map_err(|issue| issue.at(place(&file.key)))?;
+    Ok(Membership { trust: Arc::new(trust), identity: Arc::new(identity) })
 }
 
-fn bytes(config: &config::House, path: &Path) -> Result<Vec<u8>, Issue> {
+/// A file of a community. Errors: `ConfigInvalid`.
+pub fn bytes(config: &config::House, path: &Path) -> Result<Vec<u8>, Issue> {
     std::fs::read(config.path(path)).map_err(|_| {
         Issue::new(Code::ConfigInvalid, "a file cannot be read").at(path.display().to_string())
     })
@@ -91,11 +121,11 @@ fn bytes(config: &config::House, path: &Path) -> Result<Vec<u8>, Issue> {
 /// Errors: `ConfigInvalid`, `KeyUnusable`.
 pub fn door(
     config: &config::House,
+    communities: Vec<Community>,
     registrations: Arc<payer::registrations::Registrations>,
     replay: Arc<dyn Replay>,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<Arc<Udap>>, Issue> {
-    let communities = read(config)?;
     if communities.is_empty() {
         return Ok(None);
     }
@@ -103,45 +133,103 @@ pub fn door(
     Ok(Some(Arc::new(udap)))
 }
 
-/// A client for a partner's door that signs in by UDAP.
+/// The first of this house's communities in which a door offers what a sign-in by UDAP needs; or why
+/// there is none.
 ///
-/// Errors: `ConfigInvalid` without the partner's community; `KeyUnusable`.
-pub fn client(
+/// Errors: `ConfigInvalid`, `KeyUnusable`, for what this house says of its communities.
+pub async fn shared(
     config: &config::House,
-    memory: &AnyHouse,
-    public: &PublicFile,
-    scope: String,
-    transport: Arc<Line>,
+    base_url: &str,
+    transport: &Arc<dyn wire::Transport>,
     clock: &Arc<dyn Clock>,
-) -> Result<FhirClient, Issue> {
-    let invalid = |detail: &str| {
-        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: udap, for {}", public.name))
-    };
-    let file = config.file.udap.as_ref();
-    let file =
-        file.ok_or_else(|| invalid("a partner is signed in at by UDAP, and [udap] is missing"))?;
-    let wanted = public.udap.as_ref().map(|udap| udap.community.as_str()).unwrap_or_default();
-    let community = read(config)?.into_iter().find(|community| community.uri == wanted);
-    let community =
-        community.ok_or_else(|| invalid("the partner's community is not among this house's"))?;
-    let uri = community.identity.uris().into_iter().next();
-    let uri = uri.ok_or_else(|| invalid("this house's certificate there has no URI"))?;
+) -> Result<Result<String, String>, Issue> {
+    let mut why = "this house is in no community ([udap] in house.toml)".to_owned();
+    for community in read(config)? {
+        let uri = community.uri.clone();
+        let client = UdapClient::new(
+            Arc::clone(transport),
+            base_url,
+            community,
+            software_of(config, String::new(), String::new())?,
+            Arc::new(NoIds),
+            Arc::clone(clock),
+        );
+        match client.is_offered().await {
+            Ok(()) => return Ok(Ok(uri)),
+            Err(error) => why = format!("{uri}: {error}"),
+        }
+    }
+    Ok(Err(why))
+}
+
+/// What this house says of itself where it registers.
+fn software_of(config: &config::House, uri: String, scope: String) -> Result<Software, Issue> {
+    let missing = || Issue::new(Code::ConfigInvalid, "[udap] is missing").at("house.toml: udap");
+    let file = config.file.udap.as_ref().ok_or_else(missing)?;
     let name = file.organization_name.clone().unwrap_or_else(|| config.file.title.clone());
-    let software = Software {
+    Ok(Software {
         uri,
         name: format!("Handover of {name}"),
         contacts: file.contacts.clone(),
         scope,
         organization: Organization { id: file.organization_id.clone(), name },
+    })
+}
+
+/// For who only looks, and registers nowhere.
+struct NoIds;
+
+impl ClientIds for NoIds {
+    fn known<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Registered>, Issue>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn keep<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<Registered>,
+    ) -> BoxFuture<'a, Result<(), Issue>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A client for a partner's door that signs in by UDAP.
+///
+/// Errors: `ConfigInvalid` without the partner's community; `KeyUnusable`.
+pub fn client(
+    live: &Live,
+    config: &config::House,
+    memory: &AnyHouse,
+    public: &PublicFile,
+    scope: String,
+    transport: Arc<Line>,
+) -> Result<FhirClient, Issue> {
+    let invalid = |detail: &str| {
+        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: udap, for {}", public.name))
     };
-    let ids = Arc::new(StoredIds { house: memory.clone(), clock: Arc::clone(clock) });
+    if config.file.udap.is_none() {
+        return Err(invalid("a partner is signed in at by UDAP, and [udap] is missing"));
+    }
+    let wanted = public.udap.as_ref().map(|udap| udap.community.as_str()).unwrap_or_default();
+    let community = live.communities()?.into_iter().find(|community| community.uri == wanted);
+    let community =
+        community.ok_or_else(|| invalid("the partner's community is not among this house's"))?;
+    let uri = community.identity().uris().into_iter().next();
+    let uri = uri.ok_or_else(|| invalid("this house's certificate there has no URI"))?;
+    let software = software_of(config, uri, scope)?;
+    let ids = Arc::new(StoredIds { house: memory.clone(), clock: Arc::clone(&live.clock) });
     let sign_in = UdapClient::new(
         Arc::clone(&transport) as _,
         &public.base_url,
         community,
         software,
         ids,
-        Arc::clone(clock),
+        Arc::clone(&live.clock),
     );
     Ok(FhirClient::signed_by(&public.base_url, transport, Some(Arc::new(sign_in))))
 }

@@ -15,6 +15,7 @@ mod pushing;
 mod scene;
 mod story;
 mod teller;
+mod trust;
 
 use crate::args::DemoArgs;
 use crate::caller;
@@ -57,6 +58,7 @@ async fn play(args: &DemoArgs, json: bool) -> Result<u8, Issue> {
     let pushed = pushing::push_all(&scene, &houses, &teller).await?;
     let took = pushing.elapsed();
     story::pushed(&mut teller, &houses, &pushed, took);
+    trust::told(&mut teller, &houses).await?;
     let mut code = DONE;
     match &scene.charts {
         Some(charts) => {

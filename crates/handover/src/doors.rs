@@ -6,9 +6,11 @@
 //! Never      lets a partner's URL lead into this house's own network, unless people said so.
 
 use crate::config;
+use crate::keys::pair;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
 use exchange::partner::{PublicFile, SignIn};
 use exchange::{Code, Issue};
+use secrecy::zeroize::Zeroizing;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
@@ -16,7 +18,7 @@ use wire::tls::{self, LiveCertificate, ServerTls};
 use wire::transport::Lines;
 use wire::trust::jwks::KeySet;
 use wire::trust::mutual::{self, Certificates};
-use wire::{Clock, HttpTransport, Transport, keys};
+use wire::{Clock, HttpTransport, Transport};
 
 /// A transport for a partner's door.
 ///
@@ -25,14 +27,24 @@ pub fn partner_transport(
     config: &config::House,
     public: &PublicFile,
 ) -> Result<Arc<dyn Transport>, Issue> {
-    let roots = [public.authority.clone().into_bytes()];
+    transport_trusting(config, &public.authority)
+}
+
+/// A transport for a door whose certificate comes from this authority (PEM).
+///
+/// Errors: `KeyUnusable`, `ConfigInvalid`.
+pub fn transport_trusting(
+    config: &config::House,
+    authority: &str,
+) -> Result<Arc<dyn Transport>, Issue> {
+    let roots = [authority.as_bytes().to_vec()];
     // A server on loopback may have no certificate at all.
-    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
+    let roots = if authority.is_empty() { &[][..] } else { &roots[..] };
     let network = config.network()?;
     let identity = identity(config)?;
     let transport = HttpTransport::over(Lines {
         roots,
-        identity: identity.as_deref(),
+        identity: identity.as_ref().map(|identity| identity.as_slice()),
         network: Some(&network),
         timeout: PARTNER_TIMEOUT,
         answer_limit: PARTNER_ANSWER_MAX,
@@ -41,15 +53,16 @@ pub fn partner_transport(
 }
 
 /// The certificate that this house presents to partners, with its key.
-fn identity(config: &config::House) -> Result<Option<Vec<u8>>, Issue> {
+///
+/// Errors: `KeyUnusable`; `ConfigInvalid` where one is named without the other.
+pub fn identity(config: &config::House) -> Result<Option<Zeroizing<Vec<u8>>>, Issue> {
     let tls = config.file.tls.as_ref();
     let named = tls.map(|tls| (tls.client_certificate.as_ref(), tls.client_key.as_ref()));
     match named {
         None | Some((None, None)) => Ok(None),
         Some((Some(certificate), Some(key))) => {
-            let (chain, key) =
-                (config.text(certificate)?, keys::read_private_pem(&config.path(key))?);
-            Ok(Some([chain, key].concat().into_bytes()))
+            let (chain, key) = pair(config, certificate, key)?;
+            Ok(Some(Zeroizing::new([&chain, key.as_str()].concat().into_bytes())))
         }
         Some(_) => {
             let detail = "a client certificate and its key are named together";

@@ -63,6 +63,14 @@ pub struct Opened {
     pub live: Arc<Live>,
 }
 
+/// Whom an opened house asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    All,
+    Partners,
+    Nobody,
+}
+
 /// The desk of either road.
 pub enum Desk {
     /// A sending house.
@@ -101,7 +109,14 @@ impl Opened {
     /// Errors: `HouseLocked` while another process holds it, `StoreUnavailable`, `StoreNewer`,
     /// `MigrationNeeded`, `KeyUnusable`, `ConfigInvalid`.
     pub async fn open(config: Arc<config::House>) -> Result<Opened, Issue> {
-        Opened::open_with(config, true).await
+        Opened::open_with(config, Asks::All).await
+    }
+
+    /// The same for commands that ask partners and no EHR: what is wrong with that is no hindrance.
+    ///
+    /// Errors: as `open`.
+    pub async fn open_partners(config: Arc<config::House>) -> Result<Opened, Issue> {
+        Opened::open_with(config, Asks::Partners).await
     }
 
     /// The same for commands that ask no partner and no EHR: their files are not read, and whatever is
@@ -109,15 +124,15 @@ impl Opened {
     ///
     /// Errors: as `open`.
     pub async fn open_memory(config: Arc<config::House>) -> Result<Opened, Issue> {
-        Opened::open_with(config, false).await
+        Opened::open_with(config, Asks::Nobody).await
     }
 
-    async fn open_with(config: Arc<config::House>, whole: bool) -> Result<Opened, Issue> {
+    async fn open_with(config: Arc<config::House>, asks: Asks) -> Result<Opened, Issue> {
         let ledger = ledger_key(&config)?;
         database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
         // Behind the lock: where somebody holds the house, that process is asked, whatever is wrong here.
-        if let Some(fault) = config.fault.as_ref().filter(|_| whole) {
+        if let Some(fault) = config.fault.as_ref().filter(|_| asks != Asks::Nobody) {
             return Err(fault.clone());
         }
         database::is_of_today(&memory).await?;
@@ -125,7 +140,7 @@ impl Opened {
         let grounds = grounds(&config, &ledger)?;
         let live = Arc::new(Live::new(&config, &clock));
         let desk = match config.file.role {
-            Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), whole)?,
+            Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), asks)?,
             Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
         };
         let suspensions = Arc::new(repository::Suspensions::new(memory.clone()));
@@ -175,7 +190,8 @@ impl Opened {
         let gate = gate.with_certificates(crate::doors::certificates(config)?);
         let gate = suspended::at_the_gate(self, gate).with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
-        let udap = communities::door(config, Arc::clone(registrations), replay, clock)?;
+        let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));
+        let udap = communities::door(config, communities, registrations, replay, clock)?;
         Ok(match udap {
             Some(udap) => gate.with_udap(udap),
             None => gate,
@@ -384,23 +400,26 @@ fn open_provider(
     config: &Arc<config::House>,
     memory: &AnyHouse,
     ledger: Grounds,
-    whole: bool,
+    asks: Asks,
 ) -> Result<Desk, Issue> {
     // A key that others may read is told at once, whatever is asked for.
     live.ring(&config.file.keys.signing)?;
     let clock = &live.clock;
-    let payers = if whole { payers(live, config, memory)? } else { BTreeMap::new() };
+    let payers = match asks {
+        Asks::Nobody => BTreeMap::new(),
+        _ => payers(live, config, memory)?,
+    };
     let endpoints: BTreeMap<PartnerId, String> = config
         .partners
         .iter()
         .map(|(name, public)| (name.clone(), public.base_url.clone()))
         .collect();
-    let source: Arc<dyn provider::source::Source> = match whole {
-        true => {
+    let source: Arc<dyn provider::source::Source> = match asks {
+        Asks::All => {
             let client = Arc::new(crate::source::client(live, config)?);
             Arc::new(Ehr::new(client, Arc::clone(clock)))
         }
-        false => Arc::new(Unasked),
+        Asks::Partners | Asks::Nobody => Arc::new(Unasked),
     };
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
@@ -536,7 +555,7 @@ pub fn partner_client(
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
         let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
-        return communities::client(config, memory, public, scope, transport, &live.clock);
+        return communities::client(live, config, memory, public, scope, transport);
     }
     if let Some(foreign) = &public.foreign {
         return foreign_client(live, config, public, foreign, transport);

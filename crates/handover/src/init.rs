@@ -109,14 +109,16 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
     keys::write_private(&folder.join("tls/server-key.pem"), key.as_bytes())?;
 
     let base_url = new.base_url();
-    let (client, client_key) = tls::issue_client_certificate_at(
+    let client_key = SigningKey::generate()?;
+    let client = tls::issue_client_certificate_at(
         &authority,
         &authority_key,
         &base_url,
+        &client_key,
         jiff::Timestamp::now(),
     )?;
     write_text(&folder.join("tls/client.pem"), &client)?;
-    keys::write_private(&folder.join("tls/client-key.pem"), client_key.as_bytes())?;
+    keys::write_private(&folder.join("tls/client-key.pem"), client_key.secret_pem().as_bytes())?;
 
     let public = PublicFile {
         name: new.name.as_str().into(),
@@ -163,6 +165,14 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
 fn write_public(folder: &Path, public: &PublicFile) -> Result<(), Issue> {
     let text = serde_json::to_string_pretty(public).unwrap_or_default();
     write_text(&folder.join("public.json"), &(text + "\n"))
+}
+
+/// Writes a partner's public file.
+///
+/// Errors: `ConfigInvalid` when it cannot be written.
+pub fn write_partner(place: &Path, public: &PublicFile) -> Result<(), Issue> {
+    let text = serde_json::to_string_pretty(public).unwrap_or_default();
+    write_text(place, &(text + "\n"))
 }
 
 /// Adds a partner: its public file, and a default agreement to be read and narrowed by people.
@@ -371,7 +381,8 @@ operator = \"keys/operator.pem\"
 retired = []
 
 # Trust communities (UDAP, FAST Security). A payer with it takes registrations; a provider signs in so
-# at payers whose public file says sign_in = \"udap\" and names the community.
+# at payers whose public file says sign_in = \"udap\" and names the community. `handover community new`
+# founds one between houses that know each other, `handover community join` writes this table.
 # [udap]
 # organization_id = \"https://www.example.org\"   # as the communities want it
 # contacts = [\"mailto:it@example.org\"]

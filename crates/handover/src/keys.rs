@@ -21,6 +21,9 @@ mod rotate;
 pub use asked::{KeyUse, KeysAsked, carry_out, reload};
 pub use days::{Days, all as certificates, days_left};
 pub use line::Line;
-pub use pair::live as live_certificate;
-pub use place::{TokenSecrets, is_stage, members_place, members_secret, own_keys, token_secrets};
+pub use pair::{live as live_certificate, read as pair};
+pub use place::{
+    TokenSecrets, is_stage, members_place, members_secret, own_keys, read as read_secret,
+    token_secrets,
+};
 pub use ring::{Live, keep_looking};

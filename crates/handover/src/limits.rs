@@ -136,3 +136,6 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often it looks whether the house is free: whoever runs command after command leaves short gaps.
 pub const LOCK_LOOK: Duration = Duration::from_millis(20);
+
+/// How long each step of a first look at a partner's door may take: a person waits for it.
+pub const PARTNER_LOOK_MAX: Duration = Duration::from_secs(10);

@@ -49,7 +49,7 @@ impl Desk {
             Command::Show { id, page } => self.show(&id, page).await,
             Command::Release { id, who, member } => self.release(&id, who, member).await,
             Command::Withdraw { id, who, .. } => self.refuse(&id, who).await,
-            Command::Check {} => Ok(Reply::Checked { lines: self.check() }),
+            Command::Check {} => Ok(Reply::Checked { lines: self.check().await }),
             Command::Retention { dry_run } => {
                 retain(&self.road.house, self, self.road.clock.now(), dry_run).await
             }
@@ -166,12 +166,26 @@ impl Desk {
         Ok(Reply::Pushed { trigger: None, rows, issues: Vec::new(), left_alone: 0 })
     }
 
-    fn check(&self) -> Vec<CheckLine> {
+    async fn check(&self) -> Vec<CheckLine> {
         let members = self.road.register.members().map(|members| match members.len() {
             0 => "no member yet: every push will be held or refused".to_owned(),
             count => format!("{count} members"),
         });
-        vec![CheckLine::of("member file", members)]
+        let mut lines = vec![CheckLine::of("member file", members)];
+        let Some(registrations) = &self.registrations else { return lines };
+        match registrations.waiting().await {
+            Ok(0) => {}
+            Ok(count) => {
+                let detail = format!(
+                    "{count} clients of a community wait until somebody says which partner they are: \
+                     `handover partner registrations` shows them"
+                );
+                let issue = Issue::new(Code::PartnerUnknown, detail);
+                lines.push(CheckLine::of("registrations", Err(issue)));
+            }
+            Err(issue) => lines.push(CheckLine::of("registrations", Err(issue))),
+        }
+        lines
     }
 }
 

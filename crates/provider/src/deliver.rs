@@ -49,7 +49,8 @@ fn answered(answer: Result<Reply, ClientError>) -> Answered {
             Answered::SignInUnreachable { retry_after: None }
         }
         Err(ClientError::SignIn(SignInError::Untrusted(_))) => Answered::Untrusted,
-        Err(ClientError::SignIn(_)) => Answered::SignInRefused,
+        Err(ClientError::SignIn(SignInError::Refused(said))) => Answered::SignInRefused { said },
+        Err(ClientError::SignIn(_)) => Answered::SignInRefused { said: String::new() },
         Err(ClientError::Transport(TransportError::NotSent(_))) => Answered::NotSent,
         Err(ClientError::Transport(TransportError::Untrusted(_) | TransportError::BeyondReach)) => {
             Answered::Untrusted

@@ -8,6 +8,7 @@
 mod judge;
 
 use crate::limits::PROBE_SLOW;
+use crate::route::beyond_reach;
 use crate::setup::Payer;
 use bytes::Bytes;
 use exchange::ladder::Offer;
@@ -106,10 +107,20 @@ impl Walk<'_> {
                 return Err(UNREACHED);
             }
         };
+        let (addresses, beyond): (Vec<_>, Vec<_>) =
+            addresses.into_iter().partition(|it| self.client.permits(it.ip()));
+        if addresses.is_empty() {
+            self.note(Step::Name, since, Found::Fail(beyond_reach()));
+            return Err(UNREACHED);
+        }
         let number = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
         let found = match number {
             true => Found::DoesNotApply("the base URL names an address, no host".into()),
-            false => Found::Pass(format!("{} addresses", addresses.len())),
+            false if beyond.is_empty() => Found::Pass(format!("{} addresses", addresses.len())),
+            false => {
+                let (may, not) = (addresses.len(), beyond.len());
+                Found::Pass(format!("{may} addresses; {not} of a private network are not used"))
+            }
         };
         self.note(Step::Name, since, found);
 

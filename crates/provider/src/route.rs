@@ -269,6 +269,13 @@ fn mismatch(detail: &str, place: &str) -> Issue {
     Issue::new(Code::VersionMismatch, detail).at(place)
 }
 
+/// A payer's URL leads where no partner may send this house.
+pub fn beyond_reach() -> Issue {
+    let detail = "the payer's URL leads to a private network, which this house's `[network] allow` \
+                  does not name";
+    Issue::new(Code::PayerUntrusted, detail).at("base_url")
+}
+
 /// Why a door did not answer; the cause goes to the log.
 pub fn away(error: &ClientError) -> Issue {
     tracing::warn!(?error, "a payer's door");
@@ -277,10 +284,10 @@ pub fn away(error: &ClientError) -> Issue {
         | ClientError::SignIn(SignInError::Untrusted(_)) => {
             Issue::new(Code::PayerUntrusted, "the payer's certificate is not trusted here")
         }
-        ClientError::Transport(TransportError::BeyondReach) => {
-            let detail = "the payer's URL leads to a private network, which this house's \
-                          `[network] allow` does not name";
-            Issue::new(Code::PayerUntrusted, detail).at("base_url")
+        ClientError::Transport(TransportError::BeyondReach) => beyond_reach(),
+        ClientError::SignIn(SignInError::Refused(said)) => {
+            let detail = format!("the payer's sign-in refused this house: {said}");
+            Issue::new(Code::SignInRefused, detail)
         }
         ClientError::SignIn(sign_in) if !sign_in.is_passing() => {
             Issue::new(Code::SignInRefused, "the payer refused this house's credential")

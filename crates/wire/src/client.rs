@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Why there is no answer. `Display` is safe to show.
@@ -69,6 +70,11 @@ impl FhirClient {
     /// The base URL, without a trailing slash.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Whether the way to this partner may lead to this address.
+    pub fn permits(&self, address: IpAddr) -> bool {
+        self.transport.permits(address)
     }
 
     /// `GET` below the base, such as `Patient/1` or `Condition?patient=1`.

@@ -7,6 +7,7 @@
 //! Why beside the transport: it says only that no connection came about. Whoever looks for the fault
 //! needs to know whether it was the name, the port, the certificate, its date or its names.
 
+use crate::tls::days_of;
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -105,7 +106,7 @@ pub async fn shake_hands(
         _ => "TLS 1.2",
     };
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
-    let days_left = leaf.and_then(|leaf| days_left(leaf, now)).unwrap_or_default();
+    let days_left = leaf.and_then(|leaf| days_of(leaf, now).ok()).unwrap_or_default();
     Ok(Shaken { version, days_left })
 }
 
@@ -129,12 +130,7 @@ fn client_config(roots_pem: &[&[u8]]) -> Result<ClientConfig, TlsFault> {
     Ok(config)
 }
 
-fn days_left(leaf: &CertificateDer<'_>, now: Timestamp) -> Option<i64> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
-    Some((certificate.validity().not_after.timestamp() - now.as_second()).div_euclid(86_400))
-}
-
-fn fault(error: &io::Error) -> TlsFault {
+pub(crate) fn fault(error: &io::Error) -> TlsFault {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(certificate)) => certificate_fault(certificate),

@@ -260,15 +260,6 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Reads a private key's PEM from its file; one that everybody may read is refused.
-///
-/// Errors: `KeyUnusable`.
-pub fn read_private_pem(path: &Path) -> Result<String, Issue> {
-    read_private(path).map(|text| text.to_string()).map_err(|words| {
-        Issue::new(Code::KeyUnusable, format!("the key {words}")).at(path.display().to_string())
-    })
-}
-
 /// The two halves of the uncompressed point (SEC 1 §2.3.3: 04, x, y), base64url.
 fn coordinates(point: &[u8]) -> (String, String) {
     let point = point.get(1..).unwrap_or_default();

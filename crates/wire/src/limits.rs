@@ -246,6 +246,12 @@ pub const NETWORKS_MAX: usize = 100;
 /// Most certificates that a peer presents: its own and those up to its authority.
 pub const CLIENT_CHAIN_MAX: usize = 8;
 
+/// Most URIs that a community's member has in one certificate: its doors in all their versions.
+pub const COMMUNITY_URIS_MAX: usize = 16;
+
+/// Most certificates of a server that are looked at before anybody trusts it: as of a client's.
+pub const SERVER_CHAIN_MAX: usize = 8;
+
 /// Life of a client certificate: renewed together with the server's.
 pub const CLIENT_CERTIFICATE_DAYS: i64 = SERVER_CERTIFICATE_DAYS;
 

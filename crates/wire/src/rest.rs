@@ -208,6 +208,7 @@ impl Base {
             [".well-known", "jwks.json"] if get => {
                 self.gate.public_keys().map(open_to_all).ok_or_else(unknown)
             }
+            [".well-known", "handover.json"] if get => self.gate.introduction().ok_or_else(unknown),
             ["token"] if asked.method == Method::POST => self.token(request).await,
             [".well-known", "udap"] if get => {
                 let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");
@@ -222,6 +223,9 @@ impl Base {
             ["token"] => Ok(not_offered("POST")),
             ["healthz" | "metadata" | "$versions"]
             | [".well-known", "smart-configuration" | "jwks.json"] => Ok(not_offered("GET, HEAD")),
+            [".well-known", "handover.json"] if self.gate.introduction().is_some() => {
+                Ok(not_offered("GET, HEAD"))
+            }
             // Strangers ask for documents that are not offered, and must learn that they are not (FAST
             // Security, discovery: 404).
             [".well-known", ..] => Err(unknown()),

@@ -15,6 +15,7 @@ use crate::limits::{
     HEADERS_READ_MAX, LAST_WORDS_MAX, LISTEN_BACKLOG, STREAMS_MAX,
 };
 use crate::peers::{Peer, Peers, Places, Visit};
+use crate::requests::{self, Asked};
 use crate::trust::mutual::Presented;
 use axum::Router;
 use axum::body::Body;
@@ -187,6 +188,7 @@ async fn greet(
     match handshake {
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
+            requests::shaken(session.handshake_kind() == Some(rustls::HandshakeKind::Resumed));
             let http2 = session.alpn_protocol() == Some(b"h2");
             let presented = session.peer_certificates().and_then(Presented::of).map(Arc::new);
             let spoken = Spoken { http2, presented, line: Line { address, tls: true } };
@@ -296,7 +298,9 @@ async fn respond(
     let arriving = |body| Body::new(Arriving { body, visit: Arc::clone(&visit) });
     let mut request = request.map(arriving);
     request.extensions_mut().insert(Arc::clone(&visit));
+    let asked = Asked::of(request.method(), request.uri().path());
     let response = router.oneshot(request).await?;
+    asked.inspect(|asked| asked.answered(response.status()));
     visit.leaves();
     // The visit ends when the last byte has been handed over, or the peer has given up.
     Ok(response.map(|body| Body::new(Leaving { body, rest: Bytes::new(), visit })))

@@ -100,20 +100,20 @@ pub fn issue_certificate_at(
     Ok(certificate.pem())
 }
 
-/// Issues a client certificate that carries this URI and nothing else: `(certificate, private key)`,
-/// PEM, valid as long as a server's.
+/// Issues a client certificate that carries this URI and nothing else, for a key that is there; PEM,
+/// valid as long as a server's.
 ///
 /// Errors: `KeyUnusable` when the authority cannot be read or the URI is none.
 pub fn issue_client_certificate_at(
     ca_cert_pem: &str,
     ca_key_pem: &str,
     uri: &str,
+    key: &SigningKey,
     now: Timestamp,
-) -> Result<(String, String), Issue> {
+) -> Result<String, Issue> {
     let authority_key = KeyPair::from_pem(ca_key_pem).map_err(unusable)?;
     check_belongs(ca_cert_pem, &authority_key)?;
     let issuer = Issuer::from_ca_cert_pem(ca_cert_pem, authority_key).map_err(unusable)?;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(unusable)?;
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(uri.try_into().map_err(unusable)?)];
     let today = day_of(now);
@@ -123,8 +123,8 @@ pub fn issue_client_certificate_at(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, &issuer).map_err(unusable)?;
-    Ok((certificate.pem(), key.serialize_pem()))
+    let certificate = params.signed_by(key, &issuer).map_err(unusable)?;
+    Ok(certificate.pem())
 }
 
 /// Whole days until the first certificate of a PEM ends; negative once it has ended.
@@ -146,7 +146,7 @@ pub fn days_of_each(pem: &[u8], now: Timestamp) -> Result<Vec<i64>, Issue> {
     if days.is_empty() { Err(unreadable()) } else { Ok(days) }
 }
 
-fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
+pub(crate) fn days_of(der: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let (_, certificate) = x509_parser::parse_x509_certificate(der)
         .map_err(|_| Issue::new(Code::KeyUnusable, "the certificate cannot be read"))?;
     let end = certificate.validity().not_after.timestamp();

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ pub trait Transport: Send + Sync {
         &self,
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>>;
+
+    /// Whether it would connect to this address, whoever's name leads there.
+    fn permits(&self, _address: IpAddr) -> bool {
+        true
+    }
 }
 
 /// How far a request came. `Display` is safe to show; the causes inside are for the log.
@@ -175,6 +181,10 @@ impl Transport for HttpTransport {
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         Box::pin(self.exchange(request))
     }
+
+    fn permits(&self, address: IpAddr) -> bool {
+        self.network.as_ref().is_none_or(|network| network.permits(address))
+    }
 }
 
 /// Plain HTTP is for loopback only: a token or a chart beyond it needs TLS.
@@ -191,7 +201,7 @@ fn check_scheme(uri: &http::Uri) -> Result<(), TransportError> {
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn classify(error: &reqwest::Error) -> TransportError {

@@ -43,6 +43,7 @@ pub(crate) fn process(words: &[String]) {
     let [folder, address, mode, patients, data, client] = words else {
         panic!("{WORD} FOLDER ADDRESS MODE PATIENTS DATA CLIENT");
     };
+    handover::command::start_logging();
     let folder = PathBuf::from(folder);
     let chart = dress(&folder, Path::new(data), patients.parse().expect("a number"));
     let client = PublicFile::parse(&fs::read_to_string(client).expect("a file"), "public.json");

@@ -27,6 +27,9 @@ const ASK_MAX: Duration = Duration::from_secs(600);
 /// What the sending house's log is asked for.
 const LOG: &str = "error,provider::cost=debug";
 
+/// What the EHR's and the plans' logs are asked for.
+const DOORS: &str = "error,wire::requests=debug";
+
 /// The program: this build's, or another one that is named, to set two builds side by side.
 fn program() -> OsString {
     let named = std::env::var_os("HANDOVER_BENCH_PROGRAM");
@@ -126,7 +129,7 @@ impl Houses {
         let folder = text(&ehr_folder);
         let words =
             [hospital::WORD, folder, &ehr_address, &setting.mode, &patients, data, text(&public)];
-        let ehr = Running::start("EHR", &ehr_folder, &me, &words, "error");
+        let ehr = Running::start("EHR", &ehr_folder, &me, &words, DOORS);
         let authority = ehr_folder.join(handover::ehr::AUTHORITY);
         copy(&authority, &sender.join("tls/ehr-authority.pem"));
         copy(&ehr_folder.join(hospital::RESTRICTIONS), &sender.join("restrictions.toml"));
@@ -142,7 +145,7 @@ impl Houses {
             run(&["--house", folder, "partner", "add", text(&public)]);
             let other = plan_folder.join("public.json");
             run(&["--house", text(&sender), "partner", "add", text(&other)]);
-            serve(&name, &plan_folder, "error")
+            serve(&name, &plan_folder, DOORS)
         });
         let plans = plans.collect();
         let subjects = fs::read_to_string(ehr_folder.join(hospital::SUBJECTS)).expect("subjects");

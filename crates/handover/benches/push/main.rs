@@ -4,7 +4,7 @@
 //!            [--queued]`; `HANDOVER_DATA` has the charts, `HANDOVER_CHARTS` says how many as
 //!            `--patients` does.
 //! Goes out   per plan what became of the pushes; per process processor time and peak memory; of the
-//!            sending house, processor time by stop.
+//!            sending house, processor time by stop; what of it all is spent on trust.
 //! Never      invents a split: stops are counted by the house's own log (`provider::cost`), threads
 //!            by the kernel, and the rest is named as what it is.
 
@@ -17,12 +17,14 @@ mod hospital;
 mod houses;
 mod pushing;
 mod threads;
+mod trust;
 
-use houses::{Houses, Setting, pushes, versions};
+use houses::{Houses, Running, Setting, pushes, versions};
 use pushing::Told;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use threads::Threads;
+use trust::Asked;
 
 /// Patients of a quick run, and of a whole one.
 const QUICK: usize = 3;
@@ -98,7 +100,8 @@ fn show(setting: &Setting) {
     let threads = Threads::of(houses.sender.pid()).since(&threads_before);
     let log = houses.sender.stop();
     let told = pushing::by_plan(pushes(&runtime, &houses.sender.folder));
-    houses.plans.iter_mut().for_each(|plan| drop(plan.stop()));
+    let mut doors: Vec<String> = houses.plans.iter_mut().map(Running::stop).collect();
+    doors.push(houses.ehr.stop());
     let filed: Vec<u64> =
         houses.plans.iter().map(|plan| versions(&runtime, &plan.folder)).collect();
     plans_table(&houses, &told, &filed);
@@ -106,6 +109,8 @@ fn show(setting: &Setting) {
     println!("\nwall {:.1} s; resources sent {sent}, versions filed {filed}\n", wall.as_secs_f64());
     process_table(&used, sent, filed);
     stops_table(&used[1], &threads, &log, sent, filed);
+    let at_houses = used[1..].iter().map(|one| one.cpu).sum();
+    trust::show(&Asked::of(doors.iter().map(String::as_str)), at_houses);
 }
 
 fn plans_table(houses: &Houses, told: &std::collections::BTreeMap<String, Told>, filed: &[u64]) {

@@ -7,6 +7,7 @@
 
 use super::directory::Listed;
 use super::scene::{Scene, without_code_rules};
+use super::trust::{self, Road};
 use crate::config::{self, write_text};
 use crate::ehr;
 use crate::house::operator_client;
@@ -109,14 +110,17 @@ impl Houses {
             listed.push(public);
         }
         let directory = Listed::start(&folder.join("directory"), &listed).await?;
-        for (hospital, _) in &hospital_folders {
-            for (plan, _) in &plan_folders {
+        let members = hospital_folders.iter().chain(plan_folders.first());
+        trust::found(&folder.join("community"), members.map(|(house, _)| house.as_path()))?;
+        for (place, (hospital, _)) in hospital_folders.iter().enumerate() {
+            for (number, (plan, _)) in plan_folders.iter().enumerate() {
                 let sending = add_partner(hospital, &plan.join("public.json"))?;
                 if scene.charts.is_some() {
                     let text = config::read_text(&sending)?;
                     write_text(&sending, &without_code_rules(&text)?)?;
                 }
                 add_partner(plan, &hospital.join("public.json"))?;
+                trust::agree(Road::of(place, number), hospital, plan)?;
             }
         }
         for (hospital, _) in &hospital_folders {

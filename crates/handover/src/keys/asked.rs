@@ -5,9 +5,10 @@
 //! Never      prints a private key.
 
 use super::list::{self, none_of};
+use super::pair::{self, Files};
 use super::rotate::{self, Staged, Step};
-use super::{ledger, pair, place};
-use crate::config::{self, TlsFile};
+use super::{ledger, place};
+use crate::config;
 use crate::limits::COMMAND_TIMEOUT;
 use crate::render::{self, DONE, WAITS};
 use crate::{caller, check, house};
@@ -45,6 +46,9 @@ pub struct NewArgs {
     /// What for.
     #[arg(value_name = "USE")]
     pub usage: KeyUse,
+    /// udap: which community, where there are several.
+    #[arg(long, value_name = "URI")]
+    pub community: Option<String>,
     /// Which kind: partners' doors take both, RSA takes five times as long to sign.
     #[arg(long, default_value = "es384")]
     pub kind: KindWord,
@@ -56,6 +60,9 @@ pub struct RotateArgs {
     /// What for.
     #[arg(value_name = "USE")]
     pub usage: KeyUse,
+    /// udap: which community, where there are several.
+    #[arg(long, value_name = "URI")]
+    pub community: Option<String>,
     /// Do not wait until partners can know the new key: for a key that somebody else may have read.
     #[arg(long)]
     pub now: bool,
@@ -85,6 +92,9 @@ pub struct CsrArgs {
     /// What for: server, client, udap.
     #[arg(value_name = "USE")]
     pub usage: KeyUse,
+    /// udap: which community, where there are several.
+    #[arg(long, value_name = "URI")]
+    pub community: Option<String>,
     /// Into this file; to the standard output when not given.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -196,7 +206,7 @@ pub async fn reload(folder: &Path) -> Result<Reply, Issue> {
 
 /// Asks the running house to take up what changed; none where nobody runs it.
 async fn tell(config: &config::House) -> Result<Option<Vec<CheckLine>>, Issue> {
-    if check::knock(&config.file.base_url).await.is_err() {
+    if check::knock(&config.file.base_url, None).await.is_err() {
         return Ok(None);
     }
     let client = house::operator_client(config, COMMAND_TIMEOUT)?;
@@ -249,8 +259,9 @@ fn published(config: &config::House, mut done: Done) -> Result<Done, Issue> {
 async fn new(config: &config::House, args: &NewArgs, now: Timestamp) -> Result<Done, Issue> {
     match args.usage {
         KeyUse::Server | KeyUse::Client | KeyUse::Udap => {
-            let files = certified(config, args.usage)?;
-            let key = pair::draw_next(&config.path(&files.key), args.kind.into(), now)?;
+            let files = certified(config, args.usage, args.community.as_deref())?;
+            let kind = kind_for(args.usage, args.kind);
+            let key = pair::draw_next(&config.path(&files.key), kind, now)?;
             let id = key.kid().to_owned();
             let usage = args.usage.word();
             let words = format!(
@@ -364,18 +375,10 @@ async fn certificate(
     args: &RotateArgs,
     now: Timestamp,
 ) -> Result<Done, Issue> {
-    let files = certified(config, args.usage)?;
-    let chain = match (&args.certificate, pair::authority_key(config, &files)) {
-        (Some(file), _) => config::read_text(file)?,
-        (None, Some(authority)) => {
-            let key = pair::draw_next(&config.path(&files.key), args.kind.into(), now)?;
-            pair::issue(config, &files, &authority, &key, now)?
-        }
-        (None, None) => {
-            let detail = "this house has no authority of its own: name the certificate that was issued \
-                to the request of `handover keys csr`, with --certificate";
-            return Err(Issue::new(Code::CommandInvalid, detail).at("--certificate"));
-        }
+    let files = certified(config, args.usage, args.community.as_deref())?;
+    let chain = match &args.certificate {
+        Some(file) => config::read_text(file)?,
+        None => pair::issue(config, &files, kind_for(args.usage, args.kind), now)?,
     };
     pair::renew(config, &files, &chain, now)?;
     let left = tls::certificate_days_left(chain.as_bytes(), now)?;
@@ -408,7 +411,7 @@ async fn retire(config: &config::House, args: &RetireArgs, now: Timestamp) -> Re
 }
 
 fn request(config: &config::House, args: &CsrArgs) -> Result<Done, Issue> {
-    let files = certified(config, args.usage)?;
+    let files = certified(config, args.usage, args.community.as_deref())?;
     let stages = place::stages(&config.path(&files.key));
     let path = if stages.has_next { &stages.next } else { &stages.now };
     let key = SigningKey::read(path)?;
@@ -424,10 +427,30 @@ fn request(config: &config::House, args: &CsrArgs) -> Result<Done, Issue> {
 }
 
 /// Certificate and key of a use, as the configuration names them.
-fn certified(config: &config::House, usage: KeyUse) -> Result<TlsFile, Issue> {
-    let files = match usage {
-        KeyUse::Server => config.file.tls.clone(),
-        _ => None,
+///
+/// Errors: `CommandInvalid` where it names none, or several communities and nobody said which.
+fn certified(
+    config: &config::House,
+    usage: KeyUse,
+    community: Option<&str>,
+) -> Result<Files, Issue> {
+    let meant = |files: &Files| {
+        files.usage == usage && community.is_none_or(|uri| files.community.as_deref() == Some(uri))
     };
-    files.ok_or_else(|| none_of(usage))
+    let mut found = pair::all(config).into_iter().filter(meant);
+    let first = found.next().ok_or_else(|| none_of(usage))?;
+    if found.next().is_some() {
+        let detail = "there are several communities: name the one that is meant, with --community";
+        return Err(Issue::new(Code::CommandInvalid, detail).at("--community"));
+    }
+    Ok(first)
+}
+
+/// A community's keys are RSA: receiving houses sign RS256 (FAST Security, JWT headers), and every
+/// server there must read that.
+fn kind_for(usage: KeyUse, kind: KindWord) -> KeyKind {
+    match usage {
+        KeyUse::Udap => KeyKind::Rs384,
+        _ => kind.into(),
+    }
 }

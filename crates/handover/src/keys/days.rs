@@ -4,6 +4,8 @@
 //! Goes out   days left for each, in words for people and in figures for a monitor.
 //! Never      a partner's name in a figure.
 
+use super::asked::KeyUse;
+use super::pair;
 use crate::config;
 use crate::limits::{CERTIFICATE_DAYS_LAST, CERTIFICATE_DAYS_URGENT, CERTIFICATE_DAYS_WARN};
 use exchange::{Code, Issue};
@@ -32,6 +34,21 @@ pub fn all(config: &config::House, now: Timestamp) -> Vec<Days> {
         let left = config.text(&files.authority).and_then(|pem| longest(pem.as_bytes(), now));
         all.push(Days { what: "authority".to_owned(), kind: "authority", left });
     }
+    for files in pair::all(config) {
+        let (what, kind) = match (files.usage, files.community) {
+            (KeyUse::Client, _) => ("client certificate".to_owned(), "client"),
+            (_, Some(uri)) => (format!("community {uri}: certificate"), "udap"),
+            _ => continue,
+        };
+        let left = config.text(&files.certificate);
+        let left = left.and_then(|pem| shortest(pem.as_bytes(), now));
+        all.push(Days { what, kind, left });
+    }
+    for community in config.file.udap.iter().flat_map(|udap| &udap.community) {
+        let left = config.text(&community.anchors).and_then(|pem| longest(pem.as_bytes(), now));
+        let what = format!("community {}: anchors", community.uri);
+        all.push(Days { what, kind: "udap_anchors", left });
+    }
     for (name, public) in &config.partners {
         // Only a server of another make on loopback may have no certificate.
         if !public.authority.is_empty() {
@@ -57,13 +74,14 @@ pub(super) fn fewest(all: &[Days]) -> BTreeMap<&'static str, i64> {
     fewest
 }
 
-fn shortest(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
+/// Days until the first one ends: a chain lasts as long.
+pub(super) fn shortest(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let days = tls::days_of_each(pem, now)?;
     Ok(days.into_iter().min().unwrap_or_default())
 }
 
-/// Of several authorities in a file the newest one counts: the older ones are on their way out.
-fn longest(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
+/// Days until the newest ends: of several authorities in a file it counts, the older ones are on their way out.
+pub(super) fn longest(pem: &[u8], now: Timestamp) -> Result<i64, Issue> {
     let days = tls::days_of_each(pem, now)?;
     Ok(days.into_iter().max().unwrap_or_default())
 }

@@ -30,7 +30,7 @@ pub(super) async fn rotate(
         Issue::new(Code::HouseLocked, detail)
     };
     // A database server would let this process in beside the others.
-    if config.file.database.is_some() && check::knock(&config.file.base_url).await.is_ok() {
+    if config.file.database.is_some() && check::knock(&config.file.base_url, None).await.is_ok() {
         return Err(runs());
     }
     let opened = Opened::open_memory(Arc::clone(config)).await;

@@ -5,6 +5,7 @@
 //! Never      breaks off a request.
 
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use wire::{BoxFuture, Transport, TransportError};
 
@@ -31,5 +32,9 @@ impl Transport for Line {
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         let now = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         Box::pin(async move { now.send(request).await })
+    }
+
+    fn permits(&self, address: IpAddr) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).permits(address)
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn rows(config: &config::House, now: Timestamp) -> Result<Vec<KeyRow>
     }
     source(config, &mut rows)?;
     ledger(config, &mut rows)?;
-    server(config, now, &mut rows)?;
+    certificates(config, now, &mut rows)?;
     Ok(rows)
 }
 
@@ -162,38 +162,47 @@ fn ledger(config: &config::House, rows: &mut Vec<KeyRow>) -> Result<(), Issue> {
     Ok(())
 }
 
-fn server(config: &config::House, now: Timestamp, rows: &mut Vec<KeyRow>) -> Result<(), Issue> {
-    let Some(files) = &config.file.tls else { return Ok(()) };
-    let (chain, key) = pair::read(config, files)?;
-    let key = SigningKey::from_pem(&key);
-    let mut days = days::all(config, now).into_iter();
-    let mut left = |kind| days.find(|one| one.kind == kind).and_then(|one| one.left.ok());
-    let row = |file: &Path, kind, stage, id, days_left, used: &str| KeyRow {
-        usage: KeyUse::Server.word(),
-        stage,
-        kind,
-        id,
-        since: None,
-        until: None,
-        days_left,
-        file: shown(config, &config.path(file)),
-        used: used.to_owned(),
-    };
-    let hosts = tls::hosts_of(chain.as_bytes())?.join(", ");
-    let days_left = left("server");
-    // A key of another kind is the library's matter, and has no id here.
-    let id = key.as_ref().map_or_else(|_| String::new(), |key| key.kid().to_owned());
-    rows.push(row(&files.certificate, "certificate", "in use", id, days_left, &hosts));
-    let stages = place::stages(&config.path(&files.key));
-    if stages.has_next {
-        let next = SigningKey::read(&stages.next)?;
-        let (kind, id) = (next.kind().word(), next.kid().to_owned());
-        let words = "waits for its certificate";
-        rows.push(row(&stages.next, kind, "announced", id, None, words));
+/// Certificates, each with the key that waits for the next one.
+fn certificates(
+    config: &config::House,
+    now: Timestamp,
+    rows: &mut Vec<KeyRow>,
+) -> Result<(), Issue> {
+    for files in pair::all(config) {
+        let (chain, key) = pair::read(config, &files.certificate, &files.key)?;
+        // A key of another kind is the library's matter, and has no id here.
+        let id =
+            SigningKey::from_pem(&key).map_or_else(|_| String::new(), |it| it.kid().to_owned());
+        let names = match files.usage {
+            KeyUse::Server => tls::hosts_of(chain.as_bytes())?.join(", "),
+            usage => files.community.clone().unwrap_or_else(|| used(config, usage)),
+        };
+        let row = |file: &Path, kind, stage, id, days_left, used: &str| KeyRow {
+            usage: files.usage.word(),
+            stage,
+            kind,
+            id,
+            since: None,
+            until: None,
+            days_left,
+            file: shown(config, &config.path(file)),
+            used: used.to_owned(),
+        };
+        let left = Some(days::shortest(chain.as_bytes(), now)?);
+        rows.push(row(&files.certificate, "certificate", "in use", id, left, &names));
+        let stages = place::stages(&config.path(&files.key));
+        if stages.has_next {
+            let next = SigningKey::read(&stages.next)?;
+            let (kind, id) = (next.kind().word(), next.kid().to_owned());
+            let words = "waits for its certificate";
+            rows.push(row(&stages.next, kind, "announced", id, None, words));
+        }
+        if let (KeyUse::Server, Some(authority)) = (files.usage, &files.authority) {
+            let left = Some(days::longest(config.text(authority)?.as_bytes(), now)?);
+            let (kind, words) = ("certificate", "partners trust it");
+            rows.push(row(authority, kind, "in use", String::new(), left, words));
+        }
     }
-    let words = "partners trust it";
-    let days_left = left("authority");
-    rows.push(row(&files.authority, "certificate", "in use", String::new(), days_left, words));
     Ok(())
 }
 

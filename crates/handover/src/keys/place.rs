@@ -115,7 +115,7 @@ fn parts(path: &Path) -> (String, String) {
 }
 
 /// Reads a secret. Errors: `KeyUnusable`, at its file.
-pub(super) fn read(path: &Path) -> Result<Secret, Issue> {
+pub fn read(path: &Path) -> Result<Secret, Issue> {
     read_private(path).map_err(|words| {
         let issue = Issue::new(Code::KeyUnusable, format!("the key's file {words}"));
         issue.at(path.display().to_string())

@@ -8,7 +8,7 @@
 use super::line::Line;
 use super::{days, pair, place};
 use crate::limits::RELOAD_LOOK;
-use crate::{config, house};
+use crate::{communities, config, doors, house};
 use exchange::desk::CheckLine;
 use exchange::partner::PublicFile;
 use exchange::{Digest, Issue, PartnerId};
@@ -20,6 +20,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wire::tls::LiveCertificate;
+use wire::trust::udap::Community;
 use wire::{Clock, Gate, KeyRing, Transport};
 
 /// What of a running house may change.
@@ -32,6 +33,9 @@ pub struct Live {
     gate: OnceLock<Arc<Gate>>,
     certificate: OnceLock<Arc<LiveCertificate>>,
     lines: Mutex<BTreeMap<PartnerId, Arc<Line>>>,
+    /// The certificate that the lines present, digested with its key.
+    presented: Mutex<Option<Digest>>,
+    communities: Mutex<Option<Vec<Community>>>,
     /// Partners and agreements as the gate has them.
     agreed: Mutex<Arc<config::House>>,
     /// What the files held when they were last looked at.
@@ -54,6 +58,8 @@ impl Live {
             gate: OnceLock::new(),
             certificate: OnceLock::new(),
             lines: Mutex::default(),
+            presented: Mutex::default(),
+            communities: Mutex::default(),
             agreed: Mutex::new(Arc::clone(config)),
             seen: Mutex::default(),
             faults: Mutex::default(),
@@ -80,6 +86,18 @@ impl Live {
         let mut lines = held(&self.lines);
         let line = lines.entry(partner.clone());
         Arc::clone(line.or_insert_with(|| Arc::new(Line::over(transport))))
+    }
+
+    /// The trust communities of the house, by handles that all who work with them share.
+    ///
+    /// Errors: `ConfigInvalid`, `KeyUnusable`.
+    pub fn communities(&self) -> Result<Vec<Community>, Issue> {
+        let mut communities = held(&self.communities);
+        if let Some(known) = &*communities {
+            return Ok(known.clone());
+        }
+        let read = communities::read(&self.config)?;
+        Ok(communities.insert(read).clone())
     }
 
     /// The gate whose registrations and token secret follow the files; it publishes the house's keys.
@@ -154,7 +172,8 @@ impl Live {
              # TYPE handover_reload_refused gauge\n",
         );
         let faults = held(&self.faults);
-        for what in [SIGNING, OPERATOR, TOKENS, CERTIFICATE, PARTNERS] {
+        for what in [SIGNING, OPERATOR, TOKENS, CERTIFICATE, CLIENT, CLIENTS, COMMUNITIES, PARTNERS]
+        {
             let refused = u8::from(faults.contains_key(what));
             text.push_str(&format!("handover_reload_refused{{what=\"{what}\"}} {refused}\n"));
         }
@@ -169,6 +188,9 @@ impl Live {
             (OPERATOR, self.renew_rings(|path| *path == self.config.path(&keys.operator))),
             (TOKENS, self.tokens().map(|()| "issued under the key that lies there".to_owned())),
             (CERTIFICATE, self.renew_certificate()),
+            (CLIENT, self.renew_client()),
+            (CLIENTS, self.renew_revoked()),
+            (COMMUNITIES, self.renew_communities()),
         ];
         let mut lines: Vec<CheckLine> =
             steps.into_iter().map(|(what, step)| self.note(what, step)).collect();
@@ -212,10 +234,43 @@ impl Live {
         let (Some(files), Some(shown)) = (&self.config.file.tls, self.certificate.get()) else {
             return Ok("none".to_owned());
         };
-        let (chain, key) = pair::read(&self.config, files)?;
+        let (chain, key) = pair::read(&self.config, &files.certificate, &files.key)?;
         let renewed = shown.replace(chain.as_bytes(), key.as_bytes())?;
         let words = if renewed { "new connections get the new one" } else { "as before" };
         Ok(words.to_owned())
+    }
+
+    /// Lays the lines to partners anew where they present another certificate.
+    fn renew_client(&self) -> Result<String, Issue> {
+        let Some(identity) = doors::identity(&self.config)? else { return Ok("none".to_owned()) };
+        let print = Digest::of(&identity);
+        if *held(&self.presented) == Some(print) {
+            return Ok("as before".to_owned());
+        }
+        let partners = Arc::clone(&held(&self.agreed));
+        for (name, line) in held(&self.lines).iter() {
+            if let Some(public) = partners.partners.get(name) {
+                line.lay(doors::partner_transport(&self.config, public)?);
+            }
+        }
+        *held(&self.presented) = Some(print);
+        Ok("new connections to partners present it".to_owned())
+    }
+
+    /// Partners' certificates, by the lists of those that are revoked.
+    fn renew_revoked(&self) -> Result<String, Issue> {
+        let Some(gate) = self.gate.get() else { return Ok("none".to_owned()) };
+        gate.know_certificates(doors::certificates(&self.config)?);
+        Ok("known by the lists of revoked ones as they are now".to_owned())
+    }
+
+    fn renew_communities(&self) -> Result<String, Issue> {
+        let known = held(&self.communities).clone().unwrap_or_default();
+        if known.is_empty() {
+            return Ok("none".to_owned());
+        }
+        communities::renew(&self.config, &known)?;
+        Ok("anchors, lists and certificates are those of their files".to_owned())
     }
 
     /// Gives the gate those who may come in now, and what the house publishes.
@@ -225,6 +280,10 @@ impl Live {
         let agreed = Arc::clone(&held(&self.agreed));
         gate.register(house::credentials(&agreed, operator));
         gate.publish(self.published()?);
+        // Whoever keeps it elsewhere introduces the house to nobody.
+        if let Ok(public) = fs::read_to_string(self.config.folder.join("public.json")) {
+            gate.introduce(public);
+        }
         Ok(())
     }
 
@@ -282,7 +341,7 @@ impl Live {
         }
         let line = held(&self.lines).get(name).cloned();
         if let Some(line) = line {
-            line.lay(crate::doors::partner_transport(&self.config, public)?);
+            line.lay(doors::partner_transport(&self.config, public)?);
         }
         Ok(())
     }
@@ -291,8 +350,13 @@ impl Live {
     fn print(&self) -> Digest {
         let file = &self.config.file;
         let source = file.source.iter().filter_map(|source| source.key.as_ref());
-        let tls = file.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let files = pair::all(&self.config);
+        let tls = files.iter().flat_map(|files| [&files.certificate, &files.key]);
+        let communities = file.udap.iter().flat_map(|udap| &udap.community);
+        let others = communities.flat_map(|it| std::iter::once(&it.anchors).chain(&it.revoked));
         let named = [&file.keys.signing, &file.keys.operator, &file.keys.tokens].into_iter();
+        let lists = file.tls.iter().flat_map(|tls| &tls.client_crls);
+        let named = named.chain(others).chain(lists);
         let mut pieces: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for path in named.chain(source).chain(tls) {
             let stages = place::stages(&self.config.path(path));
@@ -314,6 +378,9 @@ const SIGNING: &str = "signing keys";
 const OPERATOR: &str = "operator's key";
 const TOKENS: &str = "key of access tokens";
 const CERTIFICATE: &str = "certificate";
+const CLIENT: &str = "client certificate";
+const CLIENTS: &str = "partners' certificates";
+const COMMUNITIES: &str = "communities";
 const PARTNERS: &str = "partners and agreements";
 
 impl wire::Figures for Live {
@@ -369,6 +436,7 @@ mod tests {
     use exchange::partner::Role;
     use jiff::Timestamp;
     use wire::SigningKey;
+    use wire::pki::make::{self, Made};
 
     struct Today;
 
@@ -376,6 +444,56 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::now()
         }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// A certificate of a new community for this base URL, with its files in the house.
+    fn join(folder: &Path, authority: &Made, base_url: &str) {
+        let own = make::application(authority, "plan", &[base_url.to_owned()], now()).unwrap();
+        fs::write(folder.join("tls/town.pem"), &authority.certificate).unwrap();
+        fs::write(folder.join("tls/town-own.pem"), &own.certificate).unwrap();
+        place::replace(&folder.join("keys/town.pem"), &own.key).unwrap();
+    }
+
+    #[test]
+    fn a_community_is_what_its_files_hold_and_never_half_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let base_url = house(folder.path()).config.file.base_url.clone();
+        let town = make::community("town", now()).unwrap();
+        join(folder.path(), &town, &base_url);
+        let text = fs::read_to_string(folder.path().join("house.toml")).unwrap();
+        let table = "[udap]\norganization_id = \"https://plan.example\"\n\
+                     contacts = [\"mailto:it@plan.example\"]\n[[udap.community]]\nuri = \"urn:town\"\n\
+                     anchors = \"tls/town.pem\"\ncertificate = \"tls/town-own.pem\"\n\
+                     key = \"keys/town.pem\"\n";
+        fs::write(folder.path().join("house.toml"), format!("{text}\n{table}")).unwrap();
+        let config = Arc::new(config::House::read(folder.path()).unwrap());
+        let live = Live::new(&config, &(Arc::new(Today) as Arc<dyn Clock>));
+        let community = live.communities().unwrap().remove(0);
+        let shown = || community.identity().chain().leaf().to_vec();
+        let first = shown();
+        live.look();
+
+        join(folder.path(), &town, "https://other.example/fhir");
+        live.look();
+        assert_eq!(shown(), first, "another house's certificate is not taken up");
+        let told: Vec<String> = live.faults().into_iter().map(|line| line.what).collect();
+        assert_eq!(told, ["running house: communities"]);
+        let before = fs::read(folder.path().join("keys/town.pem")).unwrap();
+        join(folder.path(), &town, &base_url);
+        let after = fs::read(folder.path().join("keys/town.pem")).unwrap();
+        fs::write(folder.path().join("keys/town.pem"), &before).unwrap();
+        live.look();
+        assert_eq!(shown(), first, "a certificate without its key is not taken up");
+
+        fs::write(folder.path().join("keys/town.pem"), &after).unwrap();
+        live.look();
+        assert_ne!(shown(), first, "everybody with the handle signs in it");
+        assert!(live.faults().is_empty());
+        assert!(live.figures().contains("days_left{kind=\"udap\"} 39"));
     }
 
     fn house(folder: &Path) -> Live {

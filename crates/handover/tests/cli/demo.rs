@@ -20,6 +20,17 @@ fn the_demo_keeps_its_promises() {
     assert!(facts["held"].as_u64().unwrap() > 0, "the plan held somebody: {facts}");
     assert!(facts["filed_after_release"].as_u64().unwrap() > 0, "{facts}");
     assert_eq!(facts["triggered"], facts["pushes"], "one answer each: {facts}");
+    assert_eq!(facts["registered_by_udap"], 2, "both hospitals did so by themselves: {facts}");
+    assert_eq!(facts["roads_of_trust"], 4, "each hospital has one to each plan: {facts}");
+    let partner = |house: usize, of: usize| {
+        let name = facts["houses"][of].as_str().unwrap().rsplit('/').next().unwrap();
+        let place = format!("{}/partners/{name}.json", facts["houses"][house].as_str().unwrap());
+        serde_json::from_str::<Value>(&std::fs::read_to_string(place).unwrap()).unwrap()
+    };
+    assert_eq!(partner(0, 2)["sign_in"], "udap");
+    let (by_url, by_certificate) = (partner(3, 0), partner(3, 1));
+    assert!(by_url["jwks"].is_null() && by_url["jwks_url"].is_string(), "{by_url}");
+    assert!(by_certificate["jwks"].is_null() && by_certificate["sign_in"] == "mtls");
     let directory = facts["directory"].as_str().unwrap();
     let place = facts["houses"][0].as_str().unwrap();
     let hospital = format!("{place}/house.toml");

@@ -339,6 +339,10 @@ fn check_names_every_fault_at_once() {
     for word in ["payer-unreachable", "source-unreachable", "WAITS", "would stop a push"] {
         assert!(said.stdout.contains(word), "{word}: {}", said.stdout);
     }
+    provider.replace("house.toml", "[\"127.0.0.0/8\", \"::1\"]", "[]");
+    let said = provider.run(&["check"]);
+    assert!(said.stdout.contains("leads to a private network"), "{}", said.stdout);
+    assert!(!said.stdout.contains("payer-unreachable"), "nobody knocks: {}", said.stdout);
     payer.write("members.csv", "member_id,family,given,birth_date,gender\n");
     let said = payer.run(&["check"]);
     assert_eq!(said.code, 1, "{}", said.stdout);
@@ -367,7 +371,7 @@ fn secrets_are_their_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("mercy");
     House::provider(&place, "https://127.0.0.1:9/fhir");
-    let secrets = ["keys", "tls/server-key.pem", "tls/authority-key.pem"];
+    let secrets = ["keys", "tls/server-key.pem", "tls/client-key.pem", "tls/authority-key.pem"];
     let public = fs::read_to_string(place.join("public.json")).unwrap();
     assert!(!public.contains("PRIVATE"), "a private key stands in the public file");
     for file in digests(&place).keys() {

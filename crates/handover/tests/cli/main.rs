@@ -11,6 +11,7 @@ mod common;
 mod demo;
 mod directory;
 mod errors;
+mod onboarding;
 mod readme;
 mod shapes;
 mod tables;

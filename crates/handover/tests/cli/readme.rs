@@ -27,7 +27,22 @@ fn block() -> String {
 
 #[test]
 fn two_houses_of_your_own_work_as_printed() {
-    let mut script = block();
+    let told = as_printed(block());
+    for word in [
+        "Nothing would stop a push.",
+        "travels",
+        "settled, filed",
+        "Results and observations",
+        "3 filed",
+        "4 settled",
+        "The ledger verifies",
+    ] {
+        assert!(told.contains(word), "the block shows no {word:?}:\n{told}");
+    }
+}
+
+/// Runs a block in an empty folder, on ports that are free; what it says.
+pub(crate) fn as_printed(mut script: String) -> String {
     for port in PORTS {
         let printed = format!("127.0.0.1:{port}");
         assert!(script.contains(&printed), "the block uses port {port}");
@@ -49,15 +64,5 @@ fn two_houses_of_your_own_work_as_printed() {
     let told = String::from_utf8_lossy(&output.stdout);
     let wrong = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}\n{wrong}");
-    for word in [
-        "Nothing would stop a push.",
-        "travels",
-        "settled, filed",
-        "Results and observations",
-        "3 filed",
-        "4 settled",
-        "The ledger verifies",
-    ] {
-        assert!(told.contains(word), "the block shows no {word:?}:\n{told}\n{wrong}");
-    }
+    format!("{told}\n{wrong}")
 }

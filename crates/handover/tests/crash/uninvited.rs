@@ -149,6 +149,7 @@ fn a_request_of_somebody_who_may_not_or_in_another_form_is_refused() {
     assert_eq!(door.sender.post(&door.token, body).status, 200, "the body was a good one");
 }
 
+/// Proves: smart 225, 250
 #[test]
 fn nobody_signs_in_with_another_key_or_for_more_than_is_registered() {
     let door = Door::open();
@@ -161,6 +162,7 @@ fn nobody_signs_in_with_another_key_or_for_more_than_is_registered() {
     assert!(operate.unwrap_err().contains("invalid_scope"));
 }
 
+/// Proves: smart 119
 #[test]
 fn nobody_writes_or_reads_the_records_of_another_sender() {
     let door = Door::open();

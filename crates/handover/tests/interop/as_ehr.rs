@@ -7,8 +7,8 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::common::Stage;
-use crate::others::{Make, charts, push_waiting, subjects, town};
-use serde_json::Value;
+use crate::others::{Make, Server, charts, push_waiting, subjects, town};
+use serde_json::{Value, json};
 use sim::Chart;
 use sim::town::Plan;
 use std::collections::BTreeMap;
@@ -38,19 +38,14 @@ fn read(bytes: &[u8]) -> Value {
     plain(&serde_json::from_slice(bytes).unwrap())
 }
 
-/// Pushes all there is of the chart from an EHR at this address, or from ours.
-fn pushed(
-    chart: &Chart,
-    plans: &[Plan],
-    ehr: Option<&str>,
-) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<String>>) {
+/// Pushes all there is of the chart from our EHR, or from the one that this `[source]` leads to.
+fn pushed(chart: &Chart, plans: &[Plan], source: impl FnOnce(&Stage) -> Option<String>) -> Pushed {
     let mut stage = Stage::new(chart.clone(), plans.to_vec(), &[]);
-    if let Some(ehr) = ehr {
+    if let Some(source) = source(&stage) {
         let text = stage.provider.read("house.toml");
         let (before, after) = text.split_once("\n[source]\n").unwrap();
         // The next section, if there is one, stays as it is.
         let after = after.split_once("\n[").map_or(String::new(), |(_, it)| format!("[{it}"));
-        let source = format!("[source]\nbase_url = \"{ehr}\"\nsign_in = \"none\"\n");
         stage.provider.write("house.toml", &format!("{before}\n{source}\n{after}"));
     }
     stage.serve();
@@ -64,8 +59,14 @@ fn compare(make: Make, chart: &Chart, plans: &[Plan]) {
     let Some(server) = make.start() else { return };
     let chart = &server.named(chart);
     server.load(chart);
-    let (ours, told_ours) = pushed(chart, plans, None);
-    let (theirs, told_theirs) = pushed(chart, plans, Some(&server.base_url()));
+    let unsigned = format!("[source]\nbase_url = \"{}\"\nsign_in = \"none\"\n", server.base_url());
+    let theirs = pushed(chart, plans, |_| Some(unsigned));
+    same(make, pushed(chart, plans, |_| None), theirs);
+}
+
+type Pushed = (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<String>>);
+
+fn same(make: Make, (ours, told_ours): Pushed, (theirs, told_theirs): Pushed) {
     assert_eq!(told_ours, told_theirs, "{}: how each push ended", make.name());
     assert!(ours.len() > 20, "something is filed: {}", ours.len());
     let names = |filed: &BTreeMap<String, Vec<u8>>| filed.keys().cloned().collect::<Vec<_>>();
@@ -80,6 +81,36 @@ fn compare(make: Make, chart: &Chart, plans: &[Plan]) {
 fn sekmet_with_a_town_is_read_as_our_ehr_is() {
     let (chart, plans) = town();
     compare(Make::Sekmet, &chart, &plans);
+}
+
+#[test]
+fn sekmet_is_read_by_who_signs_in_there_and_has_one_token_for_many_searches() {
+    let (chart, plans) = town();
+    let Some(open) = Make::Sekmet.start() else { return };
+    let chart = &open.named(&chart);
+    let mut server = None;
+    let theirs = pushed(chart, &plans, |stage| {
+        let house = &stage.provider;
+        let client = json!({
+            "client_id": house.name, "jwks": house.public().jwks, "scopes": "system/*.rs",
+        });
+        let trusting = house.folder.join("tls/authority.pem");
+        let started = server.insert(Server::start_signed(&[client], &trusting).unwrap());
+        started.load(chart);
+        started.said();
+        house.write("tls/ehr-authority.pem", started.authority());
+        Some(format!(
+            "[source]\nbase_url = \"{}\"\nclient_id = \"{}\"\nkey = \"keys/signing.pem\"\n\
+             scope = \"system/*.rs\"\nauthority = \"tls/ehr-authority.pem\"\n",
+            started.base_url(),
+            house.name
+        ))
+    });
+    let said = server.unwrap().said();
+    let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(count("POST /auth/token"), 1, "one token serves them all");
+    assert!(count("GET /fhir/") > 10 && count(" 401 ") == 0, "{said:?}");
+    same(Make::Sekmet, pushed(chart, &plans, |_| None), theirs);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use exchange::desk::{Command, Reply};
 use serde_json::{Value, json};
 use sim::Chart;
 use std::collections::{BTreeMap, BTreeSet};
+use wire::SigningKey;
 
 /// What the agreement permits; not the pushes' own Provenances, of which each push makes one.
 const KINDS: [&str; 22] = [
@@ -51,17 +52,28 @@ struct Scene {
 impl Scene {
     /// With these lines at the end of the agreement; none where the server is not installed.
     fn set(make: Make, lines: &str) -> Option<Scene> {
-        let server = make.start()?;
+        Scene::set_with(make, lines, |_| make.start())
+    }
+
+    /// The same with a server that knows the sending house.
+    fn set_with(
+        make: Make,
+        lines: &str,
+        start: impl FnOnce(&House) -> Option<Server>,
+    ) -> Option<Scene> {
         let (chart, plans) = town();
         let folder = tempfile::tempdir().unwrap();
         let mut ehr = SimEhr::new(&folder.path().join("ehr"));
         let hospital = House::provider(&folder.path().join("hospital"), &ehr.base_url());
         ehr.start(&chart, &[hospital.public()]);
         hospital.write("tls/ehr-authority.pem", &ehr.authority());
+        let server = start(&hospital)?;
         let id = &plans[0].payer_id;
+        let sign_in = if server.authority().is_empty() { "none" } else { "smart" };
         let public = json!({
             "name": make.name(), "role": "payer", "title": make.name(),
-            "base_url": server.base_url(), "foreign": { "sign_in": "none" },
+            "base_url": server.base_url(), "foreign": { "sign_in": sign_in },
+            "authority": server.authority(),
             "payer_identifiers": [{ "system": id.system, "value": id.value }],
         });
         let file = folder.path().join("public.json");
@@ -255,4 +267,54 @@ fn sekmet_killed_in_the_middle_of_a_push_has_all_of_it_once() {
     assert!(before.values().all(|version| version == "1"), "nothing was stored twice: {before:?}");
     scene.push_all(&["unchanged"]);
     assert_eq!(scene.versions(), before);
+}
+
+/// Sekmet that lets in whom these members of a client describe.
+fn signed(lines: &str, of: impl FnOnce(&House) -> Value) -> Option<Scene> {
+    Scene::set_with(Make::Sekmet, lines, |house| {
+        let mut client = json!({ "client_id": house.name, "scopes": "system/*.cruds" });
+        client.as_object_mut().unwrap().extend(of(house).as_object().unwrap().clone());
+        let trusting = house.folder.join("tls/authority.pem");
+        Server::start_signed(&[client], &trusting)
+    })
+}
+
+#[test]
+fn sekmet_lets_in_who_signs_es384_by_a_key_in_its_settings() {
+    let jwks = |house: &House| json!({ "jwks": house.public().jwks });
+    let Some(scene) = signed("", jwks) else { return };
+    scene.server().said();
+    scene.push_all(&["settled"]);
+    let said = scene.server().said();
+    let count = |part: &str| said.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(count("POST /auth/token"), 1, "one token serves all pushes");
+    assert!(count("POST /fhir") > 1, "{said:?}");
+    assert_eq!(count("POST /fhir"), count("\"POST /fhir HTTP/1.1\" 200"), "{said:?}");
+    let records = scene.records();
+    assert!(records.len() > 20, "{}", records.len());
+    each_once_and_nothing_dangling(&records);
+}
+
+#[test]
+fn sekmet_lets_in_who_signs_rs384_by_a_key_that_the_house_publishes() {
+    let published = |house: &House| {
+        assert_eq!(house.run(&["keys", "new", "signing", "--kind", "rs384"]).code, 1);
+        assert_eq!(house.run(&["keys", "rotate", "signing", "--now"]).code, 0);
+        json!({ "jwks_url": format!("{}/.well-known/jwks.json", house.public().base_url) })
+    };
+    let Some(scene) = signed("", published) else { return };
+    scene.push_all(&["settled"]);
+    assert!(scene.records().len() > 20);
+}
+
+#[test]
+fn sekmet_that_knows_another_key_holds_a_push_and_gets_nothing() {
+    let another = |_: &House| json!({ "jwks": SigningKey::generate().unwrap().jwks() });
+    let Some(scene) = signed("", another) else { return };
+    let told = push(&scene.hospital, &subjects(&scene.chart)[..1]);
+    let words: Vec<&String> = told.values().flatten().collect();
+    assert!(words.len() == 1 && words[0].starts_with("held: sign-in-refused"), "{words:?}");
+    let said = scene.server().said();
+    assert!(said.iter().any(|line| line.contains("POST /auth/token HTTP/1.1\" 401")), "{said:?}");
+    assert!(scene.records().is_empty(), "nothing was sent");
 }

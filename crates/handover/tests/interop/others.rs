@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use wire::{FhirClient, HttpTransport};
+use wire::{FhirClient, HttpTransport, SigningKey, SmartClient, SystemClock};
 
 /// Who does not listen by then has something wrong with it: Python may have to compile first.
 const OPENS_WITHIN: Duration = Duration::from_secs(120);
@@ -49,10 +49,21 @@ pub(crate) struct Server {
     child: Child,
     _tether: Option<ChildStdin>,
     said: Receiver<String>,
+    signed: Option<Signed>,
 }
 
+/// How it is signed in at, where it demands that: PEM of the authority its certificate is from, and
+/// the key of a client of our own that it knows.
+struct Signed {
+    authority: String,
+    key: String,
+}
+
+/// Our own client there.
+const LOADER: &str = "loader";
+
 /// Where the programs are installed; none, with one line, where that is not said.
-fn partners(wanted: &str) -> Option<PathBuf> {
+pub(crate) fn partners(wanted: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HANDOVER_PARTNERS").map(PathBuf::from);
     let place = folder.as_ref().map(|folder| folder.join(wanted));
     let place = place.filter(|place| place.exists());
@@ -95,6 +106,16 @@ impl Make {
     }
 
     fn run(self, partners: &Path, folder: TempDir, address: SocketAddr) -> Server {
+        self.run_with(partners, folder, address, None)
+    }
+
+    fn run_with(
+        self,
+        partners: &Path,
+        folder: TempDir,
+        address: SocketAddr,
+        trusting: Option<&Path>,
+    ) -> Server {
         let mut command = match self {
             Make::Sekmet => {
                 let mut command = Command::new(partners.join("bin/sekmet"));
@@ -108,6 +129,9 @@ impl Make {
                 command
             }
         };
+        if let Some(trusting) = trusting {
+            command.env("SSL_CERT_FILE", trusting);
+        }
         command.current_dir(folder.path()).stdin(Stdio::piped());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let tether = child.stdin.take();
@@ -118,13 +142,43 @@ impl Make {
                 sender.send(line).ok();
             });
         });
-        let server = Server { make: self, address, folder, child, _tether: tether, said };
+        let signed = None;
+        let server = Server { make: self, address, folder, child, _tether: tether, said, signed };
         server.wait_open();
         server
     }
 }
 
 impl Server {
+    /// Starts sekmet over TLS, where only these SMART clients are let in (as its settings name them);
+    /// what it fetches itself comes from servers with certificates of this authority.
+    pub(crate) fn start_signed(clients: &[Value], trusting: &Path) -> Option<Server> {
+        let partners = partners("bin/sekmet")?;
+        let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+        let (authority, authority_key) = wire::tls::make_authority("sekmet").unwrap();
+        let hosts = ["127.0.0.1".to_owned()];
+        let pair = wire::tls::issue_server_certificate(&authority, &authority_key, &hosts).unwrap();
+        std::fs::write(folder.path().join("tls.pem"), pair.0).unwrap();
+        std::fs::write(folder.path().join("tls-key.pem"), pair.1).unwrap();
+        let key = SigningKey::generate().unwrap();
+        let own = json!({ "client_id": LOADER, "jwks": key.jwks(), "scopes": "system/*.cruds" });
+        let clients = [&[own], clients].concat();
+        let settings = json!({
+            "host": "127.0.0.1", "port": address.port(), "data_dir": "data",
+            "base_url": format!("https://{address}/fhir"),
+            "tls_certfile": "tls.pem", "tls_keyfile": "tls-key.pem",
+            "simulator": { "enabled": false }, "validation": { "inbound": "off" },
+            "log_inbound": false,
+            "server_auth": { "types": ["smart"], "token_lifetime": 300, "smart_clients": clients },
+        });
+        // JSON is YAML.
+        std::fs::write(folder.path().join("settings.yaml"), settings.to_string()).unwrap();
+        let signed = Signed { authority, key: key.to_pem() };
+        let mut server = Make::Sekmet.run_with(&partners, folder, address, Some(trusting));
+        server.signed = Some(signed);
+        Some(server)
+    }
+
     /// Asks for a connection until there is one.
     fn wait_open(&self) {
         let begun = Instant::now();
@@ -151,12 +205,30 @@ impl Server {
     }
 
     pub(crate) fn base_url(&self) -> String {
-        format!("http://{}/fhir", self.address)
+        let scheme = if self.signed.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/fhir", self.address)
+    }
+
+    /// PEM of the authority its certificate is from; nothing where it has none.
+    pub(crate) fn authority(&self) -> &str {
+        self.signed.as_ref().map_or("", |signed| &signed.authority)
+    }
+
+    /// What it has said so far and nobody has looked at.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.try_iter().collect()
     }
 
     pub(crate) fn client(&self) -> FhirClient {
-        let transport = HttpTransport::new(&[], Duration::from_secs(120), 1 << 28).unwrap();
-        FhirClient::new(&self.base_url(), Arc::new(transport), None)
+        let roots: Vec<Vec<u8>> =
+            self.signed.iter().map(|it| it.authority.clone().into()).collect();
+        let transport = HttpTransport::new(&roots, Duration::from_secs(120), 1 << 28).unwrap();
+        let (transport, base) = (Arc::new(transport), self.base_url());
+        let sign_in = self.signed.as_ref().map(|signed| {
+            let (clock, scope) = (Arc::new(SystemClock), "system/*.cruds".to_owned());
+            SmartClient::new(transport.clone(), &base, LOADER, &signed.key, scope, clock).unwrap()
+        });
+        FhirClient::new(&base, transport, sign_in)
     }
 
     /// A chart without the types that its statement does not name: no house asks for those.

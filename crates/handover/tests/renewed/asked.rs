@@ -1,10 +1,13 @@
 //! `handover keys`: what it lists, what each step leaves in the folder, and what it refuses.
 
 use crate::common::{House, Stage};
+use jiff::ToSpan;
 use serde_json::Value;
 use sim::TownPlan;
 use std::fs;
 use wire::SigningKey;
+use wire::keys::write_private;
+use wire::pki::{self, Chain, make};
 use wire::tls;
 
 fn stage() -> Stage {
@@ -33,6 +36,7 @@ fn pairs(rows: &[(&str, &str)]) -> Vec<(String, String)> {
     rows.iter().map(|(stage, kind)| ((*stage).to_owned(), (*kind).to_owned())).collect()
 }
 
+/// Proves: smart 290, 291, 293, 295
 #[test]
 fn every_key_is_listed_at_its_stage_and_shows_nothing_private() {
     let stage = stage();
@@ -141,6 +145,90 @@ fn a_certificate_from_elsewhere_is_asked_for_and_taken_up_with_its_key() {
 }
 
 #[test]
+fn the_certificate_for_partners_doors_is_renewed_by_the_houses_own_authority() {
+    let stage = stage();
+    let house = &stage.provider;
+    let before = (house.read("tls/client.pem"), house.read("tls/client-key.pem"));
+    assert_eq!(listed(house, "client"), pairs(&[("in use", "certificate")]));
+    assert_eq!(house.run(&["keys", "rotate", "client"]).code, 0);
+    let after = (house.read("tls/client.pem"), house.read("tls/client-key.pem"));
+    assert!(before.0 != after.0 && before.1 != after.1, "both are new");
+    let uris = |pem: &str| pki::uris(Chain::from_pem(pem.as_bytes()).unwrap().leaf());
+    assert_eq!(uris(&before.0), uris(&after.0), "partners know it by this name");
+    assert!(!house.folder.join("tls/client-key.next.pem").exists());
+    let check = house.run(&["check"]).stdout;
+    assert!(check.contains("TLS: at partners' doors") && check.contains("client certificate"));
+}
+
+#[test]
+fn a_communitys_certificate_is_asked_for_and_taken_up_with_its_key() {
+    let stage = stage();
+    let house = &stage.payers[0];
+    let now = jiff::Timestamp::now();
+    let town = make::community("town", now).unwrap();
+    let county = make::community("county", now).unwrap();
+    let issued =
+        |authority| make::application(authority, "plan", &[house.public().base_url], now).unwrap();
+    let lists = [
+        ("town", &town, make::revoked(&town, &[], now).unwrap()),
+        ("county", &county, make::revoked(&county, &[], now - 24.hours() * 40).unwrap()),
+    ];
+    let mut table = String::from(
+        "\n[udap]\norganization_id = \"https://plan.example\"\ncontacts = [\"mailto:it@plan.example\"]\n",
+    );
+    for (name, authority, list) in &lists {
+        let own = issued(*authority);
+        house.write(&format!("tls/{name}.pem"), &authority.certificate);
+        house.write(&format!("tls/{name}.crl"), list);
+        house.write(&format!("tls/{name}-own.pem"), &own.certificate);
+        write_private(&house.folder.join(format!("keys/{name}.pem")), own.key.as_bytes()).unwrap();
+        table.push_str(&format!(
+            "[[udap.community]]\nuri = \"urn:{name}\"\nanchors = \"tls/{name}.pem\"\n\
+             revoked = [\"tls/{name}.crl\"]\ncertificate = \"tls/{name}-own.pem\"\n\
+             key = \"keys/{name}.pem\"\n"
+        ));
+    }
+    let text = house.read("house.toml");
+    house.write("house.toml", &format!("{text}{table}"));
+
+    let check = house.run(&["check"]).stdout;
+    for words in [
+        "ok     community urn:town ",
+        "ok     community urn:town: tls/town.crl",
+        "ok     community urn:town: certificate",
+        "WAITS  community urn:county: tls/county.crl",
+        "out of date since",
+    ] {
+        assert!(check.contains(words), "{words}: {check}");
+    }
+    let said = house.run(&["keys", "csr", "udap"]);
+    assert!(said.code == 2 && said.stderr.contains("--community"), "{}", said.stderr);
+    let of = |words: &[&'static str]| [words, &["udap", "--community", "urn:county"]].concat();
+    assert_eq!(house.run(&of(&["keys", "new"])).code, 0);
+    let request = house.run(&of(&["keys", "csr"])).stdout;
+    assert!(request.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{request}");
+    let said = house.run(&of(&["keys", "rotate"]));
+    assert!(said.code == 2 && said.stderr.contains("--certificate"), "{}", said.stderr);
+
+    // What the community issued, next to the key it issued it for.
+    let next = house.folder.join("keys/county.next.pem");
+    assert!(house.read("keys/county.next.pem").contains("PRIVATE KEY"));
+    fs::remove_file(&next).unwrap();
+    let renewed = issued(&county);
+    write_private(&next, renewed.key.as_bytes()).unwrap();
+    let file = stage.folder.path().join("issued.pem");
+    fs::write(&file, &renewed.certificate).unwrap();
+    let mut words = of(&["keys", "rotate"]);
+    words.extend(["--certificate", file.to_str().unwrap()]);
+    let said = house.run(&words);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(house.read("tls/county-own.pem"), renewed.certificate);
+    assert!(!next.exists());
+    let stages = pairs(&[("in use", "certificate"), ("in use", "certificate")]);
+    assert_eq!(listed(house, "udap"), stages);
+}
+
+#[test]
 fn what_no_house_has_is_not_rotated() {
     let stage = stage();
     let house = &stage.provider;
@@ -148,7 +236,8 @@ fn what_no_house_has_is_not_rotated() {
         (&["keys", "new", "ledger"][..], "command-invalid"),
         (&["keys", "retire", "server"], "command-invalid"),
         (&["keys", "csr", "udap"], "command-invalid"),
-        (&["keys", "rotate", "client"], "command-invalid"),
+        (&["keys", "rotate", "udap"], "command-invalid"),
+        (&["keys", "retire", "client"], "command-invalid"),
         (&["keys", "csr", "signing"], "command-invalid"),
         (&["reload"], "house-locked"),
     ];
@@ -168,11 +257,12 @@ fn a_house_is_restored_with_its_keys_at_whatever_stage() {
     let copy = stage.folder.path().join("copy");
     assert_eq!(house.run(&["backup", copy.to_str().unwrap()]).code, 0);
     assert!(!copy.join("keys/signing.next.pem").exists(), "no backup holds a private key");
+    assert!(!copy.join("tls/client-key.pem").exists(), "no backup holds a private key");
     let fresh = stage.folder.path().join("fresh");
     for folder in ["keys", "tls"] {
         fs::create_dir_all(fresh.join(folder)).unwrap();
     }
-    let mut files = vec!["tls/server-key.pem".to_owned()];
+    let mut files = vec!["tls/server-key.pem".to_owned(), "tls/client-key.pem".to_owned()];
     for file in fs::read_dir(house.folder.join("keys")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         files.extend((!name.ends_with(".anchor")).then(|| format!("keys/{name}")));

@@ -46,3 +46,33 @@ fn a_house_of_this_program_passes_and_a_silent_one_is_named() {
     assert!(receiving.stderr.contains("command-invalid"), "{}", receiving.stderr);
     stage.stop();
 }
+
+#[test]
+fn whatever_is_asked_of_a_new_house_first_its_ledger_verifies() {
+    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
+    let (mut stage, _) = Stage::of_town(1, &plan);
+    stage.payers[0].serve();
+    let partner = stage.payers[0].name.clone();
+    let encounter = stage.finished().remove(0);
+    let table: [&[&str]; 9] = [
+        &["check"],
+        &["probe", &partner],
+        &["directory", "find", &partner],
+        &["explain", "encounter", &encounter],
+        &["push", "encounter", &encounter, "--why", "finished"],
+        &["list"],
+        &["watch"],
+        &["payor", "list"],
+        &["restriction", "list"],
+    ];
+    let house = &stage.provider;
+    for words in table {
+        let said = house.run(words);
+        assert!(said.code < 2, "{words:?}: {}", said.stderr);
+        let proved = house.run(&["ledger", "verify"]);
+        assert_eq!(proved.code, 0, "{words:?}: {}{}", proved.stdout, proved.stderr);
+        std::fs::remove_dir_all(house.folder.join("store")).unwrap();
+        std::fs::remove_file(house.folder.join("keys/ledger.anchor")).ok();
+    }
+    stage.stop();
+}

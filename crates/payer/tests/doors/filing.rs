@@ -284,6 +284,7 @@ async fn references_lead_to_the_senders_own_records() {
     assert_eq!(plan.told().await.1, "not filed: reference-unresolved");
 }
 
+/// Proves: smart 95, 130, 266
 #[tokio::test]
 async fn a_credential_may_do_what_was_agreed_with_its_holder_and_no_more() {
     let plan = Plan::open();

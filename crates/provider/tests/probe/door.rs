@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use wire::reach::Network;
+use wire::transport::Lines;
 use wire::{
     Clock, Credential, FhirClient, Gate, HttpTransport, MemoryReplay, SigningKey, SmartClient,
     SystemClock, tls,
@@ -26,6 +28,7 @@ use wire::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     NoSuchHost,
+    PrivateNetwork,
     NobodyListens,
     PlainHttp,
     Expired,
@@ -132,8 +135,16 @@ impl Door {
         let text = exchange::agreement::default_text(&public);
         let terms = Terms::parse(&text, "sunrise.toml", &default_value_set).unwrap();
         let roots = [public.authority.clone().into_bytes()];
-        let transport =
-            Arc::new(HttpTransport::new(&roots, Duration::from_secs(20), 1 << 20).unwrap());
+        // The test's own machine is a private network, unless people named it.
+        let public_only = Network::default();
+        let transport = HttpTransport::over(Lines {
+            roots: &roots,
+            identity: None,
+            network: (fault == Some(Fault::PrivateNetwork)).then_some(&public_only),
+            timeout: Duration::from_secs(20),
+            answer_limit: 1 << 20,
+        });
+        let transport = Arc::new(transport.unwrap());
         let sign_in = SmartClient::new(
             Arc::clone(&transport) as _,
             &base,

@@ -39,6 +39,7 @@ async fn a_broken_door_is_told_by_its_fault_and_by_nothing_else() {
     const FAULTY: Code = Code::DoorFaulty;
     let table: &[Row] = &[
         (Fault::NoSuchHost, &[(Step::Name, FAULTY)], "leads to no address"),
+        (Fault::PrivateNetwork, &[(Step::Name, PayerUntrusted)], "a private network"),
         (Fault::NobodyListens, &[(Step::Connection, FAULTY)], "nothing listens"),
         (Fault::PlainHttp, &[(Step::Tls, FAULTY)], "does not speak TLS"),
         (Fault::Expired, &[(Step::Tls, FAULTY)], "has expired"),
@@ -91,6 +92,16 @@ async fn a_door_that_is_not_reached_is_not_judged_further() {
         }
         assert!(door.asked().iter().all(|asked| !asked.starts_with("POST")), "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn nobody_knocks_where_a_partner_may_not_lead() {
+    let door = Door::open(Some(Fault::PrivateNetwork)).await;
+    let probe = door.probe().await;
+    for step in Step::ALL.into_iter().filter(|step| *step > Step::Name) {
+        assert_eq!(verdict(&probe, step), Verdict::CannotTell, "{step:?}");
+    }
+    assert!(door.asked().is_empty());
 }
 
 #[tokio::test]

@@ -12,4 +12,4 @@ pub mod make;
 mod trust;
 
 pub use chain::{Chain, read_pem};
-pub use trust::{Distrust, Leaf, Revocation, Trust, uris};
+pub use trust::{Distrust, Leaf, Revocation, Trust, next_list, uris};

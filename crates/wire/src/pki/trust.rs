@@ -209,17 +209,33 @@ pub fn uris(der: &[u8]) -> Vec<String> {
 
 /// A list with when it was issued.
 fn read_list(text: &[u8]) -> Result<(i64, CertRevocationList<'static>), Issue> {
-    let unreadable = || unusable("a list of revoked certificates cannot be read");
-    let der = match text.starts_with(b"-----BEGIN") {
-        true => {
-            Pem::iter_from_buffer(text).next().and_then(Result::ok).ok_or_else(unreadable)?.contents
-        }
-        false => text.to_vec(),
-    };
-    let (_, read) = x509_parser::parse_x509_crl(&der).map_err(|_| unreadable())?;
+    let der = list_der(text)?;
+    let (_, read) = x509_parser::parse_x509_crl(&der).map_err(|_| unreadable_list())?;
     let issued = read.last_update().timestamp();
-    let list = OwnedCertRevocationList::from_der(&der).map_err(|_| unreadable())?;
+    let list = OwnedCertRevocationList::from_der(&der).map_err(|_| unreadable_list())?;
     Ok((issued, CertRevocationList::from(list)))
+}
+
+/// When the next list is due (RFC 5280 §5.1.2.5); none where the list (PEM or DER) does not say.
+///
+/// Errors: `KeyUnusable`.
+pub fn next_list(text: &[u8]) -> Result<Option<Timestamp>, Issue> {
+    let der = list_der(text)?;
+    let (_, read) = x509_parser::parse_x509_crl(&der).map_err(|_| unreadable_list())?;
+    let next = read.next_update().map(|next| Timestamp::from_second(next.timestamp()));
+    next.transpose().map_err(|_| unreadable_list())
+}
+
+fn list_der(text: &[u8]) -> Result<Vec<u8>, Issue> {
+    if !text.starts_with(b"-----BEGIN") {
+        return Ok(text.to_vec());
+    }
+    let first = Pem::iter_from_buffer(text).next().and_then(Result::ok);
+    first.map(|pem| pem.contents).ok_or_else(unreadable_list)
+}
+
+fn unreadable_list() -> Issue {
+    unusable("a list of revoked certificates cannot be read")
 }
 
 /// webpki's reasons, in ours. What it cannot judge is no path.

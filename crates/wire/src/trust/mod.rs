@@ -6,6 +6,7 @@
 //!
 //! Why a folder: each way to sign in (SMART Backend Services, UDAP) is one folder below.
 
+pub mod introduction;
 pub mod jwks;
 pub mod mutual;
 pub(crate) mod oauth;

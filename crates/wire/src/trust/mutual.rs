@@ -26,7 +26,8 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCer
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -35,8 +36,9 @@ use x509_parser::extensions::GeneralName;
 pub struct Presented {
     chain: Vec<CertificateDer<'static>>,
     sha256: [u8; 32],
-    /// Whom it speaks for, and from when to when; found once, since a connection keeps its certificate.
-    whose: OnceLock<Option<Speaks>>,
+    /// Whom it speaks for, and from when to when, by an edition of what is registered: a connection
+    /// keeps its certificate, and is asked about it with every request.
+    whose: Mutex<Option<(u64, Option<Speaks>)>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Presented {
     pub fn of(chain: &[CertificateDer<'_>]) -> Option<Presented> {
         let sha256 = Sha256::digest(chain.first()?).into();
         let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
-        Some(Presented { chain, sha256, whose: OnceLock::new() })
+        Some(Presented { chain, sha256, whose: Mutex::default() })
     }
 
     /// `x5t#S256`: the SHA-256 of the certificate, base64url (RFC 8705 §3.1).
@@ -61,9 +63,17 @@ impl Presented {
 }
 
 /// What partners registered of their certificates.
-#[derive(Default)]
 pub struct Certificates {
     by_client: BTreeMap<String, Registered>,
+    edition: u64,
+}
+
+impl Default for Certificates {
+    fn default() -> Certificates {
+        static EDITION: AtomicU64 = AtomicU64::new(0);
+        let edition = EDITION.fetch_add(1, Ordering::Relaxed);
+        Certificates { by_client: BTreeMap::new(), edition }
+    }
 }
 
 /// One client's certificate.
@@ -114,14 +124,14 @@ impl Certificates {
     }
 
     /// The client that a certificate speaks for now; none where it is nobody's, or two clients'.
-    pub(crate) fn client_of<'p>(
-        &self,
-        presented: &'p Presented,
-        now: Timestamp,
-    ) -> Option<&'p str> {
-        let whose = presented.whose.get_or_init(|| self.find(presented, now)).as_ref()?;
+    pub(crate) fn client_of(&self, presented: &Presented, now: Timestamp) -> Option<String> {
+        let mut known = presented.whose.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match &*known {
+            Some((edition, whose)) if *edition == self.edition => whose.clone(),
+            _ => known.insert((self.edition, self.find(presented, now))).1.clone(),
+        };
         let now = now.as_second();
-        (whose.from <= now && now <= whose.until).then_some(&*whose.client_id)
+        found.filter(|it| it.from <= now && now <= it.until).map(|it| it.client_id)
     }
 
     /// Whether a client signs in by its certificate alone.

@@ -112,6 +112,7 @@ mod tests {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
+    /// Proves: smart 135
     #[test]
     fn a_scope_covers_what_it_says() {
         let table = [

@@ -28,6 +28,7 @@ fn a_key_comes_back_from_its_file_and_shows_no_private_part() {
     assert_eq!(SigningKey::read(&path).unwrap().kid(), key.kid());
 }
 
+/// Proves: smart 229, 295
 #[cfg(unix)]
 #[test]
 fn a_key_open_to_everybody_is_refused() {

@@ -123,7 +123,7 @@ fn bearer(answer: &Answer) -> HeaderMap {
     HeaderMap::from_iter([(http::header::AUTHORIZATION, HeaderValue::try_from(value).unwrap())])
 }
 
-/// Proves: smart 296, 338, 339, 341, 342
+/// Proves: smart 296, 338, 339, 342
 #[tokio::test]
 async fn a_set_is_asked_for_once_and_kept_as_long_as_it_says() {
     let key = SigningKey::generate().unwrap();

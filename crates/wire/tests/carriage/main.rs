@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod asked;
 mod files;
 mod key_sets;
 mod mutual;
@@ -17,5 +18,6 @@ mod router;
 mod shape;
 mod sign_in;
 mod suspended;
+mod told;
 mod town;
 mod untaken;

@@ -41,9 +41,9 @@ impl Authority {
     }
 
     fn client(&self, uri: &str) -> Identity {
-        let issued = tls::issue_client_certificate_at(&self.pem, &self.key, uri, now());
-        let (certificate, key) = issued.unwrap();
-        [certificate, key].concat().into_bytes()
+        let key = SigningKey::generate().unwrap();
+        let issued = tls::issue_client_certificate_at(&self.pem, &self.key, uri, &key, now());
+        [issued.unwrap(), key.to_pem()].concat().into_bytes()
     }
 
     /// A certificate that is spoilt in one way.
@@ -86,6 +86,7 @@ struct Plan {
     ca: String,
     clock: Arc<SetClock>,
     keys: HashMap<&'static str, SigningKey>,
+    gate: Arc<Gate>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -93,6 +94,14 @@ impl Drop for Plan {
     fn drop(&mut self) {
         self.served.abort();
     }
+}
+
+fn known(registered: &[(&str, ClientCertificate, bool)], revoked: &[Vec<u8>]) -> Certificates {
+    let mut certificates = Certificates::default();
+    for (client_id, certificate, alone) in registered {
+        certificates.register(client_id, certificate, *alone, revoked).unwrap();
+    }
+    certificates
 }
 
 impl Plan {
@@ -109,20 +118,16 @@ impl Plan {
             keys.insert(name, SigningKey::generate().unwrap());
         }
         let credentials = keys.iter().map(|(name, key)| credential(name, key, SCOPES)).collect();
-        let mut certificates = Certificates::default();
-        for (client_id, certificate, alone) in registered {
-            certificates.register(client_id, certificate, *alone, revoked).unwrap();
-        }
         let clock = SetClock::new();
         let replay = Arc::new(MemoryReplay::new(clock.clone()));
         let gate = Gate::new(&base, credentials, [7; 32], replay, clock.clone());
-        let gate = Arc::new(gate.with_certificates(certificates));
-        let router = wire::rest::router(Arc::new(Records::default()), gate);
+        let gate = Arc::new(gate.with_certificates(known(registered, revoked)));
+        let router = wire::rest::router(Arc::new(Records::default()), Arc::clone(&gate));
         let router = wire::rest::mount("/fhir", router);
         let stop = std::future::pending();
         let served =
             tokio::spawn(serve_within(Bounds::default(), listener, Some(tls), router, stop));
-        Plan { base, ca, clock, keys, served }
+        Plan { base, ca, clock, keys, gate, served }
     }
 
     fn transport(&self, identity: Option<&[u8]>) -> HttpTransport {
@@ -137,11 +142,15 @@ impl Plan {
     }
 
     async fn read(&self, identity: Option<&[u8]>, token: Option<&str>) -> Response<Bytes> {
+        self.read_over(&self.transport(identity), token).await
+    }
+
+    async fn read_over(&self, line: &HttpTransport, token: Option<&str>) -> Response<Bytes> {
         let mut request = Request::get(format!("{}/Patient/1", self.base));
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        self.transport(identity).send(request.body(Bytes::new()).unwrap()).await.unwrap()
+        line.send(request.body(Bytes::new()).unwrap()).await.unwrap()
     }
 
     /// What the token endpoint answers to a client over a connection.
@@ -319,9 +328,19 @@ async fn a_revoked_certificate_is_nobodys() {
     };
     let list = list.signed_by(&issuer.unwrap()).unwrap().pem().unwrap().into_bytes();
     let registered = [("alone", by_san(&ours, &format!("uri:{URI}")), true)];
-    let plan = Plan::open(&registered, &[list]).await;
+    let plan = Plan::open(&registered, std::slice::from_ref(&list)).await;
     assert_eq!(plan.read(Some(&good), None).await.status(), 200);
     assert_eq!(plan.read(Some(&bad), None).await.status(), 401);
+
+    // The list comes while a connection is open: its next request is refused.
+    let plan = Plan::open(&registered, &[]).await;
+    let lines = [plan.transport(Some(&good)), plan.transport(Some(&bad))];
+    for line in &lines {
+        assert_eq!(plan.read_over(line, None).await.status(), 200);
+    }
+    plan.gate.know_certificates(known(&registered, &[list]));
+    assert_eq!(plan.read_over(&lines[0], None).await.status(), 200);
+    assert_eq!(plan.read_over(&lines[1], None).await.status(), 401);
     assert_eq!(plan.clock.passed(), 0);
 }
 

@@ -53,6 +53,7 @@ async fn a_transaction_comes_back_with_its_place_to_poll() {
     assert_eq!(calls, ["transaction by partner of clinic of 2 bytes", "status s-1"]);
 }
 
+/// Proves: smart 263
 #[tokio::test]
 async fn a_token_that_ran_out_is_renewed_once() {
     let house = House::open(Bounds::default()).await;
@@ -66,6 +67,7 @@ async fn a_token_that_ran_out_is_renewed_once() {
     assert_eq!(house.records.calls().len(), 2);
 }
 
+/// Proves: smart 1
 #[tokio::test]
 async fn a_token_goes_to_its_own_origin_only() {
     let house = House::open(Bounds::default()).await;
@@ -100,6 +102,7 @@ async fn a_redirect_is_an_answer_and_not_followed() {
     assert_eq!(house.records.calls(), ["read Patient/moved"]);
 }
 
+/// Proves: smart 1, 230, 232, 318
 #[tokio::test]
 async fn an_authority_nobody_named_is_not_trusted() {
     let house = House::open(Bounds::default()).await;
@@ -257,6 +260,7 @@ fn hello(version: u16) -> Vec<u8> {
     record
 }
 
+/// Proves: smart 231
 #[tokio::test]
 async fn nothing_below_tls_1_2_is_spoken() {
     let house = House::open(Bounds::default()).await;

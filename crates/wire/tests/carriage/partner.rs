@@ -75,6 +75,7 @@ enum Helps {
     APerson,
 }
 
+/// Proves: smart 1
 #[tokio::test]
 async fn every_failure_says_what_helps() {
     use Helps::{APerson, Waiting};
@@ -193,6 +194,7 @@ async fn a_configured_endpoint_needs_no_discovery() {
     }
 }
 
+/// Proves: smart 93, 264
 #[tokio::test]
 async fn a_401_is_tried_once_more_with_a_new_token_and_no_more() {
     let lines = vec![

@@ -94,7 +94,7 @@ async fn an_rsa_key_signs_in_at_our_own_door() {
     assert_eq!(gate.token(token_form(&weak, SCOPES).as_bytes()).await.status, 401);
 }
 
-/// Proves: smart 294, 303
+/// Proves: smart 294, 301-303
 #[tokio::test]
 async fn public_keys_are_fetched_by_url_and_kept_for_a_while() {
     let house = House::open(Bounds::default()).await;

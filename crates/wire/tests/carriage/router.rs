@@ -69,6 +69,7 @@ fn code(answer: &Response<Bytes>) -> String {
     issue["details"]["coding"][0]["code"].as_str().unwrap().to_owned()
 }
 
+/// Proves: smart 247, 372
 #[tokio::test]
 async fn open_places_need_no_token() {
     let desk = Desk::open();
@@ -105,6 +106,7 @@ async fn a_stranger_learns_which_documents_there_are() {
     assert!(desk.records.calls().is_empty());
 }
 
+/// Proves: smart 94, 247
 #[tokio::test]
 async fn everything_else_needs_one() {
     let desk = Desk::open();

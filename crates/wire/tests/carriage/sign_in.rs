@@ -45,6 +45,7 @@ fn bearer(token: &str) -> HeaderMap {
     HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])
 }
 
+/// Proves: smart 250, 253-256, 258-260, 326, 336
 #[tokio::test]
 async fn a_proper_assertion_opens_the_door_once() {
     let key = SigningKey::generate().unwrap();
@@ -89,6 +90,7 @@ async fn a_gate_that_can_remember_no_more_assertions_asks_for_patience() {
     assert_eq!(gate.token(form.as_bytes()).await.status, 200, "what has expired is forgotten");
 }
 
+/// Proves: smart 240, 249, 252, 335, 337, 338, 340
 #[tokio::test]
 async fn every_hostile_assertion_is_refused() {
     let key = SigningKey::generate().unwrap();
@@ -207,6 +209,7 @@ async fn strangers_learn_nothing() {
     assert_eq!(answers[0], answers[1]);
 }
 
+/// Proves: smart 250, 251
 #[tokio::test]
 async fn a_spoilt_form_gets_its_own_error() {
     let key = SigningKey::generate().unwrap();
@@ -242,6 +245,7 @@ async fn a_spoilt_form_gets_its_own_error() {
     assert_eq!((answer.status, &told(&answer)["error"]), (400, &json!("invalid_scope")));
 }
 
+/// Proves: smart 297, 310
 #[tokio::test]
 async fn an_rsa_key_signs_in_as_well() {
     // SMART asks clients to support RS384; a 2048-bit key made for this test.
@@ -271,6 +275,8 @@ async fn an_rsa_key_signs_in_as_well() {
 }
 
 /// Who holds a token, and what could be done to it.
+///
+/// Proves: smart 77, 94, 96, 261, 265
 #[tokio::test]
 async fn only_an_own_whole_and_living_token_is_honoured() {
     let key = SigningKey::generate().unwrap();
@@ -325,6 +331,7 @@ async fn only_an_own_whole_and_living_token_is_honoured() {
     assert!(gate.caller(&bearer(&good)).is_err(), "it has expired to the second");
 }
 
+/// Proves: smart 240
 #[tokio::test]
 async fn what_is_no_longer_registered_ends_at_once() {
     let (key, next) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());

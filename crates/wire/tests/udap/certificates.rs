@@ -59,7 +59,7 @@ fn between(root: &Made, constraints: Option<NameConstraints>) -> Made {
     Made { certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
-fn leaf_of(authority: &Made, names: &[SanType]) -> Made {
+pub(crate) fn leaf_of(authority: &Made, names: &[SanType]) -> Made {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = names.to_vec();

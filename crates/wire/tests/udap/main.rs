@@ -7,5 +7,6 @@ mod client;
 mod limits;
 mod metadata;
 mod registration;
+mod sent;
 mod token;
 mod village;

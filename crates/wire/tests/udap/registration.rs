@@ -163,3 +163,27 @@ async fn communities_keep_their_registrations_apart() {
     let narrowed = assertion(&PAPERS.client, |_| {});
     assert_eq!(village.token(&narrowed).await.status, 200);
 }
+
+/// A key of P-256, which signs ES256 (RFC 7518 §3.4), from its certificate to its token.
+///
+/// Proves: udap 5
+#[tokio::test]
+async fn an_elliptic_key_registers_and_signs_in_as_well() {
+    let uri = rcgen::SanType::URI(CLIENT.try_into().unwrap());
+    let own = crate::certificates::leaf_of(&PAPERS.town, &[uri]);
+    let signer = jsonwebtoken::EncodingKey::from_ec_pem(own.key.as_bytes()).unwrap();
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+    header.x5c = Some(x5c(&own));
+    let signed = |claims: &Value| jsonwebtoken::encode(&header, claims, &signer).unwrap();
+    let at = now().as_second();
+    let statement = json!({
+        "iss": CLIENT, "sub": CLIENT, "aud": format!("{BASE}/register"),
+        "iat": at, "exp": at + 240, "jti": "elliptic",
+        "client_name": "Clinic", "contacts": ["mailto:it@clinic.example"],
+        "grant_types": ["client_credentials"], "token_endpoint_auth_method": "private_key_jwt",
+        "scope": "system/Encounter.cruds",
+    });
+    let village = Village::new();
+    assert_eq!(village.register(&signed(&statement)).await.status, 201);
+    assert_eq!(village.token(&signed(&assertion_claims())).await.status, 200);
+}

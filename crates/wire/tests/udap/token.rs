@@ -142,7 +142,7 @@ fn extensions() -> Vec<Row> {
     ]
 }
 
-/// Proves: udap 2, 3, 7, 8, 172, 173, 174, 176, 177, 179, 180, 182, 183, 229
+/// Proves: udap 2, 3, 7, 8, 172, 173, 174, 176, 177, 179, 180, 181, 182, 183, 229
 #[tokio::test]
 async fn what_is_wrong_with_an_authentication_token_gets_its_answer_and_no_token() {
     let village = Village::registered().await;
@@ -212,7 +212,7 @@ async fn an_authentication_token_opens_the_door_once() {
     assert_eq!((again.status, &told(&again)["error"]), (401, &json!("invalid_client")));
 }
 
-/// Proves: udap 4, 184, 223, 225, 226, 227, 228
+/// Proves: udap 4, 184
 #[tokio::test]
 async fn a_token_serves_its_scopes_and_purposes_until_the_registration_ends() {
     let village = Village::registered().await;

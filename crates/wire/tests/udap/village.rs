@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use wire::pki::make::{self, Made};
 use wire::pki::{Trust, read_pem};
-use wire::trust::udap::{Community, Decided, Identity, Registry, Standing, Udap};
+use wire::trust::udap::{Community, Decided, Identity, Membership, Registry, Standing, Udap};
 use wire::{Answer, BoxFuture, Clock, Credential, Gate, MemoryReplay, SigningKey};
 
 pub(crate) const NOW: &str = "2026-11-22T12:00:00Z";
@@ -77,7 +77,7 @@ pub(crate) fn trust(authority: &Made) -> Arc<Trust> {
 
 pub(crate) fn community(uri: &str, authority: &Made, own: &Made) -> Community {
     let identity = Identity::from_pem(own.certificate.as_bytes(), own.key.as_bytes()).unwrap();
-    Community { uri: uri.to_owned(), trust: trust(authority), identity: Arc::new(identity) }
+    Community::new(uri, Membership { trust: trust(authority), identity: Arc::new(identity) })
 }
 
 /// Registrations in memory; `named`: whom a partner's file names, in the town.

@@ -185,7 +185,7 @@ impl SmartClient {
             return Err(refused(&format!("its smart-configuration answers {status}")));
         }
         let told: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let endpoint = told["token_endpoint"].as_str().unwrap_or_default();
+        let endpoint = self.absolute(told["token_endpoint"].as_str().unwrap_or_default());
         let base: Option<Uri> = self.base_url.parse().ok();
         let uri: Option<Uri> = endpoint.parse().ok();
         let (Some(base), Some(uri)) = (base, uri.filter(is_safe)) else {
@@ -195,7 +195,17 @@ impl SmartClient {
         if downgraded || !same_host(&base, &uri) {
             return Err(refused("its token endpoint is on another host; configure it if agreed"));
         }
-        Ok(endpoint.to_owned())
+        Ok(endpoint)
+    }
+
+    /// An endpoint as it is named; a relative one is seen from the base URL, which old servers do not
+    /// say (SMART App Launch 2.2, using well-known).
+    fn absolute(&self, endpoint: &str) -> String {
+        if endpoint.is_empty() || endpoint.contains("://") {
+            return endpoint.to_owned();
+        }
+        let base = reqwest::Url::parse(&self.base_url);
+        base.and_then(|base| base.join(endpoint)).map(String::from).unwrap_or_default()
     }
 
     fn assertion(

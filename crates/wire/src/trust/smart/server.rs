@@ -46,10 +46,12 @@ pub struct Gate {
     credentials: RwLock<Arc<Vec<Credential>>>,
     /// Keys that clients publish at a URL, by client id: they stand for those of the credential.
     key_sets: HashMap<String, Arc<KeySet>>,
-    certificates: Certificates,
+    certificates: RwLock<Arc<Certificates>>,
     mint: RwLock<Arc<Mint>>,
     /// The house's own public keys.
     published: RwLock<Option<Value>>,
+    /// What the house tells of itself to whoever asks.
+    pub(crate) introduced: RwLock<Option<String>>,
     replay: Arc<dyn Replay>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The other way of signing in, where the house has it.
@@ -73,7 +75,7 @@ impl Gate {
         let base_url = base_url.trim_end_matches('/').to_owned();
         let mint = RwLock::new(Arc::new(Mint::new(&secret, &base_url)));
         let (credentials, published) = (RwLock::new(Arc::new(credentials)), RwLock::default());
-        let (key_sets, certificates) = (HashMap::new(), Certificates::default());
+        let (key_sets, certificates) = (HashMap::new(), RwLock::default());
         Gate {
             base_url,
             credentials,
@@ -81,6 +83,7 @@ impl Gate {
             certificates,
             mint,
             published,
+            introduced: RwLock::default(),
             replay,
             clock,
             udap: None,
@@ -97,9 +100,19 @@ impl Gate {
     }
 
     /// The same gate, where clients are known by their certificates too.
-    pub fn with_certificates(mut self, certificates: Certificates) -> Gate {
-        self.certificates = certificates;
+    pub fn with_certificates(self, certificates: Certificates) -> Gate {
+        self.know_certificates(certificates);
         self
+    }
+
+    /// Clients are known by these certificates from now on, also over connections that are there.
+    pub fn know_certificates(&self, certificates: Certificates) {
+        let mut current = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(certificates);
+    }
+
+    fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same gate, where clients may ask so often.
@@ -282,11 +295,11 @@ impl Gate {
         client_id: &str,
         presented: Option<&Presented>,
     ) -> Result<(), Refused> {
-        let now = self.clock.now();
-        match presented.and_then(|presented| self.certificates.client_of(presented, now)) {
+        let (now, certificates) = (self.clock.now(), self.certificates());
+        match presented.and_then(|presented| certificates.client_of(presented, now)) {
             Some(whose) if whose == client_id => Ok(()),
             Some(_) => Err(Refused::client("the certificate is another client's")),
-            None if self.certificates.is_required(client_id) => {
+            None if certificates.is_required(client_id) => {
                 Err(Refused::client("this client signs in over a connection with its certificate"))
             }
             None => Ok(()),
@@ -341,11 +354,11 @@ impl Gate {
 
     /// Who signs in by a certificate alone.
     fn by_certificate(&self, presented: &Presented) -> Result<Caller, Issue> {
-        let credentials = self.credentials();
-        let whose = self.certificates.client_of(presented, self.clock.now());
+        let (credentials, certificates) = (self.credentials(), self.certificates());
+        let whose = certificates.client_of(presented, self.clock.now());
         let credential = whose
-            .filter(|client_id| self.certificates.is_alone(client_id))
-            .and_then(|client_id| find_credential(&credentials, client_id))
+            .filter(|client_id| certificates.is_alone(client_id))
+            .and_then(|client_id| find_credential(&credentials, &client_id))
             .ok_or_else(|| {
                 not_signed_in("no access token was sent, and no certificate that signs in")
             })?;
@@ -387,7 +400,7 @@ impl Gate {
 
     /// The document at `.well-known/smart-configuration` (SMART App Launch 2.2, conformance).
     pub fn smart_configuration(&self) -> Value {
-        let bound = !self.certificates.is_empty();
+        let bound = !self.certificates().is_empty();
         let mut told = json!({
             "token_endpoint": self.token_endpoint(),
             "grant_types_supported": [CLIENT_CREDENTIALS],

@@ -13,7 +13,7 @@ use super::identity::Community;
 use super::jws::{Algorithm, Jws};
 use super::{HL7_B2B, METADATA_PATH, VERSION};
 use crate::clock::Clock;
-use crate::limits::{ASSERTION_LIFE, METADATA_KEPT, SIGNED_METADATA_LIFE_MAX};
+use crate::limits::{ASSERTION_LIFE, ASSERTION_LIFE_MAX, METADATA_KEPT, SIGNED_METADATA_LIFE_MAX};
 use crate::transport::{BoxFuture, Transport};
 use crate::trust::smart::client::{Kept, is_safe, partner_words, read_token, refused, send};
 use crate::trust::smart::{CLIENT_CREDENTIALS, JWT_BEARER};
@@ -131,6 +131,11 @@ impl UdapClient {
         }
     }
 
+    /// Whether the server offers what this house needs, signed in the community; nothing is registered.
+    pub async fn is_offered(&self) -> Result<(), SignInError> {
+        self.endpoints().await.map(drop)
+    }
+
     /// Ends this house's registration at the server, and forgets it.
     pub async fn cancel(&self) -> Result<(), SignInError> {
         let endpoints = self.endpoints().await?;
@@ -188,7 +193,9 @@ impl UdapClient {
 
     /// A registration request with these grant types; the answer's body.
     async fn submit(&self, endpoints: &Endpoints, grants: Value) -> Result<Value, SignInError> {
-        let mut claims = self.claims(&self.software.uri, &endpoints.registration)?;
+        // A statement lives for five minutes, no less (FAST Security, registration).
+        let life = ASSERTION_LIFE_MAX;
+        let mut claims = self.claims(&self.software.uri, &endpoints.registration, life)?;
         let said = [
             ("client_name", json!(self.software.name)),
             ("contacts", json!(self.software.contacts)),
@@ -221,7 +228,7 @@ impl UdapClient {
         purposes: &Purposes,
     ) -> Result<Kept, Denied> {
         let asked_at = self.clock.now();
-        let mut claims = self.claims(client_id, &endpoints.token)?;
+        let mut claims = self.claims(client_id, &endpoints.token, ASSERTION_LIFE)?;
         claims["extensions"] = b2b::assert(&self.software.organization, purposes);
         let assertion = self.sign(&claims)?;
         let form = urlencoded::encode([
@@ -245,8 +252,13 @@ impl UdapClient {
         }
     }
 
-    /// The claims that every JWT to this server begins with; it serves once, for four minutes.
-    fn claims(&self, issuer: &str, audience: &str) -> Result<Value, SignInError> {
+    /// The claims that every JWT to this server begins with; it serves once, for this long.
+    fn claims(
+        &self,
+        issuer: &str,
+        audience: &str,
+        life: std::time::Duration,
+    ) -> Result<Value, SignInError> {
         let mut jti = [0; 16];
         aws_lc_rs::rand::fill(&mut jti).map_err(|_| refused("no random number could be drawn"))?;
         let now = self.clock.now().as_second();
@@ -255,13 +267,13 @@ impl UdapClient {
             "sub": issuer,
             "aud": audience,
             "iat": now,
-            "exp": now + ASSERTION_LIFE.as_secs() as i64,
+            "exp": now + life.as_secs() as i64,
             "jti": URL_SAFE_NO_PAD.encode(jti),
         }))
     }
 
     fn sign(&self, claims: &Value) -> Result<String, SignInError> {
-        let signed = self.community.identity.sign(claims);
+        let signed = self.community.identity().sign(claims);
         signed.map_err(|_| refused("this house's key in the community cannot sign"))
     }
 
@@ -314,7 +326,7 @@ impl UdapClient {
             let list = told[name].as_array().map(Vec::as_slice).unwrap_or_default();
             list.iter().any(|value| value == wanted)
         };
-        let algorithm = self.community.identity.algorithm().name();
+        let algorithm = self.community.identity().algorithm().name();
         let needs = [
             ("udap_versions_supported", VERSION),
             ("udap_profiles_supported", "udap_dcr"),

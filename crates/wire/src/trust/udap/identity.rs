@@ -13,22 +13,50 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use exchange::{Code, Issue};
-use jiff::Timestamp;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// A trust community: its URI, whom it trusts, and what this house is in it.
+/// A trust community. Clones share what it is now: anchors, lists and certificates change while a
+/// house runs.
 #[derive(Clone)]
 pub struct Community {
     /// As the community names itself; compared as it is spelt.
     pub uri: String,
+    now: Arc<RwLock<Membership>>,
+}
+
+/// Whom a community trusts, and what this house is in it.
+#[derive(Clone)]
+pub struct Membership {
     /// Its anchors and lists.
     pub trust: Arc<Trust>,
     /// This house's certificate and key there.
     pub identity: Arc<Identity>,
+}
+
+impl Community {
+    /// A community by its URI.
+    pub fn new(uri: &str, membership: Membership) -> Community {
+        Community { uri: uri.to_owned(), now: Arc::new(RwLock::new(membership)) }
+    }
+
+    /// From now on this.
+    pub fn replace(&self, membership: Membership) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = membership;
+    }
+
+    /// This house's certificate and key there.
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).identity)
+    }
+
+    /// Its anchors and lists.
+    pub fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).trust)
+    }
 }
 
 /// A certificate's chain and the key of its leaf.
@@ -85,21 +113,27 @@ impl Identity {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// Whether the leaf has this URI among its alternative names, spelt exactly so.
-    pub fn names(&self, uri: &str) -> bool {
-        crate::pki::uris(self.chain.leaf()).iter().any(|name| name == uri)
+    /// Whether a server at this base URL can be this: the leaf has the URL among its alternative names,
+    /// spelt exactly so, and signs RS256 (FAST Security, discovery).
+    ///
+    /// Errors: `KeyUnusable` where it cannot.
+    pub fn serves(&self, base_url: &str) -> Result<(), Issue> {
+        if self.algorithm() != Algorithm::Rs256 {
+            return Err(unusable(
+                "a server's key in a community must be an RSA key: it signs RS256",
+            ));
+        }
+        let base_url = base_url.trim_end_matches('/');
+        if !self.uris().iter().any(|name| name == base_url) {
+            let detail = "the certificate does not name this house's base URL among its URIs";
+            return Err(unusable(detail));
+        }
+        Ok(())
     }
 
     /// The URIs among the leaf's alternative names.
     pub fn uris(&self) -> Vec<String> {
         crate::pki::uris(self.chain.leaf())
-    }
-
-    /// The whole days until the leaf ends.
-    pub fn days_left(&self, now: Timestamp) -> Option<i64> {
-        let (_, leaf) = x509_parser::parse_x509_certificate(self.chain.leaf()).ok()?;
-        let left = leaf.validity().not_after.timestamp() - now.as_second();
-        Some(left.div_euclid(24 * 3600))
     }
 }
 

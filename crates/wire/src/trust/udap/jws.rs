@@ -144,7 +144,7 @@ impl<'a> Jws<'a> {
         let mut reason = Distrust::Unknown;
         let mut leaf = None;
         for community in communities {
-            match community.trust.verify(&self.chain, now) {
+            match community.trust().verify(&self.chain, now) {
                 Ok(found) => {
                     if found.revocation != Revocation::Known {
                         tracing::warn!(community = %community.uri, known = ?found.revocation, "revocation not known");

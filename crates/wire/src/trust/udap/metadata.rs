@@ -4,8 +4,9 @@
 //! Goes out   the document with its signed part, in that community's certificate.
 //! Never      more signatures than a few a day: what is signed is given out again.
 
+use super::identity::Community;
 use super::jws::ALGORITHMS;
-use super::server::Udap;
+use super::server::{Signed, Udap};
 use super::{HL7_B2B, VERSION};
 use crate::limits::SIGNED_METADATA_LIFE;
 use crate::refusal::Answer;
@@ -13,7 +14,7 @@ use crate::trust::smart::CLIENT_CREDENTIALS;
 use exchange::Issue;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use serde_json::{Value, json};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 impl Udap {
     /// The answer at `.well-known/udap`: the document, or 204 for a community that is not known here.
@@ -51,9 +52,12 @@ impl Udap {
     /// The signed part in a community's certificate: as it was signed before, for half of its life.
     fn signed_metadata(&self, uri: &str) -> Result<String, Issue> {
         let now = self.clock.now();
+        let community = self.communities.iter().find(|one| one.uri == uri);
+        let Some(identity) = community.map(Community::identity) else { return Ok(String::new()) };
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((jwt, _)) = signed.get(uri).filter(|(_, until)| *until > now) {
-            return Ok(jwt.clone());
+        let stands = |one: &&Signed| one.until > now && Arc::ptr_eq(&one.by, &identity);
+        if let Some(signed) = signed.get(uri).filter(stands) {
+            return Ok(signed.jwt.clone());
         }
         let claims = json!({
             "iss": self.base_url,
@@ -64,11 +68,9 @@ impl Udap {
             "token_endpoint": self.token_endpoint(),
             "registration_endpoint": self.registration_endpoint(),
         });
-        let community = self.communities.iter().find(|one| one.uri == uri);
-        let Some(community) = community else { return Ok(String::new()) };
-        let jwt = community.identity.sign(&claims)?;
+        let jwt = identity.sign(&claims)?;
         let until = now.saturating_add(SIGNED_METADATA_LIFE / 2).unwrap_or(now);
-        signed.insert(uri.to_owned(), (jwt.clone(), until));
+        signed.insert(uri.to_owned(), Signed { jwt: jwt.clone(), until, by: identity });
         Ok(jwt)
     }
 }

@@ -22,7 +22,7 @@ pub(crate) mod statement;
 
 pub use b2b::Organization;
 pub use client::{ClientIds, Registered, Software, UdapClient};
-pub use identity::{Community, Identity};
+pub use identity::{Community, Identity, Membership};
 pub use registry::{Decided, Registry, Standing};
 pub use server::Udap;
 

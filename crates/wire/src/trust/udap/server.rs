@@ -7,8 +7,7 @@
 //! The requests are in files of their own: `metadata`, `register`, `request`.
 
 use super::REGISTRATION_PATH;
-use super::identity::Community;
-use super::jws::Algorithm;
+use super::identity::{Community, Identity};
 use super::registry::Registry;
 use crate::clock::Clock;
 use crate::trust::oauth::Refused;
@@ -25,8 +24,17 @@ pub struct Udap {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) replay: Arc<dyn Replay>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Signed metadata by community, and until when it is given out.
-    pub(super) signed: Mutex<BTreeMap<String, (String, Timestamp)>>,
+    /// Signed metadata by community.
+    pub(super) signed: Mutex<BTreeMap<String, Signed>>,
+}
+
+/// Metadata as it was signed.
+pub(super) struct Signed {
+    pub(super) jwt: String,
+    /// Until when it is given out.
+    pub(super) until: Timestamp,
+    /// In whose certificate.
+    pub(super) by: Arc<Identity>,
 }
 
 impl Udap {
@@ -52,14 +60,7 @@ impl Udap {
             if twice {
                 return Err(Issue::new(Code::ConfigInvalid, "two communities have the same URI"));
             }
-            if community.identity.algorithm() != Algorithm::Rs256 {
-                let detail = "a server's key in a community must be an RSA key: it signs RS256";
-                return Err(Issue::new(Code::KeyUnusable, detail).at(community.uri.clone()));
-            }
-            if !community.identity.names(&base_url) {
-                let detail = "the certificate does not name this house's base URL among its URIs";
-                return Err(Issue::new(Code::KeyUnusable, detail).at(community.uri.clone()));
-            }
+            community.identity().serves(&base_url).map_err(|issue| issue.at(&*community.uri))?;
         }
         let signed = Mutex::default();
         Ok(Udap { base_url, communities, registry, replay, clock, signed })

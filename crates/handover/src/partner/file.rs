@@ -1,0 +1,206 @@
+//! File: the public file of a partner whose door was looked at.
+//!
+//! Comes in   what the door says, what a person said, the file that is there already.
+//! Goes out   the file as it is to be written, and what became of it.
+//! Never      takes an authority from the partner's own words, or changes what people wrote but how one
+//!            signs in, where a community has come to be shared.
+
+use super::Asked;
+use super::door::{Documents, Looked, clip};
+use crate::config;
+use exchange::partner::{Foreign, PublicFile, PublicUdap, Role, SignIn};
+use exchange::{Code, Issue};
+use serde_json::Value;
+use wire::trust::introduction::INTRODUCTION_PATH;
+
+/// What became of a partner's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was not there.
+    New,
+    /// It was there and says the same, or what people wrote into it.
+    AsItWas,
+    /// It was there and says now that one signs in by UDAP.
+    NowUdap,
+    /// It was there, and the partner publishes another identity now: nothing was changed.
+    Differs,
+}
+
+/// The file, as the door would have it.
+///
+/// Errors: `ConfigInvalid`, `CapabilityMissing`.
+pub(super) fn of(
+    config: &config::House,
+    url: &str,
+    asked: &Asked,
+    looked: &Looked,
+    documents: &Documents,
+) -> Result<PublicFile, Issue> {
+    let shared = documents.community.as_ref().and_then(|it| it.as_ref().ok());
+    let mut public = match &documents.introduction {
+        Some(text) => of_a_house(config, url, text, shared)?,
+        None => of_another_make(config, url, asked, documents, shared)?,
+    };
+    public.authority = looked.authority.clone();
+    if let Some(name) = &asked.name {
+        public.name = name.as_str().into();
+    }
+    if public.payer_identifiers.is_empty() {
+        public.payer_identifiers = asked.payer_ids.clone();
+    }
+    // As it will be read.
+    let text = serde_json::to_string(&public).unwrap_or_default();
+    PublicFile::parse(&text, url)
+}
+
+/// A house of this program introduces itself.
+fn of_a_house(
+    config: &config::House,
+    url: &str,
+    text: &str,
+    shared: Option<&String>,
+) -> Result<PublicFile, Issue> {
+    let mut public = PublicFile::parse(text, &format!("{url}/{INTRODUCTION_PATH}"))?;
+    let invalid = |detail: &str| {
+        let place = format!("{url}/{INTRODUCTION_PATH}");
+        Issue::new(Code::ConfigInvalid, detail).at(place)
+    };
+    if public.role == config.file.role {
+        let detail = "a partner walks the other road: a provider's partners are payers";
+        return Err(invalid(detail));
+    }
+    if public.base_url.trim_end_matches('/') != url || public.foreign.is_some() {
+        let detail =
+            "what is published there is of another door: ask for the URL of the base_url it names";
+        return Err(invalid(detail));
+    }
+    match public.role {
+        Role::Payer => sign_in_at(&mut public, url, shared),
+        // Its keys may change without mail.
+        Role::Provider if public.sign_in != Some(SignIn::Mtls) => {
+            public.jwks = Value::Null;
+            public.jwks_url = format!("{url}/.well-known/jwks.json");
+        }
+        Role::Provider => {}
+    }
+    Ok(public)
+}
+
+/// By UDAP only in a community that is shared.
+fn sign_in_at(public: &mut PublicFile, url: &str, shared: Option<&String>) {
+    match shared {
+        Some(community) if public.sign_in != Some(SignIn::Mtls) => {
+            public.sign_in = Some(SignIn::Udap);
+            public.udap = Some(PublicUdap { uri: url.to_owned(), community: community.clone() });
+        }
+        _ if public.sign_in == Some(SignIn::Udap) => public.sign_in = None,
+        _ => {}
+    }
+}
+
+/// A FHIR server of another make, as far as it says what is needed.
+fn of_another_make(
+    config: &config::House,
+    url: &str,
+    asked: &Asked,
+    documents: &Documents,
+    shared: Option<&String>,
+) -> Result<PublicFile, Issue> {
+    if config.file.role == Role::Payer {
+        let detail = "this door introduces no house of this program: have the sender's public file, and \
+                      take it in with `handover partner add FILE`";
+        return Err(
+            Issue::new(Code::ConfigInvalid, detail).at(format!("{url}/{INTRODUCTION_PATH}"))
+        );
+    }
+    let Some(statement) = &documents.statement else {
+        let detail =
+            "no CapabilityStatement can be read there, so this is no FHIR server's base URL";
+        return Err(Issue::new(Code::CapabilityMissing, detail).at(format!("{url}/metadata")));
+    };
+    let token = documents.smart.as_ref().is_some_and(|it| it["token_endpoint"].is_string());
+    let sign_in = match (shared, token) {
+        (Some(_), _) => SignIn::Udap,
+        (None, true) => SignIn::Smart,
+        (None, false) if exchange::partner::is_loopback(url) => SignIn::None,
+        (None, false) => {
+            let detail = "the door publishes no sign-in that this house has: neither a token endpoint in \
+                          .well-known/smart-configuration, nor UDAP in a community of this house";
+            return Err(Issue::new(Code::CapabilityMissing, detail).at(url.to_owned()));
+        }
+    };
+    let title = ["/implementation/description", "/publisher", "/software/name"].iter();
+    let title = title.filter_map(|place| statement.pointer(place)?.as_str()).map(clip);
+    let title = title.into_iter().find(|it| !it.is_empty());
+    Ok(PublicFile {
+        name: name_of(url).as_str().into(),
+        role: Role::Payer,
+        title: title.unwrap_or_else(|| url.to_owned()),
+        base_url: url.to_owned(),
+        namespace: String::new(),
+        client_id: String::new(),
+        jwks: Value::Null,
+        jwks_url: String::new(),
+        sign_in: None,
+        client_certificate: None,
+        authority: String::new(),
+        payer_identifiers: Vec::new(),
+        ledger_key: String::new(),
+        foreign: Some(Foreign {
+            sign_in,
+            client_id: asked.client_id.clone(),
+            token_endpoint: None,
+            scope: None,
+        }),
+        udap: shared
+            .map(|community| PublicUdap { uri: url.to_owned(), community: community.clone() }),
+    })
+}
+
+/// A name made of the host.
+fn name_of(url: &str) -> String {
+    let host = url.split("://").nth(1).unwrap_or_default();
+    let host = host.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase();
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = host.chars().map(letter).take(40).collect();
+    name.trim_matches('-').to_owned()
+}
+
+/// What is there already counts, but where one can sign in by UDAP since.
+pub(super) fn settle(known: Option<PublicFile>, wanted: PublicFile) -> (PublicFile, Standing) {
+    let Some(mut known) = known else { return (wanted, Standing::New) };
+    let may = matches!(known.signs_in(), SignIn::Smart) && wanted.signs_in() == SignIn::Udap;
+    if may {
+        known.udap = wanted.udap;
+        match (&mut known.foreign, wanted.foreign) {
+            (Some(known), Some(_)) => known.sign_in = SignIn::Udap,
+            _ => known.sign_in = wanted.sign_in,
+        }
+        return (known, Standing::NowUdap);
+    }
+    let theirs = |file: &PublicFile| {
+        (file.namespace.clone(), file.ledger_key.clone(), file.client_id.clone())
+    };
+    let same = theirs(&known) == theirs(&wanted);
+    let standing = if same { Standing::AsItWas } else { Standing::Differs };
+    (known, standing)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a name can be made of every host.
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_made_of_the_host() {
+        let table = [
+            ("https://fhir.Plan-B.example/r4", "fhir-plan-b-example"),
+            ("https://127.0.0.1:8444/fhir", "127-0-0-1"),
+            ("https://plan.example.:443", "plan-example"),
+        ];
+        for (url, name) in table {
+            assert_eq!(name_of(url), name, "{url}");
+        }
+    }
+}
