@@ -217,8 +217,10 @@ impl Registrations {
         let client = Registration::client_of(&said.community, &said.uri);
         let named = self.names(&said).cloned();
         let known = self.house.work(&client).await.map_err(store_issue)?;
-        let full = known.is_none() && named.is_none();
-        if full && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
+        let known = known.as_ref().map(read).transpose()?;
+        // Who cancelled begins anew: else whoever asks and cancels by turns may wait beside all others.
+        let begins = known.is_none_or(|one| one.state == RegistrationState::Cancelled);
+        if begins && named.is_none() && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
             return Ok(Decided::Full);
         }
         let asked = |before: Option<&Registration>| {
@@ -329,27 +331,50 @@ mod tests {
     use exchange::Who;
     use store::SqliteHouse;
 
-    #[tokio::test]
-    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let house: AnyHouse = SqliteHouse::open(folder.path(), &"plan".into()).unwrap().into();
-        let book = Registrations {
-            house: house.clone(),
+    fn book(folder: &std::path::Path) -> Registrations {
+        Registrations {
+            house: SqliteHouse::open(folder, &"plan".into()).unwrap().into(),
             clock: Arc::new(wire::SystemClock),
             purposes: BTreeMap::from([("clinic".into(), Purposes::new())]),
             named: BTreeMap::new(),
             known: RwLock::default(),
-        };
-        let uri = "https://clinic.example/app";
-        let said = Said {
+        }
+    }
+
+    fn said(uri: &str) -> Said {
+        Said {
             community: "urn:example:town".into(),
             uri: uri.into(),
             name: "Clinic".into(),
             contacts: Vec::new(),
             scope: "system/*.cruds".into(),
             certificate: String::new(),
-        };
-        book.register(said).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_people_can_look_at_whoever_cancels_and_asks_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path());
+        let uri = |number: usize| format!("https://a.example/{number}");
+        assert_eq!(book.register(said(&uri(0))).await.unwrap(), Decided::Waiting);
+        assert!(book.cancel("urn:example:town", &uri(0)).await.unwrap().is_some());
+        for number in 1..=REGISTRATIONS_WAITING_MAX {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Waiting);
+        }
+        for (case, number) in [("a new one", REGISTRATIONS_WAITING_MAX + 1), ("who cancelled", 0)] {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Full, "{case}");
+        }
+        assert_eq!(book.register(said(&uri(1))).await.unwrap(), Decided::Waiting, "who waits");
+        assert_eq!(book.waiting().await.unwrap(), REGISTRATIONS_WAITING_MAX);
+    }
+
+    #[tokio::test]
+    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path());
+        let (house, uri) = (book.house.clone(), "https://clinic.example/app");
+        book.register(said(uri)).await.unwrap();
         let who = || Who { name: "a".into(), role: "staff".into(), why: "known".into() };
         let client = || uri.to_owned();
         let (partner, who_said) = ("clinic".into(), who());
