@@ -167,3 +167,21 @@ async fn the_id_that_a_server_gives_is_the_one_that_is_used() {
         assert_eq!(part(&jwt, 1)["iss"], "another-id");
     }
 }
+
+#[tokio::test]
+async fn an_id_without_end_or_in_several_lines_is_not_kept() {
+    type Spoil = fn(&mut Value);
+    let table: [(&str, Spoil); 4] = [
+        ("without end", |said| said["client_id"] = json!("i".repeat(513))),
+        ("in two lines", |said| said["client_id"] = json!("one\ntwo")),
+        ("of no sign", |said| said["client_id"] = json!("")),
+        ("no text", |said| said["client_id"] = json!(7)),
+    ];
+    for (case, spoil) in table {
+        let (road, ids, client) = client(|_| {});
+        *road.answer.lock().unwrap() = Some(spoil);
+        assert!(client.token(&payment()).await.is_err(), "{case}");
+        assert!(by_path(&road.sent.lock().unwrap(), "/token").is_empty(), "{case}");
+        assert!(ids.0.lock().unwrap().is_empty(), "{case}");
+    }
+}

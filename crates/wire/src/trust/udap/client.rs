@@ -13,7 +13,10 @@ use super::identity::Community;
 use super::jws::{Algorithm, Jws};
 use super::{HL7_B2B, METADATA_PATH, VERSION};
 use crate::clock::Clock;
-use crate::limits::{ASSERTION_LIFE, ASSERTION_LIFE_MAX, METADATA_KEPT, SIGNED_METADATA_LIFE_MAX};
+use crate::limits::{
+    ASSERTION_LIFE, ASSERTION_LIFE_MAX, METADATA_KEPT, REGISTRATION_WORDS_MAX,
+    SIGNED_METADATA_LIFE_MAX,
+};
 use crate::transport::{BoxFuture, Transport};
 use crate::trust::smart::client::{Kept, is_safe, partner_words, read_token, refused, send};
 use crate::trust::smart::{CLIENT_CREDENTIALS, JWT_BEARER};
@@ -175,7 +178,12 @@ impl UdapClient {
             self.keep(endpoints, None).await?;
             return Err(refused("it cancelled this house's registration"));
         }
-        let client_id = told["client_id"].as_str().filter(|id| !id.is_empty());
+        // RFC 6749 §A.1. It is kept in the ledger, where no server writes at such length as it likes.
+        let fits = |id: &&str| {
+            (1..=REGISTRATION_WORDS_MAX).contains(&id.len())
+                && id.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        };
+        let client_id = told["client_id"].as_str().filter(fits);
         let client_id = client_id.ok_or_else(|| refused("its registration names no client id"))?;
         let registered = Registered { client_id: client_id.to_owned(), said: self.said() };
         self.keep(endpoints, Some(registered)).await?;
