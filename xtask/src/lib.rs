@@ -69,8 +69,8 @@ pub fn tidy(root: &Path) -> Result<Vec<Finding>, String> {
     findings.extend(provoked::check(&tree));
     findings.extend(rules::check(&tree));
     findings.extend(links::check(&tree));
-    findings.extend(model::check(&tree));
     findings.extend(conformance::check(&tree));
+    findings.extend(model::check(&tree));
     findings.sort();
     findings.dedup();
     Ok(findings)

@@ -192,7 +192,7 @@ pub fn settle_file(
 fn refused_request(status: u16, reply: &Reply, attempt: &Attempt<'_>, now: Timestamp) -> Next {
     match status {
         401 if attempt.signed_in_again => {
-            hold(Code::SignInRefused, "the payer answered 401 to a new access token as well")
+            hold(Code::SignInRefused, "the payer answered 401 to the next attempt as well")
         }
         401 => {
             let detail = "the payer answered 401; the next attempt goes with a new access token";

@@ -138,16 +138,9 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );
-    // Whoever looks at a payer's door signs in there, and what comes of that is written down: a
-    // registration, what a directory says. A ledger that is broken is told by the look itself.
-    let looks = matches!(command, Command::Check {} | Command::Probe { .. });
-    let confirmed = match writes || looks {
-        true => match opened.confirm_ledger().await {
-            Err(issue) if writes => return Err(issue),
-            confirmed => confirmed.is_ok(),
-        },
-        false => false,
-    };
+    if writes {
+        opened.confirm_ledger().await?;
+    }
     let reply = match &opened.desk {
         Desk::Provider { road, wake, .. } if sets_going && !wait.is_zero() => {
             let (stop, mut stopped) = watch::channel(false);
@@ -169,7 +162,7 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
         }
         _ => opened.command(command).await,
     };
-    if confirmed {
+    if writes {
         opened.checkpoint().await?;
     }
     reply

@@ -91,20 +91,21 @@ pub fn is_url(typed: &Path) -> bool {
 pub async fn add(folder: &Path, asked: &Asked) -> Result<Added, Issue> {
     let config = config::House::read(folder)?;
     let url = base_url(&asked.url)?;
-    let same = |public: &&PublicFile| public.base_url.trim_end_matches('/') == url;
-    let known = config.partners.values().find(same).cloned();
+    let mut all = config::read_partners(&config.path(&config.file.partners))?;
+    let same = |(_, public): &(String, PublicFile)| public.base_url.trim_end_matches('/') == url;
+    let known = all.iter().position(same).map(|place| all.remove(place));
+    let (held_at, known) = known.unzip();
     let authority = match &asked.authority {
         Some(place) => Some(config::read_text(place)?),
-        None => known.as_ref().map(|known| known.authority.clone()),
+        None => known.as_ref().map(|known: &PublicFile| known.authority.clone()),
     };
     let looked = door::look(&config, &url, authority.as_deref()).await?;
     let documents = door::documents(&config, &url, &looked.authority).await?;
     let wanted = file::of(&config, &url, asked, &looked, &documents)?;
-    let (public, standing) = file::settle(known, wanted);
-    let file = house_path(&config, &config.file.partners, &format!("{}.json", public.name));
+    let (public, standing) = file::settle(known, wanted, asked.authority.is_some());
+    let own = house_path(&config, &config.file.partners, &format!("{}.json", public.name));
+    let file = held_at.map_or(own, PathBuf::from);
     let place = file.display().to_string();
-    let mut all = config::read_partners(&config.path(&config.file.partners))?;
-    all.retain(|(_, one)| one.name != public.name);
     if standing == Standing::New && config.partners.contains_key(&public.name) {
         let detail = format!("another partner is called {}; say --name", public.name);
         return Err(Issue::new(Code::ConfigInvalid, detail).at(place));
@@ -112,17 +113,25 @@ pub async fn add(folder: &Path, asked: &Asked) -> Result<Added, Issue> {
     all.push((place.clone(), public.clone()));
     public_file::check_identities(&config.file.name, &config.file.namespace, config::FILE, &all)?;
     let agreement = house_path(&config, &config.file.agreements, &format!("{}.toml", public.name));
-    let agreed_before = agreement.exists();
+    // It may lie in a file of another name.
+    let agreed_before = config.terms.contains_key(&public.name) || agreement.exists();
+    let changed = matches!(standing, Standing::New | Standing::Amended(_));
+    // In this order: a partner without an agreement may do nothing, an agreement without a partner
+    // cannot be read.
+    if changed {
+        init::write_partner(&file, &public)?;
+    }
     if !agreed_before {
         config::write_text(&agreement, &exchange::agreement::default_text(&public))?;
-    }
-    if standing != Standing::AsItWas {
-        init::write_partner(&file, &public)?;
     }
     // Read as the next start will read it.
     let config = Arc::new(config::House::read(folder)?);
     let runs = check::knock(&config.file.base_url, None).await.is_ok();
-    let (probed, unknown) = probe(&config, &public, runs).await;
+    // What runs has read the files as they were.
+    let (probed, unknown) = match runs && changed {
+        true => (None, true),
+        false => probe(&config, &public, runs).await,
+    };
     Ok(Added {
         house: config.file.name.clone(),
         own_file: folder.join("public.json"),

@@ -208,7 +208,9 @@ impl Base {
             [".well-known", "jwks.json"] if get => {
                 self.gate.public_keys().map(open_to_all).ok_or_else(unknown)
             }
-            [".well-known", "handover.json"] if get => self.gate.introduction().ok_or_else(unknown),
+            [".well-known", "handover.json"] if get => {
+                self.gate.introduction().map(open_to_all).ok_or_else(unknown)
+            }
             ["token"] if asked.method == Method::POST => self.token(request).await,
             [".well-known", "udap"] if get => {
                 let mut named = asked.parameters.iter().filter(|(name, _)| name == "community");

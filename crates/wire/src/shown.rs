@@ -168,3 +168,55 @@ impl ServerCertVerifier for Onlooker {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: people can compare what was shown, and of their authorities only those that count are kept.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::tls;
+
+    #[test]
+    fn a_bundle_is_cut_down_to_who_could_have_issued_it() {
+        let (ours, key) = tls::make_authority("Sunrise authority").unwrap();
+        let (other, _) = tls::make_authority("Other authority").unwrap();
+        // The same name, another key: who compares names alone keeps it, and the handshake refuses it.
+        let (namesake, _) = tls::make_authority("Sunrise authority").unwrap();
+        let hosts = ["plan.example".to_owned(), "127.0.0.1".to_owned()];
+        let (leaf, _) = tls::issue_server_certificate(&ours, &key, &hosts).unwrap();
+        let shown = Shown { chain: vec![CertificateDer::from_pem_slice(leaf.as_bytes()).unwrap()] };
+        let count = |bundle: &str| shown.issuers_in(bundle).matches("BEGIN CERTIFICATE").count();
+        let table = [
+            ("alone", ours.clone(), 1),
+            ("among others", format!("# roots\n{other}{ours}{other}"), 1),
+            ("a namesake", format!("{namesake}{ours}"), 2),
+            ("another", other, 0),
+            ("nothing", String::new(), 0),
+            ("half of one", ours[..ours.len() / 2].to_owned(), 0),
+            (
+                "no certificate",
+                "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----".into(),
+                0,
+            ),
+        ];
+        for (case, bundle, wanted) in table {
+            assert_eq!(count(&bundle), wanted, "{case}");
+        }
+        assert_eq!(shown.issuers_in(&ours).trim(), ours.trim());
+        let told = shown.described().unwrap();
+        assert_eq!(
+            (told.subject.as_str(), told.issuer.as_str()),
+            ("plan.example", "Sunrise authority")
+        );
+        assert_eq!(told.hosts, hosts);
+        assert!(
+            told.sha256.len() == 95 && told.sha256.matches(':').count() == 31,
+            "{}",
+            told.sha256
+        );
+        assert!(Shown { chain: Vec::new() }.described().is_none());
+        let broken = Shown { chain: vec![CertificateDer::from(vec![0x30, 0x82])] };
+        assert!(broken.described().is_none() && broken.issuers_in(&ours).is_empty());
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! Comes in   what the door says, what a person said, the file that is there already.
 //! Goes out   the file as it is to be written, and what became of it.
-//! Never      takes an authority from the partner's own words, or changes what people wrote but how one
-//!            signs in, where a community has come to be shared.
+//! Never      takes an authority from the partner's own words, or changes what people wrote but for how one
+//!            signs in, where a community has come to be shared, and the authority a person names anew.
 
 use super::Asked;
 use super::door::{Documents, Looked, clip};
@@ -14,14 +14,15 @@ use serde_json::Value;
 use wire::trust::introduction::INTRODUCTION_PATH;
 
 /// What became of a partner's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// It was not there.
     New,
     /// It was there and says the same, or what people wrote into it.
     AsItWas,
-    /// It was there and says now that one signs in by UDAP.
-    NowUdap,
+    /// It was there; these members of it say something new, because a person named another authority,
+    /// or a community has come to be shared.
+    Amended(Vec<&'static str>),
     /// It was there, and the partner publishes another identity now: nothing was changed.
     Differs,
 }
@@ -166,17 +167,29 @@ fn name_of(url: &str) -> String {
     name.trim_matches('-').to_owned()
 }
 
-/// What is there already counts, but where one can sign in by UDAP since.
-pub(super) fn settle(known: Option<PublicFile>, wanted: PublicFile) -> (PublicFile, Standing) {
+/// What is there already counts, but where one can sign in by UDAP since, or where a person has named
+/// another authority.
+pub(super) fn settle(
+    known: Option<PublicFile>,
+    wanted: PublicFile,
+    authority_named: bool,
+) -> (PublicFile, Standing) {
     let Some(mut known) = known else { return (wanted, Standing::New) };
-    let may = matches!(known.signs_in(), SignIn::Smart) && wanted.signs_in() == SignIn::Udap;
-    if may {
-        known.udap = wanted.udap;
-        match (&mut known.foreign, wanted.foreign) {
+    let mut amended = Vec::new();
+    if authority_named && known.authority != wanted.authority {
+        known.authority.clone_from(&wanted.authority);
+        amended.push("authority");
+    }
+    if matches!(known.signs_in(), SignIn::Smart) && wanted.signs_in() == SignIn::Udap {
+        known.udap.clone_from(&wanted.udap);
+        match (&mut known.foreign, &wanted.foreign) {
             (Some(known), Some(_)) => known.sign_in = SignIn::Udap,
             _ => known.sign_in = wanted.sign_in,
         }
-        return (known, Standing::NowUdap);
+        amended.push("sign_in");
+    }
+    if !amended.is_empty() {
+        return (known, Standing::Amended(amended));
     }
     let theirs = |file: &PublicFile| {
         (file.namespace.clone(), file.ledger_key.clone(), file.client_id.clone())
@@ -188,9 +201,93 @@ pub(super) fn settle(known: Option<PublicFile>, wanted: PublicFile) -> (PublicFi
 
 #[cfg(test)]
 mod tests {
-    //! Goal: a name can be made of every host.
+    //! Goal: a door is believed what it says of itself, and nothing beyond.
 
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::init::{NewHouse, init};
+    use serde_json::json;
+    use std::path::Path;
+
+    fn house(folder: &Path, role: Role, name: &str, port: u16) -> PublicFile {
+        let new = NewHouse {
+            role,
+            name: name.to_owned(),
+            title: name.to_owned(),
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], port)),
+            hosts: vec!["127.0.0.1".to_owned()],
+            namespace: None,
+            payer_identifiers: Vec::new(),
+            source: None,
+        };
+        init(&folder.join(name), &new).unwrap()
+    }
+
+    #[test]
+    fn an_introduction_is_of_the_door_that_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        house(folder.path(), Role::Provider, "mercy", 8443);
+        let plan = house(folder.path(), Role::Payer, "sunrise", 8444);
+        let other = house(folder.path(), Role::Provider, "other", 8445);
+        let config = config::House::read(&folder.path().join("mercy")).unwrap();
+        let (url, town) = (plan.base_url.clone(), "https://town.example".to_owned());
+        let changed = |changes: &[(&str, Value)]| {
+            let mut file = serde_json::to_value(&plan).unwrap();
+            for (member, value) in changes {
+                file[*member] = value.clone();
+            }
+            file.to_string()
+        };
+        let udap = json!({ "uri": url, "community": "https://county.example" });
+        let signs = |word: &str| [("sign_in", json!(word)), ("udap", udap.clone())];
+        type Row<'r> = (&'r str, String, Option<&'r String>, Result<SignIn, &'r str>);
+        let table: [Row<'_>; 10] = [
+            ("as it is", changed(&[]), None, Ok(SignIn::Smart)),
+            ("in a community", changed(&signs("udap")), Some(&town), Ok(SignIn::Udap)),
+            ("in another one", changed(&signs("udap")), None, Ok(SignIn::Smart)),
+            ("shared, and it does not say so", changed(&[]), Some(&town), Ok(SignIn::Udap)),
+            (
+                "by certificate",
+                changed(&[("sign_in", json!("mtls"))]),
+                Some(&town),
+                Ok(SignIn::Mtls),
+            ),
+            ("a provider", serde_json::to_string(&other).unwrap(), None, Err("other road")),
+            (
+                "another door",
+                changed(&[("base_url", json!("https://127.0.0.1:9/fhir"))]),
+                None,
+                Err("of another door"),
+            ),
+            (
+                "no house",
+                changed(&[("foreign", json!({ "sign_in": "none" }))]),
+                None,
+                Err("namespace, client id"),
+            ),
+            ("a forged title", changed(&[("title", json!("a\nb"))]), None, Err("one line")),
+            ("no file at all", "<html>".to_owned(), None, Err("cannot be read")),
+        ];
+        for (case, text, shared, wanted) in table {
+            let asked = Asked { url: url.clone(), ..Asked::default() };
+            let looked = Looked { authority: "PEM".to_owned(), ..Looked::default() };
+            let community = shared.map(|uri| Ok(uri.clone()));
+            let documents =
+                Documents { introduction: Some(text), community, ..Documents::default() };
+            match (of(&config, &url, &asked, &looked, &documents), wanted) {
+                (Ok(public), Ok(sign_in)) => {
+                    assert_eq!(public.signs_in(), sign_in, "{case}");
+                    assert_eq!(public.authority, "PEM", "{case}: never its own word");
+                    let of = public.udap.filter(|_| sign_in == SignIn::Udap);
+                    assert!(of.is_none_or(|it| it.community == town && it.uri == url), "{case}");
+                }
+                (Err(issue), Err(words)) => {
+                    assert!(issue.to_string().contains(words), "{case}: {issue}");
+                }
+                (found, wanted) => assert_eq!(found.is_ok(), wanted.is_ok(), "{case}: {found:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_name_is_made_of_the_host() {

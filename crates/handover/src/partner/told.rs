@@ -22,18 +22,20 @@ pub fn words(added: &Added) -> String {
     for line in table::lines(2, &rows.collect::<Vec<_>>()) {
         let _ = writeln!(text, "{line}");
     }
-    let file = match added.standing {
-        Standing::New => "written",
-        Standing::AsItWas => "as it was",
-        Standing::NowUdap => "says now that this house signs in by UDAP",
-        Standing::Differs => "as it was; the partner publishes another identity now: compare them",
+    let file = match &added.standing {
+        Standing::New => "written".to_owned(),
+        Standing::AsItWas => "as it was".to_owned(),
+        Standing::Amended(members) => format!("as it was, with another {}", members.join(" and ")),
+        Standing::Differs => {
+            "as it was; the partner publishes another identity now: compare them".to_owned()
+        }
     };
     let agreement = match added.agreed_before {
         true => "as it was",
         false => "written: read it, and narrow it where you agreed on less",
     };
-    let files = [(&added.file, file), (&added.agreement, agreement)];
-    let files = files.map(|(place, words)| vec![place.display().to_string(), words.to_owned()]);
+    let files = [(&added.file, file), (&added.agreement, agreement.to_owned())];
+    let files = files.map(|(place, words)| vec![place.display().to_string(), words]);
     let _ = writeln!(text);
     for line in table::lines(2, &files) {
         let _ = writeln!(text, "{line}");
@@ -67,10 +69,10 @@ pub fn json(added: &Added) -> Value {
     };
     make!({
         "partner": added.public.name, "file": added.file, "agreement": added.agreement,
-        "standing": match added.standing {
+        "standing": match &added.standing {
             Standing::New => "new",
             Standing::AsItWas => "as-it-was",
-            Standing::NowUdap => "now-udap",
+            Standing::Amended(_) => "amended",
             Standing::Differs => "differs",
         },
         "sign_in": added.public.signs_in(), "found": found, "probe": probed, "next": next(added),
@@ -126,6 +128,12 @@ fn found(added: &Added) -> Vec<(&'static str, String)> {
             ("davinci-configuration", format!("{count} endpoints"))
         }
         None => ("davinci-configuration", "none".to_owned()),
+    });
+    let names = added.public.payer_identifiers.iter();
+    let names: Vec<String> = names.map(|it| clip(&format!("{}|{}", it.system, it.value))).collect();
+    rows.push(match names.is_empty() {
+        true => ("coverages name it", "by nothing that was said".to_owned()),
+        false => ("coverages name it", format!("by {}: is that so?", names.join(", "))),
     });
     rows.push(("signing in by", signs_in(&added.public)));
     rows

@@ -50,6 +50,7 @@ fn lines(house: &House) -> [usize; 4] {
     count
 }
 
+/// Proves: udap 66, 67, 68
 #[test]
 fn a_hospital_registers_by_itself_and_pushes_once_a_person_approved_it() {
     let mut stage = in_town();

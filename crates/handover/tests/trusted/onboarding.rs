@@ -79,6 +79,22 @@ fn two_houses_of_a_community_are_ready_after_one_command_each() {
     assert_eq!(stage.provider.read(&file), kept);
     assert_eq!(asked(&stage.payers[0]) - before, 1, "one token");
 
+    // The plan's authority is another one some day, and somebody names it; no file is written twice.
+    let renamed = |from: &str, to: &str| {
+        let folder = stage.provider.folder.join("partners");
+        fs::rename(folder.join(from), folder.join(to)).unwrap();
+    };
+    let own = format!("{}.json", stage.payers[0].name);
+    renamed(&own, "by-hand.json");
+    let other = stage.provider.public().authority;
+    amend(&stage.provider, "partners/by-hand.json", |public| public["authority"] = other.into());
+    let said = stage.provider.run(&["partner", "add", &url]);
+    assert!(said.stderr.contains("payer-untrusted"), "{}", said.stderr);
+    let (code, told) = run_json(&stage.provider, &add(&stage.payers[0]));
+    assert_eq!((code, &told["standing"]), (0, &"amended".into()), "{told}");
+    assert_eq!(fs::read_dir(stage.provider.folder.join("partners")).unwrap().count(), 1);
+    renamed("by-hand.json", &own);
+
     stage.provider.serve();
     assert_eq!(pushed(&stage, &known(&stage)[0]).state, "settled");
     stage.stop();
@@ -130,9 +146,15 @@ fn who_must_act_at_the_plan_is_told_and_the_command_goes_on_from_there() {
         public.as_object_mut().unwrap().remove("udap");
     });
     stage.payers[0].serve();
+    stage.provider.serve();
     let (code, told) = run_json(&stage.provider, &add(&stage.payers[0]));
     assert_eq!(code, 1, "{told}");
-    assert_eq!((&told["standing"], &told["sign_in"]), (&"now-udap".into(), &"udap".into()));
+    assert_eq!((&told["standing"], &told["sign_in"]), (&"amended".into(), &"udap".into()));
+    assert!(told["probe"].is_null(), "what runs has read the file as it was: {told}");
+    assert!(told["next"][0].as_str().unwrap().contains("started anew"), "{told}");
+    stage.provider.stop();
+    let (code, told) = run_json(&stage.provider, &add(&stage.payers[0]));
+    assert_eq!((code, &told["standing"]), (1, &"as-it-was".into()), "{told}");
     let approve = told["next"][1].as_str().unwrap();
     assert!(approve.contains("handover partner approve"), "{approve}");
     let uri = stage.provider.public().base_url;
@@ -221,5 +243,23 @@ fn a_server_of_another_make_is_taken_in_as_one() {
     assert_eq!(pushed(&stage, &known(&stage)[0]).state, "settled");
     stage.stop();
     assert!(door.runs(), "{}", door.stderr());
+    door.stop();
+}
+
+#[test]
+fn a_server_on_this_machine_may_be_open() {
+    let stage = strangers(46);
+    let folder = stage.folder.path().join("open").to_str().unwrap().to_owned();
+    let address = crate::common::free_address().to_string();
+    let words = ["sim", "payer", &folder, "--profile", "conditional-refused", "--tethered"];
+    let door = Process::until_ready(&[&words[..], &["--listen", &address]].concat(), &[]);
+    let public: Value =
+        serde_json::from_str(&fs::read_to_string(format!("{folder}/public.json")).unwrap())
+            .unwrap();
+    let url = public["base_url"].as_str().unwrap();
+    let (_, told) = stage.provider.json(&["partner", "add", url, "--name", "open"]);
+    assert_eq!(told["sign_in"], "none", "{told}");
+    assert!(told["found"]["certificate"].as_str().unwrap().contains("plain HTTP"), "{told}");
+    assert_eq!(verdict(&told, "capability-statement"), "pass");
     door.stop();
 }

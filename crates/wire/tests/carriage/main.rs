@@ -8,6 +8,7 @@
 
 mod asked;
 mod files;
+mod introduced;
 mod key_sets;
 mod mutual;
 mod network;

@@ -119,3 +119,49 @@ fn an_x5c_header_is_bounded() {
         make::application(&PAPERS.town, "x", &["https://\u{e4}.example".into()], now()).is_err()
     );
 }
+
+#[test]
+fn a_request_is_given_its_uris_and_nothing_else_that_it_asks_for() {
+    let town = &PAPERS.town;
+    let key = make::application_key().unwrap();
+    let request = make::request(&key, "Clinic", CLIENT).unwrap();
+    let (certificate, uris) = make::admit(town, &request, now()).unwrap();
+    assert_eq!(uris, [CLIENT]);
+    let lax = Trust::read(town.certificate.as_bytes(), &[], false).unwrap();
+    let leaf = lax.verify(&Chain::from_pem(certificate.as_bytes()).unwrap(), now()).unwrap();
+    assert_eq!(leaf.uris, [CLIENT]);
+    assert!(
+        wire::trust::udap::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).is_ok(),
+        "the key has not left its house"
+    );
+
+    // Whoever asks to be an authority, or a host, is neither.
+    let pair = KeyPair::from_pem(&key).unwrap();
+    let mut greedy = CertificateParams::default();
+    greedy.subject_alt_names = vec![
+        SanType::URI(CLIENT.try_into().unwrap()),
+        SanType::DnsName("plan.example".try_into().unwrap()),
+    ];
+    greedy.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let asked = greedy.serialize_request(&pair).unwrap().pem().unwrap();
+    let (certificate, _) = make::admit(town, &asked, now()).unwrap();
+    let der = wire::pki::read_pem(certificate.as_bytes()).unwrap().remove(0);
+    let (_, read) = x509_parser::parse_x509_certificate(&der).unwrap();
+    assert!(!read.is_ca());
+    assert!(!read.key_usage().unwrap().unwrap().value.key_cert_sign());
+    let names = read.subject_alternative_name().unwrap().unwrap().value;
+    assert_eq!(names.general_names.len(), 1, "{names:?}");
+
+    let mut nameless = CertificateParams::default();
+    nameless.subject_alt_names = vec![SanType::DnsName("plan.example".try_into().unwrap())];
+    let nameless = nameless.serialize_request(&pair).unwrap().pem().unwrap();
+    let spoiled = request.replacen("MII", "MIJ", 1);
+    for (case, request) in [
+        ("no URI", nameless.as_str()),
+        ("a certificate", certificate.as_str()),
+        ("spoiled", spoiled.as_str()),
+        ("nothing", ""),
+    ] {
+        assert!(make::admit(town, request, now()).is_err(), "{case}");
+    }
+}
