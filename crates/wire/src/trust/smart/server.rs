@@ -105,6 +105,15 @@ impl Gate {
         self
     }
 
+    /// Clients whose keys cannot be had at their URL now, each with what is wrong there.
+    pub fn key_troubles(&self) -> Vec<(String, String)> {
+        let sets = self.key_sets.iter();
+        let mut troubled: Vec<(String, String)> =
+            sets.filter_map(|(client, set)| Some((client.clone(), set.trouble()?))).collect();
+        troubled.sort();
+        troubled
+    }
+
     /// Clients are known by these certificates from now on, also over connections that are there.
     pub fn know_certificates(&self, certificates: Certificates) {
         let mut current = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
@@ -214,7 +223,11 @@ impl Gate {
         // What cannot be read says nothing of a client, and is refused at once.
         let assertion = Assertion::read(jwt).map_err(|refused| Refused::client(refused.0))?;
         let claimed = Digest::of(assertion.client_id().as_bytes());
-        let at_once = self.refused.is_tapped(&claimed, self.clock.now());
+        // A set whose time is over is asked for all the same: what strangers claim in its client's name
+        // must not keep that client out.
+        let set = self.key_sets.get(assertion.client_id());
+        let known = set.is_none_or(|set| set.known().is_some());
+        let at_once = known && self.refused.is_tapped(&claimed, self.clock.now());
         let verified = self.verify_as_it_comes(assertion, at_once).await;
         if !at_once && verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
             self.refused.take(claimed, self.clock.now()).ok();
