@@ -40,3 +40,4 @@ pub mod source;
 pub mod suspended;
 pub mod table;
 pub mod tables;
+pub mod whole;

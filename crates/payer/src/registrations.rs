@@ -29,8 +29,8 @@ pub struct Registrations {
     purposes: BTreeMap<PartnerId, Purposes>,
     /// Whom partners' files name: community and URI.
     named: BTreeMap<(String, String), PartnerId>,
-    /// What this process knows, by client id.
-    known: RwLock<BTreeMap<String, Registration>>,
+    /// What this process knows, by client id, and of which revision of its row.
+    known: RwLock<BTreeMap<String, (u64, Registration)>>,
 }
 
 /// What to do with a registration as it is; `None`: nothing.
@@ -61,10 +61,19 @@ impl Registrations {
     ///
     /// Errors: those of the store.
     pub async fn refresh(&self) -> Result<(), Issue> {
-        let rows = self.rows().await?;
-        let known = rows.into_iter().map(|(_, one)| (one.client.clone(), one)).collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        for (stored, one) in self.rows().await? {
+            self.know(stored.revision, one);
+        }
         Ok(())
+    }
+
+    /// Takes up a row, unless a newer one is known: who read it before a person refused the client
+    /// must not let it in again.
+    fn know(&self, revision: u64, one: Registration) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.get(&one.client).is_none_or(|(newest, _)| *newest <= revision) {
+            known.insert(one.client.clone(), (revision, one));
+        }
     }
 
     /// Carries out what a person asks.
@@ -196,8 +205,8 @@ impl Registrations {
                 ..Unit::default()
             };
             if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
-                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                known.insert(after.client.clone(), after.clone());
+                // As the store counts: a row begins with 1.
+                self.know(revision.unwrap_or_default() + 1, after.clone());
                 return Ok((before, Some(after)));
             }
         }
@@ -278,16 +287,16 @@ impl Registry for Registrations {
             }
             let stored = self.house.work(client_id).await.map_err(store_issue)?;
             let own = stored.filter(|stored| stored.work.kind == WorkKind::Registration);
-            let Some(one) = own.as_ref().map(read).transpose()? else { return Ok(None) };
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.insert(one.client.clone(), one.clone());
-            Ok(self.stands(&one))
+            let Some(stored) = own else { return Ok(None) };
+            self.know(stored.revision, read(&stored)?);
+            // What became of it meanwhile counts.
+            Ok(self.standing(client_id))
         })
     }
 
     fn standing(&self, client_id: &str) -> Option<Standing> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        self.stands(known.get(client_id)?)
+        self.stands(&known.get(client_id)?.1)
     }
 }
 
@@ -309,4 +318,55 @@ fn row(one: &Registration) -> Result<Work, Issue> {
         due: None,
         body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what was read before a person decided does not count after it.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::Who;
+    use store::SqliteHouse;
+
+    #[tokio::test]
+    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let house: AnyHouse = SqliteHouse::open(folder.path(), &"plan".into()).unwrap().into();
+        let book = Registrations {
+            house: house.clone(),
+            clock: Arc::new(wire::SystemClock),
+            purposes: BTreeMap::from([("clinic".into(), Purposes::new())]),
+            named: BTreeMap::new(),
+            known: RwLock::default(),
+        };
+        let uri = "https://clinic.example/app";
+        let said = Said {
+            community: "urn:example:town".into(),
+            uri: uri.into(),
+            name: "Clinic".into(),
+            contacts: Vec::new(),
+            scope: "system/*.cruds".into(),
+            certificate: String::new(),
+        };
+        book.register(said).await.unwrap();
+        let who = || Who { name: "a".into(), role: "staff".into(), why: "known".into() };
+        let client = || uri.to_owned();
+        let (partner, who_said) = ("clinic".into(), who());
+        let approve = RegistrationCommand::Approve { client: client(), partner, who: who_said };
+        let id = book.command(approve).await.unwrap().rows[0].client.clone();
+        // A token request reads the row, a person refuses the client, the request goes on.
+        let read_before = house.work(&id).await.unwrap().unwrap();
+        book.command(RegistrationCommand::Refuse { client: client(), who: who() }).await.unwrap();
+        book.know(read_before.revision, read(&read_before).unwrap());
+        assert!(book.standing(&id).is_none(), "the word of a person holds");
+        assert!(book.current(&id).await.unwrap().is_none());
+        // What comes after it counts, as the store has it.
+        let approve =
+            RegistrationCommand::Approve { client: client(), partner: "clinic".into(), who: who() };
+        book.command(approve).await.unwrap();
+        assert!(book.standing(&id).is_some());
+        let stored = house.work(&id).await.unwrap().unwrap();
+        assert_eq!(book.known.read().unwrap()[&id].0, stored.revision);
+    }
 }

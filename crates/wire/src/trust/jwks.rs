@@ -51,12 +51,20 @@ struct Kept {
     fresh_until: Timestamp,
     /// When the URL was asked last, whatever came of it.
     asked: Option<Timestamp>,
+    /// How often it was asked.
+    rounds: u64,
     trouble: Option<String>,
 }
 
 impl Kept {
     fn fresh(&self, now: Timestamp) -> Option<Arc<Value>> {
-        self.keys.clone().filter(|_| now < self.fresh_until)
+        self.keys.clone().filter(|_| self.is_fresh(now))
+    }
+
+    /// What was asked for later than now was so before the clock was set back: how old it is cannot be
+    /// said any more.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.asked.is_some_and(|asked| asked <= now) && now < self.fresh_until
     }
 
     fn holds(&self, kid: &str) -> bool {
@@ -66,9 +74,9 @@ impl Kept {
     /// Whether the URL should be asked for this key, and may be: at once where the time of a good set
     /// is over, else not again before the floor.
     fn wants(&self, kid: &str, now: Timestamp) -> bool {
-        let fresh = now < self.fresh_until;
+        let fresh = self.is_fresh(now);
         let over = !fresh && self.trouble.is_none();
-        let floor = |asked: Timestamp| now >= later(asked, JWKS_REFRESH_FLOOR);
+        let floor = |asked| now < asked || now >= later(asked, JWKS_REFRESH_FLOOR);
         !(fresh && self.holds(kid)) && (over || self.asked.is_none_or(floor))
     }
 }
@@ -138,23 +146,27 @@ impl KeySet {
         if !self.kept().wants(kid, self.clock.now()) {
             return self.known();
         }
-        let (set, kid) = (Arc::clone(self), kid.to_owned());
-        let fetch = tokio::spawn(async move { set.refresh(&kid).await });
+        let (set, kid, round) = (Arc::clone(self), kid.to_owned(), self.kept().rounds);
+        let fetch = tokio::spawn(async move { set.refresh(&kid, round).await });
         let fetched = tokio::time::timeout(self.wait, fetch).await;
         fetched.ok().and_then(Result::ok).unwrap_or_else(|| self.known())
     }
 
     /// Asks the URL, unless somebody has just done so. A set that may not be kept at all serves the
-    /// request it was fetched for.
-    async fn refresh(&self, kid: &str) -> Option<Arc<Value>> {
+    /// requests that came before it was asked for: a queue of strangers would keep its client out.
+    async fn refresh(&self, kid: &str, round: u64) -> Option<Arc<Value>> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         {
             let mut kept = self.kept();
+            if kept.rounds > round && kept.trouble.is_none() {
+                return kept.keys.clone();
+            }
             if !kept.wants(kid, now) {
                 return kept.fresh(now);
             }
             kept.asked = Some(now);
+            kept.rounds += 1;
         }
         let fetched = self.fetch().await;
         let mut kept = self.kept();

@@ -231,6 +231,29 @@ async fn a_set_that_may_not_be_kept_serves_one_sign_in() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_set_that_may_not_be_kept_waits_for_one_fetch_and_not_for_a_queue() {
+    let (key, stranger) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("no-store", &[&key]));
+    let strangers = futures_util::future::join_all((0..50).map(|_| scene.status(&stranger)));
+    let (refused, clinic) = tokio::join!(strangers, scene.status(&key));
+    assert!(refused.iter().all(|status| *status == 401));
+    assert_eq!(clinic, 200);
+    assert!(scene.site.asked() <= 2, "asked {} times", scene.site.asked());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_set_last_longer() {
+    let (key, next) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("max-age=60", &[&key]));
+    scene.clock.advance(7_200);
+    assert_eq!(scene.status(&key).await, 200);
+    scene.clock.advance(-3_600);
+    scene.site.now_says(publishes("max-age=60", &[&next]));
+    assert_eq!(scene.status(&key).await, 401, "it was removed");
+    assert_eq!(scene.status(&next).await, 200);
+}
+
+#[tokio::test]
 async fn a_url_that_was_away_is_not_asked_again_at_once() {
     let key = SigningKey::generate().unwrap();
     let scene = Scene::new(away());
@@ -314,6 +337,18 @@ async fn no_refusal_tells_by_its_time_which_clients_there_are_and_a_mistake_is_s
                 assert_eq!(at_once, Some(401), "{client}: the {case} one does not");
             }
             scene.clock.advance(10);
+        }
+    }
+    // Where a set is away nobody's refusal is quick: its client's could not be.
+    scene.site.now_says(away());
+    scene.clock.advance(3_600);
+    for client in ["clinic", "hospital", "nobody"] {
+        for case in ["away", "away again", "still away"] {
+            let jti = format!("{client} {case}");
+            let form = token_form(&stranger.sign(&claims(client, ENDPOINT, &jti)).unwrap(), SCOPES);
+            let mut slow = Box::pin(scene.gate.token(form.as_bytes()));
+            assert!(slow.as_mut().now_or_never().is_none(), "{client}, {case}");
+            assert_eq!(slow.await.status, 401, "{client}, {case}");
         }
     }
     let at_once = scene.gate.token(token_form("no assertion", SCOPES).as_bytes()).now_or_never();

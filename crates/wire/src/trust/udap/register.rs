@@ -6,6 +6,7 @@
 //!            partner's file nor a person names.
 
 use super::VERSION;
+use super::b2b::is_uri;
 use super::jws::{Fault, Jws, Signed};
 use super::registry::{Decided, Standing};
 use super::server::Udap;
@@ -85,6 +86,11 @@ impl Udap {
         let uri = signed.text("iss").ok_or_else(|| claim("iss is missing"))?;
         if !signed.leaf.uris.iter().any(|name| name == uri) {
             return Err(claim("iss is not a URI of the certificate's alternative names"));
+        }
+        // An authority may certify any text as a URI. People decide by what they see of it: one with a
+        // line's end or without an end would write the list of clients for them.
+        if !is_uri(uri) {
+            return Err(claim("iss must be an absolute URI of at most 512 visible ASCII signs"));
         }
         if signed.text("sub") != Some(uri) {
             return Err(claim("sub must equal iss"));
