@@ -263,19 +263,8 @@ impl StoredIds {
         if before.as_ref().is_some_and(|(before, _)| *before == after) {
             return Ok(());
         }
-        let work = Work {
-            id: id.clone(),
-            kind: WorkKind::Registration,
-            lane: id.clone(),
-            partner: None,
-            dossier: None,
-            trigger: None,
-            label: None,
-            number: None,
-            state: after.state_word().to_owned(),
-            due: None,
-            body: serde_json::to_vec(&after).map_err(|_| lookup::unreadable())?,
-        };
+        let body = serde_json::to_vec(&after).map_err(|_| lookup::unreadable())?;
+        let work = Work::of(WorkKind::Registration, &id, after.state_word(), body);
         let revision = before.map(|(_, revision)| revision);
         let unit = Unit {
             at: self.clock.now(),

@@ -450,17 +450,7 @@ fn row_id(payer: &PartnerId) -> String {
 
 /// The row of a payer's endpoint: no clock has work on it, and it is no push of the partner's.
 fn work(standing: &Standing) -> Work {
-    Work {
-        id: row_id(&standing.payer),
-        kind: WorkKind::Endpoint,
-        lane: format!("endpoint|{}", standing.payer),
-        partner: None,
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: standing.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(standing).unwrap_or_default(),
-    }
+    let (id, lane) = (row_id(&standing.payer), format!("endpoint|{}", standing.payer));
+    let body = serde_json::to_vec(standing).unwrap_or_default();
+    Work { lane, ..Work::of(WorkKind::Endpoint, id, standing.state_word(), body) }
 }
