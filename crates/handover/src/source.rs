@@ -5,8 +5,8 @@
 //! Never      reads a chart without sign-in, but from a server on this machine.
 
 use crate::config::House;
-use crate::keys::Live;
 use crate::limits::{SOURCE_ANSWER_MAX, SOURCE_TIMEOUT};
+use crate::live::Live;
 use exchange::partner::{SignIn, is_loopback};
 use exchange::{Code, Issue};
 use serde::Deserialize;
