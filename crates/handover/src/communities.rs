@@ -4,12 +4,11 @@
 //! Goes out   communities for the gate and for clients; what this house says of itself in them.
 //! Never      makes up an identity: a community without certificate and key is an error.
 
-use crate::config;
+use crate::config::{self, CommunityFile};
 use crate::keys::pair;
 use exchange::partner::Role;
 use exchange::{Code, Issue};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use wire::pki::Trust;
 use wire::trust::udap::{
@@ -17,47 +16,6 @@ use wire::trust::udap::{
     UdapClient,
 };
 use wire::{BoxFuture, Clock, Replay};
-
-/// `[udap]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UdapFile {
-    /// The URI by which communities know the organization.
-    pub organization_id: String,
-    /// Its name in words; left out: the house's title.
-    pub organization_name: Option<String>,
-    /// How its people are reached: URIs, one `mailto:` at least.
-    pub contacts: Vec<String>,
-    /// The communities; the first one signs for those who name none.
-    pub community: Vec<CommunityFile>,
-}
-
-/// `[[udap.community]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CommunityFile {
-    /// The community's URI.
-    pub uri: String,
-    /// PEM of its anchors.
-    pub anchors: PathBuf,
-    /// Lists of revoked certificates, one a file (PEM or DER).
-    #[serde(default)]
-    pub revoked: Vec<PathBuf>,
-    /// Whether a certificate is refused for which no list in force speaks.
-    #[serde(default)]
-    pub revoked_required: bool,
-    /// PEM of this house's certificate there, and what stands between it and an anchor.
-    pub certificate: PathBuf,
-    /// PEM of its key.
-    pub key: PathBuf,
-}
-
-impl UdapFile {
-    /// Files of private keys.
-    pub fn keys(&self) -> impl Iterator<Item = &PathBuf> {
-        self.community.iter().map(|community| &community.key)
-    }
-}
 
 /// Reads the communities of a house; none without `[udap]`.
 ///
