@@ -4,10 +4,16 @@
 //! Goes out   a checked `House` with every path resolved; or an issue with file, line, suggestion.
 //! Never      a default that is not written in the file `init` makes, and never a secret in words.
 
-pub use crate::directories::DirectoryFile;
+mod directory;
+mod source;
+mod udap;
+
 pub use crate::feed::RestrictionsFile;
-pub use crate::source::SourceFile;
 use crate::whole;
+pub use directory::{DirectoryFile, DirectoryKind};
+pub use source::SourceFile;
+pub use udap::{CommunityFile, UdapFile};
+
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};
@@ -79,7 +85,7 @@ pub struct HouseFile {
     #[serde(default)]
     pub payer_identifiers: Vec<PublicIdentifier>,
     /// What it is in UDAP's trust communities.
-    pub udap: Option<crate::communities::UdapFile>,
+    pub udap: Option<UdapFile>,
 }
 
 /// `[tls]`

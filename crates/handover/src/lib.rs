@@ -31,6 +31,7 @@ pub mod house;
 pub mod init;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod page;
 pub mod partner;
 pub mod render;

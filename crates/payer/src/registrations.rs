@@ -305,19 +305,9 @@ fn read(stored: &StoredWork) -> Result<Registration, Issue> {
 }
 
 fn row(one: &Registration) -> Result<Work, Issue> {
-    Ok(Work {
-        id: one.client.clone(),
-        kind: WorkKind::Registration,
-        lane: format!("registration|{}", one.client),
-        partner: None,
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: one.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
-    })
+    let lane = format!("registration|{}", one.client);
+    let body = serde_json::to_vec(one).map_err(|_| lookup::unreadable())?;
+    Ok(Work { lane, ..Work::of(WorkKind::Registration, &one.client, one.state_word(), body) })
 }
 
 #[cfg(test)]

@@ -125,17 +125,7 @@ fn read(stored: &StoredWork) -> Result<Suspension, Issue> {
 
 fn row(one: &Suspension) -> Result<Work, Issue> {
     let id = Suspension::row_id(&one.partner);
-    Ok(Work {
-        lane: id.clone(),
-        id,
-        kind: WorkKind::Partner,
-        partner: Some(one.partner.clone()),
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: one.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
-    })
+    let body = serde_json::to_vec(one).map_err(|_| lookup::unreadable())?;
+    let partner = Some(one.partner.clone());
+    Ok(Work { partner, ..Work::of(WorkKind::Partner, id, one.state_word(), body) })
 }

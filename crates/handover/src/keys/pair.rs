@@ -22,21 +22,21 @@ use wire::tls::{self, LiveCertificate};
 
 /// The files of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// What it is for.
-    pub(super) usage: KeyUse,
+    pub(crate) usage: KeyUse,
     /// The community it is for.
-    pub(super) community: Option<String>,
+    pub(crate) community: Option<String>,
     /// PEM chain.
-    pub(super) certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// PEM key.
-    pub(super) key: PathBuf,
+    pub(crate) key: PathBuf,
     /// PEM of the house's own authority, where it may issue this one.
-    pub(super) authority: Option<PathBuf>,
+    pub(crate) authority: Option<PathBuf>,
 }
 
 /// The certificates of a house.
-pub(super) fn all(config: &config::House) -> Vec<Files> {
+pub(crate) fn all(config: &config::House) -> Vec<Files> {
     let mut all = Vec::new();
     if let Some(tls) = &config.file.tls {
         let files = |usage, certificate: &Path, key: &Path| Files {

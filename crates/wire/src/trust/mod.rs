@@ -13,6 +13,7 @@ pub(crate) mod oauth;
 pub mod scope;
 mod sign_in;
 pub mod smart;
+mod tokens;
 pub mod udap;
 
 pub use sign_in::{Purposes, SignIn, SignInError};
