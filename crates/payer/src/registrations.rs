@@ -9,7 +9,9 @@
 //! comes with one is looked up in memory, where every change of this process stands at once and those
 //! of others within `REGISTRATIONS_LOOK`.
 
-use crate::limits::{REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX};
+use crate::limits::{
+    REGISTRATION_FLOOR, REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX,
+};
 use crate::setup::Sender;
 use exchange::desk::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 use exchange::registration::{Registration, RegistrationState, Said};
@@ -216,9 +218,14 @@ impl Registrations {
     async fn decide(&self, said: Said) -> Result<Decided, Issue> {
         let client = Registration::client_of(&said.community, &said.uri);
         let named = self.names(&said).cloned();
-        let known = self.house.work(&client).await.map_err(store_issue)?;
-        let full = known.is_none() && named.is_none();
-        if full && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
+        let stored = self.house.work(&client).await.map_err(store_issue)?;
+        let known = stored.as_ref().map(read).transpose()?;
+        if named.is_none() && self.is_too_soon(stored.as_ref(), known.as_ref(), &said) {
+            return Ok(Decided::TooSoon);
+        }
+        // Who cancelled begins anew: else whoever asks and cancels by turns may wait beside all others.
+        let begins = known.is_none_or(|one| one.state == RegistrationState::Cancelled);
+        if begins && named.is_none() && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
             return Ok(Decided::Full);
         }
         let asked = |before: Option<&Registration>| {
@@ -244,6 +251,25 @@ impl Registrations {
             (None, RegistrationState::Refused) => Decided::Refused,
             (None, _) => Decided::Waiting,
         })
+    }
+
+    /// Whether a client that nobody vouches for says something new sooner than it may.
+    fn is_too_soon(
+        &self,
+        stored: Option<&StoredWork>,
+        known: Option<&Registration>,
+        said: &Said,
+    ) -> bool {
+        let Some((stored, known)) = stored.zip(known) else { return false };
+        let new = match known.state {
+            RegistrationState::Waiting => known.said != *said,
+            RegistrationState::Cancelled => true,
+            RegistrationState::Standing { .. } | RegistrationState::Refused => false,
+        };
+        let (now, floor) = (self.clock.now(), REGISTRATION_FLOOR);
+        let until = stored.changed.checked_add(floor).unwrap_or(stored.changed);
+        // What changed later than now did so before the clock was set back.
+        new && (stored.changed..until).contains(&now)
     }
 
     async fn end(&self, community: &str, uri: &str) -> Result<Option<String>, Issue> {
@@ -317,29 +343,100 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use exchange::Who;
+    use jiff::Timestamp;
+    use std::sync::atomic::{AtomicI64, Ordering};
     use store::SqliteHouse;
 
-    #[tokio::test]
-    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let house: AnyHouse = SqliteHouse::open(folder.path(), &"plan".into()).unwrap().into();
-        let book = Registrations {
-            house: house.clone(),
-            clock: Arc::new(wire::SystemClock),
+    /// Seconds since 1970.
+    struct Seconds(AtomicI64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+        }
+    }
+
+    fn clock() -> Arc<Seconds> {
+        Arc::new(Seconds(AtomicI64::new(1_800_000_000)))
+    }
+
+    fn book(folder: &std::path::Path, clock: Arc<Seconds>) -> Registrations {
+        Registrations {
+            house: SqliteHouse::open(folder, &"plan".into()).unwrap().into(),
+            clock,
             purposes: BTreeMap::from([("clinic".into(), Purposes::new())]),
             named: BTreeMap::new(),
             known: RwLock::default(),
-        };
-        let uri = "https://clinic.example/app";
-        let said = Said {
+        }
+    }
+
+    fn said(uri: &str) -> Said {
+        Said {
             community: "urn:example:town".into(),
             uri: uri.into(),
             name: "Clinic".into(),
             contacts: Vec::new(),
             scope: "system/*.cruds".into(),
             certificate: String::new(),
-        };
-        book.register(said).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_people_can_look_at_whoever_cancels_and_asks_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let book = book(folder.path(), Arc::clone(&clock));
+        let uri = |number: usize| format!("https://a.example/{number}");
+        assert_eq!(book.register(said(&uri(0))).await.unwrap(), Decided::Waiting);
+        assert!(book.cancel("urn:example:town", &uri(0)).await.unwrap().is_some());
+        for number in 1..=REGISTRATIONS_WAITING_MAX {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Waiting);
+        }
+        clock.0.fetch_add(60, Ordering::SeqCst);
+        for (case, number) in [("a new one", REGISTRATIONS_WAITING_MAX + 1), ("who cancelled", 0)] {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Full, "{case}");
+        }
+        assert_eq!(book.register(said(&uri(1))).await.unwrap(), Decided::Waiting, "who waits");
+        assert_eq!(book.waiting().await.unwrap(), REGISTRATIONS_WAITING_MAX);
+    }
+
+    #[tokio::test]
+    async fn whom_nobody_vouches_for_writes_a_line_a_minute_at_most() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+        let book = book(folder.path(), Arc::clone(&clock));
+        let uri = "https://clinic.example/app";
+        let named = |name: &str| Said { name: name.into(), ..said(uri) };
+        let lines = async || book.house.entries(1, 100).await.unwrap().len();
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting);
+        let before = lines().await;
+        clock.0.fetch_add(59, Ordering::SeqCst);
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting, "the same words");
+        assert_eq!(book.register(named("Other")).await.unwrap(), Decided::TooSoon);
+        assert_eq!(lines().await, before);
+        clock.0.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(book.register(named("Other")).await.unwrap(), Decided::Waiting);
+        assert!(book.cancel("urn:example:town", uri).await.unwrap().is_some());
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::TooSoon);
+        assert_eq!(lines().await, before + 2);
+        // A clock that is set back shuts nobody out.
+        clock.0.fetch_add(-3_600, Ordering::SeqCst);
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting);
+        // Whom a person let in changes as it likes.
+        let who = Who { name: "a".into(), role: "staff".into(), why: "known".into() };
+        let (client, partner) = (uri.to_owned(), "clinic".into());
+        book.command(RegistrationCommand::Approve { client, partner, who }).await.unwrap();
+        for name in ["One", "Two"] {
+            let decided = book.register(named(name)).await.unwrap();
+            assert!(matches!(decided, Decided::Changed(_)), "{decided:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path(), clock());
+        let (house, uri) = (book.house.clone(), "https://clinic.example/app");
+        book.register(said(uri)).await.unwrap();
         let who = || Who { name: "a".into(), role: "staff".into(), why: "known".into() };
         let client = || uri.to_owned();
         let (partner, who_said) = ("clinic".into(), who());

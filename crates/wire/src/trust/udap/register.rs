@@ -1,7 +1,7 @@
 //! Register: dynamic client registration (UDAP DCR; FAST Security, registration).
 //!
 //! Comes in   the body of a registration request.
-//! Goes out   201 or 200 with the client's id; 400 with an error of RFC 7591; 503.
+//! Goes out   201 or 200 with the client's id; 400 with an error of RFC 7591; 429; 503.
 //! Never      remembers anything of a statement that is not proved, or registers whom neither a
 //!            partner's file nor a person names.
 
@@ -15,6 +15,7 @@ use crate::refusal::Answer;
 use crate::trust::oauth::{Refused, uncached};
 use crate::trust::scope;
 use exchange::registration::Said;
+use http::header::RETRY_AFTER;
 use serde_json::{Map, Value, json};
 
 const INVALID_STATEMENT: &str = "invalid_software_statement";
@@ -131,6 +132,12 @@ impl Udap {
                     "more clients wait for a person here than are remembered; ask the people \
                      behind this server, then register again",
                 );
+            }
+            Decided::TooSoon => {
+                let words = "nobody here has approved this client yet, and it said something else of \
+                             itself a moment ago: come again in a minute, and say the same";
+                let refused = Refused::new(429, "temporarily_unavailable", words);
+                return Ok(refused.into_answer().with(RETRY_AFTER, "60"));
             }
         };
         let held = scopes(&standing.partner);
