@@ -13,6 +13,7 @@ pub use directory::{DirectoryFile, DirectoryKind};
 pub use source::SourceFile;
 pub use udap::{CommunityFile, UdapFile};
 
+use crate::whole;
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};
@@ -439,9 +440,9 @@ pub fn read_text(path: &Path) -> Result<String, Issue> {
     })
 }
 
-/// Writes a text file people will read; errors name the file.
+/// Writes a text file people will read, whole or not at all; errors name the file.
 pub fn write_text(path: &Path, text: &str) -> Result<(), Issue> {
-    fs::write(path, text).map_err(|_| unwritable(path))
+    whole::write(path, text).map_err(|_| unwritable(path))
 }
 
 /// A file or folder cannot be written.

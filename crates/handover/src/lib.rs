@@ -41,3 +41,4 @@ pub mod source;
 pub mod suspended;
 pub mod table;
 pub mod tables;
+pub mod whole;

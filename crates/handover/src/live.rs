@@ -14,7 +14,7 @@ use crate::limits::RELOAD_LOOK;
 use crate::{communities, config, doors};
 use exchange::desk::CheckLine;
 use exchange::partner::PublicFile;
-use exchange::{Digest, Issue, PartnerId};
+use exchange::{Code, Digest, Issue, PartnerId};
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -147,11 +147,19 @@ impl Live {
 
     /// What could not be taken up and waits for somebody to mend it.
     pub fn faults(&self) -> Vec<CheckLine> {
-        let faults = held(&self.faults);
-        let told = faults.iter().map(|(what, issue)| {
-            CheckLine::of(format!("running house: {what}"), Err(issue.clone()))
-        });
-        told.collect()
+        let mut lines: Vec<CheckLine> = held(&self.faults)
+            .iter()
+            .map(|(what, issue)| {
+                CheckLine::of(format!("running house: {what}"), Err(issue.clone()))
+            })
+            .collect();
+        let troubles = self.gate.get().map(|gate| gate.key_troubles()).unwrap_or_default();
+        lines.extend(troubles.into_iter().map(|(client, words)| {
+            let detail = format!("its keys cannot be had at its jwks_url: {words}");
+            let issue = Issue::new(Code::CredentialRefused, detail).at("jwks_url");
+            CheckLine::of(format!("client {client}: keys"), Err(issue))
+        }));
+        lines
     }
 
     /// The figures of keys and certificates, in the text form that monitors read.

@@ -47,6 +47,10 @@ pub const REGISTRATIONS_MAX: u32 = 10_000;
 /// community certified may ask.
 pub const REGISTRATIONS_WAITING_MAX: usize = 200;
 
+/// How long what a client says of itself stands, as long as nobody vouches for it: each change is a line
+/// of the ledger, for good, and anybody whom a community certified could write one after the other.
+pub const REGISTRATION_FLOOR: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// How often a process looks for what others decided about registrations: so long at most a refused
 /// client's token still opens another process's door.
 pub const REGISTRATIONS_LOOK: std::time::Duration = std::time::Duration::from_secs(1);

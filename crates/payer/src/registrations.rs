@@ -9,7 +9,9 @@
 //! comes with one is looked up in memory, where every change of this process stands at once and those
 //! of others within `REGISTRATIONS_LOOK`.
 
-use crate::limits::{REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX};
+use crate::limits::{
+    REGISTRATION_FLOOR, REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX,
+};
 use crate::setup::Sender;
 use exchange::desk::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 use exchange::registration::{Registration, RegistrationState, Said};
@@ -29,8 +31,8 @@ pub struct Registrations {
     purposes: BTreeMap<PartnerId, Purposes>,
     /// Whom partners' files name: community and URI.
     named: BTreeMap<(String, String), PartnerId>,
-    /// What this process knows, by client id.
-    known: RwLock<BTreeMap<String, Registration>>,
+    /// What this process knows, by client id, and of which revision of its row.
+    known: RwLock<BTreeMap<String, (u64, Registration)>>,
 }
 
 /// What to do with a registration as it is; `None`: nothing.
@@ -61,10 +63,19 @@ impl Registrations {
     ///
     /// Errors: those of the store.
     pub async fn refresh(&self) -> Result<(), Issue> {
-        let rows = self.rows().await?;
-        let known = rows.into_iter().map(|(_, one)| (one.client.clone(), one)).collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        for (stored, one) in self.rows().await? {
+            self.know(stored.revision, one);
+        }
         Ok(())
+    }
+
+    /// Takes up a row, unless a newer one is known: who read it before a person refused the client
+    /// must not let it in again.
+    fn know(&self, revision: u64, one: Registration) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.get(&one.client).is_none_or(|(newest, _)| *newest <= revision) {
+            known.insert(one.client.clone(), (revision, one));
+        }
     }
 
     /// Carries out what a person asks.
@@ -196,8 +207,8 @@ impl Registrations {
                 ..Unit::default()
             };
             if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
-                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                known.insert(after.client.clone(), after.clone());
+                // As the store counts: a row begins with 1.
+                self.know(revision.unwrap_or_default() + 1, after.clone());
                 return Ok((before, Some(after)));
             }
         }
@@ -207,9 +218,14 @@ impl Registrations {
     async fn decide(&self, said: Said) -> Result<Decided, Issue> {
         let client = Registration::client_of(&said.community, &said.uri);
         let named = self.names(&said).cloned();
-        let known = self.house.work(&client).await.map_err(store_issue)?;
-        let full = known.is_none() && named.is_none();
-        if full && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
+        let stored = self.house.work(&client).await.map_err(store_issue)?;
+        let known = stored.as_ref().map(read).transpose()?;
+        if named.is_none() && self.is_too_soon(stored.as_ref(), known.as_ref(), &said) {
+            return Ok(Decided::TooSoon);
+        }
+        // Who cancelled begins anew: else whoever asks and cancels by turns may wait beside all others.
+        let begins = known.is_none_or(|one| one.state == RegistrationState::Cancelled);
+        if begins && named.is_none() && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
             return Ok(Decided::Full);
         }
         let asked = |before: Option<&Registration>| {
@@ -235,6 +251,25 @@ impl Registrations {
             (None, RegistrationState::Refused) => Decided::Refused,
             (None, _) => Decided::Waiting,
         })
+    }
+
+    /// Whether a client that nobody vouches for says something new sooner than it may.
+    fn is_too_soon(
+        &self,
+        stored: Option<&StoredWork>,
+        known: Option<&Registration>,
+        said: &Said,
+    ) -> bool {
+        let Some((stored, known)) = stored.zip(known) else { return false };
+        let new = match known.state {
+            RegistrationState::Waiting => known.said != *said,
+            RegistrationState::Cancelled => true,
+            RegistrationState::Standing { .. } | RegistrationState::Refused => false,
+        };
+        let (now, floor) = (self.clock.now(), REGISTRATION_FLOOR);
+        let until = stored.changed.checked_add(floor).unwrap_or(stored.changed);
+        // What changed later than now did so before the clock was set back.
+        new && (stored.changed..until).contains(&now)
     }
 
     async fn end(&self, community: &str, uri: &str) -> Result<Option<String>, Issue> {
@@ -278,16 +313,16 @@ impl Registry for Registrations {
             }
             let stored = self.house.work(client_id).await.map_err(store_issue)?;
             let own = stored.filter(|stored| stored.work.kind == WorkKind::Registration);
-            let Some(one) = own.as_ref().map(read).transpose()? else { return Ok(None) };
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.insert(one.client.clone(), one.clone());
-            Ok(self.stands(&one))
+            let Some(stored) = own else { return Ok(None) };
+            self.know(stored.revision, read(&stored)?);
+            // What became of it meanwhile counts.
+            Ok(self.standing(client_id))
         })
     }
 
     fn standing(&self, client_id: &str) -> Option<Standing> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        self.stands(known.get(client_id)?)
+        self.stands(&known.get(client_id)?.1)
     }
 }
 
@@ -299,4 +334,126 @@ fn row(one: &Registration) -> Result<Work, Issue> {
     let lane = format!("registration|{}", one.client);
     let body = serde_json::to_vec(one).map_err(|_| lookup::unreadable())?;
     Ok(Work { lane, ..Work::of(WorkKind::Registration, &one.client, one.state_word(), body) })
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what was read before a person decided does not count after it.
+
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::Who;
+    use jiff::Timestamp;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use store::SqliteHouse;
+
+    /// Seconds since 1970.
+    struct Seconds(AtomicI64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap()
+        }
+    }
+
+    fn clock() -> Arc<Seconds> {
+        Arc::new(Seconds(AtomicI64::new(1_800_000_000)))
+    }
+
+    fn book(folder: &std::path::Path, clock: Arc<Seconds>) -> Registrations {
+        Registrations {
+            house: SqliteHouse::open(folder, &"plan".into()).unwrap().into(),
+            clock,
+            purposes: BTreeMap::from([("clinic".into(), Purposes::new())]),
+            named: BTreeMap::new(),
+            known: RwLock::default(),
+        }
+    }
+
+    fn said(uri: &str) -> Said {
+        Said {
+            community: "urn:example:town".into(),
+            uri: uri.into(),
+            name: "Clinic".into(),
+            contacts: Vec::new(),
+            scope: "system/*.cruds".into(),
+            certificate: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_people_can_look_at_whoever_cancels_and_asks_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let book = book(folder.path(), Arc::clone(&clock));
+        let uri = |number: usize| format!("https://a.example/{number}");
+        assert_eq!(book.register(said(&uri(0))).await.unwrap(), Decided::Waiting);
+        assert!(book.cancel("urn:example:town", &uri(0)).await.unwrap().is_some());
+        for number in 1..=REGISTRATIONS_WAITING_MAX {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Waiting);
+        }
+        clock.0.fetch_add(60, Ordering::SeqCst);
+        for (case, number) in [("a new one", REGISTRATIONS_WAITING_MAX + 1), ("who cancelled", 0)] {
+            assert_eq!(book.register(said(&uri(number))).await.unwrap(), Decided::Full, "{case}");
+        }
+        assert_eq!(book.register(said(&uri(1))).await.unwrap(), Decided::Waiting, "who waits");
+        assert_eq!(book.waiting().await.unwrap(), REGISTRATIONS_WAITING_MAX);
+    }
+
+    #[tokio::test]
+    async fn whom_nobody_vouches_for_writes_a_line_a_minute_at_most() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+        let book = book(folder.path(), Arc::clone(&clock));
+        let uri = "https://clinic.example/app";
+        let named = |name: &str| Said { name: name.into(), ..said(uri) };
+        let lines = async || book.house.entries(1, 100).await.unwrap().len();
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting);
+        let before = lines().await;
+        clock.0.fetch_add(59, Ordering::SeqCst);
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting, "the same words");
+        assert_eq!(book.register(named("Other")).await.unwrap(), Decided::TooSoon);
+        assert_eq!(lines().await, before);
+        clock.0.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(book.register(named("Other")).await.unwrap(), Decided::Waiting);
+        assert!(book.cancel("urn:example:town", uri).await.unwrap().is_some());
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::TooSoon);
+        assert_eq!(lines().await, before + 2);
+        // A clock that is set back shuts nobody out.
+        clock.0.fetch_add(-3_600, Ordering::SeqCst);
+        assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting);
+        // Whom a person let in changes as it likes.
+        let who = Who { name: "a".into(), role: "staff".into(), why: "known".into() };
+        let (client, partner) = (uri.to_owned(), "clinic".into());
+        book.command(RegistrationCommand::Approve { client, partner, who }).await.unwrap();
+        for name in ["One", "Two"] {
+            let decided = book.register(named(name)).await.unwrap();
+            assert!(matches!(decided, Decided::Changed(_)), "{decided:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path(), clock());
+        let (house, uri) = (book.house.clone(), "https://clinic.example/app");
+        book.register(said(uri)).await.unwrap();
+        let who = || Who { name: "a".into(), role: "staff".into(), why: "known".into() };
+        let client = || uri.to_owned();
+        let (partner, who_said) = ("clinic".into(), who());
+        let approve = RegistrationCommand::Approve { client: client(), partner, who: who_said };
+        let id = book.command(approve).await.unwrap().rows[0].client.clone();
+        // A token request reads the row, a person refuses the client, the request goes on.
+        let read_before = house.work(&id).await.unwrap().unwrap();
+        book.command(RegistrationCommand::Refuse { client: client(), who: who() }).await.unwrap();
+        book.know(read_before.revision, read(&read_before).unwrap());
+        assert!(book.standing(&id).is_none(), "the word of a person holds");
+        assert!(book.current(&id).await.unwrap().is_none());
+        // What comes after it counts, as the store has it.
+        let approve =
+            RegistrationCommand::Approve { client: client(), partner: "clinic".into(), who: who() };
+        book.command(approve).await.unwrap();
+        assert!(book.standing(&id).is_some());
+        let stored = house.work(&id).await.unwrap().unwrap();
+        assert_eq!(book.known.read().unwrap()[&id].0, stored.revision);
+    }
 }

@@ -153,7 +153,7 @@ mod tests {
         for kind in WorkKind::ALL {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 7, -1] {
+        for code in [0, 8, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

@@ -226,10 +226,6 @@ pub const JWKS_KEEP_MAX: Duration = Duration::from_secs(3_600);
 /// Between two fetches of one set: key ids that nobody knows cost anybody nothing to invent.
 pub const JWKS_REFRESH_FLOOR: Duration = Duration::from_secs(10);
 
-/// An old set is used for so long while its URL is away: a day of somebody else's outage, and no more
-/// than a day for a key that may have been removed since.
-pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3_600);
-
 /// After a refusal that told nothing by its time, further ones of the same client id come at once for so
 /// long, and ask nobody: as long as a set is not asked for again anyway.
 pub const REFUSED_AT_ONCE: Duration = JWKS_REFRESH_FLOOR;

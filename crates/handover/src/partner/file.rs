@@ -75,6 +75,15 @@ fn of_a_house(
             "what is published there is of another door: ask for the URL of the base_url it names";
         return Err(invalid(detail));
     }
+    // Whoever registers in the community by that URI stands as this partner, without a person's yes: its
+    // door proves its own URL, and nobody else's.
+    let udap = public.udap.as_ref().filter(|_| public.role == Role::Provider);
+    if udap.is_some_and(|udap| udap.uri != url) {
+        let detail = "in its community it says it is another URI than this door's: have its public file by \
+                      another way, compare the URI with its people, and take it in with `handover partner \
+                      add FILE`";
+        return Err(invalid(detail));
+    }
     match public.role {
         Role::Payer => sign_in_at(&mut public, url, shared),
         // Its keys may change without mail.
@@ -274,6 +283,40 @@ mod tests {
                     assert!(issue.to_string().contains(words), "{case}: {issue}");
                 }
                 (found, wanted) => assert_eq!(found.is_ok(), wanted.is_ok(), "{case}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_sender_is_in_its_community_what_its_door_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let clinic = house(folder.path(), Role::Provider, "clinic", 8443);
+        house(folder.path(), Role::Payer, "sunrise", 8444);
+        let config = config::House::read(&folder.path().join("sunrise")).unwrap();
+        let url = clinic.base_url.clone();
+        let table = [
+            ("its own URL", url.clone(), true),
+            ("somebody else's", "https://mercy.example/fhir".to_owned(), false),
+            ("with a slash", format!("{url}/"), false),
+            ("in capitals", url.to_ascii_uppercase(), false),
+        ];
+        for (case, uri, taken) in table {
+            let mut file = clinic.clone();
+            let community = "https://town.example".to_owned();
+            file.udap = Some(PublicUdap { uri: uri.clone(), community });
+            let introduction = serde_json::to_string(&file).ok();
+            let documents = Documents { introduction, ..Documents::default() };
+            let asked = Asked { url: url.clone(), ..Asked::default() };
+            let looked = Looked { authority: "PEM".to_owned(), ..Looked::default() };
+            match of(&config, &url, &asked, &looked, &documents) {
+                Ok(public) => {
+                    assert!(taken, "{case}");
+                    assert_eq!(public.udap.map(|udap| udap.uri), Some(uri), "{case}");
+                }
+                Err(issue) => {
+                    assert!(!taken, "{case}: {issue}");
+                    assert!(issue.to_string().contains("another URI"), "{case}: {issue}");
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 """Signs in at a payer's door with PyJWT and cryptography, rightly and wrongly, and tells what came.
 
-Comes in   `make`, `smart` or `udap`, a folder, the payer's base URL; more by name=value.
+Comes in   `make`, `smart`, `anywhere` or `udap`, a folder, the payer's base URL; more by name=value.
 Goes out   files in the folder, or one line of JSON: for each case the status and what was said.
 """
 
@@ -150,7 +150,10 @@ def send(method, path, body=None, kind=None, token=None):
             status, text = answer.status, answer.read()
     except urllib.error.HTTPError as refused:
         status, text = refused.code, refused.read()
-    return status, json.loads(text) if text else None
+    try:
+        return status, json.loads(text) if text else None
+    except ValueError:
+        return status, {"error": text.decode(errors="replace")}
 
 
 def post_form(url, **members):
@@ -296,6 +299,42 @@ def smart():
     print(json.dumps(told))
 
 
+def anywhere():
+    """Signs in at any server of SMART Backend Services, and reads."""
+    endpoint = send("GET", ".well-known/smart-configuration")[1]["token_endpoint"]
+    told = {}
+
+    # One client for each kind of key: not every server can tell kinds apart.
+    clients = {"ES384": "file", "RS384": "udap"}
+
+    def token(kind="ES384", key=None, sign=None, **changed):
+        client = clients[kind]
+        claims = {"iss": client, "sub": client, "aud": endpoint} | times() | changed
+        signer = key or load(f"{client}-{kind}.pem")
+        kid = {"kid": f"{client}-{kind}"}
+        signed = sign(claims) if sign else jwt.encode(claims, signer, kind, kid)
+        return post_form(endpoint, grant_type="client_credentials", scope="system/Practitioner.rs",
+                         client_assertion_type=BEARER, client_assertion=signed)
+
+    for kind in ("ES384", "RS384"):
+        answer = token(kind)
+        told[kind] = [answer[0], sorted(answer[1])]
+        if answer[0] == 200:
+            held = answer[1]["access_token"]
+            told[kind] += [send("GET", path, token=held)[0] for path in ("Practitioner", "Patient")]
+    again = times()
+    told["first use"] = said(token(**again))
+    told["second use"] = said(token(**again))
+    told["alg none"] = said(token(sign=lambda claims: jwt.encode(claims, None, "none")))
+    told["wrong aud"] = said(token(aud=base))
+    told["expired"] = said(token(**times(ago=900)))
+    told["an hour"] = said(token(**times(life=3600)))
+    told["another's key"] = said(token(key=load("url-ES384.pem")))
+    told["an unknown client"] = said(token(iss="nobody", sub="nobody"))
+    told["nobody's token"] = send("GET", "Practitioner", token="x")[0]
+    print(json.dumps(told))
+
+
 # ---- UDAP ---------------------------------------------------------------------------------------
 
 
@@ -391,4 +430,4 @@ def udap():
 
 if act != "make":
     tls = ssl.create_default_context(cafile=given["authority"])
-{"make": make, "smart": smart, "udap": udap}[act]()
+{"make": make, "smart": smart, "anywhere": anywhere, "udap": udap}[act]()

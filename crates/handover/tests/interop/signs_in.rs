@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use crate::common::{House, free_address};
-use crate::others::{partners, town};
+use crate::others::{Server, partners, town};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -179,6 +179,31 @@ fn pyjwt_signs_in_by_smart_and_what_it_signs_wrongly_gets_no_token() {
     ];
     assert_each(&told["forms"], &forms);
     assert_eq!(told["garbled token"], 401);
+    scene.payer.stop();
+}
+
+#[test]
+fn pyjwt_gets_the_same_answers_from_sekmet_as_from_a_payer_of_ours() {
+    let Some(mut scene) = Scene::set() else { return };
+    // One key to a client: sekmet tries each key of a set, whatever its kind, and answers 500.
+    let known = [("file", 0), ("udap", 1)].map(|(client, nth)| {
+        let jwks = std::fs::read_to_string(scene.clients().join(format!("{client}.json")));
+        let jwks: Value = serde_json::from_str(&jwks.unwrap()).unwrap();
+        let jwks = json!({ "keys": [jwks["keys"][nth]] });
+        json!({ "client_id": client, "jwks": jwks, "scopes": "system/*.cruds" })
+    });
+    let Some(sekmet) = Server::start_signed(&known, Path::new("")) else { return };
+    let authority = scene.folder.path().join("sekmet.pem");
+    std::fs::write(&authority, sekmet.authority()).unwrap();
+    let (clients, base) = (scene.clients(), sekmet.base_url());
+    let words = [scene.script, "anywhere", clients.to_str().unwrap(), &base];
+    let theirs = said(&scene.program, &words, &[format!("authority={}", authority.display())]);
+    let members = ["access_token", "expires_in", "scope", "token_type"];
+    for kind in ["ES384", "RS384"] {
+        assert_eq!(theirs[kind], json!([200, members, 200, 403]), "{kind}: read, and not beyond");
+    }
+    assert_eq!(theirs["second use"], json!([401, "invalid_client"]));
+    assert_eq!(scene.run("anywhere"), theirs);
     scene.payer.stop();
 }
 

@@ -61,6 +61,9 @@ fn a_url_that_the_plan_may_not_reach_waits_for_people_and_never_lets_in() {
     let row = stage.provider.push(&known(&stage)[0]).remove(0);
     assert_ne!(row.state, "settled", "{row:?}");
     assert!(!row.issues.is_empty(), "it is told: {row:?}");
+    let check = stage.payers[0].run(&["check"]).stdout;
+    let line = check.lines().find(|line| line.contains("client hospital: keys"));
+    assert!(line.is_some_and(|line| line.starts_with("WAITS")), "{check}");
     assert!(stage.payers[0].records().is_empty());
     stage.stop();
 }

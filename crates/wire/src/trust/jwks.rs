@@ -7,14 +7,15 @@
 //!
 //! Why no redirect at all: SMART App Launch 2.2 registers one URL and knows no other, and whoever can
 //! redirect it could as well name the new one in the registration. Why strangers cannot make us ask:
-//! between two fetches there is a floor, whatever key ids come. Why an old set is used while the URL
-//! is away: a partner's web server must not stop its pushes; each use is a warning in the log, and
-//! ends with `JWKS_STALE_MAX`.
+//! between two fetches there is a floor, whatever key ids come, while the set is as its partner wants it
+//! or its URL is away. Why an old set verifies nobody, even then: SMART App Launch 2.2 (registering a
+//! client, JWKS URL) lets it be kept no longer than its headers say. A token that was given for a key
+//! stands as long as the newest set that is known has the key.
 
 use crate::clock::Clock;
 use crate::limits::{
-    JWKS_BYTES_MAX, JWKS_KEEP, JWKS_KEEP_MAX, JWKS_KEYS_MAX, JWKS_REFRESH_FLOOR, JWKS_STALE_MAX,
-    JWKS_WAIT_MAX, KID_BYTES_MAX,
+    JWKS_BYTES_MAX, JWKS_KEEP, JWKS_KEEP_MAX, JWKS_KEYS_MAX, JWKS_REFRESH_FLOOR, JWKS_WAIT_MAX,
+    KID_BYTES_MAX,
 };
 use crate::transport::{Transport, TransportError};
 use bytes::Bytes;
@@ -46,28 +47,37 @@ pub struct KeySet {
 #[derive(Default)]
 struct Kept {
     keys: Option<Arc<Value>>,
-    /// Until when the set counts as the partner's newest, and until when it may be used at all.
+    /// Until when the set may be used.
     fresh_until: Timestamp,
-    usable_until: Timestamp,
     /// When the URL was asked last, whatever came of it.
     asked: Option<Timestamp>,
+    /// How often it was asked.
+    rounds: u64,
     trouble: Option<String>,
 }
 
 impl Kept {
-    fn usable(&self, now: Timestamp) -> Option<&Arc<Value>> {
-        self.keys.as_ref().filter(|_| now < self.usable_until)
+    fn fresh(&self, now: Timestamp) -> Option<Arc<Value>> {
+        self.keys.clone().filter(|_| self.is_fresh(now))
     }
 
-    fn holds(&self, kid: &str, now: Timestamp) -> bool {
-        self.usable(now).is_some_and(|keys| has_key(keys, kid))
+    /// What was asked for later than now was so before the clock was set back: how old it is cannot be
+    /// said any more.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.asked.is_some_and(|asked| asked <= now) && now < self.fresh_until
     }
 
-    /// Whether the URL should be asked for this key, and may be.
+    fn holds(&self, kid: &str) -> bool {
+        self.keys.as_ref().is_some_and(|keys| has_key(keys, kid))
+    }
+
+    /// Whether the URL should be asked for this key, and may be: at once where the time of a good set
+    /// is over, else not again before the floor.
     fn wants(&self, kid: &str, now: Timestamp) -> bool {
-        let known = now < self.fresh_until && self.holds(kid, now);
-        let floor = |asked: Timestamp| now >= later(asked, JWKS_REFRESH_FLOOR);
-        !known && self.asked.is_none_or(floor)
+        let fresh = self.is_fresh(now);
+        let over = !fresh && self.trouble.is_none();
+        let floor = |asked| now < asked || now >= later(asked, JWKS_REFRESH_FLOOR);
+        !(fresh && self.holds(kid)) && (over || self.asked.is_none_or(floor))
     }
 }
 
@@ -118,44 +128,45 @@ impl KeySet {
         self.kept().trouble.clone()
     }
 
-    /// Whether a key is in the set as it is known now.
+    /// Whether a key is in the newest set that is known.
     pub fn holds(&self, kid: &str) -> bool {
-        self.kept().holds(kid, self.clock.now())
+        self.kept().holds(kid)
     }
 
-    /// The keys as they are known, without asking for them.
+    /// The keys as they are known, without asking for them; none where their time is over.
     pub(crate) fn known(&self) -> Option<Arc<Value>> {
-        self.kept().usable(self.clock.now()).cloned()
+        self.kept().fresh(self.clock.now())
     }
 
-    /// The keys as they are now: asked for where the set is old or has no such key, and the floor
-    /// between two fetches permits it. None where none are known.
+    /// The keys as they are now: asked for where the set's time is over or it has no such key, and the
+    /// floor between two fetches permits it. None where none may be used.
     ///
     /// A fetch goes on behind a request that has waited long enough, so that the next one finds it.
     pub async fn keys(self: &Arc<Self>, kid: &str) -> Option<Arc<Value>> {
-        if self.kept().wants(kid, self.clock.now()) {
-            let (set, kid) = (Arc::clone(self), kid.to_owned());
-            let fetch = tokio::spawn(async move { set.refresh(&kid).await });
-            tokio::time::timeout(self.wait, fetch).await.ok();
+        if !self.kept().wants(kid, self.clock.now()) {
+            return self.known();
         }
-        let (now, kept) = (self.clock.now(), self.kept());
-        let keys = kept.usable(now)?;
-        if now >= kept.fresh_until && kept.trouble.is_some() {
-            tracing::warn!("a partner's keys are used from an old set: its jwks_url is away");
-        }
-        Some(Arc::clone(keys))
+        let (set, kid, round) = (Arc::clone(self), kid.to_owned(), self.kept().rounds);
+        let fetch = tokio::spawn(async move { set.refresh(&kid, round).await });
+        let fetched = tokio::time::timeout(self.wait, fetch).await;
+        fetched.ok().and_then(Result::ok).unwrap_or_else(|| self.known())
     }
 
-    /// Asks the URL, unless somebody has just done so.
-    async fn refresh(&self, kid: &str) {
+    /// Asks the URL, unless somebody has just done so. A set that may not be kept at all serves the
+    /// requests that came before it was asked for: a queue of strangers would keep its client out.
+    async fn refresh(&self, kid: &str, round: u64) -> Option<Arc<Value>> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         {
             let mut kept = self.kept();
+            if kept.rounds > round && kept.trouble.is_none() {
+                return kept.keys.clone();
+            }
             if !kept.wants(kid, now) {
-                return;
+                return kept.fresh(now);
             }
             kept.asked = Some(now);
+            kept.rounds += 1;
         }
         let fetched = self.fetch().await;
         let mut kept = self.kept();
@@ -163,12 +174,13 @@ impl KeySet {
             Ok((keys, keep)) => {
                 kept.keys = Some(Arc::new(keys));
                 kept.fresh_until = later(now, keep);
-                kept.usable_until = later(now, keep + JWKS_STALE_MAX);
                 kept.trouble = None;
+                kept.keys.clone()
             }
             Err(words) => {
                 tracing::warn!(%words, "a partner's jwks_url");
                 kept.trouble = Some(words);
+                kept.fresh(self.clock.now())
             }
         }
     }

@@ -197,26 +197,60 @@ async fn who_signs_in_at_once_shares_one_fetch() {
 }
 
 #[tokio::test]
-async fn an_old_set_serves_while_its_url_is_away_and_not_for_ever() {
+async fn a_set_whose_time_is_over_verifies_nobody_while_its_url_is_away() {
     let key = SigningKey::generate().unwrap();
     let scene = Scene::new(publishes("max-age=60", &[&key]));
     let token = bearer(&scene.sign_in(&key).await);
     scene.site.now_says(away());
-    scene.clock.advance(61);
-    assert_eq!(scene.status(&key).await, 200);
+    scene.clock.advance(59);
+    assert_eq!((scene.status(&key).await, scene.site.asked()), (200, 1));
+    scene.clock.advance(1);
+    assert_eq!(scene.status(&key).await, 401);
     assert!(scene.set.trouble().is_some(), "openly");
-    assert!(scene.gate.caller(&token).is_ok());
-    assert_eq!(
-        (scene.status(&key).await, scene.site.asked()),
-        (200, 2),
-        "it is not asked each time"
-    );
-    scene.clock.advance(24 * 3_600);
-    assert_eq!(scene.status(&key).await, 401, "an old set ends");
+    assert!(scene.gate.caller(&token).is_ok(), "a token that was given stands until it ends");
+    assert_eq!((scene.status(&key).await, scene.site.asked()), (401, 2), "not asked each time");
     scene.clock.advance(10);
     scene.site.now_says(publishes("max-age=60", &[&key]));
     assert_eq!(scene.status(&key).await, 200);
     assert_eq!(scene.set.trouble(), None);
+}
+
+/// Proves: smart 341
+#[tokio::test]
+async fn a_set_that_may_not_be_kept_serves_one_sign_in() {
+    let (key, next) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("no-store", &[&key]));
+    let token = bearer(&scene.sign_in(&key).await);
+    assert_eq!(scene.status(&key).await, 200);
+    assert_eq!(scene.site.asked(), 2, "each sign-in asks");
+    assert!(scene.gate.caller(&token).is_ok());
+    scene.site.now_says(publishes("no-store", &[&next]));
+    assert_eq!(scene.status(&key).await, 401, "not by keys of a moment ago");
+    assert_eq!(scene.status(&next).await, 200);
+    assert!(scene.gate.caller(&token).is_err(), "what the old key signed is gone with it");
+}
+
+#[tokio::test]
+async fn who_asks_for_a_set_that_may_not_be_kept_waits_for_one_fetch_and_not_for_a_queue() {
+    let (key, stranger) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("no-store", &[&key]));
+    let strangers = futures_util::future::join_all((0..50).map(|_| scene.status(&stranger)));
+    let (refused, clinic) = tokio::join!(strangers, scene.status(&key));
+    assert!(refused.iter().all(|status| *status == 401));
+    assert_eq!(clinic, 200);
+    assert!(scene.site.asked() <= 2, "asked {} times", scene.site.asked());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_set_last_longer() {
+    let (key, next) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let scene = Scene::new(publishes("max-age=60", &[&key]));
+    scene.clock.advance(7_200);
+    assert_eq!(scene.status(&key).await, 200);
+    scene.clock.advance(-3_600);
+    scene.site.now_says(publishes("max-age=60", &[&next]));
+    assert_eq!(scene.status(&key).await, 401, "it was removed");
+    assert_eq!(scene.status(&next).await, 200);
 }
 
 #[tokio::test]
@@ -303,6 +337,18 @@ async fn no_refusal_tells_by_its_time_which_clients_there_are_and_a_mistake_is_s
                 assert_eq!(at_once, Some(401), "{client}: the {case} one does not");
             }
             scene.clock.advance(10);
+        }
+    }
+    // Where a set is away nobody's refusal is quick: its client's could not be.
+    scene.site.now_says(away());
+    scene.clock.advance(3_600);
+    for client in ["clinic", "hospital", "nobody"] {
+        for case in ["away", "away again", "still away"] {
+            let jti = format!("{client} {case}");
+            let form = token_form(&stranger.sign(&claims(client, ENDPOINT, &jti)).unwrap(), SCOPES);
+            let mut slow = Box::pin(scene.gate.token(form.as_bytes()));
+            assert!(slow.as_mut().now_or_never().is_none(), "{client}, {case}");
+            assert_eq!(slow.await.status, 401, "{client}, {case}");
         }
     }
     let at_once = scene.gate.token(token_form("no assertion", SCOPES).as_bytes()).now_or_never();

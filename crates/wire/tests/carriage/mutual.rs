@@ -14,6 +14,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wire::reach::Network;
 use wire::server::{Bounds, serve_within};
@@ -87,6 +88,8 @@ struct Plan {
     clock: Arc<SetClock>,
     keys: HashMap<&'static str, SigningKey>,
     gate: Arc<Gate>,
+    /// Whether the exchange with `alone` is suspended.
+    suspended: Arc<AtomicBool>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -121,13 +124,17 @@ impl Plan {
         let clock = SetClock::new();
         let replay = Arc::new(MemoryReplay::new(clock.clone()));
         let gate = Gate::new(&base, credentials, [7; 32], replay, clock.clone());
-        let gate = Arc::new(gate.with_certificates(known(registered, revoked)));
+        let gate = gate.with_certificates(known(registered, revoked));
+        let suspended = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&suspended);
+        let stopped = move |name: &str| name == "partner of alone" && asked.load(Ordering::SeqCst);
+        let gate = Arc::new(gate.with_suspended(Arc::new(stopped)));
         let router = wire::rest::router(Arc::new(Records::default()), Arc::clone(&gate));
         let router = wire::rest::mount("/fhir", router);
         let stop = std::future::pending();
         let served =
             tokio::spawn(serve_within(Bounds::default(), listener, Some(tls), router, stop));
-        Plan { base, ca, clock, keys, gate, served }
+        Plan { base, ca, clock, keys, gate, suspended, served }
     }
 
     fn transport(&self, identity: Option<&[u8]>) -> HttpTransport {
@@ -235,6 +242,19 @@ async fn a_certificate_alone_signs_in_for_its_own_partner_and_nobody_else_does()
     }
     let bad = plan.read(Some(&ours.client(URI)), Some("hd1.made.up")).await;
     assert_eq!(bad.status(), 401, "who shows a token is judged by it");
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_suspended_partner_is_refused_on_the_connection_it_has() {
+    let (ours, other) = (Authority::new("alone authority"), "https://other.example/fhir");
+    let by = |uri: &str| by_san(&ours, &format!("uri:{uri}"));
+    let plan = Plan::open(&[("alone", by(URI), true), ("other", by(other), true)], &[]).await;
+    let [line, others] = [URI, other].map(|uri| plan.transport(Some(&ours.client(uri))));
+    for (suspended, status) in [(false, 200), (true, 403), (false, 200)] {
+        plan.suspended.store(suspended, Ordering::SeqCst);
+        assert_eq!(plan.read_over(&line, None).await.status(), status, "suspended: {suspended}");
+        assert_eq!(plan.read_over(&others, None).await.status(), 200, "somebody else");
+    }
 }
 
 #[tokio::test]

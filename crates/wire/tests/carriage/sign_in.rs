@@ -10,6 +10,7 @@ use exchange::Code;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use wire::keys::KeyKind;
 use wire::limits::REPLAYS_REMEMBERED_MAX;
 use wire::{Answer, Gate, MemoryReplay, Replay, SigningKey};
 
@@ -272,6 +273,30 @@ async fn an_rsa_key_signs_in_as_well() {
     let claims = claims("clinic", ENDPOINT, "j");
     let assertion = jsonwebtoken::encode(&header, &claims, &signer).unwrap();
     assert_eq!(gate.token(token_form(&assertion, SCOPES).as_bytes()).await.status, 200);
+}
+
+/// Proves: smart 338
+#[tokio::test]
+async fn a_key_id_that_two_keys_of_one_kind_have_is_neithers() {
+    let drawn = |kind| SigningKey::generate_as(kind).unwrap();
+    let table = [
+        (KeyKind::Es384, KeyKind::Rs384, 200),
+        (KeyKind::Rs384, KeyKind::Es384, 200),
+        (KeyKind::Es384, KeyKind::Es384, 401),
+        (KeyKind::Rs384, KeyKind::Rs384, 401),
+    ];
+    for (kind, beside, status) in table {
+        let (key, mut twin) = (drawn(kind), drawn(beside).public_jwk());
+        twin["kid"] = json!(key.kid());
+        // Without it, the kind alone tells them apart.
+        twin.as_object_mut().unwrap().shift_remove("alg");
+        let mut registered = credential("clinic", &key, SCOPES);
+        registered.jwks = json!({ "keys": [key.public_jwk(), twin] });
+        let gate = gate(BASE, vec![registered], &SetClock::new());
+        let assertion = key.sign(&claims("clinic", ENDPOINT, "j")).unwrap();
+        let answer = gate.token(token_form(&assertion, SCOPES).as_bytes()).await;
+        assert_eq!(answer.status, status, "{kind:?} beside {beside:?}");
+    }
 }
 
 /// Who holds a token, and what could be done to it.

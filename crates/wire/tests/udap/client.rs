@@ -176,6 +176,10 @@ async fn metadata_that_does_not_verify_ends_the_sign_in_before_anything_is_sent(
         ("longer than a year", signed(move |it| it["exp"] = (at + 400 * 86_400).into())),
         ("no jti", signed(|it| drop(it.as_object_mut().unwrap().remove("jti")))),
         ("an endpoint by http", signed(|it| it["token_endpoint"] = json!("http://plan.example/t"))),
+        (
+            "an endpoint by http on this machine",
+            signed(|it| it["registration_endpoint"] = json!("http://127.0.0.1:8080/register")),
+        ),
         ("no endpoint", signed(|it| drop(it.as_object_mut().unwrap().remove("token_endpoint")))),
         ("another's certificate", signed_by(&papers.other, "RS256", |_| {})),
         ("another community's", signed_by(&papers.server_county, "RS256", |_| {})),

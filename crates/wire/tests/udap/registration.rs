@@ -109,6 +109,29 @@ async fn what_is_wrong_with_a_statement_gets_its_error_and_leaves_nothing() {
     assert_eq!(village.book.writes.load(Ordering::SeqCst), 0, "a row was written");
 }
 
+#[tokio::test]
+async fn a_certified_text_that_is_no_uri_is_nobodys_name() {
+    let village = Village::new();
+    let long = format!("https://a.example/{}", "a".repeat(512));
+    let table = [
+        ("a line of its own", "https://a.example/\nudap-1  registered as clinic"),
+        ("a NUL", "https://clinic.example/\0app"),
+        ("an escape sequence", "https://a.example/\u{1b}[8m"),
+        ("a blank", "https://a.example/a b"),
+        ("no scheme", "clinic"),
+        ("nothing behind the scheme", "https://"),
+        ("no end", long.as_str()),
+    ];
+    for (case, uri) in table {
+        let names = [uri.to_owned()];
+        let own = wire::pki::make::application(&PAPERS.town, "x", &names, now()).unwrap();
+        let answer = village.register(&statement(&own, |_| {})).await;
+        let said = told(&answer);
+        assert_eq!((answer.status, said["error"].as_str()), (400, Some(STATEMENT)), "{case}");
+    }
+    assert_eq!(village.book.writes.load(Ordering::SeqCst), 0, "a row was written");
+}
+
 /// Proves: udap 68, 110, 111, 113, 116, 119, 120, 122, 124
 #[tokio::test]
 async fn a_registration_is_made_changed_and_cancelled_under_one_id() {

@@ -78,6 +78,15 @@ fn claims() -> Vec<Row> {
         ),
         ("exp too far", set("exp", json!(at + 301)), CLIENT_FAULT),
         ("exp before iat", set("exp", json!(at - 1)), CLIENT_FAULT),
+        (
+            "a life so long that its seconds wrap around",
+            spoiled(|it| {
+                it["iat"] = i64::MIN.into();
+                it["exp"] = 253_000_000_000_i64.into();
+            }),
+            CLIENT_FAULT,
+        ),
+        ("exp at the end of all numbers", set("exp", json!(i64::MAX)), CLIENT_FAULT),
         ("no exp", without("exp"), CLIENT_FAULT),
         ("no iat", without("iat"), CLIENT_FAULT),
         (

@@ -9,10 +9,10 @@
 //! Why some refusals take two seconds: where the keys of a client are at a URL, an assertion with a key
 //! that is not known makes the gate ask there, or a partner could not change its key. That takes time,
 //! and a client that nobody knows would be told from one whose keys are asked for. So a refusal that
-//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed, but only the
-//! first one in ten seconds for a client id. Those behind it ask nobody and come at once, whether there
-//! is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
-//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds once, and what
+//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed; but where every
+//! set is known and its time not over, only the first one in ten seconds for a client id. Those behind it
+//! ask nobody and come at once, whether there is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
+//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds, and what
 //! cannot be read as an assertion, or where nobody's keys are at a URL, nothing at all.
 
 use super::CLIENT_CREDENTIALS;
@@ -103,6 +103,15 @@ impl Gate {
     pub fn with_certificates(self, certificates: Certificates) -> Gate {
         self.know_certificates(certificates);
         self
+    }
+
+    /// Clients whose keys cannot be had at their URL now, each with what is wrong there.
+    pub fn key_troubles(&self) -> Vec<(String, String)> {
+        let sets = self.key_sets.iter();
+        let mut troubled: Vec<(String, String)> =
+            sets.filter_map(|(client, set)| Some((client.clone(), set.trouble()?))).collect();
+        troubled.sort();
+        troubled
     }
 
     /// Clients are known by these certificates from now on, also over connections that are there.
@@ -214,7 +223,11 @@ impl Gate {
         // What cannot be read says nothing of a client, and is refused at once.
         let assertion = Assertion::read(jwt).map_err(|refused| Refused::client(refused.0))?;
         let claimed = Digest::of(assertion.client_id().as_bytes());
-        let at_once = self.refused.is_tapped(&claimed, self.clock.now());
+        // A set whose time is over is asked for all the same: what strangers claim in its client's name
+        // must not keep that client out. As long as there is one, refusals are slow for everybody, or they
+        // would tell whose it is.
+        let known = self.key_sets.values().all(|set| set.known().is_some());
+        let at_once = known && self.refused.is_tapped(&claimed, self.clock.now());
         let verified = self.verify_as_it_comes(assertion, at_once).await;
         if !at_once && verified.as_ref().is_err_and(|refused| *refused == NOT_VERIFIED) {
             self.refused.take(claimed, self.clock.now()).ok();

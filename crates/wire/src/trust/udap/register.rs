@@ -1,11 +1,12 @@
 //! Register: dynamic client registration (UDAP DCR; FAST Security, registration).
 //!
 //! Comes in   the body of a registration request.
-//! Goes out   201 or 200 with the client's id; 400 with an error of RFC 7591; 503.
+//! Goes out   201 or 200 with the client's id; 400 with an error of RFC 7591; 429; 503.
 //! Never      remembers anything of a statement that is not proved, or registers whom neither a
 //!            partner's file nor a person names.
 
 use super::VERSION;
+use super::b2b::is_uri;
 use super::jws::{Fault, Jws, Signed};
 use super::registry::{Decided, Standing};
 use super::server::Udap;
@@ -14,6 +15,7 @@ use crate::refusal::Answer;
 use crate::trust::oauth::{Refused, uncached};
 use crate::trust::scope;
 use exchange::registration::Said;
+use http::header::RETRY_AFTER;
 use serde_json::{Map, Value, json};
 
 const INVALID_STATEMENT: &str = "invalid_software_statement";
@@ -86,6 +88,11 @@ impl Udap {
         if !signed.leaf.uris.iter().any(|name| name == uri) {
             return Err(claim("iss is not a URI of the certificate's alternative names"));
         }
+        // An authority may certify any text as a URI. People decide by what they see of it: one with a
+        // line's end or without an end would write the list of clients for them.
+        if !is_uri(uri) {
+            return Err(claim("iss must be an absolute URI of at most 512 visible ASCII signs"));
+        }
         if signed.text("sub") != Some(uri) {
             return Err(claim("sub must equal iss"));
         }
@@ -125,6 +132,12 @@ impl Udap {
                     "more clients wait for a person here than are remembered; ask the people \
                      behind this server, then register again",
                 );
+            }
+            Decided::TooSoon => {
+                let words = "nobody here has approved this client yet, and it said something else of \
+                             itself a moment ago: come again in a minute, and say the same";
+                let refused = Refused::new(429, "temporarily_unavailable", words);
+                return Ok(refused.into_answer().with(RETRY_AFTER, "60"));
             }
         };
         let held = scopes(&standing.partner);

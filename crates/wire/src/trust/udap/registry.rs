@@ -42,6 +42,8 @@ pub enum Decided {
     Refused,
     /// So many wait that no more are remembered.
     Full,
+    /// It waits, and says something new of itself too soon after it last did.
+    TooSoon,
 }
 
 /// Registrations of one house.
