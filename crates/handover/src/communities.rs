@@ -101,20 +101,32 @@ pub async fn shared(
     let mut why = "this house is in no community ([udap] in house.toml)".to_owned();
     for community in read(config)? {
         let uri = community.uri.clone();
-        let client = UdapClient::new(
-            Arc::clone(transport),
-            base_url,
-            community,
-            software_of(config, String::new(), String::new())?,
-            Arc::new(NoIds),
-            Arc::clone(clock),
-        );
-        match client.is_offered().await {
-            Ok(()) => return Ok(Ok(uri)),
+        match looking(config, base_url, community, transport, clock)?.server_names().await {
+            Ok(_) => return Ok(Ok(uri)),
             Err(error) => why = format!("{uri}: {error}"),
         }
     }
     Ok(Err(why))
+}
+
+/// A client that looks at a door's metadata in a community, and registers nowhere.
+///
+/// Errors: `ConfigInvalid`.
+pub fn looking(
+    config: &config::House,
+    base_url: &str,
+    community: Community,
+    transport: &Arc<dyn wire::Transport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<UdapClient, Issue> {
+    Ok(UdapClient::new(
+        Arc::clone(transport),
+        base_url,
+        community,
+        software_of(config, String::new(), String::new())?,
+        Arc::new(NoIds),
+        Arc::clone(clock),
+    ))
 }
 
 /// What this house says of itself where it registers.

@@ -9,6 +9,7 @@
 use crate::carriage::{PartnerDoors, partner_client};
 use crate::live::Live;
 use crate::suspended;
+use crate::vouching::SignedMetadata;
 use crate::{backup, communities, config, contents, database, directories, doors, halt, keys};
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
@@ -349,6 +350,8 @@ fn open_provider(
         }
         Asks::Partners | Asks::Nobody => Arc::new(Unasked),
     };
+    let mut directories = directories::open(config, endpoints)?;
+    directories.vouches = Arc::new(SignedMetadata::new(live, config));
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
@@ -365,7 +368,7 @@ fn open_provider(
         setup,
         house: memory.clone(),
         charts: provider::source::chart::Charts::new(source),
-        directories: directories::open(config, endpoints)?,
+        directories,
         doors: provider::route::Doors::default(),
         claims: provider::Claims::default(),
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),

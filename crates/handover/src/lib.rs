@@ -41,4 +41,5 @@ pub mod source;
 pub mod suspended;
 pub mod table;
 pub mod tables;
+pub mod vouching;
 pub mod whole;

@@ -11,6 +11,7 @@ mod common;
 mod by_certificate;
 mod by_community;
 mod by_key_url;
+mod moved;
 mod onboarding;
 
 use common::{House, Stage};

@@ -89,6 +89,8 @@ pub struct UdapClient {
 struct Endpoints {
     token: String,
     registration: String,
+    /// The URIs of the certificate that signed them.
+    names: Vec<String>,
 }
 
 /// Why a token request brought none.
@@ -127,9 +129,12 @@ impl UdapClient {
         }
     }
 
-    /// Whether the server offers what this house needs, signed in the community; nothing is registered.
-    pub async fn is_offered(&self) -> Result<(), SignInError> {
-        self.endpoints().await.map(drop)
+    /// The URIs of the certificate in which the server signed its metadata; nothing is registered.
+    ///
+    /// # Errors
+    /// Where it does not offer what this house needs, or not signed in the community.
+    pub async fn server_names(&self) -> Result<Vec<String>, SignInError> {
+        Ok(self.endpoints().await?.names)
     }
 
     /// Ends this house's registration at the server, and forgets it.
@@ -353,6 +358,7 @@ impl UdapClient {
         Ok(Endpoints {
             token: endpoint("token_endpoint")?,
             registration: endpoint("registration_endpoint")?,
+            names: signed.leaf.uris.clone(),
         })
     }
 }
