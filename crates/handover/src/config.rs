@@ -9,11 +9,11 @@ mod source;
 mod udap;
 
 pub use crate::feed::RestrictionsFile;
-use crate::whole;
 pub use directory::{DirectoryFile, DirectoryKind};
 pub use source::SourceFile;
 pub use udap::{CommunityFile, UdapFile};
 
+use crate::whole;
 use exchange::agreement::Terms;
 use exchange::partner::{PublicFile, PublicIdentifier, Role};
 use exchange::{Code, HouseId, Issue, PartnerId, partner, tomlfile};

@@ -128,13 +128,13 @@ pub(super) fn renew(
         LiveCertificate::new(chain.as_bytes(), key.as_bytes()).map(|_| key)
     };
     if let Ok(next) = fits(&stages.next) {
-        place::replace_public(&config.path(&files.certificate), chain)?;
+        config::write_text(&config.path(&files.certificate), chain)?;
         let stamps = Stamps { begun: Some(now), ..Stamps::read(&next) };
         place::replace(&path, &stamps.before(&next))?;
         return place::remove(&stages.next);
     }
     fits(&stages.now)?;
-    place::replace_public(&config.path(&files.certificate), chain)
+    config::write_text(&config.path(&files.certificate), chain)
 }
 
 /// Where the key of the house's own authority lies, if it has one: beside its certificate, as `init`

@@ -154,18 +154,6 @@ pub(super) fn remove(path: &Path) -> Result<(), Issue> {
     }
 }
 
-/// Puts a public text in the place of another, whole or not at all.
-///
-/// Errors: `ConfigInvalid`.
-pub(super) fn replace_public(path: &Path, text: &str) -> Result<(), Issue> {
-    let half = half(path);
-    let written = fs::write(&half, text)
-        .and_then(|()| File::open(&half)?.sync_all())
-        .and_then(|()| fs::rename(&half, path))
-        .and_then(|()| sync_folder(path));
-    written.map_err(|_| config::unwritable(path))
-}
-
 fn half(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     path.with_file_name(format!(".{}.tmp", name.unwrap_or_default()))

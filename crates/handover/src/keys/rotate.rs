@@ -238,7 +238,7 @@ pub(super) fn publish(config: &config::House) -> Result<bool, Issue> {
         return Ok(false);
     }
     let text = serde_json::to_string_pretty(&public).unwrap_or_default();
-    place::replace_public(&place, &(text + "\n")).map(|()| true)
+    config::write_text(&place, &(text + "\n")).map(|()| true)
 }
 
 /// A path in words that fit a line.

@@ -8,6 +8,7 @@
 
 pub mod introduction;
 pub mod jwks;
+mod jwt;
 pub mod mutual;
 pub(crate) mod oauth;
 pub mod scope;

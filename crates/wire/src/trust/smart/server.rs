@@ -285,22 +285,25 @@ impl Gate {
         if granted.is_empty() {
             return Err(Refused::scope());
         }
-        let scope = granted.join(" ");
-        let life = ACCESS_TOKEN_LIFE.as_secs();
         let content = Content {
             client_id: client_id.clone(),
             kid: verified.kid.clone(),
-            scope: scope.clone(),
-            expiry: now.as_second() + life as i64,
+            scope: granted.join(" "),
+            expiry: now.as_second() + ACCESS_TOKEN_LIFE.as_secs() as i64,
             purposes: None,
             certificate: presented.map(Presented::thumbprint),
         };
-        Ok(json!({
-            "access_token": self.mint().issue(&content),
-            "token_type": "bearer",
-            "expires_in": life,
-            "scope": scope,
-        }))
+        Ok(self.issue(&content, "bearer"))
+    }
+
+    /// A new token, as whoever asked for it is told (RFC 6749 §5.1); `kind` as its guide spells it.
+    pub(crate) fn issue(&self, content: &Content, kind: &str) -> Value {
+        json!({
+            "access_token": self.mint().issue(content),
+            "token_type": kind,
+            "expires_in": ACCESS_TOKEN_LIFE.as_secs(),
+            "scope": content.scope,
+        })
     }
 
     /// Whether a client may have a token over a connection: with its own certificate or none, and
