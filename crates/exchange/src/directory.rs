@@ -24,10 +24,9 @@ pub enum Vouched {
     PublicFile,
     /// A person of this house approved this identity.
     Person,
-    /// Metadata signed under a chain that this house trusts names the payer (UDAP).
+    /// Metadata signed under a chain that this house trusts, in a certificate that names the payer
+    /// (UDAP).
     SignedMetadata,
-    /// The certificate of the endpoint names the payer.
-    Certificate,
 }
 
 impl Vouched {
@@ -37,7 +36,6 @@ impl Vouched {
             Vouched::PublicFile => "the payer's public file names it",
             Vouched::Person => "a person has approved it",
             Vouched::SignedMetadata => "its signed metadata names the payer",
-            Vouched::Certificate => "its certificate names the payer",
         }
     }
 }

@@ -143,6 +143,28 @@ pub enum Role {
 }
 
 impl PublicFile {
+    /// One that says no more than this: what else is known is filled in, `PublicFile { jwks, ..PublicFile::of(…) }`.
+    /// As it stands it is of no house; `parse` says what is missing.
+    pub fn of(name: &str, role: Role, title: &str, base_url: &str) -> PublicFile {
+        PublicFile {
+            name: name.into(),
+            role,
+            title: title.to_owned(),
+            base_url: base_url.to_owned(),
+            namespace: String::new(),
+            client_id: String::new(),
+            jwks: serde_json::Value::Null,
+            jwks_url: String::new(),
+            sign_in: None,
+            client_certificate: None,
+            authority: String::new(),
+            payer_identifiers: Vec::new(),
+            ledger_key: String::new(),
+            foreign: None,
+            udap: None,
+        }
+    }
+
     /// Reads a public file; errors name the file and the place.
     pub fn parse(text: &str, file_name: &str) -> Result<PublicFile, Issue> {
         let file: PublicFile = serde_json::from_str(text).map_err(|error| {

@@ -160,7 +160,7 @@ pub struct DemoArgs {
 /// `init`
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Which road the house walks.
+    /// What the house does: a provider sends, a payer receives.
     pub role: RoleWord,
     /// The new folder.
     pub folder: PathBuf,

@@ -10,7 +10,7 @@ use crate::config;
 
 use crate::contents;
 use crate::doors;
-use crate::house::{self, grounds, ledger_broken, ledger_key, token_secret};
+use crate::house::{self, grounds, ledger_broken, token_secret};
 use crate::keys;
 use crate::limits::KNOCK_MAX;
 use crate::render::{COULD_NOT, DONE, WAITS};
@@ -105,7 +105,7 @@ fn key_lines(config: &config::House, lines: &mut Vec<CheckLine>) {
         put(lines, what, keys.map(|keys| format!("id {}", keys.signs().kid())));
     }
     let kept = |path: &Path| only_owner(&config.path(path));
-    let ledger = kept(&files.ledger).and_then(|()| ledger_key(config));
+    let ledger = kept(&files.ledger).and_then(|()| keys::ledger_key(config));
     put(lines, "key: ledger", ledger.map(|key| format!("id {}", key.key_id())));
     let tokens = kept(&files.tokens).and_then(|()| token_secret(config));
     put(lines, "key: access tokens", tokens.map(|_| "readable".to_owned()));
@@ -153,7 +153,7 @@ fn writable(folder: &Path) -> Result<String, Issue> {
 
 /// Reads beside whoever runs the house.
 async fn ledger(config: &config::House) -> Result<String, Issue> {
-    let grounds = grounds(config, &ledger_key(config)?)?;
+    let grounds = grounds(config, &keys::ledger_key(config)?)?;
     let folder = config.path(&config.file.store);
     let mut files = fs::read_dir(&folder).into_iter().flatten().flatten();
     // A house that was never opened has no ledger yet.

@@ -1,66 +1,21 @@
 //! Communities: the `[udap]` table of house.toml, and what becomes of it.
 //!
 //! Comes in   the table, and the files it names.
-//! Goes out   communities for the gate and for clients; where this house keeps its client ids.
+//! Goes out   communities for the gate and for clients; what this house says of itself in them.
 //! Never      makes up an identity: a community without certificate and key is an error.
 
-use crate::config;
-use crate::keys::{Line, Live, pair};
-use exchange::partner::{PublicFile, Role};
-use exchange::registration::RegisteredAt;
-use exchange::{Chain, Code, Digest, Event, Issue};
-use repository::{lookup, store_issue};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use crate::config::{self, CommunityFile};
+use crate::keys::pair;
+use exchange::partner::Role;
+use exchange::{Code, Issue};
+use std::path::Path;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, Expect, House as _, Unit, Work, WorkKind};
 use wire::pki::Trust;
 use wire::trust::udap::{
     ClientIds, Community, Identity, Membership, Organization, Registered, Software, Udap,
     UdapClient,
 };
-use wire::{BoxFuture, Clock, FhirClient, Replay};
-
-/// `[udap]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UdapFile {
-    /// The URI by which communities know the organization.
-    pub organization_id: String,
-    /// Its name in words; left out: the house's title.
-    pub organization_name: Option<String>,
-    /// How its people are reached: URIs, one `mailto:` at least.
-    pub contacts: Vec<String>,
-    /// The communities; the first one signs for those who name none.
-    pub community: Vec<CommunityFile>,
-}
-
-/// `[[udap.community]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CommunityFile {
-    /// The community's URI.
-    pub uri: String,
-    /// PEM of its anchors.
-    pub anchors: PathBuf,
-    /// Lists of revoked certificates, one a file (PEM or DER).
-    #[serde(default)]
-    pub revoked: Vec<PathBuf>,
-    /// Whether a certificate is refused for which no list in force speaks.
-    #[serde(default)]
-    pub revoked_required: bool,
-    /// PEM of this house's certificate there, and what stands between it and an anchor.
-    pub certificate: PathBuf,
-    /// PEM of its key.
-    pub key: PathBuf,
-}
-
-impl UdapFile {
-    /// Files of private keys.
-    pub fn keys(&self) -> impl Iterator<Item = &PathBuf> {
-        self.community.iter().map(|community| &community.key)
-    }
-}
+use wire::{BoxFuture, Clock, Replay};
 
 /// Reads the communities of a house; none without `[udap]`.
 ///
@@ -146,24 +101,36 @@ pub async fn shared(
     let mut why = "this house is in no community ([udap] in house.toml)".to_owned();
     for community in read(config)? {
         let uri = community.uri.clone();
-        let client = UdapClient::new(
-            Arc::clone(transport),
-            base_url,
-            community,
-            software_of(config, String::new(), String::new())?,
-            Arc::new(NoIds),
-            Arc::clone(clock),
-        );
-        match client.is_offered().await {
-            Ok(()) => return Ok(Ok(uri)),
+        match looking(config, base_url, community, transport, clock)?.server_names().await {
+            Ok(_) => return Ok(Ok(uri)),
             Err(error) => why = format!("{uri}: {error}"),
         }
     }
     Ok(Err(why))
 }
 
+/// A client that looks at a door's metadata in a community, and registers nowhere.
+///
+/// Errors: `ConfigInvalid`.
+pub fn looking(
+    config: &config::House,
+    base_url: &str,
+    community: Community,
+    transport: &Arc<dyn wire::Transport>,
+    clock: &Arc<dyn Clock>,
+) -> Result<UdapClient, Issue> {
+    Ok(UdapClient::new(
+        Arc::clone(transport),
+        base_url,
+        community,
+        software_of(config, String::new(), String::new())?,
+        Arc::new(NoIds),
+        Arc::clone(clock),
+    ))
+}
+
 /// What this house says of itself where it registers.
-fn software_of(config: &config::House, uri: String, scope: String) -> Result<Software, Issue> {
+pub fn software_of(config: &config::House, uri: String, scope: String) -> Result<Software, Issue> {
     let missing = || Issue::new(Code::ConfigInvalid, "[udap] is missing").at("house.toml: udap");
     let file = config.file.udap.as_ref().ok_or_else(missing)?;
     let name = file.organization_name.clone().unwrap_or_else(|| config.file.title.clone());
@@ -195,123 +162,5 @@ impl ClientIds for NoIds {
         _: Option<Registered>,
     ) -> BoxFuture<'a, Result<(), Issue>> {
         Box::pin(async { Ok(()) })
-    }
-}
-
-/// A client for a partner's door that signs in by UDAP.
-///
-/// Errors: `ConfigInvalid` without the partner's community; `KeyUnusable`.
-pub fn client(
-    live: &Live,
-    config: &config::House,
-    memory: &AnyHouse,
-    public: &PublicFile,
-    scope: String,
-    transport: Arc<Line>,
-) -> Result<FhirClient, Issue> {
-    let invalid = |detail: &str| {
-        Issue::new(Code::ConfigInvalid, detail).at(format!("house.toml: udap, for {}", public.name))
-    };
-    if config.file.udap.is_none() {
-        return Err(invalid("a partner is signed in at by UDAP, and [udap] is missing"));
-    }
-    let wanted = public.udap.as_ref().map(|udap| udap.community.as_str()).unwrap_or_default();
-    let community = live.communities()?.into_iter().find(|community| community.uri == wanted);
-    let community =
-        community.ok_or_else(|| invalid("the partner's community is not among this house's"))?;
-    let uri = community.identity().uris().into_iter().next();
-    let uri = uri.ok_or_else(|| invalid("this house's certificate there has no URI"))?;
-    let software = software_of(config, uri, scope)?;
-    let ids = Arc::new(StoredIds { house: memory.clone(), clock: Arc::clone(&live.clock) });
-    let sign_in = UdapClient::new(
-        Arc::clone(&transport) as _,
-        &public.base_url,
-        community,
-        software,
-        ids,
-        Arc::clone(&live.clock),
-    );
-    Ok(FhirClient::signed_by(&public.base_url, transport, Some(Arc::new(sign_in))))
-}
-
-/// Client ids that servers gave this house, kept in its store.
-struct StoredIds {
-    house: AnyHouse,
-    clock: Arc<dyn Clock>,
-}
-
-impl StoredIds {
-    async fn row(&self, id: &str) -> Result<Option<(RegisteredAt, u64)>, Issue> {
-        let Some(stored) = self.house.work(id).await.map_err(store_issue)? else { return Ok(None) };
-        let read = serde_json::from_slice(&stored.work.body);
-        Ok(Some((read.map_err(|_| lookup::unreadable())?, stored.revision)))
-    }
-
-    async fn write(
-        &self,
-        endpoint: &str,
-        community: &str,
-        registered: Option<Registered>,
-    ) -> Result<(), Issue> {
-        let id = RegisteredAt::row_of(endpoint, community);
-        let before = self.row(&id).await?;
-        let client = registered.as_ref().map(|registered| registered.client_id.clone());
-        let said = registered.map_or(Digest::of(b""), |registered| registered.said);
-        let (endpoint, community) = (endpoint.to_owned(), community.to_owned());
-        let event = Event::RegisteredAt { endpoint, community, client, said };
-        let Some(after) = RegisteredAt::of(&event) else { return Err(lookup::unreadable()) };
-        if before.as_ref().is_some_and(|(before, _)| *before == after) {
-            return Ok(());
-        }
-        let work = Work {
-            id: id.clone(),
-            kind: WorkKind::Registration,
-            lane: id.clone(),
-            partner: None,
-            dossier: None,
-            trigger: None,
-            label: None,
-            number: None,
-            state: after.state_word().to_owned(),
-            due: None,
-            body: serde_json::to_vec(&after).map_err(|_| lookup::unreadable())?,
-        };
-        let revision = before.map(|(_, revision)| revision);
-        let unit = Unit {
-            at: self.clock.now(),
-            expects: vec![Expect::WorkRevision { id, revision }],
-            lines: vec![(Chain::House, event)],
-            works: vec![work],
-            ..Unit::default()
-        };
-        match self.house.commit(unit).await.map_err(store_issue)? {
-            Commit::Done { .. } => Ok(()),
-            // Another process registered meanwhile: the next sign-in finds what it kept.
-            _ => Err(Issue::new(Code::HouseBusy, "another process registers at the same server")),
-        }
-    }
-}
-
-impl ClientIds for StoredIds {
-    fn known<'a>(
-        &'a self,
-        endpoint: &'a str,
-        community: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Registered>, Issue>> {
-        Box::pin(async move {
-            let id = RegisteredAt::row_of(endpoint, community);
-            let Some((one, _)) = self.row(&id).await? else { return Ok(None) };
-            let said = one.said;
-            Ok(one.client.map(|client_id| Registered { client_id, said }))
-        })
-    }
-
-    fn keep<'a>(
-        &'a self,
-        endpoint: &'a str,
-        community: &'a str,
-        registered: Option<Registered>,
-    ) -> BoxFuture<'a, Result<(), Issue>> {
-        Box::pin(self.write(endpoint, community, registered))
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::check::put;
 use crate::limits::{LINK_ROWS, REKEY_ROWS};
-use crate::{config, halt, house};
+use crate::{config, halt, house, keys};
 use exchange::desk::{CheckLine, Reply};
 use exchange::{Code, Issue};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -150,7 +150,7 @@ async fn look(config: &config::House, lines: &mut Vec<CheckLine>) -> Result<(), 
     };
     put(lines, "keys", keys);
     inspect(&memory, lines).await?;
-    let grounds = house::grounds(config, &house::ledger_key(config)?)?;
+    let grounds = house::grounds(config, &keys::ledger_key(config)?)?;
     let ledger = match lookup::verify(&memory, &grounds, &[]).await? {
         Reply::Verified { broken: Some((seq, why)), .. } => {
             Err(Issue::new(Code::LedgerBroken, format!("entry {seq}: {why}")))

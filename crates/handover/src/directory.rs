@@ -6,8 +6,8 @@
 
 use crate::args::WhoArgs;
 use crate::command::person;
-use crate::config::{House, unwritable};
-use crate::directories::{DUMP, DirectoryKind};
+use crate::config::{DirectoryKind, House, unwritable};
+use crate::directories::DUMP;
 use crate::ehr::{AUTHORITY, certificate, listen};
 use crate::serve::asked_to_stop;
 use axum::Router;

@@ -8,17 +8,22 @@
 use crate::config;
 use crate::keys::pair;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
-use exchange::partner::{PublicFile, SignIn};
+use exchange::agreement::Terms;
+use exchange::partner::{OPERATOR, PublicFile, Role, SignIn};
 use exchange::{Code, Issue};
 use secrecy::zeroize::Zeroizing;
 use std::collections::HashMap;
 use std::sync::Arc;
+use wire::api::OPERATE;
 use wire::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use wire::tls::{self, LiveCertificate, ServerTls};
 use wire::transport::Lines;
 use wire::trust::jwks::KeySet;
 use wire::trust::mutual::{self, Certificates};
-use wire::{Clock, HttpTransport, Transport};
+use wire::{Clock, Credential, HttpTransport, Transport};
+
+/// What a provider asks of a payer's door; the payer narrows it to what was agreed.
+pub(crate) const PUSH_SCOPE: &str = "system/*.cruds";
 
 /// A transport for a partner's door.
 ///
@@ -96,6 +101,7 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     Ok(certificates)
 }
 
+<<<<<<< HEAD
 /// Whether what a partner says of its certificate can be registered: a house does not open with what
 /// cannot.
 ///
@@ -114,6 +120,51 @@ fn register(
     certificates
         .register(&public.client_id, certificate, alone, lists)
         .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
+=======
+/// Everybody whom the gate knows: the partners, and the operator with these keys.
+pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
+    let mut credentials: Vec<Credential> =
+        config.partners.values().map(|public| credential(config, public)).collect();
+    credentials.push(Credential {
+        client_id: OPERATOR.to_owned(),
+        partner: OPERATOR.to_owned(),
+        jwks: operator,
+        scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
+    });
+    credentials
+}
+
+/// A partner's registration at this house's door.
+fn credential(config: &config::House, public: &PublicFile) -> Credential {
+    let scopes = match config.file.role {
+        Role::Payer => push_scopes(config.terms.get(&public.name)),
+        // A payer has nothing to fetch here yet.
+        Role::Provider => Vec::new(),
+    };
+    Credential {
+        client_id: public.client_id.clone(),
+        partner: public.name.to_string(),
+        jwks: public.jwks.clone(),
+        scopes,
+    }
+}
+
+/// What a sender may do: write the types of its agreement, and read what it has sent.
+fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
+    // Without an agreement a partner is known, and may do nothing.
+    let Some(terms) = terms else { return Vec::new() };
+    let types = terms.agreement.permit.iter().flat_map(|permit| &permit.types);
+    let mut scopes: Vec<String> = types.map(|kind| format!("system/{kind}.cruds")).collect();
+    if scopes.is_empty() {
+        return vec![PUSH_SCOPE.to_owned()];
+    }
+    // Every push brings its own record of where it came from.
+    scopes.push("system/Provenance.cruds".to_owned());
+    scopes.push("system/*.rs".to_owned());
+    scopes.sort();
+    scopes.dedup();
+    scopes
+>>>>>>> main
 }
 
 /// The keys that partners publish at a URL, by client id.

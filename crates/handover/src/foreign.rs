@@ -71,22 +71,12 @@ fn public(
     payer_identifiers: Vec<PublicIdentifier>,
 ) -> Result<String, Issue> {
     let sign_in = if signed { SignIn::Smart } else { SignIn::None };
+    let title = format!("{} payer", profile.name());
     let file = PublicFile {
-        name: profile.name().into(),
-        role: Role::Payer,
-        title: format!("{} payer", profile.name()),
-        base_url: base_url.to_owned(),
-        namespace: String::new(),
-        client_id: String::new(),
-        jwks: Value::Null,
-        jwks_url: String::new(),
-        sign_in: None,
-        client_certificate: None,
         authority: if signed { read_text(&folder.join(AUTHORITY))? } else { String::new() },
         payer_identifiers,
-        ledger_key: String::new(),
         foreign: Some(Foreign { sign_in, client_id: None, token_endpoint: None, scope: None }),
-        udap: None,
+        ..PublicFile::of(profile.name(), Role::Payer, &title, base_url)
     };
     let text = serde_json::to_string_pretty(&file);
     text.map_err(|_| Issue::new(Code::InternalError, "the payer's file cannot be written"))

@@ -6,14 +6,14 @@
 //! Never      trusts for one partner what was said by another: each has a transport of its own
 //!            that knows only its authority.
 
-use crate::carriage::PartnerDoors;
-use crate::keys::{self, Line, Live};
+use crate::carriage::{PartnerDoors, partner_client};
+use crate::live::Live;
 use crate::suspended;
-use crate::{backup, communities, config, contents, database, directories, halt};
-use exchange::agreement::Terms;
+use crate::vouching::SignedMetadata;
+use crate::{backup, communities, config, contents, database, directories, doors, halt, keys};
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
-use exchange::partner::{Foreign, PublicFile, Role, SignIn};
+use exchange::partner::Role;
 use exchange::{Code, Digest, Issue, PartnerId};
 use jiff::Timestamp;
 use provider::source::ehr::Ehr;
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use store::proof::{Broken, PublicKey};
+use store::proof::Broken;
 use store::{
     Anchor, AnyHouse, Blobs, Grounds, House as _, LedgerKey, PostgresHouse, PostgresPlace,
     SqliteHouse, anchor,
@@ -31,17 +31,13 @@ use store::{
 use tokio::sync::Notify;
 use wire::api::OPERATE;
 use wire::{
-    BoxFuture, Clock, Credential, FhirClient, Gate, HttpTransport, KeyRing, Replay, SmartClient,
-    SystemClock,
+    BoxFuture, Clock, FhirClient, Gate, HttpTransport, KeyRing, Replay, SmartClient, SystemClock,
 };
 
 /// The version of this program, as ledger, Provenance and CapabilityStatement give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use exchange::partner::OPERATOR;
-
-/// What a provider asks of a payer's door; the payer narrows it to what was agreed.
-const PUSH_SCOPE: &str = "system/*.cruds";
 
 /// A house, opened: nobody else can while this is held.
 pub struct Opened {
@@ -128,7 +124,7 @@ impl Opened {
     }
 
     async fn open_with(config: Arc<config::House>, asks: Asks) -> Result<Opened, Issue> {
-        let ledger = ledger_key(&config)?;
+        let ledger = keys::ledger_key(&config)?;
         database::has_schema_of_today(&config)?;
         let memory = memory(&config).await?;
         // Behind the lock: where somebody holds the house, that process is asked, whatever is wrong here.
@@ -174,11 +170,11 @@ impl Opened {
     pub fn gate(&self) -> Result<Gate, Issue> {
         let config = &self.config;
         let operator = self.live.ring(&config.file.keys.operator)?.now().jwks();
-        let credentials = credentials(config, operator);
+        let credentials = doors::credentials(config, operator);
         let secret = token_secret(config)?;
         let replay = StoredReplay { house: self.memory.clone(), clock: Arc::clone(&self.clock) };
         let (clock, replay) = (Arc::clone(&self.clock), Arc::new(replay));
-        let key_sets = crate::doors::key_sets(config, &clock)?;
+        let key_sets = doors::key_sets(config, &clock)?;
         let gate = Gate::new(
             &config.file.base_url,
             credentials,
@@ -187,7 +183,7 @@ impl Opened {
             Arc::clone(&clock),
         );
         let gate = gate.with_key_sets(key_sets);
-        let gate = gate.with_certificates(crate::doors::certificates(config)?);
+        let gate = gate.with_certificates(doors::certificates(config)?);
         let gate = suspended::at_the_gate(self, gate).with_rates(config.file.limits.rates());
         let Desk::Payer { registrations, .. } = &self.desk else { return Ok(gate) };
         let (communities, registrations) = (self.live.communities()?, Arc::clone(registrations));
@@ -318,81 +314,14 @@ pub fn token_secret(config: &config::House) -> Result<Digest, Issue> {
     Ok(Digest(*secret))
 }
 
-/// The ledger's own key.
-pub fn ledger_key(config: &config::House) -> Result<LedgerKey, Issue> {
-    let place = &config.file.keys.ledger;
-    LedgerKey::from_pem(&config.text(place)?).map_err(|_| {
-        let detail = "the ledger's key is not an Ed25519 key in PKCS#8 PEM";
-        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
-    })
-}
-
-/// The keys that may have signed checkpoints of this house.
-pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<PublicKey>, Issue> {
-    let mut keys = vec![PublicKey::new(ledger.public(), false)];
-    for retired in &config.file.keys.retired {
-        let key: Digest = retired.parse().map_err(|_| {
-            let detail = "a retired key of the ledger is not 64 hexadecimal digits";
-            Issue::new(Code::KeyUnusable, detail).at("house.toml: keys.retired")
-        })?;
-        keys.push(PublicKey::new(key.0, true));
-    }
-    Ok(keys)
-}
-
 /// What the ledger is proved against: its keys, and the anchor beside them.
 pub fn grounds(config: &config::House, ledger: &LedgerKey) -> Result<Grounds, Issue> {
-    Ok(Grounds { keys: ledger_keys(config, ledger)?, anchor: Some(config.anchor()) })
+    Ok(Grounds { keys: keys::ledger_keys(config, ledger)?, anchor: Some(config.anchor()) })
 }
 
 /// A finding of the proof, as a failure.
 pub fn ledger_broken(broken: &Broken) -> Issue {
     Issue::new(Code::LedgerBroken, broken.to_string())
-}
-
-/// Everybody whom the gate knows: the partners, and the operator with these keys.
-pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
-    let mut credentials: Vec<Credential> =
-        config.partners.values().map(|public| credential(config, public)).collect();
-    credentials.push(Credential {
-        client_id: OPERATOR.to_owned(),
-        partner: OPERATOR.to_owned(),
-        jwks: operator,
-        scopes: vec![OPERATE.to_owned(), "system/*.rs".to_owned()],
-    });
-    credentials
-}
-
-/// A partner's registration at this house's door.
-fn credential(config: &config::House, public: &PublicFile) -> Credential {
-    let scopes = match config.file.role {
-        Role::Payer => push_scopes(config.terms.get(&public.name)),
-        // A payer has nothing to fetch here yet.
-        Role::Provider => Vec::new(),
-    };
-    Credential {
-        client_id: public.client_id.clone(),
-        partner: public.name.to_string(),
-        jwks: public.jwks.clone(),
-        scopes,
-    }
-}
-
-/// What a sender may do: write the types of its agreement, and read what it has sent.
-fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
-    // Without an agreement a partner is known, and may do nothing.
-    let Some(terms) = terms else { return Vec::new() };
-    let types = terms.agreement.permit.iter().flat_map(|permit| &permit.types);
-    let mut scopes: Vec<String> = types.map(|kind| format!("system/{kind}.cruds")).collect();
-    if scopes.is_empty() {
-        return vec![PUSH_SCOPE.to_owned()];
-    }
-    // Every push brings its own record of where it came from.
-    scopes.push("system/Provenance.cruds".to_owned());
-    scopes.push("system/*.rs".to_owned());
-    scopes.sort();
-    scopes.dedup();
-    scopes
 }
 
 fn open_provider(
@@ -421,6 +350,8 @@ fn open_provider(
         }
         Asks::Partners | Asks::Nobody => Arc::new(Unasked),
     };
+    let mut directories = directories::open(config, endpoints)?;
+    directories.vouches = Arc::new(SignedMetadata::new(live, config));
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
@@ -437,7 +368,7 @@ fn open_provider(
         setup,
         house: memory.clone(),
         charts: provider::source::chart::Charts::new(source),
-        directories: directories::open(config, endpoints)?,
+        directories,
         doors: provider::route::Doors::default(),
         claims: provider::Claims::default(),
         clock: Arc::new(provider::HouseClock::new(Arc::clone(clock))),
@@ -542,61 +473,6 @@ fn open_payer(
         desk = desk.with_registrations(Arc::clone(&registrations));
     }
     Ok(Desk::Payer { road, desk, registrations })
-}
-
-/// A client for a partner's door, signed in with this house's key there.
-pub fn partner_client(
-    live: &Live,
-    config: &config::House,
-    memory: &AnyHouse,
-    public: &PublicFile,
-) -> Result<FhirClient, Issue> {
-    let transport = live.line(&public.name, crate::doors::partner_transport(config, public)?);
-    if public.signs_in() == SignIn::Udap {
-        let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
-        let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
-        return communities::client(live, config, memory, public, scope, transport);
-    }
-    if let Some(foreign) = &public.foreign {
-        return foreign_client(live, config, public, foreign, transport);
-    }
-    if public.sign_in == Some(SignIn::Mtls) {
-        return Ok(FhirClient::new(&public.base_url, transport, None));
-    }
-    let sign_in = SmartClient::signing(
-        Arc::clone(&transport) as _,
-        &public.base_url,
-        &config.file.name,
-        live.ring(&config.file.keys.signing)?,
-        PUSH_SCOPE.to_owned(),
-        Arc::clone(&live.clock),
-    );
-    Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
-}
-
-/// A client for a server of another make.
-fn foreign_client(
-    live: &Live,
-    config: &config::House,
-    public: &PublicFile,
-    foreign: &Foreign,
-    transport: Arc<Line>,
-) -> Result<FhirClient, Issue> {
-    if foreign.sign_in != SignIn::Smart {
-        return Ok(FhirClient::new(&public.base_url, transport, None));
-    }
-    let mut sign_in = SmartClient::signing(
-        Arc::clone(&transport) as _,
-        &public.base_url,
-        foreign.client_id.as_deref().unwrap_or(&config.file.name),
-        live.ring(&config.file.keys.signing)?,
-        foreign.scope.clone().unwrap_or_else(|| PUSH_SCOPE.to_owned()),
-        Arc::clone(&live.clock),
-    );
-    if let Some(endpoint) = &foreign.token_endpoint {
-        sign_in = sign_in.with_token_endpoint(endpoint)?;
-    }
-    Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
 }
 
 /// A client for the house's own API, signed in as its operator.

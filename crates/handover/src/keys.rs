@@ -9,21 +9,17 @@
 //! name where it is in its life. Every step is one rename, so that a cut leaves the step before or after.
 
 mod asked;
-mod days;
+pub(crate) mod days;
 mod ledger;
-mod line;
 mod list;
-mod pair;
-mod place;
-mod ring;
+pub(crate) mod pair;
+pub(crate) mod place;
 mod rotate;
 
 pub use asked::{KeyUse, KeysAsked, carry_out, reload};
 pub use days::{Days, all as certificates, days_left};
-pub use line::Line;
 pub use pair::{live as live_certificate, read as pair};
 pub use place::{
-    TokenSecrets, is_stage, members_place, members_secret, own_keys, read as read_secret,
-    token_secrets,
+    TokenSecrets, is_stage, ledger_key, ledger_keys, members_place, members_secret, own_keys,
+    read as read_secret, token_secrets,
 };
-pub use ring::{Live, keep_looking};

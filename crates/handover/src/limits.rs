@@ -109,6 +109,17 @@ pub const RETENTION_REMEMBERED: jiff::SignedDuration = jiff::SignedDuration::fro
 /// of an endpoint that goes to and fro.
 pub const PARTNER_DOORS_MAX: usize = 4;
 
+/// How long an endpoint is believed to be a payer's by its signed metadata before they are read again:
+/// as long as the metadata themselves are kept.
+pub const VOUCHED_KEEP: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// How long it is believed that nothing signed names the payer: a payer that has just moved is waited
+/// for by people.
+pub const VOUCHED_NOT_KEEP: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
+
+/// Endpoints of which that is kept: as many as a house has payers, and some that go to and fro.
+pub const VOUCHED_KEPT_MAX: usize = 1_000;
+
 /// Time for one answer of a directory: a search there takes a second at most, and a push waits for it.
 pub const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(15);
 

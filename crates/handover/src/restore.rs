@@ -39,7 +39,7 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
         .map_err(|issue| unusable(format!("its configuration: {}", issue.detail)))?;
     let restored = config::House { folder: folder.to_owned(), ..config };
     // Without the key nobody can tell whether the ledger is the house's own.
-    house::ledger_key(&restored)?;
+    keys::ledger_key(&restored)?;
     if into == Target::Database && restored.file.database.is_none() {
         let detail = "its configuration names no database server to restore it into";
         return Err(unusable(detail).at(backup.join(config::FILE).display().to_string()));
@@ -286,7 +286,7 @@ async fn prove(config: &config::House, store: &Path) -> Result<Reply, Issue> {
 }
 
 async fn verify(config: &config::House, opened: &impl store::House) -> Result<Reply, Issue> {
-    let grounds = house::grounds(config, &house::ledger_key(config)?)?;
+    let grounds = house::grounds(config, &keys::ledger_key(config)?)?;
     let verified = lookup::verify(opened, &grounds, &[]).await?;
     if let Reply::Verified { broken: Some((seq, why)), .. } = &verified {
         return Err(unusable(format!("its ledger does not verify: entry {seq}: {why}")));

@@ -8,7 +8,7 @@
 
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{LOCK_LOOK, LOCK_WAIT, RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
-use crate::{config, halt, keys};
+use crate::{config, halt, keys, live};
 use axum::Router;
 use bytes::Bytes;
 use exchange::desk::Command;
@@ -54,7 +54,7 @@ pub async fn serve(config: Arc<config::House>, tethered: bool) -> Result<(), Iss
     let registrar = tokio::spawn(keep_registrations(Arc::clone(&opened), told(stopped.clone())));
     let purger = tokio::spawn(keep_contents(Arc::clone(&opened), told(stopped.clone())));
     let live = Arc::clone(&opened.live);
-    let looker = tokio::spawn(keys::keep_looking(live, told(stopped.clone())));
+    let looker = tokio::spawn(live::keep_looking(live, told(stopped.clone())));
     let doors = tokio::spawn(server::serve(listener, tls, router, told(stopped)));
     println!("ready {}", config.file.base_url);
     std::io::stdout().flush().ok();

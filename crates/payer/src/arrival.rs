@@ -174,17 +174,13 @@ pub(crate) fn gone_on(
 
 /// The row of a submission.
 pub fn row(submission: &Submission) -> Work {
+    let (id, state) = (submission.id.to_string(), submission.state_word());
+    let body = serde_json::to_vec(submission).unwrap_or_default();
     Work {
-        id: submission.id.to_string(),
-        kind: WorkKind::Submission,
         lane: format!("submission|{}", submission.id),
         partner: Some(submission.sender.clone()),
-        dossier: None,
-        trigger: None,
         label: submission.key.clone(),
-        number: None,
-        state: submission.state_word().to_owned(),
         due: submission.due(),
-        body: serde_json::to_vec(submission).unwrap_or_default(),
+        ..Work::of(WorkKind::Submission, id, state, body)
     }
 }

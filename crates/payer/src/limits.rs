@@ -40,9 +40,6 @@ pub const MEMBER_FILE_BYTES_MAX: u64 = 1 << 30;
 /// When the capability statement last changed: with a release, never with the day.
 pub const STATEMENT_DATE: &str = "2026-11-22";
 
-/// Most registrations looked at: a plan has hundreds of senders, each with one application.
-pub const REGISTRATIONS_MAX: u32 = 10_000;
-
 /// Most registrations that wait for a person; more would hide those that matter, and anybody whom a
 /// community certified may ask.
 pub const REGISTRATIONS_WAITING_MAX: usize = 200;

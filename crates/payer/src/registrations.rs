@@ -5,38 +5,30 @@
 //! Never      lets a client stand that neither a partner's public file nor a person names, or whose
 //!            partner has no agreement any more.
 //!
-//! Why two looks: who asks for a token is looked up in the store, the truth for all processes; who
-//! comes with one is looked up in memory, where every change of this process stands at once and those
-//! of others within `REGISTRATIONS_LOOK`.
+//! Why two looks: who asks for a token is looked up in the store, who comes with one in memory (see
+//! `repository::sums`); what other processes change stands there within `REGISTRATIONS_LOOK`.
 
-use crate::limits::{
-    REGISTRATION_FLOOR, REGISTRATIONS_MAX, REGISTRATIONS_WAITING_MAX, STALE_ROUNDS_MAX,
-};
+use crate::limits::{REGISTRATION_FLOOR, REGISTRATIONS_WAITING_MAX};
 use crate::setup::Sender;
 use exchange::desk::{RegistrationCommand, RegistrationRow, RegistrationsTold};
 use exchange::registration::{Registration, RegistrationState, Said};
-use exchange::{Chain, Code, Event, Issue, PartnerId};
-use repository::{lookup, store_issue};
+use exchange::{Code, Event, Issue, PartnerId};
+use repository::sums::{Change, Changed, Sums};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
-use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, Work, WorkKind, WorkQuery};
+use std::sync::Arc;
+use store::{AnyHouse, StoredWork};
 use wire::trust::udap::{Decided, Registry, Standing};
 use wire::{BoxFuture, Clock, Purposes};
 
 /// Registrations of one receiving house.
 pub struct Registrations {
-    house: AnyHouse,
+    sums: Sums<Registration>,
     clock: Arc<dyn Clock>,
     /// Partners with an agreement, and what they may sign in for.
     purposes: BTreeMap<PartnerId, Purposes>,
     /// Whom partners' files name: community and URI.
     named: BTreeMap<(String, String), PartnerId>,
-    /// What this process knows, by client id, and of which revision of its row.
-    known: RwLock<BTreeMap<String, (u64, Registration)>>,
 }
-
-/// What to do with a registration as it is; `None`: nothing.
-type Change<'a> = &'a (dyn Fn(Option<&Registration>) -> Result<Option<Event>, Issue> + Sync);
 
 impl Registrations {
     /// Registrations of a house with these senders.
@@ -53,9 +45,8 @@ impl Registrations {
         Registrations {
             purposes: senders.iter().map(|(name, one)| (name.clone(), agreed(one))).collect(),
             named: senders.iter().filter_map(names).collect(),
-            house,
+            sums: Sums::new(house),
             clock,
-            known: RwLock::default(),
         }
     }
 
@@ -63,19 +54,7 @@ impl Registrations {
     ///
     /// Errors: those of the store.
     pub async fn refresh(&self) -> Result<(), Issue> {
-        for (stored, one) in self.rows().await? {
-            self.know(stored.revision, one);
-        }
-        Ok(())
-    }
-
-    /// Takes up a row, unless a newer one is known: who read it before a person refused the client
-    /// must not let it in again.
-    fn know(&self, revision: u64, one: Registration) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.get(&one.client).is_none_or(|(newest, _)| *newest <= revision) {
-            known.insert(one.client.clone(), (revision, one));
-        }
+        self.sums.refresh().await
     }
 
     /// Carries out what a person asks.
@@ -106,14 +85,14 @@ impl Registrations {
             }
         }
         let mut rows: Vec<RegistrationRow> =
-            self.rows().await?.iter().map(|(stored, one)| self.told(stored, one)).collect();
+            self.sums.all().await?.iter().map(|(stored, one)| self.told(stored, one)).collect();
         rows.sort_by_key(|row| row.state != "registration-waits");
         Ok(RegistrationsTold { rows })
     }
 
     /// How many wait for a person.
     pub async fn waiting(&self) -> Result<usize, Issue> {
-        let rows = self.rows().await?;
+        let rows = self.sums.all().await?;
         Ok(rows.iter().filter(|(_, one)| one.state == RegistrationState::Waiting).count())
     }
 
@@ -129,7 +108,7 @@ impl Registrations {
 
     /// The one client whose id begins so, or whose URI this is.
     async fn find(&self, client: &str) -> Result<String, Issue> {
-        let rows = self.rows().await?;
+        let rows = self.sums.all().await?;
         let fits = |one: &&(StoredWork, Registration)| {
             one.1.said.uri == client || (!client.is_empty() && one.1.client.starts_with(client))
         };
@@ -144,13 +123,6 @@ impl Registrations {
                 Err(Issue::new(Code::CommandInvalid, detail).at("client"))
             }
         }
-    }
-
-    async fn rows(&self) -> Result<Vec<(StoredWork, Registration)>, Issue> {
-        let kind = Some(WorkKind::Registration);
-        let query = WorkQuery { kind, limit: REGISTRATIONS_MAX, ..WorkQuery::default() };
-        let rows = self.house.works(query).await.map_err(store_issue)?;
-        rows.into_iter().map(|row| read(&row).map(|one| (row, one))).collect()
     }
 
     /// The partner that a registration stands for today.
@@ -176,55 +148,23 @@ impl Registrations {
         })
     }
 
-    /// Writes what a change makes of a registration: its line and its row, in one unit. Answers it as
-    /// it was and as it is.
     async fn change(
         &self,
         client: &str,
-        change: Change<'_>,
-    ) -> Result<(Option<Registration>, Option<Registration>), Issue> {
-        for _ in 0..STALE_ROUNDS_MAX {
-            let stored = self.house.work(client).await.map_err(store_issue)?;
-            let before = stored.as_ref().map(read).transpose()?;
-            let Some(event) = change(before.as_ref())? else {
-                return Ok((before.clone(), before));
-            };
-            let after = match before.clone() {
-                Some(mut one) => {
-                    one.apply(&event);
-                    Some(one)
-                }
-                None => Registration::begin(&event),
-            };
-            let Some(after) = after else { return Ok((before, None)) };
-            let id = client.to_owned();
-            let revision = stored.map(|stored| stored.revision);
-            let unit = Unit {
-                at: self.clock.now(),
-                expects: vec![Expect::WorkRevision { id, revision }],
-                lines: vec![(Chain::House, event)],
-                works: vec![row(&after)?],
-                ..Unit::default()
-            };
-            if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
-                // As the store counts: a row begins with 1.
-                self.know(revision.unwrap_or_default() + 1, after.clone());
-                return Ok((before, Some(after)));
-            }
-        }
-        Err(Issue::new(Code::HouseBusy, "the registration keeps changing"))
+        change: Change<'_, Registration>,
+    ) -> Result<Changed<Registration>, Issue> {
+        self.sums.change(client, || self.clock.now(), change).await
     }
 
     async fn decide(&self, said: Said) -> Result<Decided, Issue> {
         let client = Registration::client_of(&said.community, &said.uri);
         let named = self.names(&said).cloned();
-        let stored = self.house.work(&client).await.map_err(store_issue)?;
-        let known = stored.as_ref().map(read).transpose()?;
-        if named.is_none() && self.is_too_soon(stored.as_ref(), known.as_ref(), &said) {
+        let known = self.sums.find(&client).await?;
+        if named.is_none() && self.is_too_soon(known.as_ref(), &said) {
             return Ok(Decided::TooSoon);
         }
         // Who cancelled begins anew: else whoever asks and cancels by turns may wait beside all others.
-        let begins = known.is_none_or(|one| one.state == RegistrationState::Cancelled);
+        let begins = known.is_none_or(|(_, one)| one.state == RegistrationState::Cancelled);
         if begins && named.is_none() && self.waiting().await? >= REGISTRATIONS_WAITING_MAX {
             return Ok(Decided::Full);
         }
@@ -254,13 +194,8 @@ impl Registrations {
     }
 
     /// Whether a client that nobody vouches for says something new sooner than it may.
-    fn is_too_soon(
-        &self,
-        stored: Option<&StoredWork>,
-        known: Option<&Registration>,
-        said: &Said,
-    ) -> bool {
-        let Some((stored, known)) = stored.zip(known) else { return false };
+    fn is_too_soon(&self, known: Option<&(StoredWork, Registration)>, said: &Said) -> bool {
+        let Some((stored, known)) = known else { return false };
         let new = match known.state {
             RegistrationState::Waiting => known.said != *said,
             RegistrationState::Cancelled => true,
@@ -311,39 +246,15 @@ impl Registry for Registrations {
             if !client_id.starts_with("udap-") {
                 return Ok(None);
             }
-            let stored = self.house.work(client_id).await.map_err(store_issue)?;
-            let own = stored.filter(|stored| stored.work.kind == WorkKind::Registration);
-            let Some(stored) = own else { return Ok(None) };
-            self.know(stored.revision, read(&stored)?);
+            let found = self.sums.find(client_id).await?;
             // What became of it meanwhile counts.
-            Ok(self.standing(client_id))
+            Ok(found.and_then(|_| self.standing(client_id)))
         })
     }
 
     fn standing(&self, client_id: &str) -> Option<Standing> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        self.stands(&known.get(client_id)?.1)
+        self.sums.known(client_id, |_, one| self.stands(one))?
     }
-}
-
-fn read(stored: &StoredWork) -> Result<Registration, Issue> {
-    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
-}
-
-fn row(one: &Registration) -> Result<Work, Issue> {
-    Ok(Work {
-        id: one.client.clone(),
-        kind: WorkKind::Registration,
-        lane: format!("registration|{}", one.client),
-        partner: None,
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: one.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
-    })
 }
 
 #[cfg(test)]
@@ -355,7 +266,7 @@ mod tests {
     use exchange::Who;
     use jiff::Timestamp;
     use std::sync::atomic::{AtomicI64, Ordering};
-    use store::SqliteHouse;
+    use store::{House, SqliteHouse};
 
     /// Seconds since 1970.
     struct Seconds(AtomicI64);
@@ -370,13 +281,16 @@ mod tests {
         Arc::new(Seconds(AtomicI64::new(1_800_000_000)))
     }
 
-    fn book(folder: &std::path::Path, clock: Arc<Seconds>) -> Registrations {
+    fn house(folder: &std::path::Path) -> AnyHouse {
+        SqliteHouse::open(folder, &"plan".into()).unwrap().into()
+    }
+
+    fn book(house: &AnyHouse, clock: Arc<Seconds>) -> Registrations {
         Registrations {
-            house: SqliteHouse::open(folder, &"plan".into()).unwrap().into(),
+            sums: Sums::new(house.clone()),
             clock,
             purposes: BTreeMap::from([("clinic".into(), Purposes::new())]),
             named: BTreeMap::new(),
-            known: RwLock::default(),
         }
     }
 
@@ -395,7 +309,7 @@ mod tests {
     async fn no_more_wait_than_people_can_look_at_whoever_cancels_and_asks_again() {
         let folder = tempfile::tempdir().unwrap();
         let clock = clock();
-        let book = book(folder.path(), Arc::clone(&clock));
+        let book = book(&house(folder.path()), Arc::clone(&clock));
         let uri = |number: usize| format!("https://a.example/{number}");
         assert_eq!(book.register(said(&uri(0))).await.unwrap(), Decided::Waiting);
         assert!(book.cancel("urn:example:town", &uri(0)).await.unwrap().is_some());
@@ -413,10 +327,11 @@ mod tests {
     #[tokio::test]
     async fn whom_nobody_vouches_for_writes_a_line_a_minute_at_most() {
         let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
-        let book = book(folder.path(), Arc::clone(&clock));
+        let house = house(folder.path());
+        let book = book(&house, Arc::clone(&clock));
         let uri = "https://clinic.example/app";
         let named = |name: &str| Said { name: name.into(), ..said(uri) };
-        let lines = async || book.house.entries(1, 100).await.unwrap().len();
+        let lines = async || house.entries(1, 100).await.unwrap().len();
         assert_eq!(book.register(said(uri)).await.unwrap(), Decided::Waiting);
         let before = lines().await;
         clock.0.fetch_add(59, Ordering::SeqCst);
@@ -444,8 +359,8 @@ mod tests {
     #[tokio::test]
     async fn who_was_refused_while_its_row_was_read_does_not_stand_again() {
         let folder = tempfile::tempdir().unwrap();
-        let book = book(folder.path(), clock());
-        let (house, uri) = (book.house.clone(), "https://clinic.example/app");
+        let (house, uri) = (house(folder.path()), "https://clinic.example/app");
+        let book = book(&house, clock());
         book.register(said(uri)).await.unwrap();
         let who = || Who { name: "a".into(), role: "staff".into(), why: "known".into() };
         let client = || uri.to_owned();
@@ -455,7 +370,8 @@ mod tests {
         // A token request reads the row, a person refuses the client, the request goes on.
         let read_before = house.work(&id).await.unwrap().unwrap();
         book.command(RegistrationCommand::Refuse { client: client(), who: who() }).await.unwrap();
-        book.know(read_before.revision, read(&read_before).unwrap());
+        let one = serde_json::from_slice(&read_before.work.body).unwrap();
+        book.sums.know(&id, read_before.revision, one);
         assert!(book.standing(&id).is_none(), "the word of a person holds");
         assert!(book.current(&id).await.unwrap().is_none());
         // What comes after it counts, as the store has it.
@@ -464,6 +380,6 @@ mod tests {
         book.command(approve).await.unwrap();
         assert!(book.standing(&id).is_some());
         let stored = house.work(&id).await.unwrap().unwrap();
-        assert_eq!(book.known.read().unwrap()[&id].0, stored.revision);
+        assert_eq!(book.sums.known(&id, |revision, _| revision), Some(stored.revision));
     }
 }

@@ -11,14 +11,14 @@ use crate::directory::Named;
 use crate::limits::{DIRECTORY_RETRY, DOOR_AGE_MAX};
 use crate::road::Road;
 use crate::setup::Payer;
-use crate::turn::{self, unchanged};
+use crate::turn::unchanged;
 use exchange::desk::{Door, EndpointTold};
 use exchange::directory::{Answer, Crosswalk, Standing, Stated, Vouched};
 use exchange::endpoint::{Choice, Sought, choose};
-use exchange::{Chain, Code, Event, Issue, PartnerId, Purpose, Who, capability};
+use exchange::{Chain, Code, Event, Issue, PartnerId, Purpose, Push, Who, capability};
 use jiff::Timestamp;
 use repository::store_issue;
-use store::{Commit, Expect, House, StoredWork, Unit, Work, WorkKind, WorkQuery};
+use store::{Commit, Expect, House, StoredWork, Unit, Work, WorkKind};
 use wire::Clock as _;
 use wire::{BoxFuture, FhirClient};
 
@@ -350,27 +350,9 @@ impl Road {
             who: who.clone(),
         };
         self.write_down(stored, self.clock.now(), vec![event]).await?;
-        let released = self.let_confirmed_go(&name, &who).await?;
+        let waits = |push: &Push| push.issues.iter().any(|it| it.code == Code::EndpointUnconfirmed);
+        let released = self.release_where(Some(&name), waits, &who).await?;
         Ok(exchange::desk::EndpointApproved { payer: name, endpoint: address, identity, released })
-    }
-
-    async fn let_confirmed_go(&self, payer: &PartnerId, who: &Who) -> Result<u64, Issue> {
-        let query = WorkQuery {
-            kind: Some(WorkKind::Push),
-            states: vec!["held".to_owned()],
-            partner: Some(payer.clone()),
-            limit: crate::limits::LIST_ROWS_MAX,
-            ..WorkQuery::default()
-        };
-        let mut released = 0;
-        for row in self.house.works(query).await.map_err(store_issue)? {
-            let Some(push) = turn::read(&row.work) else { continue };
-            let waits = |issue: &Issue| issue.code == Code::EndpointUnconfirmed;
-            if push.issues.iter().any(waits) {
-                released += u64::from(self.release(&row, who.clone()).await?.is_some());
-            }
-        }
-        Ok(released)
     }
 
     /// What is written down of a payer's endpoint.
@@ -450,17 +432,7 @@ fn row_id(payer: &PartnerId) -> String {
 
 /// The row of a payer's endpoint: no clock has work on it, and it is no push of the partner's.
 fn work(standing: &Standing) -> Work {
-    Work {
-        id: row_id(&standing.payer),
-        kind: WorkKind::Endpoint,
-        lane: format!("endpoint|{}", standing.payer),
-        partner: None,
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: standing.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(standing).unwrap_or_default(),
-    }
+    let (id, lane) = (row_id(&standing.payer), format!("endpoint|{}", standing.payer));
+    let body = serde_json::to_vec(standing).unwrap_or_default();
+    Work { lane, ..Work::of(WorkKind::Endpoint, id, standing.state_word(), body) }
 }

@@ -4,13 +4,11 @@
 //! Goes out   releases, each a line that says why.
 //! Never      releases what waits for another reason, or while the table is still too old.
 
-use crate::limits::{FEED_LOOK, LIST_ROWS_MAX};
+use crate::limits::FEED_LOOK;
+use crate::release::waits_only_for;
 use crate::road::Road;
-use crate::turn;
-use exchange::{Code, Issue, Who};
+use exchange::{Code, Issue, Push, Who};
 use jiff::Timestamp;
-use repository::store_issue;
-use store::{House, StoredWork, WorkKind, WorkQuery};
 use tokio::time::Instant;
 
 /// Looks whether the feed has come.
@@ -53,25 +51,7 @@ impl FeedLook {
 impl Road {
     /// Lets go on what waits only because the restrictions were too old. Answers how many.
     pub(crate) async fn release_stale(&self, who: &Who) -> Result<u64, Issue> {
-        let held = WorkQuery {
-            kind: Some(WorkKind::Push),
-            states: vec!["held".to_owned()],
-            limit: LIST_ROWS_MAX,
-            ..WorkQuery::default()
-        };
-        let mut released = 0;
-        for row in self.house.works(held).await.map_err(store_issue)? {
-            released += u64::from(self.release_if_stale(&row, who).await?);
-        }
-        Ok(released)
-    }
-
-    async fn release_if_stale(&self, row: &StoredWork, who: &Who) -> Result<bool, Issue> {
-        let Some(push) = turn::read(&row.work) else { return Ok(false) };
-        if push.issues.is_empty() || push.issues.iter().any(|it| it.code != Code::RestrictionsStale)
-        {
-            return Ok(false);
-        }
-        Ok(self.release(row, who.clone()).await?.is_some())
+        let stale = |push: &Push| waits_only_for(push, Code::RestrictionsStale);
+        self.release_where(None, stale, who).await
     }
 }

@@ -171,14 +171,15 @@ impl Walk<'_> {
         .await?;
         self.document(Step::Versions, "$versions", judge::versions).await?;
 
-        let since = Instant::now();
-        let answer = self.answer(self.client.get_open("metadata")).await;
-        let found = match &answer {
-            Ok(answer) => self.statement(answer),
-            Err(error) => Found::Fail(judge::unanswered(error)),
-        };
-        self.note(Step::CapabilityStatement, since, found);
-        answer.map(drop).or_else(stuck)
+        let (agreement, mut offered) = (&self.payer.terms.agreement, (None, false));
+        let looked = self.document(Step::CapabilityStatement, "metadata", |answer| {
+            let (found, offer, validates) = judge::statement(answer, agreement);
+            offered = (offer, validates);
+            found
+        });
+        looked.await?;
+        (self.offer, self.validates) = offered;
+        Ok(())
     }
 
     async fn document(
@@ -187,21 +188,25 @@ impl Walk<'_> {
         path: &str,
         judge: impl FnOnce(&Answer) -> Found,
     ) -> Result<(), Stuck> {
+        self.look(step, self.client.get_open(path), judge, unanswered).await
+    }
+
+    /// One request, and what its answer says, or that there is none.
+    async fn look(
+        &mut self,
+        step: Step,
+        asked: impl Future<Output = Reply>,
+        judge: impl FnOnce(&Answer) -> Found,
+        without: fn(&NoAnswer) -> Found,
+    ) -> Result<(), Stuck> {
         let since = Instant::now();
-        let answer = self.answer(self.client.get_open(path)).await;
+        let answer = self.answer(asked).await;
         let found = match &answer {
             Ok(answer) => judge(answer),
-            Err(error) => Found::Fail(judge::unanswered(error)),
+            Err(error) => without(error),
         };
         self.note(step, since, found);
         answer.map(drop).or_else(stuck)
-    }
-
-    fn statement(&mut self, answer: &Answer) -> Found {
-        let agreement = &self.payer.terms.agreement;
-        let (found, offer, validates) = judge::statement(answer, agreement);
-        (self.offer, self.validates) = (offer, validates);
-        found
     }
 
     /// A token, and what it opens.
@@ -235,16 +240,9 @@ impl Walk<'_> {
     }
 
     async fn version_parameter(&mut self) -> Result<(), Stuck> {
-        let since = Instant::now();
         let strange = [(ACCEPT.as_str(), "application/fhir+json; fhirVersion=9.9")];
         let asked = self.client.send_bare(Method::GET, "metadata", &strange, Bytes::new());
-        let answer = self.answer(asked).await;
-        let found = match &answer {
-            Ok(answer) => judge::version_parameter(answer),
-            Err(error) => Found::Fail(judge::unanswered(error)),
-        };
-        self.note(Step::VersionParameter, since, found);
-        answer.map(drop).or_else(stuck)
+        self.look(Step::VersionParameter, asked, judge::version_parameter, unanswered).await
     }
 
     /// Something that leaves no trace, where the door offers such a thing.
@@ -267,14 +265,10 @@ impl Walk<'_> {
 
     /// What it says to what it cannot do.
     async fn errors(&mut self) -> Result<(), Stuck> {
-        let since = Instant::now();
-        let answer = self.answer(self.client.get(NOWHERE)).await;
-        let found = match &answer {
-            Ok(answer) => judge::refusal(answer, &[404, 410, 403], "a record that is not there"),
-            Err(error) => judge::unsigned(error),
-        };
-        self.note(Step::ErrorUnknown, since, found);
-        answer.map(drop).or_else(stuck)?;
+        let judge =
+            |it: &Answer| judge::refusal(it, &[404, 410, 403], "a record that is not there");
+        let asked = self.client.get(NOWHERE);
+        self.look(Step::ErrorUnknown, asked, judge, judge::unsigned).await?;
 
         let Some(path) = self.writable() else {
             for step in [Step::ErrorMalformed, Step::ErrorMediaType] {
@@ -310,14 +304,8 @@ impl Walk<'_> {
         body: &'static str,
         judge: impl FnOnce(&Answer) -> Found,
     ) -> Result<(), Stuck> {
-        let since = Instant::now();
-        let answer = self.answer(self.client.post(path, content_type, body.into())).await;
-        let found = match &answer {
-            Ok(answer) => judge(answer),
-            Err(error) => judge::unsigned(error),
-        };
-        self.note(step, since, found);
-        answer.map(drop).or_else(stuck)
+        let asked = self.client.post(path, content_type, body.into());
+        self.look(step, asked, judge, judge::unsigned).await
     }
 
     fn pace(&mut self) {
@@ -345,6 +333,10 @@ enum NoAnswer {
     Late,
     /// The client's reason.
     Client(ClientError),
+}
+
+fn unanswered(error: &NoAnswer) -> Found {
+    Found::Fail(judge::unanswered(error))
 }
 
 /// Whether it is worth going on: a sign-in that refuses does not stop what needs none.

@@ -7,12 +7,11 @@
 //! Why by looking, beside the command: a process may end between the word and the releases, and a push
 //! that was judged a moment earlier may come to its rest a moment later.
 
-use crate::limits::{LIST_ROWS_MAX, RESUMED_LOOK, RESUMED_SINCE};
+use crate::limits::{RESUMED_LOOK, RESUMED_SINCE};
+use crate::release::waits_only_for;
 use crate::road::Road;
-use crate::turn;
-use exchange::{Code, Issue, PartnerId, Who};
-use repository::{Suspensions, store_issue};
-use store::{House, StoredWork, WorkKind, WorkQuery};
+use exchange::{Code, Issue, PartnerId, Push, Who};
+use repository::Suspensions;
 use tokio::time::Instant;
 use wire::Clock as _;
 
@@ -50,25 +49,7 @@ impl Road {
     ///
     /// Errors: those of the store.
     pub async fn release_resumed(&self, partner: &PartnerId, who: &Who) -> Result<u64, Issue> {
-        let held = WorkQuery {
-            kind: Some(WorkKind::Push),
-            states: vec!["held".to_owned()],
-            limit: LIST_ROWS_MAX,
-            ..WorkQuery::default()
-        };
-        let mut released = 0;
-        for row in self.house.works(held).await.map_err(store_issue)? {
-            if waits_for(&row, partner) {
-                released += u64::from(self.release(&row, who.clone()).await?.is_some());
-            }
-        }
-        Ok(released)
+        let suspended = |push: &Push| waits_only_for(push, Code::PartnerSuspended);
+        self.release_where(Some(partner), suspended, who).await
     }
-}
-
-fn waits_for(row: &StoredWork, partner: &PartnerId) -> bool {
-    let Some(push) = turn::read(&row.work) else { return false };
-    push.dossier.payer == *partner
-        && !push.issues.is_empty()
-        && push.issues.iter().all(|issue| issue.code == Code::PartnerSuspended)
 }

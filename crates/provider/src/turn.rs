@@ -195,18 +195,14 @@ fn lane(push: &Push) -> String {
 
 /// The row of a trigger.
 pub fn trigger_row(trigger: &Trigger) -> Work {
+    let (id, state) = (trigger.id.to_string(), trigger.state_word());
+    let body = serde_json::to_vec(trigger).unwrap_or_default();
     Work {
-        id: trigger.id.to_string(),
-        kind: WorkKind::Trigger,
         lane: format!("trigger|{}", trigger.id),
-        partner: None,
-        dossier: None,
         trigger: Some(trigger.id.to_string()),
         label: Some(trigger.subject.to_string()),
-        number: None,
-        state: trigger.state_word().to_owned(),
         due: trigger.due,
-        body: serde_json::to_vec(trigger).unwrap_or_default(),
+        ..Work::of(WorkKind::Trigger, id, state, body)
     }
 }
 

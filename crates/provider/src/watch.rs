@@ -318,17 +318,11 @@ fn row_id(patient: &str) -> String {
 /// The row of a watch.
 fn work(row: &WatchRow) -> Work {
     let patient = &row.watch.patient;
+    let body = serde_json::to_vec(row).unwrap_or_default();
     Work {
-        id: row_id(patient),
-        kind: WorkKind::Watch,
         lane: format!("watch|{patient}"),
         partner: Some(PartnerId::from(WATCHER)),
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: row.watch.state_word().to_owned(),
         due: row.next,
-        body: serde_json::to_vec(row).unwrap_or_default(),
+        ..Work::of(WorkKind::Watch, row_id(patient), row.watch.state_word(), body)
     }
 }

@@ -27,6 +27,7 @@ mod resolve;
 mod retention;
 mod search;
 mod serve;
+pub mod sums;
 pub mod suspensions;
 mod when;
 

@@ -79,5 +79,8 @@ pub const PURGE_ROWS: u32 = 10;
 /// Partners of whom a suspension or its end is remembered: more than any house has.
 pub const SUSPENSIONS_MAX: u32 = 10_000;
 
-/// Rounds of reading again when somebody else says something of the same partner.
+/// Most registrations looked at: a plan has hundreds of senders, each with one application.
+pub const REGISTRATIONS_MAX: u32 = 10_000;
+
+/// Rounds of reading again when somebody else says something of the same partner or client.
 pub const STALE_ROUNDS_MAX: u32 = 16;

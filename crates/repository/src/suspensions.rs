@@ -3,52 +3,40 @@
 //! Comes in   what a person decides, and the time.
 //! Goes out   rows of work with their ledger lines; whether a partner is suspended.
 //! Never      an answer from memory where the store can be asked in time.
-//!
-//! Why two looks: whoever sends asks the store, the truth for all processes; a gate asks memory with
-//! every request, where every change of this process stands at once and those of others at the next
-//! `refresh`.
 
 use crate::desk::store_issue;
-use crate::{limits, lookup};
+use crate::sums::{self, Sums};
 use exchange::suspension::Suspension;
-use exchange::{Chain, Code, Event, Issue, PartnerId, Who};
+use exchange::{Code, Event, Issue, PartnerId, Who};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
-use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, Work, WorkKind, WorkQuery};
+use store::{AnyHouse, House, StoredWork};
 
 /// Suspensions of one house.
-pub struct Suspensions {
-    house: AnyHouse,
-    known: RwLock<BTreeSet<String>>,
-}
+pub struct Suspensions(Sums<Suspension>);
 
 impl Suspensions {
     /// Those of a house; nobody is suspended before the first `refresh`.
     pub fn new(house: AnyHouse) -> Suspensions {
-        Suspensions { house, known: RwLock::default() }
+        Suspensions(Sums::new(house))
     }
 
     /// Takes up what the store holds: before the doors open, and where other processes write to it.
     ///
     /// Errors: those of the store.
     pub async fn refresh(&self) -> Result<(), Issue> {
-        let rows = self.rows().await?;
-        let suspended = rows.into_iter().filter(|(_, one)| one.suspended);
-        let known = suspended.map(|(_, one)| one.partner.to_string()).collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(())
+        self.0.refresh().await
     }
 
     /// Whether a partner is suspended, as this process knows it.
     pub fn is_known(&self, partner: &str) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains(partner)
+        let id = Suspension::row_id(&partner.into());
+        self.0.known(&id, |_, one| one.suspended).unwrap_or_default()
     }
 
     /// Whether a partner is suspended, as the store has it now. Errors: those of the store.
     pub async fn check(house: &AnyHouse, partner: &PartnerId) -> Result<(), Issue> {
         let row = house.work(&Suspension::row_id(partner)).await.map_err(store_issue)?;
-        match row.as_ref().map(read).transpose()? {
+        match row.as_ref().map(sums::read::<Suspension>).transpose()? {
             Some(one) if one.suspended => Err(suspended()),
             _ => Ok(()),
         }
@@ -58,10 +46,7 @@ impl Suspensions {
     ///
     /// Errors: those of the store.
     pub async fn rows(&self) -> Result<Vec<(StoredWork, Suspension)>, Issue> {
-        let kind = Some(WorkKind::Partner);
-        let query = WorkQuery { kind, limit: limits::SUSPENSIONS_MAX, ..WorkQuery::default() };
-        let rows = self.house.works(query).await.map_err(store_issue)?;
-        rows.into_iter().map(|row| read(&row).map(|one| (row, one))).collect()
+        self.0.all().await
     }
 
     /// Suspends the exchange with a partner, or lets it go on; what changes nothing leaves no line.
@@ -74,42 +59,16 @@ impl Suspensions {
         who: &Who,
         at: Timestamp,
     ) -> Result<(), Issue> {
-        for _ in 0..limits::STALE_ROUNDS_MAX {
-            let id = Suspension::row_id(partner);
-            let stored = self.house.work(&id).await.map_err(store_issue)?;
-            let before = stored.as_ref().map(read).transpose()?;
-            if before.is_some_and(|before| before.suspended) == suspend {
-                self.know(partner, suspend);
-                return Ok(());
-            }
+        let said = |before: Option<&Suspension>| {
             let (partner, who) = (partner.clone(), who.clone());
-            let event = match suspend {
+            let line = match suspend {
                 true => Event::PartnerSuspended { partner, who },
                 false => Event::PartnerResumed { partner, who },
             };
-            let after = Suspension::of(&event).ok_or_else(lookup::unreadable)?;
-            let revision = stored.map(|stored| stored.revision);
-            let unit = Unit {
-                at,
-                expects: vec![Expect::WorkRevision { id, revision }],
-                lines: vec![(Chain::House, event)],
-                works: vec![row(&after)?],
-                ..Unit::default()
-            };
-            if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
-                self.know(&after.partner, suspend);
-                return Ok(());
-            }
-        }
-        Err(Issue::new(Code::HouseBusy, "what is said of the partner keeps changing"))
-    }
-
-    fn know(&self, partner: &PartnerId, suspended: bool) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        match suspended {
-            true => drop(known.insert(partner.to_string())),
-            false => drop(known.remove(partner.as_str())),
-        }
+            let same = before.is_some_and(|before| before.suspended) == suspend;
+            Ok((!same).then_some(line))
+        };
+        self.0.change(&Suspension::row_id(partner), || at, &said).await.map(drop)
     }
 }
 
@@ -119,23 +78,37 @@ pub fn suspended() -> Issue {
     Issue::new(Code::PartnerSuspended, detail)
 }
 
-fn read(stored: &StoredWork) -> Result<Suspension, Issue> {
-    serde_json::from_slice(&stored.work.body).map_err(|_| lookup::unreadable())
-}
+#[cfg(test)]
+mod tests {
+    //! Goal: a person's word holds at once and lasts, whatever was read before it.
 
-fn row(one: &Suspension) -> Result<Work, Issue> {
-    let id = Suspension::row_id(&one.partner);
-    Ok(Work {
-        lane: id.clone(),
-        id,
-        kind: WorkKind::Partner,
-        partner: Some(one.partner.clone()),
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: one.state_word().to_owned(),
-        due: None,
-        body: serde_json::to_vec(one).map_err(|_| lookup::unreadable())?,
-    })
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use store::SqliteHouse;
+
+    #[tokio::test]
+    async fn who_is_suspended_while_rows_are_read_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let house: AnyHouse = SqliteHouse::open(folder.path(), &"plan".into()).unwrap().into();
+        let suspensions = Suspensions::new(house.clone());
+        let clinic = PartnerId::from("clinic");
+        let who = Who { name: "a".into(), role: "staff".into(), why: "known".into() };
+        for suspend in [true, false] {
+            suspensions.say(&clinic, suspend, &who, Timestamp::UNIX_EPOCH).await.unwrap();
+            assert_eq!(suspensions.is_known("clinic"), suspend);
+        }
+        // Somebody reads all rows to take them up, and a person decides before that is done.
+        let read_before = suspensions.rows().await.unwrap();
+        suspensions.say(&clinic, true, &who, Timestamp::UNIX_EPOCH).await.unwrap();
+        for (stored, one) in read_before {
+            suspensions.0.know(&stored.work.id, stored.revision, one);
+        }
+        assert!(suspensions.is_known("clinic"));
+        assert!(Suspensions::check(&house, &clinic).await.is_err());
+        suspensions.refresh().await.unwrap();
+        assert!(suspensions.is_known("clinic") && !suspensions.is_known("other"));
+        let lines = house.entries(1, 10).await.unwrap().len();
+        suspensions.say(&clinic, true, &who, Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!(house.entries(1, 10).await.unwrap().len(), lines, "said again, no line");
+    }
 }

@@ -53,6 +53,27 @@ pub struct Work {
     pub body: Vec<u8>,
 }
 
+impl Work {
+    /// A row that is a lane of its own, nobody's, and that no clock has work on. What else is known of
+    /// it is filled in: `Work { due, ..Work::of(…) }`.
+    pub fn of(kind: WorkKind, id: impl Into<String>, state: &str, body: Vec<u8>) -> Work {
+        let id = id.into();
+        Work {
+            lane: id.clone(),
+            id,
+            kind,
+            partner: None,
+            dossier: None,
+            trigger: None,
+            label: None,
+            number: None,
+            state: state.to_owned(),
+            due: None,
+            body,
+        }
+    }
+}
+
 /// A row of work as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredWork {

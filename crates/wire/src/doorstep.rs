@@ -7,6 +7,7 @@
 //! Why beside the transport: it says only that no connection came about. Whoever looks for the fault
 //! needs to know whether it was the name, the port, the certificate, its date or its names.
 
+use crate::reach::bare;
 use crate::tls::days_of;
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
@@ -59,8 +60,7 @@ pub struct Shaken {
 /// # Errors
 /// When there is none, or nobody answers in time.
 pub async fn resolve(host: &str, port: u16, patience: Duration) -> io::Result<Vec<SocketAddr>> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = timeout(patience, lookup_host((bare, port))).await;
+    let found = timeout(patience, lookup_host((bare(host), port))).await;
     let addresses: Vec<SocketAddr> = found.map_err(|_| io::ErrorKind::TimedOut)??.collect();
     match addresses.is_empty() {
         true => Err(io::ErrorKind::NotFound.into()),
@@ -95,8 +95,7 @@ pub async fn shake_hands(
     now: Timestamp,
     patience: Duration,
 ) -> Result<Shaken, TlsFault> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(bare).map_err(|_| TlsFault::OtherName)?;
+    let name = ServerName::try_from(bare(host).to_owned()).map_err(|_| TlsFault::OtherName)?;
     let connector = TlsConnector::from(Arc::new(client_config(roots_pem)?));
     let shaken = timeout(patience, connector.connect(name, stream)).await;
     let stream = shaken.map_err(|_| TlsFault::CutOff)?.map_err(|error| fault(&error))?;

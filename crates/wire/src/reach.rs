@@ -84,9 +84,13 @@ impl Network {
     /// Whether the host of a URL may be connected to, as far as the URL itself tells: where it is an
     /// address. A name is judged by what it resolves to.
     pub(crate) fn permits_host(&self, host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse().map_or(true, |address| self.permits(address))
+        bare(host).parse().map_or(true, |address| self.permits(address))
     }
+}
+
+/// A host of a URL without the brackets of an IPv6 address.
+pub(crate) fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Whether an address belongs to the public internet (RFC 6890 and the registries it founded).

@@ -8,6 +8,8 @@
 
 use crate::doorstep::TlsFault;
 use crate::limits::SERVER_CHAIN_MAX;
+use crate::reach::bare;
+use crate::tls;
 use jiff::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -20,8 +22,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
 
 /// The certificates of one handshake, end entity first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +49,7 @@ pub struct Described {
 /// # Errors
 /// When no handshake came about.
 pub async fn look(stream: TcpStream, host: &str, patience: Duration) -> Result<Shown, TlsFault> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(bare).map_err(|_| TlsFault::OtherName)?;
+    let name = ServerName::try_from(bare(host).to_owned()).map_err(|_| TlsFault::OtherName)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -71,7 +70,7 @@ impl Shown {
     pub fn described(&self) -> Option<Described> {
         let der = self.chain.first()?;
         let (_, read) = x509_parser::parse_x509_certificate(der).ok()?;
-        let hosts = hosts(&read);
+        let hosts = tls::hosts(&read).unwrap_or_default();
         let subject = common_name(read.subject());
         let subject = subject.or_else(|| hosts.first().cloned()).unwrap_or_default();
         let digest = Sha256::digest(der);
@@ -113,19 +112,6 @@ impl Shown {
 fn common_name(name: &x509_parser::x509::X509Name<'_>) -> Option<String> {
     let found = name.iter_common_name().next()?.as_str().ok()?;
     Some(found.to_owned()).filter(|name| !name.is_empty())
-}
-
-fn hosts(read: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(names)) = read.subject_alternative_name() else { return Vec::new() };
-    let host = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|it| std::net::IpAddr::from(it).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes).ok().map(|it| std::net::IpAddr::from(it).to_string()),
-        },
-        _ => None,
-    };
-    names.value.general_names.iter().filter_map(host).collect()
 }
 
 /// Takes any certificate, whose key the server proves to hold: it is only looked at.
@@ -175,7 +161,6 @@ mod tests {
 
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::tls;
 
     #[test]
     fn a_bundle_is_cut_down_to_who_could_have_issued_it() {

@@ -21,6 +21,7 @@ use rcgen::{Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 /// The server's side of TLS, made.
@@ -187,7 +188,12 @@ pub fn hosts_of(certificate: &[u8]) -> Result<Vec<String>, Issue> {
     let unreadable = || Issue::new(Code::KeyUnusable, "the certificate cannot be read");
     let der = CertificateDer::from_pem_slice(certificate).map_err(|_| unreadable())?;
     let (_, read) = x509_parser::parse_x509_certificate(&der).map_err(|_| unreadable())?;
-    let names = names_of(&read)?.into_iter();
+    hosts(&read)
+}
+
+/// The same of one that was read.
+pub(crate) fn hosts(certificate: &X509Certificate<'_>) -> Result<Vec<String>, Issue> {
+    let names = names_of(certificate)?.into_iter();
     let host = |name| match name {
         SanType::DnsName(name) => Some(name.to_string()),
         SanType::IpAddress(address) => Some(address.to_string()),
@@ -196,9 +202,7 @@ pub fn hosts_of(certificate: &[u8]) -> Result<Vec<String>, Issue> {
     Ok(names.filter_map(host).collect())
 }
 
-fn names_of(
-    certificate: &x509_parser::certificate::X509Certificate<'_>,
-) -> Result<Vec<SanType>, Issue> {
+fn names_of(certificate: &X509Certificate<'_>) -> Result<Vec<SanType>, Issue> {
     let strange = || Issue::new(Code::KeyUnusable, "the certificate's names cannot be read");
     let Some(names) = certificate.subject_alternative_name().map_err(|_| strange())? else {
         return Ok(Vec::new());

@@ -10,7 +10,7 @@
 //! an answer may have been filed; an untrusted certificate is a person's work.
 
 use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
-use crate::reach::{BEYOND_REACH, Guide, Network};
+use crate::reach::{BEYOND_REACH, Guide, Network, bare};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
@@ -199,9 +199,8 @@ fn check_scheme(uri: &http::Uri) -> Result<(), TransportError> {
 
 /// Whether a host, as it stands in a URL, is this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare(host).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn classify(error: &reqwest::Error) -> TransportError {

@@ -61,7 +61,7 @@ pub fn all(config: &config::House, now: Timestamp) -> Vec<Days> {
 }
 
 /// The fewest days left of each kind.
-pub(super) fn fewest(all: &[Days]) -> BTreeMap<&'static str, i64> {
+pub(crate) fn fewest(all: &[Days]) -> BTreeMap<&'static str, i64> {
     let mut fewest = BTreeMap::new();
     for one in all {
         if let Ok(left) = one.left {

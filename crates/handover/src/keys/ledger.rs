@@ -72,7 +72,7 @@ fn retire(config: &config::House, public: Digest) -> Result<(), Issue> {
     let place = config.folder.join(config::FILE);
     let text = config::read_text(&place)?;
     match with_retired(&text, &public.to_string()) {
-        Some(text) => place::replace_public(&place, &text),
+        Some(text) => config::write_text(&place, &text),
         None => {
             let detail = "the key that is retired cannot be added to `retired` here";
             Err(Issue::new(Code::ConfigInvalid, detail).at("house.toml: keys.retired"))

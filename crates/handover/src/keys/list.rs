@@ -8,7 +8,7 @@ use super::asked::KeyUse;
 use super::place::{self, Stamps};
 use super::rotate::{Staged, shown};
 use super::{days, pair};
-use crate::{config, house};
+use crate::config;
 use exchange::{Code, Issue};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -141,7 +141,7 @@ fn source(config: &config::House, rows: &mut Vec<KeyRow>) -> Result<(), Issue> {
 
 fn ledger(config: &config::House, rows: &mut Vec<KeyRow>) -> Result<(), Issue> {
     let path = config.path(&config.file.keys.ledger);
-    let key = house::ledger_key(config)?;
+    let key = place::ledger_key(config)?;
     let stamps = Stamps::read(&place::read(&path)?);
     let row = |stage, id: String, since, file| KeyRow {
         usage: KeyUse::Ledger.word(),
@@ -156,7 +156,7 @@ fn ledger(config: &config::House, rows: &mut Vec<KeyRow>) -> Result<(), Issue> {
     };
     let since = stamps.begun.unwrap_or_else(|| place::written(&path));
     rows.push(row("in use", key.key_id(), Some(since), shown(config, &path)));
-    for retired in house::ledger_keys(config, &key)?.into_iter().filter(|key| key.retired) {
+    for retired in place::ledger_keys(config, &key)?.into_iter().filter(|key| key.retired) {
         rows.push(row("retired", retired.id, None, "house.toml".to_owned()));
     }
     Ok(())

@@ -22,21 +22,21 @@ use wire::tls::{self, LiveCertificate};
 
 /// The files of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Files {
+pub(crate) struct Files {
     /// What it is for.
-    pub(super) usage: KeyUse,
+    pub(crate) usage: KeyUse,
     /// The community it is for.
-    pub(super) community: Option<String>,
+    pub(crate) community: Option<String>,
     /// PEM chain.
-    pub(super) certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// PEM key.
-    pub(super) key: PathBuf,
+    pub(crate) key: PathBuf,
     /// PEM of the house's own authority, where it may issue this one.
-    pub(super) authority: Option<PathBuf>,
+    pub(crate) authority: Option<PathBuf>,
 }
 
 /// The certificates of a house.
-pub(super) fn all(config: &config::House) -> Vec<Files> {
+pub(crate) fn all(config: &config::House) -> Vec<Files> {
     let mut all = Vec::new();
     if let Some(tls) = &config.file.tls {
         let files = |usage, certificate: &Path, key: &Path| Files {
@@ -128,13 +128,13 @@ pub(super) fn renew(
         LiveCertificate::new(chain.as_bytes(), key.as_bytes()).map(|_| key)
     };
     if let Ok(next) = fits(&stages.next) {
-        place::replace_public(&config.path(&files.certificate), chain)?;
+        config::write_text(&config.path(&files.certificate), chain)?;
         let stamps = Stamps { begun: Some(now), ..Stamps::read(&next) };
         place::replace(&path, &stamps.before(&next))?;
         return place::remove(&stages.next);
     }
     fits(&stages.now)?;
-    place::replace_public(&config.path(&files.certificate), chain)
+    config::write_text(&config.path(&files.certificate), chain)
 }
 
 /// Where the key of the house's own authority lies, if it has one: beside its certificate, as `init`

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use store::LedgerKey;
+use store::proof::PublicKey;
 use wire::SigningKey;
 use wire::keys::{OwnKeys, read_private, write_private};
 
@@ -64,19 +66,19 @@ pub(super) fn bare(text: &str) -> &str {
 
 /// The files of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stages {
+pub(crate) struct Stages {
     /// In use.
-    pub(super) now: PathBuf,
+    pub(crate) now: PathBuf,
     /// Announced; in use one day.
-    pub(super) next: PathBuf,
+    pub(crate) next: PathBuf,
     /// Whether there is such a file.
-    pub(super) has_next: bool,
+    pub(crate) has_next: bool,
     /// In use no more, and honoured still; in the order of their names.
-    pub(super) old: Vec<PathBuf>,
+    pub(crate) old: Vec<PathBuf>,
 }
 
 /// The files of the key at this path.
-pub(super) fn stages(path: &Path) -> Stages {
+pub(crate) fn stages(path: &Path) -> Stages {
     let (stem, ending) = parts(path);
     let next = path.with_file_name(format!("{stem}.next.{ending}"));
     let (before, after) = (format!("{stem}.old-"), format!(".{ending}"));
@@ -125,7 +127,7 @@ pub fn read(path: &Path) -> Result<Secret, Issue> {
 /// Puts a secret in the place of another, whole or not at all.
 ///
 /// Errors: `KeyUnusable`.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Issue> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Issue> {
     let failed = |_| {
         let issue = Issue::new(Code::KeyUnusable, "the key's file cannot be written");
         issue.at(path.display().to_string())
@@ -150,18 +152,6 @@ pub(super) fn remove(path: &Path) -> Result<(), Issue> {
             Ok(())
         }
     }
-}
-
-/// Puts a public text in the place of another, whole or not at all.
-///
-/// Errors: `ConfigInvalid`.
-pub(super) fn replace_public(path: &Path, text: &str) -> Result<(), Issue> {
-    let half = half(path);
-    let written = fs::write(&half, text)
-        .and_then(|()| File::open(&half)?.sync_all())
-        .and_then(|()| fs::rename(&half, path))
-        .and_then(|()| sync_folder(path));
-    written.map_err(|_| config::unwritable(path))
 }
 
 fn half(path: &Path) -> PathBuf {
@@ -232,6 +222,28 @@ fn hex_secret(text: &str, path: &Path) -> Result<Zeroizing<[u8; 32]>, Issue> {
         Issue::new(Code::KeyUnusable, detail).at(path.display().to_string())
     })?;
     Ok(Zeroizing::new(secret.0))
+}
+
+/// The ledger's own key.
+pub fn ledger_key(config: &config::House) -> Result<LedgerKey, Issue> {
+    let place = &config.file.keys.ledger;
+    LedgerKey::from_pem(&config.text(place)?).map_err(|_| {
+        let detail = "the ledger's key is not an Ed25519 key in PKCS#8 PEM";
+        Issue::new(Code::KeyUnusable, detail).at(place.display().to_string())
+    })
+}
+
+/// The keys that may have signed checkpoints of this house.
+pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<PublicKey>, Issue> {
+    let mut keys = vec![PublicKey::new(ledger.public(), false)];
+    for retired in &config.file.keys.retired {
+        let key: Digest = retired.parse().map_err(|_| {
+            let detail = "a retired key of the ledger is not 64 hexadecimal digits";
+            Issue::new(Code::KeyUnusable, detail).at("house.toml: keys.retired")
+        })?;
+        keys.push(PublicKey::new(key.0, true));
+    }
+    Ok(keys)
 }
 
 /// Where the secret lies under which a payer's members are named in its ledger, once the secret of

@@ -7,8 +7,8 @@
 
 use super::asked::KeyUse;
 use super::place::{self, Stages, Stamps};
+use crate::config;
 use crate::limits::{KEYS_OVERLAP, TOKENS_KEEP, TOKENS_OVERLAP};
-use crate::{config, house};
 use exchange::partner::PublicFile;
 use exchange::{Code, Digest, Issue};
 use jiff::{SignedDuration, Timestamp};
@@ -224,7 +224,7 @@ pub(super) fn publish(config: &config::House) -> Result<bool, Issue> {
     let text = config::read_text(&place)?;
     let before = PublicFile::parse(&text, "public.json")?;
     let keys = place::own_keys(&config.path(&config.file.keys.signing))?;
-    let ledger: LedgerKey = house::ledger_key(config)?;
+    let ledger: LedgerKey = place::ledger_key(config)?;
     let mut public = before.clone();
     // Who names a URL instead has the keys there.
     if !public.jwks.is_null() {
@@ -238,7 +238,7 @@ pub(super) fn publish(config: &config::House) -> Result<bool, Issue> {
         return Ok(false);
     }
     let text = serde_json::to_string_pretty(&public).unwrap_or_default();
-    place::replace_public(&place, &(text + "\n")).map(|()| true)
+    config::write_text(&place, &(text + "\n")).map(|()| true)
 }
 
 /// A path in words that fit a line.

@@ -144,20 +144,8 @@ fn of_another_make(
     let title = ["/implementation/description", "/publisher", "/software/name"].iter();
     let title = title.filter_map(|place| statement.pointer(place)?.as_str()).map(clip);
     let title = title.into_iter().find(|it| !it.is_empty());
+    let title = title.unwrap_or_else(|| url.to_owned());
     Ok(PublicFile {
-        name: name_of(url).as_str().into(),
-        role: Role::Payer,
-        title: title.unwrap_or_else(|| url.to_owned()),
-        base_url: url.to_owned(),
-        namespace: String::new(),
-        client_id: String::new(),
-        jwks: Value::Null,
-        jwks_url: String::new(),
-        sign_in: None,
-        client_certificate: None,
-        authority: String::new(),
-        payer_identifiers: Vec::new(),
-        ledger_key: String::new(),
         foreign: Some(Foreign {
             sign_in,
             client_id: asked.client_id.clone(),
@@ -166,6 +154,7 @@ fn of_another_make(
         }),
         udap: shared
             .map(|community| PublicUdap { uri: url.to_owned(), community: community.clone() }),
+        ..PublicFile::of(&name_of(url), Role::Payer, &title, url)
     })
 }
 

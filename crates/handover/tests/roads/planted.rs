@@ -159,8 +159,9 @@ impl Town23 {
     fn sender(&self, payer: &House) -> FhirClient {
         let config = self.provider.config();
         let clock: Arc<dyn wire::Clock> = Arc::new(SystemClock);
-        let live = handover::keys::Live::new(&config, &clock);
-        house::partner_client(&live, &config, &self.provider.memory(), &payer.public()).unwrap()
+        let live = handover::live::Live::new(&config, &clock);
+        handover::carriage::partner_client(&live, &config, &self.provider.memory(), &payer.public())
+            .unwrap()
     }
 }
 

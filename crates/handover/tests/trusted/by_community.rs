@@ -23,7 +23,7 @@ fn join(house: &House, community: &str) {
 
 /// Both in one community. The hospital knows that the plan is signed in at so; the plan's file of the
 /// hospital says nothing of a community.
-fn in_town() -> Stage {
+pub(crate) fn in_town() -> Stage {
     let stage = stage(11);
     let town = found(&stage, "town", TOWN);
     join(&stage.provider, &town);

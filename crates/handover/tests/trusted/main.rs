@@ -11,6 +11,8 @@ mod common;
 mod by_certificate;
 mod by_community;
 mod by_key_url;
+mod moved;
+mod narrowed;
 mod onboarding;
 
 use common::{House, Stage};

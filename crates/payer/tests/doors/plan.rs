@@ -146,22 +146,11 @@ pub(crate) fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         "guest" => "partner = \"guest\"\npurposes = [\"HPAYMT\"]\nunmatched = \"hold\"\n".into(),
         _ => text.replace(r#"unmatched = "hold""#, &format!(r#"unmatched = "{unmatched}""#)),
     };
+    let base_url = format!("https://{name}.example/fhir");
     let public = PublicFile {
-        name: partner,
-        role: Role::Provider,
-        title: name.into(),
-        base_url: format!("https://{name}.example/fhir"),
         namespace: namespace.into(),
         client_id: name.into(),
-        jwks: Value::Null,
-        jwks_url: String::new(),
-        sign_in: None,
-        client_certificate: None,
-        authority: String::new(),
-        payer_identifiers: Vec::new(),
-        ledger_key: String::new(),
-        foreign: None,
-        udap: None,
+        ..PublicFile::of(name, Role::Provider, name, &base_url)
     };
     Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
 }

@@ -4,7 +4,7 @@
 //! Goes out   what they hold about a payer.
 //! Never      anything of the network; never more than its limits at once.
 
-use super::Directory;
+use super::{Directory, KINDS};
 use crate::limits::{DIRECTORY_DUMP_BYTES_MAX, DIRECTORY_LINE_BYTES_MAX};
 use bytes::Bytes;
 use exchange::endpoint::{Listing, Sought};
@@ -114,11 +114,7 @@ impl Held {
     fn keep(&mut self, resource: Option<Resource>, place: String) {
         match resource {
             None => self.faults.push((place, "it is no readable resource".to_owned())),
-            Some(it)
-                if ["Organization", "Endpoint", "OrganizationAffiliation"].contains(&it.kind()) =>
-            {
-                self.resources.push(it.apart());
-            }
+            Some(it) if KINDS.contains(&it.kind()) => self.resources.push(it.apart()),
             Some(_) => self.others += 1,
         }
     }

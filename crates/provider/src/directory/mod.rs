@@ -21,6 +21,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::BoxFuture;
 
+/// Types of what directories hold of endpoints; nothing else is kept of their answers.
+const KINDS: [&str; 3] = ["Organization", "Endpoint", "OrganizationAffiliation"];
+
 /// A place that knows endpoints.
 pub trait Directory: Send + Sync {
     /// What it holds about a payer; nothing, where it does not know it.

@@ -5,7 +5,7 @@
 //! Never      narrows a search by status or use case: what is not taken is to be explained. Follows no
 //!            redirect, and no page of another server.
 
-use super::Directory;
+use super::{Directory, KINDS};
 use crate::limits::{
     DIRECTORY_BYTES_MAX, DIRECTORY_PAGES_MAX, DIRECTORY_REQUESTS_MAX, DIRECTORY_RESOURCES_MAX,
 };
@@ -218,9 +218,7 @@ impl<'a> Asking<'a> {
             self.faults.push((place.to_owned(), "it is no readable resource".to_owned()));
             return;
         };
-        let matters =
-            ["Organization", "Endpoint", "OrganizationAffiliation"].contains(&resource.kind());
-        if matters
+        if KINDS.contains(&resource.kind())
             && self.resources.len() < DIRECTORY_RESOURCES_MAX
             && self.seen.insert(resource.local_reference())
         {

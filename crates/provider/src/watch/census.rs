@@ -157,17 +157,10 @@ fn last_updated(record: &Resource) -> Option<Timestamp> {
 }
 
 fn census_row(row: &CensusRow) -> Work {
+    let body = serde_json::to_vec(row).unwrap_or_default();
     Work {
-        id: CENSUS.to_owned(),
-        kind: WorkKind::Watch,
-        lane: CENSUS.to_owned(),
         partner: Some(PartnerId::from(super::WATCHER)),
-        dossier: None,
-        trigger: None,
-        label: None,
-        number: None,
-        state: "census".to_owned(),
         due: row.next,
-        body: serde_json::to_vec(row).unwrap_or_default(),
+        ..Work::of(WorkKind::Watch, CENSUS, "census", body)
     }
 }

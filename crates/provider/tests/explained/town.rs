@@ -270,23 +270,8 @@ impl Hospital {
 }
 
 fn public(name: &str) -> PublicFile {
-    PublicFile {
-        name: name.into(),
-        role: Role::Payer,
-        title: name.into(),
-        base_url: base(name),
-        namespace: String::new(),
-        client_id: name.into(),
-        jwks: Value::Null,
-        jwks_url: String::new(),
-        sign_in: None,
-        client_certificate: None,
-        authority: String::new(),
-        payer_identifiers: Vec::new(),
-        ledger_key: String::new(),
-        foreign: None,
-        udap: None,
-    }
+    let client_id = name.into();
+    PublicFile { client_id, ..PublicFile::of(name, Role::Payer, name, &base(name)) }
 }
 
 pub(crate) fn who() -> Who {

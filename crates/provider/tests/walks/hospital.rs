@@ -641,23 +641,8 @@ fn agreement(name: &str) -> String {
 
 fn payer(name: &str, client: Arc<FhirClient>) -> Payer {
     let text = agreement(name);
-    let public = PublicFile {
-        name: name.into(),
-        role: Role::Payer,
-        title: name.into(),
-        base_url: base(name).into(),
-        namespace: String::new(),
-        client_id: name.into(),
-        jwks: Value::Null,
-        jwks_url: String::new(),
-        sign_in: None,
-        client_certificate: None,
-        authority: String::new(),
-        payer_identifiers: Vec::new(),
-        ledger_key: String::new(),
-        foreign: None,
-        udap: None,
-    };
+    let client_id = name.into();
+    let public = PublicFile { client_id, ..PublicFile::of(name, Role::Payer, name, base(name)) };
     let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
     Payer { public, terms, carriage: Arc::new(Fixed(client)) }
 }

@@ -8,11 +8,13 @@
 
 pub mod introduction;
 pub mod jwks;
+mod jwt;
 pub mod mutual;
 pub(crate) mod oauth;
 pub mod scope;
 mod sign_in;
 pub mod smart;
+mod tokens;
 pub mod udap;
 
 pub use sign_in::{Purposes, SignIn, SignInError};
@@ -51,6 +53,11 @@ impl Caller {
     /// `.write`, `.*` (v1), or a plain one such as `system/bulk-submit` by equality.
     pub fn may(&self, scope: &str) -> bool {
         scope::covers(&self.scopes, scope)
+    }
+
+    /// The queries of those granted scopes that open a letter on a resource type for what they find.
+    pub(crate) fn narrowed(&self, kind: &str, letter: char) -> Vec<&str> {
+        scope::narrowed(&self.scopes, kind, letter)
     }
 
     /// Requires one of the letters `c r u d s` on a resource type.

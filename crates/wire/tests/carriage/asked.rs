@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use wire::keys::KeyKind;
-use wire::{BoxFuture, HttpTransport, SigningKey, SmartClient, Transport, TransportError};
+use wire::{BoxFuture, HttpTransport, SignIn, SigningKey, SmartClient, Transport, TransportError};
 
 const BASE: &str = "https://plan.example/fhir";
 const ENDPOINT: &str = "https://plan.example/login/token";
@@ -56,8 +56,8 @@ async fn asked(key: &SigningKey) -> Vec<Request<Bytes>> {
     let client = SmartClient::new(partner.clone(), BASE, "clinic", &key.to_pem(), scope, clock);
     let client = client.unwrap().telling(PUBLISHED);
     for _ in 0..2 {
-        client.token().await.unwrap();
-        client.forget_all();
+        let token = client.token().await.unwrap();
+        client.forget(&token);
     }
     std::mem::take(&mut *partner.1.lock().unwrap())
 }

@@ -356,6 +356,19 @@ async fn no_refusal_tells_by_its_time_which_clients_there_are_and_a_mistake_is_s
 }
 
 #[tokio::test]
+async fn while_a_set_is_not_known_every_refusal_takes_its_time() {
+    let stranger = SigningKey::generate().unwrap();
+    let scene = Scene::new(away());
+    for client in ["clinic", "nobody", "clinic", "nobody"] {
+        let jti = scene.draw();
+        let form = token_form(&stranger.sign(&claims(client, ENDPOINT, &jti)).unwrap(), SCOPES);
+        let mut refused = Box::pin(scene.gate.token(form.as_bytes()));
+        assert!(refused.as_mut().now_or_never().is_none(), "{client}");
+        assert_eq!(refused.await.status, 401, "{client}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_claimed_by_strangers_signs_in_as_ever_and_its_url_is_left_alone() {
     let (key, stranger) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let scene = Scene::new(publishes("max-age=3600", &[&key]));

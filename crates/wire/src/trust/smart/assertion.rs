@@ -11,12 +11,10 @@
 
 use crate::limits::{ASSERTION_BYTES_MAX, ASSERTION_LIFE_MAX, CLOCK_SKEW_MAX, JTI_BYTES_MAX};
 use crate::trust::Credential;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::trust::jwt::{is_audience, is_plain, read_part, seconds};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// An assertion that verified.
@@ -185,14 +183,9 @@ fn take_apart(jwt: &str) -> Option<(&str, &str, &str, &str)> {
     (!claims.contains('.')).then_some((signed, header, claims, signature))
 }
 
-fn read_part<T: DeserializeOwned>(part: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-}
-
 /// The two algorithms of SMART, never `none`, never a MAC, never with critical extensions.
 fn algorithm(header: &Header) -> Option<Algorithm> {
-    let plain = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-    if header.crit.is_some() || !plain {
+    if !is_plain(header.typ.as_deref(), header.crit.as_ref()) {
         return None;
     }
     match header.alg.as_str() {
@@ -240,30 +233,14 @@ fn find_key(jwks: &Value, kid: &str, algorithm: Algorithm) -> Option<DecodingKey
     .ok()
 }
 
-/// One audience, as text or as a list of one: an assertion for two servers could be used at both.
-fn is_audience(aud: Option<&Value>, token_endpoint: &str) -> bool {
-    match aud {
-        Some(Value::String(aud)) => aud == token_endpoint,
-        Some(Value::Array(list)) => list.len() == 1 && list[0] == token_endpoint,
-        _ => false,
-    }
-}
-
-/// A NumericDate (RFC 7519 §2): whole or broken seconds since 1970.
-fn seconds(value: Option<&Value>) -> Option<i64> {
-    let value = value?;
-    value.as_i64().or_else(|| {
-        let number = value.as_f64()?;
-        (number.abs() < 1e15).then_some(number as i64)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     //! Goal: a stranger's assertion costs as much work as a partner's.
 
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     #[test]
     fn a_signature_can_be_checked_in_vain() {

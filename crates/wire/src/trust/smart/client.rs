@@ -6,24 +6,23 @@
 //!
 //! SMART App Launch 2.2, backend services; discovery by `.well-known/smart-configuration`.
 
-use super::{CLIENT_CREDENTIALS, CONFIGURATION_PATH, JWT_BEARER};
+use super::CONFIGURATION_PATH;
 use crate::clock::Clock;
 use crate::keys::{KeyRing, SigningKey};
-use crate::limits::{ASSERTION_LIFE, PARTNER_WORDS_MAX, TOKEN_LIFE_ASSUMED, TOKEN_REFRESH_AHEAD};
-use crate::transport::{BoxFuture, Transport, TransportError, is_loopback};
+use crate::limits::ASSERTION_LIFE;
+use crate::transport::{BoxFuture, Transport};
+use crate::trust::tokens::{
+    Kept, Tokens, claims, is_safe, partner_words, read_token, refused, send, token_request,
+};
 use crate::trust::{Purposes, SignIn, SignInError};
-use crate::{retry_after, urlencoded};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use exchange::{Code, Issue};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Request, Response, StatusCode, Uri};
+use http::header::ACCEPT;
+use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Signs in at one partner.
 pub struct SmartClient {
@@ -37,15 +36,7 @@ pub struct SmartClient {
     clock: Arc<dyn Clock>,
     /// Set by configuration; else learnt from the partner.
     token_endpoint: Option<String>,
-    kept: Mutex<Option<Kept>>,
-    /// One sign-in at a time; whoever waits finds its token.
-    turn: tokio::sync::Mutex<()>,
-}
-
-/// A token, and until when it is used.
-pub(crate) struct Kept {
-    pub(crate) token: SecretString,
-    pub(crate) until: Timestamp,
+    tokens: Tokens,
 }
 
 impl SmartClient {
@@ -83,8 +74,7 @@ impl SmartClient {
             scope,
             clock,
             token_endpoint: None,
-            kept: Mutex::new(None),
-            turn: tokio::sync::Mutex::new(()),
+            tokens: Tokens::default(),
         }
     }
 
@@ -109,28 +99,8 @@ impl SmartClient {
 
     /// A token that is valid for a while yet, kept or new.
     pub async fn token(&self) -> Result<SecretString, SignInError> {
-        if let Some(token) = self.kept_token() {
-            return Ok(token);
-        }
-        let _turn = self.turn.lock().await;
-        if let Some(token) = self.kept_token() {
-            return Ok(token);
-        }
-        let kept = self.sign_in().await?;
-        let token = kept.token.clone();
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        Ok(token)
-    }
-
-    /// Forgets every token: the next request signs in anew.
-    pub fn forget_all(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn kept_token(&self) -> Option<SecretString> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.as_ref().filter(|kept| kept.until > self.clock.now())?;
-        Some(kept.token.clone())
+        // SMART's tokens carry no purpose: one serves them all.
+        self.tokens.get(&Purposes::new(), &*self.clock, self.sign_in()).await
     }
 
     async fn sign_in(&self) -> Result<Kept, SignInError> {
@@ -154,17 +124,7 @@ impl SmartClient {
     async fn sign_in_by(&self, key: &SigningKey, endpoint: &str) -> Result<Kept, SignInError> {
         let asked_at = self.clock.now();
         let assertion = self.assertion(key, endpoint, asked_at)?;
-        let form = urlencoded::encode([
-            ("grant_type", CLIENT_CREDENTIALS),
-            ("scope", self.scope.as_str()),
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", assertion.as_str()),
-        ]);
-        let request = Request::post(endpoint)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .body(Bytes::from(form))
-            .map_err(|_| refused("its token endpoint is not a URL"))?;
+        let request = token_request(endpoint, &self.scope, &assertion, &[])?;
         let answer = send(&*self.transport, &*self.clock, request).await?;
         let told: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         if answer.status() != StatusCode::OK {
@@ -214,16 +174,7 @@ impl SmartClient {
         endpoint: &str,
         now: Timestamp,
     ) -> Result<String, SignInError> {
-        let mut jti = [0; 16];
-        aws_lc_rs::rand::fill(&mut jti).map_err(|_| refused("no random number could be drawn"))?;
-        let claims = serde_json::json!({
-            "iss": self.client_id,
-            "sub": self.client_id,
-            "aud": endpoint,
-            "iat": now.as_second(),
-            "exp": now.as_second() + ASSERTION_LIFE.as_secs() as i64,
-            "jti": URL_SAFE_NO_PAD.encode(jti),
-        });
+        let claims = claims(&self.client_id, endpoint, now, ASSERTION_LIFE)?;
         let mut header = jsonwebtoken::Header::new(key.kind().algorithm());
         header.kid = Some(key.kid().to_owned());
         header.jku = self.jku.clone();
@@ -231,89 +182,14 @@ impl SmartClient {
     }
 }
 
-/// Sends, and sorts out what waiting can help: no answer, overload, a server's own fault.
-pub(crate) async fn send(
-    transport: &dyn Transport,
-    clock: &dyn Clock,
-    request: Request<Bytes>,
-) -> Result<Response<Bytes>, SignInError> {
-    let passing = |cause, retry_after| Err(SignInError::Unreachable { cause, retry_after });
-    match transport.send(request).await {
-        Ok(answer) if is_overload(answer.status()) => {
-            let wait = retry_after::read(answer.headers(), clock.now());
-            passing(format!("status {}", answer.status().as_u16()), wait)
-        }
-        Ok(answer) => Ok(answer),
-        Err(TransportError::Untrusted(cause)) => Err(SignInError::Untrusted(cause)),
-        Err(TransportError::AnswerTooLarge) => Err(refused("its answer is too large")),
-        Err(TransportError::BeyondReach) => Err(refused(
-            "it leads to an address of a private network; `[network] allow` can name it",
-        )),
-        Err(TransportError::NotSent(cause) | TransportError::Unknown(cause)) => {
-            passing(cause, None)
-        }
-    }
-}
-
-/// SMART's tokens carry no purpose: one serves them all.
 impl SignIn for SmartClient {
     fn token<'a>(&'a self, _: &'a Purposes) -> BoxFuture<'a, Result<SecretString, SignInError>> {
         Box::pin(SmartClient::token(self))
     }
 
     fn forget(&self, token: &SecretString) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |kept: &Kept| kept.token.expose_secret() == token.expose_secret();
-        if kept.as_ref().is_some_and(same) {
-            *kept = None;
-        }
+        self.tokens.forget(token);
     }
-}
-
-/// Reads the token answer (RFC 6749 §5.1). `expires_in` as text occurs in the field.
-pub(crate) fn read_token(told: &Value, asked_at: Timestamp) -> Result<Kept, SignInError> {
-    let token = told["access_token"].as_str().unwrap_or_default();
-    let kind = told["token_type"].as_str().unwrap_or_default();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refused("its answer holds no usable access token"));
-    }
-    if !kind.eq_ignore_ascii_case("bearer") {
-        return Err(refused("its token is not a bearer token"));
-    }
-    let life = told["expires_in"].as_u64();
-    let life = life.or_else(|| told["expires_in"].as_str()?.parse().ok());
-    // A day at most: no partner of ours may make us keep a token for ever.
-    let life = Duration::from_secs(life.unwrap_or(TOKEN_LIFE_ASSUMED.as_secs()).min(86_400));
-    let ahead = TOKEN_REFRESH_AHEAD.min(life / 2);
-    let until = asked_at.checked_add(life - ahead).unwrap_or(asked_at);
-    Ok(Kept { token: SecretString::from(token.to_owned()), until })
-}
-
-pub(crate) fn refused(words: &str) -> SignInError {
-    SignInError::Refused(words.to_owned())
-}
-
-/// The partner's own words (RFC 6749 §5.2), bounded and in plain ASCII.
-pub(crate) fn partner_words(status: StatusCode, told: &Value) -> String {
-    let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
-    let words = format!("{} {} {}", status.as_u16(), part("error"), part("error_description"));
-    let plain = words.chars().filter(|char| char.is_ascii_graphic() || *char == ' ');
-    plain.take(PARTNER_WORDS_MAX).collect::<String>().trim_end().to_owned()
-}
-
-fn is_overload(status: StatusCode) -> bool {
-    status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-}
-
-pub(crate) fn is_safe(uri: &Uri) -> bool {
-    let plain_authority = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
-    plain_authority
-        && match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => uri.host().is_some_and(is_loopback),
-            _ => false,
-        }
 }
 
 fn same_host(one: &Uri, other: &Uri) -> bool {

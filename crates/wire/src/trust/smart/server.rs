@@ -9,11 +9,13 @@
 //! Why some refusals take two seconds: where the keys of a client are at a URL, an assertion with a key
 //! that is not known makes the gate ask there, or a partner could not change its key. That takes time,
 //! and a client that nobody knows would be told from one whose keys are asked for. So a refusal that
-//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed; but where every
-//! set is known and its time not over, only the first one in ten seconds for a client id. Those behind it
-//! ask nobody and come at once, whether there is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
-//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds, and what
-//! cannot be read as an assertion, or where nobody's keys are at a URL, nothing at all.
+//! nobody has proved to deserve takes as long as the longest fetch, whoever is claimed, but only the
+//! first one in ten seconds for a client id. Those behind it ask nobody and come at once, whether there
+//! is such a client or not. Nothing is lost by that: the set was asked for a moment ago, and a partner
+//! whose key is in it signs in as ever. A mistake of one's own thus costs two seconds once, and what
+//! cannot be read as an assertion, or where nobody's keys are at a URL, nothing at all. Only while some
+//! set is not known (its URL is away, it may not be kept, or nobody has signed in by it yet) does every
+//! refusal take its time, since whoever is behind that set must be asked for.
 
 use super::CLIENT_CREDENTIALS;
 use super::access_token::{Content, Mint};
@@ -224,8 +226,8 @@ impl Gate {
         let assertion = Assertion::read(jwt).map_err(|refused| Refused::client(refused.0))?;
         let claimed = Digest::of(assertion.client_id().as_bytes());
         // A set whose time is over is asked for all the same: what strangers claim in its client's name
-        // must not keep that client out. As long as there is one, refusals are slow for everybody, or they
-        // would tell whose it is.
+        // must not keep that client out. While there is such a set, every refusal takes its time: it
+        // would else be told from one of a client that nobody knows.
         let known = self.key_sets.values().all(|set| set.known().is_some());
         let at_once = known && self.refused.is_tapped(&claimed, self.clock.now());
         let verified = self.verify_as_it_comes(assertion, at_once).await;
@@ -283,22 +285,25 @@ impl Gate {
         if granted.is_empty() {
             return Err(Refused::scope());
         }
-        let scope = granted.join(" ");
-        let life = ACCESS_TOKEN_LIFE.as_secs();
         let content = Content {
             client_id: client_id.clone(),
             kid: verified.kid.clone(),
-            scope: scope.clone(),
-            expiry: now.as_second() + life as i64,
+            scope: granted.join(" "),
+            expiry: now.as_second() + ACCESS_TOKEN_LIFE.as_secs() as i64,
             purposes: None,
             certificate: presented.map(Presented::thumbprint),
         };
-        Ok(json!({
-            "access_token": self.mint().issue(&content),
-            "token_type": "bearer",
-            "expires_in": life,
-            "scope": scope,
-        }))
+        Ok(self.issue(&content, "bearer"))
+    }
+
+    /// A new token, as whoever asked for it is told (RFC 6749 §5.1); `kind` as its guide spells it.
+    pub(crate) fn issue(&self, content: &Content, kind: &str) -> Value {
+        json!({
+            "access_token": self.mint().issue(content),
+            "token_type": kind,
+            "expires_in": ACCESS_TOKEN_LIFE.as_secs(),
+            "scope": content.scope,
+        })
     }
 
     /// Whether a client may have a token over a connection: with its own certificate or none, and

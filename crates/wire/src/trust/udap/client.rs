@@ -18,20 +18,19 @@ use crate::limits::{
     SIGNED_METADATA_LIFE_MAX,
 };
 use crate::transport::{BoxFuture, Transport};
-use crate::trust::smart::client::{Kept, is_safe, partner_words, read_token, refused, send};
-use crate::trust::smart::{CLIENT_CREDENTIALS, JWT_BEARER};
+use crate::trust::smart::CLIENT_CREDENTIALS;
+use crate::trust::tokens::{
+    Kept, Tokens, claims, is_safe, partner_words, read_token, refused, send, token_request,
+};
 use crate::trust::{Purposes, SignIn, SignInError};
 use crate::urlencoded;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use exchange::{Digest, Issue};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, StatusCode, Uri};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What this house says of itself when it registers.
@@ -85,9 +84,7 @@ pub struct UdapClient {
     ids: Arc<dyn ClientIds>,
     clock: Arc<dyn Clock>,
     found: Mutex<Option<(Endpoints, Timestamp)>>,
-    kept: Mutex<BTreeMap<Purposes, Kept>>,
-    /// One sign-in at a time; whoever waits finds its token.
-    turn: tokio::sync::Mutex<()>,
+    tokens: Tokens,
 }
 
 /// A server's endpoints, as it signed them.
@@ -95,6 +92,8 @@ pub struct UdapClient {
 struct Endpoints {
     token: String,
     registration: String,
+    /// The URIs of the certificate that signed them.
+    names: Vec<String>,
 }
 
 /// Why a token request brought none.
@@ -129,21 +128,23 @@ impl UdapClient {
             ids,
             clock,
             found: Mutex::default(),
-            kept: Mutex::default(),
-            turn: tokio::sync::Mutex::new(()),
+            tokens: Tokens::default(),
         }
     }
 
-    /// Whether the server offers what this house needs, signed in the community; nothing is registered.
-    pub async fn is_offered(&self) -> Result<(), SignInError> {
-        self.endpoints().await.map(drop)
+    /// The URIs of the certificate in which the server signed its metadata; nothing is registered.
+    ///
+    /// # Errors
+    /// Where it does not offer what this house needs, or not signed in the community.
+    pub async fn server_names(&self) -> Result<Vec<String>, SignInError> {
+        Ok(self.endpoints().await?.names)
     }
 
     /// Ends this house's registration at the server, and forgets it.
     pub async fn cancel(&self) -> Result<(), SignInError> {
         let endpoints = self.endpoints().await?;
         self.submit(&endpoints, json!([])).await?;
-        lock(&self.kept).clear();
+        self.tokens.clear();
         self.keep(&endpoints, None).await
     }
 
@@ -202,8 +203,8 @@ impl UdapClient {
     /// A registration request with these grant types; the answer's body.
     async fn submit(&self, endpoints: &Endpoints, grants: Value) -> Result<Value, SignInError> {
         // A statement lives for five minutes, no less (FAST Security, registration).
-        let life = ASSERTION_LIFE_MAX;
-        let mut claims = self.claims(&self.software.uri, &endpoints.registration, life)?;
+        let (now, life) = (self.clock.now(), ASSERTION_LIFE_MAX);
+        let mut claims = claims(&self.software.uri, &endpoints.registration, now, life)?;
         let said = [
             ("client_name", json!(self.software.name)),
             ("contacts", json!(self.software.contacts)),
@@ -236,21 +237,11 @@ impl UdapClient {
         purposes: &Purposes,
     ) -> Result<Kept, Denied> {
         let asked_at = self.clock.now();
-        let mut claims = self.claims(client_id, &endpoints.token, ASSERTION_LIFE)?;
+        let mut claims = claims(client_id, &endpoints.token, asked_at, ASSERTION_LIFE)?;
         claims["extensions"] = b2b::assert(&self.software.organization, purposes);
         let assertion = self.sign(&claims)?;
-        let form = urlencoded::encode([
-            ("grant_type", CLIENT_CREDENTIALS),
-            ("scope", self.software.scope.as_str()),
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", assertion.as_str()),
-            ("udap", VERSION),
-        ]);
-        let request = Request::post(&endpoints.token)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .body(Bytes::from(form))
-            .map_err(|_| refused("its token endpoint is not a URL"))?;
+        let more = [("udap", VERSION)];
+        let request = token_request(&endpoints.token, &self.software.scope, &assertion, &more)?;
         let answer = send(&*self.transport, &*self.clock, request).await?;
         let told: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
         match answer.status() {
@@ -258,26 +249,6 @@ impl UdapClient {
             _ if told["error"] == "invalid_client" => Err(Denied::Unknown),
             status => Err(refused(&partner_words(status, &told)).into()),
         }
-    }
-
-    /// The claims that every JWT to this server begins with; it serves once, for this long.
-    fn claims(
-        &self,
-        issuer: &str,
-        audience: &str,
-        life: std::time::Duration,
-    ) -> Result<Value, SignInError> {
-        let mut jti = [0; 16];
-        aws_lc_rs::rand::fill(&mut jti).map_err(|_| refused("no random number could be drawn"))?;
-        let now = self.clock.now().as_second();
-        Ok(json!({
-            "iss": issuer,
-            "sub": issuer,
-            "aud": audience,
-            "iat": now,
-            "exp": now + life.as_secs() as i64,
-            "jti": URL_SAFE_NO_PAD.encode(jti),
-        }))
     }
 
     fn sign(&self, claims: &Value) -> Result<String, SignInError> {
@@ -395,13 +366,8 @@ impl UdapClient {
         Ok(Endpoints {
             token: endpoint("token_endpoint")?,
             registration: endpoint("registration_endpoint")?,
+            names: signed.leaf.uris.clone(),
         })
-    }
-
-    fn kept_token(&self, purposes: &Purposes) -> Option<SecretString> {
-        let kept = lock(&self.kept);
-        let kept = kept.get(purposes).filter(|kept| kept.until > self.clock.now())?;
-        Some(kept.token.clone())
     }
 }
 
@@ -410,24 +376,11 @@ impl SignIn for UdapClient {
         &'a self,
         purposes: &'a Purposes,
     ) -> BoxFuture<'a, Result<SecretString, SignInError>> {
-        Box::pin(async move {
-            if let Some(token) = self.kept_token(purposes) {
-                return Ok(token);
-            }
-            let _turn = self.turn.lock().await;
-            if let Some(token) = self.kept_token(purposes) {
-                return Ok(token);
-            }
-            let kept = self.sign_in(purposes).await?;
-            let token = kept.token.clone();
-            lock(&self.kept).insert(purposes.clone(), kept);
-            Ok(token)
-        })
+        Box::pin(self.tokens.get(purposes, &*self.clock, self.sign_in(purposes)))
     }
 
     fn forget(&self, token: &SecretString) {
-        let same = |kept: &Kept| kept.token.expose_secret() == token.expose_secret();
-        lock(&self.kept).retain(|_, kept| !same(kept));
+        self.tokens.forget(token);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::trust::smart::access_token::Content;
 use crate::trust::smart::server::Gate;
 use crate::trust::{Caller, scope};
 use exchange::{Code, Issue};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 impl Gate {
@@ -79,21 +79,15 @@ impl Gate {
         if scopes.is_empty() {
             return Err(Refused::scope());
         }
-        let (scope, life) = (scopes.join(" "), ACCESS_TOKEN_LIFE.as_secs());
         let content = Content {
             client_id: granted.standing.client_id,
             kid: String::new(),
-            scope: scope.clone(),
-            expiry: self.clock.now().as_second() + life as i64,
+            scope: scopes.join(" "),
+            expiry: self.clock.now().as_second() + ACCESS_TOKEN_LIFE.as_secs() as i64,
             purposes: Some(granted.purposes),
             certificate: None,
         };
-        Ok(json!({
-            "access_token": self.mint().issue(&content),
-            "token_type": "Bearer",
-            "expires_in": life,
-            "scope": scope,
-        }))
+        Ok(self.issue(&content, "Bearer"))
     }
 
     /// Who comes with a token that was given for purposes; none once the registration is gone.

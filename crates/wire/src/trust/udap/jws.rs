@@ -8,6 +8,7 @@
 use super::identity::Community;
 use crate::limits::{ASSERTION_LIFE_MAX, CLOCK_SKEW_MAX, JTI_BYTES_MAX, UDAP_JWT_BYTES_MAX};
 use crate::pki::{Chain, Distrust, Leaf, Revocation};
+use crate::trust::jwt::{is_audience, is_plain, read_part, seconds};
 use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, UnparsedPublicKey,
@@ -16,7 +17,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -118,8 +118,7 @@ impl<'a> Jws<'a> {
         let header: Header = read_part(header).ok_or(wrong)?;
         let claims: Map<String, Value> = read_part(claims).ok_or(wrong)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| wrong)?;
-        let plain = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("JWT"));
-        if header.crit.is_some() || !plain {
+        if !is_plain(header.typ.as_deref(), header.crit.as_ref()) {
             return Err(wrong);
         }
         let algorithm = Algorithm::named(&header.alg)
@@ -172,12 +171,7 @@ impl Signed<'_> {
 
     /// `aud` is this URL and nothing else: a JWT for two servers could be used at both.
     pub(crate) fn check_audience(&self, url: &str) -> Result<(), Fault> {
-        let ours = match self.claims.get("aud") {
-            Some(Value::String(aud)) => aud == url,
-            Some(Value::Array(list)) => list.len() == 1 && list[0] == url,
-            _ => false,
-        };
-        match ours {
+        match is_audience(self.claims.get("aud"), url) {
             true => Ok(()),
             false => Err(Fault::Claim("aud must be this endpoint's URL and nothing else")),
         }
@@ -217,14 +211,7 @@ impl Signed<'_> {
         Ok(())
     }
 
-    /// A NumericDate (RFC 7519 §2), in whole seconds; none where it is so far away that a difference of
-    /// two would not fit: one that wraps around would pass for a short life.
     fn seconds(&self, name: &str) -> Option<i64> {
-        let number = self.claims.get(name)?.as_f64()?;
-        (number.abs() < 1e15).then_some(number as i64)
+        seconds(self.claims.get(name))
     }
-}
-
-fn read_part<T: DeserializeOwned>(part: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }

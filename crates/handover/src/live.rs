@@ -1,14 +1,17 @@
-//! Ring: what of a running house may change: its keys, its certificate, its partners' registrations.
+//! Live: what of a running house may change: its keys, its certificate, its partners' registrations.
 //!
 //! Comes in   files that people or `handover keys` changed; the word that they did.
 //! Goes out   handles that everything else works with; what was taken up, and what was refused.
 //! Never      takes up what is half-written or does not fit: what was there before stays in use, and
 //!            the fault is told by `check`, the log and the figures until it is mended.
 
-use super::line::Line;
-use super::{days, pair, place};
+mod line;
+
+pub use line::Line;
+
+use crate::keys::{days, pair, place};
 use crate::limits::RELOAD_LOOK;
-use crate::{communities, config, doors, house};
+use crate::{communities, config, doors};
 use exchange::desk::CheckLine;
 use exchange::partner::PublicFile;
 use exchange::{Code, Digest, Issue, PartnerId};
@@ -286,7 +289,7 @@ impl Live {
         let Some(gate) = self.gate.get() else { return Ok(()) };
         let operator = self.ring(&self.config.file.keys.operator)?.now().jwks();
         let agreed = Arc::clone(&held(&self.agreed));
-        gate.register(house::credentials(&agreed, operator));
+        gate.register(doors::credentials(&agreed, operator));
         gate.publish(self.published()?);
         // Whoever keeps it elsewhere introduces the house to nobody.
         if let Ok(public) = fs::read_to_string(self.config.folder.join("public.json")) {
