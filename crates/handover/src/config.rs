@@ -466,16 +466,35 @@ fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, Issue> {
     Ok(found)
 }
 
-/// The public files of a folder, each with where it lies.
+/// The public files of a folder, each with where it lies. What they say of keys decides who gets in, so
+/// one that everybody on the machine may write is not read (SMART App Launch 2.2, registering a client).
 ///
 /// Errors: `ConfigInvalid`.
 pub fn read_partners(folder: &Path) -> Result<Vec<(String, PublicFile)>, Issue> {
     let read = |path: PathBuf| {
         let place = path.display().to_string();
+        if writable_by_all(&path) {
+            let detail = "everybody on this machine may write the partner's file, and with it the keys \
+                that get in: take that right away (chmod o-w)";
+            return Err(Issue::new(Code::ConfigInvalid, detail).at(place));
+        }
         let public = PublicFile::parse(&read_text(&path)?, &place)?;
         Ok((place, public))
     };
     files(folder, "json")?.into_iter().map(read).collect()
+}
+
+fn writable_by_all(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o002 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
 }
 
 fn read_agreements(

@@ -19,6 +19,7 @@ pub mod form;
 pub mod keys;
 pub mod limits;
 pub mod media;
+mod narrowed;
 mod peers;
 pub mod pki;
 mod rates;

@@ -20,6 +20,7 @@ use crate::limits::{
     REPRESENTATIONS_ROOM, WRITTEN_ROOM,
 };
 use crate::media::{self, Media};
+use crate::narrowed;
 use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
@@ -33,6 +34,7 @@ use axum::Router;
 use axum::extract::Request;
 use bytes::Bytes;
 use exchange::query::Ask;
+use exchange::query::Handling;
 use exchange::{Code, Issue};
 use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
@@ -286,8 +288,7 @@ impl Base {
             }
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;
-                caller.require(kind, 's')?;
-                let ask = Ask::Search { kind, parameters: asked.parameters, handling };
+                let ask = narrowed::search(caller, kind, asked.parameters, handling)?;
                 typed(media, rest.ask(caller, ask).await?)
             }
             [kind, "_search"] if asked.method == Method::POST && is_kind(kind) => {
@@ -302,7 +303,7 @@ impl Base {
             }
             [kind, id] if get && is_kind(kind) && is_id(id) => {
                 let media = asked.choose(media::FHIR)?;
-                caller.require(kind, 'r')?;
+                narrowed::may_read(rest, caller, kind, id).await?;
                 typed(media, unless_known(&asked, rest.ask(caller, Ask::Read { kind, id }).await?))
             }
             [kind, id, "_history"] if get && is_kind(kind) && is_id(id) => {
@@ -425,14 +426,14 @@ impl Base {
         request: Request,
     ) -> Result<Answer, Issue> {
         check_form(&asked.headers)?;
-        caller.require(kind, 's')?;
+        narrowed::search(caller, kind, Vec::new(), Handling::Lenient)?;
         let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
         let mut posted = urlencoded::decode(&body)?;
         asked.format = take_format(&mut posted).or(asked.format);
         asked.parameters.append(&mut posted);
         let media = asked.choose(media::FHIR)?;
         let handling = Prefer::of(&asked.headers).handling;
-        let ask = Ask::Search { kind, parameters: asked.parameters, handling };
+        let ask = narrowed::search(caller, kind, asked.parameters, handling)?;
         typed(media, self.rest.ask(caller, ask).await?)
     }
 

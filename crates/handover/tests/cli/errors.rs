@@ -352,6 +352,32 @@ fn check_names_every_fault_at_once() {
     assert_eq!(said.code, 2, "a house without its ledger's key cannot run: {}", said.stdout);
 }
 
+/// Proves: smart 305
+#[test]
+fn a_partners_keys_are_read_whole_from_a_file_that_not_everybody_may_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (provider, payer) = houses(folder.path());
+    let name = format!("partners/{}.json", payer.name);
+    let file = provider.folder.join(&name);
+    let whole = provider.read(&name);
+    let refused = |told: &str| {
+        let said = provider.run(&["check"]);
+        assert_eq!(said.code, 2, "{}", said.stdout);
+        assert!(
+            said.stdout.contains("config-invalid") && said.stdout.contains(told),
+            "{told}: {}",
+            said.stdout
+        );
+    };
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    refused("chmod o-w");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    provider.write(&name, &whole[..whole.len() / 2]);
+    refused(&name);
+    provider.write(&name, &whole);
+    assert_eq!(provider.run(&["check"]).code, 1, "nobody answers, and nothing else is wrong");
+}
+
 #[test]
 fn a_second_init_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();

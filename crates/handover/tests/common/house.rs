@@ -284,10 +284,20 @@ impl House {
         }
     }
 
+    /// Asks the FHIR door of the running house, as its operator within these scopes: status and body.
+    pub fn get_within(&self, scopes: &str, path: &str) -> (u16, Value) {
+        let client = self.at_the_door(&format!("{} {scopes}", wire::api::OPERATE));
+        let answer = RUNTIME.block_on(client.get(path)).unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
+    }
+
     fn operator_at_the_door(&self) -> FhirClient {
+        self.at_the_door(&format!("{} system/*.rs", wire::api::OPERATE))
+    }
+
+    fn at_the_door(&self, scope: &str) -> FhirClient {
         let config = self.config();
-        let scope = format!("{} system/*.rs", wire::api::OPERATE);
-        let (transport, sign_in) = house::operator_sign_in(&config, ASK_MAX, &scope).unwrap();
+        let (transport, sign_in) = house::operator_sign_in(&config, ASK_MAX, scope).unwrap();
         FhirClient::new(&config.file.base_url, transport, Some(sign_in))
     }
 

@@ -12,6 +12,7 @@ mod by_certificate;
 mod by_community;
 mod by_key_url;
 mod moved;
+mod narrowed;
 mod onboarding;
 
 use common::{House, Stage};

@@ -55,6 +55,11 @@ impl Caller {
         scope::covers(&self.scopes, scope)
     }
 
+    /// The queries of those granted scopes that open a letter on a resource type for what they find.
+    pub(crate) fn narrowed(&self, kind: &str, letter: char) -> Vec<&str> {
+        scope::narrowed(&self.scopes, kind, letter)
+    }
+
     /// Requires one of the letters `c r u d s` on a resource type.
     ///
     /// Errors: `ScopeMissing`, naming the scope.

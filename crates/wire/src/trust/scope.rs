@@ -4,9 +4,10 @@
 //! Goes out   yes or no; the part of what was asked that is registered.
 //! Never      grants more than is registered, whatever the spelling.
 //!
-//! Why unknown spellings are plain: a scope with a query (`system/Observation.rs?category=...`) or
-//! with letters out of order is compared as a whole, so that it can never be read as more than it
-//! says (SMART App Launch 2.2, scopes and launch context).
+//! Why unknown spellings are plain: what has letters out of order, or a query that writes or controls a
+//! search, is compared as a whole, so that it can never be read as more than it says (SMART App Launch
+//! 2.2, scopes and launch context). A scope with a query that finds (`system/Observation.rs?category=…`)
+//! covers nothing but itself; see `narrowed`.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +19,14 @@ const LETTERS: [char; 5] = ['c', 'r', 'u', 'd', 's'];
 struct Clinical<'a> {
     kind: &'a str,
     letters: u8,
+    /// What it is narrowed to.
+    query: Option<&'a str>,
 }
 
 impl<'a> Clinical<'a> {
     fn parse(text: &'a str) -> Option<Clinical<'a>> {
+        let (text, query) =
+            text.split_once('?').map_or((text, None), |(text, query)| (text, Some(query)));
         let (kind, rights) = text.strip_prefix("system/")?.split_once('.')?;
         let is_type = kind.starts_with(|first: char| first.is_ascii_uppercase())
             && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -34,21 +39,53 @@ impl<'a> Clinical<'a> {
             "*" => bits("cruds")?,
             _ => bits(rights)?,
         };
-        Some(Clinical { kind, letters })
+        let reads = bits("rs")?;
+        if query.is_some_and(|query| kind == "*" || letters & !reads != 0 || !finds(query)) {
+            return None;
+        }
+        Some(Clinical { kind, letters, query })
     }
 
-    /// The letters of this scope that count for a resource type.
+    /// The letters of this scope that count for a whole resource type.
     fn letters_on(&self, kind: &str) -> u8 {
-        if self.kind == "*" || self.kind == kind { self.letters } else { 0 }
+        let whole = self.query.is_none() && (self.kind == "*" || self.kind == kind);
+        if whole { self.letters } else { 0 }
     }
+}
+
+/// Whether a query only finds: parameters with values, none of which controls the answer (R4 §3.1.1.1.7).
+fn finds(query: &str) -> bool {
+    const OF_ALL: [&str; 5] = ["_id", "_lastUpdated", "_tag", "_profile", "_security"];
+    query.split('&').all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or_default();
+        let plain =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte));
+        let bare = name.split(':').next().unwrap_or_default();
+        !name.is_empty()
+            && plain
+            && !value.is_empty()
+            && (!name.starts_with('_') || OF_ALL.contains(&bare))
+    })
 }
 
 /// Whether the scopes held cover the scope wanted.
 pub fn covers(held: &[String], wanted: &str) -> bool {
+    let same = || held.iter().any(|scope| scope == wanted);
     match Clinical::parse(wanted) {
-        None => held.iter().any(|scope| scope == wanted),
-        Some(wanted) => wanted.letters & !letters_on(held, wanted.kind) == 0,
+        None => same(),
+        Some(wanted) => {
+            let whole = wanted.letters & !letters_on(held, wanted.kind) == 0;
+            whole || (wanted.query.is_some() && same())
+        }
     }
+}
+
+/// The queries of those scopes held that open a letter on a resource type for what they find.
+pub fn narrowed<'a>(held: &'a [String], kind: &str, letter: char) -> Vec<&'a str> {
+    let letter = bits(letter.encode_utf8(&mut [0; 4])).unwrap_or_default();
+    let scopes = held.iter().filter_map(|scope| Clinical::parse(scope));
+    let opens = scopes.filter(|scope| scope.kind == kind && scope.letters & letter != 0);
+    opens.filter_map(|scope| scope.query).collect()
 }
 
 /// What of the asked scopes is registered, in the order asked, without repetition.
@@ -74,7 +111,8 @@ fn grant_one(asked: &str, registered: &[String]) -> Vec<String> {
     };
     let narrowed = |kind| {
         let letters = wanted.letters & letters_on(registered, kind);
-        (letters != 0).then(|| format!("system/{kind}.{}", spell(letters)))
+        let query = wanted.query.map(|query| format!("?{query}")).unwrap_or_default();
+        (letters != 0).then(|| format!("system/{kind}.{}{query}", spell(letters)))
     };
     kinds.into_iter().filter_map(narrowed).collect()
 }
@@ -149,6 +187,10 @@ mod tests {
                 "system/Patient.r",
                 false,
             ),
+            ("a query by equality", "system/Patient.rs?x=y", "system/Patient.rs?x=y", true),
+            ("another query", "system/Patient.rs?x=y", "system/Patient.rs?x=z", false),
+            ("all of it covers a query", "system/*.rs", "system/Patient.rs?x=y", true),
+            ("but not its letters", "system/Patient.r", "system/Patient.rs?x=y", false),
             ("letters out of order are no scope", "system/Patient.sr", "system/Patient.r", false),
             ("letters twice are no scope", "system/Patient.rr", "system/Patient.r", false),
             ("no letters", "system/Patient.", "system/Patient.r", false),
@@ -164,6 +206,15 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_that_of_its_type_and_letters() {
+        let held = list("system/Patient.rs?a=b system/Patient.r?c=d system/Observation.rs?e=f");
+        assert_eq!(narrowed(&held, "Patient", 'r'), ["a=b", "c=d"]);
+        assert_eq!(narrowed(&held, "Patient", 's'), ["a=b"]);
+        assert_eq!(narrowed(&held, "Patient", 'u'), [""; 0]);
+        assert_eq!(narrowed(&held, "Encounter", 'r'), [""; 0]);
+    }
+
+    #[test]
     fn what_is_granted_is_asked_and_registered() {
         let table = [
             ("all", "system/Patient.rs", "system/*.cruds", "system/Patient.rs"),
@@ -175,6 +226,23 @@ mod tests {
                 "system/Patient.rs system/Encounter.cr",
                 "system/Encounter.r system/Patient.rs",
             ),
+            (
+                "narrowed by whoever asks",
+                "system/Patient.rs?x=y",
+                "system/*.cruds",
+                "system/Patient.rs?x=y",
+            ),
+            (
+                "narrowed, with the letters that are registered",
+                "system/Patient.rs?x=y",
+                "system/Patient.cr",
+                "system/Patient.r?x=y",
+            ),
+            ("nothing is written within a query", "system/Patient.cud?x=y", "system/*.cruds", ""),
+            ("nor all types read", "system/*.rs?x=y", "system/*.cruds", ""),
+            ("no query", "system/Patient.rs?", "system/*.cruds", ""),
+            ("a query without a value", "system/Patient.rs?x", "system/*.cruds", ""),
+            ("what controls the answer", "system/Patient.rs?_include=x", "system/*.cruds", ""),
             ("plain", "system/bulk-submit", "system/bulk-submit", "system/bulk-submit"),
             ("one of two", "a b", "b c", "b"),
             ("once", "a a", "a", "a"),

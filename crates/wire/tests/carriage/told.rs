@@ -155,12 +155,16 @@ async fn a_scope_opens_what_its_letters_say_and_nothing_else() {
         ("system/*.cruds", "+++++++++"),
         ("system/Patient.read", "-+--++++-"),
         ("system/Patient.write", "+-++-----"),
+        // What its query finds can be asked for; a history or a version has no query.
+        ("system/Patient.rs?x=y", "-+--+--+-"),
+        ("system/Patient.r?x=y", "-+-------"),
         // Other levels, other orders and other forms open nothing, although they are registered.
         ("patient/Patient.cruds", "---------"),
         ("user/*.cruds", "---------"),
         ("system/Patient.sr", "---------"),
-        ("system/Patient.rs?x=y", "---------"),
         ("system/patient.cruds", "---------"),
+        ("system/Patient.cud?x=y", "---------"),
+        ("system/Patient.rs?_include=x", "---------"),
     ];
     for (scope, opens) in table {
         let desk = Desk::open(scope);
