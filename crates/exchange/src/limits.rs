@@ -115,6 +115,10 @@ pub const SUGGEST_CHARS_MAX: usize = 64;
 /// lines for people and in `meta.source` of every record.
 pub const PUBLIC_WORDS_MAX: usize = 200;
 
+/// Most identifiers in a public file: a payer has one for each of its lines of business. They are written
+/// into the first agreement with it, which has to stay within `AGREEMENT_BYTES_MAX`.
+pub const PUBLIC_IDENTIFIERS_MAX: usize = 100;
+
 /// How far membership is followed from order to order, panel to panel: an order, a replaced order, a
 /// panel, a panel within it. More is a circle.
 pub const ORDER_STEPS_MAX: usize = 8;

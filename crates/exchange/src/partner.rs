@@ -6,7 +6,7 @@
 
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
-use crate::limits::PUBLIC_WORDS_MAX;
+use crate::limits::{PUBLIC_IDENTIFIERS_MAX, PUBLIC_WORDS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -185,6 +185,7 @@ impl PublicFile {
         }
         check_title(&self.title).map_err(|detail| ("title", detail))?;
         self.check_udap().map_err(|detail| ("udap", detail))?;
+        self.check_identifiers().map_err(|detail| ("payer_identifiers", detail))?;
         if let Some(foreign) = &self.foreign {
             return self.check_foreign(foreign);
         }
@@ -241,6 +242,22 @@ impl PublicFile {
     }
 
     /// A server of another make: sign-in and TLS, but on loopback.
+    /// What an agreement could not name would keep the house from reading it.
+    fn check_identifiers(&self) -> Result<(), &'static str> {
+        let fits = |text: &String| {
+            let length = text.chars().count();
+            !text.trim().is_empty()
+                && length <= PUBLIC_WORDS_MAX
+                && !text.chars().any(char::is_control)
+        };
+        let list = &self.payer_identifiers;
+        let all = list.iter().all(|it| fits(&it.system) && fits(&it.value));
+        match all && list.len() <= PUBLIC_IDENTIFIERS_MAX {
+            true => Ok(()),
+            false => Err("at most 100 identifiers, each a system and a value in one line"),
+        }
+    }
+
     fn check_foreign(&self, foreign: &Foreign) -> Result<(), (&'static str, &'static str)> {
         if self.role != Role::Payer {
             return Err(("foreign", "only a payer can be a server of another make"));
@@ -552,6 +569,36 @@ mod tests {
             let read = public(&[("namespace", namespace.into())]);
             assert_eq!(read.is_ok(), good, "{namespace:?}");
             assert!(read.is_ok() || read.unwrap_err().to_string().contains("new.json: namespace"));
+        }
+    }
+
+    #[test]
+    fn what_names_a_payer_can_be_written_into_its_first_agreement() {
+        use crate::agreement::{Terms, default_text, default_value_set};
+        let one = |system: &str, value: &str| json!([{ "system": system, "value": value }]);
+        let many = |count: usize| {
+            let nasty = "\"\\".repeat(PUBLIC_WORDS_MAX / 2);
+            vec![json!({ "system": nasty, "value": nasty }); count].into()
+        };
+        let table: [(&str, Value, bool); 10] = [
+            ("as usual", one("urn:oid:1", "99001"), true),
+            ("signs of the file's own", one("a\"]", "[b] # c"), true),
+            ("as many and as long as can be", many(PUBLIC_IDENTIFIERS_MAX), true),
+            ("one more", many(PUBLIC_IDENTIFIERS_MAX + 1), false),
+            ("no system", one("", "99001"), false),
+            ("no value", one("urn:oid:1", ""), false),
+            ("a blank value", one("urn:oid:1", " "), false),
+            ("two lines", one("urn:oid:1", "a\n[[payer_identifiers]]"), false),
+            ("a NUL", one("urn:oid:1", "a\0"), false),
+            ("too long", one("urn:oid:1", &"9".repeat(PUBLIC_WORDS_MAX + 1)), false),
+        ];
+        for (case, identifiers, good) in table {
+            let read = public(&[("role", "payer".into()), ("payer_identifiers", identifiers)]);
+            assert_eq!(read.is_ok(), good, "{case}");
+            let Ok(read) = read else { continue };
+            let terms = Terms::parse(&default_text(&read), "clinic.toml", &default_value_set);
+            let found = terms.unwrap().agreement.payer_identifiers.len();
+            assert_eq!(found, read.payer_identifiers.len(), "{case}");
         }
     }
 

@@ -96,11 +96,7 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     let lists: Vec<Vec<u8>> = lists.collect::<Result<_, Issue>>()?;
     let mut certificates = Certificates::default();
     for public in config.partners.values() {
-        let Some(certificate) = &public.client_certificate else { continue };
-        let alone = public.sign_in == Some(SignIn::Mtls);
-        certificates
-            .register(&public.client_id, certificate, alone, &lists)
-            .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))?;
+        register(&mut certificates, public, &lists)?;
     }
     Ok(certificates)
 }
@@ -148,6 +144,26 @@ fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
     scopes.sort();
     scopes.dedup();
     scopes
+}
+
+/// Whether what a partner says of its certificate can be registered: a house does not open with what
+/// cannot.
+///
+/// Errors: `ConfigInvalid`.
+pub fn check_certificate(public: &PublicFile) -> Result<(), Issue> {
+    register(&mut Certificates::default(), public, &[])
+}
+
+fn register(
+    certificates: &mut Certificates,
+    public: &PublicFile,
+    lists: &[Vec<u8>],
+) -> Result<(), Issue> {
+    let Some(certificate) = &public.client_certificate else { return Ok(()) };
+    let alone = public.sign_in == Some(SignIn::Mtls);
+    certificates
+        .register(&public.client_id, certificate, alone, lists)
+        .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
 }
 
 /// The keys that partners publish at a URL, by client id.

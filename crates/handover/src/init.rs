@@ -187,6 +187,7 @@ pub fn add_partner(folder: &Path, file: &Path) -> Result<std::path::PathBuf, Iss
         let detail = "a partner walks the other road: a provider's partners are payers";
         return Err(Issue::new(Code::ConfigInvalid, detail).at(file.display().to_string()));
     }
+    crate::doors::check_certificate(&public)?;
     let place = house.path(&house.file.partners).join(format!("{}.json", public.name));
     if place.exists() {
         let detail = format!("the partner {} is there already", public.name);

@@ -150,7 +150,7 @@ pub(super) async fn documents(
     let text = |path: &'static str| {
         let client = client.clone();
         async move {
-            let answer = client.get_open(path).await.ok()?;
+            let answer = in_time(client.get_open(path)).await?.ok()?;
             let body = (answer.status() == 200).then(|| answer.into_body())?;
             String::from_utf8(body.to_vec()).ok()
         }
@@ -168,11 +168,17 @@ pub(super) async fn documents(
         community: None,
     };
     // 204 where the door is in communities of which the unnamed one is none.
-    let offers = client.get_open(".well-known/udap").await;
-    if offers.is_ok_and(|answer| answer.status() == 200 || answer.status() == 204) {
+    let offers = in_time(client.get_open(".well-known/udap")).await.and_then(Result::ok);
+    if offers.is_some_and(|answer| answer.status() == 200 || answer.status() == 204) {
         let clock: Arc<dyn wire::Clock> = Arc::new(SystemClock);
-        let shared = communities::shared(config, url, &transport, &clock).await?;
-        documents.community = Some(shared);
+        let shared = in_time(communities::shared(config, url, &transport, &clock)).await;
+        let late = || Ok(Err("it did not answer in time".to_owned()));
+        documents.community = Some(shared.unwrap_or_else(late)?);
     }
     Ok(documents)
+}
+
+/// What comes while a person waits for it.
+async fn in_time<T>(asked: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(PARTNER_LOOK_MAX, asked).await.ok()
 }

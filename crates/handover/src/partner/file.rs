@@ -7,7 +7,7 @@
 
 use super::Asked;
 use super::door::{Documents, Looked, clip};
-use crate::config;
+use crate::{config, doors};
 use exchange::partner::{Foreign, PublicFile, PublicUdap, Role, SignIn};
 use exchange::{Code, Issue};
 use serde_json::Value;
@@ -51,7 +51,9 @@ pub(super) fn of(
     }
     // As it will be read.
     let text = serde_json::to_string(&public).unwrap_or_default();
-    PublicFile::parse(&text, url)
+    let public = PublicFile::parse(&text, url)?;
+    doors::check_certificate(&public)?;
+    Ok(public)
 }
 
 /// A house of this program introduces itself.
@@ -239,7 +241,10 @@ mod tests {
         let udap = json!({ "uri": url, "community": "https://county.example" });
         let signs = |word: &str| [("sign_in", json!(word)), ("udap", udap.clone())];
         type Row<'r> = (&'r str, String, Option<&'r String>, Result<SignIn, &'r str>);
-        let table: [Row<'_>; 10] = [
+        let certified = |authority: &str, san: &str| {
+            changed(&[("client_certificate", json!({ "authority": authority, "san": san }))])
+        };
+        let table: [Row<'_>; 12] = [
             ("as it is", changed(&[]), None, Ok(SignIn::Smart)),
             ("in a community", changed(&signs("udap")), Some(&town), Ok(SignIn::Udap)),
             ("in another one", changed(&signs("udap")), None, Ok(SignIn::Smart)),
@@ -263,6 +268,8 @@ mod tests {
                 None,
                 Err("namespace, client id"),
             ),
+            ("a certificate of no authority", certified("xx", "uri:x"), None, Err("holds none")),
+            ("an address that is none", certified(&plan.authority, "ip:x"), None, Err("the san")),
             ("a forged title", changed(&[("title", json!("a\nb"))]), None, Err("one line")),
             ("no file at all", "<html>".to_owned(), None, Err("cannot be read")),
         ];
