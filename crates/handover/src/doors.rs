@@ -101,7 +101,6 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     Ok(certificates)
 }
 
-<<<<<<< HEAD
 /// Whether what a partner says of its certificate can be registered: a house does not open with what
 /// cannot.
 ///
@@ -120,7 +119,8 @@ fn register(
     certificates
         .register(&public.client_id, certificate, alone, lists)
         .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
-=======
+}
+
 /// Everybody whom the gate knows: the partners, and the operator with these keys.
 pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
     let mut credentials: Vec<Credential> =
@@ -164,7 +164,6 @@ fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
     scopes.sort();
     scopes.dedup();
     scopes
->>>>>>> main
 }
 
 /// The keys that partners publish at a URL, by client id.
