@@ -47,7 +47,8 @@ fn dress(half: &Path, before: &Metadata) -> io::Result<()> {
     fs::set_permissions(half, before.permissions())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     //! Goal: who reads meanwhile, or comes after a cut, finds one text or the other.
 
