@@ -1,16 +1,18 @@
 //! Goal: the doors of UDAP are counted and closed like those of SMART.
 
-use crate::village::{PAPERS, Village, assertion, statement, told};
+use crate::village::{PAPERS, Village, assertion, form, now, statement, told};
 use axum::body::Body;
 use bytes::Bytes;
 use exchange::Code;
+use exchange::partner::ClientCertificate;
 use http::{HeaderMap, HeaderValue, Request, header};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tower::ServiceExt;
 use wire::rest::Rest;
 use wire::server::Line;
-use wire::{Answer, RateLimits};
+use wire::trust::mutual::{Certificates, Presented};
+use wire::{Answer, RateLimits, SigningKey, tls};
 
 struct NoRecords;
 
@@ -42,6 +44,46 @@ async fn a_suspended_partners_tokens_end_and_it_gets_no_new_ones() {
     assert_eq!((refused.status, &told(&refused)["error"]), (400, &"unauthorized_client".into()));
     on.store(false, Ordering::SeqCst);
     assert_eq!(village.gate.caller(&held).unwrap().partner, "clinic", "as before");
+}
+
+/// A certificate for a URI, and what a partner registers of it.
+fn certified(uri: &str) -> (Presented, ClientCertificate) {
+    let (authority, authority_key) = tls::make_authority_at(uri, now()).unwrap();
+    let key = SigningKey::generate().unwrap();
+    let issued = tls::issue_client_certificate_at(&authority, &authority_key, uri, &key, now());
+    let chain = wire::pki::read_pem(issued.unwrap().as_bytes()).unwrap();
+    let san = format!("uri:{uri}");
+    let registered = ClientCertificate { authority, san, required: true, ..Default::default() };
+    (Presented::of(&chain).unwrap(), registered)
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_partner_registered_binds_its_tokens_here_as_well() {
+    let village = Village::registered().await;
+    let (own, registered) = certified("https://clinic.example/fhir");
+    let (other, _) = certified("https://other.example/fhir");
+    let mut certificates = Certificates::default();
+    certificates.register("clinic", &registered, false, &[]).unwrap();
+    village.gate.know_certificates(certificates);
+    let token = async |presented: Option<&Presented>| {
+        let form = form(&assertion(&PAPERS.client, |_| {}), &[]);
+        village.gate.token_of(form.as_bytes(), false, presented).await
+    };
+    for (case, presented) in [("none", None), ("one that is nobody's", Some(&other))] {
+        let refused = token(presented).await;
+        let error = told(&refused)["error"].clone();
+        assert_eq!((refused.status, error), (401, "invalid_client".into()), "{case}");
+    }
+    let held = bearer(&token(Some(&own)).await);
+    assert_eq!(village.gate.admit(&held, Some(&own)).await.unwrap().partner, "clinic");
+    for presented in [None, Some(&other)] {
+        let refused = village.gate.admit(&held, presented).await.unwrap_err();
+        assert_eq!(
+            refused.code,
+            Code::SignInRequired,
+            "a token is of use with its certificate only"
+        );
+    }
 }
 
 #[tokio::test]

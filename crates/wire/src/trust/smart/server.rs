@@ -308,7 +308,7 @@ impl Gate {
 
     /// Whether a client may have a token over a connection: with its own certificate or none, and
     /// not with another's.
-    fn check_presented(
+    pub(crate) fn check_presented(
         &self,
         client_id: &str,
         presented: Option<&Presented>,

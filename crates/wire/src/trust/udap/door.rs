@@ -41,7 +41,7 @@ impl Gate {
         let Some(udap) = self.udap.as_ref().filter(|_| is_meant(form)) else {
             return self.token_over(form, presented).await;
         };
-        match self.grant_udap(udap, form, authorization).await {
+        match self.grant_udap(udap, form, authorization, presented).await {
             Ok(answer) => uncached(200, &answer),
             Err(refused) => {
                 let Refused { error, words, .. } = &refused;
@@ -71,9 +71,14 @@ impl Gate {
         udap: &Udap,
         form: &[u8],
         authorization: bool,
+        presented: Option<&Presented>,
     ) -> Result<Value, Refused> {
         let granted = udap.check_token(form, authorization).await?;
         self.check_suspended(&granted.standing.partner)?;
+        // What the partner's file says of its certificate holds for either way of signing in.
+        let credentials = self.credentials();
+        let own = credentials.iter().filter(|it| it.partner == granted.standing.partner);
+        own.map(|it| &it.client_id).try_for_each(|id| self.check_presented(id, presented))?;
         let asked: Vec<&str> = granted.scopes.iter().map(String::as_str).collect();
         let scopes = scope::grant(&asked, &self.scopes_of(&granted.standing.partner));
         if scopes.is_empty() {
@@ -85,7 +90,7 @@ impl Gate {
             scope: scopes.join(" "),
             expiry: self.clock.now().as_second() + ACCESS_TOKEN_LIFE.as_secs() as i64,
             purposes: Some(granted.purposes),
-            certificate: None,
+            certificate: presented.map(Presented::thumbprint),
         };
         Ok(self.issue(&content, "Bearer"))
     }
