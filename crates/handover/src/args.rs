@@ -13,9 +13,9 @@ use crate::directory::DirectoryAsked;
 use crate::keys::KeysAsked;
 use crate::tables::{PayorAsked, RestrictionAsked};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use exchange::Purpose;
 use exchange::desk::KnownRoot;
 use exchange::partner::PublicIdentifier;
+use exchange::{Purpose, Who};
 use sim::payer::Planned;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -120,6 +120,15 @@ pub struct WhoArgs {
     /// In which role: clinician, staff, privacy-officer, …
     #[arg(long, default_value = "staff")]
     pub role: String,
+}
+
+impl WhoArgs {
+    /// Who asks, and why: as given, else the user of the operating system.
+    pub fn person(self, why: String) -> Who {
+        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+        let name = self.who.or_else(user).unwrap_or_else(|| "unknown".to_owned());
+        Who { name, role: self.role, why }
+    }
 }
 
 /// How long to wait for the end.

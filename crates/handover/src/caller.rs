@@ -4,9 +4,10 @@
 //! Goes out   the house's reply, the same either way.
 //! Never      works on a store that another process holds: it asks that process instead.
 
+use crate::config;
 use crate::house::{Desk, Opened, operator_client};
+use crate::knock::knock;
 use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
-use crate::{check, config};
 use bytes::Bytes;
 use exchange::desk::{Command, Reply, RestrictionCommand, Row};
 use exchange::{Code, Issue};
@@ -27,7 +28,7 @@ pub async fn carry_out(
 ) -> Result<Reply, Issue> {
     // A database server lets everybody in: whoever runs the house is asked first all the same, so
     // that its work stays where it is.
-    if config.file.database.is_some() && check::knock(&config.file.base_url, None).await.is_ok() {
+    if config.file.database.is_some() && knock(&config.file.base_url, None).await.is_ok() {
         return by_the_house(config, &command, wait).await;
     }
     let opened = match needs_memory_only(&command) {

@@ -7,26 +7,22 @@
 use crate::caller;
 use crate::communities;
 use crate::config;
-
 use crate::contents;
 use crate::doors;
 use crate::house::{self, grounds, ledger_broken, token_secret};
 use crate::keys;
-use crate::limits::KNOCK_MAX;
+use crate::knock::knock;
 use crate::render::{COULD_NOT, DONE, WAITS};
 use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
 use exchange::{Code, Issue};
-use http::Uri;
 use jiff::Timestamp;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::proof;
-use wire::reach::Network;
-use wire::{doorstep, pki};
+use wire::pki;
 
 /// What was looked at, and how it ends.
 pub struct Checked {
@@ -233,33 +229,6 @@ fn counted_permits(terms: &exchange::agreement::Terms) -> String {
         agreement.withhold.len(),
         agreement.cut.len()
     )
-}
-
-/// DNS and TCP, within the addresses that a partner may lead to; TLS, versions and sign-in are the
-/// desk's.
-pub(crate) async fn knock(base_url: &str, network: Option<&Network>) -> Result<String, Issue> {
-    let uri: Option<Uri> = base_url.parse().ok();
-    let place = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16())));
-    let Some((scheme, host, port)) = place else {
-        return Err(Issue::new(Code::ConfigInvalid, "the base URL is none").at("base_url"));
-    };
-    let port = port.unwrap_or(if scheme == "http" { 80 } else { 443 });
-    let address = format!("{host}:{port}");
-    let away = |detail: &str| Issue::new(Code::PayerUnreachable, detail).at(address.clone());
-    let found = doorstep::resolve(host, port, KNOCK_MAX).await;
-    let mut found = found.map_err(|_| away("the partner's name leads to no address"))?;
-    found.retain(|it| network.is_none_or(|network| network.permits(it.ip())));
-    if found.is_empty() {
-        return Err(provider::route::beyond_reach());
-    }
-    match doorstep::connect(&found, KNOCK_MAX).await {
-        Ok(_) => Ok(address),
-        Err(error) => Err(away(match error.kind() {
-            ErrorKind::ConnectionRefused => "nothing listens at the partner's address",
-            ErrorKind::TimedOut => "the partner's address does not answer in time",
-            _ => "the partner's address cannot be reached",
-        })),
-    }
 }
 
 fn members(config: &config::House) -> Result<String, Issue> {

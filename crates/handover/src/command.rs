@@ -6,7 +6,7 @@
 
 use crate::args::{
     Asked, CommandLine, DbAsked, DoorArgs, ExplainAsked, InitArgs, LedgerAsked, PageForm,
-    PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked, WhoArgs,
+    PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked,
 };
 use crate::community::{self, CommunityAsked, Stage};
 use crate::directory::{self, DirectoryAsked};
@@ -21,7 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use exchange::desk::{Command, IssueWords, RegistrationCommand, Reply};
 use exchange::partner::Role;
 use exchange::payload::Kind;
-use exchange::{Code, Issue, Phi, Who};
+use exchange::{Code, Issue, Phi};
 use indicatif::ProgressBar;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -270,7 +270,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
                 PushAsked::Results(push) => (Kind::Results, push, None),
                 PushAsked::History { push, since } => (Kind::History, push, since),
             };
-            let (who, wait) = (person(push.who, push.why), push.wait.seconds());
+            let (who, wait) = (push.who.person(push.why), push.wait.seconds());
             let purpose = push.purpose.map(Into::into);
             let subject = subject(kind, &push.id, since.as_deref());
             (Command::Push { subject, purpose, who, wait }, wait, None)
@@ -282,12 +282,12 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
                 ExplainAsked::History { explain, since } => (Kind::History, explain, since),
             };
             let purpose = explain.purpose.map(Into::into);
-            let who = person(explain.who, explain.why);
+            let who = explain.who.person(explain.why);
             let subject = subject(kind, &explain.id, since.as_deref());
             (Command::Explain { subject, purpose, who }, 0, None)
         }
         Asked::Find(args) => {
-            let who = person(args.who, args.why);
+            let who = args.who.person(args.why);
             let record_number = args.record_number.map(Phi);
             let (date, results) = (args.date, args.results);
             (Command::Find { record_number, date, results, who }, 0, None)
@@ -298,11 +298,11 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
             (Command::Show { id: args.id, page: args.page.is_some() }, 0, args.page)
         }
         Asked::Release(args) => {
-            let (who, wait) = (person(args.who, args.why), args.wait.seconds());
+            let (who, wait) = (args.who.person(args.why), args.wait.seconds());
             (Command::Release { id: args.id, who, member: args.member.map(Phi) }, wait, None)
         }
         Asked::Withdraw(args) => {
-            let (who, wait) = (person(args.who, args.why), args.wait.seconds());
+            let (who, wait) = (args.who.person(args.why), args.wait.seconds());
             (Command::Withdraw { id: args.id, who, wait }, wait, None)
         }
         Asked::Backup(args) => {
@@ -334,11 +334,11 @@ fn registration(asked: PartnerAsked) -> Result<Command, Issue> {
     Ok(Command::Registration(match asked {
         PartnerAsked::Registrations => RegistrationCommand::List {},
         PartnerAsked::Approve { client, partner, why, who } => {
-            let (partner, who) = (partner.as_str().into(), person(who, why));
+            let (partner, who) = (partner.as_str().into(), who.person(why));
             RegistrationCommand::Approve { client, partner, who }
         }
         PartnerAsked::Refuse { client, why, who } => {
-            RegistrationCommand::Refuse { client, who: person(who, why) }
+            RegistrationCommand::Refuse { client, who: who.person(why) }
         }
         _ => {
             let detail = "this command is no command of a house";
@@ -353,13 +353,6 @@ fn subject(kind: Kind, id: &str, since: Option<&str>) -> String {
     let id = id.strip_prefix(record).and_then(|rest| rest.strip_prefix('/')).unwrap_or(id);
     let since = since.map(|day| format!("?since={day}")).unwrap_or_default();
     format!("{record}/{id}{since}")
-}
-
-/// Who asks: as given, else the user of the operating system.
-pub(crate) fn person(args: WhoArgs, why: String) -> Who {
-    let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-    let name = args.who.or_else(user).unwrap_or_else(|| "unknown".to_owned());
-    Who { name, role: args.role, why }
 }
 
 /// Prints a reply; answers the exit code.

@@ -5,7 +5,6 @@
 //! Never      decides which endpoint is used: the desk does, by the rules.
 
 use crate::args::WhoArgs;
-use crate::command::person;
 use crate::config::{DirectoryKind, House, unwritable};
 use crate::directories::DUMP;
 use crate::ehr::{AUTHORITY, certificate, listen};
@@ -87,14 +86,14 @@ pub struct ServeDirectoryArgs {
 pub fn command(asked: DirectoryAsked) -> Result<Command, Issue> {
     let command = match asked {
         DirectoryAsked::Find { payer, why, who } => {
-            DirectoryCommand::Find { payer, who: person(who, why) }
+            DirectoryCommand::Find { payer, who: who.person(why) }
         }
         DirectoryAsked::Approve { payer, identity, why, who } => {
             let identity = identity.map(|it| it.parse::<Digest>()).transpose().map_err(|_| {
                 let detail = "an identity is the 64 digits that `directory find` shows";
                 Issue::new(Code::CommandInvalid, detail).at("--identity")
             })?;
-            DirectoryCommand::Approve { payer, identity, who: person(who, why) }
+            DirectoryCommand::Approve { payer, identity, who: who.person(why) }
         }
         DirectoryAsked::Import { .. } | DirectoryAsked::Serve(_) => {
             return Err(Issue::new(Code::InternalError, "this command is no command of a house"));

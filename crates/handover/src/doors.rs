@@ -101,26 +101,6 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     Ok(certificates)
 }
 
-/// Whether what a partner says of its certificate can be registered: a house does not open with what
-/// cannot.
-///
-/// Errors: `ConfigInvalid`.
-pub fn check_certificate(public: &PublicFile) -> Result<(), Issue> {
-    register(&mut Certificates::default(), public, &[])
-}
-
-fn register(
-    certificates: &mut Certificates,
-    public: &PublicFile,
-    lists: &[Vec<u8>],
-) -> Result<(), Issue> {
-    let Some(certificate) = &public.client_certificate else { return Ok(()) };
-    let alone = public.sign_in == Some(SignIn::Mtls);
-    certificates
-        .register(&public.client_id, certificate, alone, lists)
-        .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
-}
-
 /// Everybody whom the gate knows: the partners, and the operator with these keys.
 pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
     let mut credentials: Vec<Credential> =
@@ -164,6 +144,26 @@ fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
     scopes.sort();
     scopes.dedup();
     scopes
+}
+
+/// Whether what a partner says of its certificate can be registered: a house does not open with what
+/// cannot.
+///
+/// Errors: `ConfigInvalid`.
+pub fn check_certificate(public: &PublicFile) -> Result<(), Issue> {
+    register(&mut Certificates::default(), public, &[])
+}
+
+fn register(
+    certificates: &mut Certificates,
+    public: &PublicFile,
+    lists: &[Vec<u8>],
+) -> Result<(), Issue> {
+    let Some(certificate) = &public.client_certificate else { return Ok(()) };
+    let alone = public.sign_in == Some(SignIn::Mtls);
+    certificates
+        .register(&public.client_id, certificate, alone, lists)
+        .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
 }
 
 /// The keys that partners publish at a URL, by client id.

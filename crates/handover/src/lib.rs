@@ -30,6 +30,7 @@ pub mod halt;
 pub mod house;
 pub mod init;
 pub mod keys;
+mod knock;
 pub mod limits;
 pub mod live;
 pub mod page;

@@ -16,7 +16,8 @@ mod told;
 pub use told::{json, words};
 
 use crate::config;
-use crate::{caller, check, init};
+use crate::knock::knock;
+use crate::{caller, init};
 use door::{Documents, Looked};
 use exchange::desk::{Command, Reply};
 use exchange::partner::{self as public_file, PublicFile, PublicIdentifier, Role, SignIn};
@@ -126,7 +127,7 @@ pub async fn add(folder: &Path, asked: &Asked) -> Result<Added, Issue> {
     }
     // Read as the next start will read it.
     let config = Arc::new(config::House::read(folder)?);
-    let runs = check::knock(&config.file.base_url, None).await.is_ok();
+    let runs = knock(&config.file.base_url, None).await.is_ok();
     // What runs has read the files as they were.
     let (probed, unknown) = match runs && changed {
         true => (None, true),

@@ -5,7 +5,6 @@
 //! Never      a suspension of somebody whom this house does not know.
 
 use crate::args::{PartnerAsked, WhoArgs};
-use crate::command::person;
 use crate::config;
 use crate::house::{Desk, Opened};
 use clap::Args;
@@ -36,11 +35,11 @@ pub fn command(asked: &PartnerAsked) -> Option<Command> {
         PartnerAsked::List => PartnerCommand::List {},
         PartnerAsked::Suspend(Decided { partner, why, who }) => PartnerCommand::Suspend {
             partner: partner.as_str().into(),
-            who: person(who.clone(), why.clone()),
+            who: who.clone().person(why.clone()),
         },
         PartnerAsked::Resume(Decided { partner, why, who }) => PartnerCommand::Resume {
             partner: partner.as_str().into(),
-            who: person(who.clone(), why.clone()),
+            who: who.clone().person(why.clone()),
         },
         _ => return None,
     }))

@@ -5,7 +5,6 @@
 //! Never      carries anything out.
 
 use crate::args::{PurposeWord, WhoArgs};
-use crate::command::person;
 use clap::{ArgGroup, Args, Subcommand};
 use exchange::desk::{Command, PayorCommand, RestrictionCommand};
 use exchange::restriction::Restriction;
@@ -150,7 +149,7 @@ pub enum RestrictionAsked {
 /// The house's command.
 pub fn payor(asked: PayorAsked) -> Command {
     Command::Payor(match asked {
-        PayorAsked::List { why, who } => PayorCommand::List { who: person(who, why) },
+        PayorAsked::List { why, who } => PayorCommand::List { who: who.person(why) },
         PayorAsked::Map(args) => {
             let row = PayorRow {
                 identifier: args.identifier,
@@ -165,7 +164,7 @@ pub fn payor(asked: PayorAsked) -> Command {
                 delegate: args.delegate,
                 none: args.none,
             };
-            let (payor, who) = (args.payor.map(PayorKey), person(args.who, args.why));
+            let (payor, who) = (args.payor.map(PayorKey), args.who.person(args.why));
             PayorCommand::Map { payor, row: Box::new(row), who }
         }
     })
@@ -184,7 +183,7 @@ pub fn restriction(asked: RestrictionAsked) -> Result<Command, Issue> {
                 payers: payers.iter().map(|name| name.as_str().into()).collect(),
                 except_purposes: except_purposes.into_iter().map(Into::into).collect(),
             };
-            RestrictionCommand::Add { row, who: person(who, why) }
+            RestrictionCommand::Add { row, who: who.person(why) }
         }
         RestrictionAsked::Import { file, replace, allow_shrink, as_of, why, who } => {
             let whole = std::path::absolute(&file).ok();
@@ -192,11 +191,11 @@ pub fn restriction(asked: RestrictionAsked) -> Result<Command, Issue> {
             let file = file.ok_or_else(|| {
                 Issue::new(Code::CommandInvalid, "the file has no whole path").at("file")
             })?;
-            let who = person(who, why);
+            let who = who.person(why);
             RestrictionCommand::Import { file, replace, allow_shrink, as_of, who }
         }
         RestrictionAsked::Remove { subject, reason, why, who } => {
-            RestrictionCommand::Remove { subject, reason, who: person(who, why) }
+            RestrictionCommand::Remove { subject, reason, who: who.person(why) }
         }
     }))
 }

@@ -9,9 +9,10 @@ use super::pair::{self, Files};
 use super::rotate::{self, Staged, Step};
 use super::{ledger, place};
 use crate::config;
+use crate::knock::knock;
 use crate::limits::COMMAND_TIMEOUT;
 use crate::render::{self, DONE, WAITS};
-use crate::{caller, check, house};
+use crate::{caller, house};
 use clap::{Args, Subcommand, ValueEnum};
 use exchange::desk::{CheckLine, Command, Reply};
 use exchange::partner::Role;
@@ -206,7 +207,7 @@ pub async fn reload(folder: &Path) -> Result<Reply, Issue> {
 
 /// Asks the running house to take up what changed; none where nobody runs it.
 async fn tell(config: &config::House) -> Result<Option<Vec<CheckLine>>, Issue> {
-    if check::knock(&config.file.base_url, None).await.is_err() {
+    if knock(&config.file.base_url, None).await.is_err() {
         return Ok(None);
     }
     let client = house::operator_client(config, COMMAND_TIMEOUT)?;

@@ -8,8 +8,9 @@
 //! that nobody can prove.
 
 use super::place::{self, Stamps};
+use crate::config;
 use crate::house::Opened;
-use crate::{check, config};
+use crate::knock::knock;
 use exchange::{Code, Digest, Issue};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -30,7 +31,7 @@ pub(super) async fn rotate(
         Issue::new(Code::HouseLocked, detail)
     };
     // A database server would let this process in beside the others.
-    if config.file.database.is_some() && check::knock(&config.file.base_url, None).await.is_ok() {
+    if config.file.database.is_some() && knock(&config.file.base_url, None).await.is_ok() {
         return Err(runs());
     }
     let opened = Opened::open_memory(Arc::clone(config)).await;
