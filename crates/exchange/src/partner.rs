@@ -386,6 +386,12 @@ pub fn check_identities(
         }
         // Exact, as certificates are compared.
         said.extend(file.udap.iter().map(|it| ("URI", format!("{} {}", it.community, it.uri))));
+        // A certificate that two registered is nobody's.
+        let certificates = file.client_certificate.iter();
+        said.extend(certificates.map(|it| match it.sha256.is_empty() {
+            true => ("certificate's name", it.san.clone()),
+            false => ("certificate", it.sha256.to_ascii_lowercase()),
+        }));
         let mut keys: Vec<&str> = file.key_ids().collect();
         keys.sort_unstable();
         keys.dedup();
@@ -654,6 +660,30 @@ mod tests {
             let words = issue.to_string();
             assert!(words.contains("b.json"), "{case}: {words}");
             assert!(words.contains("a.json") || words.contains("house.toml"), "{case}: {words}");
+        }
+        let with = |name: &str, certificate: Value| {
+            let namespace = format!("urn:{name}");
+            let said = [
+                ("name", name.into()),
+                ("client_id", name.into()),
+                ("namespace", namespace.into()),
+                ("jwks", json!({ "keys": [{ "kid": name }] })),
+                ("client_certificate", certificate),
+            ];
+            (format!("{name}.json"), public(&said).unwrap())
+        };
+        let by_name = |san: &str| json!({ "authority": "PEM", "san": san });
+        let by_digest = |digit: &str| json!({ "sha256": digit.repeat(64) });
+        let table = [
+            ("one name", by_name("uri:urn:a"), by_name("uri:urn:a"), false),
+            ("two names", by_name("uri:urn:a"), by_name("uri:urn:b"), true),
+            ("one certificate, spelt twice", by_digest("a"), by_digest("A"), false),
+            ("two certificates", by_digest("a"), by_digest("b"), true),
+        ];
+        for (case, one, other, good) in table {
+            let files = [with("one", one), with("two", other)];
+            let found = check_identities("plan", "urn:plan", "house.toml", &files);
+            assert_eq!(found.is_ok(), good, "{case}: {found:?}");
         }
     }
 }

@@ -255,6 +255,10 @@ impl Registry for Registrations {
     fn standing(&self, client_id: &str) -> Option<Standing> {
         self.sums.known(client_id, |_, one| self.stands(one))?
     }
+
+    fn edition(&self, client_id: &str) -> Option<u64> {
+        self.sums.known(client_id, |revision, _| revision)
+    }
 }
 
 #[cfg(test)]
@@ -369,6 +373,7 @@ mod tests {
         let id = book.command(approve).await.unwrap().rows[0].client.clone();
         // A token request reads the row, a person refuses the client, the request goes on.
         let read_before = house.work(&id).await.unwrap().unwrap();
+        let edition = book.edition(&id).unwrap();
         book.command(RegistrationCommand::Refuse { client: client(), who: who() }).await.unwrap();
         let one = serde_json::from_slice(&read_before.work.body).unwrap();
         book.sums.know(&id, read_before.revision, one);
@@ -379,6 +384,7 @@ mod tests {
             RegistrationCommand::Approve { client: client(), partner: "clinic".into(), who: who() };
         book.command(approve).await.unwrap();
         assert!(book.standing(&id).is_some());
+        assert_ne!(book.edition(&id), Some(edition), "and no token of before the refusal");
         let stored = house.work(&id).await.unwrap().unwrap();
         assert_eq!(book.sums.known(&id, |revision, _| revision), Some(stored.revision));
     }

@@ -246,3 +246,17 @@ async fn a_token_serves_its_scopes_and_purposes_until_the_registration_ends() {
     assert!(village.gate.caller(&headers).is_err(), "its tokens end with it");
     assert_eq!(village.token(&spoiled(|_| {})).await.status, 401);
 }
+
+#[tokio::test]
+async fn a_token_does_not_come_back_with_the_next_registration() {
+    let village = Village::registered().await;
+    let answer = village.token(&assertion(&PAPERS.client, |_| {})).await;
+    let bearer = format!("Bearer {}", told(&answer)["access_token"].as_str().unwrap());
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer.parse().unwrap())]);
+    assert!(village.gate.caller(&headers).is_ok());
+    let cancelled = statement(&PAPERS.client, |claims| claims["grant_types"] = json!([]));
+    assert_eq!(village.register(&cancelled).await.status, 200);
+    assert!(village.gate.caller(&headers).is_err());
+    assert_eq!(village.register(&statement(&PAPERS.client, |_| {})).await.status, 201);
+    assert!(village.gate.caller(&headers).is_err(), "it was given under another registration");
+}

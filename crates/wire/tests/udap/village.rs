@@ -85,6 +85,7 @@ pub(crate) fn community(uri: &str, authority: &Made, own: &Made) -> Community {
 pub(crate) struct Book {
     pub(crate) rows: Mutex<BTreeMap<String, (Said, Option<Standing>)>>,
     pub(crate) writes: AtomicU64,
+    pub(crate) editions: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Book {
@@ -106,6 +107,7 @@ impl Registry for Book {
         let named = said.uri == CLIENT;
         let standing = Book::stand(&said);
         let held = named.then(|| standing.clone());
+        *self.editions.lock().unwrap().entry(standing.client_id.clone()).or_default() += 1;
         let before = self.rows.lock().unwrap().insert(standing.client_id.clone(), (said, held));
         Box::pin(async move {
             Ok(match (named, before) {
@@ -133,6 +135,10 @@ impl Registry for Book {
 
     fn standing(&self, client_id: &str) -> Option<Standing> {
         self.rows.lock().unwrap().get(client_id)?.1.clone()
+    }
+
+    fn edition(&self, client_id: &str) -> Option<u64> {
+        self.editions.lock().unwrap().get(client_id).copied()
     }
 }
 

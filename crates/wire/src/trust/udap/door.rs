@@ -84,9 +84,10 @@ impl Gate {
         if scopes.is_empty() {
             return Err(Refused::scope());
         }
+        let edition = udap.registry.edition(&granted.standing.client_id).unwrap_or_default();
         let content = Content {
             client_id: granted.standing.client_id,
-            kid: String::new(),
+            kid: edition.to_string(),
             scope: scopes.join(" "),
             expiry: self.clock.now().as_second() + ACCESS_TOKEN_LIFE.as_secs() as i64,
             purposes: Some(granted.purposes),
@@ -95,10 +96,15 @@ impl Gate {
         Ok(self.issue(&content, "Bearer"))
     }
 
-    /// Who comes with a token that was given for purposes; none once the registration is gone.
+    /// Who comes with a token that was given for purposes; none once the registration is gone or another
+    /// one: what a person refused does not come back with the next approval.
     pub(crate) fn caller_by_udap(&self, content: &Content) -> Option<Caller> {
+        let registry = &self.udap.as_ref()?.registry;
         let Standing { client_id, partner, scopes, purposes, .. } =
-            self.udap.as_ref()?.registry.standing(&content.client_id)?;
+            registry.standing(&content.client_id)?;
+        if registry.edition(&content.client_id)?.to_string() != content.kid {
+            return None;
+        }
         let held: Vec<&str> = content.scope.split(' ').collect();
         let registered = scope::grant(&held, &scopes);
         let registered: Vec<&str> = registered.iter().map(String::as_str).collect();

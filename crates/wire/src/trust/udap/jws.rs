@@ -145,9 +145,6 @@ impl<'a> Jws<'a> {
         for community in communities {
             match community.trust().verify(&self.chain, now) {
                 Ok(found) => {
-                    if found.revocation != Revocation::Known {
-                        tracing::warn!(community = %community.uri, known = ?found.revocation, "revocation not known");
-                    }
                     leaf.get_or_insert(found);
                     vouched.push(community);
                 }
@@ -159,6 +156,11 @@ impl<'a> Jws<'a> {
         let key = UnparsedPublicKey::new(self.algorithm.verifier(), &leaf.key);
         key.verify(self.signed.as_bytes(), &self.signature)
             .map_err(|_| Fault::Jwt("the signature is not of the first certificate's key"))?;
+        // Told behind the signature: strangers must not fill the log.
+        if leaf.revocation != Revocation::Known {
+            let community = vouched.first().map(|it| it.uri.as_str()).unwrap_or_default();
+            tracing::warn!(community, known = ?leaf.revocation, "revocation not known");
+        }
         Ok(Signed { claims: self.claims, leaf, communities: vouched, algorithm: self.algorithm })
     }
 }

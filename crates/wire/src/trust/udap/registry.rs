@@ -65,4 +65,8 @@ pub trait Registry: Send + Sync {
     /// The registration as this process knows it: asked with every request, so that it must cost
     /// nothing.
     fn standing(&self, client_id: &str) -> Option<Standing>;
+
+    /// The edition of a client's registration, another one whenever something of it has changed: a token
+    /// stands for the one it was given under. Asked with every request, like `standing`.
+    fn edition(&self, client_id: &str) -> Option<u64>;
 }
