@@ -100,7 +100,7 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     Ok(certificates)
 }
 
-/// The keys that partners publish at a URL, by client id.
+/// The keys that partners and readers publish at a URL, by client id.
 ///
 /// Errors: `KeyUnusable`, `ConfigInvalid`.
 pub fn key_sets(
@@ -108,9 +108,11 @@ pub fn key_sets(
     clock: &Arc<dyn Clock>,
 ) -> Result<HashMap<String, Arc<KeySet>>, Issue> {
     let published = config.partners.values().filter(|public| !public.jwks_url.is_empty());
-    published
-        .map(|public| Ok((public.client_id.clone(), key_set(config, public, clock)?)))
-        .collect()
+    let mut sets = crate::readers::key_sets(config, clock)?;
+    for public in published {
+        sets.insert(public.client_id.clone(), key_set(config, public, clock)?);
+    }
+    Ok(sets)
 }
 
 fn key_set(

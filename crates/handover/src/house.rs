@@ -354,6 +354,7 @@ pub fn ledger_broken(broken: &Broken) -> Issue {
 pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
     let mut credentials: Vec<Credential> =
         config.partners.values().map(|public| credential(config, public)).collect();
+    credentials.extend(config.readers.iter().map(crate::readers::credential));
     credentials.push(Credential {
         client_id: OPERATOR.to_owned(),
         partner: OPERATOR.to_owned(),
@@ -536,6 +537,7 @@ fn open_payer(
         ledger_root: Arc::default(),
         member_secret: *keys::members_secret(&config.path(&config.file.keys.tokens))?,
         clock: Arc::clone(clock),
+        exports: payer::exports::Exports::default(),
     });
     let mut desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
     if config.file.udap.is_some() {

@@ -33,6 +33,7 @@ pub mod keys;
 pub mod limits;
 pub mod page;
 pub mod partner;
+pub mod readers;
 pub mod render;
 pub mod restore;
 pub mod serve;

@@ -27,13 +27,14 @@ mod resolve;
 mod retention;
 mod search;
 mod serve;
+pub mod snapshot;
 pub mod suspensions;
 mod when;
 
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
 pub use keys::keys;
-pub use kinds::known;
+pub use kinds::{about_patients, known};
 pub use load::{Loaded, Loader};
 pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
 pub use read::{Served, Told, http_date};
