@@ -248,3 +248,47 @@ fn deletion(head: &Record) -> Vec<u8> {
         .to_string()
         .into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::Digest;
+
+    #[test]
+    fn what_counts_is_what_changed_between_the_bounds_and_what_was_ever_there() {
+        use Stood::{Deleted, Purged, There};
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let table = [
+            ("no bounds", (None, None), (2, false, false), Some(There)),
+            ("after since", (Some(9), None), (2, false, false), Some(There)),
+            ("at since", (Some(10), None), (2, false, false), None),
+            ("before until", (None, Some(11)), (2, false, false), Some(There)),
+            ("at until", (None, Some(10)), (2, false, false), None),
+            ("its content is gone", (None, None), (2, false, true), Some(Purged)),
+            ("gone before since", (Some(10), None), (2, false, true), None),
+            ("deleted, and nobody asks for changes", (None, None), (2, true, false), None),
+            ("deleted since", (Some(9), None), (2, true, false), Some(Deleted)),
+            ("deleted before", (Some(10), None), (2, true, false), None),
+            ("deleted and never there", (Some(9), None), (1, true, false), None),
+        ];
+        for (case, (since, until), (version, deleted, purged), expected) in table {
+            let record = Record {
+                kind: "Patient".to_owned(),
+                id: "a".to_owned(),
+                version,
+                last_updated: at(10),
+                owner: "clinic".into(),
+                receipt: String::new(),
+                lane: None,
+                number: None,
+                digest: Digest::of(b""),
+                content: None,
+                deleted,
+                purged,
+            };
+            let moment = Moment { as_of: at(20), since: since.map(at), until: until.map(at) };
+            assert_eq!(moment.stood(&record), expected, "{case}");
+        }
+    }
+}

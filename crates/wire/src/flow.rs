@@ -60,3 +60,38 @@ impl PartialEq for Flow {
 }
 
 impl Eq for Flow {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use exchange::Code;
+    use http_body_util::BodyExt;
+
+    /// Three pieces; then the end, or a fault.
+    struct Three(u8, bool);
+
+    impl Pieces for Three {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Issue>> {
+            self.0 += 1;
+            let faulty = Issue::new(Code::ContentPurged, "it is gone");
+            let next = match (self.0, self.1) {
+                (1..=3, _) => Ok(Some(Bytes::from_static(b"x\n"))),
+                (_, true) => Ok(None),
+                (_, false) => Err(faulty),
+            };
+            Box::pin(async move { next })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_made_to_its_end_does_not_end_well() {
+        for whole in [true, false] {
+            let flow = Flow::of(Three(0, whole));
+            let body = flow.take().unwrap().collect().await;
+            let body = body.map(|body| body.to_bytes()).ok();
+            assert_eq!(body, whole.then_some(Bytes::from_static(b"x\nx\nx\n")));
+            assert!(flow.take().is_none(), "it is taken once");
+        }
+    }
+}
