@@ -15,8 +15,8 @@ pub const VARIABLE: &str = "HANDOVER_PARTNERS";
 
 /// What is installed, at the versions the tests were written for: a FHIR client by another hand
 /// (MIT), an S3 storage (Apache-2.0) with what it serves by (MIT, BSD-3-Clause), a FHIR server that
-/// plays EHR and payer (Apache-2.0), and what signs JWTs and certificates by other hands (MIT;
-/// Apache-2.0 or BSD-3-Clause; BSD-3-Clause).
+/// plays EHR and payer (Apache-2.0), what signs JWTs and certificates by other hands (MIT;
+/// Apache-2.0 or BSD-3-Clause; BSD-3-Clause), and a client of Bulk Data (Apache-2.0).
 const PACKAGES: &[&str] = &[
     "fhirpy==2.3.1",
     "moto[s3]==5.2.5",
@@ -26,6 +26,7 @@ const PACKAGES: &[&str] = &[
     "pyjwt==2.15.1",
     "cryptography==50.0.2",
     "authlib==1.9.9",
+    "smart-fetch==1.0.3",
 ];
 /// A second FHIR server, in another language (Apache-2.0), and a client that signs in (MIT). Below
 /// `node/` in the folder, where the machine has npm; without it the tests that want them skip

@@ -321,6 +321,22 @@ pub enum Event {
     EndpointApproved { payer: PartnerId, endpoint: String, identity: Digest, who: Who },
     /// Sending: what a payer's door says of itself, first seen or changed.
     DoorStated { payer: PartnerId, stated: Box<crate::directory::Stated> },
+    /// Receiving: a reader of the plan's own asked for an export.
+    ExportAsked { export: String, reader: String, asked: Box<crate::export::Asked> },
+    /// Receiving: an export can be fetched: the records of that moment, in these files.
+    ExportReady {
+        export: String,
+        as_of: Timestamp,
+        files: Vec<crate::export::ExportFile>,
+        /// Records of a type that are not in it, because the time of their contents is over.
+        #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        left_out: std::collections::BTreeMap<String, u64>,
+    },
+    /// Receiving: its reader fetches a file of an export; durable before the first byte leaves.
+    ExportFetched { export: String, file: String },
+    /// Receiving: an export can be fetched no more; `expired`: its time is over, or else its reader
+    /// deleted it.
+    ExportEnded { export: String, expired: bool },
 }
 
 impl Event {
@@ -368,6 +384,17 @@ impl Event {
             | Event::EndpointLost { payer, .. }
             | Event::EndpointApproved { payer, .. }
             | Event::DoorStated { payer, .. } => Some(payer),
+            _ => None,
+        }
+    }
+
+    /// The export an event of the house's chain is about.
+    pub fn export(&self) -> Option<&str> {
+        match self {
+            Event::ExportAsked { export, .. }
+            | Event::ExportReady { export, .. }
+            | Event::ExportFetched { export, .. }
+            | Event::ExportEnded { export, .. } => Some(export),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ pub mod desk;
 pub mod directory;
 pub mod disclosure;
 pub mod endpoint;
+pub mod export;
 pub mod id;
 pub mod issue;
 pub mod issues;

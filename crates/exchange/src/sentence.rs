@@ -28,6 +28,17 @@ pub fn sentence(event: &Event) -> String {
         Event::PartnerResumed { partner, who } => {
             format!("exchange with {partner} resumed by {}", person(who))
         }
+        Event::ExportAsked { reader, asked, .. } => {
+            let kinds = asked.kinds.as_ref().map_or("all types".to_owned(), |it| it.join(", "));
+            format!("export of {kinds} asked for by {reader}")
+        }
+        Event::ExportReady { as_of, files, .. } => {
+            let count: u64 = files.iter().map(|file| file.count).sum();
+            format!("export ready: {count} records as of {as_of}, in {} files", files.len())
+        }
+        Event::ExportFetched { file, .. } => format!("file {file} of an export fetched"),
+        Event::ExportEnded { expired: true, .. } => "export expired".to_owned(),
+        Event::ExportEnded { .. } => "export deleted by its reader".to_owned(),
         Event::RegistrationCancelled { client } => format!("client {client} cancelled itself"),
         Event::RegisteredAt { endpoint, client: Some(client), .. } => {
             format!("registered at {endpoint} as {client}")

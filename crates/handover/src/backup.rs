@@ -138,6 +138,8 @@ fn files(config: &config::House) -> (Vec<PathBuf>, Vec<PathBuf>) {
         named.extend([community.anchors.clone(), community.certificate.clone()]);
         named.extend(community.revoked.iter().cloned());
     }
+    let readers = file.reader.iter().flat_map(|reader| reader.jwks.iter().chain(&reader.authority));
+    named.extend(readers.cloned());
     named.extend(file.source.iter().filter_map(|source| source.authority.clone()));
     named.extend(file.database.iter().filter_map(|database| database.authority.clone()));
     let s3 = file.blobs.iter().filter_map(|blobs| blobs.s3.as_ref());

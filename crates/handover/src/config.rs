@@ -9,6 +9,7 @@ mod source;
 mod udap;
 
 pub use crate::feed::RestrictionsFile;
+pub use crate::readers::{Reader, ReaderFile};
 pub use directory::{DirectoryFile, DirectoryKind};
 pub use source::SourceFile;
 pub use udap::{CommunityFile, UdapFile};
@@ -84,6 +85,9 @@ pub struct HouseFile {
     /// Receiving: identifiers a Coverage names this payer by.
     #[serde(default)]
     pub payer_identifiers: Vec<PublicIdentifier>,
+    /// Receiving: platforms of its own that read what partners have filed.
+    #[serde(default)]
+    pub reader: Vec<ReaderFile>,
     /// What it is in UDAP's trust communities.
     pub udap: Option<UdapFile>,
 }
@@ -246,14 +250,16 @@ pub struct House {
     pub partners: BTreeMap<PartnerId, PublicFile>,
     /// Agreements by partner.
     pub terms: BTreeMap<PartnerId, Terms>,
+    /// The house's own readers, with their keys.
+    pub readers: Vec<Reader>,
     /// What of partners and agreements cannot be read; none in a house of `read`.
     pub fault: Option<Issue>,
     /// The names of all partners, where there is such a fault.
     pub unread: Vec<PartnerId>,
 }
 
-/// Partners' public files and agreements.
-type Agreed = (BTreeMap<PartnerId, PublicFile>, BTreeMap<PartnerId, Terms>);
+/// Partners' public files, agreements and readers.
+type Agreed = (BTreeMap<PartnerId, PublicFile>, BTreeMap<PartnerId, Terms>, Vec<Reader>);
 
 impl House {
     /// Reads a house's folder.
@@ -292,12 +298,15 @@ impl House {
             file,
             partners: BTreeMap::new(),
             terms: BTreeMap::new(),
+            readers: Vec::new(),
             fault: None,
             unread: Vec::new(),
         };
         house.check_scheme()?;
         match house.read_agreed() {
-            Ok((partners, terms)) => (house.partners, house.terms) = (partners, terms),
+            Ok((partners, terms, readers)) => {
+                (house.partners, house.terms, house.readers) = (partners, terms, readers);
+            }
             Err(issue) => (house.fault, house.unread) = (Some(issue), house.named()),
         }
         Ok(house)
@@ -309,7 +318,8 @@ impl House {
         partner::check_identities(name, namespace, FILE, &public)?;
         let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
         let terms = read_agreements(&self.path(agreements), &partners)?;
-        Ok((partners, terms))
+        let readers = crate::readers::read(self, &partners)?;
+        Ok((partners, terms, readers))
     }
 
     /// The partners by the names of their files, which `partner add` gives them, and by what can be read.

@@ -101,10 +101,11 @@ pub fn certificates(config: &config::House) -> Result<Certificates, Issue> {
     Ok(certificates)
 }
 
-/// Everybody whom the gate knows: the partners, and the operator with these keys.
+/// Everybody whom the gate knows: the partners, the house's readers, and the operator with these keys.
 pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -> Vec<Credential> {
     let mut credentials: Vec<Credential> =
         config.partners.values().map(|public| credential(config, public)).collect();
+    credentials.extend(config.readers.iter().map(crate::readers::credential));
     credentials.push(Credential {
         client_id: OPERATOR.to_owned(),
         partner: OPERATOR.to_owned(),
@@ -166,7 +167,7 @@ fn register(
         .map_err(|issue| issue.at(format!("{}: client_certificate", public.name)))
 }
 
-/// The keys that partners publish at a URL, by client id.
+/// The keys that partners and readers publish at a URL, by client id.
 ///
 /// Errors: `KeyUnusable`, `ConfigInvalid`.
 pub fn key_sets(
@@ -174,9 +175,11 @@ pub fn key_sets(
     clock: &Arc<dyn Clock>,
 ) -> Result<HashMap<String, Arc<KeySet>>, Issue> {
     let published = config.partners.values().filter(|public| !public.jwks_url.is_empty());
-    published
-        .map(|public| Ok((public.client_id.clone(), key_set(config, public, clock)?)))
-        .collect()
+    let mut sets = crate::readers::key_sets(config, clock)?;
+    for public in published {
+        sets.insert(public.client_id.clone(), key_set(config, public, clock)?);
+    }
+    Ok(sets)
 }
 
 fn key_set(

@@ -467,6 +467,7 @@ fn open_payer(
         ledger_root: Arc::default(),
         member_secret: *keys::members_secret(&config.path(&config.file.keys.tokens))?,
         clock: Arc::clone(clock),
+        exports: payer::exports::Exports::default(),
     });
     let mut desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
     if config.file.udap.is_some() {

@@ -351,8 +351,20 @@ members = \"members.csv\"
             quoted(&identifier.value),
         ));
     }
+    text.push_str(READERS);
     text
 }
+
+const READERS: &str = "
+# Platforms of the plan's own that read what all partners have filed: by $export, search and read. They
+# sign in by SMART Backend Services with keys of their own, and write nothing.
+# [[reader]]
+# client_id = \"platform\"
+# jwks = \"readers/platform.json\"       # its public keys, a JWK Set; or where it publishes them:
+# jwks_url = \"https://platform.example/jwks.json\"
+# authority = \"readers/platform.pem\"   # of the certificate there
+# scopes = [\"system/*.rs\"]             # this, where none are named
+";
 
 /// Certificates and keys.
 const HOUSE_KEYS: &str = "

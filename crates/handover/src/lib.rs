@@ -35,6 +35,7 @@ pub mod limits;
 pub mod live;
 pub mod page;
 pub mod partner;
+pub mod readers;
 pub mod render;
 pub mod restore;
 pub mod serve;

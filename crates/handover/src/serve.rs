@@ -119,7 +119,7 @@ async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
             let watching = provider::watch::run(Arc::clone(road), Arc::clone(wake), end);
             tokio::join!(walking, watching);
         }
-        Desk::Payer { .. } => stop.await,
+        Desk::Payer { road, .. } => payer::exports::run(Arc::clone(road), stop).await,
     }
 }
 

@@ -4,7 +4,9 @@
 //! Goes out   answers of the road, of the library desk, or of a held submission's poll.
 //! Never      a rule about members or records: a door translates.
 
+use crate::exports::door;
 use crate::limits::POLL_SECONDS;
+use crate::reader::Reader;
 use crate::response::{Asked, refusal};
 use crate::road::{Road, outward};
 use crate::single::{bundle_of_one, in_its_terms};
@@ -15,8 +17,8 @@ use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
-use store::{AnyHouse, House, WorkKind};
-use wire::rest::{Outcome, Prefer, Rest, Write};
+use store::{AnyHouse, House, StoredWork, WorkKind};
+use wire::rest::{KickOff, Outcome, Prefer, Rest, Write};
 use wire::{Answer, Caller, draw_id};
 
 /// The file of a manifest that holds the stored answer.
@@ -39,16 +41,18 @@ impl Doors {
             transaction: true,
             batch: true,
             writes: true,
+            exports: true,
             token_endpoint: Some(token_endpoint),
             ..Description::default()
         });
         Doors { road, statement }
     }
 
-    /// A partner sees its own records; the house's own operator sees all.
+    /// A partner sees its own records; the house's own operator and readers see all.
     fn desk<'d>(&'d self, caller: &Caller) -> Desk<'d, AnyHouse> {
         let partner = PartnerId::from(caller.partner.as_str());
-        let owner = (!caller.may(wire::api::OPERATE)).then_some(partner);
+        let all = caller.may(wire::api::OPERATE) || Reader::of(caller).is_some();
+        let owner = (!all).then_some(partner);
         let kinds = (!caller.may("system/*.r")).then(|| {
             let may_read = |kind: &&str| caller.require(kind, 'r').is_ok();
             repository::known().filter(may_read).map(str::to_owned).collect()
@@ -56,10 +60,15 @@ impl Doors {
         Desk { kinds, ..Desk::new(&self.road.house, &self.road.setup.base_url, owner) }
     }
 
+    /// A row that can have a status.
+    async fn row(&self, id: &str) -> Result<StoredWork, Issue> {
+        let row = self.road.house.work(id).await.map_err(store_issue)?;
+        row.ok_or_else(|| Issue::new(Code::StatusUnknown, "no submission of this caller is here"))
+    }
+
     /// The caller's own submission.
-    async fn submission(&self, caller: &Caller, id: &str) -> Result<Submission, Issue> {
+    fn submission(&self, caller: &Caller, row: &StoredWork) -> Result<Submission, Issue> {
         let unknown = || Issue::new(Code::StatusUnknown, "no submission of this caller is here");
-        let row = self.road.house.work(id).await.map_err(store_issue)?.ok_or_else(unknown)?;
         let own = row.work.partner.as_ref().is_some_and(|one| one.as_str() == caller.partner);
         if row.work.kind != WorkKind::Submission || !own {
             return Err(unknown());
@@ -68,7 +77,11 @@ impl Doors {
     }
 
     async fn poll(&self, caller: &Caller, id: &str) -> Result<Answer, Issue> {
-        let submission = self.submission(caller, id).await?;
+        let row = self.row(id).await?;
+        if row.work.kind == WorkKind::Export {
+            return door::poll(&self.road, caller, &row);
+        }
+        let submission = self.submission(caller, &row)?;
         let place = format!("{}/status/{id}", self.road.setup.base_url);
         let refused = match submission.state {
             SubmissionState::Held | SubmissionState::Due { .. } => {
@@ -87,7 +100,11 @@ impl Doors {
     }
 
     async fn file(&self, caller: &Caller, id: &str, name: &str) -> Result<Answer, Issue> {
-        let submission = self.submission(caller, id).await?;
+        let row = self.row(id).await?;
+        if row.work.kind == WorkKind::Export {
+            return door::file(&self.road, caller, &row, name).await;
+        }
+        let submission = self.submission(caller, &row)?;
         let unknown = || Issue::new(Code::StatusUnknown, "the submission has no such file");
         if name != ANSWER_FILE || !submission.ended() {
             return Err(unknown());
@@ -106,6 +123,12 @@ impl Doors {
         lines.push(b'\n');
         Ok(Answer::new(200, lines).with(CONTENT_TYPE, "application/fhir+ndjson"))
     }
+}
+
+/// Whether a person has decided on it or not, a submission stays: its sender withdraws it.
+fn not_ended() -> Issue {
+    let detail = "a submission is not ended by its sender; withdraw what it brought";
+    Issue::new(Code::InteractionUnsupported, detail)
 }
 
 fn told(told: Told) -> Answer {
@@ -151,6 +174,20 @@ impl Rest for Doors {
 
     fn status<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {
         Box::pin(self.poll(caller, id))
+    }
+
+    fn export<'a>(&'a self, caller: &'a Caller, kick_off: KickOff) -> Outcome<'a> {
+        Box::pin(door::kick_off(&self.road, caller, kick_off))
+    }
+
+    fn status_end<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {
+        Box::pin(async move {
+            let row = self.row(id).await?;
+            match row.work.kind {
+                WorkKind::Export => door::end(&self.road, caller, &row).await,
+                _ => self.submission(caller, &row).and_then(|_| Err(not_ended())),
+            }
+        })
     }
 
     fn status_file<'a>(&'a self, caller: &'a Caller, id: &'a str, name: &'a str) -> Outcome<'a> {

@@ -51,3 +51,42 @@ pub const REGISTRATION_FLOOR: std::time::Duration = std::time::Duration::from_se
 /// How often a process looks for what others decided about registrations: so long at most a refused
 /// client's token still opens another process's door.
 pub const REGISTRATIONS_LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Records in one file of an export: some 20 MB of what charts hold, which a slow line takes within the
+/// time for one answer. Files are read while they are taken, so it bounds no memory.
+pub const EXPORT_FILE_RECORDS: u64 = 10_000;
+
+/// Exports of one reader that wait to be listed: one runs, and the next may stand in line.
+pub const EXPORTS_ASKED_MAX: u32 = 2;
+
+/// Exports of one reader that can be fetched: each is a row. Whoever deletes what was fetched never
+/// meets it, and whoever never does may ask twice an hour.
+pub const EXPORTS_READY_MAX: u32 = 50;
+
+/// Seconds after which a reader with so many exports is told to come again.
+pub const EXPORTS_FULL_SECONDS: u32 = 60;
+
+/// Files that one reader fetches at once: each holds some megabytes while a piece of it is made.
+pub const EXPORT_FILES_AT_ONCE: usize = 8;
+
+/// Seconds a poller of an export is asked to wait. A poll reads one row.
+pub const EXPORT_POLL_SECONDS: u32 = 2;
+
+/// Who polls again within this time is refused: half of what it was asked to wait.
+pub const EXPORT_POLL: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// How long an export is one worker's; after a sudden end it waits so long for the next one.
+pub const EXPORT_LEASE: Duration = Duration::from_secs(20);
+
+/// How often that is renewed.
+pub const EXPORT_RENEWAL: Duration = Duration::from_secs(5);
+
+/// How often a worker looks for exports that nobody woke it for: expired ones, another process's.
+pub const EXPORT_LOOK: Duration = Duration::from_secs(10);
+
+/// How far back the moment of an export is where several processes file: by then each has filed what it
+/// had begun, clocks that differ a little included.
+pub const EXPORT_SETTLE: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Characters of a parameter's name that are quoted. Names of the guide are shorter.
+pub const EXPORT_NAME_SHOWN: usize = 40;

@@ -10,6 +10,7 @@
 //! what came, byte for byte, long after the records have changed.
 
 use crate::arrival::{Arrival, Begun, matched};
+use crate::exports::Exports;
 use crate::key::Keys;
 use crate::limits::{
     COVERAGES_BYTES_MAX, COVERAGES_MAX, PERSONS_TRIED_MAX, POLL_SECONDS, STALE_ROUNDS_MAX,
@@ -48,6 +49,8 @@ pub struct Road {
     pub member_secret: [u8; 32],
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What readers of the plan's own ask for.
+    pub exports: Exports,
 }
 
 /// Why a round did not end in an answer.
@@ -181,7 +184,8 @@ impl Road {
 
     /// What arrived, what was filed and the answer are one unit.
     async fn round(&self, arrival: &Arrival<'_>) -> Result<Answer, Stop> {
-        let at = self.clock.now();
+        let begun = self.exports.under_way.begin(&*self.clock);
+        let at = begun.at();
         let (resolved, member) = self.resolve(arrival).await?;
         let plan = resolved.plan()?;
         let (answer, kept) = self.acknowledge(arrival, &plan, at).await?;
@@ -446,11 +450,8 @@ fn answered(first: FirstAnswer) -> Answer {
         }
         false => first.body,
     };
-    Answer {
-        status: first.status,
-        headers: first.headers.into_iter().filter_map(named).collect(),
-        body,
-    }
+    let headers = first.headers.into_iter().filter_map(named).collect();
+    Answer { headers, ..Answer::new(first.status, body) }
 }
 
 fn conflict() -> Issue {

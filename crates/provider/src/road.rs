@@ -120,8 +120,8 @@ impl Road {
         match lease.work.work.kind {
             WorkKind::Trigger => spent(Part::Scope, self.scope(lease)).await,
             WorkKind::Push => spent(Part::Walk, self.push(lease)).await,
-            WorkKind::Submission => Ok(()),   // the other road's
-            WorkKind::Registration => Ok(()), // no clock has work on it
+            WorkKind::Submission | WorkKind::Export => Ok(()), // the other road's
+            WorkKind::Registration => Ok(()),                  // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
             WorkKind::Endpoint | WorkKind::Partner => Ok(()), // no clock has work on it
         }

@@ -30,6 +30,8 @@ pub struct Description<'a> {
     pub batch: bool,
     /// Whether single records are created, updated and deleted, each also by a condition.
     pub writes: bool,
+    /// Whether readers of the house's own may export (Bulk Data).
+    pub exports: bool,
     /// The token endpoint of SMART Backend Services; `None` where nobody signs in.
     pub token_endpoint: Option<&'a str>,
     /// Records in a page: usual, and at most.
@@ -46,6 +48,7 @@ impl Default for Description<'_> {
             transaction: false,
             batch: false,
             writes: false,
+            exports: false,
             token_endpoint: None,
             page: (PAGE_RECORDS, PAGE_RECORDS_MAX),
         }
@@ -70,11 +73,13 @@ pub fn capability(about: &Description<'_>) -> Bytes {
     if !whole.is_empty() {
         rest["interaction"] = whole.into();
     }
-    rest["operation"] = json!([{
+    let versions = json!({
         "extension": [at_once()],
         "name": "versions",
         "definition": "http://hl7.org/fhir/OperationDefinition/CapabilityStatement-versions",
-    }]);
+    });
+    let export = about.exports.then(|| export("export"));
+    rest["operation"] = std::iter::once(versions).chain(export).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -94,6 +99,21 @@ pub fn capability(about: &Description<'_>) -> Bytes {
 fn at_once() -> Value {
     json!({ "url": MODE_EXTENSION, "valueCode": "sync" })
 }
+
+/// An operation of Bulk Data 2.0.0, which is answered later.
+fn export(definition: &str) -> Value {
+    json!({
+        "extension": [{ "url": MODE_EXTENSION, "valueCode": "async" }],
+        "name": "export",
+        "definition": format!("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{definition}"),
+        "documentation": EXPORT,
+    })
+}
+
+const EXPORT: &str = "For readers of the plan's own, with Prefer: respond-async. Parameters _type, _since, \
+    _until and _outputFormat; others are refused, or with Prefer: handling=lenient passed over and told in \
+    the manifest's error files, but patient is always refused. On the level of Patients come the types of \
+    their compartment and those that help to read them, but no Binary.";
 
 const TRANSACTION: &str = "All entries stand or fall together. A Bundle.identifier is the key: \
     repeated with the same bytes, it gets the first answer again. Entries are of POST, PUT and DELETE; \
@@ -162,13 +182,15 @@ fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
         resource["searchInclude"] = includes.into();
     }
     if row.kind == "Patient" {
-        resource["operation"] = json!([{
+        let everything = json!({
             "extension": [at_once()],
             "name": "everything",
             "definition": "http://hl7.org/fhir/OperationDefinition/Patient-everything",
             "documentation": "On one Patient. Parameters _since, _type and _count; the pages follow \
                 each other by next links.",
-        }]);
+        });
+        let export = about.exports.then(|| export("patient-export"));
+        resource["operation"] = std::iter::once(everything).chain(export).collect();
     }
     resource
 }
@@ -228,6 +250,7 @@ mod tests {
             transaction,
             batch: transaction,
             writes: transaction,
+            exports: transaction,
             token_endpoint: Some("https://plan.example/fhir/token"),
             ..Description::default()
         };
@@ -300,10 +323,11 @@ mod tests {
         let operations = types.iter().flat_map(|it| of(&it["operation"]));
         let all = of(&rest["interaction"]).into_iter().chain(of(&rest["operation"]));
         let all: Vec<Value> = all.chain(operations).collect();
-        assert_eq!(all.len(), 4, "transaction, batch, versions, everything");
+        assert_eq!(all.len(), 6, "transaction, batch, versions, everything, export twice");
         for one in &all {
+            let mode = if one["name"] == "export" { "async" } else { "sync" };
             assert_eq!(one["extension"][0]["url"], MODE_EXTENSION, "{one}");
-            assert_eq!(one["extension"][0]["valueCode"], "sync", "{one}");
+            assert_eq!(one["extension"][0]["valueCode"], mode, "{one}");
         }
         let bytes = statement.to_string();
         let doc = fhir::Doc::parse(bytes.as_bytes()).unwrap();

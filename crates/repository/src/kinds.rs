@@ -127,7 +127,7 @@ pub(crate) fn is_wider(name: &str, kind: &str) -> bool {
 
 /// The types of R4 whose records are filed under a Patient whom they are about, those outside the
 /// table too: not the Patient itself, nor a Provenance, which speaks of other records.
-pub(crate) fn about_patients() -> impl Iterator<Item = &'static str> {
+pub fn about_patients() -> impl Iterator<Item = &'static str> {
     let all = fhir::r4::Type::all().filter(|one| one.is_resource());
     let other = |one: fhir::r4::Type| one.elements().any(|it| OTHER.patient.1.contains(&it.name()));
     let about = all.filter(move |one| match row(one.name()) {

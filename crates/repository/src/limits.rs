@@ -84,3 +84,13 @@ pub const REGISTRATIONS_MAX: u32 = 10_000;
 
 /// Rounds of reading again when somebody else says something of the same partner or client.
 pub const STALE_ROUNDS_MAX: u32 = 16;
+
+/// Versions looked at in one step through a snapshot, without content: half a megabyte of heads.
+pub const SNAPSHOT_ROWS: u32 = 2_000;
+
+/// Contents of a snapshot that are asked for together, within the database's bound on the values of
+/// one statement.
+pub const SNAPSHOT_CONTENTS: usize = 200;
+
+/// Bytes of content of a snapshot that are in memory at once, the record aside that reaches it.
+pub const SNAPSHOT_BYTES: u64 = 1024 * 1024;

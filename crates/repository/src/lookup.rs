@@ -21,7 +21,11 @@ pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue
     let is_walk = |row: &StoredWork| {
         !matches!(
             row.work.kind,
-            WorkKind::Watch | WorkKind::Endpoint | WorkKind::Registration | WorkKind::Partner
+            WorkKind::Watch
+                | WorkKind::Endpoint
+                | WorkKind::Registration
+                | WorkKind::Partner
+                | WorkKind::Export
         )
     };
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {

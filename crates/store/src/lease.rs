@@ -54,7 +54,7 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 7] = [
+    const ALL: [WorkKind; 8] = [
         WorkKind::Trigger,
         WorkKind::Push,
         WorkKind::Submission,
@@ -62,6 +62,7 @@ impl WorkKind {
         WorkKind::Endpoint,
         WorkKind::Registration,
         WorkKind::Partner,
+        WorkKind::Export,
     ];
 
     /// The number that stands for a kind.
@@ -74,6 +75,7 @@ impl WorkKind {
             WorkKind::Endpoint => 5,
             WorkKind::Registration => 6,
             WorkKind::Partner => 7,
+            WorkKind::Export => 8,
         }
     }
 
@@ -153,7 +155,7 @@ mod tests {
         for kind in WorkKind::ALL {
             assert_eq!(WorkKind::from_code(kind.code()).unwrap(), kind);
         }
-        for code in [0, 8, -1] {
+        for code in [0, 9, -1] {
             assert!(matches!(WorkKind::from_code(code), Err(Error::Damaged(_))), "{code}");
         }
     }

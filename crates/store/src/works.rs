@@ -24,6 +24,8 @@ pub enum WorkKind {
     Endpoint,
     /// What people said of the exchange with a partner.
     Partner,
+    /// What a reader of the house's own asked to be given.
+    Export,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

@@ -54,11 +54,14 @@ where
         Answer::from(Issue::new(Code::InternalError, detail))
     });
     tracing::info!(status = answer.status, bytes = answer.body.len(), "answered");
-    let length = answer.body.len();
+    // Nobody knows the length of what is not made yet.
+    let length = answer.flow.is_none().then_some(answer.body.len());
     let mut response = answer.into_response();
     if method == Method::HEAD {
         *response.body_mut() = Body::empty();
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        if let Some(length) = length {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
     }
     shape::say(response.headers_mut(), line.as_ref());
     if let Ok(id) = HeaderValue::try_from(id) {

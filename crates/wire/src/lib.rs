@@ -15,6 +15,7 @@ pub mod clock;
 mod door;
 pub mod doorstep;
 pub mod figures;
+pub mod flow;
 pub mod form;
 pub mod keys;
 pub mod limits;

@@ -4,6 +4,7 @@
 //! Goes out   status, headers and body.
 //! Never      decides what is refused; never adds a cause, a path or a value to the words.
 
+use crate::flow::Flow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -25,12 +26,19 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, String)>,
     /// The body; empty for none.
     pub body: Bytes,
+    /// A body that is made while it is taken, in the place of `body`.
+    pub flow: Option<Flow>,
 }
 
 impl Answer {
     /// An answer without headers.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: Vec::new(), body: body.into() }
+        Answer { status, headers: Vec::new(), body: body.into(), flow: None }
+    }
+
+    /// An answer whose body is made while it is taken.
+    pub fn flowing(status: u16, flow: Flow) -> Answer {
+        Answer { flow: Some(flow), ..Answer::new(status, Bytes::new()) }
     }
 
     /// The same answer with one more header.
@@ -74,7 +82,8 @@ impl IntoResponse for Answer {
             StatusCode::INTERNAL_SERVER_ERROR
         });
         let typed = self.header(&CONTENT_TYPE).is_some() || self.body.is_empty();
-        let mut response = Response::new(Body::from(self.body));
+        let flow = self.flow.and_then(|flow| flow.take());
+        let mut response = Response::new(flow.unwrap_or_else(|| Body::from(self.body)));
         *response.status_mut() = status;
         for (name, value) in self.headers {
             match HeaderValue::try_from(value) {

@@ -8,9 +8,11 @@
 //! Why one match and not a table of routes: every interaction, its method and its scope stand in
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
+mod kick_off;
 mod prefer;
 mod write;
 
+pub use kick_off::KickOff;
 pub use prefer::{Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
@@ -85,6 +87,17 @@ pub trait Rest: Send + Sync + 'static {
     /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
     /// manifest). The implementer answers only to the submission's own sender.
     fn status<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
+        no_submission()
+    }
+
+    /// `GET` and `POST [base]/$export`, `[base]/Patient/$export` and `[base]/Group/[id]/$export`: the
+    /// kick-off of an export. The implementer checks who may ask, and for which types.
+    fn export<'a>(&'a self, _: &'a Caller, _: KickOff) -> Outcome<'a> {
+        not_here()
+    }
+
+    /// `DELETE /status/[id]`: nobody wants that answer any more.
+    fn status_end<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
         no_submission()
     }
 
@@ -260,6 +273,13 @@ impl Base {
         if let ([""], &Method::POST) = (segments, &asked.method) {
             return self.transaction(caller, asked, request).await;
         }
+        if let Some(level) = kick_off::level(segments)
+            && matches!(*request.method(), Method::GET | Method::POST)
+        {
+            asked.choose(media::FHIR)?;
+            let kick_off = KickOff::read(level, asked.parameters, &asked.headers, request).await?;
+            return self.rest.export(caller, kick_off).await;
+        }
         let mut room = self.free.answer(&caller.partner);
         room.keep_own(ANSWER_ROOM).await?;
         room.keep_of_all(ANSWER_ROOM).await?;
@@ -285,6 +305,9 @@ impl Base {
             ["status", id, name] if get && is_token(id) && is_token(name) => {
                 asked.choose(media::STATUS)?;
                 rest.status_file(caller, id, name).await
+            }
+            ["status", id] if asked.method == Method::DELETE && is_token(id) => {
+                rest.status_end(caller, id).await
             }
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;
@@ -470,7 +493,8 @@ impl Base {
 fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
     match *segments {
         [""] => Ok(not_offered("POST")),
-        ["status", id] if is_token(id) => Ok(not_offered("GET, HEAD")),
+        ["status", id] if is_token(id) => Ok(not_offered("DELETE, GET, HEAD")),
+        _ if kick_off::level(segments).is_some() => Ok(not_offered("GET, POST")),
         ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
         [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),
         [kind] if is_kind(kind) && writes => Ok(not_offered("DELETE, GET, HEAD, POST, PUT")),

@@ -14,6 +14,7 @@ mod away;
 mod crowd;
 mod day;
 mod door;
+mod exported;
 mod malformed;
 mod outcome;
 mod parts;

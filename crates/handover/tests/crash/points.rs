@@ -44,6 +44,9 @@ const DAY_WITH_UNKNOWN_MEMBER: [(Role, &str); 4] = [
 /// Points of a table that a person changes: `cli/tables.rs` ends a house there.
 const AT_A_TABLE: [&str; 2] = ["listed", "tabled"];
 
+/// Points of an export: `exported.rs` ends a house there.
+const OF_AN_EXPORT: [&str; 2] = ["export-asked", "export-listed"];
+
 /// Everything that can become of an encounter without a person at the plan: held for a person here
 /// and let go, sent, sent again unchanged, withheld, taken back, and one more of another patient.
 fn an_ordinary_day(day: &mut Day) {
@@ -146,7 +149,7 @@ fn every_documented_point_has_a_row() {
     let name = |(_, point): &(Role, &str)| point.split(':').next().unwrap().to_owned();
     let in_parts = DAY_IN_PARTS.map(|point| (Role::Provider, point));
     let rows = rows.chain(&in_parts).chain(&DAY_OF_WATCH);
-    let at_a_table = AT_A_TABLE.map(str::to_owned);
+    let at_a_table = AT_A_TABLE.into_iter().chain(OF_AN_EXPORT).map(str::to_owned);
     assert_eq!(rows.map(name).chain(at_a_table).collect::<BTreeSet<_>>(), documented_points());
 }
 

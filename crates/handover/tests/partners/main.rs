@@ -1,12 +1,14 @@
 //! Goal: programs that we did not write read what was filed, and find TLS as it should be.
 //!
-//! How: a plan that has been pushed to, as a process; fhirpy, curl and openssl as the machine has
-//! them. What is not there is skipped with one line.
+//! How: a plan that has been pushed to, as a process; fhirpy, smart-fetch, curl and openssl as the
+//! machine has them. What is not there is skipped with one line.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod exported;
 
 use common::{House, Stage};
 use exchange::Code;

@@ -4,6 +4,7 @@ use crate::common::{House, RUNTIME, Stage, who};
 use crate::unmatched;
 use exchange::desk::{Command, Row};
 use exchange::directory::Standing;
+use exchange::export::Export;
 use exchange::registration::{RegisteredAt, Registration};
 use exchange::submission::Submission;
 use exchange::suspension::Suspension;
@@ -106,6 +107,14 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         states.insert(known.state_word().to_owned());
     }
     assert!(suspensions.is_empty(), "a suspension without a row");
+    let mut exports = exports(&chains[&Chain::House]);
+    for row in house.works(WorkKind::Export) {
+        let known = exports.remove(&row.work.id).expect("a row without a line");
+        assert_eq!(read::<Export>(&row), known);
+        assert_eq!(columns(&row), (micros(known.due()), known.state_word()));
+        states.insert(known.state_word().to_owned());
+    }
+    assert!(exports.is_empty(), "an export without a row");
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states
@@ -169,6 +178,17 @@ fn registrations(lines: &Lines) -> BTreeMap<String, serde_json::Value> {
     }
     let clients = clients.into_iter().map(|(id, one)| (id, serde_json::to_value(one).unwrap()));
     rows.into_iter().chain(clients).collect()
+}
+
+fn exports(lines: &Lines) -> BTreeMap<String, Export> {
+    let mut exports: BTreeMap<String, Export> = BTreeMap::new();
+    for (at, event) in lines {
+        match event.export().and_then(|id| exports.get_mut(id)) {
+            Some(export) => export.apply(*at, event),
+            None => exports.extend(Export::begin(*at, event).map(|it| (it.id.clone(), it))),
+        }
+    }
+    exports
 }
 
 /// What the store searches by.

@@ -9,6 +9,7 @@ mod batch;
 mod bundles;
 mod conditions;
 mod desk;
+mod exported;
 mod faults;
 mod filing;
 mod plan;

@@ -39,6 +39,23 @@ impl Clock for StandingClock {
     }
 }
 
+/// The road's clock: it moves when it is told to.
+#[derive(Default)]
+pub(crate) struct MovingClock(std::sync::atomic::AtomicI64);
+
+impl MovingClock {
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Clock for MovingClock {
+    fn now(&self) -> Timestamp {
+        let seconds = self.0.load(std::sync::atomic::Ordering::Relaxed);
+        StandingClock.now() + jiff::SignedDuration::from_secs(seconds)
+    }
+}
+
 fn envelope(namespace: &str, number: u64) -> Envelope<'_> {
     Envelope {
         namespace,
@@ -65,6 +82,7 @@ pub(crate) struct Plan {
     pub(crate) road: Arc<Road>,
     pub(crate) desk: payer::desk::Desk,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<MovingClock>,
     router: Router,
     gate: Arc<Gate>,
     key: SigningKey,
@@ -175,6 +193,15 @@ impl Plan {
         Plan::with(folder, house.into(), members, senders)
     }
 
+    /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
+    pub(crate) fn killed(self) -> Plan {
+        let Plan { road, desk, folder, router, gate, .. } = self;
+        drop((road, desk, router, gate));
+        let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        let members = folder.path().join("members.csv");
+        Plan::with(folder, house.into(), members, Default::default())
+    }
+
     fn with(
         folder: tempfile::TempDir,
         house: AnyHouse,
@@ -182,6 +209,7 @@ impl Plan {
         senders: std::collections::BTreeMap<exchange::PartnerId, Sender>,
     ) -> Plan {
         let clock: Arc<dyn Clock> = Arc::new(StandingClock);
+        let moving = Arc::new(MovingClock::default());
         let setup = Setup { base_url: BASE.into(), version: "0.1.0", senders, passed: |_| {} };
         let road = Arc::new(Road {
             setup,
@@ -190,7 +218,8 @@ impl Plan {
             keys: Keys::waiting(Duration::ZERO),
             ledger_root: Arc::default(),
             member_secret: [7; 32],
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&moving) as _,
+            exports: payer::exports::Exports::default(),
         });
         let key = SigningKey::generate().unwrap();
         let credential = |name: &str| Credential {
@@ -199,14 +228,19 @@ impl Plan {
             jwks: key.jwks(),
             scopes: vec!["system/*.cruds".into()],
         };
-        let credentials =
+        let mut credentials =
             ["clinic", "mercy", "lab", "rival", "guest", "nobody"].map(credential).to_vec();
+        credentials.extend(["platform", "warehouse"].map(|name| Credential {
+            partner: payer::reader::Reader::name(name),
+            scopes: vec!["system/*.rs".into()],
+            ..credential(name)
+        }));
         let replay = Arc::new(MemoryReplay::new(Arc::clone(&clock)));
         let gate = Arc::new(Gate::new(BASE, credentials, [9; 32], replay, clock));
         let doors = Arc::new(Doors::new(Arc::clone(&road), &gate.token_endpoint()));
         let router = wire::rest::mount("/fhir", wire::rest::router(doors, Arc::clone(&gate)));
         let desk = payer::desk::Desk::new(Arc::clone(&road), Vec::new());
-        Plan { road, desk, folder, router, gate, key }
+        Plan { road, desk, folder, clock: moving, router, gate, key }
     }
 
     async fn token(&self, client: &str, scope: &str) -> String {

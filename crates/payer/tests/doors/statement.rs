@@ -264,14 +264,23 @@ async fn every_operation_claimed_is_there_and_no_other() {
     let (plan, statement) = stocked().await;
     let write = Write { plan: &plan };
     let system = &statement["rest"][0]["operation"];
-    assert_eq!(system.as_array().unwrap().len(), 1);
+    assert_eq!(system.as_array().unwrap().len(), 2);
     assert_eq!(system[0]["name"], "versions");
+    assert_eq!(system[1]["name"], "export");
     assert_eq!(plan.get("clinic", "/fhir/$versions").await.status(), StatusCode::OK);
     for resource in resources(&statement) {
         let kind = resource["type"].as_str().unwrap();
         let claimed = resource["operation"].as_array().cloned().unwrap_or_default();
         let claimed: Vec<_> = claimed.iter().map(|one| one["name"].as_str().unwrap()).collect();
         assert_eq!(claimed.contains(&"everything"), kind == "Patient", "{kind}");
+        assert_eq!(claimed.contains(&"export"), kind == "Patient", "{kind}");
+        let asked = format!("/fhir/{kind}/$export");
+        let told = plan.get("clinic", &asked).await.status().as_u16();
+        assert_eq!(
+            told == 403,
+            kind == "Patient",
+            "{asked}: partners may not, elsewhere it is not"
+        );
         let path = format!("{kind}/x1/$everything");
         let answer = plan.get("clinic", &format!("/fhir/{path}")).await;
         assert_eq!(is_searchset(&answer), kind == "Patient", "{path}: {answer:?}");

@@ -277,7 +277,8 @@ pub(super) fn dump(
     let select = format!(
         "SELECT {COLUMNS} FROM records r
             JOIN versions v ON v.house = r.house AND v.record = r.record
-            WHERE r.house = ?1 AND (r.kind, r.id, v.version) > (?2, ?3, ?4)
+            WHERE r.house = ?1 AND (r.kind, r.id) >= (?2, ?3)
+                AND (r.kind, r.id, v.version) > (?2, ?3, ?4)
             ORDER BY r.kind, r.id, v.version LIMIT ?5"
     );
     all(db, &select, params![house, kind, id, int(version), limit], read_head)

@@ -16,6 +16,8 @@ pub struct Prefer {
     pub returning: Returning,
     /// `handling=`: what becomes of parameters that are not known here.
     pub handling: Handling,
+    /// `respond-async`: the answer may come later.
+    pub respond_async: bool,
 }
 
 /// `return=`: what comes back of what was written.
@@ -33,9 +35,10 @@ pub enum Returning {
 impl Prefer {
     /// Reads the headers; of a wish that is there twice, the first counts (RFC 7240 §2).
     pub fn of(headers: &HeaderMap) -> Prefer {
-        let (mut returning, mut handling) = (None, None);
+        let (mut returning, mut handling, mut respond_async) = (None, None, false);
         let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
         for wish in lines.flat_map(|line| line.split([',', ';'])) {
+            respond_async |= wish.trim().eq_ignore_ascii_case("respond-async");
             let Some((name, value)) = wish.split_once('=') else { continue };
             let value = value.trim().trim_matches('"');
             match (name.trim().to_ascii_lowercase().as_str(), value) {
@@ -45,7 +48,11 @@ impl Prefer {
                 _ => {}
             }
         }
-        Prefer { returning: returning.unwrap_or_default(), handling: handling.unwrap_or_default() }
+        Prefer {
+            returning: returning.unwrap_or_default(),
+            handling: handling.unwrap_or_default(),
+            respond_async,
+        }
     }
 }
 
@@ -87,7 +94,9 @@ mod tests {
             for line in lines {
                 headers.append(PREFER, line.parse().unwrap());
             }
-            assert_eq!(Prefer::of(&headers), Prefer { returning, handling }, "{case}");
+            let respond_async = lines.iter().any(|line| line.contains("respond-async"));
+            let expected = Prefer { returning, handling, respond_async };
+            assert_eq!(Prefer::of(&headers), expected, "{case}");
         }
     }
 }

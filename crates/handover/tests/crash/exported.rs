@@ -1,0 +1,153 @@
+//! The plan's own platform exports what was filed, and a house that is ended meanwhile loses none of it.
+
+use crate::common::{House, RUNTIME, Stage};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use serde_json::Value;
+use sim::TownPlan;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::WorkKind;
+use wire::{HttpTransport, KeyRing, SigningKey, SmartClient, SystemClock, Transport};
+
+/// How long anything may take; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A platform with a key of its own.
+struct Platform {
+    transport: Arc<HttpTransport>,
+    sign_in: SmartClient,
+    base: String,
+}
+
+impl Platform {
+    /// Known to a house that runs already.
+    fn of(house: &House) -> Platform {
+        let key = SigningKey::generate().unwrap();
+        std::fs::create_dir(house.folder.join("readers")).unwrap();
+        house.write("readers/platform.json", &key.jwks().to_string());
+        let reader = "\n[[reader]]\nclient_id = \"platform\"\njwks = \"readers/platform.json\"\n";
+        let text = house.read("house.toml");
+        house.write("house.toml", &(text + reader));
+        let said = house.run(&["reload"]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let base = house.public().base_url;
+        let root = house.read("tls/authority.pem").into_bytes();
+        let transport = HttpTransport::new(&[root], PATIENCE, 64 * 1024 * 1024).unwrap();
+        let transport = Arc::new(transport);
+        let sign_in = SmartClient::signing(
+            Arc::clone(&transport) as _,
+            &base,
+            "platform",
+            KeyRing::new(key),
+            "system/*.read".to_owned(),
+            Arc::new(SystemClock),
+        );
+        Platform { transport, sign_in, base }
+    }
+
+    /// `None` where the house was ended meanwhile.
+    fn ask(&self, method: Method, url: &str) -> Option<Response<Bytes>> {
+        RUNTIME.block_on(async {
+            let token = self.sign_in.token().await.ok()?;
+            let request = self.asked(method, url, secrecy::ExposeSecret::expose_secret(&token));
+            self.transport.send(request).await.ok()
+        })
+    }
+
+    fn asked(&self, method: Method, url: &str, token: &str) -> Request<Bytes> {
+        let request = Request::builder().method(method).uri(url).header("prefer", "respond-async");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        request.body(Bytes::new()).unwrap()
+    }
+
+    fn kick_off(&self) -> Option<String> {
+        let answer = self.ask(Method::GET, &format!("{}/$export", self.base))?;
+        assert_eq!(answer.status(), 202, "{answer:?}");
+        Some(answer.headers()["content-location"].to_str().unwrap().to_owned())
+    }
+
+    /// The manifest, once it is there.
+    fn manifest(&self, place: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ask(Method::GET, place).unwrap();
+            match answer.status().as_u16() {
+                200 => return serde_json::from_slice(answer.body()).unwrap(),
+                202 | 429 => assert!(Instant::now() < end, "waited for {place} in vain"),
+                _ => panic!("{answer:?}"),
+            }
+            let seconds = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+            std::thread::park_timeout(Duration::from_secs(seconds));
+        }
+    }
+
+    /// `Type/id` with its version, of all files.
+    fn fetched(&self, manifest: &Value) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for file in manifest["output"].as_array().unwrap() {
+            let answer = self.ask(Method::GET, file["url"].as_str().unwrap()).unwrap();
+            assert_eq!(answer.status(), 200, "{answer:?}");
+            let text = String::from_utf8(answer.body().to_vec()).unwrap();
+            assert_eq!(file["count"], text.lines().count());
+            for line in text.lines() {
+                let one: Value = serde_json::from_str(line).unwrap();
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                let name = format!("{}/{}", text(&one["resourceType"]), text(&one["id"]));
+                let before = found.insert(name, text(&one["meta"]["versionId"]));
+                assert_eq!(before, None, "each record once");
+            }
+        }
+        found
+    }
+}
+
+#[test]
+fn an_export_that_a_house_was_ended_in_goes_on_when_it_is_started_again() {
+    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
+    let (mut stage, _) = Stage::of_town(9, &plan);
+    stage.serve();
+    let encounters = stage.finished();
+    stage.provider.push_all(&encounters);
+    stage.provider.stop();
+    let filed: BTreeMap<String, String> = stage.payers[0]
+        .records()
+        .into_iter()
+        .map(|(id, it)| (id, it.version.to_string()))
+        .collect();
+    assert!(filed.len() > 50, "{}", filed.len());
+    let platform = Platform::of(&stage.payers[0]);
+    let place = platform.kick_off().unwrap();
+    let manifest = platform.manifest(&place);
+    assert_eq!(platform.fetched(&manifest), filed, "all that stands, and nothing else");
+
+    for point in ["export-asked", "export-listed"] {
+        let payer = &mut stage.payers[0];
+        payer.stop();
+        payer.serve_with(&[("HANDOVER_HALT_AFTER", point)]);
+        let before = exports(payer);
+        std::thread::scope(|scope| {
+            let kicked_off = scope.spawn(|| platform.kick_off());
+            payer.process().wait_halted();
+            payer.kill();
+            kicked_off.join().unwrap();
+        });
+        payer.serve();
+        let after = exports(payer);
+        let new: Vec<_> = after.iter().filter(|id| !before.contains(id)).collect();
+        assert_eq!(new.len(), 1, "{point}");
+        let again = platform.manifest(&format!("{}/status/{}", platform.base, new[0]));
+        assert_eq!(platform.fetched(&again), filed, "{point}");
+        assert_eq!(platform.manifest(&place), manifest, "{point}: the first one stands");
+        assert_eq!(platform.fetched(&manifest), filed, "{point}: and can be fetched");
+    }
+    let ended = platform.ask(Method::DELETE, &place).unwrap();
+    assert_eq!(ended.status(), 202);
+    assert_eq!(platform.ask(Method::GET, &place).unwrap().status(), 404);
+    stage.stop();
+}
+
+fn exports(house: &House) -> Vec<String> {
+    house.works(WorkKind::Export).into_iter().map(|row| row.work.id).collect()
+}

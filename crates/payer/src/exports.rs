@@ -1,0 +1,162 @@
+//! Exports: what readers of the plan's own asked to be given (Bulk Data 2.0.0), listed by a worker.
+//!
+//! Comes in   rows of work, written by the door; the records of the house.
+//! Goes out   rows with their files, each with its line of the ledger; ended ones when their time is
+//!            over.
+//! Never      a copy of a record: a file is read from the store while it is fetched, as of the moment
+//!            that the export was listed for. So nothing outlives a purge, and a kill loses nothing.
+
+mod asked;
+pub(crate) mod door;
+mod listed;
+
+use crate::limits::{EXPORT_LEASE, EXPORT_LOOK};
+use crate::road::Road;
+use crate::under_way::UnderWay;
+use exchange::export::{Export, ExportState};
+use exchange::{Chain, Code, Event, Issue};
+use jiff::Timestamp;
+use repository::store_issue;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::{Commit, House, Lease, StoredWork, Unit, Work, WorkKind};
+use tokio::sync::{Notify, Semaphore};
+
+/// What this process knows of exports beside the store.
+#[derive(Debug, Default)]
+pub struct Exports {
+    /// Rounds of filing that are not in the store yet.
+    pub(crate) under_way: UnderWay,
+    wake: Notify,
+    kicking: tokio::sync::Mutex<()>,
+    progress: Mutex<HashMap<String, Progress>>,
+    /// Files that each reader may fetch at once.
+    places: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// Of an export that is being listed.
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    counted: u64,
+    polled: Option<Timestamp>,
+}
+
+impl Exports {
+    fn progress(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_counted(&self, export: &str, records: u64) {
+        self.progress().entry(export.to_owned()).or_default().counted = records;
+    }
+}
+
+/// What became of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was taken up, and there may be more.
+    Taken,
+    /// Nothing is due.
+    Nothing,
+    /// It was told to stop, and has given back what it had taken up.
+    Stopped,
+}
+
+/// Lists exports, one at a time, and ends those whose time is over, until told to stop.
+pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    loop {
+        match take_up(&road, &mut stop).await {
+            Turn::Taken => continue,
+            Turn::Stopped => return,
+            Turn::Nothing => {}
+        }
+        tokio::select! {
+            () = &mut stop => return,
+            () = road.exports.wake.notified() => {}
+            () = tokio::time::sleep(EXPORT_LOOK) => {}
+        }
+    }
+}
+
+/// Takes up one export that is due now.
+pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
+    let Some(lease) = claim(road).await else { return Turn::Nothing };
+    tokio::select! {
+        biased;
+        () = stop => {
+            if let Err(error) = road.house.release(lease.fence.clone()).await {
+                tracing::warn!(%error, "the lease of an export");
+            }
+            Turn::Stopped
+        }
+        took = take(road, &lease) => {
+            if let Err(issue) = took {
+                // Its lease ends by itself, and it is taken up again.
+                tracing::error!(%issue, "export");
+            }
+            Turn::Taken
+        }
+    }
+}
+
+async fn claim(road: &Road) -> Option<Lease> {
+    let clock = road.house.clock(road.clock.now());
+    let claimed = road.house.claim(clock, EXPORT_LEASE, 1).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no export can be claimed");
+        Vec::new()
+    });
+    // Nothing else is due in a receiving house; if it were, its lease would end by itself.
+    claimed.into_iter().find(|lease| lease.work.work.kind == WorkKind::Export)
+}
+
+/// Takes an export as far as it goes.
+async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
+    let mut export = read(&lease.work)?;
+    let event = match export.state {
+        ExportState::Asked => listed::list(road, lease, &export).await?,
+        ExportState::Ready { .. } => {
+            Event::ExportEnded { export: export.id.clone(), expired: true }
+        }
+        ExportState::Ended => return Ok(()),
+    };
+    let at = road.clock.now();
+    export.apply(at, &event);
+    let unit = Unit {
+        at,
+        fence: Some(lease.fence.clone()),
+        lines: vec![(Chain::House, event)],
+        works: vec![row(&export)?],
+        ..Unit::default()
+    };
+    // What somebody else did meanwhile stands.
+    if let Commit::Done { .. } = road.house.commit(unit).await.map_err(store_issue)? {
+        (road.setup.passed)("export-listed");
+        road.house.release(lease.fence.clone()).await.map_err(store_issue)?;
+    }
+    road.exports.progress().remove(&export.id);
+    Ok(())
+}
+
+fn read(stored: &StoredWork) -> Result<Export, Issue> {
+    serde_json::from_slice(&stored.work.body)
+        .map_err(|_| Issue::new(Code::StoreUnavailable, "a row of an export cannot be read"))
+}
+
+fn row(export: &Export) -> Result<Work, Issue> {
+    let body = serde_json::to_vec(export)
+        .map_err(|_| Issue::new(Code::InternalError, "an export cannot be written"))?;
+    Ok(Work {
+        id: export.id.clone(),
+        kind: WorkKind::Export,
+        lane: format!("export|{}", export.id),
+        partner: Some(crate::reader::Reader::name(&export.reader).into()),
+        dossier: None,
+        trigger: None,
+        label: None,
+        number: None,
+        state: export.state_word().to_owned(),
+        due: export.due(),
+        body,
+    })
+}

@@ -1,0 +1,163 @@
+//! Listed: which records stood at the moment of an export, as files of bounded size.
+//!
+//! Comes in   an export that was asked for, and the lease on its row.
+//! Goes out   the line that says what can be fetched.
+//! Never      reads a content, or holds more than a page of heads.
+
+use crate::limits::{EXPORT_FILE_RECORDS, EXPORT_LEASE, EXPORT_RENEWAL, EXPORT_SETTLE};
+use crate::road::Road;
+use crate::under_way::back;
+use exchange::export::{Export, ExportFile};
+use exchange::{Code, Event, Issue};
+use jiff::Timestamp;
+use repository::snapshot::{Moment, Stood, Walk, next_kind};
+use repository::store_issue;
+use std::collections::BTreeMap;
+use store::{Clock, House, Lease};
+use tokio::time::Instant;
+
+/// What is known so far.
+#[derive(Default)]
+struct Listing {
+    files: Vec<ExportFile>,
+    left_out: BTreeMap<String, u64>,
+}
+
+/// Walks through all that was asked for.
+///
+/// Errors: `HouseBusy` where another worker has taken it over; those of the store.
+pub(super) async fn list(road: &Road, lease: &Lease, export: &Export) -> Result<Event, Issue> {
+    let as_of = as_of(road).await?;
+    let moment = Moment { as_of, since: export.asked.since, until: export.asked.until };
+    let (mut listing, mut renewed, mut counted) = (Listing::default(), Instant::now(), 0);
+    let mut kind = first(road, export).await?;
+    while let Some(listed) = kind {
+        let mut walk = Walk::new(&listed, as_of, None);
+        while let Some(heads) = walk.page(&road.house).await? {
+            for head in &heads {
+                match moment.stood(head) {
+                    None => {}
+                    Some(Stood::Purged) => {
+                        *listing.left_out.entry(head.kind.clone()).or_default() += 1
+                    }
+                    Some(stood) => listing.add(&head.kind, stood == Stood::Deleted, &head.id),
+                }
+            }
+            counted += heads.len() as u64;
+            road.exports.has_counted(&export.id, counted);
+            if renewed.elapsed() >= EXPORT_RENEWAL {
+                renew(road, lease).await?;
+                renewed = Instant::now();
+            }
+        }
+        kind = next(road, export, &listed).await?;
+    }
+    let Listing { mut files, left_out } = listing;
+    number(&mut files);
+    Ok(Event::ExportReady { export: export.id.clone(), as_of, files, left_out })
+}
+
+/// The moment whose records are given: all that bear its time or an earlier one are in the store.
+/// Where other processes file too, nobody here knows of their rounds: it is so far back that these
+/// have ended.
+async fn as_of(road: &Road) -> Result<Timestamp, Issue> {
+    let moment = road.exports.under_way.moment(&*road.clock);
+    let clock = road.house.clock(road.clock.now());
+    let moment = match clock {
+        Clock::At(_) => moment,
+        Clock::Database => {
+            let now = road.house.time(clock).await.map_err(store_issue)?;
+            moment.min(back(now, EXPORT_SETTLE))
+        }
+    };
+    road.exports.under_way.settled(moment).await;
+    Ok(moment)
+}
+
+async fn first(road: &Road, export: &Export) -> Result<Option<String>, Issue> {
+    match &export.asked.kinds {
+        Some(kinds) => Ok(kinds.first().cloned()),
+        None => next_kind(&road.house, None).await,
+    }
+}
+
+async fn next(road: &Road, export: &Export, behind: &str) -> Result<Option<String>, Issue> {
+    match &export.asked.kinds {
+        Some(kinds) => Ok(kinds.iter().find(|kind| kind.as_str() > behind).cloned()),
+        None => next_kind(&road.house, Some(behind)).await,
+    }
+}
+
+async fn renew(road: &Road, lease: &Lease) -> Result<(), Issue> {
+    let clock = road.house.clock(road.clock.now());
+    match road.house.renew(clock, &lease.fence, EXPORT_LEASE).await.map_err(store_issue)? {
+        true => Ok(()),
+        false => Err(Issue::new(Code::HouseBusy, "the export was taken over meanwhile")),
+    }
+}
+
+impl Listing {
+    /// One more record, behind all that were added of its type.
+    fn add(&mut self, kind: &str, deleted: bool, id: &str) {
+        let mut same = self.files.iter_mut().rev();
+        let last = same.find(|file| file.kind == kind && file.deleted == deleted);
+        let after = match last {
+            Some(file) if file.count < EXPORT_FILE_RECORDS => {
+                file.through = id.to_owned();
+                file.count += 1;
+                return;
+            }
+            full => full.map(|file| file.through.clone()),
+        };
+        let (kind, through) = (kind.to_owned(), id.to_owned());
+        self.files.push(ExportFile {
+            name: String::new(),
+            kind,
+            deleted,
+            after,
+            through,
+            count: 1,
+        });
+    }
+}
+
+/// Names: the type and a number, deletions apart.
+fn number(files: &mut [ExportFile]) {
+    let mut numbers: BTreeMap<(String, bool), u64> = BTreeMap::new();
+    for file in files {
+        let number = numbers.entry((file.kind.clone(), file.deleted)).or_default();
+        *number += 1;
+        let what = if file.deleted { ".deleted" } else { "" };
+        file.name = format!("{}{what}.{number}.ndjson", file.kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_begins_where_the_one_before_ended() {
+        let mut listing = Listing::default();
+        for number in 0..2 * EXPORT_FILE_RECORDS + 5 {
+            listing.add("Observation", false, &format!("{number:06}"));
+            if number % 10_000 == 0 {
+                listing.add("Observation", true, &format!("{number:06}x"));
+            }
+        }
+        listing.add("Patient", false, "p");
+        number(&mut listing.files);
+        let shown = |file: &ExportFile| (file.name.clone(), file.after.clone(), file.count);
+        let text = |text: &str| Some(text.to_owned());
+        let expected = [
+            ("Observation.1.ndjson".to_owned(), None, EXPORT_FILE_RECORDS),
+            ("Observation.deleted.1.ndjson".to_owned(), None, 3),
+            ("Observation.2.ndjson".to_owned(), text("009999"), EXPORT_FILE_RECORDS),
+            ("Observation.3.ndjson".to_owned(), text("019999"), 5),
+            ("Patient.1.ndjson".to_owned(), None, 1),
+        ];
+        assert_eq!(listing.files.iter().map(shown).collect::<Vec<_>>(), expected);
+        assert_eq!(listing.files[1].through, "020000x");
+    }
+}

@@ -1,0 +1,70 @@
+//! Kick-off: a request for an export (Bulk Data 2.0.0, kick-off request), before anybody judges it.
+//!
+//! Comes in   the path below the base, parameters of a URL, a form or a Parameters resource.
+//! Goes out   the level, and the parameters by name with their texts, repeated ones as often.
+//! Never      knows a parameter: what has no text has an empty one.
+
+use crate::door::{self, content_type};
+use crate::limits::FORM_BYTES_MAX;
+use crate::rest::Prefer;
+use crate::{media, urlencoded};
+use axum::extract::Request;
+use exchange::export::Level;
+use exchange::{Code, Issue};
+use fhir::is_id;
+use http::{HeaderMap, Method};
+
+/// A request for an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KickOff {
+    /// Whose records.
+    pub level: Level,
+    /// Whether it came by POST: its parameters are then no part of its URL.
+    pub posted: bool,
+    /// In their order, `_format` and `_pretty` aside.
+    pub parameters: Vec<(String, String)>,
+    /// How the caller would like to be answered.
+    pub prefer: Prefer,
+}
+
+impl KickOff {
+    /// Errors: `BodyMalformed`, `BodyTooLarge`, `MediaTypeUnsupported`.
+    pub(super) async fn read(
+        level: Level,
+        mut parameters: Vec<(String, String)>,
+        headers: &HeaderMap,
+        request: Request,
+    ) -> Result<KickOff, Issue> {
+        let posted = *request.method() == Method::POST;
+        if posted {
+            parameters.append(&mut sent(headers, request).await?);
+        }
+        Ok(KickOff { level, posted, parameters, prefer: Prefer::of(headers) })
+    }
+}
+
+/// The level that a path asks for; none where it asks for no export.
+pub(super) fn level(segments: &[&str]) -> Option<Level> {
+    match *segments {
+        ["$export"] => Some(Level::System),
+        ["Patient", "$export"] => Some(Level::Patient),
+        ["Group", id, "$export"] if is_id(id) => Some(Level::Group(id.to_owned())),
+        _ => None,
+    }
+}
+
+async fn sent(headers: &HeaderMap, request: Request) -> Result<Vec<(String, String)>, Issue> {
+    let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
+        return urlencoded::decode(&body);
+    }
+    media::check_sent(content_type(headers))?;
+    let parameters = fhir::Parameters::parse(body).map_err(|error| {
+        Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
+    })?;
+    let named = parameters.iter();
+    Ok(named.map(|one| (one.name.clone(), one.text().unwrap_or_default().to_owned())).collect())
+}
