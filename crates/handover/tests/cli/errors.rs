@@ -164,10 +164,13 @@ fn a_partner_with_the_identity_of_another_is_not_known() {
         public["client_id"] = "newcomer".into();
         public["namespace"] = "https://newcomer.example/fhir".into();
         public["jwks"] = serde_json::json!({ "keys": [] });
-        if member == "jwks" {
-            public["jwks"] = known.jwks.clone();
-        } else {
-            public[member] = value.into();
+        if member != "client_certificate" {
+            public.as_object_mut().unwrap().remove("client_certificate");
+        }
+        match member {
+            "jwks" => public["jwks"] = known.jwks.clone(),
+            "client_certificate" => {}
+            _ => public[member] = value.into(),
         }
         public.to_string()
     };
@@ -179,6 +182,7 @@ fn a_partner_with_the_identity_of_another_is_not_known() {
         ("namespace", "", "absolute URI"),
         ("name", "mercy", "house.toml"),
         ("jwks", "", "sunrise.json"),
+        ("client_certificate", "", "sunrise.json"),
     ];
     let file = folder.path().join("newcomer.json");
     for (member, value, told) in table {
