@@ -131,6 +131,14 @@ impl WhoArgs {
     }
 }
 
+/// Why something is done: whoever reads the ledger one day wants to know, and blanks tell nobody.
+pub(crate) fn reason(typed: &str) -> Result<String, String> {
+    match typed.trim() {
+        "" => Err("say why in a few words".to_owned()),
+        _ => Ok(typed.to_owned()),
+    }
+}
+
 /// How long to wait for the end.
 #[derive(Debug, Clone, Args)]
 pub struct WaitArgs {
@@ -242,7 +250,7 @@ pub struct PushArgs {
     /// those of laboratory reports.
     pub id: String,
     /// Why.
-    #[arg(long, default_value = "asked for by hand")]
+    #[arg(long, default_value = "asked for by hand", value_parser = reason)]
     pub why: String,
     /// What for; each agreement's first purpose when not given.
     #[arg(long)]
@@ -279,7 +287,7 @@ pub struct ExplainArgs {
     /// Its id in the source.
     pub id: String,
     /// Why somebody looks.
-    #[arg(long, default_value = "looking before a push")]
+    #[arg(long, default_value = "looking before a push", value_parser = reason)]
     pub why: String,
     /// What for.
     #[arg(long)]
@@ -303,7 +311,7 @@ pub struct FindArgs {
     #[arg(long, requires = "record_number", conflicts_with = "date")]
     pub results: bool,
     /// Why somebody looks.
-    #[arg(long, default_value = "looking for something to push")]
+    #[arg(long, default_value = "looking for something to push", value_parser = reason)]
     pub why: String,
     /// Who asks.
     #[command(flatten)]
@@ -346,7 +354,7 @@ pub struct ReleaseArgs {
     /// The id, or the start of it; or Encounter/ID (DiagnosticReport/ID, Patient/ID), for its newest push.
     pub id: String,
     /// Why it may go on.
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     pub why: String,
     /// Payer: file it for this member, whom a person has identified.
     #[arg(long, value_name = "MEMBER-ID")]
@@ -365,7 +373,7 @@ pub struct WithdrawArgs {
     /// The id, or the start of it; or Encounter/ID (DiagnosticReport/ID, Patient/ID), for its newest push.
     pub id: String,
     /// Why: a wrong patient, a wrong plan.
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     pub why: String,
     /// Who asks.
     #[command(flatten)]

@@ -4,7 +4,7 @@
 //! Goes out   the house's command; a copy in the house's folder; a small directory that others ask.
 //! Never      decides which endpoint is used: the desk does, by the rules.
 
-use crate::args::WhoArgs;
+use crate::args::{WhoArgs, reason};
 use crate::config::{DirectoryKind, House, unwritable};
 use crate::directories::DUMP;
 use crate::ehr::{AUTHORITY, certificate, listen};
@@ -39,7 +39,7 @@ pub enum DirectoryAsked {
         #[arg(value_name = "PAYER")]
         payer: String,
         /// Why somebody looks.
-        #[arg(long, default_value = "looking where a payer's door is")]
+        #[arg(long, default_value = "looking where a payer's door is", value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]
@@ -54,7 +54,7 @@ pub enum DirectoryAsked {
         #[arg(long)]
         identity: Option<String>,
         /// Why: how the plan confirmed it.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]

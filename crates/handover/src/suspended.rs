@@ -4,7 +4,7 @@
 //! Goes out   a line and a row; the gate closed at once; pushes released at the end of it.
 //! Never      a suspension of somebody whom this house does not know.
 
-use crate::args::{PartnerAsked, WhoArgs};
+use crate::args::{PartnerAsked, WhoArgs, reason};
 use crate::config;
 use crate::house::{Desk, Opened};
 use clap::Args;
@@ -22,7 +22,7 @@ pub struct Decided {
     /// The partner, by its name in this house.
     pub partner: String,
     /// Why.
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     pub why: String,
     /// Who decides.
     #[command(flatten)]

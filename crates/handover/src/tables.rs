@@ -4,7 +4,7 @@
 //! Goes out   the house's command.
 //! Never      carries anything out.
 
-use crate::args::{PurposeWord, WhoArgs};
+use crate::args::{PurposeWord, WhoArgs, reason};
 use clap::{ArgGroup, Args, Subcommand};
 use exchange::desk::{Command, PayorCommand, RestrictionCommand};
 use exchange::restriction::Restriction;
@@ -21,7 +21,7 @@ pub enum PayorAsked {
     /// rows there are.
     List {
         /// Why somebody looks.
-        #[arg(long, default_value = "looking which payors wait")]
+        #[arg(long, default_value = "looking which payors wait", value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]
@@ -73,7 +73,7 @@ pub struct MapArgs {
     #[arg(long, value_name = "NAME")]
     pub delegate: Option<String>,
     /// Why.
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     pub why: String,
     /// Who asks.
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub enum RestrictionAsked {
         #[arg(long = "except-purpose", value_name = "PURPOSE")]
         except_purposes: Vec<PurposeWord>,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]
@@ -123,7 +123,7 @@ pub enum RestrictionAsked {
         #[arg(long, value_name = "TIME")]
         as_of: Option<Timestamp>,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]
@@ -138,7 +138,7 @@ pub enum RestrictionAsked {
         #[arg(long)]
         reason: Option<String>,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who asks.
         #[command(flatten)]

@@ -4,7 +4,7 @@
 //! Goes out   what is asked, by whom and why.
 //! Never      reads a file: what a word names is read where it is carried out.
 
-use super::{WhoArgs, identifier};
+use super::{WhoArgs, identifier, reason};
 use crate::suspended::Decided;
 use clap::{Args, Subcommand};
 use exchange::partner::PublicIdentifier;
@@ -44,7 +44,7 @@ pub enum PartnerAsked {
         #[arg(long)]
         partner: String,
         /// How that is known.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who decides.
         #[command(flatten)]
@@ -55,7 +55,7 @@ pub enum PartnerAsked {
         /// As for approve.
         client: String,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         why: String,
         /// Who decides.
         #[command(flatten)]

@@ -83,6 +83,10 @@ fn what_the_command_line_cannot_read_is_an_issue_too() {
     let said = stage.provider.run(&["forget"]);
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("Usage"), "{}", said.stderr);
+    for words in [&["partner", "suspend", "x"][..], &["push", "encounter", "x"]] {
+        let said = stage.provider.run(&[words, &["--why", " "]].concat());
+        assert!(said.code == 2 && said.stderr.contains("--why"), "{words:?}: {}", said.stderr);
+    }
     let said = stage.provider.run(&["--help"]);
     assert_eq!(said.code, 0);
     assert!(said.stdout.contains("Exit code"), "{}", said.stdout);
