@@ -342,12 +342,12 @@ pub const FILE_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often one download takes up a broken connection by itself: each time it has brought lines.
 pub const RESUMES_MAX: u32 = 8;
 
-/// Attempts that bring nothing new before a person is told: half an hour, and more where the server
+/// Attempts that bring nothing new before a person is told: 24 minutes, and more where the server
 /// asks for it.
-pub const FETCH_ATTEMPTS_MAX: u32 = 10;
+pub const FETCH_ATTEMPTS_MAX: u32 = 12;
 
 /// Longest wait between two of them, unless the server asks for more.
-pub const FETCH_PAUSE_MAX: Duration = Duration::from_secs(600);
+pub const FETCH_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Redirects within one origin that are followed: a short name, a trailing slash.
 pub const FILE_REDIRECTS_MAX: usize = 3;

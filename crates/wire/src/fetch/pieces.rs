@@ -285,7 +285,7 @@ mod tests {
         let most = Most { bytes: 1_000_000_000, ratio: 200 };
         let table = [
             ("a small file of one letter", RATIO_FROM_BYTES, 1, false),
-            ("a file as files are", 100 * RATIO_FROM_BYTES, 10 * RATIO_FROM_BYTES, false),
+            ("a file as files are", 20 * RATIO_FROM_BYTES, 2 * RATIO_FROM_BYTES, false),
             ("a bomb", 20 * RATIO_FROM_BYTES, RATIO_FROM_BYTES / 50, true),
             ("larger than any", 1_000_000_001, 1_000_000_001, true),
         ];
