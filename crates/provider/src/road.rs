@@ -120,10 +120,12 @@ impl Road {
         match lease.work.work.kind {
             WorkKind::Trigger => spent(Part::Scope, self.scope(lease)).await,
             WorkKind::Push => spent(Part::Walk, self.push(lease)).await,
-            WorkKind::Submission | WorkKind::Export => Ok(()), // the other road's
-            WorkKind::Registration => Ok(()),                  // no clock has work on it
+            // The other road's.
+            WorkKind::Submission | WorkKind::Export | WorkKind::BulkReceived => Ok(()),
+            WorkKind::Registration => Ok(()), // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
-            WorkKind::Endpoint | WorkKind::Partner => Ok(()), // no clock has work on it
+            // No clock has work on these.
+            WorkKind::Endpoint | WorkKind::Partner | WorkKind::BulkSent => Ok(()),
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 8] = [
+    const ALL: [WorkKind; 10] = [
         WorkKind::Trigger,
         WorkKind::Push,
         WorkKind::Submission,
@@ -63,6 +63,8 @@ impl WorkKind {
         WorkKind::Registration,
         WorkKind::Partner,
         WorkKind::Export,
+        WorkKind::BulkReceived,
+        WorkKind::BulkSent,
     ];
 
     /// The number that stands for a kind.
@@ -76,6 +78,8 @@ impl WorkKind {
             WorkKind::Registration => 6,
             WorkKind::Partner => 7,
             WorkKind::Export => 8,
+            WorkKind::BulkReceived => 9,
+            WorkKind::BulkSent => 10,
         }
     }
 
