@@ -51,6 +51,9 @@ pub enum Command {
         /// Seconds to wait for the end.
         #[serde(default)]
         wait: u32,
+        /// As a bulk submission, whatever the agreement says of its kind.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asynchronous: bool,
     },
     /// What would be sent, and why: sending house. Nothing is sent.
     Explain {

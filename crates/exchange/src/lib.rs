@@ -39,6 +39,7 @@ pub mod registration;
 pub mod restriction;
 pub mod scope;
 pub mod sentence;
+pub mod sending;
 pub mod settle;
 pub mod shape;
 pub mod submission;

@@ -7,6 +7,7 @@
 use crate::{filed, limits, store_issue};
 use bytes::Bytes;
 use exchange::desk::{KnownRoot, Reply, Row, TimelineRow};
+use exchange::push::SUBMITTED;
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
 use fhir::Bundle;
@@ -26,6 +27,7 @@ pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue
                 | WorkKind::Registration
                 | WorkKind::Partner
                 | WorkKind::Export
+                | WorkKind::Sending
         )
     };
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {
@@ -98,7 +100,7 @@ pub async fn list(
 ) -> Result<Reply, Issue> {
     let waiting = |state: &str| (None, vec![state.to_owned()]);
     let queries = match states.is_empty() {
-        true => vec![waiting("held"), waiting("due"), (Some(kind), Vec::new())],
+        true => vec![waiting("held"), waiting("due"), waiting(SUBMITTED), (Some(kind), Vec::new())],
         false => vec![(None, states)],
     };
     let mut rows: Vec<Row> = Vec::new();
@@ -125,7 +127,7 @@ pub async fn list(
                 | "endpoint-missing"
         )
     });
-    counts.retain(|(state, _)| !state.starts_with("regist"));
+    counts.retain(|(state, _)| !state.starts_with("regist") && !state.starts_with("sending-"));
     Ok(Reply::Listed { rows, counts })
 }
 

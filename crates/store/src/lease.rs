@@ -54,7 +54,7 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 8] = [
+    const ALL: [WorkKind; 9] = [
         WorkKind::Trigger,
         WorkKind::Push,
         WorkKind::Submission,
@@ -63,6 +63,7 @@ impl WorkKind {
         WorkKind::Registration,
         WorkKind::Partner,
         WorkKind::Export,
+        WorkKind::Sending,
     ];
 
     /// The number that stands for a kind.
@@ -76,6 +77,7 @@ impl WorkKind {
             WorkKind::Registration => 6,
             WorkKind::Partner => 7,
             WorkKind::Export => 8,
+            WorkKind::Sending => 10,
         }
     }
 

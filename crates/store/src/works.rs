@@ -26,6 +26,8 @@ pub enum WorkKind {
     Partner,
     /// What a reader of the house's own asked to be given.
     Export,
+    /// A bulk submission to a payer, at a sending house.
+    Sending,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.
