@@ -179,6 +179,9 @@ catalogue! {
     ParameterInvalid "parameter-invalid" 400 "value" Sender None;
         "a search parameter's value cannot be read";
         "mend the value named"
+    ManifestInvalid "manifest-invalid" 422 "structure" Sender None;
+        "a manifest of bulk files cannot be acted on";
+        "mend the manifest at the place named, and submit it again under another URL in place of this one"
     InteractionUnsupported "interaction-unsupported" 405 "not-supported" Sender None;
         "this door does not offer that interaction";
         "use the interactions listed in /metadata"

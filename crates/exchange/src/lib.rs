@@ -10,6 +10,7 @@ pub mod acknowledgement;
 pub mod agreement;
 pub mod answer;
 pub mod assemble;
+pub mod bulk;
 pub mod capability;
 pub mod days;
 pub mod desk;

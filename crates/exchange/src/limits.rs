@@ -251,3 +251,20 @@ pub const CROSSWALK_ROWS_MAX: usize = 5_000;
 
 /// Changes of a statement that are told: a person reads the first ones, and looks at the statement.
 pub const DRIFT_WORDS_MAX: usize = 20;
+
+/// Characters of a submitter, a submission's id or a header's name: the longest in use are UUIDs with a
+/// prefix, and they are kept, looked up and shown.
+pub const BULK_PARAMETER_CHARS_MAX: usize = 256;
+
+/// Characters of a URL in a bulk request or a manifest, and of a header's value: signed URLs of object
+/// storages have some 1,500.
+pub const BULK_URL_CHARS_MAX: usize = 4_096;
+
+/// Headers to be sent with requests for files: one or two in practice.
+pub const BULK_HEADERS_MAX: usize = 10;
+
+/// Places that say how tokens for files are got.
+pub const BULK_METADATA_URLS_MAX: usize = 5;
+
+/// Files that one page of a manifest lists: a page is held in memory, and there can be more pages.
+pub const BULK_FILES_MAX: usize = 10_000;

@@ -125,11 +125,13 @@ impl Road {
         match lease.work.work.kind {
             WorkKind::Trigger => spent(Part::Scope, self.scope(lease)).await,
             WorkKind::Push => spent(Part::Walk, self.push(lease)).await,
-            WorkKind::Submission | WorkKind::Export => Ok(()), // the other road's
+            // The other road's.
+            WorkKind::Submission | WorkKind::Export | WorkKind::BulkReceived => Ok(()),
             WorkKind::Registration => Ok(()),                  // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
-            WorkKind::Sending => self.sending(lease).await,
-            WorkKind::Endpoint | WorkKind::Partner => Ok(()), // no clock has work on it
+            WorkKind::BulkSent => self.sending(lease).await,
+            // No clock has work on these.
+            WorkKind::Endpoint | WorkKind::Partner => Ok(()),
         }
     }
 

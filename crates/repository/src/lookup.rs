@@ -27,7 +27,8 @@ pub async fn find_work(house: &impl House, id: &str) -> Result<StoredWork, Issue
                 | WorkKind::Registration
                 | WorkKind::Partner
                 | WorkKind::Export
-                | WorkKind::Sending
+                | WorkKind::BulkReceived
+                | WorkKind::BulkSent
         )
     };
     if let Some(row) = house.work(id).await.map_err(store_issue)?.filter(is_walk) {

@@ -54,7 +54,7 @@ pub(crate) fn names(partners: &[Option<PartnerId>]) -> Vec<String> {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 9] = [
+    const ALL: [WorkKind; 10] = [
         WorkKind::Trigger,
         WorkKind::Push,
         WorkKind::Submission,
@@ -63,7 +63,8 @@ impl WorkKind {
         WorkKind::Registration,
         WorkKind::Partner,
         WorkKind::Export,
-        WorkKind::Sending,
+        WorkKind::BulkReceived,
+        WorkKind::BulkSent,
     ];
 
     /// The number that stands for a kind.
@@ -77,7 +78,8 @@ impl WorkKind {
             WorkKind::Registration => 6,
             WorkKind::Partner => 7,
             WorkKind::Export => 8,
-            WorkKind::Sending => 10,
+            WorkKind::BulkReceived => 9,
+            WorkKind::BulkSent => 10,
         }
     }
 

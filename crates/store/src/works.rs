@@ -26,8 +26,10 @@ pub enum WorkKind {
     Partner,
     /// What a reader of the house's own asked to be given.
     Export,
-    /// A bulk submission to a payer, at a sending house.
-    Sending,
+    /// A bulk submission, at the house that receives it.
+    BulkReceived,
+    /// A bulk submission, at the house that sends it.
+    BulkSent,
 }
 
 /// A row of work: the columns the store searches by, and the projection itself.

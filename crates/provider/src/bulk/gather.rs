@@ -89,7 +89,7 @@ impl Road {
         base_url: &str,
     ) -> Result<Option<(StoredWork, Sending)>, store::Error> {
         let query = WorkQuery {
-            kind: Some(WorkKind::Sending),
+            kind: Some(WorkKind::BulkSent),
             states: vec![OPEN.to_owned()],
             partner: Some(push.dossier.payer.clone()),
             limit: GATHERED_MAX,

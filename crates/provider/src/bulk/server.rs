@@ -43,7 +43,7 @@ impl Road {
             Issue::new(Code::StatusUnknown, detail)
         };
         let stored = self.house.work(ask.submission).await.map_err(store_issue)?;
-        let stored = stored.filter(|row| row.work.kind == WorkKind::Sending);
+        let stored = stored.filter(|row| row.work.kind == WorkKind::BulkSent);
         let sending = stored.and_then(|row| read(&row.work)).ok_or_else(unknown)?;
         if !sending.serves() || !self.is_for(caller, &ask, &sending) {
             return Err(unknown());

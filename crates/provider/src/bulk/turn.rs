@@ -116,7 +116,7 @@ pub fn row(sending: &Sending) -> Work {
         lane: lane(sending),
         partner: Some(sending.payer.clone()),
         due: sending.due(),
-        ..Work::of(WorkKind::Sending, sending.id.to_string(), sending.state_word(), body)
+        ..Work::of(WorkKind::BulkSent, sending.id.to_string(), sending.state_word(), body)
     }
 }
 

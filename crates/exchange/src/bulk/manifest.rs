@@ -1,0 +1,211 @@
+//! Manifest: which files there are (Bulk Data 1.0.0 to 4.0.0-ballot, output manifest).
+//!
+//! Comes in   a manifest of any version; or the files to be listed.
+//! Goes out   what it lists; or the JSON of the ballot, which earlier readers understand.
+//! Never      follows a link or a URL: it may be anything, and who fetches decides.
+
+use crate::limits::{BULK_FILES_MAX, BULK_URL_CHARS_MAX};
+use crate::{Code, Issue};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The canonical URL of what is written here.
+const MANIFEST_TYPE: &str = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkDataManifest";
+
+/// A manifest, or one page of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its data are of this moment.
+    pub transaction_time: Timestamp,
+    /// Whether its files need the token that the manifest needs.
+    pub requires_access_token: bool,
+    /// The type that files are organised by; `None`: each file has one type.
+    pub organized_by: Option<String>,
+    /// Files of resources.
+    pub output: Vec<File>,
+    /// Files of transaction Bundles of deletions.
+    pub deleted: Vec<File>,
+    /// The next page, as written.
+    pub next: Option<String>,
+}
+
+/// A file of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is, as written: absolute by the guides, relative in the field.
+    pub url: String,
+    /// The type of its resources; none where files are organised.
+    pub kind: Option<String>,
+    /// How many resources it has.
+    pub count: Option<u64>,
+    /// How many bytes.
+    pub size: Option<u64>,
+    /// The file in which its last block goes on.
+    pub continues_in: Option<String>,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// `ManifestInvalid`, naming the place.
+    pub fn read(body: &[u8]) -> Result<Manifest, Issue> {
+        let root = object(body)?;
+        let time = text(&root, "", "transactionTime")?.and_then(|text| text.parse().ok());
+        let transaction_time =
+            time.ok_or_else(|| invalid("transactionTime", "an instant is needed"))?;
+        let requires = match root.get("requiresAccessToken") {
+            Some(Value::Bool(requires)) => *requires,
+            _ => return Err(invalid("requiresAccessToken", "true or false is needed")),
+        };
+        let organized_by = text(&root, "", "outputOrganizedBy")?;
+        let format = text(&root, "", "outputFormat")?;
+        let media = format.as_deref().and_then(|format| format.split(';').next()).map(str::trim);
+        if media.is_some_and(|media| !super::NDJSON_SPELLINGS.contains(&media)) {
+            return Err(invalid("outputFormat", "files are application/fhir+ndjson here"));
+        }
+        let output = files(&root, "output")?;
+        if organized_by.is_none()
+            && let Some(at) = output.iter().position(|file| file.kind.is_none())
+        {
+            return Err(invalid(format!("output[{at}].type"), "the type of the file is needed"));
+        }
+        let deleted = files(&root, "deleted")?;
+        let next = next(&root)?;
+        let requires_access_token = requires;
+        Ok(Manifest {
+            transaction_time,
+            requires_access_token,
+            organized_by,
+            output,
+            deleted,
+            next,
+        })
+    }
+
+    /// The JSON of the ballot. `error`, which earlier versions require, is there and empty; so is
+    /// `request` where it is given, which the draft's programs read.
+    pub fn write(&self, request: Option<&str>) -> Vec<u8> {
+        let mut root = Map::new();
+        root.insert("manifestType".to_owned(), MANIFEST_TYPE.into());
+        root.insert("transactionTime".to_owned(), self.transaction_time.to_string().into());
+        root.extend(request.map(|request| ("request".to_owned(), request.into())));
+        root.insert("requiresAccessToken".to_owned(), self.requires_access_token.into());
+        root.insert("outputFormat".to_owned(), super::NDJSON.into());
+        root.extend(
+            self.organized_by.clone().map(|kind| ("outputOrganizedBy".to_owned(), kind.into())),
+        );
+        root.insert("output".to_owned(), self.output.iter().map(File::write).collect());
+        if !self.deleted.is_empty() {
+            root.insert("deleted".to_owned(), self.deleted.iter().map(File::write).collect());
+        }
+        root.extend(request.map(|_| ("error".to_owned(), json!([]))));
+        root.extend(self.next.as_deref().map(link));
+        Value::Object(root).to_string().into_bytes()
+    }
+}
+
+impl File {
+    fn write(&self) -> Value {
+        let mut file = Map::new();
+        file.extend(self.kind.clone().map(|kind| ("type".to_owned(), kind.into())));
+        file.insert("url".to_owned(), self.url.clone().into());
+        file.extend(
+            self.continues_in.clone().map(|url| ("continuesInFile".to_owned(), url.into())),
+        );
+        file.extend(self.count.map(|count| ("count".to_owned(), count.into())));
+        file.extend(self.size.map(|size| ("fileSize".to_owned(), size.into())));
+        Value::Object(file)
+    }
+}
+
+/// The link to the next page, as a member.
+pub(super) fn link(next: &str) -> (String, Value) {
+    ("link".to_owned(), json!([{ "relation": "next", "url": next }]))
+}
+
+/// A manifest's object.
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Issue> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(root)) => Ok(root),
+        Ok(_) => Err(invalid("manifest", "a manifest is a JSON object")),
+        // The parser's own words may quote.
+        Err(error) => {
+            let detail =
+                format!("it is no JSON from line {}, column {}", error.line(), error.column());
+            Err(invalid("manifest", detail))
+        }
+    }
+}
+
+/// A text, where there is one.
+pub(super) fn text(of: &Map<String, Value>, at: &str, name: &str) -> Result<Option<String>, Issue> {
+    match of.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.chars().count() <= BULK_URL_CHARS_MAX => {
+            Ok(Some(text.clone()))
+        }
+        Some(_) => Err(invalid(format!("{at}{name}"), "a text of bounded length is needed")),
+    }
+}
+
+/// The objects of a list; none where there is no list.
+pub(super) fn objects<'v>(
+    of: &'v Map<String, Value>,
+    name: &str,
+) -> Result<Vec<&'v Map<String, Value>>, Issue> {
+    let list = match of.get(name) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err(invalid(name, "a list is needed")),
+    };
+    if list.len() > BULK_FILES_MAX {
+        let detail = format!("one page lists at most {BULK_FILES_MAX} files; use link");
+        return Err(invalid(name, detail));
+    }
+    let item = |(at, item): (usize, &'v Value)| {
+        item.as_object().ok_or_else(|| invalid(format!("{name}[{at}]"), "an object is needed"))
+    };
+    list.iter().enumerate().map(item).collect()
+}
+
+/// The place of the next page.
+pub(super) fn next(root: &Map<String, Value>) -> Result<Option<String>, Issue> {
+    for (at, link) in objects(root, "link")?.into_iter().enumerate() {
+        let place = format!("link[{at}].");
+        if text(link, &place, "relation")?.as_deref() == Some("next") {
+            let url = text(link, &place, "url")?;
+            return url.map(Some).ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"));
+        }
+    }
+    Ok(None)
+}
+
+fn files(root: &Map<String, Value>, name: &str) -> Result<Vec<File>, Issue> {
+    let file = |(at, item): (usize, &Map<String, Value>)| {
+        let place = format!("{name}[{at}].");
+        let number = |field: &str| match item.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_u64().map(Some);
+                number.ok_or_else(|| invalid(format!("{place}{field}"), "a whole number is needed"))
+            }
+        };
+        let url = text(item, &place, "url")?.filter(|url| !url.is_empty());
+        Ok(File {
+            url: url.ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"))?,
+            kind: text(item, &place, "type")?,
+            count: number("count")?,
+            size: number("fileSize")?,
+            continues_in: text(item, &place, "continuesInFile")?,
+        })
+    };
+    objects(root, name)?.into_iter().enumerate().map(file).collect()
+}
+
+pub(super) fn invalid(place: impl Into<String>, detail: impl Into<String>) -> Issue {
+    Issue::new(Code::ManifestInvalid, detail).at(place)
+}
+
+#[cfg(test)]
+mod tests;

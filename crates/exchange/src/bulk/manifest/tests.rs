@@ -1,0 +1,80 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn whole() -> Manifest {
+    let file = |url: &str, kind: Option<&str>, continues_in: Option<&str>| File {
+        url: url.to_owned(),
+        kind: kind.map(str::to_owned),
+        count: Some(3),
+        size: Some(99),
+        continues_in: continues_in.map(str::to_owned),
+    };
+    Manifest {
+        transaction_time: "2026-01-01T00:00:00Z".parse().unwrap(),
+        requires_access_token: true,
+        organized_by: Some("Patient".to_owned()),
+        output: vec![
+            file("https://c.example/1", None, Some("https://c.example/2")),
+            file("https://c.example/2", None, None),
+        ],
+        deleted: vec![file("https://c.example/d", Some("Bundle"), None)],
+        next: Some("https://c.example/m2".to_owned()),
+    }
+}
+
+#[test]
+fn a_manifest_is_read_as_it_is_written() {
+    let plain =
+        Manifest { organized_by: None, deleted: vec![], next: None, output: vec![], ..whole() };
+    for manifest in [whole(), plain] {
+        for request in [None, Some("https://c.example/$export")] {
+            assert_eq!(Manifest::read(&manifest.write(request)).unwrap(), manifest);
+        }
+    }
+}
+
+/// Manifests of earlier versions, with what is in them besides.
+#[test]
+fn manifests_of_all_versions_are_read() {
+    let old = json!({
+        "transactionTime": "2021-01-01T00:00:00Z", "request": "https://c.example/Patient/$export?_type=Patient",
+        "requiresAccessToken": false, "output": [{ "type": "Patient", "url": "1.ndjson", "extension": { "x": 1 } }],
+        "error": [{ "type": "OperationOutcome", "url": "https://c.example/e" }], "extension": { "https://x": true }, "link": null,
+    });
+    let read = Manifest::read(old.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        (read.requires_access_token, read.output.len(), read.output[0].count),
+        (false, 1, None)
+    );
+    assert_eq!(read.output[0].url, "1.ndjson");
+}
+
+#[test]
+fn a_faulty_manifest_names_its_place() {
+    let with = |name: &str, value: Value| {
+        let mut root: Map<String, Value> = serde_json::from_slice(&whole().write(None)).unwrap();
+        root.insert(name.to_owned(), value);
+        Value::Object(root).to_string()
+    };
+    let table = [
+        ("manifest", "<html>".to_owned()),
+        ("manifest", "[]".to_owned()),
+        ("transactionTime", with("transactionTime", json!("yesterday"))),
+        ("requiresAccessToken", with("requiresAccessToken", json!("true"))),
+        ("outputFormat", with("outputFormat", json!("text/csv"))),
+        ("output", with("output", json!({}))),
+        ("output[0]", with("output", json!(["x"]))),
+        ("output[0].url", with("output", json!([{ "type": "Patient" }]))),
+        ("output[0].url", with("output", json!([{ "url": 1 }]))),
+        ("output[0].count", with("output", json!([{ "url": "u", "count": -1 }]))),
+        ("output[0].type", with("outputOrganizedBy", Value::Null)),
+        ("deleted[0].url", with("deleted", json!([{ "url": "" }]))),
+        ("link[0].url", with("link", json!([{ "relation": "next" }]))),
+        ("output", with("output", Value::Array(vec![json!({ "url": "u" }); BULK_FILES_MAX + 1]))),
+        ("outputOrganizedBy", with("outputOrganizedBy", json!("x".repeat(BULK_URL_CHARS_MAX + 1)))),
+    ];
+    for (place, body) in table {
+        let issue = Manifest::read(body.as_bytes()).unwrap_err();
+        assert_eq!((issue.code, issue.expression.as_deref()), (Code::ManifestInvalid, Some(place)));
+    }
+}
