@@ -150,6 +150,9 @@ pub struct Sending {
     /// A person wants it stopped.
     #[serde(default)]
     pub stopping: bool,
+    /// The payer may know of it.
+    #[serde(default)]
+    pub known: bool,
     /// How often its present step was tried.
     pub attempt: u32,
     /// Where its status is polled.
@@ -186,6 +189,7 @@ impl Sending {
             manifests: Vec::new(),
             completed: false,
             stopping: false,
+            known: false,
             attempt: 0,
             place: None,
             outcomes: None,
@@ -208,15 +212,7 @@ impl Sending {
         match event.clone() {
             Event::SendingKeptOpen { until } => self.at = until,
             Event::SendingClosed { .. } => self.go_on(Step::Make, at),
-            Event::ManifestMade {
-                manifest,
-                plan,
-                replaces,
-                pushes,
-                resources,
-                files,
-                bytes,
-            } => {
+            Event::ManifestMade { manifest, plan, replaces, pushes, resources, files, bytes } => {
                 let told = false;
                 let made = Manifest {
                     number: manifest,
@@ -231,7 +227,7 @@ impl Sending {
                 self.manifests.push(made);
                 self.go_on(Step::Tell, at);
             }
-            Event::Intended { attempt, .. } => self.attempt = attempt,
+            Event::Intended { attempt, .. } => (self.attempt, self.known) = (attempt, true),
             Event::SendingTold { message } => self.told(message, at),
             Event::Delayed { until, issue } => {
                 if self.step != Step::Tell {
@@ -289,7 +285,7 @@ impl Sending {
         if self.stopping {
             return Some(Message::Stopped);
         }
-        let untold = self.manifests.iter().find(|it| !it.told);
+        let untold = self.standing().find(|it| !it.told);
         let untold = untold.map(|it| Message::Manifest(it.number));
         untold.or((!self.completed).then_some(Message::Completed))
     }
@@ -298,11 +294,6 @@ impl Sending {
     pub fn standing(&self) -> impl Iterator<Item = &Manifest> {
         let replaced: Vec<u32> = self.manifests.iter().filter_map(|it| it.replaces).collect();
         self.manifests.iter().filter(move |it| !replaced.contains(&it.number))
-    }
-
-    /// Whether the payer may have fetched something of it.
-    pub fn is_known(&self) -> bool {
-        self.attempt > 0 || self.completed || self.manifests.iter().any(|it| it.told)
     }
 
     /// Whether its files are there to be fetched.

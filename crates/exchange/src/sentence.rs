@@ -201,7 +201,9 @@ pub fn sentence(event: &Event) -> String {
         }
         Event::FilesWithdrawn {} => "its files are served no more".to_owned(),
         Event::FileFetched { file, from: 0 } => format!("the payer fetches {file}"),
-        Event::FileFetched { file, from } => format!("the payer fetches {file} from byte {from} on"),
+        Event::FileFetched { file, from } => {
+            format!("the payer fetches {file} from byte {from} on")
+        }
         Event::WentAsync { by, issue } => format!("{}; {by} goes in its place", issue.detail),
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")

@@ -150,3 +150,9 @@ pub const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// How long each step of a first look at a partner's door may take: a person waits for it.
 pub const PARTNER_LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// Pushes of a roster that are asked for at once: each is one small commit of the house.
+pub const ROSTER_AT_ONCE: usize = 16;
+
+/// How often it is looked how far the pushes of a roster are.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(1);

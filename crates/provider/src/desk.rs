@@ -31,6 +31,7 @@ mod find;
 mod payors;
 mod restrictions;
 mod show;
+mod submissions;
 
 /// The desk of a sending house.
 pub struct Desk {
@@ -87,6 +88,7 @@ impl Desk {
             Command::Reload {} => {
                 Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
             }
+            Command::Submission(command) => Box::pin(self.submission(command)).await,
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
             Command::Directory(command) => Box::pin(self.directory(command)).await,

@@ -30,11 +30,7 @@ impl Road {
     }
 
     /// The same, for whoever comes back in a moment of its own by this seed.
-    pub(crate) async fn knock_for(
-        &self,
-        payer: &Payer,
-        seed: &str,
-    ) -> Result<Option<Wait>, Halt> {
+    pub(crate) async fn knock_for(&self, payer: &Payer, seed: &str) -> Result<Option<Wait>, Halt> {
         Suspensions::check(&self.house, &payer.public.name).await?;
         let pace = payer.terms.agreement.pace();
         Ok(match self.approach(&payer.public.name, pace).await? {
@@ -74,7 +70,9 @@ impl Road {
         let doors = self.house.doors().await?;
         let door = doors.into_iter().find(|door| door.partner == payer.public.name);
         let until = door.and_then(|door| door.resting_until);
-        Ok(until.filter(|until| *until > self.clock.now()).map(|until| rest(until, push.walk.as_str())))
+        Ok(until
+            .filter(|until| *until > self.clock.now())
+            .map(|until| rest(until, push.walk.as_str())))
     }
 
     /// Says how a request went.

@@ -201,6 +201,9 @@ pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);
 
 // Bulk submissions.
 
+/// Triggers whose pushes are asked for in one command.
+pub const TRIGGERS_ASKED_MAX: usize = 100;
+
 /// Files that one payer fetches at once: each holds one payload in memory.
 pub const FILES_AT_ONCE: usize = 4;
 

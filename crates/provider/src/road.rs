@@ -127,7 +127,7 @@ impl Road {
             WorkKind::Push => spent(Part::Walk, self.push(lease)).await,
             // The other road's.
             WorkKind::Submission | WorkKind::Export | WorkKind::BulkReceived => Ok(()),
-            WorkKind::Registration => Ok(()),                  // no clock has work on it
+            WorkKind::Registration => Ok(()), // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
             WorkKind::BulkSent => self.sending(lease).await,
             // No clock has work on these.

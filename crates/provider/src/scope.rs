@@ -17,7 +17,7 @@ use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Behalf, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
-use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
+use exchange::{Agreement, Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
 use fhir::Resource;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;

@@ -195,7 +195,9 @@ pub fn row(push: &Push, at: Timestamp) -> Work {
 /// may take days. So does one that waits in a bulk submission. What comes after it, a withdrawal above all, must not wait as long.
 fn lane(push: &Push) -> String {
     match push.state {
-        State::Due { next: Stop::Poll | Stop::Await, .. } => format!("{}|{}", push.dossier.lane(), push.walk),
+        State::Due { next: Stop::Poll | Stop::Await, .. } => {
+            format!("{}|{}", push.dossier.lane(), push.walk)
+        }
         _ => push.dossier.lane(),
     }
 }

@@ -9,6 +9,7 @@
 //! in the answer that was given, and the next line holds its digest.
 
 use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::sending::Sending;
 use exchange::submission::Submission;
 use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
 use fhir::Bundle;

@@ -386,7 +386,8 @@ impl Reading<'_> {
         }
         match agreement.bulk.as_ref().map(super::bulk::fault) {
             None if asks => {
-                Err(self.fault(&["form"], "the form `bulk` needs a section [bulk], if an empty one"))
+                Err(self
+                    .fault(&["form"], "the form `bulk` needs a section [bulk], if an empty one"))
             }
             Some(Some((key, detail))) => Err(self.fault(&["bulk", key], detail)),
             None | Some(None) => Ok(()),

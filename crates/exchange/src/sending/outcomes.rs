@@ -8,7 +8,7 @@
 
 use crate::assemble::Content;
 use crate::bulk::{Counts, Told, Whom};
-use crate::issue::{Code, Issue};
+use crate::issue::{CODE_SYSTEM, Code, Issue};
 use crate::limits::{ISSUES_MAX, OUTCOME_RESOURCES_MAX};
 use crate::place;
 use crate::purpose::Level;
@@ -35,6 +35,9 @@ pub struct Outcomes {
     pub counts: BTreeMap<String, Counts>,
 }
 
+/// What a push waits for that the payer keeps for a person.
+const HELD: &str = "the payer keeps it until a person there has found the member";
+
 /// The status that an entry has in the kept answer, where the payer refused it and gave no code of ours.
 const REFUSED: u16 = 422;
 
@@ -50,10 +53,12 @@ impl Outcomes {
         if let (Some(counts), [Whom::Push(key), ..]) = (told.counts, &told.whom[..]) {
             self.counts.insert(key.clone(), counts);
         }
-        if !told.is_error() {
-            return Ok(());
-        }
-        let issues = read_words(&told.outcome, REFUSED, Code::PayerRefused);
+        let issues = match told.is_error() {
+            true => read_words(&told.outcome, REFUSED, Code::PayerRefused),
+            // No error, and no word that it is filed either: a person at the plan looks for the member.
+            false if is_held(&told) => vec![Issue::new(Code::MemberHeld, HELD)],
+            false => return Ok(()),
+        };
         for whom in &told.whom {
             let said = match whom {
                 Whom::Push(key) => self.pushes.entry(key.clone()).or_default(),
@@ -96,11 +101,23 @@ impl Outcomes {
         let patient = contents.iter().any(|one| one.kind == "Patient" && of(one).is_some());
         let next = match issues.is_empty() {
             true => Next::Settled(Level::Filed),
-            false if !as_a_whole && (patient || refused == contents.len()) => Next::Refused(issues),
+            false
+                if !as_a_whole
+                    && issues.iter().all(|it| it.code != Code::MemberHeld)
+                    && (patient || refused == contents.len()) =>
+            {
+                Next::Refused(issues)
+            }
             false => Next::Hold(issues),
         };
         (next, answer)
     }
+}
+
+fn is_held(told: &Told) -> bool {
+    let codings = told.outcome.issues.iter().filter_map(|issue| issue.coding.as_ref());
+    let mut ours = codings.filter(|(system, _)| system.as_deref() == Some(CODE_SYSTEM));
+    ours.any(|(_, code)| code == Code::MemberHeld.row().slug)
 }
 
 /// `Type/id` of a reference, absolute or relative.
@@ -109,15 +126,12 @@ fn local(reference: &str) -> Option<String> {
     let mut steps = reference.rsplit('/');
     let (id, kind) = (steps.next()?, steps.next()?);
     let local = format!("{kind}/{id}");
-    place::type_and_id(&local).map(|_| local)
+    place::type_and_id(&local).is_some().then_some(local)
 }
 
 /// What the payer said of each entry, in the form in which a door that answers at once says it, so that
 /// an acknowledgement reads both alike. Of what no error names it is known that it stands, no more.
-fn answer<'i>(
-    contents: &[Content],
-    of: impl Fn(&Content) -> Option<&'i Vec<Issue>>,
-) -> Bytes {
+fn answer<'i>(contents: &[Content], of: impl Fn(&Content) -> Option<&'i Vec<Issue>>) -> Bytes {
     let mut writer = BundleWriter::new(BundleType::TransactionResponse);
     for content in contents {
         let said = of(content);

@@ -225,7 +225,8 @@ impl Planner {
         match self.organized {
             Organized::Patient => self.put(sent, &Part::Block, &bundle),
             Organized::Type => {
-                let kinds = bundle.entries.iter().filter_map(|it| Some(it.resource.as_ref()?.kind()));
+                let kinds =
+                    bundle.entries.iter().filter_map(|it| Some(it.resource.as_ref()?.kind()));
                 let kinds: BTreeSet<String> = kinds.map(str::to_owned).collect();
                 kinds.into_iter().for_each(|it| self.put(sent, &Part::Kind(it), &bundle));
             }
@@ -250,7 +251,8 @@ impl Planner {
             self.close(&key);
         }
         let number = self.closed.get(&key).map_or(0, Vec::len) + 1;
-        let open = self.open.entry(key).or_insert_with_key(|(_, name)| Open::new(name, number, part));
+        let open =
+            self.open.entry(key).or_insert_with_key(|(_, name)| Open::new(name, number, part));
         open.hash.update(&lines);
         open.file.bytes += bytes;
         open.file.count += count;

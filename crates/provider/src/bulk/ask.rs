@@ -20,7 +20,7 @@ use wire::FhirClient;
 
 impl Road {
     /// Asks for the status: the payer names the place to poll.
-    pub(super) async fn ask(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
+    pub(super) async fn ask_status(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
         let payer = self.payer(&turn.sending.payer)?;
         let terms = terms_of(payer)?;
         let _room = self.rooms.partner(&turn.sending.payer).await;
@@ -111,8 +111,7 @@ impl Road {
                     return Err(endless().into());
                 }
                 let place = self.own(turn, &file.url)?;
-                let body =
-                    self.fetched(turn, client, &place, page.requires_access_token).await?;
+                let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
                 read_lines(&body, &mut found)?;
             }
             let Some(next) = page.next.take() else { return Ok(found) };

@@ -7,14 +7,14 @@
 
 use super::turn::unchanged;
 use super::{SendingTurn, read, row, terms_of};
-use crate::limits::{GATHERED_MAX, GATHER_AGE_MAX};
+use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX};
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::{self, Turn};
 use exchange::push::SUBMITTED;
 use exchange::sending::{OPEN, Sending};
 use exchange::{Code, Event, Issue, Push, SubmissionId};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use store::{Expect, House, StoredWork, WorkKind, WorkQuery};
 use wire::draw_id;
 
@@ -44,7 +44,7 @@ impl Road {
                     purpose: turn.push.purpose,
                     endpoint: base_url,
                     until: now.saturating_add(quiet).unwrap_or(now),
-                    deadline: turn.push.deadline,
+                    deadline: late(&turn.push),
                 };
                 let sending = Sending::begin(now, &opened).ok_or(turn::Fault::Unreadable)?;
                 turn.expect(Expect::WorkRevision { id: id.to_string(), revision: None });
@@ -59,7 +59,7 @@ impl Road {
     /// Whether the payer's door takes bulk submissions.
     ///
     /// Errors: `CapabilityMissing`; those of *route*.
-    async fn offers_bulk(&self, payer: &Payer) -> Result<(), Issue> {
+    pub(crate) async fn offers_bulk(&self, payer: &Payer) -> Result<(), Issue> {
         if terms_of(payer)?.assume {
             return Ok(());
         }
@@ -144,4 +144,10 @@ impl Road {
         });
         Ok(found)
     }
+}
+
+/// Until when the payer is asked: twice as long as a push has, so that its late word still settles what
+/// waits for a person by then.
+fn late(push: &Push) -> Timestamp {
+    push.deadline.saturating_add(SignedDuration::from_secs(push.patience)).unwrap_or(push.deadline)
 }

@@ -22,9 +22,8 @@ pub(crate) fn too_large_for_now(payer: &Payer, push: &Push, bytes: usize) -> Opt
     let entries = push.assembled.as_ref().map_or(0, |made| made.resources);
     let large = bytes > BODY_BYTES_MAX || entries > ENTRIES_MAX as u64;
     (large && goes_on(payer)).then(|| {
-        let detail = format!(
-            "{entries} entries, {bytes} bytes: more than is sent to be answered at once"
-        );
+        let detail =
+            format!("{entries} entries, {bytes} bytes: more than is sent to be answered at once");
         Issue::new(Code::PayloadTooLarge, detail)
     })
 }

@@ -63,7 +63,7 @@ impl Road {
     }
 
     /// Says that a push goes now; or that it does not, because restrictions have changed or cannot be
-    /// read: then its own walk finds what is to be done.
+    /// read: then its own walk finds what becomes of it.
     async fn send_off(
         &self,
         turn: &mut SendingTurn,

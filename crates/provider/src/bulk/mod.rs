@@ -71,7 +71,7 @@ impl Road {
                 Step::Gather => self.gather(&mut turn).await,
                 Step::Make => self.make(&mut turn).await,
                 Step::Tell => self.tell(&mut turn).await,
-                Step::Ask => self.ask(&mut turn).await,
+                Step::Ask => self.ask_status(&mut turn).await,
                 Step::Poll => self.poll_status(&mut turn).await,
                 Step::Settle => self.settle_pushes(&mut turn).await,
                 Step::Serve => self.withdraw_files(&mut turn).await,
@@ -122,10 +122,8 @@ pub(crate) fn terms_of(payer: &Payer) -> Result<&BulkTerms, Issue> {
 
 /// As whom the payer knows this house.
 pub(crate) fn submitter(terms: &BulkTerms, namespace: &str) -> Submitter {
-    let own = || Submitter {
-        system: Some("urn:ietf:rfc:3986".to_owned()),
-        value: namespace.to_owned(),
-    };
+    let own =
+        || Submitter { system: Some("urn:ietf:rfc:3986".to_owned()), value: namespace.to_owned() };
     terms.submitter.clone().unwrap_or_else(own)
 }
 

@@ -19,8 +19,9 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use repository::store_issue;
 use store::{AnyHouse, Commit, House, Unit, WorkKind};
 use tokio::sync::OwnedSemaphorePermit;
+use wire::flow::{Flow, Pieces};
 use wire::rest::{FileAsk, NothingThere};
-use wire::{Answer, BoxFuture, Caller, Clock as _, Flow, Pieces};
+use wire::{Answer, BoxFuture, Caller, Clock as _};
 
 /// What is asked for of a submission.
 enum Name<'n> {
@@ -61,7 +62,10 @@ impl Road {
                 let file = plan.files.into_iter().find(|it| it.name == file);
                 let file = file.ok_or_else(unknown)?;
                 if let Some(caller) = caller {
-                    caller.require(file.kind.as_deref().filter(|_| !file.deleted).unwrap_or("*"), 'r')?;
+                    caller.require(
+                        file.kind.as_deref().filter(|_| !file.deleted).unwrap_or("*"),
+                        'r',
+                    )?;
                 }
                 self.file(&sending, file, &ask).await
             }

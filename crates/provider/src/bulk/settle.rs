@@ -5,15 +5,15 @@
 //! Never      settles a push that left the submission meanwhile, and none twice.
 
 use super::SendingTurn;
+use crate::deliver;
 use crate::limits::{FILES_KEPT, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
 use crate::turn::{self, Fault};
-use crate::deliver;
 use bytes::Bytes;
 use exchange::assemble::push_system;
 use exchange::sending::End;
 use exchange::sending::outcomes::Outcomes;
-use exchange::sending::plan::{Plan, Piece};
+use exchange::sending::plan::{Piece, Plan};
 use exchange::settle::Next;
 use exchange::{Code, Digest, Event, Issue, Level, Push, State};
 use store::{House, StoredWork};
@@ -94,12 +94,7 @@ impl Road {
     }
 
     /// The end; what still waits in it, whatever the reason, is delivered anew.
-    async fn end(
-        &self,
-        turn: &mut SendingTurn,
-        end: End,
-        issues: Vec<Issue>,
-    ) -> Result<(), Fault> {
+    async fn end(&self, turn: &mut SendingTurn, end: End, issues: Vec<Issue>) -> Result<(), Fault> {
         loop {
             let left = self.waiting(&turn.sending).await?;
             if left.is_empty() {

@@ -22,7 +22,7 @@ impl Road {
         let payer = self.payer(&turn.sending.payer)?;
         let terms = terms_of(payer)?;
         let Some(message) = turn.sending.message() else { return Err(Fault::Unreadable.into()) };
-        if message == Message::Stopped && !turn.sending.is_known() {
+        if message == Message::Stopped && !turn.sending.known {
             return Ok(self.stopped(turn).await?);
         }
         let place = self.rooms.partner(&turn.sending.payer).await;
@@ -103,7 +103,9 @@ impl Road {
             Next::Hold(issues) | Next::Refused(issues) => Ok(self.fail(turn, issues).await?),
             Next::Settled(_) | Next::Poll { .. } | Next::Fetch { .. } => {
                 let detail = "the payer's answer is not one to what was sent";
-                Ok(self.fail(turn, vec![Issue::new(exchange::Code::AnswerUnreadable, detail)]).await?)
+                Ok(self
+                    .fail(turn, vec![Issue::new(exchange::Code::AnswerUnreadable, detail)])
+                    .await?)
             }
         }
     }
@@ -133,8 +135,7 @@ impl Road {
                     FileAccess::Capability => Vec::new(),
                 },
             }),
-            replaces: replaced
-                .map(|it| self.file_url(terms, sending, &manifest_name(it.number))),
+            replaces: replaced.map(|it| self.file_url(terms, sending, &manifest_name(it.number))),
             dialect: terms.dialect,
             unknown: Vec::new(),
         }

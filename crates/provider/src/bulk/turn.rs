@@ -121,7 +121,7 @@ pub fn row(sending: &Sending) -> Work {
 }
 
 /// What it may not overtake: a payer is told of one submission after the other, and one that asks for
-/// patience is asked by the first only. Those that gather, or wait for the payer to be done, stand aside.
+/// patience is asked by the first only. Those that gather, or that the payer is at work on, stand aside.
 fn lane(sending: &Sending) -> String {
     match sending.step {
         Step::Make | Step::Tell | Step::Ask => format!("sending|{}", sending.payer),

@@ -117,12 +117,20 @@ mod tests {
 
     #[test]
     fn what_is_known_is_not_sent_again() {
-        for (known, expected) in
-            [("\"e\"", true), ("W/\"e\"", true), ("\"x\", \"e\"", true), ("*", true), ("\"f\"", false)]
-        {
+        for (known, expected) in [
+            ("\"e\"", true),
+            ("W/\"e\"", true),
+            ("\"x\", \"e\"", true),
+            ("*", true),
+            ("\"f\"", false),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, known.parse().unwrap());
-            assert_eq!(FileAsk::read("s", None, "f", &headers).is_known("\"e\""), expected, "{known}");
+            assert_eq!(
+                FileAsk::read("s", None, "f", &headers).is_known("\"e\""),
+                expected,
+                "{known}"
+            );
         }
     }
 }
