@@ -163,6 +163,22 @@ catalogue! {
     OlderThanFiled "older-than-filed" 200 "informational" Nobody None;
         "a later push has already filed this record; the older content was set aside";
         "nothing to do; the later content stands"
+    // Files of a submission.
+    FileUnreachable "file-unreachable" 503 "transient" Nobody Some(30);
+        "the file server does not answer, or breaks off";
+        "none needed while it is tried again; once that is over, mend the file server and submit the manifest again"
+    FileRefused "file-refused" 422 "forbidden" Sender None;
+        "the file server refused to give the file";
+        "let this house read the file named, then submit the manifest again"
+    FileNotAgreed "file-not-agreed" 422 "security" Sender None;
+        "the file is not where this house agreed to fetch from";
+        "serve it from an agreed origin with a trusted certificate, or agree on this one; then submit the manifest again"
+    FileChanged "file-changed" 409 "conflict" Sender None;
+        "the file changed while it was read";
+        "leave files as they are until the submission is done, and submit the manifest again"
+    FileInvalid "file-invalid" 422 "structure" Sender None;
+        "the file is not what its manifest and headers promise";
+        "mend the file at the place named, and submit its manifest anew with replacesManifestUrl"
     // Reading and searching what is filed.
     ResourceUnknown "resource-unknown" 404 "not-found" Sender None;
         "no such record, or none this caller may see";

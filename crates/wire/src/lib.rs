@@ -14,6 +14,7 @@ pub mod client;
 pub mod clock;
 mod door;
 pub mod doorstep;
+pub mod fetch;
 pub mod figures;
 pub mod flow;
 pub mod form;

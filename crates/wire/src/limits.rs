@@ -302,3 +302,64 @@ pub const RATE_BURST_PART: u32 = 6;
 /// Clients, and addresses, whose rates are remembered: some megabytes, and more than have business
 /// here within ten seconds.
 pub const RATE_BUCKETS_MAX: usize = 10_000;
+
+// Files of a bulk submission.
+
+/// Largest manifest: 100,000 files, each with a URL of 300 characters.
+pub const MANIFEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Largest document that says where to sign in.
+pub const OAUTH_METADATA_BYTES_MAX: u64 = 256 * 1024;
+
+/// Authorization servers of one protected resource that are looked at.
+pub const AUTHORIZATION_SERVERS_MAX: usize = 5;
+
+/// Longest line of a file. A resource with a scanned page inside has some megabytes; four lines of
+/// this length and the pieces around them are all that a download holds.
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest file, decoded: a hundred million small resources. Senders split long before.
+pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Decoded bytes for each that came, on average. FHIR packs 10 to 50 times, zeros 1,000 times.
+pub const DECODED_PER_ENCODED_MAX: u64 = 200;
+
+/// From so many decoded bytes on the average is looked at: a small file harms nobody.
+pub const RATIO_FROM_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes that are split into lines at once.
+pub const FILE_PIECE: usize = 256 * 1024;
+
+/// Pieces of a body that wait to be decoded, each as large as one read of the network.
+pub const PIECES_AHEAD: usize = 8;
+
+/// Batches of lines that wait to be taken, each of one piece.
+pub const BATCHES_AHEAD: usize = 2;
+
+/// Time without a byte of a file before the connection is given up.
+pub const FILE_IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// How often one download takes up a broken connection by itself: each time it has brought lines.
+pub const RESUMES_MAX: u32 = 8;
+
+/// Attempts that bring nothing new before a person is told: 24 minutes, and more where the server
+/// asks for it.
+pub const FETCH_ATTEMPTS_MAX: u32 = 12;
+
+/// Longest wait between two of them, unless the server asks for more.
+pub const FETCH_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// Redirects within one origin that are followed: a short name, a trailing slash.
+pub const FILE_REDIRECTS_MAX: usize = 3;
+
+/// Origins of one partner's files: some storages, and some servers of its own.
+pub const FILE_ORIGINS_MAX: usize = 20;
+
+/// Longest URL of a manifest or file: signed URLs of storages have 2,000 characters.
+pub const FILE_URL_BYTES_MAX: usize = 8 * 1024;
+
+/// Most headers that a submission wants sent with each request.
+pub const FILE_HEADERS_MAX: usize = 20;
+
+/// Bytes of their names and values.
+pub const FILE_HEADERS_BYTES_MAX: usize = 8 * 1024;

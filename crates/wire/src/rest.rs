@@ -10,11 +10,12 @@
 
 mod files;
 mod kick_off;
+mod offered;
 mod prefer;
 mod write;
 
-pub use files::{FileAsk, NothingThere};
 pub use kick_off::KickOff;
+pub use offered::{FileAsk, NothingThere};
 pub use prefer::{Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
@@ -259,7 +260,8 @@ impl Base {
                 if get && [submission, capability, name].iter().all(|it| is_token(it)) =>
             {
                 let ask = FileAsk::read(submission, Some(capability), name, &asked.headers);
-                self.rest.bulk_file(None, ask).await
+                let answer = self.rest.bulk_file(None, ask).await?;
+                Ok(files::packed_whole(&asked.headers, answer))
             }
             segments => {
                 let presented = door::presented(&request);
@@ -319,14 +321,15 @@ impl Base {
             }
             ["status", id, name] if get && is_token(id) && is_token(name) => {
                 asked.choose(media::STATUS)?;
-                rest.status_file(caller, id, name).await
+                files::handed(&asked.headers, || rest.status_file(caller, id, name)).await
             }
             ["status", id] if asked.method == Method::DELETE && is_token(id) => {
                 rest.status_end(caller, id).await
             }
             ["bulk", submission, name] if get && is_token(submission) && is_token(name) => {
                 let ask = FileAsk::read(submission, None, name, &asked.headers);
-                rest.bulk_file(Some(caller), ask).await
+                let answer = rest.bulk_file(Some(caller), ask).await?;
+                Ok(files::packed_whole(&asked.headers, answer))
             }
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;

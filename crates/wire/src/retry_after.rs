@@ -40,7 +40,7 @@ pub fn read_here(headers: &http::HeaderMap) -> Option<Duration> {
     if is_date && date.is_none() { None } else { parse(value, date.unwrap_or_default()) }
 }
 
-fn parse_date(value: &str) -> Option<Timestamp> {
+pub(crate) fn parse_date(value: &str) -> Option<Timestamp> {
     let date = HTTP_DATES.iter().find_map(|form| DateTime::strptime(form, value).ok())?;
     date.to_zoned(TimeZone::UTC).ok().map(|date| date.timestamp())
 }

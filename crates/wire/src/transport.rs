@@ -98,39 +98,7 @@ impl HttpTransport {
     ///
     /// Errors: `KeyUnusable` when a PEM holds no certificate, or no key beside it.
     pub fn over(lines: Lines<'_>) -> Result<HttpTransport, Issue> {
-        let unusable = |what: &str| Issue::new(Code::KeyUnusable, what);
-        let mut roots = Vec::new();
-        for pem in lines.roots {
-            let found = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|_| unusable("a file of trusted authorities is not readable PEM"))?;
-            if found.is_empty() {
-                return Err(unusable("a file of trusted authorities holds no certificate"));
-            }
-            roots.extend(found);
-        }
-        let mut client = reqwest::Client::builder()
-            .tls_certs_only(roots)
-            .tls_version_min(reqwest::tls::Version::TLS_1_2)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .timeout(lines.timeout)
-            .connect_timeout(CONNECT_MAX.min(lines.timeout / 2))
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(IDLE_CONNECTION_KEEP)
-            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")));
-        if let Some(identity) = lines.identity {
-            let identity = reqwest::Identity::from_pem(identity)
-                .map_err(|_| unusable("the client certificate and its key are not readable PEM"))?;
-            client = client.identity(identity);
-        }
-        if let Some(network) = lines.network {
-            client = client.dns_resolver(Guide(network.clone()));
-        }
-        let client = client.build().map_err(|error| {
-            tracing::error!(%error, "TLS client cannot be set up");
-            unusable("the trusted authorities or the client certificate cannot be used")
-        })?;
+        let client = built(builder(&lines)?.timeout(lines.timeout))?;
         let network = lines.network.cloned();
         Ok(HttpTransport { client, answer_limit: lines.answer_limit, network })
     }
@@ -187,8 +155,54 @@ impl Transport for HttpTransport {
     }
 }
 
+/// A client of these lines that has no bound on a whole exchange yet.
+///
+/// Errors: `KeyUnusable`.
+pub(crate) fn builder(lines: &Lines<'_>) -> Result<reqwest::ClientBuilder, Issue> {
+    let mut roots = Vec::new();
+    for pem in lines.roots {
+        let found = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|_| unusable("a file of trusted authorities is not readable PEM"))?;
+        if found.is_empty() {
+            return Err(unusable("a file of trusted authorities holds no certificate"));
+        }
+        roots.extend(found);
+    }
+    let mut client = reqwest::Client::builder()
+        .tls_certs_only(roots)
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(CONNECT_MAX.min(lines.timeout / 2))
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_CONNECTION_KEEP)
+        .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")));
+    if let Some(identity) = lines.identity {
+        let identity = reqwest::Identity::from_pem(identity)
+            .map_err(|_| unusable("the client certificate and its key are not readable PEM"))?;
+        client = client.identity(identity);
+    }
+    if let Some(network) = lines.network {
+        client = client.dns_resolver(Guide(network.clone()));
+    }
+    Ok(client)
+}
+
+/// What a builder makes. Errors: `KeyUnusable`.
+pub(crate) fn built(client: reqwest::ClientBuilder) -> Result<reqwest::Client, Issue> {
+    client.build().map_err(|error| {
+        tracing::error!(%error, "TLS client cannot be set up");
+        unusable("the trusted authorities or the client certificate cannot be used")
+    })
+}
+
+fn unusable(what: &str) -> Issue {
+    Issue::new(Code::KeyUnusable, what)
+}
+
 /// Plain HTTP is for loopback only: a token or a chart beyond it needs TLS.
-fn check_scheme(uri: &http::Uri) -> Result<(), TransportError> {
+pub(crate) fn check_scheme(uri: &http::Uri) -> Result<(), TransportError> {
     let plain = TransportError::NotSent("plain HTTP is for loopback only".into());
     match uri.scheme_str() {
         Some("https") => Ok(()),
@@ -203,7 +217,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         || bare(host).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn classify(error: &reqwest::Error) -> TransportError {
+pub(crate) fn classify(error: &reqwest::Error) -> TransportError {
     let words = causes(error);
     if error.is_builder() {
         TransportError::NotSent(words)
@@ -227,7 +241,7 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The chain of causes in one line, without the URL: a query can name a patient.
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut words = match (error.is_timeout(), error.is_connect()) {
         (true, _) => "timed out".to_owned(),
         (_, true) => "connect".to_owned(),

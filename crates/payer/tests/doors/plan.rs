@@ -182,6 +182,10 @@ impl Plan {
         let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
         std::fs::write(&members, text).unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        Plan::with(folder, house.into(), members, Plan::senders())
+    }
+
+    fn senders() -> std::collections::BTreeMap<exchange::PartnerId, Sender> {
         let senders = [
             sender("clinic", NAMESPACE, "hold"),
             sender("mercy", MERCY, "hold"),
@@ -189,8 +193,7 @@ impl Plan {
             sender("rival", "", "refuse"),
             sender("guest", "", "hold"),
         ];
-        let senders = senders.into_iter().map(|one| (one.public.name.clone(), one)).collect();
-        Plan::with(folder, house.into(), members, senders)
+        senders.into_iter().map(|one| (one.public.name.clone(), one)).collect()
     }
 
     /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
@@ -199,7 +202,7 @@ impl Plan {
         drop((road, desk, router, gate));
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         let members = folder.path().join("members.csv");
-        Plan::with(folder, house.into(), members, Default::default())
+        Plan::with(folder, house.into(), members, Plan::senders())
     }
 
     fn with(

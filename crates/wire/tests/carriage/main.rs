@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod asked;
+mod fetched;
+mod fetched_signed;
+mod file_server;
 mod files;
 mod introduced;
 mod key_sets;
