@@ -346,6 +346,8 @@ pub enum Event {
     /// Receiving: an export can be fetched no more; `expired`: its time is over, or else its reader
     /// deleted it.
     ExportEnded { export: String, expired: bool },
+    /// Receiving: something happened to a bulk submission, or to one of its receipts.
+    BulkReceived(Box<crate::bulk::received::Step>),
 }
 
 impl Event {

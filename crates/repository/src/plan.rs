@@ -195,9 +195,34 @@ pub fn plan_transaction(
     let (mut plan, mut issues) = (Plan::default(), Vec::new());
     let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((item, head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
-        issues.extend(plan.add(item, filing, head.as_ref(), mark).err());
+        let entry = item.entry;
+        let added = plan.add(item, filing, head.as_ref(), mark);
+        issues.extend(added.err().map(|fault| of_entry(entry, fault)));
     }
     Issues::of(issues).map_or(Ok(plan), Err)
+}
+
+/// Plans resources of files, of which each stands or falls alone and has the filing of its own push;
+/// what stands is in the same order. No record is named twice. What is refused is in `Plan.refused`, by
+/// the item's `entry`; its place is the resource's type.
+pub fn plan_each(incoming: Vec<(Incoming, &Filing)>, standing: Standing<'_>) -> Plan {
+    debug_assert_eq!(incoming.len(), standing.heads.len(), "one head for each");
+    let mut plan = Plan::default();
+    let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for (((item, filing), head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
+        let (entry, kind) = (item.entry, item.kind.clone());
+        if let Err((_, code, detail)) = plan.add(item, filing, head.as_ref(), mark) {
+            Issues::note(&mut plan.refused, entry, Issue::new(code, detail).at(kind));
+        }
+    }
+    plan
+}
+
+/// Which part of an entry is at fault, and why.
+type Fault = (&'static str, Code, &'static str);
+
+fn of_entry(entry: usize, (way, code, detail): Fault) -> Issue {
+    Issue::new(code, detail).at(format!("Bundle.entry[{entry}].{way}"))
 }
 
 impl Plan {
@@ -207,7 +232,7 @@ impl Plan {
         filing: &Filing,
         head: Option<&Record>,
         mark: Option<&Record>,
-    ) -> Result<(), Issue> {
+    ) -> Result<(), Fault> {
         self.expects.push(Expect::Version {
             kind: item.kind.clone(),
             id: item.id.clone(),
@@ -218,9 +243,7 @@ impl Plan {
         if own.is_none() && self.mark(&item, filing, mark) {
             return Ok(());
         }
-        check(item.asks(), filing, head).map_err(|(way, code, detail)| {
-            Issue::new(code, detail).at(format!("Bundle.entry[{}].{way}", item.entry))
-        })?;
+        check(item.asks(), filing, head)?;
         let change = change(&item, filing, head);
         let seen = own.or(head.filter(|_| item.content.is_some()));
         let newest = seen.map(|head| head.version);
@@ -350,11 +373,7 @@ pub(crate) struct Asks {
 
 /// Whether an entry may write what it names: whose it is, and in which version it stands. Errors:
 /// which part of the entry is at fault, and why.
-pub(crate) fn check(
-    asks: Asks,
-    filing: &Filing,
-    head: Option<&Record>,
-) -> Result<(), (&'static str, Code, &'static str)> {
+pub(crate) fn check(asks: Asks, filing: &Filing, head: Option<&Record>) -> Result<(), Fault> {
     // First: a version of what is another sender's is no version, and nothing more is told.
     if asks.if_match.is_some_and(|wanted| !matches(wanted, filing, head)) {
         let detail = "the record's newest version is another one, or there is none";

@@ -50,7 +50,8 @@ fn delete() -> Incoming {
 /// Plans one entry.
 fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
     let mut plan = Plan::default();
-    plan.add(incoming, filing, head, None)?;
+    let entry = incoming.entry;
+    plan.add(incoming, filing, head, None).map_err(|fault| of_entry(entry, fault))?;
     Ok(plan)
 }
 
