@@ -5,7 +5,7 @@
 //! Goes out   each taken as far as it goes; what is told to stop gives its lease back.
 //! Never      lets one partner's submission keep another's, or a reader's export, waiting.
 
-use crate::limits::{BULK_LEASE, EXPORT_LOOK};
+use crate::limits::{BULK_LEASE, EXPORT_LOOK, EXPORT_SEATS};
 use crate::road::Road;
 use crate::{bulk, exports};
 use exports::Turn;
@@ -14,19 +14,34 @@ use store::{House, Lease, WorkKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Works until told to stop.
+/// Works until told to stop. Some exports and Bundles are taken at a time, so that a Bundle does not wait
+/// for all of a large export; how many bulk submissions, their partners' seats say.
 pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
     let (ended, end) = watch::channel(false);
+    let stopped = |mut end: watch::Receiver<bool>| async move {
+        drop(end.wait_for(|end| *end).await);
+    };
+    let seats = (0..EXPORT_SEATS).map(|_| seat(&road, end.clone(), stopped(end.clone())));
+    let working = futures_util::future::join_all(seats);
+    let stopping = async {
+        stop.await;
+        ended.send_replace(true);
+    };
+    tokio::join!(working, stopping);
+}
+
+/// One seat.
+async fn seat(road: &Arc<Road>, end: watch::Receiver<bool>, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
     let mut submissions = JoinSet::new();
     loop {
         while submissions.try_join_next().is_some() {}
-        match claim(&road).await {
+        match claim(road).await {
             Some(lease) if lease.work.work.kind == WorkKind::BulkReceived => {
-                submissions.spawn(submission(Arc::clone(&road), lease, end.clone()));
+                submissions.spawn(submission(Arc::clone(road), lease, end.clone()));
                 continue;
             }
-            Some(lease) => match exports::take_leased(&road, lease, &mut stop).await {
+            Some(lease) => match exports::take_leased(road, lease, &mut stop).await {
                 Turn::Stopped => break,
                 Turn::Taken | Turn::Nothing => continue,
             },
@@ -38,7 +53,6 @@ pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
             () = tokio::time::sleep(EXPORT_LOOK) => {}
         }
     }
-    ended.send_replace(true);
     while submissions.join_next().await.is_some() {}
 }
 

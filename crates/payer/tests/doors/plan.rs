@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{AnyHouse, SqliteHouse};
+use store::{AnyHouse, PostgresHouse, PostgresPlace, SqliteHouse};
 use tower::ServiceExt;
 use wire::{Clock, Credential, Gate, MemoryReplay, SigningKey};
 
@@ -214,6 +214,16 @@ impl Plan {
         let plan = Plan::with(folder, house.into(), members, senders(Some(files)));
         plan.clock.advance(clock.0.load(std::sync::atomic::Ordering::Relaxed));
         plan
+    }
+
+    /// The same plan over a database server.
+    pub(crate) async fn in_postgres(url: String) -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let members = folder.path().join("members.csv");
+        std::fs::write(&members, "member_id,family,given,birth_date,gender\n").unwrap();
+        let place = PostgresPlace { url, ..PostgresPlace::default() };
+        let house = PostgresHouse::open(&place, &"plan".into()).await.unwrap();
+        Plan::with(folder, house.into(), members, senders(None))
     }
 
     /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
