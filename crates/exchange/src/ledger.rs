@@ -265,6 +265,12 @@ pub enum Event {
     WithdrawalAsked { who: Who, by: WalkId },
     /// Receiving: this arrived, as it arrived.
     Received { sender: PartnerId, key: Option<String>, digest: Digest, bytes: u64, entries: u64 },
+    /// Receiving: its sender asks later for the answer; a worker goes on with it. These entries, by their
+    /// positions, were refused when it came.
+    Deferred {
+        #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        refused: std::collections::BTreeMap<u64, Vec<Issue>>,
+    },
     /// Receiving: the member was found.
     Matched { member: Digest },
     /// Receiving: filed; `records` is `filed_digest` of what stands for every entry, unchanged ones
@@ -331,6 +337,9 @@ pub enum Event {
         /// Records of a type that are not in it, because the time of their contents is over.
         #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
         left_out: std::collections::BTreeMap<String, u64>,
+        /// What else is not in it.
+        #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+        beyond: std::collections::BTreeMap<crate::export::Beyond, u64>,
     },
     /// Receiving: its reader fetches a file of an export; durable before the first byte leaves.
     ExportFetched { export: String, file: String },

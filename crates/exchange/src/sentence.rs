@@ -140,6 +140,7 @@ pub fn sentence(event: &Event) -> String {
         Event::Received { sender, bytes, entries, .. } => {
             format!("received from {sender}: {entries} entries, {bytes} bytes")
         }
+        Event::Deferred { .. } => "taken; its sender asks later for the answer".to_owned(),
         Event::Matched { .. } => "the member was found".to_owned(),
         Event::Filed { created, updated, unchanged, deleted, .. } => format!(
             "filed: {created} created, {updated} updated, {unchanged} unchanged, {deleted} deleted"

@@ -9,6 +9,7 @@ use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a submission stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,9 @@ pub struct Submission {
     pub records: Option<Digest>,
     /// Digest of the stored answer, once one was given.
     pub answer: Option<Digest>,
+    /// Its sender asks later for the answer: the entries that were refused when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferred: Option<BTreeMap<u64, Vec<Issue>>>,
 }
 
 impl Submission {
@@ -89,6 +93,7 @@ impl Submission {
             member,
             records,
             answer,
+            deferred: None,
         })
     }
 
@@ -108,6 +113,7 @@ impl Submission {
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::Matched { member } => self.member = Some(member),
+            Event::Deferred { refused } => self.deferred = Some(refused),
             Event::Held { issues } => self.turn(SubmissionState::Held, issues),
             Event::Released { .. } => self.turn(SubmissionState::Due { at }, Vec::new()),
             Event::Filed { records, created, updated, unchanged, deleted } => {
@@ -190,6 +196,7 @@ mod tests {
         let refused = Event::NotFiled { issues: vec![Issue::new(Code::MemberUnknown, "no")] };
         let table: &[(&str, Vec<Event>, &str, usize)] = &[
             ("arrived", vec![], "due", 0),
+            ("deferred", vec![Event::Deferred { refused: BTreeMap::new() }], "due", 0),
             ("matched", vec![matched.clone()], "due", 0),
             ("filed", vec![matched.clone(), filed()], "filed", 0),
             ("held", vec![held()], "held", 1),

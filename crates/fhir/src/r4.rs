@@ -13,6 +13,9 @@ use std::sync::LazyLock;
 
 const SHAPES: &str = include_str!("r4.txt");
 
+/// For each resource type the elements that are kept where others are left out.
+const KEPT: &str = include_str!("r4_kept.txt");
+
 /// A data type, a resource type or a nested element (`Patient.contact`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Type(u16);
@@ -157,6 +160,15 @@ impl Type {
         place.and_then(|place| TYPES.elements.get(place)).into_iter().flatten()
     }
 
+    /// Of a resource type: the elements, by their names in paths, that are mandatory or change what the
+    /// others mean. Whoever leaves elements out keeps these (R4 §3.1.1.5.8 `_elements`).
+    pub fn kept(self) -> impl Iterator<Item = &'static str> {
+        let lines = KEPT.lines().map(|line| line.split(' '));
+        let own =
+            lines.filter_map(move |mut line| (line.next() == Some(self.name())).then_some(line));
+        own.flatten().chain(["implicitRules", "modifierExtension"])
+    }
+
     /// The shape of one of its elements.
     pub(crate) fn element(self, name: &str) -> Option<Shape> {
         TYPES.find(self, name)
@@ -223,6 +235,17 @@ mod tests {
         }
         assert!(TYPES.elements.len() * 2 < SLOTS);
         assert!(TYPES.elements.len() < usize::from(u16::MAX));
+    }
+
+    #[test]
+    fn what_is_mandatory_or_changes_the_meaning_is_kept() {
+        let kept = |name| Type::named(name).unwrap().kept().collect::<Vec<_>>();
+        let always = ["implicitRules", "modifierExtension"];
+        assert_eq!(kept("Observation")[..2], ["status", "code"]);
+        assert_eq!(kept("Observation")[2..], always);
+        assert_eq!(kept("BiologicallyDerivedProduct"), always, "nothing of its own");
+        assert_eq!(kept("HumanName"), always, "no resource");
+        assert!(kept("MedicationRequest").contains(&"medication"), "a choice by its stem");
     }
 
     #[test]

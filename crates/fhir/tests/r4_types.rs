@@ -40,6 +40,50 @@ fn the_table_is_what_the_definitions_say() {
     assert!(std::fs::read_to_string(path).unwrap() == table, "set HANDOVER_WRITE_R4 to write it");
 }
 
+const KEPT_HEAD: &str = "\
+# The elements of each resource type of FHIR R4 (4.0.1) that are mandatory or change the meaning of the
+# others; of a choice its stem. `implicitRules` and `modifierExtension`, which all have, are left out.
+# Made from HL7's StructureDefinitions (CC0) by tests/r4_types.rs; not written by hand.
+";
+
+#[test]
+fn the_elements_to_keep_are_what_the_definitions_say() {
+    let Some(folder) = data::folder("comparing the elements to keep with R4's definitions") else {
+        return;
+    };
+    let file = folder.join("r4-core-definitions/profiles-resources.json.gz");
+    let bundle: Value =
+        serde_json::from_slice(&data::unzipped(&std::fs::read(file).unwrap())).unwrap();
+    let mut types: BTreeMap<&str, String> = BTreeMap::new();
+    for entry in bundle["entry"].as_array().unwrap() {
+        let definition = &entry["resource"];
+        let is_type = definition["resourceType"] == "StructureDefinition"
+            && definition["derivation"] != "constraint"
+            && definition["kind"] == "resource"
+            && definition["abstract"] != true
+            && !FOREIGN.contains(&definition["type"].as_str().unwrap());
+        if !is_type {
+            continue;
+        }
+        let line = types.entry(definition["type"].as_str().unwrap()).or_default();
+        for element in definition["snapshot"]["element"].as_array().unwrap() {
+            let path: Vec<_> = element["path"].as_str().unwrap().split('.').collect();
+            let [_, name] = path[..] else { continue };
+            let kept = element["min"].as_u64() >= Some(1) || element["isModifier"] == true;
+            if kept && !["implicitRules", "modifierExtension"].contains(&name) {
+                line.push_str(&format!(" {}", name.trim_end_matches("[x]")));
+            }
+        }
+    }
+    let lines: Vec<_> = types.into_iter().map(|(name, line)| format!("{name}{line}\n")).collect();
+    let table = [KEPT_HEAD, &lines.concat()].concat();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/r4_kept.txt");
+    if std::env::var_os("HANDOVER_WRITE_R4").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    assert!(std::fs::read_to_string(path).unwrap() == table, "set HANDOVER_WRITE_R4 to write it");
+}
+
 fn table(folder: &std::path::Path) -> String {
     let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in ["profiles-types.json.gz", "profiles-resources.json.gz"] {

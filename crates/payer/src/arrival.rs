@@ -14,7 +14,7 @@ use exchange::submission::Submission;
 use exchange::{Chain, Digest, Event, PartnerId, SubmissionId, Who};
 use jiff::Timestamp;
 use repository::{Change, Plan};
-use store::{Expect, FirstAnswer, StoredWork, Unit, Work, WorkKind};
+use store::{Expect, Fence, FirstAnswer, StoredWork, Unit, Work, WorkKind};
 use wire::rest::Returning;
 use wire::{Answer, Caller};
 
@@ -40,6 +40,8 @@ pub(crate) enum Begun<'r> {
         who: Who,
         member: Option<&'r str>,
     },
+    /// A worker goes on with it: its sender does not wait.
+    Deferred { stored: &'r StoredWork, submission: Box<Submission>, fence: Fence },
 }
 
 impl Arrival<'_> {
@@ -56,10 +58,10 @@ impl Arrival<'_> {
         }
     }
 
-    /// The line that every unit of it begins with.
-    fn first_event(&self) -> Event {
+    /// The line that every unit of it begins with, where it has not been written.
+    fn first_event(&self) -> Option<Event> {
         let incoming = &self.incoming;
-        match &self.begun {
+        Some(match &self.begun {
             Begun::AtTheDoor => Event::Received {
                 sender: self.owner().clone(),
                 key: incoming.key.clone(),
@@ -68,19 +70,23 @@ impl Arrival<'_> {
                 entries: incoming.count as u64,
             },
             Begun::Released { who, .. } => Event::Released { who: who.clone() },
-        }
+            Begun::Deferred { .. } => return None,
+        })
     }
 
     /// A unit in which it goes on: its lines, the row they add up to, the body as it arrived.
     pub(crate) fn unit(&self, at: Timestamp, events: Vec<Event>) -> Unit {
-        let first = self.first_event();
+        let events = self.first_event().into_iter().chain(events);
         if let Begun::Released { stored, submission, .. } = &self.begun {
-            let events = std::iter::once(first).chain(events);
             return gone_on(at, stored, (**submission).clone(), events);
+        }
+        if let Begun::Deferred { stored, submission, fence } = &self.begun {
+            let unit = gone_on(at, stored, (**submission).clone(), events);
+            return Unit { fence: Some(fence.clone()), ..unit };
         }
         let mut unit = Unit { at, ..Unit::default() };
         let chain = Chain::Submission(self.id.clone());
-        let events: Vec<_> = std::iter::once(first).chain(events).collect();
+        let events: Vec<_> = events.collect();
         let lines = events.iter().map(|event| (at, event));
         if let Some(submission) = Submission::replay(self.id.clone(), lines) {
             unit.works.push(row(&submission));
@@ -111,9 +117,9 @@ impl Arrival<'_> {
         unit
     }
 
-    /// What a repeat of it gets. A released one was answered when it came.
+    /// What a repeat of it gets. One that was released or deferred was answered when it came.
     pub(crate) fn first_answer(&self, answer: &Answer) -> Option<FirstAnswer> {
-        if matches!(self.begun, Begun::Released { .. }) {
+        if !matches!(self.begun, Begun::AtTheDoor) {
             return None;
         }
         let headers = answer.headers.iter();

@@ -79,15 +79,19 @@ impl Doors {
     async fn poll(&self, caller: &Caller, id: &str) -> Result<Answer, Issue> {
         let row = self.row(id).await?;
         if row.work.kind == WorkKind::Export {
-            return door::poll(&self.road, caller, &row);
+            return door::poll(&self.road, caller, &row).await;
         }
         let submission = self.submission(caller, &row)?;
         let place = format!("{}/status/{id}", self.road.setup.base_url);
         let refused = match submission.state {
             SubmissionState::Held | SubmissionState::Due { .. } => {
                 let progress = HeaderName::from_static("x-progress");
+                let words = match submission.state {
+                    SubmissionState::Held => "a person at the plan looks for the member",
+                    _ => "waiting for its turn",
+                };
                 return Ok(Answer::new(202, Bytes::new())
-                    .with(progress, "a person at the plan looks for the member")
+                    .with(progress, words)
                     .with(RETRY_AFTER, POLL_SECONDS.to_string()));
             }
             SubmissionState::Filed { .. } => false,
@@ -153,7 +157,11 @@ impl Rest for Doors {
     fn transaction<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
         let asked = Asked { single: false, returning: prefer.returning };
         Box::pin(async move {
-            Ok(self.road.receive(caller, body, SubmissionId(draw_id()), asked).await)
+            let id = SubmissionId(draw_id());
+            Ok(match prefer.respond_async {
+                true => self.road.receive_later(caller, body, id).await,
+                false => self.road.receive(caller, body, id, asked).await,
+            })
         })
     }
 

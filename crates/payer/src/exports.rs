@@ -1,16 +1,21 @@
-//! Exports: what readers of the plan's own asked to be given (Bulk Data 2.0.0), listed by a worker.
+//! Exports: what readers of the plan's own asked to be given (Bulk Data 1.0.0 to 3.0.0), listed by a
+//! worker.
 //!
 //! Comes in   rows of work, written by the door; the records of the house.
 //! Goes out   rows with their files, each with its line of the ledger; ended ones when their time is
 //!            over.
 //! Never      a copy of a record: a file is read from the store while it is fetched, as of the moment
 //!            that the export was listed for. So nothing outlives a purge, and a kill loses nothing.
+//!            Where records are chosen one by one, their names are kept until the export ends.
 
 mod asked;
 pub(crate) mod door;
 mod listed;
+mod manifest;
+mod selected;
+mod whom;
 
-use crate::limits::{EXPORT_LEASE, EXPORT_LOOK};
+use crate::limits::{EXPORT_LEASE, EXPORT_LOOK, EXPORT_SEATS};
 use crate::road::Road;
 use crate::under_way::UnderWay;
 use exchange::export::{Export, ExportState};
@@ -19,7 +24,7 @@ use jiff::Timestamp;
 use repository::store_issue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use store::{Commit, House, Lease, StoredWork, Unit, Work, WorkKind};
+use store::{Commit, House, Lease, Purge, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::{Notify, Semaphore};
 
 /// What this process knows of exports beside the store.
@@ -46,6 +51,11 @@ impl Exports {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A worker need not wait for its next look.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     fn has_counted(&self, export: &str, records: u64) {
         self.progress().entry(export.to_owned()).or_default().counted = records;
     }
@@ -62,11 +72,27 @@ pub enum Turn {
     Stopped,
 }
 
-/// Lists exports, one at a time, and ends those whose time is over, until told to stop.
+/// Lists exports, ends those whose time is over, and goes on with Bundles whose senders do not wait, until
+/// told to stop. Some at a time, so that a Bundle does not wait for all of a large export.
 pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
+    let (told, hears) = tokio::sync::watch::channel(false);
+    let stopped = |mut hears: tokio::sync::watch::Receiver<bool>| async move {
+        drop(hears.wait_for(|told| *told).await);
+    };
+    let seats = (0..EXPORT_SEATS).map(|_| seat(&road, stopped(hears.clone())));
+    let working = futures_util::future::join_all(seats);
+    let stopping = async {
+        stop.await;
+        told.send_replace(true);
+    };
+    tokio::join!(working, stopping);
+}
+
+/// One worker.
+async fn seat(road: &Road, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     loop {
-        match take_up(&road, &mut stop).await {
+        match take_up(road, &mut stop).await {
             Turn::Taken => continue,
             Turn::Stopped => return,
             Turn::Nothing => {}
@@ -93,7 +119,7 @@ pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
         took = take(road, &lease) => {
             if let Err(issue) = took {
                 // Its lease ends by itself, and it is taken up again.
-                tracing::error!(%issue, "export");
+                tracing::error!(%issue, "work of a receiving house");
             }
             Turn::Taken
         }
@@ -107,11 +133,15 @@ async fn claim(road: &Road) -> Option<Lease> {
         Vec::new()
     });
     // Nothing else is due in a receiving house; if it were, its lease would end by itself.
-    claimed.into_iter().find(|lease| lease.work.work.kind == WorkKind::Export)
+    let ours = |kind| matches!(kind, WorkKind::Export | WorkKind::Submission);
+    claimed.into_iter().find(|lease| ours(lease.work.work.kind))
 }
 
-/// Takes an export as far as it goes.
+/// Takes an export, or a Bundle whose sender does not wait, as far as it goes.
 async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
+    if lease.work.work.kind == WorkKind::Submission {
+        return road.finish(lease).await.map_err(|issues| issues.first);
+    }
     let mut export = read(&lease.work)?;
     let event = match export.state {
         ExportState::Asked => listed::list(road, lease, &export).await?,
@@ -121,6 +151,9 @@ async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
         ExportState::Ended => return Ok(()),
     };
     let at = road.clock.now();
+    if let Event::ExportEnded { .. } = event {
+        forget(road, &export, at).await?;
+    }
     export.apply(at, &event);
     let unit = Unit {
         at,
@@ -135,6 +168,16 @@ async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
         road.house.release(lease.fence.clone()).await.map_err(store_issue)?;
     }
     road.exports.progress().remove(&export.id);
+    Ok(())
+}
+
+/// Removes what is kept for an export alone: its wording and its lists. A kill behind it leaves an
+/// export that ends the next time it is looked at.
+async fn forget(road: &Road, export: &Export, at: Timestamp) -> Result<(), Issue> {
+    if selected::is_one(&export.asked) {
+        let purge = Purge { at, works: vec![export.id.clone()], ..Purge::default() };
+        road.house.purge(purge).await.map_err(store_issue)?;
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod doors;
 pub mod exports;
 pub mod key;
+mod later;
 pub mod limits;
 mod purposes;
 pub mod reader;

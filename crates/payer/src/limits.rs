@@ -28,6 +28,12 @@ pub const KEY_WAIT: Duration = Duration::from_secs(10);
 /// at the other end sees within moments that it is done. A poll reads one row.
 pub const POLL_SECONDS: u32 = 5;
 
+/// Bundles of one sender that are taken and wait for a worker: more than it can be told of in a minute.
+pub const LATER_MAX: u32 = 100;
+
+/// Seconds after which a sender with so many is told to come again.
+pub const LATER_FULL_SECONDS: u32 = 10;
+
 /// Rows a list shows when no number is asked for.
 pub const LIST_ROWS: u32 = 50;
 
@@ -81,6 +87,9 @@ pub const EXPORT_LEASE: Duration = Duration::from_secs(20);
 /// How often that is renewed.
 pub const EXPORT_RENEWAL: Duration = Duration::from_secs(5);
 
+/// Workers of a process: two exports of a reader may be listed, and Bundles go on beside them.
+pub const EXPORT_SEATS: usize = 4;
+
 /// How often a worker looks for exports that nobody woke it for: expired ones, another process's.
 pub const EXPORT_LOOK: Duration = Duration::from_secs(10);
 
@@ -90,3 +99,17 @@ pub const EXPORT_SETTLE: jiff::SignedDuration = jiff::SignedDuration::from_secs(
 
 /// Characters of a parameter's name that are quoted. Names of the guide are shorter.
 pub const EXPORT_NAME_SHOWN: usize = 40;
+
+/// Records whose newest versions are looked up together, within the database's bound on the values of
+/// one statement.
+pub const EXPORT_HEADS_TOGETHER: usize = 200;
+
+/// Patients whose records are searched for together: for each of them a search looks at an index anew.
+pub const EXPORT_PATIENTS_TOGETHER: usize = 100;
+
+/// Names of records that the chosen Patients' records refer to: people and places of a whole region, in
+/// some ten megabytes. More than these are told, and not given.
+pub const EXPORT_REFERRED_MAX: usize = 100_000;
+
+/// Files in one page of a manifest, for readers who take pages: some 30 KB.
+pub const EXPORT_MANIFEST_FILES: usize = 200;

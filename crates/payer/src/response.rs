@@ -9,7 +9,7 @@ use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
 use exchange::{Code, Issue, Issues};
-use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, http_date, serve, store_issue};
 use store::House;
@@ -151,6 +151,14 @@ pub(crate) fn refusal(issues: &Issues) -> Answer {
     let mut answer = Answer::from(issues.first.clone());
     answer.body = Issue::outcome(issues).into();
     answer
+}
+
+/// Taken, and worked on when its turn comes: where to ask for the answer, and when (R4 §3.1.6).
+pub(crate) fn taken(place: &str, seconds: u32) -> Answer {
+    Answer::new(202, Bytes::new())
+        .with(CONTENT_LOCATION, place)
+        .with(RETRY_AFTER, seconds.to_string())
+        .with(HeaderName::from_static("preference-applied"), "respond-async")
 }
 
 /// Kept for a person: where to ask for the answer, and when.

@@ -12,6 +12,7 @@
 use crate::arrival::{Arrival, Begun, matched};
 use crate::exports::Exports;
 use crate::key::Keys;
+use crate::later::deferred;
 use crate::limits::{
     COVERAGES_BYTES_MAX, COVERAGES_MAX, PERSONS_TRIED_MAX, POLL_SECONDS, STALE_ROUNDS_MAX,
 };
@@ -54,7 +55,7 @@ pub struct Road {
 }
 
 /// Why a round did not end in an answer.
-enum Stop {
+pub(crate) enum Stop {
     /// Something that was read has changed: again.
     Stale,
     /// Nothing can be filed.
@@ -125,7 +126,7 @@ impl Road {
 
     /// What is wrong with a Bundle of which nothing can be filed: what was read, and what is found
     /// only in the house. Where the house cannot say, what was read is certain.
-    async fn all_faults(
+    pub(crate) async fn all_faults(
         &self,
         owner: &PartnerId,
         id: &SubmissionId,
@@ -158,7 +159,8 @@ impl Road {
         let body = self.house.blob(&submission.digest).await.map_err(store_issue)?;
         let body =
             body.ok_or_else(|| Issue::new(Code::InternalError, "the submission's body is gone"))?;
-        let incoming = read::read(body, &terms(sender, &self.setup))?;
+        let mut incoming = read::read(body, &terms(sender, &self.setup))?;
+        incoming.refuse(deferred(&submission));
         let id = submission.id.clone();
         let begun = Begun::Released { stored, submission: Box::new(submission), who, member };
         let arrival = Arrival { id, sender, caller: None, incoming, asked: Asked::BUNDLE, begun };
@@ -172,7 +174,7 @@ impl Road {
     }
 
     /// *Match*, *file*, *acknowledge*; again when what it was decided by has changed meanwhile.
-    async fn go_on(&self, arrival: &Arrival<'_>) -> Result<Answer, Stop> {
+    pub(crate) async fn go_on(&self, arrival: &Arrival<'_>) -> Result<Answer, Stop> {
         for _ in 0..STALE_ROUNDS_MAX {
             match self.round(arrival).await {
                 Err(Stop::Stale) => self.still_waits(arrival).await?,
@@ -194,7 +196,7 @@ impl Road {
     }
 
     /// *Authenticate*: whose credential is it, and are we agreed with them?
-    fn authenticate(&self, caller: &Caller) -> Result<&Sender, Issue> {
+    pub(crate) fn authenticate(&self, caller: &Caller) -> Result<&Sender, Issue> {
         self.sender(&PartnerId::from(caller.partner.as_str())).ok_or_else(|| {
             let issue = Issue::new(Code::ScopeMissing, "this credential is not a sender's");
             issue.at("Authorization")
@@ -207,7 +209,7 @@ impl Road {
     }
 
     /// The first answer to this key, when it came before with the same bytes.
-    async fn repeated(
+    pub(crate) async fn repeated(
         &self,
         sender: &Sender,
         incoming: &Incoming,
@@ -304,7 +306,11 @@ impl Road {
     }
 
     /// A push whose member is not found: kept for a person, or refused, as the agreement says.
-    async fn unmatched(&self, arrival: &Arrival<'_>, issue: Issue) -> Result<Answer, Issues> {
+    pub(crate) async fn unmatched(
+        &self,
+        arrival: &Arrival<'_>,
+        issue: Issue,
+    ) -> Result<Answer, Issues> {
         if !waits(arrival, &issue) {
             return self.refuse(arrival, issue.into()).await;
         }
@@ -323,7 +329,11 @@ impl Road {
     }
 
     /// What is refused leaves a line, and nothing else; what the house could not do, none.
-    async fn refuse(&self, arrival: &Arrival<'_>, issues: Issues) -> Result<Answer, Issues> {
+    pub(crate) async fn refuse(
+        &self,
+        arrival: &Arrival<'_>,
+        issues: Issues,
+    ) -> Result<Answer, Issues> {
         if issues.iter().any(|issue| issue.code.row().status >= 500) {
             return Err(issues);
         }
@@ -369,7 +379,7 @@ impl Road {
         match self.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => {
                 (self.setup.passed)(match arrival.begun {
-                    Begun::AtTheDoor => "filed",
+                    Begun::AtTheDoor | Begun::Deferred { .. } => "filed",
                     Begun::Released { .. } => "released",
                 });
                 Ok(())
@@ -381,7 +391,10 @@ impl Road {
 
     /// A held submission that somebody else has changed meanwhile is theirs.
     async fn still_waits(&self, arrival: &Arrival<'_>) -> Result<(), Stop> {
-        let Begun::Released { stored, .. } = arrival.begun else { return Ok(()) };
+        let (Begun::Released { stored, .. } | Begun::Deferred { stored, .. }) = arrival.begun
+        else {
+            return Ok(());
+        };
         let now = self.house.work(&stored.work.id).await.map_err(store_issue)?;
         if now.is_none_or(|now| now.revision != stored.revision) {
             let detail = "it was changed meanwhile; look again";
@@ -401,12 +414,12 @@ fn waits(arrival: &Arrival<'_>, issue: &Issue) -> bool {
 /// Whether only the entries about a member who is not found are refused: those of a batch, unless a
 /// person looks at all of it first.
 fn falls_alone(arrival: &Arrival<'_>, issue: &Issue) -> bool {
-    let at_the_door = matches!(arrival.begun, Begun::AtTheDoor);
-    arrival.incoming.form == Form::Batch && at_the_door && !waits(arrival, issue)
+    let released = matches!(arrival.begun, Begun::Released { .. });
+    arrival.incoming.form == Form::Batch && !released && !waits(arrival, issue)
 }
 
 /// Commits that are no `Done`: the key was used meanwhile, by another process.
-fn unexpected(commit: Commit) -> Result<Answer, Issue> {
+pub(crate) fn unexpected(commit: Commit) -> Result<Answer, Issue> {
     match commit {
         Commit::Repeated(first) => Ok(answered(first)),
         Commit::Conflict => Err(conflict()),
@@ -414,13 +427,17 @@ fn unexpected(commit: Commit) -> Result<Answer, Issue> {
     }
 }
 
-fn kept_changing() -> Issue {
+pub(crate) fn kept_changing() -> Issue {
     Issue::new(Code::HouseBusy, "the records kept changing while they were filed")
 }
 
 /// *Read*: is it a Bundle this house can act on, and may this caller ask for it? What it may not
 /// ask for is not looked into any further.
-fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Incoming, Issues> {
+pub(crate) fn read(
+    body: bytes::Bytes,
+    terms: &SenderTerms,
+    caller: &Caller,
+) -> Result<Incoming, Issues> {
     let mut incoming = read::take_apart(body, terms)?;
     let mut refused = Vec::new();
     for entry in &incoming.entries {
@@ -435,7 +452,7 @@ fn read(body: bytes::Bytes, terms: &SenderTerms, caller: &Caller) -> Result<Inco
     Ok(incoming)
 }
 
-fn terms(sender: &Sender, setup: &Setup) -> SenderTerms {
+pub(crate) fn terms(sender: &Sender, setup: &Setup) -> SenderTerms {
     let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
     SenderTerms::of(&sender.terms.agreement, namespace, &setup.base_url)
 }

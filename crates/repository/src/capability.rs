@@ -110,10 +110,15 @@ fn export(definition: &str) -> Value {
     })
 }
 
-const EXPORT: &str = "For readers of the plan's own, with Prefer: respond-async. Parameters _type, _since, \
-    _until and _outputFormat; others are refused, or with Prefer: handling=lenient passed over and told in \
-    the manifest's error files, but patient is always refused. On the level of Patients come the types of \
-    their compartment and those that help to read them, but no Binary.";
+const EXPORT: &str = "For readers of the plan's own, with Prefer: respond-async, separate-export-status too. \
+    Parameters _type, _since, _until, _outputFormat, _elements, _typeFilter (the searches listed here), \
+    includeAssociatedData (LatestProvenanceResources, RelevantProvenanceResources), organizeOutputBy \
+    (Patient), allowPartialManifests, and patient on the level of Patients and of a Group; others are \
+    refused, or with Prefer: handling=lenient passed over and told in the manifest's error files. On the \
+    level of Patients come the types of their compartment and those that help to read them, but no \
+    Binary; of a Group, and of named Patients, what is about nobody comes where their records refer to \
+    it. Members of a Group are those that it lists, in force when the export was asked for; _since counts \
+    for the records of new members too.";
 
 const TRANSACTION: &str = "All entries stand or fall together. A Bundle.identifier is the key: \
     repeated with the same bytes, it gets the first answer again. Entries are of POST, PUT and DELETE; \
@@ -191,6 +196,9 @@ fn resource(row: &kinds::KindRow, about: &Description<'_>) -> Value {
         });
         let export = about.exports.then(|| export("patient-export"));
         resource["operation"] = std::iter::once(everything).chain(export).collect();
+    }
+    if row.kind == "Group" && about.exports {
+        resource["operation"] = json!([export("group-export")]);
     }
     resource
 }
@@ -323,7 +331,7 @@ mod tests {
         let operations = types.iter().flat_map(|it| of(&it["operation"]));
         let all = of(&rest["interaction"]).into_iter().chain(of(&rest["operation"]));
         let all: Vec<Value> = all.chain(operations).collect();
-        assert_eq!(all.len(), 6, "transaction, batch, versions, everything, export twice");
+        assert_eq!(all.len(), 7, "transaction, batch, versions, everything, export three times");
         for one in &all {
             let mode = if one["name"] == "export" { "async" } else { "sync" };
             assert_eq!(one["extension"][0]["url"], MODE_EXTENSION, "{one}");

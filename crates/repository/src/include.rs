@@ -65,6 +65,18 @@ impl Include {
     }
 }
 
+/// The question for what speaks of a record, a page of it behind an id.
+pub fn provenance_of(kind: &str, id: &str, after: Option<String>) -> RecordQuery {
+    RecordQuery {
+        kind: "Provenance".to_owned(),
+        tokens: vec![vec![token(TARGET, &format!("{kind}/{id}"), Some(""))]],
+        after,
+        limit: INCLUDED_RECORDS_MAX as u32,
+        bytes: PAGE_BYTES_MAX as u64,
+        ..RecordQuery::default()
+    }
+}
+
 /// The references of a type that a parameter names; all of them for `*`.
 fn all(
     kind: &str,

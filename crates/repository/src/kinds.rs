@@ -245,6 +245,11 @@ const KINDS: &[KindRow] = &[
     kind("Flag", SUBJECT, ENCOUNTER, PERIOD, NO_STATUS, &[IDENTIFIER]),
     kind("Goal", SUBJECT, NONE, By(&["start-date"], &["startDate"]), NO_STATUS,
         &[IDENTIFIER, CATEGORY, Token("lifecycle-status", &["lifecycleStatus"])]),
+    kind("Group", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER, CODE, TYPE]).linked(&[Link {
+        parameters: &[("member", "")],
+        token: "member",
+        paths: &["member.entity"],
+    }]),
     kind("HealthcareService", NONE, NONE, NONE, NO_STATUS, &[IDENTIFIER]),
     kind("ImagingStudy", SUBJECT, ENCOUNTER, By(&["started"], &["started"]), STATUS,
         &[IDENTIFIER]),

@@ -9,14 +9,17 @@
 
 mod capability;
 mod desk;
+mod elements;
 mod everything;
 mod filed;
+mod filter;
 mod include;
 mod keys;
 mod kinds;
 pub mod limits;
 mod load;
 pub mod lookup;
+mod members;
 mod page;
 mod paging;
 mod plan;
@@ -35,9 +38,13 @@ mod when;
 
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
+pub use elements::{Elements, Form};
+pub use filter::Filter;
+pub use include::provenance_of;
 pub use keys::keys;
 pub use kinds::{about_patients, known};
 pub use load::{Loaded, Loader};
+pub use members::{Members, members};
 pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
 pub use read::{Served, Told, http_date};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};

@@ -90,6 +90,7 @@ const REFERENCES: &[(&str, &[Reference])] = &[
     ("Flag", &[("author", "author"), ("encounter", "encounter"), ("patient", "subject:Patient"),
         ("subject", "subject")]),
     ("Goal", &[("patient", "subject:Patient"), ("subject", "subject")]),
+    ("Group", &[("managing-entity", "managingEntity"), ("member", "member.entity")]),
     ("HealthcareService", &[("coverage-area", "coverageArea"), ("endpoint", "endpoint"),
         ("location", "location"), ("organization", "providedBy")]),
     ("ImagingStudy", &[("basedon", "basedOn"), ("encounter", "encounter"), ("endpoint", "endpoint"),

@@ -11,7 +11,7 @@ use store::{House, RecordKeys, Rekey};
 
 /// Which reading of resources `keys` is. Counted up with every change after which a search would
 /// not find what an earlier program filed.
-pub const KEYS_EDITION: u32 = 2;
+pub const KEYS_EDITION: u32 = 3;
 
 /// What a call of `rekey` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,14 @@
 //! Why no copy is made: every version stays in the store as long as its content may be kept. What
 //! stood at a moment can be read from there, and what is purged is nowhere else.
 
+mod listed;
+
+pub use listed::{Listed, Writing};
+
 use crate::desk::store_issue;
+use crate::elements::Form;
 use crate::limits::{SNAPSHOT_BYTES, SNAPSHOT_CONTENTS, SNAPSHOT_ROWS};
-use crate::serve::{serve, serve_record};
+use crate::serve::serve_record;
 use bytes::{BufMut, Bytes, BytesMut};
 use exchange::{Code, Issue};
 use jiff::Timestamp;
@@ -119,6 +124,17 @@ impl Walk {
     }
 }
 
+/// Where a file begins and ends, and how many lines it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// It begins behind this logical id; none: with the first.
+    pub after: Option<String>,
+    /// The logical id of its last record.
+    pub through: String,
+    /// Its lines.
+    pub count: u64,
+}
+
 /// The lines of one file: records of one type behind an id, up to another.
 #[derive(Debug)]
 pub struct Lines<H> {
@@ -126,8 +142,11 @@ pub struct Lines<H> {
     walk: Walk,
     moment: Moment,
     through: String,
+    /// Lines that are still to come.
+    left: u64,
     gives: Stood,
-    heads: VecDeque<Record>,
+    form: Form,
+    heads: VecDeque<(String, u64)>,
     ended: bool,
 }
 
@@ -137,12 +156,13 @@ impl<H: House> Lines<H> {
         house: H,
         moment: Moment,
         kind: &str,
-        (after, through): (Option<&str>, &str),
+        bounds: Bounds,
         gives: Stood,
+        form: Form,
     ) -> Lines<H> {
-        let walk = Walk::new(kind, moment.as_of, after);
-        let (through, heads) = (through.to_owned(), VecDeque::new());
-        Lines { house, walk, moment, through, gives, heads, ended: false }
+        let walk = Walk::new(kind, moment.as_of, bounds.after.as_deref());
+        let (through, left, heads) = (bounds.through, bounds.count, VecDeque::new());
+        Lines { house, walk, moment, through, left, gives, form, heads, ended: false }
     }
 
     /// Some more lines; `None` at the end.
@@ -151,19 +171,25 @@ impl<H: House> Lines<H> {
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Issue> {
         while self.heads.is_empty() {
             if self.ended {
-                return Ok(None);
+                // What is purged meanwhile does not stand any more, and nobody takes the rest for all.
+                return if self.left == 0 { Ok(None) } else { Err(purged()) };
             }
             self.look_on().await?;
         }
         let mut piece = BytesMut::new();
+        let before = self.heads.len();
         match self.gives {
             Stood::Deleted => {
-                for head in self.heads.drain(..) {
-                    line(&mut piece, &deletion(&head));
+                for (id, _) in self.heads.drain(..) {
+                    line(&mut piece, &deletion(&self.walk.kind, &id));
                 }
             }
-            Stood::There | Stood::Purged => self.contents(&mut piece).await?,
+            Stood::There | Stood::Purged => {
+                let (kind, heads) = (&self.walk.kind, &mut self.heads);
+                contents(&self.house, kind, heads, &self.form, &mut piece).await?;
+            }
         }
+        self.left = self.left.saturating_sub((before - self.heads.len()) as u64);
         Ok(Some(piece.freeze()))
     }
 
@@ -178,58 +204,122 @@ impl<H: House> Lines<H> {
                 return Ok(());
             }
             if self.moment.stood(&head) == Some(self.gives) {
-                self.heads.push_back(head);
+                self.heads.push_back((head.id, head.version));
             }
         }
         Ok(())
     }
+}
 
-    /// Writes the next contents: most versions are still the newest, and found together.
-    async fn contents(&mut self, piece: &mut BytesMut) -> Result<(), Issue> {
-        let ids = self.heads.iter().take(SNAPSHOT_CONTENTS).map(|head| head.id.clone()).collect();
-        let query = RecordQuery {
-            kind: self.walk.kind.clone(),
-            ids,
-            limit: SNAPSHOT_CONTENTS as u32,
-            bytes: SNAPSHOT_BYTES,
-            ..RecordQuery::default()
+/// Writes the next contents of a type, in the order of their ids: most versions are still the newest,
+/// and found together.
+pub(crate) async fn contents(
+    house: &impl House,
+    kind: &str,
+    heads: &mut VecDeque<(String, u64)>,
+    form: &Form,
+    piece: &mut BytesMut,
+) -> Result<(), Issue> {
+    let begun = piece.len();
+    let ids = heads.iter().take(SNAPSHOT_CONTENTS).map(|(id, _)| id.clone()).collect();
+    let (found, last) = newest(house, kind, ids).await?;
+    let mut found: HashMap<String, Record> =
+        found.into_iter().map(|one| (one.id.clone(), one)).collect();
+    for _ in 0..SNAPSHOT_CONTENTS {
+        let beyond = |head: &(String, u64)| {
+            last.as_ref().is_some_and(|last| head.0 > *last)
+                || (piece.len() - begun) as u64 >= SNAPSHOT_BYTES
         };
-        let found = self.house.search(query).await.map_err(store_issue)?;
-        let read: u64 = found.iter().flat_map(|one| &one.content).map(|it| it.len() as u64).sum();
-        // Where the contents reached their bound, those behind the last one were not looked for.
-        let last = found.last().filter(|_| read >= SNAPSHOT_BYTES).map(|one| one.id.clone());
-        let mut found: HashMap<String, Record> =
-            found.into_iter().map(|one| (one.id.clone(), one)).collect();
-        for _ in 0..SNAPSHOT_CONTENTS {
-            let beyond = |head: &Record| {
-                last.as_ref().is_some_and(|last| head.id > *last)
-                    || piece.len() as u64 >= SNAPSHOT_BYTES
-            };
-            let Some(head) = self.heads.pop_front_if(|head| !beyond(head)) else { return Ok(()) };
-            let newest = found.remove(&head.id).filter(|one| one.version == head.version);
-            let served = match newest {
-                Some(newest) => serve_record(&newest)?,
-                None => self.superseded(&head).await?,
-            };
-            line(piece, &served.ok_or_else(purged)?);
-        }
-        Ok(())
+        let Some((id, version)) = heads.pop_front_if(|head| !beyond(head)) else { return Ok(()) };
+        let newest = found.remove(&id).filter(|one| one.version == version);
+        let record = match newest {
+            Some(newest) => Some(newest),
+            None => house.record(kind, &id, Some(version)).await.map_err(store_issue)?,
+        };
+        let served = record.as_ref().map(serve_record).transpose()?.flatten().ok_or_else(purged)?;
+        line(piece, &form.of(served)?);
     }
+    Ok(())
+}
 
-    async fn superseded(&self, head: &Record) -> Result<Option<Bytes>, Issue> {
-        let found = self.house.record(&head.kind, &head.id, Some(head.version)).await;
-        let content = found.map_err(store_issue)?.and_then(|record| record.content);
-        content.map(|content| serve(&content, head.version, head.last_updated)).transpose()
+/// The newest versions of these, and the id behind which nothing was looked for, because the contents
+/// had reached their bound.
+async fn newest(
+    house: &impl House,
+    kind: &str,
+    ids: Vec<String>,
+) -> Result<(Vec<Record>, Option<String>), Issue> {
+    let query = RecordQuery {
+        kind: kind.to_owned(),
+        ids,
+        limit: SNAPSHOT_CONTENTS as u32,
+        bytes: SNAPSHOT_BYTES,
+        ..RecordQuery::default()
+    };
+    let found = house.search(query).await.map_err(store_issue)?;
+    let read: u64 = found.iter().flat_map(|one| &one.content).map(|it| it.len() as u64).sum();
+    let last = found.last().filter(|_| read >= SNAPSHOT_BYTES).map(|one| one.id.clone());
+    Ok((found, last))
+}
+
+/// The version of a record that stood at a moment, with its content; `None` where it was deleted then,
+/// purged since, or not there yet. `newest` is its newest version with content.
+///
+/// Errors: those of the store.
+pub async fn stood_at(
+    house: &impl House,
+    newest: Record,
+    as_of: Timestamp,
+) -> Result<Option<Record>, Issue> {
+    if newest.last_updated <= as_of {
+        return Ok(Some(newest));
+    }
+    let (kind, id) = (newest.kind, newest.id);
+    let mut before = Some(newest.version);
+    loop {
+        let page = house.history(&kind, &id, before, SNAPSHOT_CONTENTS as u32).await;
+        let page = page.map_err(store_issue)?;
+        if let Some(head) = page.iter().find(|head| head.last_updated <= as_of) {
+            let found = house.record(&kind, &id, Some(head.version)).await.map_err(store_issue)?;
+            return Ok(found.filter(|record| record.content.is_some()));
+        }
+        match page.last() {
+            Some(last) => before = Some(last.version),
+            None => return Ok(None),
+        }
     }
 }
 
-fn purged() -> Issue {
+/// These versions of a type (logical id and version, in any order), with content, in that order; `None`
+/// where one is purged. The caller asks for no more than `SNAPSHOT_CONTENTS`.
+///
+/// Errors: those of the store.
+pub async fn versions(
+    house: &impl House,
+    kind: &str,
+    wanted: &[(String, u64)],
+) -> Result<Vec<Option<Record>>, Issue> {
+    let (found, _) = newest(house, kind, wanted.iter().map(|(id, _)| id.clone()).collect()).await?;
+    let mut found: HashMap<String, Record> =
+        found.into_iter().map(|one| (one.id.clone(), one)).collect();
+    let mut all = Vec::with_capacity(wanted.len());
+    for (id, version) in wanted {
+        let record = match found.remove(id).filter(|one| one.version == *version) {
+            Some(newest) => Some(newest),
+            None => house.record(kind, id, Some(*version)).await.map_err(store_issue)?,
+        };
+        all.push(record.filter(|record| record.content.is_some()));
+    }
+    Ok(all)
+}
+
+pub(crate) fn purged() -> Issue {
     Issue::new(Code::ContentPurged, "a record's time has ended since the file was listed")
 }
 
 /// A line of NDJSON: what breaks lines stands between the members of a resource only, where a blank
 /// says the same; in a text it is escaped.
-fn line(piece: &mut BytesMut, resource: &[u8]) {
+pub(crate) fn line(piece: &mut BytesMut, resource: &[u8]) {
     let begun = piece.len();
     piece.put_slice(resource);
     for byte in &mut piece[begun..] {
@@ -241,9 +331,8 @@ fn line(piece: &mut BytesMut, resource: &[u8]) {
 }
 
 /// A transaction that says that a record is gone (Bulk Data 2.0.0, `deleted`).
-fn deletion(head: &Record) -> Vec<u8> {
-    let url = format!("{}/{}", head.kind, head.id);
-    let entry = json!([{ "request": { "method": "DELETE", "url": url } }]);
+pub(crate) fn deletion(kind: &str, id: &str) -> Vec<u8> {
+    let entry = json!([{ "request": { "method": "DELETE", "url": format!("{kind}/{id}") } }]);
     json!({ "resourceType": "Bundle", "type": "transaction", "entry": entry })
         .to_string()
         .into_bytes()

@@ -8,6 +8,7 @@
 //! Why one match and not a table of routes: every interaction, its method and its scope stand in
 //! one place and read down, and what is not there is refused with the reason (FHIR R4 §3.1.0).
 
+mod files;
 mod kick_off;
 mod prefer;
 mod write;
@@ -304,7 +305,7 @@ impl Base {
             }
             ["status", id, name] if get && is_token(id) && is_token(name) => {
                 asked.choose(media::STATUS)?;
-                rest.status_file(caller, id, name).await
+                files::handed(&asked.headers, || rest.status_file(caller, id, name)).await
             }
             ["status", id] if asked.method == Method::DELETE && is_token(id) => {
                 rest.status_end(caller, id).await

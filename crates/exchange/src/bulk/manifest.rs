@@ -58,7 +58,8 @@ impl Manifest {
             Some(Value::Bool(requires)) => *requires,
             _ => return Err(invalid("requiresAccessToken", "true or false is needed")),
         };
-        let organized_by = text(&root, "", "outputOrganizedBy")?;
+        // The draft's program writes an empty text where files have types.
+        let organized_by = text(&root, "", "outputOrganizedBy")?.filter(|kind| !kind.is_empty());
         let format = text(&root, "", "outputFormat")?;
         let media = format.as_deref().and_then(|format| format.split(';').next()).map(str::trim);
         if media.is_some_and(|media| !super::NDJSON_SPELLINGS.contains(&media)) {

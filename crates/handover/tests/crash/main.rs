@@ -13,6 +13,7 @@ mod apart;
 mod away;
 mod crowd;
 mod day;
+mod deferred;
 mod door;
 mod exported;
 mod malformed;

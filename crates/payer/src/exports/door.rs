@@ -5,23 +5,19 @@
 //! Never      tells another reader, or a partner, that there is such an export; never lets a file go
 //!            before its line is durable.
 
-use super::{Exports, read, row};
+use super::asked::Request;
+use super::{Exports, manifest, read, row, whom};
 use crate::limits::{
-    EXPORT_FILES_AT_ONCE, EXPORT_POLL, EXPORT_POLL_SECONDS, EXPORTS_ASKED_MAX,
-    EXPORTS_FULL_SECONDS, EXPORTS_READY_MAX,
+    EXPORT_FILES_AT_ONCE, EXPORTS_ASKED_MAX, EXPORTS_FULL_SECONDS, EXPORTS_READY_MAX,
 };
 use crate::reader::Reader;
 use crate::road::Road;
-use crate::under_way::back;
 use bytes::Bytes;
-use exchange::export::{ASKED, Export, ExportFile, ExportState, Level, READY};
-use exchange::{Chain, Code, Event, Issue};
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
-use jiff::Timestamp;
-use repository::snapshot::{Lines, Moment, Stood};
-use repository::{http_date, store_issue};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use exchange::export::{ASKED, Asked, Export, ExportState, READY, Wording};
+use exchange::{Chain, Code, Digest, Event, Issue};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
+use repository::snapshot::{Bounds, Lines, Listed, Moment, Stood};
+use repository::{Elements, Form, store_issue};
 use std::sync::{Arc, PoisonError};
 use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -29,46 +25,65 @@ use wire::flow::{Flow, Pieces};
 use wire::rest::KickOff;
 use wire::{Answer, BoxFuture, Caller, draw_id};
 
-/// The file of a manifest that holds messages.
-const MESSAGES: &str = "messages.ndjson";
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Takes a request for an export.
 ///
-/// Errors: `ScopeMissing` for everybody but readers; `ResourceUnknown` for a Group; those of the
-/// parameters; `RateExceeded` as an answer with the time to come again.
+/// Errors: `ScopeMissing` for everybody but readers; those of the parameters, of the Group and of the
+/// Patients; `RateExceeded` as an answer with the time to come again.
 pub(crate) async fn kick_off(
     road: &Road,
     caller: &Caller,
     kick_off: KickOff,
 ) -> Result<Answer, Issue> {
     let reader = reader(caller)?;
-    if let Level::Group(_) = kick_off.level {
-        return Err(Issue::new(Code::ResourceUnknown, "this house has no Groups yet").at("Group"));
-    }
     if !kick_off.prefer.respond_async {
         let detail = "an export is answered later: ask with Prefer: respond-async";
         return Err(Issue::new(Code::ParameterInvalid, detail).at("Prefer"));
     }
     let base = road.setup.base_url.trim_end_matches('/');
     let at = road.clock.now();
-    let asked = super::asked::read(base, &kick_off, caller, at)?;
+    let mut request = super::asked::read(base, &kick_off, caller, at)?;
+    whom::look_for(road, &kick_off.level, &mut request, at).await?;
+    let apart = request.asked.status_apart;
     let _one = road.exports.kicking.lock().await;
     if is_full(road, &reader).await? {
         let detail = "this reader has as many exports as it may; delete those it has fetched";
         let refused = Answer::from(Issue::new(Code::RateExceeded, detail));
         return Ok(refused.with(RETRY_AFTER, EXPORTS_FULL_SECONDS.to_string()));
     }
+    let (asked, blobs) = kept(request)?;
     let (id, reader, asked) = (draw_id(), reader.client_id, Box::new(asked));
     let event = Event::ExportAsked { export: id.clone(), reader, asked };
     let unexpected = || Issue::new(Code::InternalError, "an export did not begin");
     let export = Export::begin(at, &event).ok_or_else(unexpected)?;
     let expects = vec![Expect::WorkRevision { id: id.clone(), revision: None }];
     let (lines, works) = (vec![(Chain::House, event)], vec![row(&export)?]);
-    let unit = Unit { at, expects, lines, works, ..Unit::default() };
+    let unit = Unit { at, expects, lines, works, blobs, ..Unit::default() };
     done(road.house.commit(unit).await.map_err(store_issue)?)?;
     (road.setup.passed)("export-asked");
     road.exports.wake.notify_one();
-    Ok(Answer::new(202, Bytes::new()).with(CONTENT_LOCATION, place(road, &id)))
+    let taken = Answer::new(202, Bytes::new()).with(CONTENT_LOCATION, place(road, &id));
+    Ok(match apart {
+        true => taken.with(PREFERENCE_APPLIED, "respond-async, separate-export-status"),
+        false => taken,
+    })
+}
+
+/// What is written down of a request; what may name people is kept apart.
+fn kept(request: Request) -> Result<(Asked, Vec<(Digest, Bytes)>), Issue> {
+    let Request { mut asked, wording, .. } = request;
+    if wording.patients.is_none() && wording.filters.is_empty() {
+        asked.request = wording.request;
+        return Ok((asked, Vec::new()));
+    }
+    let written = serde_json::to_vec(&wording).map_err(|_| {
+        Issue::new(Code::InternalError, "what an export asks for cannot be written")
+    })?;
+    let written = Bytes::from(written);
+    let digest = Digest::of(&written);
+    asked.wording = Some(digest);
+    Ok((asked, vec![(digest, written)]))
 }
 
 fn reader(caller: &Caller) -> Result<Reader, Issue> {
@@ -115,75 +130,32 @@ fn own(road: &Road, caller: &Caller, stored: &StoredWork) -> Result<Export, Issu
 /// How an export stands: 202, then 200 with its manifest.
 ///
 /// Errors: `StatusUnknown`; `RateExceeded` as an answer for who asks more often than told.
-pub(crate) fn poll(road: &Road, caller: &Caller, stored: &StoredWork) -> Result<Answer, Issue> {
+pub(crate) async fn poll(
+    road: &Road,
+    caller: &Caller,
+    stored: &StoredWork,
+) -> Result<Answer, Issue> {
     let export = own(road, caller, stored)?;
-    let ExportState::Ready { expires, .. } = &export.state else {
-        return Ok(waiting(&road.exports, &export.id, road.clock.now()));
-    };
-    let manifest = manifest(&place(road, &export.id), &export).to_string();
-    Ok(Answer::new(200, manifest)
-        .with(CONTENT_TYPE, "application/json")
-        .with(EXPIRES, http_date(*expires)))
-}
-
-fn waiting(exports: &Exports, id: &str, now: Timestamp) -> Answer {
-    let mut progress = exports.progress();
-    let known = progress.entry(id.to_owned()).or_default();
-    let again = EXPORT_POLL_SECONDS.to_string();
-    if known.polled.is_some_and(|polled| polled > back(now, EXPORT_POLL)) {
-        let detail = "this status was asked for a moment ago";
-        return Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, again);
+    if export.state == ExportState::Asked {
+        return Ok(manifest::waiting(&road.exports, &export, road.clock.now()));
     }
-    known.polled = Some(now);
-    let words = match known.counted {
-        0 => "waiting for its turn".to_owned(),
-        counted => format!("{counted} records looked at"),
-    };
-    Answer::new(202, Bytes::new())
-        .with(HeaderName::from_static("x-progress"), words)
-        .with(RETRY_AFTER, again)
+    let wording = wording(road, &export).await?;
+    let told = manifest::complete(&place(road, &export.id), &export, &wording.request, 0);
+    told.ok_or_else(|| Issue::new(Code::StatusUnknown, "this export has ended"))
 }
 
-fn manifest(place: &str, export: &Export) -> Value {
-    let ExportState::Ready { as_of, files, .. } = &export.state else { return Value::Null };
-    let url = |name: &str| format!("{place}/{name}");
-    let list = |deleted: bool| -> Value {
-        let files = files.iter().filter(|file| file.deleted == deleted);
-        let kind =
-            |file: &ExportFile| if deleted { "Bundle".to_owned() } else { file.kind.clone() };
-        let item = |file: &ExportFile| json!({ "type": kind(file), "url": url(&file.name), "count": file.count });
-        files.map(item).collect()
+/// What an export was asked for in words.
+///
+/// Errors: `StatusUnknown` where they went with it; those of the store.
+pub(super) async fn wording(road: &Road, export: &Export) -> Result<Wording, Issue> {
+    let Some(digest) = &export.asked.wording else {
+        let request = export.asked.request.clone();
+        return Ok(Wording { request, ..Wording::default() });
     };
-    let error = match messages(export).len() {
-        0 => json!([]),
-        count => json!([{ "type": "OperationOutcome", "url": url(MESSAGES), "count": count }]),
-    };
-    json!({
-        "transactionTime": as_of.to_string(),
-        "request": export.asked.request,
-        "requiresAccessToken": true,
-        "output": list(false),
-        "deleted": list(true),
-        "error": error,
-    })
-}
-
-/// What is to be said of an export: an OperationOutcome a line.
-fn messages(export: &Export) -> Vec<Vec<u8>> {
-    let nothing = BTreeMap::new();
-    let left_out = match &export.state {
-        ExportState::Ready { left_out, .. } => left_out,
-        _ => &nothing,
-    };
-    let left_out = left_out.iter().map(|(kind, count)| {
-        let detail = format!("{count} records of the type {kind} are not in this export");
-        Issue::new(Code::ContentPurged, detail)
-    });
-    let passed_over = export.asked.passed_over.iter().map(|name| {
-        let detail = "this was passed over, as Prefer: handling=lenient asks for";
-        Issue::new(Code::ParameterUnsupported, detail).at(name)
-    });
-    left_out.chain(passed_over).map(|issue| Issue::outcome([&issue])).collect()
+    let kept = road.house.blob(digest).await.map_err(store_issue)?;
+    let kept = kept.ok_or_else(|| Issue::new(Code::StatusUnknown, "this export has ended"))?;
+    serde_json::from_slice(&kept)
+        .map_err(|_| Issue::new(Code::StoreUnavailable, "what an export asks for cannot be read"))
 }
 
 /// A file of the manifest, read from the store while it is taken.
@@ -199,25 +171,59 @@ pub(crate) async fn file(
     let export = own(road, caller, stored)?;
     let unknown = || Issue::new(Code::StatusUnknown, "the export has no such file");
     let ExportState::Ready { as_of, files, .. } = &export.state else { return Err(unknown()) };
+    if let Some(page) = manifest::page(name) {
+        let wording = wording(road, &export).await?;
+        let place = place(road, &export.id);
+        return manifest::complete(&place, &export, &wording.request, page).ok_or_else(unknown);
+    }
     let ndjson = |answer: Answer| answer.with(CONTENT_TYPE, "application/fhir+ndjson");
-    if name == MESSAGES {
-        let lines = messages(&export).join(&b'\n');
+    if name == manifest::MESSAGES {
+        let lines = manifest::messages(&export).join(&b'\n');
         let lines =
             if lines.is_empty() { return Err(unknown()) } else { [&lines[..], b"\n"].concat() };
         return Ok(ndjson(Answer::new(200, lines)));
     }
     let file = files.iter().find(|file| file.name == name).ok_or_else(unknown)?;
-    caller.require(&file.kind, 'r')?;
+    match (file.kind.as_str(), &export.asked.kinds) {
+        ("", Some(kinds)) => kinds.iter().try_for_each(|kind| caller.require(kind, 'r'))?,
+        ("", None) => caller.require_scope("system/*.rs")?,
+        (kind, _) => caller.require(kind, 'r')?,
+    }
     let place = turn(&road.exports, &export.reader)?;
     let fetched = Event::ExportFetched { export: export.id.clone(), file: name.to_owned() };
     let lines = vec![(Chain::House, fetched)];
     let unit = Unit { at: road.clock.now(), lines, ..Unit::default() };
     done(road.house.commit(unit).await.map_err(store_issue)?)?;
-    let moment = Moment { as_of: *as_of, since: export.asked.since, until: export.asked.until };
     let gives = if file.deleted { Stood::Deleted } else { Stood::There };
-    let bounds = (file.after.as_deref(), file.through.as_str());
-    let lines = Lines::new(road.house.clone(), moment, &file.kind, bounds, gives);
-    Ok(ndjson(Answer::flowing(200, Flow::of(Fetched { lines, _place: place }))))
+    let form = Form {
+        elements: elements(&export)?,
+        base: road.setup.base_url.trim_end_matches('/').to_owned(),
+    };
+    let lines = match &file.listed {
+        Some(list) => {
+            Chosen::Listed(Listed::open(road.house.clone(), list, file.deleted, form).await?)
+        }
+        None => {
+            let moment =
+                Moment { as_of: *as_of, since: export.asked.since, until: export.asked.until };
+            let (after, through) = (file.after.clone(), file.through.clone());
+            let bounds = Bounds { after, through, count: file.count };
+            let house = road.house.clone();
+            let lines = Lines::new(house, moment, &file.kind, bounds, gives, form);
+            Chosen::Range(Box::new(lines))
+        }
+    };
+    // What was listed does not change: the same name gives the same bytes, or breaks off.
+    let tag = format!("\"{}-{name}\"", export.id);
+    let fetched = Flow::of(Fetched { lines, _place: place });
+    Ok(ndjson(Answer::flowing(200, fetched)).with(ETAG, tag))
+}
+
+/// The elements that an export gives; `None`: all.
+fn elements(export: &Export) -> Result<Option<Elements>, Issue> {
+    let mut elements = Elements::default();
+    export.asked.elements.iter().try_for_each(|name| elements.add(name))?;
+    Ok((!export.asked.elements.is_empty()).then_some(elements))
 }
 
 /// One of the files that a reader may fetch at once.
@@ -230,14 +236,25 @@ fn turn(exports: &Exports, reader: &str) -> Result<OwnedSemaphorePermit, Issue> 
     Arc::clone(own).try_acquire_owned().map_err(busy)
 }
 
+/// How the records of a file were chosen.
+enum Chosen {
+    Range(Box<Lines<AnyHouse>>),
+    Listed(Listed<AnyHouse>),
+}
+
 struct Fetched {
-    lines: Lines<AnyHouse>,
+    lines: Chosen,
     _place: OwnedSemaphorePermit,
 }
 
 impl Pieces for Fetched {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Issue>> {
-        Box::pin(self.lines.piece())
+        Box::pin(async {
+            match &mut self.lines {
+                Chosen::Range(lines) => lines.piece().await,
+                Chosen::Listed(lines) => lines.piece().await,
+            }
+        })
     }
 }
 
@@ -251,6 +268,7 @@ pub(crate) async fn end(
 ) -> Result<Answer, Issue> {
     let mut export = own(road, caller, stored)?;
     let at = road.clock.now();
+    super::forget(road, &export, at).await?;
     let event = Event::ExportEnded { export: export.id.clone(), expired: false };
     export.apply(at, &event);
     let (id, revision) = (export.id.clone(), Some(stored.revision));

@@ -2,25 +2,65 @@
 //!
 //! Comes in   an export that was asked for, and the lease on its row.
 //! Goes out   the line that says what can be fetched.
-//! Never      reads a content, or holds more than a page of heads.
+//! Never      holds more than a page of records. Where all of a type are given, no content is read.
 
+use super::{door, row, selected};
 use crate::limits::{EXPORT_FILE_RECORDS, EXPORT_LEASE, EXPORT_RENEWAL, EXPORT_SETTLE};
 use crate::road::Road;
 use crate::under_way::back;
-use exchange::export::{Export, ExportFile};
+use exchange::export::{Beyond, Export, ExportFile};
 use exchange::{Code, Event, Issue};
 use jiff::Timestamp;
-use repository::snapshot::{Moment, Stood, Walk, next_kind};
+use repository::snapshot::{Moment, Stood, Walk};
 use repository::store_issue;
 use std::collections::BTreeMap;
-use store::{Clock, House, Lease};
+use store::{Clock, Commit, House, Lease, Unit};
 use tokio::time::Instant;
 
 /// What is known so far.
 #[derive(Default)]
-struct Listing {
-    files: Vec<ExportFile>,
-    left_out: BTreeMap<String, u64>,
+pub(super) struct Listing {
+    pub(super) files: Vec<ExportFile>,
+    pub(super) left_out: BTreeMap<String, u64>,
+    pub(super) beyond: BTreeMap<Beyond, u64>,
+}
+
+/// A worker's look through the records.
+pub(super) struct Look<'r> {
+    pub(super) road: &'r Road,
+    pub(super) export: &'r Export,
+    lease: &'r Lease,
+    renewed: Instant,
+    counted: u64,
+}
+
+impl Look<'_> {
+    /// So many more were looked at. Errors: `HouseBusy` where another worker has taken it over.
+    pub(super) async fn looked(&mut self, records: u64) -> Result<(), Issue> {
+        self.counted += records;
+        self.road.exports.has_counted(&self.export.id, self.counted);
+        if self.renewed.elapsed() >= EXPORT_RENEWAL {
+            renew(self.road, self.lease).await?;
+            self.renewed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// The first type behind this one that is to be given.
+    pub(super) async fn next_kind(&self, behind: Option<&str>) -> Result<Option<String>, Issue> {
+        let kinds = self.export.asked.kinds.as_ref();
+        selected::kind_behind(&self.road.house, kinds, behind).await
+    }
+
+    /// Writes contents that the export uses, which go with it.
+    pub(super) async fn keep(&self, unit: Unit) -> Result<(), Issue> {
+        let (at, fence) = (self.road.clock.now(), Some(self.lease.fence.clone()));
+        let unit = Unit { at, fence, works: vec![row(self.export)?], ..unit };
+        match self.road.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => Ok(()),
+            _ => Err(Issue::new(Code::HouseBusy, "the export was taken over meanwhile")),
+        }
+    }
 }
 
 /// Walks through all that was asked for.
@@ -29,32 +69,38 @@ struct Listing {
 pub(super) async fn list(road: &Road, lease: &Lease, export: &Export) -> Result<Event, Issue> {
     let as_of = as_of(road).await?;
     let moment = Moment { as_of, since: export.asked.since, until: export.asked.until };
-    let (mut listing, mut renewed, mut counted) = (Listing::default(), Instant::now(), 0);
-    let mut kind = first(road, export).await?;
+    let mut listing = Listing::default();
+    let mut look = Look { road, export, lease, renewed: Instant::now(), counted: 0 };
+    match selected::is_one(&export.asked) {
+        true => {
+            let wording = door::wording(road, export).await?;
+            selected::list(&mut look, &mut listing, moment, &wording).await?;
+        }
+        false => all(&mut look, &mut listing, moment).await?,
+    }
+    let Listing { mut files, left_out, beyond } = listing;
+    number(&mut files);
+    Ok(Event::ExportReady { export: export.id.clone(), as_of, files, left_out, beyond })
+}
+
+/// All there are of the types asked for.
+async fn all(look: &mut Look<'_>, listing: &mut Listing, moment: Moment) -> Result<(), Issue> {
+    let mut kind = look.next_kind(None).await?;
     while let Some(listed) = kind {
-        let mut walk = Walk::new(&listed, as_of, None);
-        while let Some(heads) = walk.page(&road.house).await? {
+        let mut walk = Walk::new(&listed, moment.as_of, None);
+        while let Some(heads) = walk.page(&look.road.house).await? {
             for head in &heads {
                 match moment.stood(head) {
                     None => {}
-                    Some(Stood::Purged) => {
-                        *listing.left_out.entry(head.kind.clone()).or_default() += 1
-                    }
+                    Some(Stood::Purged) => listing.leave_out(&head.kind),
                     Some(stood) => listing.add(&head.kind, stood == Stood::Deleted, &head.id),
                 }
             }
-            counted += heads.len() as u64;
-            road.exports.has_counted(&export.id, counted);
-            if renewed.elapsed() >= EXPORT_RENEWAL {
-                renew(road, lease).await?;
-                renewed = Instant::now();
-            }
+            look.looked(heads.len() as u64).await?;
         }
-        kind = next(road, export, &listed).await?;
+        kind = look.next_kind(Some(&listed)).await?;
     }
-    let Listing { mut files, left_out } = listing;
-    number(&mut files);
-    Ok(Event::ExportReady { export: export.id.clone(), as_of, files, left_out })
+    Ok(())
 }
 
 /// The moment whose records are given: all that bear its time or an earlier one are in the store.
@@ -74,20 +120,6 @@ async fn as_of(road: &Road) -> Result<Timestamp, Issue> {
     Ok(moment)
 }
 
-async fn first(road: &Road, export: &Export) -> Result<Option<String>, Issue> {
-    match &export.asked.kinds {
-        Some(kinds) => Ok(kinds.first().cloned()),
-        None => next_kind(&road.house, None).await,
-    }
-}
-
-async fn next(road: &Road, export: &Export, behind: &str) -> Result<Option<String>, Issue> {
-    match &export.asked.kinds {
-        Some(kinds) => Ok(kinds.iter().find(|kind| kind.as_str() > behind).cloned()),
-        None => next_kind(&road.house, Some(behind)).await,
-    }
-}
-
 async fn renew(road: &Road, lease: &Lease) -> Result<(), Issue> {
     let clock = road.house.clock(road.clock.now());
     match road.house.renew(clock, &lease.fence, EXPORT_LEASE).await.map_err(store_issue)? {
@@ -97,6 +129,11 @@ async fn renew(road: &Road, lease: &Lease) -> Result<(), Issue> {
 }
 
 impl Listing {
+    /// One record's content is gone.
+    pub(super) fn leave_out(&mut self, kind: &str) {
+        *self.left_out.entry(kind.to_owned()).or_default() += 1;
+    }
+
     /// One more record, behind all that were added of its type.
     fn add(&mut self, kind: &str, deleted: bool, id: &str) {
         let mut same = self.files.iter_mut().rev();
@@ -116,19 +153,22 @@ impl Listing {
             deleted,
             after,
             through,
+            listed: None,
+            goes_on: false,
             count: 1,
         });
     }
 }
 
-/// Names: the type and a number, deletions apart.
+/// Names: the type and a number, deletions apart; blocks by whom they are about.
 fn number(files: &mut [ExportFile]) {
     let mut numbers: BTreeMap<(String, bool), u64> = BTreeMap::new();
     for file in files {
         let number = numbers.entry((file.kind.clone(), file.deleted)).or_default();
         *number += 1;
         let what = if file.deleted { ".deleted" } else { "" };
-        file.name = format!("{}{what}.{number}.ndjson", file.kind);
+        let kind = if file.kind.is_empty() { "by-Patient" } else { &file.kind };
+        file.name = format!("{kind}{what}.{number}.ndjson");
     }
 }
 

@@ -7,11 +7,13 @@
 
 mod batch;
 mod bundles;
+mod chosen;
 mod conditions;
 mod desk;
 mod exported;
 mod faults;
 mod filing;
+mod later;
 mod plan;
 mod registered;
 mod returned;

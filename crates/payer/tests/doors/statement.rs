@@ -273,14 +273,12 @@ async fn every_operation_claimed_is_there_and_no_other() {
         let claimed = resource["operation"].as_array().cloned().unwrap_or_default();
         let claimed: Vec<_> = claimed.iter().map(|one| one["name"].as_str().unwrap()).collect();
         assert_eq!(claimed.contains(&"everything"), kind == "Patient", "{kind}");
-        assert_eq!(claimed.contains(&"export"), kind == "Patient", "{kind}");
-        let asked = format!("/fhir/{kind}/$export");
-        let told = plan.get("clinic", &asked).await.status().as_u16();
-        assert_eq!(
-            told == 403,
-            kind == "Patient",
-            "{asked}: partners may not, elsewhere it is not"
-        );
+        assert_eq!(claimed.contains(&"export"), matches!(kind, "Patient" | "Group"), "{kind}");
+        for (asked, there) in [("", kind == "Patient"), ("/x1", kind == "Group")] {
+            let asked = format!("/fhir/{kind}{asked}/$export");
+            let told = plan.get("clinic", &asked).await.status().as_u16();
+            assert_eq!(told == 403, there, "{asked}: partners may not, elsewhere it is not");
+        }
         let path = format!("{kind}/x1/$everything");
         let answer = plan.get("clinic", &format!("/fhir/{path}")).await;
         assert_eq!(is_searchset(&answer), kind == "Patient", "{path}: {answer:?}");

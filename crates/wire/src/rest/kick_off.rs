@@ -2,7 +2,7 @@
 //!
 //! Comes in   the path below the base, parameters of a URL, a form or a Parameters resource.
 //! Goes out   the level, and the parameters by name with their texts, repeated ones as often.
-//! Never      knows a parameter: what has no text has an empty one.
+//! Never      knows a parameter: what says nothing has an empty text.
 
 use crate::door::{self, content_type};
 use crate::limits::FORM_BYTES_MAX;
@@ -11,7 +11,7 @@ use crate::{media, urlencoded};
 use axum::extract::Request;
 use exchange::export::Level;
 use exchange::{Code, Issue};
-use fhir::is_id;
+use fhir::{Doc, Parameter, is_id};
 use http::{HeaderMap, Method};
 
 /// A request for an export.
@@ -65,6 +65,21 @@ async fn sent(headers: &HeaderMap, request: Request) -> Result<Vec<(String, Stri
     let parameters = fhir::Parameters::parse(body).map_err(|error| {
         Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
     })?;
-    let named = parameters.iter();
-    Ok(named.map(|one| (one.name.clone(), one.text().unwrap_or_default().to_owned())).collect())
+    Ok(parameters.iter().map(|one| (one.name.clone(), text(one))).collect())
+}
+
+/// What a parameter says, in whichever type an edition of the guide gives it: a primitive's value, the
+/// code of a Coding (`includeAssociatedData` of the ballot), the reference of a Reference (`patient`).
+fn text(one: &Parameter) -> String {
+    let Some(value) = &one.value else { return String::new() };
+    let member = match value.element.as_str() {
+        "valueCoding" => "code",
+        "valueReference" => "reference",
+        _ => return value.text.clone().unwrap_or_default(),
+    };
+    let said = Doc::parse(&value.raw).ok().and_then(|doc| {
+        let said = doc.root().get(member)?.text()?;
+        Some(said.into_owned())
+    });
+    said.unwrap_or_default()
 }

@@ -18,6 +18,9 @@ pub struct Prefer {
     pub handling: Handling,
     /// `respond-async`: the answer may come later.
     pub respond_async: bool,
+    /// `separate-export-status`: a poll's status is its own, and not that of what it asks about (Bulk
+    /// Data 3.0.0, kick-off headers).
+    pub status_apart: bool,
 }
 
 /// `return=`: what comes back of what was written.
@@ -35,10 +38,12 @@ pub enum Returning {
 impl Prefer {
     /// Reads the headers; of a wish that is there twice, the first counts (RFC 7240 §2).
     pub fn of(headers: &HeaderMap) -> Prefer {
-        let (mut returning, mut handling, mut respond_async) = (None, None, false);
+        let (mut returning, mut handling) = (None, None);
+        let (mut respond_async, mut status_apart) = (false, false);
         let lines = headers.get_all(PREFER).iter().filter_map(|line| line.to_str().ok());
         for wish in lines.flat_map(|line| line.split([',', ';'])) {
             respond_async |= wish.trim().eq_ignore_ascii_case("respond-async");
+            status_apart |= wish.trim().eq_ignore_ascii_case("separate-export-status");
             let Some((name, value)) = wish.split_once('=') else { continue };
             let value = value.trim().trim_matches('"');
             match (name.trim().to_ascii_lowercase().as_str(), value) {
@@ -52,6 +57,7 @@ impl Prefer {
             returning: returning.unwrap_or_default(),
             handling: handling.unwrap_or_default(),
             respond_async,
+            status_apart,
         }
     }
 }
@@ -73,7 +79,7 @@ mod tests {
     #[test]
     fn a_wish_is_read_wherever_it_stands() {
         use {Handling::*, Returning::*};
-        let table: [(&str, &[&str], Returning, Handling); 9] = [
+        let table: [(&str, &[&str], Returning, Handling); 10] = [
             ("no wish", &[], Minimal, Strict),
             ("one", &["return=representation"], Representation, Strict),
             ("another", &["handling=lenient"], Minimal, Lenient),
@@ -85,6 +91,7 @@ mod tests {
             ),
             ("both apart", &["return=minimal", "handling=strict"], Minimal, Strict),
             ("with a semicolon", &["respond-async; handling = \"lenient\""], Minimal, Lenient),
+            ("apart", &["respond-async,Separate-Export-Status"], Minimal, Strict),
             ("twice", &["return=representation, return=minimal"], Representation, Strict),
             ("in capitals", &["Return=representation"], Representation, Strict),
             ("unknown", &["return=all, wait=5, x"], Minimal, Strict),
@@ -95,7 +102,8 @@ mod tests {
                 headers.append(PREFER, line.parse().unwrap());
             }
             let respond_async = lines.iter().any(|line| line.contains("respond-async"));
-            let expected = Prefer { returning, handling, respond_async };
+            let status_apart = lines.iter().any(|line| line.contains("Separate-Export-Status"));
+            let expected = Prefer { returning, handling, respond_async, status_apart };
             assert_eq!(Prefer::of(&headers), expected, "{case}");
         }
     }

@@ -39,14 +39,14 @@ fn manifests_of_all_versions_are_read() {
     let old = json!({
         "transactionTime": "2021-01-01T00:00:00Z", "request": "https://c.example/Patient/$export?_type=Patient",
         "requiresAccessToken": false, "output": [{ "type": "Patient", "url": "1.ndjson", "extension": { "x": 1 } }],
-        "error": [{ "type": "OperationOutcome", "url": "https://c.example/e" }], "extension": { "https://x": true }, "link": null,
+        "error": [{ "type": "OperationOutcome", "url": "https://c.example/e" }], "extension": { "https://x": true }, "link": null, "outputOrganizedBy": "",
     });
     let read = Manifest::read(old.to_string().as_bytes()).unwrap();
     assert_eq!(
         (read.requires_access_token, read.output.len(), read.output[0].count),
         (false, 1, None)
     );
-    assert_eq!(read.output[0].url, "1.ndjson");
+    assert_eq!((read.output[0].url.as_str(), read.organized_by), ("1.ndjson", None));
 }
 
 #[test]
