@@ -33,6 +33,7 @@ mod serve;
 pub mod snapshot;
 pub mod sums;
 pub mod suspensions;
+pub mod take_out;
 mod when;
 
 pub use capability::{Description, capability};

@@ -240,7 +240,9 @@ impl Plan {
         });
         let filing = &*filing.of_kind(&item.kind);
         let own = head.filter(|head| head.owner == filing.owner);
-        if own.is_none() && self.mark(&item, filing, mark) {
+        // A deletion without a number holds nothing back: what was taken out leaves such a one.
+        let counts = own.is_some_and(|head| !head.deleted || head.number.is_some());
+        if !counts && self.mark(&item, filing, mark) {
             return Ok(());
         }
         check(item.asks(), filing, head)?;
@@ -262,11 +264,12 @@ impl Plan {
             last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.
-        // What stands is kept as long as what brought it last, with a number or without.
+        // What stands is kept as long as what brought it last, with a number or without; and where one
+        // of both is withdrawn, it stands, or is gone, by the word of the other.
         let number = raised(filing, own);
         let confirms = match change {
             Change::Unchanged => true,
-            Change::AlreadyAbsent => number.is_some(),
+            Change::AlreadyAbsent => own.is_some(),
             _ => false,
         };
         self.raises.extend(confirms.then(|| Raise {
@@ -299,7 +302,8 @@ impl Plan {
         let Some((kind, id)) = filing.mark(&item.kind, &item.id) else { return false };
         let version = mark.map(|mark| mark.version);
         self.expects.push(Expect::Version { kind: kind.clone(), id: id.clone(), version });
-        let change = match (&item.content, mark) {
+        // One whose push was withdrawn has no number: it holds nothing back any more.
+        let change = match (&item.content, mark.filter(|mark| mark.number.is_some())) {
             (None, None) => {
                 self.records.push(NewVersion {
                     kind,
