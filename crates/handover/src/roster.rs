@@ -27,7 +27,7 @@ const BATCH: usize = provider::limits::TRIGGERS_ASKED_MAX;
 /// Pushes the histories of everybody on a roster, and waits for their end.
 ///
 /// Errors: `RosterInvalid`; `HouseLocked` and the like where no house runs.
-pub async fn push(folder: &Path, args: HistoryArgs, json: bool) -> Result<u8, Issue> {
+pub(crate) async fn push(folder: &Path, args: HistoryArgs, json: bool) -> Result<u8, Issue> {
     let config = config::House::read_as_far(folder)?;
     let client = house::operator_client(&config, COMMAND_TIMEOUT)?;
     let place = args.roster.clone().unwrap_or_default();
