@@ -332,6 +332,17 @@ async fn in_blocks_each_patient_stands_before_its_records() {
         }
         assert_eq!(headers, patients, "{query}");
     }
+    // The Patient that a header names is there, whatever else is asked for.
+    let place = taken(&plan, "Patient/$export?organizeOutputBy=Patient&_type=Immunization").await;
+    work(&plan).await;
+    let told = manifest(&plan, &place).await;
+    let kinds: Vec<_> = lines(&plan, &told, "output").await;
+    let kinds: Vec<_> = kinds.iter().map(|line| line["resourceType"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Parameters", "Patient", "Immunization"]);
+    let asks = (Method::GET, "/fhir/Patient/$export?organizeOutputBy=Patient&_type=Immunization");
+    let scope = "system/Immunization.rs";
+    let narrow = plan.ask_within("platform", scope, asks, "", &[ASYNC]).await;
+    says(&narrow, Code::ScopeMissing);
 }
 
 #[tokio::test]
