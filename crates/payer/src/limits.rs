@@ -169,3 +169,7 @@ pub const EXPORT_REFERRED_MAX: usize = 100_000;
 
 /// Files in one page of a manifest, for readers who take pages: some 30 KB.
 pub const EXPORT_MANIFEST_FILES: usize = 200;
+
+/// Records of a discarded manifest that are taken out in one unit: each is looked up with its versions, and
+/// what stands again is read.
+pub const BULK_TAKEN_OUT_RECORDS: u32 = 200;

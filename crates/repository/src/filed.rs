@@ -125,6 +125,7 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), F
             Step::Worked(worked) if worked.account.is_some() => {
                 (worked.account.unwrap_or(line.records), true)
             }
+            Step::TakingOut { account, .. } => (account, true),
             _ => return Err(broken("the account of it does not follow it")),
         },
         _ => return Err(broken("the answer does not follow it")),

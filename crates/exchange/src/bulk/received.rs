@@ -42,6 +42,9 @@ pub enum Step {
     },
     /// The submission: nothing of this receipt is left to fetch.
     ReceiptEnded { receipt: u32 },
+    /// The submission: so many records that a receipt brought are gone, and so many stand again as they
+    /// did before; `account` names the versions that say so, as in the `Filed` line before.
+    TakingOut { receipt: u32, account: Digest, taken_back: u64, restored: u64 },
     /// The submission: what was filed of this receipt is out of the current view.
     ReceiptTakenOut { receipt: u32, taken_back: u64, restored: u64 },
     /// The submission: all of it has been worked on.
@@ -91,6 +94,9 @@ impl Step {
             Step::ReceiptEnded { receipt } => format!("manifest {receipt} fetched"),
             Step::ReceiptTakenOut { receipt, taken_back, restored } => format!(
                 "manifest {receipt} taken out: {taken_back} records gone, {restored} as they stood before"
+            ),
+            Step::TakingOut { receipt, taken_back, restored, .. } => format!(
+                "of manifest {receipt}: {taken_back} records gone, {restored} as they stood before"
             ),
             Step::Processed {} => "all of the submission worked on".to_owned(),
             Step::StatusEnded { place } => format!("status {place} deleted by its submitter"),

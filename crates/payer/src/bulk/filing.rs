@@ -12,7 +12,7 @@ use super::lines::{Is, Put, ReadLine, Reader};
 use super::listing::Listed;
 use super::matching::{Known, Whose};
 use super::run::{Block, Item, Run};
-use super::telling::{Telling, keep};
+use super::telling::{Telling, account_of, keep};
 use super::{Stop, receipt_row};
 use crate::limits::STALE_ROUNDS_MAX;
 use crate::road::{Road, outward};
@@ -507,9 +507,7 @@ impl<'r> Job<'r> {
             unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
             deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
         });
-        let name =
-            |one: &FiledVersion| format!("{}/{}/_history/{}\n", one.kind, one.id, one.version);
-        Some(versions.iter().map(name).collect::<String>().into_bytes())
+        Some(account_of(&versions))
     }
 
     /// Records of one line of a file of deletions: they stand or fall together.

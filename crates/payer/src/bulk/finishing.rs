@@ -7,20 +7,25 @@
 
 use super::filing::Job;
 use super::receiving::{again, sender};
+use super::telling::{account_of, keep};
 use super::{Row, Stop, read, received_row};
+use crate::limits::{BULK_TAKEN_OUT_RECORDS, STALE_ROUNDS_MAX};
 use crate::road::Road;
 use exchange::bulk::SubmissionStatus;
 use exchange::bulk::receipt::ReceiptState;
 use exchange::bulk::received::{Received, Step, receipt_id};
-use exchange::{Event, SubmissionId};
+use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::{Code, Digest, Event, Issue};
+use jiff::Timestamp;
 use repository::store_issue;
-use store::{Commit, House, Lease, Unit};
+use repository::take_out::{self as out, TakenOut};
+use store::{Commit, Expect, House, Lease, NewVersion, Unit};
 
 /// Takes a submission as far as it goes.
 pub(super) async fn finish(road: &Road, lease: &Lease, mut received: Received) -> Result<(), Stop> {
     let discarded: Vec<u32> = received.to_take_out().collect();
     for receipt in discarded {
-        let (taken_back, restored) = take_out(road, &receipt_id(&received.id, receipt)).await?;
+        let (taken_back, restored) = take_out(road, lease, &mut received, receipt).await?;
         let out = Step::ReceiptTakenOut { receipt, taken_back, restored };
         written(road, lease, &mut received, out).await?;
         (road.setup.passed)("bulk-taken-out");
@@ -93,8 +98,91 @@ async fn written(
     }
 }
 
-/// Takes what was filed of a receipt out of the current view: how many records are gone by it, and how
-/// many are again as they stood before.
-async fn take_out(_road: &Road, _receipt: &SubmissionId) -> Result<(u64, u64), Stop> {
-    Ok((0, 0))
+/// Takes what was filed of a receipt out of the current view, some records at a time: how many are gone
+/// by it, and how many stand again as they did before. Cut off, it begins anew; what is out stays out.
+async fn take_out(
+    road: &Road,
+    lease: &Lease,
+    received: &mut Received,
+    receipt: u32,
+) -> Result<(u64, u64), Stop> {
+    let id = receipt_id(&received.id, receipt);
+    let (mut gone, mut restored, mut after, mut rounds) = (0, 0, 0, 0);
+    loop {
+        let begun = road.exports.under_way.begin(&*road.clock);
+        let taken = out::take_out(&road.house, id.as_str(), after, BULK_TAKEN_OUT_RECORDS).await?;
+        let next = taken.after;
+        if !taken.withdrawals.is_empty() {
+            let (gone_now, restored_now) = (taken.taken_back, taken.restored);
+            if !page_out(road, lease, received, receipt, (begun.at(), taken)).await? {
+                rounds += 1;
+                if rounds > STALE_ROUNDS_MAX {
+                    let detail = "the records kept changing while a manifest was taken out";
+                    return Err(Issue::new(Code::HouseBusy, detail).into());
+                }
+                continue;
+            }
+            (gone, restored) = (gone + gone_now, restored + restored_now);
+        }
+        rounds = 0;
+        match next {
+            Some(next) => after = next,
+            None => return Ok((gone, restored)),
+        }
+    }
+}
+
+/// Writes a page of what is taken out; `false` where a record has changed meanwhile.
+async fn page_out(
+    road: &Road,
+    lease: &Lease,
+    received: &mut Received,
+    receipt: u32,
+    (at, taken): (Timestamp, TakenOut),
+) -> Result<bool, Stop> {
+    let TakenOut { records, withdrawals, expects, taken_back, restored, .. } = taken;
+    let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
+    let mut next = received.clone();
+    if !records.is_empty() {
+        let newest = |kind: &str, id: &str| {
+            expects.iter().find_map(|expect| match expect {
+                Expect::Version { kind: its, id: own, version } if its == kind && own == id => {
+                    *version
+                }
+                _ => None,
+            })
+        };
+        let filed = |one: &NewVersion| FiledVersion {
+            kind: one.kind.clone(),
+            id: one.id.clone(),
+            version: newest(&one.kind, &one.id).unwrap_or(0) + 1,
+            digest: Digest::of(one.content.as_deref().unwrap_or_default()),
+            owner: one.owner.clone(),
+        };
+        let versions: Vec<FiledVersion> = records.iter().map(filed).collect();
+        let deleted = records.iter().filter(|one| one.content.is_none()).count() as u64;
+        let updated = records.len() as u64 - deleted;
+        let filed = Event::Filed {
+            records: filed_digest(&versions),
+            created: 0,
+            updated,
+            unchanged: 0,
+            deleted,
+        };
+        let account = keep(&mut unit, account_of(&versions));
+        unit.lines.push((received.chain(), filed));
+        let out = Event::from(Step::TakingOut { receipt, account, taken_back, restored });
+        next.apply(at, &out);
+        unit.lines.push((received.chain(), out));
+    }
+    unit.works.push(received_row(&next)?);
+    (unit.records, unit.withdrawals, unit.expects) = (records, withdrawals, expects);
+    match road.house.commit(unit).await.map_err(store_issue)? {
+        Commit::Done { .. } => {
+            *received = next;
+            Ok(true)
+        }
+        Commit::Stale => Ok(false),
+        _ => Err(Stop::Overtaken),
+    }
 }

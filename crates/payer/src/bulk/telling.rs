@@ -7,6 +7,7 @@
 
 use exchange::bulk::outcome::{counted, refused};
 use exchange::bulk::{Counts, Dialect, Whom};
+use exchange::ledger::FiledVersion;
 use exchange::{Digest, Issue};
 use std::collections::BTreeMap;
 use store::Unit;
@@ -88,4 +89,10 @@ pub(super) fn keep(unit: &mut Unit, text: Vec<u8>) -> Digest {
     let digest = Digest::of(&text);
     unit.blobs.push((digest, text.into()));
     digest
+}
+
+/// The names of versions, a line each: what a line of the ledger has the digest of.
+pub(super) fn account_of(versions: &[FiledVersion]) -> Vec<u8> {
+    let name = |one: &FiledVersion| format!("{}/{}/_history/{}\n", one.kind, one.id, one.version);
+    versions.iter().map(name).collect::<String>().into_bytes()
 }
