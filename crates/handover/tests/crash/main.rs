@@ -24,6 +24,7 @@ mod repeated;
 mod sender;
 mod sideways;
 mod standin;
+mod submitted;
 mod tampered;
 mod uninvited;
 #[path = "../foreign/chart.rs"]
