@@ -22,6 +22,13 @@ pub const GUIDES: &[Guide] = &[
         table: "udap_security_test_kit_requirements.csv",
         edition: "hl7.fhir.us.udap-security_1.0.0",
     },
+    // Its numbers are those of 1.0.0 too, and what binds there binds here.
+    Guide {
+        word: "bulk",
+        title: "Bulk Data Access",
+        table: "bulk_data_test_kit_requirements.csv",
+        edition: "hl7.fhir.uv.bulkdata_2.0.0",
+    },
 ];
 
 /// One guide.

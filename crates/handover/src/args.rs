@@ -4,9 +4,11 @@
 //! Goes out   one `Asked`, with the house's folder and the form of the answer.
 //! Never      carries anything out.
 
+mod export;
 mod partner;
 mod push;
 
+pub use export::ExportArgs;
 pub use partner::{DoorArgs, PartnerAsked, ProbeArgs};
 pub use push::{HistoryArgs, HowArgs, PushArgs, PushAsked, SubmissionAsked};
 
@@ -109,6 +111,8 @@ pub enum Asked {
     Keys(KeysAsked),
     /// Let the running house take up changed keys, certificates and partners' files.
     Reload,
+    /// Fetch what a server gives its readers by $export into a folder; needs no house.
+    Export(Box<ExportArgs>),
     /// Print a short-lived access token of the operator, for curl.
     Token,
     /// Invented systems to try things out with.

@@ -5,16 +5,16 @@
 //! Never      prints a patient, except where a person asked for one (`find`, `show --page`).
 
 use crate::args::{
-    Asked, CommandLine, DbAsked, DoorArgs, ExplainAsked, InitArgs, LedgerAsked, PageForm,
-    PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked,
+    Asked, CommandLine, DbAsked, DoorArgs, ExplainAsked, ExportArgs, InitArgs, LedgerAsked,
+    PageForm, PartnerAsked, ProbeArgs, PushAsked, RetentionAsked, RoleWord, SimAsked,
 };
 use crate::community::{self, CommunityAsked, Stage};
 use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
-    caller, check, config, database, demo, ehr, foreign, house, init, keys, page, partner, restore,
-    roster, serve, suspended, tables,
+    caller, check, config, database, demo, ehr, export, foreign, house, init, keys, page, partner,
+    restore, roster, serve, suspended, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -184,6 +184,7 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             roster::push(&folder, args, json).await
         }
         Asked::Probe(args) => probe(&folder, &args, json).await,
+        Asked::Export(args) => fetch(&args, json).await,
         asked => house_command(&folder, asked, json).await,
     }
 }
@@ -225,6 +226,25 @@ async fn probe(folder: &Path, args: &ProbeArgs, json: bool) -> Result<u8, Issue>
         config::write_text(place, &text)?;
     }
     show(&reply, json, None)
+}
+
+/// `export`, with how it goes on stderr where a person looks.
+async fn fetch(args: &ExportArgs, json: bool) -> Result<u8, Issue> {
+    let spinner = (!json && std::io::stderr().is_terminal()).then(waiting);
+    let tell = |words: &str| {
+        spinner.iter().for_each(|bar| bar.set_message(words.to_owned()));
+    };
+    let done = export::run(args, tell).await;
+    spinner.iter().for_each(ProgressBar::finish_and_clear);
+    let done = done?;
+    match json {
+        true => print(&json!(done).to_string()),
+        false => print(&format!(
+            "{} resources, {} deletions and {} messages in {} files, as of {}",
+            done.resources, done.deleted, done.messages, done.files, done.transaction_time
+        )),
+    }
+    Ok(DONE)
 }
 
 /// Something that moves while a person waits.

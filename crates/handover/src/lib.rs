@@ -24,6 +24,7 @@ pub mod directories;
 pub mod directory;
 pub mod doors;
 pub mod ehr;
+pub mod export;
 pub mod feed;
 pub mod foreign;
 pub mod halt;

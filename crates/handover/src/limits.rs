@@ -151,6 +151,29 @@ pub const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// How long each step of a first look at a partner's door may take: a person waits for it.
 pub const PARTNER_LOOK_MAX: Duration = Duration::from_secs(10);
 
+/// How long a small answer of a server may take that `export` asks; files take as long as they bring
+/// bytes.
+pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of an answer that `export` reads whole: a manifest names hundreds of files in a megabyte.
+pub const EXPORT_ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// The first pause between polls of a server that names none; each is twice the one before.
+pub const EXPORT_POLL_MIN: Duration = Duration::from_secs(1);
+
+/// The longest, and the longest that a server is believed: whoever waits wants to see it go on.
+pub const EXPORT_POLL_MAX: Duration = Duration::from_secs(300);
+
+/// Polls in a row that may fail for a while.
+pub const EXPORT_TRIES_MAX: u32 = 8;
+
+/// Pages of a manifest: with hundreds of files each, more than any export has.
+pub const EXPORT_PAGES_MAX: u64 = 10_000;
+
+/// Lines between two moments at which a file is brought to the disk: a second's work that a sudden end
+/// costs.
+pub const EXPORT_SAVED_LINES: u64 = 10_000;
+
 /// Pushes of a roster that are asked for at once: each is one small commit of the house.
 pub const ROSTER_AT_ONCE: usize = 16;
 

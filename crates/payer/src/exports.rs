@@ -15,7 +15,7 @@ mod manifest;
 mod selected;
 mod whom;
 
-use crate::limits::{EXPORT_LEASE, EXPORT_LOOK};
+use crate::limits::{EXPORT_LEASE, EXPORT_LOOK, EXPORT_SEATS};
 use crate::road::Road;
 use crate::under_way::UnderWay;
 use exchange::export::{Export, ExportState};
@@ -72,12 +72,27 @@ pub enum Turn {
     Stopped,
 }
 
-/// Lists exports, one at a time, ends those whose time is over, and goes on with Bundles whose senders do
-/// not wait, until told to stop.
+/// Lists exports, ends those whose time is over, and goes on with Bundles whose senders do not wait, until
+/// told to stop. Some at a time, so that a Bundle does not wait for all of a large export.
 pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
+    let (told, hears) = tokio::sync::watch::channel(false);
+    let stopped = |mut hears: tokio::sync::watch::Receiver<bool>| async move {
+        drop(hears.wait_for(|told| *told).await);
+    };
+    let seats = (0..EXPORT_SEATS).map(|_| seat(&road, stopped(hears.clone())));
+    let working = futures_util::future::join_all(seats);
+    let stopping = async {
+        stop.await;
+        told.send_replace(true);
+    };
+    tokio::join!(working, stopping);
+}
+
+/// One worker.
+async fn seat(road: &Road, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     loop {
-        match take_up(&road, &mut stop).await {
+        match take_up(road, &mut stop).await {
             Turn::Taken => continue,
             Turn::Stopped => return,
             Turn::Nothing => {}

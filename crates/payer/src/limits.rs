@@ -87,6 +87,9 @@ pub const EXPORT_LEASE: Duration = Duration::from_secs(20);
 /// How often that is renewed.
 pub const EXPORT_RENEWAL: Duration = Duration::from_secs(5);
 
+/// Workers of a process: two exports of a reader may be listed, and Bundles go on beside them.
+pub const EXPORT_SEATS: usize = 4;
+
 /// How often a worker looks for exports that nobody woke it for: expired ones, another process's.
 pub const EXPORT_LOOK: Duration = Duration::from_secs(10);
 

@@ -8,14 +8,50 @@
 //! Bulk Data 2.0.0, `_elements`; R4 §3.1.1.5.8.
 
 use bytes::Bytes;
-use exchange::{Code, Issue};
+use exchange::{Code, Issue, place};
 use fhir::r4::Type;
-use fhir::{Doc, Edits, Node};
+use fhir::{Doc, Edits, Node, ReferenceElement, Resource};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Says that a resource is not whole (R4 v3-ObservationValue).
 const SUBSETTED: &str =
     r#"{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}"#;
+
+/// How records of an export are given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Form {
+    /// With these elements; none: whole.
+    pub elements: Option<Elements>,
+    /// The base URL below which attachments are found, without a slash at its end.
+    pub base: String,
+}
+
+impl Form {
+    /// The resource as it is given: an attachment's address is absolute (Bulk Data 2.0.0, attachments).
+    ///
+    /// Errors: `StoreUnavailable` when the bytes are no resource.
+    pub fn of(&self, resource: Bytes) -> Result<Bytes, Issue> {
+        let whole = match resource.windows(BINARY.len()).any(|some| some == BINARY) {
+            true => self.attached(&resource)?,
+            false => resource,
+        };
+        self.elements.as_ref().map_or(Ok(whole.clone()), |elements| elements.of(&whole))
+    }
+
+    fn attached(&self, resource: &Bytes) -> Result<Bytes, Issue> {
+        let damaged = |_| Issue::new(Code::StoreUnavailable, "a stored record cannot be read");
+        let resource = Resource::parse(resource.clone()).map_err(damaged)?;
+        let absolute = resource.rewrite_references(|element, text| {
+            let own = element == ReferenceElement::AttachmentUrl
+                && place::parts(text).is_some_and(|(kind, _, _)| kind == "Binary");
+            own.then(|| format!("{}/{text}", self.base))
+        });
+        Ok(absolute.bytes().clone())
+    }
+}
+
+/// Begins the address of an attachment that is a record.
+const BINARY: &[u8] = b"Binary/";
 
 /// Which elements are asked for, by type; those for all types under the empty name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -139,6 +175,29 @@ mod tests {
         assert_eq!(told["meta"]["tag"], json!([subsetted, { "code": "own" }]));
     }
 
+    #[test]
+    fn an_attachment_of_this_house_has_an_absolute_address_and_nothing_else_changes() {
+        let form = Form { elements: None, base: "https://plan.example/fhir".to_owned() };
+        let document = |url: &str| {
+            let attachment = json!({ "attachment": { "url": url } });
+            let master = json!({ "reference": "Binary/b2" });
+            json!({ "resourceType": "DocumentReference", "content": [attachment],
+                "context": { "related": [master] }, "description": "see Binary/b1" })
+        };
+        let table = [
+            ("Binary/b1", "https://plan.example/fhir/Binary/b1"),
+            ("https://plan.example/fhir/Binary/b1", "https://plan.example/fhir/Binary/b1"),
+            ("https://other.example/Binary/b1", "https://other.example/Binary/b1"),
+            ("urn:uuid:1", "urn:uuid:1"),
+        ];
+        for (url, expected) in table {
+            let given = form.of(Bytes::from(document(url).to_string())).unwrap();
+            let given: Value = serde_json::from_slice(&given).unwrap();
+            assert_eq!(given, document(expected), "{url}");
+        }
+    }
+
+    /// Proves: bulk 77
     #[test]
     fn a_name_that_is_none_is_refused() {
         for name in

@@ -37,7 +37,7 @@ mod when;
 
 pub use capability::{Description, capability};
 pub use desk::{Desk, store_issue};
-pub use elements::Elements;
+pub use elements::{Elements, Form};
 pub use filter::Filter;
 pub use include::provenance_of;
 pub use keys::keys;

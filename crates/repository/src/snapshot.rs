@@ -13,7 +13,7 @@ mod listed;
 pub use listed::{Listed, Writing};
 
 use crate::desk::store_issue;
-use crate::elements::Elements;
+use crate::elements::Form;
 use crate::limits::{SNAPSHOT_BYTES, SNAPSHOT_CONTENTS, SNAPSHOT_ROWS};
 use crate::serve::serve_record;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -145,7 +145,7 @@ pub struct Lines<H> {
     /// Lines that are still to come.
     left: u64,
     gives: Stood,
-    elements: Option<Elements>,
+    form: Form,
     heads: VecDeque<(String, u64)>,
     ended: bool,
 }
@@ -158,11 +158,11 @@ impl<H: House> Lines<H> {
         kind: &str,
         bounds: Bounds,
         gives: Stood,
-        elements: Option<Elements>,
+        form: Form,
     ) -> Lines<H> {
         let walk = Walk::new(kind, moment.as_of, bounds.after.as_deref());
         let (through, left, heads) = (bounds.through, bounds.count, VecDeque::new());
-        Lines { house, walk, moment, through, left, gives, elements, heads, ended: false }
+        Lines { house, walk, moment, through, left, gives, form, heads, ended: false }
     }
 
     /// Some more lines; `None` at the end.
@@ -185,8 +185,8 @@ impl<H: House> Lines<H> {
                 }
             }
             Stood::There | Stood::Purged => {
-                let (kind, elements) = (&self.walk.kind, self.elements.as_ref());
-                contents(&self.house, kind, &mut self.heads, elements, &mut piece).await?;
+                let (kind, heads) = (&self.walk.kind, &mut self.heads);
+                contents(&self.house, kind, heads, &self.form, &mut piece).await?;
             }
         }
         self.left = self.left.saturating_sub((before - self.heads.len()) as u64);
@@ -217,7 +217,7 @@ pub(crate) async fn contents(
     house: &impl House,
     kind: &str,
     heads: &mut VecDeque<(String, u64)>,
-    elements: Option<&Elements>,
+    form: &Form,
     piece: &mut BytesMut,
 ) -> Result<(), Issue> {
     let begun = piece.len();
@@ -237,10 +237,7 @@ pub(crate) async fn contents(
             None => house.record(kind, &id, Some(version)).await.map_err(store_issue)?,
         };
         let served = record.as_ref().map(serve_record).transpose()?.flatten().ok_or_else(purged)?;
-        match elements {
-            Some(elements) => line(piece, &elements.of(&served)?),
-            None => line(piece, &served),
-        }
+        line(piece, &form.of(served)?);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The plan's own platform exports what was filed, and a house that is ended meanwhile loses none of it.
 
-use crate::common::{House, RUNTIME, Stage};
+use crate::common::{House, RUNTIME, Said, Stage, run};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use serde_json::Value;
@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A platform with a key of its own.
 struct Platform {
+    folder: tempfile::TempDir,
     transport: Arc<HttpTransport>,
     sign_in: SmartClient,
     base: String,
@@ -25,6 +26,10 @@ impl Platform {
     /// Known to a house that runs already.
     fn of(house: &House) -> Platform {
         let key = SigningKey::generate().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        key.write(&folder.path().join("key.pem")).unwrap();
+        std::fs::write(folder.path().join("authority.pem"), house.read("tls/authority.pem"))
+            .unwrap();
         std::fs::create_dir(house.folder.join("readers")).unwrap();
         house.write("readers/platform.json", &key.jwks().to_string());
         let reader = "\n[[reader]]\nclient_id = \"platform\"\njwks = \"readers/platform.json\"\n";
@@ -44,7 +49,7 @@ impl Platform {
             "system/*.read".to_owned(),
             Arc::new(SystemClock),
         );
-        Platform { transport, sign_in, base }
+        Platform { folder, transport, sign_in, base }
     }
 
     /// `None` where the house was ended meanwhile.
@@ -145,6 +150,91 @@ fn an_export_that_a_house_was_ended_in_goes_on_when_it_is_started_again() {
     let ended = platform.ask(Method::DELETE, &place).unwrap();
     assert_eq!(ended.status(), 202);
     assert_eq!(platform.ask(Method::GET, &place).unwrap().status(), 404);
+    stage.stop();
+}
+
+/// What `handover export` says, and the resources in its folder by name, each with its version.
+fn fetched_by_the_program(
+    platform: &Platform,
+    name: &str,
+    more: &[&str],
+) -> (Said, BTreeMap<String, String>) {
+    let path = |name: &str| platform.folder.path().join(name).display().to_string();
+    let (key, authority, out) = (path("key.pem"), path("authority.pem"), path(name));
+    let fixed = ["export", platform.base.as_str(), "--json", "--client-id", "platform"];
+    let files = ["--key", key.as_str(), "--authority", authority.as_str(), "--out", out.as_str()];
+    let run = run(&[&fixed[..], &files[..], more].concat(), &[]);
+    let mut found = BTreeMap::new();
+    for file in std::fs::read_dir(&out).into_iter().flatten().map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if !name.starts_with("output-") || !name.ends_with(".ndjson") {
+            continue;
+        }
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let one: Value = serde_json::from_str(line).unwrap();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let name = format!("{}/{}", text(&one["resourceType"]), text(&one["id"]));
+            let before = found.insert(name, text(&one["meta"]["versionId"]));
+            assert_eq!(before, None, "each record once");
+        }
+    }
+    (run, found)
+}
+
+/// Proves: bulk 15-18, 201, 295
+#[test]
+fn the_program_fetches_an_export_and_goes_on_with_what_was_begun() {
+    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
+    let (mut stage, _) = Stage::of_town(9, &plan);
+    stage.serve();
+    let encounters = stage.finished();
+    stage.provider.push_all(&encounters);
+    stage.provider.stop();
+    let payer = &mut stage.payers[0];
+    let filed: BTreeMap<String, String> =
+        payer.records().into_iter().map(|(id, it)| (id, it.version.to_string())).collect();
+    let platform = Platform::of(payer);
+    let (run, found) = fetched_by_the_program(&platform, "all", &[]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert_eq!(found, filed);
+    let told: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(told["resources"], filed.len());
+    let of_all = exports(payer);
+    assert_eq!(of_all.len(), 1);
+    let place = format!("{}/status/{}", platform.base, of_all[0]);
+    assert_eq!(
+        platform.ask(Method::GET, &place).unwrap().status(),
+        404,
+        "it was deleted at the end"
+    );
+    let since = ["--since", told["transaction_time"].as_str().unwrap()];
+    let (run, found) = fetched_by_the_program(&platform, "since", &since);
+    assert_eq!((run.code, found.len()), (0, 0), "nothing has changed since: {}", run.stderr);
+    // The folder of a whole export is left alone.
+    let (run, found) = fetched_by_the_program(&platform, "all", &[]);
+    assert_eq!((run.code, found == filed), (2, true));
+
+    // The house is ended once the export is listed; the folder knows of the place.
+    payer.stop();
+    payer.serve_with(&[("HANDOVER_HALT_AFTER", "export-listed")]);
+    let types = ["--type", "Patient,Encounter"];
+    let of_types = |name: &String| ["Patient/", "Encounter/"].iter().any(|it| name.starts_with(it));
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| fetched_by_the_program(&platform, "types", &types));
+        payer.process().wait_halted();
+        payer.kill();
+        payer.serve();
+        let (run, found) = fetching.join().unwrap();
+        // Whether it met the dead house or the new one, the folder can be taken up.
+        let (run, found) = match run.code {
+            0 => (run, found),
+            _ => fetched_by_the_program(&platform, "types", &types),
+        };
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let expected: BTreeMap<_, _> =
+            filed.clone().into_iter().filter(|(id, _)| of_types(id)).collect();
+        assert_eq!(found, expected);
+    });
     stage.stop();
 }
 

@@ -17,7 +17,7 @@ use exchange::export::{ASKED, Asked, Export, ExportState, READY, Wording};
 use exchange::{Chain, Code, Digest, Event, Issue};
 use http::header::{CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
 use repository::snapshot::{Bounds, Lines, Listed, Moment, Stood};
-use repository::{Elements, store_issue};
+use repository::{Elements, Form, store_issue};
 use std::sync::{Arc, PoisonError};
 use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -195,10 +195,13 @@ pub(crate) async fn file(
     let unit = Unit { at: road.clock.now(), lines, ..Unit::default() };
     done(road.house.commit(unit).await.map_err(store_issue)?)?;
     let gives = if file.deleted { Stood::Deleted } else { Stood::There };
-    let elements = elements(&export)?;
+    let form = Form {
+        elements: elements(&export)?,
+        base: road.setup.base_url.trim_end_matches('/').to_owned(),
+    };
     let lines = match &file.listed {
         Some(list) => {
-            Chosen::Listed(Listed::open(road.house.clone(), list, file.deleted, elements).await?)
+            Chosen::Listed(Listed::open(road.house.clone(), list, file.deleted, form).await?)
         }
         None => {
             let moment =
@@ -206,7 +209,7 @@ pub(crate) async fn file(
             let (after, through) = (file.after.clone(), file.through.clone());
             let bounds = Bounds { after, through, count: file.count };
             let house = road.house.clone();
-            let lines = Lines::new(house, moment, &file.kind, bounds, gives, elements);
+            let lines = Lines::new(house, moment, &file.kind, bounds, gives, form);
             Chosen::Range(Box::new(lines))
         }
     };

@@ -36,7 +36,10 @@ fn provenance(id: &str, recorded: &str, targets: &[&str]) -> Value {
 
 /// Three Patients with records, and a Group of which the first two are members.
 async fn stocked() -> Plan {
-    let plan = Plan::open();
+    stocked_in(Plan::open()).await
+}
+
+async fn stocked_in(plan: Plan) -> Plan {
     let performer = json!({ "performer": [{ "reference": "Practitioner/d1" }], "status": "final" });
     let others = json!({ "performer": [{ "reference": "Practitioner/d3" }], "status": "amended" });
     let member = |reference: &str| json!({ "entity": { "reference": reference } });
@@ -77,6 +80,7 @@ async fn stocked() -> Plan {
     plan
 }
 
+/// Proves: bulk 224, 229, 249-250, 298
 #[tokio::test]
 async fn a_group_is_given_its_members_records_and_what_they_refer_to() {
     let plan = stocked().await;
@@ -106,10 +110,20 @@ async fn a_group_is_given_its_members_records_and_what_they_refer_to() {
     rows_are_what_their_lines_add_up_to(&plan).await;
 }
 
+/// Proves: bulk 85, 92, 96-99, 103, 117, 251, 254
 #[tokio::test]
 async fn what_is_chosen_is_given_and_nothing_else() {
-    let plan = stocked().await;
-    let table: [(&str, &[&str]); 16] = [
+    choose(&stocked().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_database_server_the_same_is_chosen() {
+    let Some(server) = testdb::Server::shared() else { return };
+    choose(&stocked_in(Plan::in_postgres(server.url()).await).await).await;
+}
+
+async fn choose(plan: &Plan) {
+    let table: [(&str, &[&str]); 17] = [
         ("Group/g1/$export?_type=Patient", &["Patient/p1/1", "Patient/p2/1"]),
         ("Group/g1/$export?_type=Patient&patient=Patient/p2", &["Patient/p2/1"]),
         ("Group/g1/$export?_type=Practitioner,Patient&patient=p2", &["Patient/p2/1"]),
@@ -166,12 +180,56 @@ async fn what_is_chosen_is_given_and_nothing_else() {
             "Patient/$export?_type=Patient&patient=p1&includeAssociatedData=LatestProvenanceResources",
             &["Patient/p1/1", "Provenance/v1/1"],
         ),
+        (
+            "$export?_type=Patient&includeAssociatedData=LatestProvenanceResources,RelevantProvenanceResources",
+            &["Patient/p1/1", "Patient/p2/1", "Patient/p3/1", "Provenance/v1/1"],
+        ),
         ("$export?_type=Group&_typeFilter=Group%3Fmember%3DPatient/p1", &["Group/g1/1"]),
         ("Group/g1/$export?_type=Patient&_since=2026-11-22T11:30:00Z", &[]),
         ("Group/g1/$export?_type=Patient&_until=2026-11-22T10:30:00Z", &[]),
     ];
     for (query, expected) in table {
-        assert_eq!(exported(&plan, query).await, expected, "{query}");
+        assert_eq!(exported(plan, query).await, expected, "{query}");
+    }
+}
+
+/// Proves: bulk 109, 111
+#[tokio::test]
+async fn provenance_comes_without_being_asked_for() {
+    let plan = stocked().await;
+    let (all, of_members) = (&["v1", "v2", "v3", "v4"][..], &["v1", "v2", "v4"][..]);
+    for (query, expected) in
+        [("$export", all), ("Patient/$export", all), ("Group/g1/$export", of_members)]
+    {
+        let found = exported(&plan, query).await;
+        let found = found.iter().filter_map(|name| name.strip_prefix("Provenance/"));
+        let found: Vec<_> = found.map(|name| name.strip_suffix("/1").unwrap()).collect();
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+/// Proves: bulk 23, 213-215
+#[tokio::test]
+async fn an_attachment_is_fetched_by_its_absolute_address_with_the_same_token() {
+    let plan = stocked().await;
+    let content = json!([{ "attachment": { "contentType": "text/plain", "url": "Binary/b1" } }]);
+    let document =
+        about("DocumentReference", "n1", "p1", json!({ "status": "current", "content": content }));
+    let binary = json!({ "resourceType": "Binary", "id": "b1", "contentType": "text/plain", "data": "YQ==" });
+    load(&plan, "2026-11-22T11:30:00Z", &[document, binary]).await;
+    for query in
+        ["Patient/$export?_type=DocumentReference", "Group/g1/$export?_type=DocumentReference"]
+    {
+        let place = taken(&plan, query).await;
+        work(&plan).await;
+        let told = manifest(&plan, &place).await;
+        assert_eq!(told["requiresAccessToken"], true);
+        let line = &lines(&plan, &told, "output").await[0];
+        let url = line["content"][0]["attachment"]["url"].as_str().unwrap();
+        assert_eq!(url, "https://plan.example/fhir/Binary/b1", "{query}");
+        let answer = plan.get("platform", url).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+        assert!(String::from_utf8_lossy(answer.body()).contains("YQ=="));
     }
 }
 

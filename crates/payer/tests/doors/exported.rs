@@ -110,6 +110,7 @@ async fn stocked() -> Plan {
 
 const ALL: [&str; 4] = ["Binary/b1/1", "Location/l1/2", "Observation/o1/1", "Patient/p1/1"];
 
+/// Proves: bulk 13-14, 20-22, 24-25, 28, 132, 144-145, 147-148, 150-152, 155-157, 159-162, 164-166, 168-170, 175, 178, 191-193, 204, 206-209, 223, 227, 299-301, 310
 #[tokio::test]
 async fn a_reader_is_given_what_all_partners_have_filed() {
     let plan = stocked().await;
@@ -136,6 +137,7 @@ async fn a_reader_is_given_what_all_partners_have_filed() {
     assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Nothing);
 }
 
+/// Proves: bulk 29, 32, 47, 49, 51-53, 59, 62, 158, 225, 231, 234, 272-274, 297
 #[tokio::test]
 async fn what_is_asked_for_is_given_and_no_more() {
     let plan = stocked().await;
@@ -168,6 +170,7 @@ async fn what_is_asked_for_is_given_and_no_more() {
     assert_eq!(names(&lines(&plan, &told, "output").await), [ALL[2], ALL[3]]);
 }
 
+/// Proves: bulk 180-181, 186-190
 #[tokio::test]
 async fn what_was_taken_back_is_told_to_whoever_asks_for_changes() {
     let plan = stocked().await;
@@ -182,6 +185,7 @@ async fn what_was_taken_back_is_told_to_whoever_asks_for_changes() {
     assert_eq!((&request["method"], &request["url"]), (&"DELETE".into(), &"Location/gone".into()));
 }
 
+/// Proves: bulk 154, 202
 #[tokio::test]
 async fn the_files_of_an_export_are_those_of_its_moment_whatever_comes_later() {
     let plan = stocked().await;
@@ -230,6 +234,7 @@ async fn many_records_are_given_once_each_and_in_order() {
     assert!(found.iter().zip(&ids).all(|(found, id)| found.starts_with(id.as_str())));
 }
 
+/// Proves: bulk 303-304
 #[tokio::test]
 async fn a_kick_off_that_cannot_be_met_is_refused_in_words() {
     let plan = stocked().await;
@@ -319,6 +324,7 @@ async fn a_kick_off_that_cannot_be_met_is_refused_in_words() {
     );
 }
 
+/// Proves: bulk 142-143, 196
 #[tokio::test]
 async fn leniency_passes_over_what_is_not_understood_and_says_so_but_never_widens_to_others() {
     let plan = stocked().await;
@@ -347,6 +353,7 @@ async fn leniency_passes_over_what_is_not_understood_and_says_so_but_never_widen
     assert_eq!(lines(&plan, &told, "error").await.len(), 1);
 }
 
+/// Proves: bulk 5, 210, 308
 #[tokio::test]
 async fn an_export_is_its_own_readers_and_no_partners() {
     let plan = stocked().await;
@@ -379,6 +386,7 @@ async fn an_export_is_its_own_readers_and_no_partners() {
     assert_eq!(plan.get("clinic", "/fhir/Observation/o1").await.status(), StatusCode::NOT_FOUND);
 }
 
+/// Proves: bulk 9, 27, 63, 226
 #[tokio::test]
 async fn a_token_for_some_types_is_given_those_and_asks_for_no_others() {
     let plan = stocked().await;
@@ -403,6 +411,7 @@ async fn a_token_for_some_types_is_given_those_and_asks_for_no_others() {
     }
 }
 
+/// Proves: bulk 122, 136-137, 305-306, 309
 #[tokio::test]
 async fn an_export_ends_when_its_reader_says_so_or_its_time_is_over() {
     let plan = stocked().await;
@@ -418,7 +427,10 @@ async fn an_export_ends_when_its_reader_says_so_or_its_time_is_over() {
     let told = manifest(&plan, &ready).await;
     assert_eq!(end(&ready).await.status(), StatusCode::ACCEPTED);
     for place in [&ready, told["output"][0]["url"].as_str().unwrap()] {
-        says(&plan.get("platform", place).await, Code::StatusUnknown);
+        let answer = plan.get("platform", place).await;
+        says(&answer, Code::StatusUnknown);
+        let media = answer.headers()["content-type"].to_str().unwrap();
+        assert!(media.starts_with("application/fhir+json"), "{media}");
     }
     says(&end(&ready).await, Code::StatusUnknown);
     let kept = taken(&plan, "$export").await;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{AnyHouse, SqliteHouse};
+use store::{AnyHouse, PostgresHouse, PostgresPlace, SqliteHouse};
 use tower::ServiceExt;
 use wire::{Clock, Credential, Gate, MemoryReplay, SigningKey};
 
@@ -182,6 +182,16 @@ impl Plan {
         let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
         std::fs::write(&members, text).unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        Plan::with(folder, house.into(), members, Plan::senders())
+    }
+
+    /// The same plan over a database server.
+    pub(crate) async fn in_postgres(url: String) -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let members = folder.path().join("members.csv");
+        std::fs::write(&members, "member_id,family,given,birth_date,gender\n").unwrap();
+        let place = PostgresPlace { url, ..PostgresPlace::default() };
+        let house = PostgresHouse::open(&place, &"plan".into()).await.unwrap();
         Plan::with(folder, house.into(), members, Plan::senders())
     }
 

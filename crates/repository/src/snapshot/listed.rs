@@ -9,7 +9,7 @@
 
 use super::{contents, deletion, line, purged};
 use crate::desk::store_issue;
-use crate::elements::Elements;
+use crate::elements::Form;
 use crate::limits::{SNAPSHOT_BYTES, SNAPSHOT_CONTENTS};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Digest, Issue, place};
@@ -63,7 +63,7 @@ pub struct Listed<H> {
     house: H,
     items: VecDeque<Item>,
     deleted: bool,
-    elements: Option<Elements>,
+    form: Form,
 }
 
 impl<H: House> Listed<H> {
@@ -75,14 +75,14 @@ impl<H: House> Listed<H> {
         house: H,
         list: &Digest,
         deleted: bool,
-        elements: Option<Elements>,
+        form: Form,
     ) -> Result<Listed<H>, Issue> {
         let damaged = || Issue::new(Code::StoreUnavailable, "a stored list cannot be read");
         let gone = || Issue::new(Code::StatusUnknown, "this export has ended");
         let list = house.blob(list).await.map_err(store_issue)?.ok_or_else(gone)?;
         let text = std::str::from_utf8(&list).map_err(|_| damaged())?;
         let items: Option<VecDeque<Item>> = text.lines().map(read).collect();
-        Ok(Listed { house, items: items.ok_or_else(damaged)?, deleted, elements })
+        Ok(Listed { house, items: items.ok_or_else(damaged)?, deleted, form })
     }
 
     /// Some more lines; `None` at the end.
@@ -123,7 +123,7 @@ impl<H: House> Listed<H> {
             run.push_back((id, version));
         }
         let before = run.len();
-        contents(&self.house, &kind, &mut run, self.elements.as_ref(), piece).await?;
+        contents(&self.house, &kind, &mut run, &self.form, piece).await?;
         if run.len() == before {
             return Err(purged());
         }

@@ -185,6 +185,7 @@ fn offered(hello: &[u8]) -> Vec<u16> {
 }
 
 /// Proves: smart 230, 232, 318
+/// Proves: bulk 295
 #[tokio::test]
 async fn our_client_offers_tls_1_2_and_later_and_nothing_before() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

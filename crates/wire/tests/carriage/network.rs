@@ -261,6 +261,7 @@ fn hello(version: u16) -> Vec<u8> {
 }
 
 /// Proves: smart 231
+/// Proves: bulk 2
 #[tokio::test]
 async fn nothing_below_tls_1_2_is_spoken() {
     let house = House::open(Bounds::default()).await;

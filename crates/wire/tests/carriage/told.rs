@@ -100,6 +100,7 @@ async fn the_configuration_is_json_whatever_is_wished_for() {
 }
 
 /// Proves: smart 85-87, 248, 253-258, 262
+/// Proves: bulk 12, 19
 #[tokio::test]
 async fn a_token_answer_says_all_that_it_must_and_is_kept_by_no_cache() {
     let desk = Desk::open(SCOPES);

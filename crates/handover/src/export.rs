@@ -1,0 +1,279 @@
+//! Export: fetches what a server gives its readers by `$export` (Bulk Data 1.0.0 to 3.0.0, client).
+//!
+//! Comes in   the server's base URL, what to ask for, a folder, the reader's key.
+//! Goes out   files of NDJSON, and `export.json`, which says how far it has come.
+//! Never      takes a part for the whole: a file has its name once it is there to its end. Never sends
+//!            its token where the manifest says that none is needed, or to an origin nobody named.
+//!
+//! Why a folder can be taken up again: an export of a plan takes hours, and a link or a machine fails
+//! meanwhile. What was fetched is not fetched twice.
+
+mod asked;
+mod fetched;
+mod state;
+
+use crate::args::ExportArgs;
+use crate::config::read_text;
+use crate::limits::{
+    EXPORT_ANSWER_MAX, EXPORT_POLL_MAX, EXPORT_POLL_MIN, EXPORT_TIMEOUT, EXPORT_TRIES_MAX,
+};
+use exchange::bulk::Manifest;
+use exchange::{Code, Issue};
+use fhir::OperationOutcome;
+use http::header::CONTENT_LOCATION;
+use http::{Method, Response};
+use serde_json::Value;
+use state::State;
+use std::sync::Arc;
+use wire::client::Reply;
+use wire::fetch::{Access, Bounds, Fetcher, FileHeaders, Origins, beside};
+use wire::transport::Lines;
+use wire::{
+    ClientError, FhirClient, HttpTransport, KeyRing, SignIn, SigningKey, SmartClient, SystemClock,
+    retry_after,
+};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Exported {
+    /// The manifest's time: the next export asks for what changed since.
+    pub transaction_time: String,
+    /// Files in the folder.
+    pub files: u64,
+    /// Resources in those of the manifest's `output`.
+    pub resources: u64,
+    /// Lines in those of `deleted`.
+    pub deleted: u64,
+    /// Lines in those of `error`: OperationOutcomes.
+    pub messages: u64,
+}
+
+/// The manifest's lists of files, under the names of all editions.
+const LISTS: [&str; 4] = ["output", "deleted", "error", "outcome"];
+
+/// Fetches an export, or goes on with the one that was begun in the folder; `tell` is told how it goes.
+///
+/// Errors: `CommandInvalid`, `KeyUnusable`; `PayerUnreachable`, `PayerRefused`, `PayerUntrusted`,
+/// `AnswerUnreadable`, and those of files.
+pub async fn run(args: &ExportArgs, tell: impl Fn(&str)) -> Result<Exported, Issue> {
+    let server = Server::of(args)?;
+    let mut state = State::open(&args.out, &asked::words(args))?;
+    let place = match &state.place {
+        Some(place) => place.clone(),
+        None => {
+            let place = server.kick_off(args).await?;
+            state.place = Some(place.clone());
+            state.save()?;
+            place
+        }
+    };
+    let first = server.wait(&place, &tell).await?;
+    let mut told = Exported {
+        transaction_time: String::new(),
+        files: 0,
+        resources: 0,
+        deleted: 0,
+        messages: 0,
+    };
+    let (mut page, mut at) = (Some(first), place.clone());
+    let mut pages = 0;
+    while let Some(body) = page.take() {
+        pages += 1;
+        let manifest = Manifest::read(&body)?;
+        told.transaction_time = manifest.transaction_time.to_string();
+        let access = server.access(manifest.requires_access_token);
+        let lists: Value = serde_json::from_slice(&body).unwrap_or_default();
+        for list in LISTS {
+            for (number, item) in lists[list].as_array().into_iter().flatten().enumerate() {
+                let url = item["url"].as_str().unwrap_or_default();
+                let url = beside(&at, url).unwrap_or_default();
+                let name = state::name(list, pages, number, item["type"].as_str(), &url);
+                tell(&format!("{list}: {name}"));
+                let lines =
+                    fetched::file(&server.fetcher, &access, &url, &name, &mut state).await?;
+                let said = item["count"].as_u64();
+                if said.is_some_and(|said| said != lines) {
+                    let detail = "a file has another number of lines than the manifest says";
+                    return Err(
+                        Issue::new(Code::FileInvalid, detail).at(format!("{list}[{number}]"))
+                    );
+                }
+                told.files += 1;
+                match list {
+                    "output" => told.resources += lines,
+                    "deleted" => told.deleted += lines,
+                    _ => told.messages += lines,
+                }
+            }
+        }
+        if let Some(next) = manifest.next.and_then(|next| beside(&at, &next)) {
+            if pages >= crate::limits::EXPORT_PAGES_MAX {
+                let detail = "its manifest has more pages than are read";
+                return Err(Issue::new(Code::AnswerUnreadable, detail).at("link"));
+            }
+            page = Some(server.wait(&next, &tell).await?);
+            at = next;
+        }
+    }
+    if !args.keep {
+        server.delete(&place, &tell).await;
+    }
+    state.end()?;
+    Ok(told)
+}
+
+/// The server, as this reader reaches it.
+struct Server {
+    client: FhirClient,
+    fetcher: Fetcher,
+    sign_in: Arc<dyn SignIn>,
+}
+
+impl Server {
+    fn of(args: &ExportArgs) -> Result<Server, Issue> {
+        let roots: Vec<Vec<u8>> = match &args.authority {
+            Some(path) => vec![read_text(path)?.into_bytes()],
+            None => Vec::new(),
+        };
+        // The URL is a person's own word, as that of a source is.
+        let lines = || Lines {
+            roots: &roots,
+            identity: None,
+            network: None,
+            timeout: EXPORT_TIMEOUT,
+            answer_limit: EXPORT_ANSWER_MAX,
+        };
+        let transport = Arc::new(HttpTransport::over(lines())?);
+        let sign_in: Arc<dyn SignIn> = Arc::new(SmartClient::signing(
+            Arc::clone(&transport) as _,
+            &args.url,
+            &args.client_id,
+            KeyRing::new(SigningKey::read(&args.key)?),
+            args.scope.clone(),
+            Arc::new(SystemClock),
+        ));
+        let client = FhirClient::signed_by(&args.url, transport, Some(Arc::clone(&sign_in)));
+        let urls = args.files_at.iter().map(String::as_str).chain([args.url.as_str()]);
+        let origins = Origins::of(urls)
+            .map_err(|issue| Issue::new(Code::CommandInvalid, issue.detail).at("URL"))?;
+        let fetcher = Fetcher::over(lines(), origins, Arc::new(SystemClock), Bounds::default())?;
+        Ok(Server { client, fetcher, sign_in })
+    }
+
+    fn access(&self, requires_token: bool) -> Access {
+        match requires_token {
+            true => Access::signed(FileHeaders::default(), Arc::clone(&self.sign_in)),
+            false => Access::open(FileHeaders::default()),
+        }
+    }
+
+    /// Where to ask for the export. By GET, which every edition but the ballot's takes; by POST where
+    /// Patients are named, or GET is not taken.
+    async fn kick_off(&self, args: &ExportArgs) -> Result<String, Issue> {
+        let (path, query) = (asked::path(args), asked::query(args));
+        let headers = [("prefer", "respond-async")];
+        let mut answer = None;
+        if args.patient.is_empty() {
+            let path = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
+            let told = answered(self.client.write(Method::GET, &path, &headers, None).await)?;
+            answer = Some(told).filter(|told| told.status().as_u16() != 405);
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => {
+                let body = Some(asked::parameters(args));
+                answered(self.client.write(Method::POST, &path, &headers, body).await)?
+            }
+        };
+        if answer.status().as_u16() != 202 {
+            return Err(refused(&answer));
+        }
+        let place = answer.headers().get(CONTENT_LOCATION).and_then(|it| it.to_str().ok());
+        let missing = || {
+            let detail = "it took the export and named no place to ask for it";
+            Issue::new(Code::AnswerUnreadable, detail).at("Content-Location")
+        };
+        let base = format!("{}/", self.client.base_url());
+        place.and_then(|place| beside(&base, place)).ok_or_else(missing)
+    }
+
+    /// The manifest, once it is there: polled as often as the server says, else ever more rarely.
+    async fn wait(&self, place: &str, tell: &impl Fn(&str)) -> Result<Vec<u8>, Issue> {
+        let (mut pause, mut failed) = (EXPORT_POLL_MIN, 0);
+        loop {
+            let answer = answered(self.client.get_absolute(place).await);
+            let asked = answer.as_ref().ok().and_then(|it| retry_after::read_here(it.headers()));
+            match answer {
+                Ok(answer) if answer.status().as_u16() == 200 => return Ok(answer.body().to_vec()),
+                Ok(answer) if answer.status().as_u16() == 202 => {
+                    failed = 0;
+                    let progress = answer.headers().get("x-progress");
+                    let words = progress.and_then(|it| it.to_str().ok()).unwrap_or("in progress");
+                    let shown = words.chars().filter(|sign| !sign.is_control()).take(100);
+                    tell(&shown.collect::<String>());
+                }
+                Ok(answer) if answer.status().as_u16() == 429 => {}
+                failure => {
+                    failed += 1;
+                    let (issue, passing) = match failure {
+                        Ok(answer) => (refused(&answer), is_transient(&answer)),
+                        Err(issue) => {
+                            let passing = issue.code == Code::PayerUnreachable;
+                            (issue, passing)
+                        }
+                    };
+                    if !passing || failed >= EXPORT_TRIES_MAX {
+                        return Err(issue);
+                    }
+                }
+            }
+            tokio::time::sleep(asked.unwrap_or(pause).min(EXPORT_POLL_MAX)).await;
+            pause = (pause * 2).min(EXPORT_POLL_MAX);
+        }
+    }
+
+    /// Says that all was fetched. Whether the server listens changes nothing of what is here.
+    async fn delete(&self, place: &str, tell: &impl Fn(&str)) {
+        let below = place.strip_prefix(self.client.base_url());
+        let Some(path) = below else { return };
+        let answer = self.client.write(Method::DELETE, path, &[], None).await;
+        if !answer.is_ok_and(|answer| answer.status().is_success()) {
+            tell("the server did not take the word that all is fetched");
+        }
+    }
+}
+
+fn answered(reply: Reply) -> Result<Response<bytes::Bytes>, Issue> {
+    reply.map_err(|error| {
+        let code = match &error {
+            ClientError::Transport(wire::TransportError::Untrusted(_)) => Code::PayerUntrusted,
+            ClientError::SignIn(sign_in) if !sign_in.is_passing() => Code::PayerRefused,
+            ClientError::ForeignUrl => Code::AnswerUnreadable,
+            _ => Code::PayerUnreachable,
+        };
+        Issue::new(code, error.to_string())
+    })
+}
+
+/// What the server says of its refusal, in one sentence of its own.
+fn refused(answer: &Response<bytes::Bytes>) -> Issue {
+    let status = answer.status().as_u16();
+    let outcome = OperationOutcome::parse(answer.body()).ok();
+    let words = outcome.iter().flat_map(|it| &it.issues).map(|one| one.sentence()).next();
+    let shown = words.unwrap_or_default().chars().filter(|sign| !sign.is_control()).take(200);
+    Issue::new(Code::PayerRefused, format!("{status}: {}", shown.collect::<String>()))
+}
+
+/// Whether the poll failed and not the export (Bulk Data 2.0.0: a transient code, or 5xx of whatever
+/// stands before the server).
+fn is_transient(answer: &Response<bytes::Bytes>) -> bool {
+    let outcome = OperationOutcome::parse(answer.body()).ok();
+    let codes = outcome.iter().flat_map(|it| &it.issues).filter_map(|one| one.code.as_deref());
+    let transient =
+        ["transient", "lock-error", "no-store", "exception", "timeout", "incomplete", "throttled"];
+    let mut codes = codes.peekable();
+    match codes.peek() {
+        None => matches!(answer.status().as_u16(), 502..=504),
+        Some(_) => codes.all(|code| transient.contains(&code)),
+    }
+}
