@@ -31,8 +31,9 @@ pub(crate) async fn push(folder: &Path, args: HistoryArgs, json: bool) -> Result
     let config = config::House::read_as_far(folder)?;
     let client = house::operator_client(&config, COMMAND_TIMEOUT)?;
     let place = args.roster.clone().unwrap_or_default();
-    let unreadable =
-        |_| Issue::new(Code::RosterInvalid, "the roster cannot be read").at(place.display().to_string());
+    let unreadable = |_| {
+        Issue::new(Code::RosterInvalid, "the roster cannot be read").at(place.display().to_string())
+    };
     let text = std::fs::read_to_string(&place).map_err(unreadable)?;
     let read = roster(&text, &place.display().to_string());
     if let Some(issue) = read.issues.into_iter().next() {
@@ -193,15 +194,14 @@ impl Walks {
 
     /// The end, in words; and the exit code.
     fn tell(&self, json: bool) -> u8 {
-        let states: BTreeMap<&str, usize> = self
-            .found
-            .values()
-            .flatten()
-            .flat_map(|found| &found.states)
-            .fold(BTreeMap::new(), |mut counts, state| {
-                *counts.entry(state.as_str()).or_default() += 1;
-                counts
-            });
+        let states: BTreeMap<&str, usize> =
+            self.found.values().flatten().flat_map(|found| &found.states).fold(
+                BTreeMap::new(),
+                |mut counts, state| {
+                    *counts.entry(state.as_str()).or_default() += 1;
+                    counts
+                },
+            );
         let held = self.of("held") > 0;
         let (patients, resources) = (self.count(), self.resources());
         match json {
@@ -212,7 +212,10 @@ impl Walks {
             false => {
                 let words: Vec<String> =
                     states.iter().map(|(state, count)| format!("{count} {state}")).collect();
-                println!("{patients} patients, {resources} resources; pushes: {}", words.join(", "));
+                println!(
+                    "{patients} patients, {resources} resources; pushes: {}",
+                    words.join(", ")
+                );
                 if held {
                     println!("what is held waits for a person: handover list --state held");
                 }
