@@ -1,7 +1,8 @@
 //! Bench: runs a bench in release, with the words it was given.
 //!
 //! Comes in   the root of the repository; `--quick`, `--ten-million`, `--crowd`, `--only WORD…`, or
-//!            `--instructions`; or `push` with `--quick`, `--patients N`, `--mode MODE`.
+//!            `--instructions`; `push` with `--quick`, `--patients N`, `--mode MODE`; or `bulk` with `--quick`
+//!            or `--resources N`.
 //! Goes out   the tables of `crates/handover/benches`, and the exit code of the bench.
 //! Never      measures a debug build.
 
@@ -14,9 +15,10 @@ pub fn run(root: &Path, words: &[&str]) -> ExitCode {
     let name = match words {
         ["--instructions"] => "instructions",
         ["push", ..] => "push",
+        ["bulk", ..] => "bulk",
         _ => "receive",
     };
-    let words = words.iter().filter(|word| !["--instructions", "push"].contains(*word));
+    let words = words.iter().filter(|word| !["--instructions", "push", "bulk"].contains(*word));
     let bench = ["bench", "--package", "handover", "--bench", name, "--"];
     let status = Command::new(cargo).args(bench).args(words).current_dir(root).status();
     match status {
