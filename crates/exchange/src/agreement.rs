@@ -7,6 +7,7 @@
 //! Why data and not code: a privacy officer must be able to read what may travel, and a change
 //! of a rule must not be a change of the program.
 
+mod bulk;
 mod conditions;
 mod content;
 mod reading;
@@ -19,11 +20,12 @@ mod terms;
 mod tests;
 
 pub use crate::tomlfile::toml_issue;
+pub use bulk::{BulkTerms, FileAccess, Organized, TooLarge};
 pub use conditions::{Around, Visits};
 pub use content::{HistoryContent, Readiness, Wait};
 pub use rules::{CutRule, ElementCondition, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
-pub use terms::{Permitted, Terms, Unpermitted};
+pub use terms::{ASYNC, Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;
@@ -41,7 +43,7 @@ pub struct Agreement {
     pub partner: PartnerId,
     /// Purposes the partner may be sent data for; the first is the default.
     pub purposes: Vec<Purpose>,
-    /// `sync`: declared, and repeated on every push.
+    /// `sync`, or `async` for bulk submissions: declared, and repeated on every push.
     #[serde(default = "sync")]
     pub mode: String,
     /// How a push goes.
@@ -50,6 +52,8 @@ pub struct Agreement {
     /// Sending: how far down the ladder a push may go, where the form is `best`.
     #[serde(default)]
     pub door: DoorTerms,
+    /// Sending: pushes that go as bulk submissions; absent: none do.
+    pub bulk: Option<BulkTerms>,
     /// Which word of the payer settles a push.
     #[serde(default = "filed")]
     pub settled_by: Level,
@@ -127,6 +131,8 @@ pub enum Form {
     Transaction,
     /// By the highest rung of the ladder that the payer's door offers and `[door]` names.
     Best,
+    /// Gathered with others in bulk submissions (`[bulk]`).
+    Bulk,
 }
 
 /// Receiving: what becomes of a push whose member is not found.

@@ -9,11 +9,13 @@
 mod directory;
 mod partners;
 mod registrations;
+mod submissions;
 mod tables;
 
 pub use directory::{DirectoryCommand, DirectoryFound, EndpointApproved, EndpointTold};
 pub use partners::{PartnerCommand, PartnerRow, PartnersTold};
 pub use registrations::{RegistrationCommand, RegistrationRow, RegistrationsTold};
+pub use submissions::{SubmissionCommand, SubmissionRow, SubmissionsTold};
 pub use tables::{
     MappedPayor, PayorCommand, PayorMapped, PayorsTold, RestrictionCommand, RestrictionsChanged,
     RestrictionsTold, WaitingPayor,
@@ -51,6 +53,9 @@ pub enum Command {
         /// Seconds to wait for the end.
         #[serde(default)]
         wait: u32,
+        /// As a bulk submission, whatever the agreement says of its kind.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asynchronous: bool,
     },
     /// What would be sent, and why: sending house. Nothing is sent.
     Explain {
@@ -140,6 +145,8 @@ pub enum Command {
     Restriction(RestrictionCommand),
     /// Clients that registered by UDAP: receiving house.
     Registration(RegistrationCommand),
+    /// Bulk submissions to payers: sending house.
+    Submission(SubmissionCommand),
     /// The exchange with a partner as a whole.
     Partner(PartnerCommand),
     /// Payers' endpoints, as directories have them: sending house.
@@ -173,6 +180,7 @@ impl Command {
             Command::Payor(_) => "payor",
             Command::Restriction(_) => "restriction",
             Command::Registration(_) => "registration",
+            Command::Submission(_) => "submission",
             Command::Partner(_) => "partner",
             Command::Directory(_) => "directory",
             Command::Reload {} => "reload",
@@ -244,6 +252,8 @@ pub enum Reply {
     RestrictionsChanged(RestrictionsChanged),
     /// To `registration`.
     Registrations(RegistrationsTold),
+    /// To `submission`.
+    Submissions(Box<SubmissionsTold>),
     /// To `partner`.
     Partners(PartnersTold),
     /// To `directory find`.

@@ -293,6 +293,12 @@ catalogue! {
     PayloadTooLarge "payload-too-large" 413 "too-long" Provider None;
         "the push is larger than the payer's door takes";
         "agree on bulk submission with the plan, or narrow the agreement, then release"
+    AsyncNotAgreed "async-not-agreed" 422 "business-rule" Provider None;
+        "an asynchronous push was asked for, and no bulk submission is agreed with this payer";
+        "add a section [bulk] to the agreement, or push again without --async"
+    SubmissionStopped "submission-stopped" 409 "suppressed" Provider None;
+        "a person of this house stopped the bulk submission that the push went with";
+        "ask who stopped it why; release the push to send it with another submission"
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"

@@ -11,9 +11,10 @@
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::purpose::{Level, Purpose};
-use crate::push::Withholding;
+use crate::push::{Withholding, is_zero};
 use crate::registration::Said;
 use crate::scope::{Behalf, PayorKey};
+use crate::sending::{End, Message};
 use crate::trigger::Subject;
 use crate::watch::Sight;
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ pub enum Chain {
     Push(WalkId),
     /// One submission (receiving house).
     Submission(SubmissionId),
+    /// One bulk submission to a payer (sending house), by its `submissionId`.
+    Sending(SubmissionId),
 }
 
 impl fmt::Display for Chain {
@@ -39,6 +42,7 @@ impl fmt::Display for Chain {
             Chain::House => f.write_str("house"),
             Chain::Push(id) => write!(f, "push/{id}"),
             Chain::Submission(id) => write!(f, "submission/{id}"),
+            Chain::Sending(id) => write!(f, "sending/{id}"),
         }
     }
 }
@@ -51,6 +55,7 @@ impl FromStr for Chain {
             None if text == "house" => Ok(Chain::House),
             Some(("push", id)) => Ok(Chain::Push(id.into())),
             Some(("submission", id)) => Ok(Chain::Submission(id.into())),
+            Some(("sending", id)) => Ok(Chain::Sending(id.into())),
             _ => Err(Issue::new(crate::Code::LedgerBroken, "a ledger entry names no known chain")),
         }
     }
@@ -148,7 +153,15 @@ pub enum Event {
     /// Somebody looked without sending (`explain`, `find`).
     Looked { who: Who, subject: String },
     /// Sending: something asked for a push, durable before anything is done.
-    Triggered { trigger: TriggerId, subject: Subject, purpose: Option<Purpose>, who: Who },
+    Triggered {
+        trigger: TriggerId,
+        subject: Subject,
+        purpose: Option<Purpose>,
+        who: Who,
+        /// It is to go as a bulk submission, whatever the agreement says of its kind.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asynchronous: bool,
+    },
     /// Sending: the trigger concerns these walks (one per payer).
     Scoped { trigger: TriggerId, walks: Vec<WalkId> },
     /// Sending: the trigger concerns nobody yet; a person has work.
@@ -346,6 +359,63 @@ pub enum Event {
     /// Receiving: an export can be fetched no more; `expired`: its time is over, or else its reader
     /// deleted it.
     ExportEnded { export: String, expired: bool },
+    /// Sending: a bulk submission of this id gathers pushes to a payer, until then.
+    SendingOpened {
+        submission: SubmissionId,
+        payer: PartnerId,
+        purpose: Purpose,
+        endpoint: String,
+        until: Timestamp,
+        deadline: Timestamp,
+    },
+    /// Sending: this bulk submission brings the push to the payer, and the payer's word.
+    Submitted { submission: SubmissionId },
+    /// Sending: the bulk submission does not bring the push any more; it is delivered anew.
+    Returned { issue: Issue },
+    /// Sending: a bulk submission goes on gathering, until then.
+    SendingKeptOpen { until: Timestamp },
+    /// Sending: nothing more is gathered; `who`: a person said so.
+    SendingClosed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<Who>,
+    },
+    /// Sending: a manifest of a bulk submission exists; `plan` is the stored list of its files and of
+    /// what lies where in them. It takes the place of manifest `replaces`.
+    ManifestMade {
+        manifest: u32,
+        plan: Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<u32>,
+        pushes: u64,
+        resources: u64,
+        files: u64,
+        bytes: u64,
+    },
+    /// Sending: the payer has taken note of what it was told last: a manifest, the end, or that the
+    /// submission is stopped.
+    SendingTold { message: Message },
+    /// Sending: the payer has done with the submission; the stored outcomes are what it said.
+    SendingAnswered { outcomes: Digest },
+    /// Sending: a person wants a bulk submission stopped.
+    SendingStopAsked { who: Who },
+    /// Sending: a bulk submission has ended so; its files are served until then.
+    SendingEnded {
+        end: End,
+        until: Timestamp,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        issues: Vec<Issue>,
+    },
+    /// Sending: the files of a bulk submission are not served any more.
+    FilesWithdrawn {},
+    /// Sending: the payer fetches a file of a bulk submission, from this byte on.
+    FileFetched {
+        file: String,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u64,
+    },
+    /// Sending: it is too large for the payer's door to answer at once; the asynchronous walk `by`
+    /// goes in its place.
+    WentAsync { by: WalkId, issue: Issue },
     /// Receiving: something happened to a bulk submission, or to one of its receipts.
     BulkReceived(Box<crate::bulk::received::Step>),
 }

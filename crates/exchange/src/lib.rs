@@ -39,6 +39,7 @@ pub mod read;
 pub mod registration;
 pub mod restriction;
 pub mod scope;
+pub mod sending;
 pub mod sentence;
 pub mod settle;
 pub mod shape;

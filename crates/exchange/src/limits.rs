@@ -203,6 +203,24 @@ pub const FEED_AGE_HOURS_MAX: u32 = 366 * 24;
 /// Types of a door named in one line for people; the rest is in the door's own statement.
 pub const KINDS_NAMED_MAX: usize = 6;
 
+// Bulk submissions of a sending house.
+
+/// Seconds that a submission may wait for more pushes: five minutes, beyond which nobody who
+/// pressed a button would wait.
+pub const SUBMISSION_GATHER_SECONDS_MAX: u32 = 300;
+
+/// Pushes of one submission: each is some 300 bytes of its plan, and settled one by one.
+pub const SUBMISSION_PUSHES_MAX: u32 = 5_000;
+
+/// Bytes that an agreement can set as the size of one file of a submission.
+pub const SUBMISSION_BYTES_RANGE: std::ops::RangeInclusive<u64> = 10_000..=2_000_000_000;
+
+/// Characters of system and value of a submitter: they stand in every request.
+pub const SUBMITTER_CHARS_MAX: usize = 200;
+
+/// Resources that the outcomes of one submission may name: each is held while pushes are settled.
+pub const OUTCOME_RESOURCES_MAX: usize = 100_000;
+
 // Directories and what doors declare.
 
 /// Items read of one list of a directory's entry: real ones have under ten.

@@ -58,7 +58,7 @@ pub(crate) fn origin(url: &str) -> Option<String> {
 }
 
 /// `place` as an absolute URL, when it is one of the same origin as `base`, or relative to it.
-pub(crate) fn same_origin(place: &str, base: &str) -> Option<String> {
+pub fn same_origin(place: &str, base: &str) -> Option<String> {
     let home = origin(base)?;
     let clean = !place.is_empty() && !place.contains(|c: char| c.is_control() || c == ' ');
     let absolute = match place.strip_prefix('/') {

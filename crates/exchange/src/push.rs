@@ -8,7 +8,7 @@ mod parts;
 
 pub use parts::{Parts, SMALLER};
 
-use crate::id::{Digest, PartnerId, PushId, TriggerId, WalkId};
+use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
 use crate::purpose::{Level, Purpose};
@@ -93,6 +93,8 @@ pub enum Stop {
     Deliver,
     /// Taken by the payer; ask for the word.
     Poll,
+    /// A bulk submission brings it to the payer, and the payer's word.
+    Await,
     /// Ended; tell whoever triggered it.
     Acknowledge,
 }
@@ -134,6 +136,9 @@ pub struct Push {
     pub sent: bool,
     /// Where to ask for the payer's word.
     pub poll: Option<String>,
+    /// The bulk submission that brings it to the payer, or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submission: Option<SubmissionId>,
     /// Digest of the last answer's stored body.
     pub answer: Option<Digest>,
     /// Why it waits, was withheld or refused.
@@ -149,6 +154,9 @@ pub struct Push {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_behalf: Vec<Behalf>,
 }
+
+/// The state word of a push that waits in a bulk submission.
+pub const SUBMITTED: &str = "submitted";
 
 pub(crate) fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
     *count == N::default()
@@ -214,6 +222,7 @@ impl Push {
             attempt: 0,
             sent: false,
             poll: None,
+            submission: None,
             answer: None,
             issues: Vec::new(),
             acknowledgement: None,
@@ -314,6 +323,21 @@ impl Push {
                 self.issues.clear();
                 self.state = State::Due { next: Stop::Poll, at: until };
             }
+            Event::Submitted { submission } => {
+                (self.submission, self.attempt) = (Some(submission), 0);
+                self.issues.clear();
+                // The submission moves it; once its own time is over, a person does.
+                self.state = State::Due { next: Stop::Await, at: self.deadline };
+            }
+            Event::Returned { issue } => {
+                self.submission = None;
+                self.go_on(Stop::Deliver, at);
+                self.issues = vec![issue];
+            }
+            Event::WentAsync { issue, .. } => {
+                self.end(State::Superseded);
+                self.issues = vec![issue];
+            }
             Event::Held { issues } => {
                 self.state = State::Held;
                 self.issues = issues;
@@ -340,7 +364,7 @@ impl Push {
     /// A person lets it go on, with as much time as it had at first.
     fn release(&mut self, at: Timestamp) {
         // Not where it was polled: the same bytes go again, and the payer repeats itself.
-        (self.attempt, self.poll) = (0, None);
+        (self.attempt, self.poll, self.submission) = (0, None, None);
         if let Some(parts) = &mut self.parts {
             parts.try_again();
         }
@@ -351,10 +375,11 @@ impl Push {
 
     /// Which stop a walk goes on with after a wait.
     pub fn next_stop(&self) -> Stop {
-        match (&self.assembled, &self.poll) {
-            (None, _) => Stop::Route,
-            (Some(_), None) => Stop::Deliver,
-            (Some(_), Some(_)) => Stop::Poll,
+        match (&self.assembled, &self.poll, &self.submission) {
+            (None, ..) => Stop::Route,
+            (Some(_), _, Some(_)) => Stop::Await,
+            (Some(_), None, _) => Stop::Deliver,
+            (Some(_), Some(_), _) => Stop::Poll,
         }
     }
 
@@ -383,9 +408,10 @@ impl Push {
         }
     }
 
-    /// The word for lists: `due`, `held`, `settled`, `withheld`, `refused`, `superseded`, `unchanged`.
+    /// The word for lists: `due`, `submitted`, `held`, `settled`, `withheld`, `refused`, `superseded`, `unchanged`.
     pub fn state_word(&self) -> &'static str {
         match self.state {
+            State::Due { next: Stop::Await, .. } => SUBMITTED,
             State::Due { .. } => "due",
             State::Held => "held",
             State::Settled { .. } => "settled",

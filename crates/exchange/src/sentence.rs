@@ -178,6 +178,35 @@ pub fn sentence(event: &Event) -> String {
             true => format!("first statement of {payer} at {}", stated.endpoint),
             false => format!("{payer} changed its statement: {}", stated.changed.join("; ")),
         },
+        Event::SendingOpened { payer, until, .. } => {
+            format!("bulk submission to {payer} opened; it gathers pushes until {until}")
+        }
+        Event::SendingKeptOpen { until } => format!("more pushes are gathered, until {until}"),
+        Event::SendingClosed { who: Some(who) } => format!("closed by {}", person(who)),
+        Event::SendingClosed { who: None } => "nothing more is gathered".to_owned(),
+        Event::Submitted { submission } => format!("goes with the bulk submission {submission}"),
+        Event::Returned { issue } => {
+            format!("goes with that bulk submission no more: {}", issue.detail)
+        }
+        Event::ManifestMade { manifest, replaces, pushes, resources, files, bytes, .. } => {
+            let instead = replaces.map(|it| format!(" in the place of {it}")).unwrap_or_default();
+            format!(
+                "manifest {manifest} made{instead}: {pushes} pushes, {resources} resources, \
+                 {files} files, {bytes} bytes"
+            )
+        }
+        Event::SendingTold { message } => format!("the payer was told of {message}"),
+        Event::SendingAnswered { .. } => "the payer has done with it".to_owned(),
+        Event::SendingStopAsked { who } => format!("to be stopped, says {}", person(who)),
+        Event::SendingEnded { end, until, .. } => {
+            format!("{}; its files are served until {until}", end.words())
+        }
+        Event::FilesWithdrawn {} => "its files are served no more".to_owned(),
+        Event::FileFetched { file, from: 0 } => format!("the payer fetches {file}"),
+        Event::FileFetched { file, from } => {
+            format!("the payer fetches {file} from byte {from} on")
+        }
+        Event::WentAsync { by, issue } => format!("{}; {by} goes in its place", issue.detail),
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")
         }

@@ -80,12 +80,16 @@ pub struct Trigger {
     /// Coverages that the payor map or an agreement leaves alone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_alone: u64,
+    /// It was asked for as an asynchronous push, whatever the agreement says of its kind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asynchronous: bool,
 }
 
 impl Trigger {
     /// The trigger that a `Triggered` event starts.
     pub fn begin(at: Timestamp, event: &Event) -> Option<Trigger> {
-        let Event::Triggered { trigger: id, subject, purpose, who } = event.clone() else {
+        let Event::Triggered { trigger: id, subject, purpose, who, asynchronous } = event.clone()
+        else {
             return None;
         };
         let (walks, issues) = (Vec::new(), Vec::new());
@@ -104,6 +108,7 @@ impl Trigger {
             withdrawn,
             payors,
             left_alone,
+            asynchronous,
         })
     }
 

@@ -6,9 +6,11 @@
 
 mod export;
 mod partner;
+mod push;
 
 pub use export::ExportArgs;
 pub use partner::{DoorArgs, PartnerAsked, ProbeArgs};
+pub use push::{HistoryArgs, HowArgs, PushArgs, PushAsked, SubmissionAsked};
 
 use crate::community::CommunityAsked;
 use crate::directory::DirectoryAsked;
@@ -66,6 +68,9 @@ pub enum Asked {
     /// Send what belongs to something in the chart.
     #[command(subcommand)]
     Push(PushAsked),
+    /// Bulk submissions to payers: provider.
+    #[command(subcommand)]
+    Submission(SubmissionAsked),
     /// Show what would be sent and why; nothing is sent.
     #[command(subcommand)]
     Explain(ExplainAsked),
@@ -229,44 +234,6 @@ pub struct ServeArgs {
     pub tethered: bool,
 }
 
-/// `push`
-#[derive(Debug, Subcommand)]
-pub enum PushAsked {
-    /// An encounter, to every payer of its patient.
-    Encounter(PushArgs),
-    /// A report with its results: the DiagnosticReport's id.
-    Results(PushArgs),
-    /// A patient's history, to every payer that covers the patient today: the Patient's id.
-    History {
-        /// As for the others.
-        #[command(flatten)]
-        push: PushArgs,
-        /// Nothing from before this day: 2024-01-31. Agreements may say less, never more.
-        #[arg(long, value_name = "DATE")]
-        since: Option<String>,
-    },
-}
-
-/// `push …`
-#[derive(Debug, Args)]
-pub struct PushArgs {
-    /// Its id in the source; `handover find` prints those of encounters and patients, with `--results`
-    /// those of laboratory reports.
-    pub id: String,
-    /// Why.
-    #[arg(long, default_value = "asked for by hand", value_parser = reason)]
-    pub why: String,
-    /// What for; each agreement's first purpose when not given.
-    #[arg(long)]
-    pub purpose: Option<PurposeWord>,
-    /// Who asks.
-    #[command(flatten)]
-    pub who: WhoArgs,
-    /// How long to wait.
-    #[command(flatten)]
-    pub wait: WaitArgs,
-}
-
 /// `explain`
 #[derive(Debug, Subcommand)]
 pub enum ExplainAsked {
@@ -325,7 +292,7 @@ pub struct FindArgs {
 /// `list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only these: due, held, settled, withheld, refused, superseded, unchanged, withdrawn, filed.
+    /// Only these: due, submitted, held, settled, withheld, refused, superseded, unchanged, withdrawn, filed.
     #[arg(long = "state", value_name = "STATE")]
     pub states: Vec<String>,
     /// At most so many.

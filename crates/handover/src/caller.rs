@@ -9,7 +9,7 @@ use crate::house::{Desk, Opened, operator_client};
 use crate::knock::knock;
 use crate::limits::{COMMAND_TIMEOUT, WALK_LOOK};
 use bytes::Bytes;
-use exchange::desk::{Command, Reply, RestrictionCommand, Row};
+use exchange::desk::{Command, Reply, RestrictionCommand, Row, SubmissionCommand};
 use exchange::{Code, Issue};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -136,6 +136,11 @@ async fn on_the_store(opened: Opened, command: Command, wait: Duration) -> Resul
             | Command::Watch {}
             | Command::Reload {}
             | Command::Partner(exchange::desk::PartnerCommand::List {})
+            | Command::Submission(
+                SubmissionCommand::List { .. }
+                    | SubmissionCommand::Show { .. }
+                    | SubmissionCommand::Pushes { .. }
+            )
             | Command::Restriction(RestrictionCommand::List {})
             | Command::Verify { .. }
     );

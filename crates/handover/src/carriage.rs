@@ -71,7 +71,7 @@ pub fn partner_client(
     let transport = live.line(&public.name, partner_transport(config, public)?);
     if public.signs_in() == SignIn::Udap {
         let scope = public.foreign.as_ref().and_then(|foreign| foreign.scope.clone());
-        let scope = scope.unwrap_or_else(|| PUSH_SCOPE.to_owned());
+        let scope = scope.unwrap_or_else(|| push_scope(config, public));
         return udap_client(live, config, memory, public, scope, transport);
     }
     if let Some(foreign) = &public.foreign {
@@ -85,10 +85,19 @@ pub fn partner_client(
         &public.base_url,
         &config.file.name,
         live.ring(&config.file.keys.signing)?,
-        PUSH_SCOPE.to_owned(),
+        push_scope(config, public),
         Arc::clone(&live.clock),
     );
     Ok(FhirClient::new(&public.base_url, transport, Some(sign_in)))
+}
+
+/// The scopes that are asked for: to push, and, where that is agreed, to tell of bulk submissions.
+fn push_scope(config: &config::House, public: &PublicFile) -> String {
+    let terms = config.terms.get(&public.name);
+    match terms.is_some_and(|terms| terms.agreement.bulk.is_some()) {
+        true => format!("{PUSH_SCOPE} {}", exchange::bulk::SCOPE),
+        false => PUSH_SCOPE.to_owned(),
+    }
 }
 
 /// A client for a server of another make.
@@ -107,7 +116,7 @@ fn foreign_client(
         &public.base_url,
         foreign.client_id.as_deref().unwrap_or(&config.file.name),
         live.ring(&config.file.keys.signing)?,
-        foreign.scope.clone().unwrap_or_else(|| PUSH_SCOPE.to_owned()),
+        foreign.scope.clone().unwrap_or_else(|| push_scope(config, public)),
         Arc::clone(&live.clock),
     );
     if let Some(endpoint) = &foreign.token_endpoint {

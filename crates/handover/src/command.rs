@@ -14,7 +14,7 @@ use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
     caller, check, config, database, demo, ehr, export, foreign, house, init, keys, page, partner,
-    restore, serve, suspended, tables,
+    restore, roster, serve, suspended, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -180,6 +180,9 @@ async fn carry_out(line: CommandLine) -> Result<u8, Issue> {
             let config = config::House::read_as_far(&folder)?;
             show(&database::check(&config).await, json, None)
         }
+        Asked::Push(PushAsked::History(args)) if args.roster.is_some() => {
+            roster::push(&folder, args, json).await
+        }
         Asked::Probe(args) => probe(&folder, &args, json).await,
         Asked::Export(args) => fetch(&args, json).await,
         asked => house_command(&folder, asked, json).await,
@@ -285,15 +288,17 @@ async fn by_id(config: &Arc<config::House>, mut command: Command) -> Result<Comm
 fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
     Ok(match asked {
         Asked::Push(asked) => {
-            let (kind, push, since) = match asked {
-                PushAsked::Encounter(push) => (Kind::Encounter, push, None),
-                PushAsked::Results(push) => (Kind::Results, push, None),
-                PushAsked::History { push, since } => (Kind::History, push, since),
+            let (kind, id, how, since) = match asked {
+                PushAsked::Encounter(push) => (Kind::Encounter, push.id, push.how, None),
+                PushAsked::Results(push) => (Kind::Results, push.id, push.how, None),
+                PushAsked::History(push) => {
+                    (Kind::History, push.id.unwrap_or_default(), push.how, push.since)
+                }
             };
-            let (who, wait) = (push.who.person(push.why), push.wait.seconds());
-            let purpose = push.purpose.map(Into::into);
-            let subject = subject(kind, &push.id, since.as_deref());
-            (Command::Push { subject, purpose, who, wait }, wait, None)
+            let (purpose, wait) = (how.purpose(), how.wait.seconds());
+            let (who, asynchronous) = (how.who.person(how.why), how.asynchronous);
+            let subject = subject(kind, &id, since.as_deref());
+            (Command::Push { subject, purpose, who, wait, asynchronous }, wait, None)
         }
         Asked::Explain(asked) => {
             let (kind, explain, since) = match asked {
@@ -337,6 +342,7 @@ fn command(asked: Asked) -> Result<(Command, u32, Option<PageForm>), Issue> {
         Asked::Retention(RetentionAsked::Run { dry_run }) => {
             (Command::Retention { dry_run }, 0, None)
         }
+        Asked::Submission(asked) => (Command::Submission(asked.into()), 0, None),
         Asked::Partner(asked) => (registration(asked)?, 0, None),
         Asked::Directory(asked) => (directory::command(asked)?, 0, None),
         Asked::Payor(asked) => (tables::payor(asked), 0, None),

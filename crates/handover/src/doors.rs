@@ -150,8 +150,7 @@ pub(crate) fn credentials(config: &config::House, operator: serde_json::Value) -
 fn credential(config: &config::House, public: &PublicFile) -> Credential {
     let scopes = match config.file.role {
         Role::Payer => push_scopes(config.terms.get(&public.name)),
-        // A payer has nothing to fetch here yet.
-        Role::Provider => Vec::new(),
+        Role::Provider => fetch_scopes(config.terms.get(&public.name)),
     };
     Credential {
         client_id: public.client_id.clone(),
@@ -159,6 +158,12 @@ fn credential(config: &config::House, public: &PublicFile) -> Credential {
         jwks: public.jwks.clone(),
         scopes,
     }
+}
+
+/// What a payer may do: fetch what it is offered in bulk submissions, where those are agreed.
+fn fetch_scopes(terms: Option<&Terms>) -> Vec<String> {
+    let bulk = terms.is_some_and(|terms| terms.agreement.bulk.is_some());
+    if bulk { vec!["system/*.rs".to_owned()] } else { Vec::new() }
 }
 
 /// What a sender may do: write the types of its agreement, and read what it has sent.

@@ -355,6 +355,8 @@ fn open_provider(
     let setup = provider::setup::Setup {
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
+        base_url: config.file.base_url.trim_end_matches('/').to_owned(),
+        file_secret: token_secret(config)?,
         version: VERSION,
         payers,
         restrictions: config.path(config.restrictions()),
@@ -375,6 +377,7 @@ fn open_provider(
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
         tables: provider::Tables::default(),
+        bulk: provider::bulk::Bulk::default(),
     });
     let wake = Arc::new(Notify::new());
     let desk = provider::desk::Desk::new(Arc::clone(&road), Arc::clone(&wake), ledger);

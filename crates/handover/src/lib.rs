@@ -39,6 +39,7 @@ pub mod partner;
 pub mod readers;
 pub mod render;
 pub mod restore;
+mod roster;
 pub mod serve;
 pub mod source;
 pub mod suspended;

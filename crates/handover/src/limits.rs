@@ -173,3 +173,9 @@ pub const EXPORT_PAGES_MAX: u64 = 10_000;
 /// Lines between two moments at which a file is brought to the disk: a second's work that a sudden end
 /// costs.
 pub const EXPORT_SAVED_LINES: u64 = 10_000;
+
+/// Pushes of a roster that are asked for at once: each is one small commit of the house.
+pub const ROSTER_AT_ONCE: usize = 16;
+
+/// How often it is looked how far the pushes of a roster are.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(1);

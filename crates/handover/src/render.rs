@@ -9,6 +9,7 @@ mod findings;
 mod probe;
 mod registrations;
 mod scope;
+mod submissions;
 
 pub use directory::imported;
 pub use findings::sentences as finding_sentences;
@@ -66,6 +67,7 @@ fn words_of(reply: &Reply) -> String {
             scope::coverages(coverages) + &explained(payers, issues)
         }
         Reply::Registrations(told) => registrations::registrations(told),
+        Reply::Submissions(told) => submissions::submissions(told),
         Reply::Partners(told) => crate::suspended::text(told),
         Reply::Payors(told) => scope::payors(told),
         Reply::PayorMapped(mapped) => scope::mapped(mapped),
@@ -101,6 +103,7 @@ pub fn exit_code(reply: &Reply) -> u8 {
             payers.iter().any(waits) || issues.iter().any(names_somebody)
         }
         Reply::Registrations(told) => told.rows.iter().any(|row| row.state == "registration-waits"),
+        Reply::Submissions(told) => told.rows.iter().any(|row| row.state == "failed"),
         Reply::Partners(told) => told.rows.iter().any(|row| row.suspended.is_some()),
         Reply::Payors(told) => !told.waiting.is_empty(),
         Reply::Restrictions(told) => told.issue.is_some(),

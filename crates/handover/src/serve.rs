@@ -95,7 +95,7 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
     opened.live.guard(Arc::clone(&gate))?;
     let (_, path) = split_base(&opened.config.file.base_url)?;
     let doors: Arc<dyn Rest> = match &opened.desk {
-        Desk::Provider { .. } => Arc::new(NoDoors::new(&opened.config)),
+        Desk::Provider { road, .. } => Arc::new(FileDoors::new(&opened.config, Arc::clone(road))),
         Desk::Payer { road, .. } => {
             Arc::new(payer::doors::Doors::new(Arc::clone(road), &gate.token_endpoint()))
         }
@@ -341,13 +341,14 @@ fn told_without_values(message: &str) -> String {
     }
 }
 
-/// The FHIR door of a sending house: it offers nothing yet, and says so.
-struct NoDoors {
+/// The FHIR door of a sending house: payers fetch the files of bulk submissions there, and nothing else.
+struct FileDoors {
     capability: Bytes,
+    road: Arc<provider::Road>,
 }
 
-impl NoDoors {
-    fn new(config: &config::House) -> NoDoors {
+impl FileDoors {
+    fn new(config: &config::House, road: Arc<provider::Road>) -> FileDoors {
         let statement = serde_json::json!({
             "resourceType": "CapabilityStatement",
             "status": "active",
@@ -355,20 +356,28 @@ impl NoDoors {
             "kind": "instance",
             "software": { "name": "Handover", "version": VERSION },
             "implementation": {
-                "description": format!("{}: a sending house; it pushes, and offers nothing to fetch", config.file.title),
+                "description": format!("{}: a sending house; it pushes, and offers files of bulk submissions to those they are for", config.file.title),
                 "url": config.file.base_url,
             },
             "fhirVersion": "4.0.1",
             "format": ["application/fhir+json"],
             "rest": [{ "mode": "server", "documentation": "no interactions" }],
         });
-        NoDoors { capability: statement.to_string().into() }
+        FileDoors { capability: statement.to_string().into(), road }
     }
 }
 
-impl Rest for NoDoors {
+impl Rest for FileDoors {
     fn capability(&self) -> Bytes {
         self.capability.clone()
+    }
+
+    fn bulk_file<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        ask: rest::FileAsk<'a>,
+    ) -> rest::Outcome<'a> {
+        Box::pin(self.road.bulk_file(caller, ask))
     }
 }
 

@@ -71,6 +71,10 @@ impl Desk {
             Command::Reload {} => {
                 Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
             }
+            Command::Submission(_) => {
+                let detail = "this house receives; bulk submissions to payers are a provider's";
+                Err(Issue::new(Code::CommandInvalid, detail).at("command"))
+            }
             Command::Payor(_) | Command::Restriction(_) => {
                 let detail = "this house receives; payors and restrictions are a provider's";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))

@@ -17,8 +17,7 @@ impl Road {
     /// The restrictions as they are now, where the push was shaped by others.
     ///
     /// Errors: `RestrictionsUnreadable`, `RestrictionsStale`.
-    pub(crate) async fn outdated(&self, turn: &Turn) -> Result<Option<Digest>, Halt> {
-        let push = &turn.push;
+    pub(crate) async fn outdated(&self, push: &Push) -> Result<Option<Digest>, Halt> {
         if !self.tells(push).await? {
             return Ok(None);
         }
@@ -74,7 +73,7 @@ impl Road {
 }
 
 /// The walk that goes on for a push: named by the number of the push, which no other of its lane has.
-fn successor(push: &Push) -> Option<WalkId> {
+pub(crate) fn successor(push: &Push) -> Option<WalkId> {
     let number = push.assembled.as_ref()?.number;
     let walk = turn::walk_id(&push.trigger, &push.dossier.payer);
     Some(WalkId(format!("{walk}.{number}")))

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use exchange::parts::{Item, Said};
 use exchange::settle::{Answered, Reply};
 use jiff::Timestamp;
-use wire::form::{single, transaction};
+use wire::form::{bulk, single, transaction};
 use wire::{ClientError, FhirClient, SignInError, TransportError};
 
 /// Sends the payload.
@@ -20,6 +20,26 @@ pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answer
 pub async fn ask(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
     let answer = client.get_absolute(place).await;
     answered(answer.map(|answer| transaction::read(answer, now)))
+}
+
+/// Tells a payer of a bulk submission.
+pub async fn submit(client: &FhirClient, body: Bytes, now: Timestamp) -> Answered {
+    answered(bulk::submit(client, body, now).await)
+}
+
+/// Asks for the status of a bulk submission.
+pub async fn ask_status(client: &FhirClient, body: Bytes, now: Timestamp) -> Answered {
+    answered(bulk::ask(client, body, now).await)
+}
+
+/// Fetches a file that a payer's status names, signed in or not.
+pub async fn fetch(client: &FhirClient, place: &str, signed: bool, now: Timestamp) -> Answered {
+    answered(bulk::fetch(client, place, signed, now).await)
+}
+
+/// Says that nobody wants a status any more.
+pub async fn forget(client: &FhirClient, place: &str, now: Timestamp) -> Answered {
+    answered(bulk::forget(client, place, now).await)
 }
 
 /// Sends one record; what was said of it, where there was an answer.

@@ -31,6 +31,7 @@ mod find;
 mod payors;
 mod restrictions;
 mod show;
+mod submissions;
 
 /// The desk of a sending house.
 pub struct Desk {
@@ -49,8 +50,8 @@ impl Desk {
     pub async fn command(&self, command: Command) -> Result<Reply, Issue> {
         self.road.clock.set(&self.road.house).await;
         match command {
-            Command::Push { subject, purpose, who, wait } => {
-                self.push(subject, purpose, who, wait).await
+            Command::Push { subject, purpose, who, wait, asynchronous } => {
+                self.push(subject, purpose, who, (wait, asynchronous)).await
             }
             Command::Explain { subject, purpose, who } => self.explain(subject, purpose, who).await,
             Command::Find { record_number, results: true, date, who } => {
@@ -87,6 +88,7 @@ impl Desk {
             Command::Reload {} => {
                 Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
             }
+            Command::Submission(command) => Box::pin(self.submission(command)).await,
             Command::Payor(command) => self.payor(command).await,
             Command::Restriction(command) => self.restriction(command).await,
             Command::Directory(command) => Box::pin(self.directory(command)).await,
@@ -101,11 +103,11 @@ impl Desk {
         subject: String,
         purpose: Option<Purpose>,
         who: Who,
-        wait: u32,
+        (wait, asynchronous): (u32, bool),
     ) -> Result<Reply, Issue> {
         let subject = Topic::parse(&subject)?.to_string();
-        let trigger =
-            self.road.trigger(TriggerId(draw_id()), Subject::Record(subject), purpose, who).await?;
+        let (id, subject) = (TriggerId(draw_id()), Subject::Record(subject));
+        let trigger = self.road.trigger(id, subject, purpose, who, asynchronous).await?;
         self.wake.notify_one();
         self.await_end(&trigger.id, wait).await
     }
@@ -151,6 +153,8 @@ impl Desk {
             // A push that the payer took waits for a person there, and that may be days.
             let waits = match push.state {
                 State::Due { next: Stop::Poll, at } => at > now,
+                // A submission goes on by itself, in seconds.
+                State::Due { next: Stop::Await, .. } => false,
                 State::Due { at, .. } => at > until,
                 _ => false,
             };
@@ -236,6 +240,7 @@ impl Desk {
             subject: Subject::Withdrawal(push.walk.clone()),
             purpose: Some(push.purpose),
             who,
+            asynchronous: false,
         };
         let begun = Trigger::begin(at, &triggered);
         lines.push((Chain::House, triggered));

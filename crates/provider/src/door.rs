@@ -26,11 +26,16 @@ impl Road {
     ///
     /// Errors: `PartnerSuspended`, those of the store.
     pub(crate) async fn knock(&self, payer: &Payer, push: &Push) -> Result<Option<Wait>, Halt> {
+        self.knock_for(payer, push.walk.as_str()).await
+    }
+
+    /// The same, for whoever comes back in a moment of its own by this seed.
+    pub(crate) async fn knock_for(&self, payer: &Payer, seed: &str) -> Result<Option<Wait>, Halt> {
         Suspensions::check(&self.house, &payer.public.name).await?;
         let pace = payer.terms.agreement.pace();
         Ok(match self.approach(&payer.public.name, pace).await? {
             Approach::Now => None,
-            Approach::Resting(until) => Some(rest(until, push)),
+            Approach::Resting(until) => Some(rest(until, seed)),
             Approach::Paced(until) => {
                 let detail = "the pace agreed with the payer leaves no earlier moment";
                 Some((until, Issue::new(Code::PayerResting, detail)))
@@ -65,7 +70,9 @@ impl Road {
         let doors = self.house.doors().await?;
         let door = doors.into_iter().find(|door| door.partner == payer.public.name);
         let until = door.and_then(|door| door.resting_until);
-        Ok(until.filter(|until| *until > self.clock.now()).map(|until| rest(until, push)))
+        Ok(until
+            .filter(|until| *until > self.clock.now())
+            .map(|until| rest(until, push.walk.as_str())))
     }
 
     /// Says how a request went.
@@ -82,8 +89,8 @@ pub(crate) fn answered(answered: &Answered) -> bool {
 }
 
 /// A door that is left alone; those who wait for it come back one after the other.
-fn rest(until: Timestamp, push: &Push) -> Wait {
-    let share = u32::from(Digest::of(push.walk.to_string().as_bytes()).0[0]);
+fn rest(until: Timestamp, seed: &str) -> Wait {
+    let share = u32::from(Digest::of(seed.as_bytes()).0[0]);
     let until = until.saturating_add(REST_SPREAD * share / 256).unwrap_or(until);
     let detail = "the payer's door gave no answer several times in a row";
     (until, Issue::new(Code::PayerResting, detail))

@@ -8,6 +8,7 @@
 
 mod again;
 mod assemble;
+pub mod bulk;
 pub mod carriage;
 mod clock;
 pub mod collect;

@@ -199,6 +199,37 @@ pub const ACCEPTED_WAIT: Duration = Duration::from_secs(60);
 /// And at the latest, whatever it says: nobody should wait for a word for longer than it takes to call.
 pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);
 
+// Bulk submissions.
+
+/// Triggers whose pushes are asked for in one command.
+pub const TRIGGERS_ASKED_MAX: usize = 100;
+
+/// Files that one payer fetches at once: each holds one payload in memory.
+pub const FILES_AT_ONCE: usize = 4;
+
+/// Pushes that wait in a payer's submissions and are looked through at once: some 2 KB each.
+pub const GATHERED_MAX: u32 = 10_000;
+
+/// How long a submission gathers at most, while pushes keep coming: whoever came first has waited long
+/// enough.
+pub const GATHER_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// Pushes of a submission that are written in one unit, each with a line or two: others commit between.
+pub const PUSHES_PER_UNIT: usize = 50;
+
+/// Pages of a status manifest that are followed.
+pub const STATUS_PAGES_MAX: usize = 100;
+
+/// Files of outcomes that are read for one submission.
+pub const STATUS_FILES_MAX: usize = 1_000;
+
+/// Bytes of one line of a file of outcomes: an OperationOutcome has a few thousand.
+pub const OUTCOME_LINE_MAX: usize = 1024 * 1024;
+
+/// How long the files of a submission are served after it has ended: a payer that was cut off in its last
+/// file comes back within minutes.
+pub const FILES_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
 // Directories.
 
 /// How long an endpoint that a directory named is used before it is asked again: entries change rarely,

@@ -96,7 +96,7 @@ impl Road {
                 None => self.send_part(turn, payer, &ground, part).await,
             },
             Step::Refuse(refusals) => self.leave_out(turn, refusals).await,
-            Step::Done => match self.outdated(turn).await? {
+            Step::Done => match self.outdated(&turn.push).await? {
                 // What was sent before they changed is taken back.
                 Some(restrictions) => self.look_anew(turn, restrictions).await,
                 None => self.conclude(turn, &ground).await,
@@ -147,7 +147,7 @@ impl Road {
         part: Part,
     ) -> Result<(), Halt> {
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
-        if let Some(restrictions) = self.outdated(turn).await? {
+        if let Some(restrictions) = self.outdated(&turn.push).await? {
             return self.look_anew(turn, restrictions).await;
         }
         if !self.claim_shared(turn, ground, &part).await? {

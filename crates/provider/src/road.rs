@@ -10,6 +10,7 @@
 //! not delay the others. After *scope* each payer's walk is a row of work of its own; the chart is
 //! still read once, because walks of one trigger share what was read (`source::chart`).
 
+use crate::bulk::{Bulk, refused_for_size, too_large_for_now};
 use crate::clock::HouseClock;
 use crate::collect::collect;
 use crate::cost::{Part, spent, within};
@@ -28,6 +29,7 @@ use crate::source::chart::{Chart, Charts, is_full};
 use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
 use exchange::acknowledgement::Acknowledgement;
+use exchange::agreement::ASYNC;
 use exchange::desk::Door;
 use exchange::payload::Topic;
 use exchange::restriction::Restrictions;
@@ -67,6 +69,8 @@ pub struct Road {
     pub rooms: Rooms,
     /// Tables that people change, as they were last read.
     pub tables: Tables,
+    /// Bulk submissions, as this process knows them.
+    pub bulk: Bulk,
 }
 
 /// Why a stop did not come to its end.
@@ -97,9 +101,10 @@ impl Road {
         subject: Subject,
         purpose: Option<Purpose>,
         who: Who,
+        asynchronous: bool,
     ) -> Result<Trigger, Issue> {
         let at = self.clock.now();
-        let event = Event::Triggered { trigger: id, subject, purpose, who };
+        let event = Event::Triggered { trigger: id, subject, purpose, who, asynchronous };
         let Some(trigger) = Trigger::begin(at, &event) else {
             return Err(Issue::new(Code::InternalError, "a trigger did not begin"));
         };
@@ -124,8 +129,9 @@ impl Road {
             WorkKind::Submission | WorkKind::Export | WorkKind::BulkReceived => Ok(()),
             WorkKind::Registration => Ok(()), // no clock has work on it
             WorkKind::Watch => self.watch(lease).await,
+            WorkKind::BulkSent => self.sending(lease).await,
             // No clock has work on these.
-            WorkKind::Endpoint | WorkKind::Partner | WorkKind::BulkSent => Ok(()),
+            WorkKind::Endpoint | WorkKind::Partner => Ok(()),
         }
     }
 
@@ -137,6 +143,7 @@ impl Road {
                 Stop::Route => self.prepare(&mut turn).await,
                 Stop::Deliver => spent(Part::Deliver, self.deliver(&mut turn)).await,
                 Stop::Poll => spent(Part::Poll, self.poll(&mut turn)).await,
+                Stop::Await => self.overdue(&mut turn).await,
                 Stop::Acknowledge => spent(Part::Acknowledge, self.acknowledge(&mut turn)).await,
             };
             match walked {
@@ -181,6 +188,9 @@ impl Road {
         let door = spent(Part::Route, self.route(payer)).await?;
         Box::pin(self.note_statement(payer, &door)).await?;
         turn.say(routed(door));
+        if push.mode == ASYNC {
+            self.offers_bulk(payer).await?;
+        }
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
@@ -294,13 +304,19 @@ impl Road {
     async fn deliver(&self, turn: &mut Turn) -> Result<(), Halt> {
         let payer = self.payer(&turn.push.dossier.payer)?;
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
+        if turn.push.mode == ASYNC {
+            return self.submit(turn, payer).await;
+        }
         if let Some(offer) = self.foreign(payer, turn).await? {
             return self.deliver_parts(turn, payer, &offer).await;
         }
         let place = self.rooms.partner(&turn.push.dossier.payer).await;
         let payload = self.payload(&turn.push).await?;
-        if let Some(restrictions) = self.outdated(turn).await? {
+        if let Some(restrictions) = self.outdated(&turn.push).await? {
             return self.look_anew(turn, restrictions).await;
+        }
+        if let Some(issue) = too_large_for_now(payer, &turn.push, payload.len()) {
+            return self.go_async(turn, issue).await;
         }
         if let Some((until, issue)) = self.knock(payer, &turn.push).await? {
             drop(place);
@@ -320,6 +336,10 @@ impl Road {
         (self.setup.passed)("sent");
         let push = turn.push.clone();
         let next = settle::settle(&answered, &attempt(&push, payer)?, turn.now());
+        if let Some(issue) = refused_for_size(payer, &next) {
+            self.keep_answer(turn, &answered);
+            return self.go_async(turn, issue).await;
+        }
         spent(Part::Settle, self.settle(turn, &answered, next)).await?;
         if let Answered::Reply(reply) = &answered {
             self.lost_by(payer, client.base_url(), reply.status).await;
@@ -351,12 +371,17 @@ impl Road {
         }
     }
 
-    /// *Settle*: each answer leads to exactly one next step.
-    async fn settle(&self, turn: &mut Turn, answered: &Answered, next: Next) -> Result<(), Halt> {
+    /// What the payer said, where it said anything.
+    fn keep_answer(&self, turn: &mut Turn, answered: &Answered) {
         if let Answered::Reply(reply) = answered {
             let answer = turn.keep(reply.body.clone());
             turn.say(Event::Answered { status: reply.status, answer });
         }
+    }
+
+    /// *Settle*: each answer leads to exactly one next step.
+    async fn settle(&self, turn: &mut Turn, answered: &Answered, next: Next) -> Result<(), Halt> {
+        self.keep_answer(turn, answered);
         match self.check_order(turn, answered, next).await? {
             Next::Settled(level) => turn.say(Event::Settled { level }),
             Next::Poll { place, at } => turn.say(Event::Polling { place, until: at }),

@@ -6,6 +6,7 @@
 
 use crate::limits::{DOOR_AGE_MAX, STATEMENT_PATIENCE};
 use crate::setup::Payer;
+use exchange::agreement::Form;
 use exchange::capability::{self, Declared};
 use exchange::desk::Door;
 use exchange::ladder::{self, Offer};
@@ -143,7 +144,11 @@ async fn check(
         }
         _ => vouched_for(agreement)?,
     };
-    let used: &[&str] = if form == "transaction" { &["transaction"] } else { &[] };
+    let used: &[&str] = match form.as_str() {
+        "transaction" => &["transaction"],
+        "bulk" => &["bulk-submit"],
+        _ => &[],
+    };
     let agreed = capability::agree(&declared, used, &agreement.mode)?;
     let door = Door {
         base_url: client.base_url().to_owned(),
@@ -257,6 +262,9 @@ fn read_capability(
     let offer = Offer::read(statement);
     if agreement.by_ladder() && !offer.house {
         return by_ladder(offer, agreement);
+    }
+    if agreement.form == Form::Bulk {
+        return Ok(("bulk".to_owned(), Vec::new(), offer));
     }
     if offer.transaction {
         return Ok(("transaction".to_owned(), Vec::new(), offer));

@@ -12,11 +12,12 @@ use crate::source::Source;
 use crate::source::chart::{Chart, is_full};
 use crate::source::us_core;
 use crate::turn::{self, Fault};
+use exchange::agreement::ASYNC;
 use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Behalf, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
-use exchange::{Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
+use exchange::{Agreement, Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
 use fhir::Resource;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -211,6 +212,7 @@ impl Road {
     pub(crate) fn began(&self, trigger: &Trigger, concern: Concern) -> Event {
         let Concern { dossier, purpose, on_behalf, .. } = concern;
         let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
+        let kind = dossier.kind.clone();
         let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
         Event::Began {
             walk: turn::walk_id(&trigger.id, &dossier.payer),
@@ -224,11 +226,21 @@ impl Road {
                 Subject::Withdrawal(walk) => Some(walk.clone()),
                 Subject::Record(_) => None,
             },
-            mode: agreement.map_or_else(String::new, |agreement| agreement.mode.clone()),
+            mode: agreement.map_or_else(String::new, |agreement| mode(trigger, agreement, &kind)),
             deadline: trigger.at + SignedDuration::from_hours(hours.into()),
             patience: None,
             on_behalf,
         }
+    }
+}
+
+/// In which mode a push goes: declared when it begins. What takes back goes as the agreement has it for
+/// all, since nobody should wait for it longer than needed.
+fn mode(trigger: &Trigger, agreement: &Agreement, kind: &str) -> String {
+    match (&trigger.subject, trigger.asynchronous) {
+        (Subject::Record(_), true) => ASYNC.to_owned(),
+        (Subject::Record(_), false) => agreement.mode_of(kind).to_owned(),
+        (Subject::Withdrawal(_), _) => agreement.mode.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::carriage::Carriage;
 use crate::watch::Watching;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
-use exchange::{Issue, PartnerId, Purpose};
+use exchange::{Digest, Issue, PartnerId, Purpose};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +23,10 @@ pub struct Setup {
     pub namespace: String,
     /// The gateway's version.
     pub version: &'static str,
+    /// The house's base URL, without a slash at its end: where payers fetch files.
+    pub base_url: String,
+    /// What URLs that nobody can guess are made with.
+    pub file_secret: Digest,
     /// Payers, by name.
     pub payers: BTreeMap<PartnerId, Payer>,
     /// The table of restrictions (TOML); read before every *shape*.

@@ -8,7 +8,7 @@ use crate::clock::HouseClock;
 use crate::limits::LEASE;
 use crate::road::Road;
 use exchange::parts::Holding;
-use exchange::{Digest, Event, Push, State, Stop, Trigger, WalkId};
+use exchange::{Chain, Digest, Event, Push, State, Stop, Trigger, WalkId};
 use jiff::Timestamp;
 use std::sync::Arc;
 use store::{AnyHouse, Commit, Expect, Fence, House, Lease, StoredWork, Unit, Work, WorkKind};
@@ -124,6 +124,13 @@ impl Turn {
         Ok(())
     }
 
+    /// Says what happened in another chain, with the row that it makes.
+    pub fn say_besides(&mut self, chain: Chain, event: Event, work: Work) {
+        self.now();
+        self.unit.lines.push((chain, event));
+        self.unit.works.push(work);
+    }
+
     /// Writes what was said. `point` names the durable point that is then passed.
     pub async fn commit(&mut self, point: &'static str) -> Result<(), Fault> {
         let mut unit = std::mem::take(&mut self.unit);
@@ -185,10 +192,12 @@ pub fn row(push: &Push, at: Timestamp) -> Work {
 
 /// What it may not overtake. A push that the payer has taken stands aside while it is asked for:
 /// its number is with the payer and decides there what is older, and the person whom it waits for
-/// may take days. What comes after it, a withdrawal above all, must not wait as long.
+/// may take days. So does one that waits in a bulk submission. What comes after it, a withdrawal above all, must not wait as long.
 fn lane(push: &Push) -> String {
     match push.state {
-        State::Due { next: Stop::Poll, .. } => format!("{}|{}", push.dossier.lane(), push.walk),
+        State::Due { next: Stop::Poll | Stop::Await, .. } => {
+            format!("{}|{}", push.dossier.lane(), push.walk)
+        }
         _ => push.dossier.lane(),
     }
 }

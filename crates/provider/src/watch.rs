@@ -293,7 +293,13 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
         };
         let who = Who { name: SYSTEM.into(), role: "system".into(), why: why.into() };
         let subject = Subject::Record(sight.record.clone());
-        let event = Event::Triggered { trigger: id.clone(), subject, purpose: None, who };
+        let event = Event::Triggered {
+            trigger: id.clone(),
+            subject,
+            purpose: None,
+            who,
+            asynchronous: false,
+        };
         rows.extend(Trigger::begin(unit.at, &event).as_ref().map(turn::trigger_row));
         unit.lines.push((Chain::House, event));
     }

@@ -11,6 +11,7 @@
 use exchange::bulk::receipt::Receipt;
 use exchange::bulk::received::{Received, Step};
 use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::sending::Sending;
 use exchange::submission::Submission;
 use exchange::{Chain, Digest, Entry, Event, Push, SubmissionId};
 use fhir::Bundle;
@@ -68,7 +69,7 @@ async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
     let id = match &first.chain {
         Chain::House => return Ok(()),
         Chain::Push(walk) => walk.as_str(),
-        Chain::Submission(submission) => submission.as_str(),
+        Chain::Submission(submission) | Chain::Sending(submission) => submission.as_str(),
     };
     loop {
         let row = house.work(id).await.map_err(unreadable)?;
@@ -89,6 +90,7 @@ async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
             Chain::Submission(id) => {
                 Submission::replay(id.clone(), lines).map(|it| it.state_word())
             }
+            Chain::Sending(_) => Sending::replay(lines).map(|it| it.state_word()),
             _ => Push::replay(lines).map(|it| it.state_word()),
         };
         return match (row, state) {

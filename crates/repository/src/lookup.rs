@@ -7,6 +7,7 @@
 use crate::{filed, limits, store_issue};
 use bytes::Bytes;
 use exchange::desk::{KnownRoot, Reply, Row, TimelineRow};
+use exchange::push::SUBMITTED;
 use exchange::sentence::sentence;
 use exchange::{Chain, Code, Event, Issue};
 use fhir::Bundle;
@@ -100,7 +101,7 @@ pub async fn list(
 ) -> Result<Reply, Issue> {
     let waiting = |state: &str| (None, vec![state.to_owned()]);
     let queries = match states.is_empty() {
-        true => vec![waiting("held"), waiting("due"), (Some(kind), Vec::new())],
+        true => vec![waiting("held"), waiting("due"), waiting(SUBMITTED), (Some(kind), Vec::new())],
         false => vec![(None, states)],
     };
     let mut rows: Vec<Row> = Vec::new();
@@ -127,7 +128,7 @@ pub async fn list(
                 | "endpoint-missing"
         )
     });
-    counts.retain(|(state, _)| !state.starts_with("regist"));
+    counts.retain(|(state, _)| !state.starts_with("regist") && !state.starts_with("sending-"));
     Ok(Reply::Listed { rows, counts })
 }
 

@@ -122,8 +122,22 @@ impl FhirClient {
     ) -> Reply {
         let url = self.below_base(path)?;
         let content_type = body.as_ref().map(|_| FHIR_JSON);
-        let asked = Asked { method, url, content_type, headers };
+        let asked = Asked { method, url, accept: accept(content_type), content_type, headers };
         self.send_asked(asked, body.unwrap_or_default(), true).await
+    }
+
+    /// `POST` of an operation below the base, with its Parameters; the answer is FHIR JSON, and
+    /// `Accept` says that and nothing else.
+    pub async fn operation(
+        &self,
+        name: &str,
+        headers: &[(&'static str, &str)],
+        parameters: Bytes,
+    ) -> Reply {
+        let url = self.below_base(name)?;
+        let (method, content_type) = (Method::POST, Some(PLAIN_FHIR_JSON));
+        let asked = Asked { method, url, accept: PLAIN_FHIR_JSON, content_type, headers };
+        self.send_asked(asked, parameters, true).await
     }
 
     /// `GET` of an absolute URL that the partner named, such as a `Content-Location` or the next
@@ -133,6 +147,22 @@ impl FhirClient {
     pub async fn get_absolute(&self, url: &str) -> Reply {
         let url = self.own_url(url)?;
         self.send(Method::GET, url, None, Bytes::new(), true).await
+    }
+
+    /// The same, without signing in: where a manifest says that its files need no token.
+    ///
+    /// Errors: `ForeignUrl`.
+    pub async fn get_absolute_open(&self, url: &str) -> Reply {
+        let url = self.own_url(url)?;
+        self.send(Method::GET, url, None, Bytes::new(), false).await
+    }
+
+    /// `DELETE` of an absolute URL that the partner named.
+    ///
+    /// Errors: `ForeignUrl`.
+    pub async fn delete_absolute(&self, url: &str) -> Reply {
+        let url = self.own_url(url)?;
+        self.send(Method::DELETE, url, None, Bytes::new(), true).await
     }
 
     fn below_base(&self, path: &str) -> Result<Uri, ClientError> {
@@ -174,14 +204,15 @@ impl FhirClient {
         body: Bytes,
         signed: bool,
     ) -> Reply {
-        self.send_asked(Asked { method, url, content_type, headers: &[] }, body, signed).await
+        let asked = Asked { method, url, accept: accept(content_type), content_type, headers: &[] };
+        self.send_asked(asked, body, signed).await
     }
 
     async fn send_asked(&self, asked: Asked<'_>, body: Bytes, signed: bool) -> Reply {
-        let Asked { method, url, content_type, headers } = asked;
+        let Asked { method, url, accept, content_type, headers } = asked;
         let build = |token: Option<&SecretString>| -> Result<Request<Bytes>, ClientError> {
             let mut request = Request::builder().method(&method).uri(&url);
-            request = request.header(ACCEPT, accept(content_type));
+            request = request.header(ACCEPT, accept);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -211,9 +242,13 @@ impl FhirClient {
 struct Asked<'a> {
     method: Method,
     url: Uri,
+    accept: &'static str,
     content_type: Option<&'a str>,
     headers: &'a [(&'static str, &'a str)],
 }
+
+/// FHIR JSON, without a version: what operations of asynchronous jobs take and give.
+const PLAIN_FHIR_JSON: &str = "application/fhir+json";
 
 /// FHIR for FHIR, JSON for the house's own API. Polls and files are JSON and NDJSON.
 fn accept(content_type: Option<&str>) -> &'static str {

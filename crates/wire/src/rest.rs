@@ -10,10 +10,12 @@
 
 mod files;
 mod kick_off;
+mod offered;
 mod prefer;
 mod write;
 
 pub use kick_off::KickOff;
+pub use offered::{FileAsk, NothingThere};
 pub use prefer::{Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
@@ -111,6 +113,13 @@ pub trait Rest: Send + Sync + 'static {
     /// `DELETE /status/[id]`: nobody wants that answer any more.
     fn status_end<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
         no_submission()
+    }
+
+    /// `GET /bulk/[submission]/[name]` of a caller, or `GET /bulk/[submission]/[capability]/[name]` of
+    /// whoever has that URL: a manifest or a file of a bulk submission of this house. The implementer
+    /// checks whose it is.
+    fn bulk_file<'a>(&'a self, _: Option<&'a Caller>, _: FileAsk<'a>) -> Outcome<'a> {
+        Box::pin(async { Err(unknown()) })
     }
 
     /// `GET /status/[id]/[name]`: a file of the manifest, NDJSON.
@@ -258,6 +267,13 @@ impl Base {
             // Strangers ask for documents that are not offered, and must learn that they are not (FAST
             // Security, discovery: 404).
             [".well-known", ..] => Err(unknown()),
+            ["bulk", submission, capability, name]
+                if get && [submission, capability, name].iter().all(|it| is_token(it)) =>
+            {
+                let ask = FileAsk::read(submission, Some(capability), name, &asked.headers);
+                let answer = self.rest.bulk_file(None, ask).await?;
+                Ok(files::packed_whole(&asked.headers, answer))
+            }
             segments => {
                 let presented = door::presented(&request);
                 let caller = self.gate.admit(&asked.headers, presented.as_deref()).await?;
@@ -333,6 +349,11 @@ impl Base {
             }
             ["status", id] if asked.method == Method::DELETE && is_token(id) => {
                 rest.status_end(caller, id).await
+            }
+            ["bulk", submission, name] if get && is_token(submission) && is_token(name) => {
+                let ask = FileAsk::read(submission, None, name, &asked.headers);
+                let answer = rest.bulk_file(Some(caller), ask).await?;
+                Ok(files::packed_whole(&asked.headers, answer))
             }
             [kind] if get && is_kind(kind) => {
                 let media = asked.choose(media::FHIR)?;

@@ -7,7 +7,7 @@
 
 use super::conditions::{Around, Condition, Conditions, Lies};
 use super::rules::Permit;
-use super::{Agreement, EncounterContent, Form};
+use super::{Agreement, BulkTerms, EncounterContent, Form};
 use crate::issue::{Code, Issue};
 use crate::ladder::{ASSUMED, Carrier, Offer, Rung, Unoffered, choose};
 use crate::limits::{
@@ -23,6 +23,9 @@ use crate::valueset::Doubt;
 use fhir::{Node, Resource};
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
+
+/// The mode of a push that goes in a bulk submission.
+pub const ASYNC: &str = "async";
 
 /// An agreement, ready to judge with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,6 +226,12 @@ impl Agreement {
         self.form == Form::Best
     }
 
+    /// The mode of a push of this kind, unless somebody asked for another one: declared when it begins.
+    pub fn mode_of(&self, kind: &str) -> &str {
+        let named = |bulk: &BulkTerms| bulk.kinds.iter().any(|one| one.word() == kind);
+        if self.bulk.as_ref().is_some_and(named) { ASYNC } else { &self.mode }
+    }
+
     /// Time between two requests to the payer's door; zero: no pace was agreed.
     pub fn pace(&self) -> Duration {
         let minute = Duration::from_secs(60);
@@ -301,7 +310,7 @@ impl Reading<'_> {
             let detail = format!("`content_days` is 1 to {CONTENT_DAYS_MAX}");
             return Err(self.fault(&["retention", "content_days"], detail));
         }
-        self.check_word(&["mode"], &agreement.mode, &["sync"])?;
+        self.check_bulk(agreement)?;
         if agreement.settled_by == Level::Accepted {
             let detail = "`settled_by` is `taken` or `filed`: no form here says `accepted` yet";
             return Err(self.fault(&["settled_by"], detail));
@@ -364,6 +373,25 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The mode, and what goes as bulk submissions.
+    fn check_bulk(&self, agreement: &Agreement) -> Result<(), Issue> {
+        self.check_word(&["mode"], &agreement.mode, &["sync", "async"])?;
+        let asks = agreement.form == Form::Bulk;
+        if asks != (agreement.mode == ASYNC) {
+            let detail = "the mode of the form `bulk` is `async`, that of all others `sync`: \
+                kinds that go in bulk submissions beside another form are named in [bulk]";
+            return Err(self.fault(&["mode"], detail));
+        }
+        match agreement.bulk.as_ref().map(super::bulk::fault) {
+            None if asks => {
+                Err(self
+                    .fault(&["form"], "the form `bulk` needs a section [bulk], if an empty one"))
+            }
+            Some(Some((key, detail))) => Err(self.fault(&["bulk", key], detail)),
+            None | Some(None) => Ok(()),
+        }
     }
 
     /// `[door]`: which rungs, and how large a request.

@@ -42,7 +42,13 @@ pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], queued: b
             role: "staff".to_owned(),
             why: "to see what it costs".to_owned(),
         };
-        let command = Command::Push { subject: subject.clone(), purpose: None, who, wait };
+        let command = Command::Push {
+            subject: subject.clone(),
+            purpose: None,
+            who,
+            wait,
+            asynchronous: false,
+        };
         async move { caller::ask(client, &command).await.err() }
     };
     let refused: Vec<_> =

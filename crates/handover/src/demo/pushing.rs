@@ -98,7 +98,17 @@ async fn trigger_all(
                 role: "system".to_owned(),
                 why: "the encounter is finished".to_owned(),
             };
-            ask(&client, &Command::Push { subject: encounter, purpose: None, who, wait: 0 }).await
+            ask(
+                &client,
+                &Command::Push {
+                    subject: encounter,
+                    purpose: None,
+                    who,
+                    wait: 0,
+                    asynchronous: false,
+                },
+            )
+            .await
         });
     }
     while let Some(joined) = under_way.join_next().await {

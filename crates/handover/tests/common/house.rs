@@ -237,6 +237,7 @@ impl House {
             purpose: None,
             who: who("a test pushes"),
             wait,
+            asynchronous: false,
         };
         match self.ask_later(&command).await.unwrap() {
             Reply::Pushed { rows, .. } => rows,

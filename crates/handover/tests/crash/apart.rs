@@ -142,7 +142,7 @@ impl Apart {
     /// Somebody pushes an encounter, and asks again if nothing came of it.
     pub(crate) fn push(&mut self, encounter: &str) {
         let (subject, who) = (encounter.to_owned(), who("the encounter has ended"));
-        self.trigger(&Command::Push { subject, purpose: None, who, wait: 0 });
+        self.trigger(&Command::Push { subject, purpose: None, who, wait: 0, asynchronous: false });
     }
 
     /// Somebody takes an encounter's push to the tried payer back.

@@ -123,6 +123,7 @@ impl Day {
             purpose: None,
             who: who("the encounter has ended"),
             wait: 0,
+            asynchronous: false,
         };
         self.trigger(&command);
     }
@@ -143,6 +144,7 @@ impl Day {
             purpose: None,
             who: who("the encounter has ended"),
             wait: 0,
+            asynchronous: false,
         };
         let client = Arc::clone(&self.clients[Role::Provider as usize]);
         let answer = RUNTIME.spawn(async move { caller::ask(&client, &command).await });

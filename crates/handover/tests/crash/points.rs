@@ -1,6 +1,7 @@
 //! A house is ended at each durable point of its road, and at none of them is anything lost.
 
 use crate::day::{Day, Role};
+use crate::offered::OF_A_SUBMISSION;
 use crate::outcome::{Outcome, all_submissions, assert_references_resolve};
 use crate::parts::DAY_IN_PARTS;
 use crate::watched::DAY_OF_WATCH;
@@ -153,6 +154,7 @@ fn every_documented_point_has_a_row() {
     let in_parts = DAY_IN_PARTS.map(|point| (Role::Provider, point));
     let rows = rows.chain(&in_parts).chain(&DAY_OF_WATCH);
     let others = AT_A_TABLE.into_iter().chain(OF_A_BUNDLE).chain(OF_AN_EXPORT);
+    let others = others.chain(OF_A_SUBMISSION);
     let others = others.map(str::to_owned);
     assert_eq!(rows.map(name).chain(others).collect::<BTreeSet<_>>(), documented_points());
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use wire::{HttpTransport, Transport, server, tls};
+use wire::{BoxFuture, HttpTransport, Transport, server, tls};
 
 /// What becomes of one push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,15 @@ pub(crate) enum Trick {
     Say(u16, Option<(&'static str, &'static str)>, &'static str),
 }
 
+/// Somebody who answers some requests in the payer's place.
+pub(crate) trait Aside: Send + Sync {
+    fn answer<'a>(
+        &'a self,
+        head: &'a http::request::Parts,
+        body: &'a Bytes,
+    ) -> BoxFuture<'a, Option<Response>>;
+}
+
 /// A stand-in at work.
 pub(crate) struct StandIn {
     shared: Arc<Shared>,
@@ -48,6 +57,7 @@ struct Shared {
     behind: SocketAddr,
     tricks: Mutex<VecDeque<Trick>>,
     pushes: Mutex<Vec<Bytes>>,
+    aside: Mutex<Option<Arc<dyn Aside>>>,
 }
 
 impl StandIn {
@@ -71,6 +81,7 @@ impl StandIn {
             behind,
             tricks: Mutex::default(),
             pushes: Mutex::default(),
+            aside: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let room = Arc::clone(&shared);
@@ -90,6 +101,11 @@ impl StandIn {
     pub(crate) fn play(&self, tricks: &[Trick]) {
         self.shared.tricks.lock().unwrap().extend(tricks);
         self.shared.pushes.lock().unwrap().clear();
+    }
+
+    /// From now on this one answers first.
+    pub(crate) fn let_answer(&self, aside: Arc<dyn Aside>) {
+        *self.shared.aside.lock().unwrap() = Some(aside);
     }
 
     /// The pushes it has met since.
@@ -113,6 +129,12 @@ impl Shared {
     async fn meet(&self, request: Request) -> Response {
         let (head, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 26).await.unwrap();
+        let aside = self.aside.lock().unwrap().clone();
+        if let Some(aside) = aside
+            && let Some(answer) = aside.answer(&head, &body).await
+        {
+            return answer;
+        }
         let is_push = head.method == http::Method::POST && head.uri.path() == "/fhir";
         let trick = match is_push {
             true => {

@@ -141,6 +141,8 @@ impl Hospital {
         });
         let setup = Setup {
             title: "Clinic".into(),
+            base_url: "https://clinic.example/fhir".into(),
+            file_secret: exchange::Digest([7; 32]),
             namespace: "https://clinic.example/handover".into(),
             version: "0.1.0",
             payers: payers.collect(),
@@ -165,6 +167,7 @@ impl Hospital {
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),
             tables: provider::Tables::default(),
+            bulk: provider::bulk::Bulk::default(),
         });
         let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
         Hospital { house, clock, desk, road, _folder: folder }
@@ -174,7 +177,7 @@ impl Hospital {
     pub(crate) async fn push(&self, encounter: &str) {
         let who = Who { name: "Robin".into(), role: "staff".into(), why: "a test".into() };
         let subject = encounter.to_owned();
-        let command = Command::Push { subject, purpose: None, who, wait: 0 };
+        let command = Command::Push { subject, purpose: None, who, wait: 0, asynchronous: false };
         self.desk.command(command).await.unwrap();
     }
 

@@ -39,7 +39,13 @@ fn ask_for(stage: &Stage, encounters: &[String]) -> JoinHandle<()> {
     RUNTIME.spawn(async move {
         for encounter in encounters {
             let why = who("a test pushes");
-            let command = Command::Push { subject: encounter, purpose: None, who: why, wait: 0 };
+            let command = Command::Push {
+                subject: encounter,
+                purpose: None,
+                who: why,
+                wait: 0,
+                asynchronous: false,
+            };
             while caller::ask(&client, &command).await.is_err() {
                 tokio::task::yield_now().await;
             }

@@ -55,6 +55,7 @@ impl Load {
                         purpose: None,
                         who: who("a test pushes while keys change"),
                         wait: 120,
+                        asynchronous: false,
                     };
                     match handover::caller::ask(&client, &push).await.unwrap() {
                         Reply::Pushed { rows: found, .. } => drop(rows.insert(subject, found)),

@@ -6,6 +6,7 @@ use exchange::desk::{Command, Row};
 use exchange::directory::Standing;
 use exchange::export::Export;
 use exchange::registration::{RegisteredAt, Registration};
+use exchange::sending::Sending;
 use exchange::submission::Submission;
 use exchange::suspension::Suspension;
 use exchange::watch::{Watch, WatchRow};
@@ -115,6 +116,15 @@ pub(crate) fn rows_are_what_their_lines_add_up_to(house: &House) -> BTreeSet<Str
         states.insert(known.state_word().to_owned());
     }
     assert!(exports.is_empty(), "an export without a row");
+    for row in house.works(WorkKind::BulkSent) {
+        let chain = Chain::Sending(row.work.id.as_str().into());
+        let lines = chains[&chain].iter().map(|(at, event)| (*at, event));
+        let sending = Sending::replay(lines).unwrap();
+        assert_eq!(read::<Sending>(&row), sending);
+        assert_eq!(columns(&row), (micros(sending.due()), sending.state_word()));
+        states.insert(sending.state_word().to_owned());
+        named.insert(chain);
+    }
     let others = chains.keys().filter(|chain| !named.contains(chain));
     assert_eq!(others.collect::<Vec<_>>(), [&Chain::House], "a chain without a row");
     states

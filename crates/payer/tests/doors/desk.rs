@@ -13,7 +13,13 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     let plan = Plan::open();
     assert_eq!(plan.post("lab", Push::default().by_hand("1")).await.status(), 200);
     let filed = plan.list().await[0].id.clone();
-    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 0 };
+    let push = Command::Push {
+        subject: "e1".into(),
+        purpose: None,
+        who: who(),
+        wait: 0,
+        asynchronous: false,
+    };
     let show = |id: &str| Command::Show { id: id.into(), page: false };
     let withdraw = Command::Withdraw { id: filed.clone(), who: who(), wait: 0 };
     let table = [

@@ -114,7 +114,7 @@ impl Road {
         let client = self.client_for(payer, turn.push.purpose).await?;
         let mut outcome = Outcome { said: Vec::new(), raw: (0, Bytes::new()), stop: None };
         for (nth, item) in part.items.iter().enumerate() {
-            if nth > 0 && self.outdated(turn).await?.is_some() {
+            if nth > 0 && self.outdated(&turn.push).await?.is_some() {
                 // What was answered is written down first; the next part looks anew.
                 break;
             }

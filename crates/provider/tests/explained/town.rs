@@ -183,6 +183,8 @@ impl Hospital {
         let endpoints = payers.keys().map(|name| (name.clone(), base(name.as_str()))).collect();
         let setup = Setup {
             title: "Clinic".into(),
+            base_url: "https://clinic.example/fhir".into(),
+            file_secret: exchange::Digest([7; 32]),
             namespace: NAMESPACE.into(),
             version: "0.1.0",
             payers,
@@ -204,6 +206,7 @@ impl Hospital {
             changed: Arc::new(Notify::new()),
             rooms: provider::Rooms::default(),
             tables: provider::Tables::default(),
+            bulk: provider::bulk::Bulk::default(),
         });
         let desk = Desk::new(Arc::clone(&road), Arc::new(Notify::new()), Vec::new());
         Hospital { folder: folder.to_owned(), network, clock, road, desk }
@@ -230,7 +233,7 @@ impl Hospital {
     /// Records the trigger, walks until nothing is due, and gives the trigger's id.
     pub(crate) async fn push(&self, subject: &str, purpose: Option<Purpose>) -> String {
         let subject = subject.to_owned();
-        let push = Command::Push { subject, purpose, who: who(), wait: 0 };
+        let push = Command::Push { subject, purpose, who: who(), wait: 0, asynchronous: false };
         let Ok(Reply::Pushed { trigger: Some(trigger), .. }) = self.command(push).await else {
             panic!("a push is recorded")
         };

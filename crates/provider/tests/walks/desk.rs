@@ -23,6 +23,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
         purpose: None,
         who: who(),
         wait: 0,
+        asynchronous: false,
     };
     let member = Some(exchange::Phi("W100".to_owned()));
     let named = Command::Release { id: id.clone(), who: who(), member };
@@ -144,7 +145,13 @@ async fn check_finds_nothing_where_nothing_would_stop_a_push() {
 async fn whoever_waits_waits_on_where_the_next_attempt_is_within_the_wait() {
     let hospital = Hospital::open();
     hospital.network.spoil(SENT.trim_end(), not_sent);
-    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 300 };
+    let push = Command::Push {
+        subject: "e1".into(),
+        purpose: None,
+        who: who(),
+        wait: 300,
+        asynchronous: false,
+    };
     let goes_on = async {
         // The trigger is on its way to the disk.
         let rows = loop {

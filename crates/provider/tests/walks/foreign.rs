@@ -268,7 +268,13 @@ async fn two_patients_pushes_make_one_record_of_their_practitioner() {
         for patient in 1..=3 {
             let encounter = format!("e{}", SHARED + patient);
             let (purpose, who) = (None, crate::hospital::who());
-            let push = exchange::desk::Command::Push { subject: encounter, purpose, who, wait: 0 };
+            let push = exchange::desk::Command::Push {
+                subject: encounter,
+                purpose,
+                who,
+                wait: 0,
+                asynchronous: false,
+            };
             hospital.command(push).await.unwrap();
         }
         let mut rows = hospital.work().await;
@@ -402,7 +408,13 @@ async fn types_that_a_door_does_not_take_hold_the_push_or_are_left_out_as_agreed
         };
         let push = |hospital: Hospital| async move {
             let (subject, who) = (format!("e{}", SHARED + 1), crate::hospital::who());
-            let push = exchange::desk::Command::Push { subject, purpose: None, who, wait: 0 };
+            let push = exchange::desk::Command::Push {
+                subject,
+                purpose: None,
+                who,
+                wait: 0,
+                asynchronous: false,
+            };
             hospital.command(push).await.unwrap();
             hospital.work().await;
             hospital

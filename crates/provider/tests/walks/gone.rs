@@ -159,7 +159,7 @@ async fn a_watch_that_sees_a_record_go_ends_by_taking_back_and_asks_nobody() {
     let who = || exchange::Who { name: "watch".into(), role: "system".into(), why: "gone".into() };
     let trigger = |id: &str, subject: &str| {
         let (id, subject) = (TriggerId(id.into()), exchange::Subject::Record(subject.into()));
-        hospital.road.trigger(id, subject, None, who())
+        hospital.road.trigger(id, subject, None, who(), false)
     };
     hospital.network.spoil(&format!("GET {EHR}/Encounter/e"), removed);
     hospital.clock.advance(1);

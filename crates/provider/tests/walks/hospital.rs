@@ -72,12 +72,19 @@ pub(crate) fn untrusted() -> Told {
 /// Answers of the places that a test has spoilt, by how their URL begins; all others are in order.
 type Spoilt = Vec<(String, Fault)>;
 
+/// Something of the network that answers some requests.
+pub(crate) trait Answers: Send + Sync {
+    fn answer(&self, request: &Request<Bytes>) -> Option<Told>;
+}
+
 pub(crate) struct Network {
     spoilt: Mutex<Spoilt>,
     asked: Mutex<Vec<String>>,
     pushed: Mutex<Vec<String>>,
     hanging: Mutex<Option<(String, SocketAddr)>>,
     stranger: Mutex<Option<Arc<Stranger>>>,
+    /// Whoever answers before all others, where it answers.
+    pub(crate) first: Mutex<Option<Arc<dyn Answers>>>,
     pub(crate) shelf: Mutex<Shelf>,
 }
 
@@ -123,6 +130,11 @@ impl Network {
         let ended = format!("{line} ");
         if let Some((_, told)) = spoilt.iter().find(|(begins, _)| ended.starts_with(begins)) {
             return told();
+        }
+        drop(spoilt);
+        let first = self.first.lock().unwrap().clone();
+        if let Some(told) = first.and_then(|first| first.answer(request)) {
+            return told;
         }
         let stranger = self.stranger.lock().unwrap().clone();
         if let Some(stranger) = stranger.filter(|_| line.contains(STRANGER)) {
@@ -338,6 +350,7 @@ impl Hospital {
             pushed: Mutex::default(),
             hanging: Mutex::default(),
             stranger: Mutex::default(),
+            first: Mutex::default(),
             shelf: Mutex::default(),
         });
         let (clock, wake) = (SetClock::at(now), Arc::new(Notify::new()));
@@ -436,7 +449,8 @@ impl Hospital {
 
     pub(crate) async fn push_for(&self, encounter: &str, purpose: Option<Purpose>) -> Vec<Row> {
         let encounter = encounter.to_owned();
-        let push = Command::Push { subject: encounter, purpose, who: who(), wait: 0 };
+        let push =
+            Command::Push { subject: encounter, purpose, who: who(), wait: 0, asynchronous: false };
         self.command(push).await.unwrap();
         self.work().await
     }
@@ -564,6 +578,8 @@ fn wire_up(
         payers.keys().map(|name| (name.clone(), base(name.as_str()).to_owned())).collect();
     let setup = Setup {
         title: "Clinic".into(),
+        base_url: "https://clinic.example/fhir".into(),
+        file_secret: exchange::Digest([7; 32]),
         namespace: "https://clinic.example/handover".into(),
         version: "0.1.0",
         payers,
@@ -589,6 +605,7 @@ fn wire_up(
         changed: Arc::new(Notify::new()),
         rooms: provider::Rooms::default(),
         tables: provider::Tables::default(),
+        bulk: provider::bulk::Bulk::default(),
     });
     let desk = Desk::new(Arc::clone(&road), Arc::clone(wake), Vec::new());
     (road, desk)

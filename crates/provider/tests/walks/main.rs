@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+mod bulk;
+mod bulk_plan;
 mod chart;
 mod covered;
 mod delivery;

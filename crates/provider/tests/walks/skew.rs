@@ -29,7 +29,13 @@ async fn a_wrong_clock_waits_at_a_resting_door_like_a_right_one() {
         let payer = PartnerId::from("sunrise");
         hospital.house.report(Clock::Database, &payer, false, breaker).await.unwrap();
 
-        let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 0 };
+        let push = Command::Push {
+            subject: "e1".into(),
+            purpose: None,
+            who: who(),
+            wait: 0,
+            asynchronous: false,
+        };
         hospital.command(push).await.unwrap();
         hospital.waits(&name, "due", Code::PayerResting).await;
         assert_eq!(resting_lines(&hospital).await, 1, "{name}: a rest costs one line");

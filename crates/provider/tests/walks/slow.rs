@@ -16,7 +16,8 @@ const WAITING: u32 = 90;
 
 async fn push(hospital: &Hospital, patient: u32, wait: u32) -> Vec<Row> {
     let encounter = format!("e{patient}");
-    let push = Command::Push { subject: encounter, purpose: None, who: who(), wait };
+    let push =
+        Command::Push { subject: encounter, purpose: None, who: who(), wait, asynchronous: false };
     match hospital.command(push).await.unwrap() {
         Reply::Pushed { rows, .. } => rows,
         other => panic!("{other:?}"),

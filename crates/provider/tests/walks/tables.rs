@@ -177,7 +177,13 @@ async fn a_payor_that_is_nobodys_business_is_counted_and_no_work() {
     let mapped = map(&hospital, None, by_name("harborLIGHT", None)).await.unwrap();
     assert_eq!(mapped.released, 1);
     assert!(hospital.work().await.is_empty(), "nothing waits, and nothing is pushed");
-    let push = Command::Push { subject: "e1".into(), purpose: None, who: who(), wait: 0 };
+    let push = Command::Push {
+        subject: "e1".into(),
+        purpose: None,
+        who: who(),
+        wait: 0,
+        asynchronous: false,
+    };
     let Reply::Pushed { trigger, .. } = hospital.command(push).await.unwrap() else { panic!() };
     hospital.work().await;
     let id = trigger.unwrap();

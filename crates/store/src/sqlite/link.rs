@@ -78,7 +78,9 @@ fn lines(db: &Connection, house: i64, from: i64, limit: u32) -> Result<(), Error
     for (_, chain, body) in &page {
         let work = match chain.parse::<Chain>() {
             Ok(Chain::Push(walk)) => walk.to_string(),
-            Ok(Chain::Submission(submission)) => submission.to_string(),
+            Ok(Chain::Submission(submission) | Chain::Sending(submission)) => {
+                submission.to_string()
+            }
             Ok(Chain::House) | Err(_) => continue,
         };
         link(db, house, &work, body.as_bytes())?;

@@ -4,5 +4,6 @@
 //! Goes out   the partner's reply, as far as the form says what it means.
 //! Never      decides what is next; `exchange` settles.
 
+pub mod bulk;
 pub mod single;
 pub mod transaction;

@@ -20,8 +20,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE,
-    RANGE, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    IF_NONE_MATCH, IF_RANGE, RANGE, VARY,
 };
 use http_body_util::BodyExt;
 use std::io::Write;
@@ -66,8 +66,18 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
     })
 }
 
+/// A file that knows its length and its parts by itself, packed where it is handed over whole.
+pub(super) fn packed_whole(headers: &HeaderMap, mut answer: Answer) -> Answer {
+    if answer.status != 200 || answer.flow.is_none() || !takes_gzip(headers) {
+        return answer;
+    }
+    answer.headers.retain(|(name, _)| *name != CONTENT_LENGTH);
+    let tag = answer.header(&ETAG).map(str::to_owned);
+    packed(headers, answer, tag.as_deref())
+}
+
 /// The tag of the same file packed.
-fn in_gzip(tag: &str) -> String {
+pub(super) fn in_gzip(tag: &str) -> String {
     format!("{}.gz\"", tag.trim_end_matches('"'))
 }
 

@@ -1,0 +1,334 @@
+//! Sending: a bulk submission to a payer, from the first push that it gathers until its files are served
+//! no more (Bulk Data 4.0.0-ballot, Bulk Submit).
+//!
+//! Comes in   the lines of one submission's chain, in their order.
+//! Goes out   its next step and when; what the payer is to be told next.
+//! Never      a state that no line explains, and never a resource: manifests name stored plans.
+//!
+//! Why one row for many pushes and none of them in it: a push says itself which submission it goes with,
+//! so that many can join at once without writing the same row. Once nothing more is gathered, those that
+//! joined are listed in the plan of a manifest; from then on the plan says whom an outcome is for.
+
+pub mod outcomes;
+pub mod plan;
+
+use crate::id::{Digest, PartnerId, SubmissionId};
+use crate::issue::Issue;
+use crate::ledger::{Chain, Event};
+use crate::purpose::Purpose;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the payer is told of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// A manifest is there to be fetched.
+    Manifest(u32),
+    /// No more is to come.
+    Completed,
+    /// What was loaded of it is to go.
+    Stopped,
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Message::Manifest(number) => write!(f, "manifest {number}"),
+            Message::Completed => f.write_str("the end (completed)"),
+            Message::Stopped => f.write_str("the stop (stopped)"),
+        }
+    }
+}
+
+/// How a submission ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Nothing was left to send.
+    Empty,
+    /// Each of its pushes has the payer's word.
+    Settled,
+    /// The payer would not have it as a whole, or gave no word: its pushes wait for a person.
+    Failed,
+    /// A person had it stopped.
+    Stopped,
+}
+
+impl End {
+    /// The word for lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            End::Empty => "empty",
+            End::Settled => "settled",
+            End::Failed => "failed",
+            End::Stopped => "stopped",
+        }
+    }
+
+    /// In words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            End::Empty => "ended: nothing was left to send",
+            End::Settled => "settled: each push has the payer's word",
+            End::Failed => "failed as a whole: its pushes wait for a person",
+            End::Stopped => "stopped by a person",
+        }
+    }
+}
+
+/// What is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Wait for more pushes; close once none came for a while.
+    Gather,
+    /// Say in each push that it is sent now, and make the manifests.
+    Make,
+    /// Tell the payer what it does not know yet.
+    Tell,
+    /// Ask for the status.
+    Ask,
+    /// Poll the status.
+    Poll,
+    /// Settle each push by its own outcomes.
+    Settle,
+    /// It has ended: its files are served until then.
+    Serve,
+    /// Nothing.
+    Rest,
+}
+
+/// A manifest of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Counted from 1.
+    pub number: u32,
+    /// The stored list of its files and of what lies where in them (`plan::Plan`).
+    pub plan: Digest,
+    /// The manifest that it takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u32>,
+    /// Pushes.
+    pub pushes: u64,
+    /// Resources, headers aside.
+    pub resources: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The payer knows of it.
+    #[serde(default)]
+    pub told: bool,
+}
+
+/// A bulk submission of a sending house: a projection of its chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sending {
+    /// Its id, as the payer knows it (`submissionId`).
+    pub id: SubmissionId,
+    /// The payer.
+    pub payer: PartnerId,
+    /// What for: a submission serves one purpose, as its tokens do.
+    pub purpose: Purpose,
+    /// The payer's base URL.
+    pub endpoint: String,
+    /// When its first push came.
+    pub opened: Timestamp,
+    /// When it must be settled.
+    pub deadline: Timestamp,
+    /// What is next.
+    pub step: Step,
+    /// When.
+    pub at: Timestamp,
+    /// In their order.
+    pub manifests: Vec<Manifest>,
+    /// The payer knows that no more comes.
+    #[serde(default)]
+    pub completed: bool,
+    /// A person wants it stopped.
+    #[serde(default)]
+    pub stopping: bool,
+    /// The payer may know of it.
+    #[serde(default)]
+    pub known: bool,
+    /// How often its present step was tried.
+    pub attempt: u32,
+    /// Where its status is polled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The stored outcomes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<Digest>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// Why it waits, or failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<Issue>,
+}
+
+impl Sending {
+    /// What its first line makes; `None` where the line is another one.
+    pub fn begin(at: Timestamp, event: &Event) -> Option<Sending> {
+        let Event::SendingOpened { submission, payer, purpose, endpoint, until, deadline } =
+            event.clone()
+        else {
+            return None;
+        };
+        Some(Sending {
+            id: submission,
+            payer,
+            purpose,
+            endpoint,
+            opened: at,
+            deadline,
+            step: Step::Gather,
+            at: until,
+            manifests: Vec::new(),
+            completed: false,
+            stopping: false,
+            known: false,
+            attempt: 0,
+            place: None,
+            outcomes: None,
+            end: None,
+            issues: Vec::new(),
+        })
+    }
+
+    /// The submission its chain adds up to; `None` when the chain does not begin with its opening.
+    pub fn replay<'a>(lines: impl IntoIterator<Item = (Timestamp, &'a Event)>) -> Option<Sending> {
+        let mut lines = lines.into_iter();
+        let (at, first) = lines.next()?;
+        let mut sending = Sending::begin(at, first)?;
+        lines.for_each(|(at, event)| sending.apply(at, event));
+        Some(sending)
+    }
+
+    /// Takes one line into account. A file that is fetched leaves it as it is.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event.clone() {
+            Event::SendingKeptOpen { until } => self.at = until,
+            Event::SendingClosed { .. } => self.go_on(Step::Make, at),
+            Event::ManifestMade { manifest, plan, replaces, pushes, resources, files, bytes } => {
+                let told = false;
+                let made = Manifest {
+                    number: manifest,
+                    plan,
+                    replaces,
+                    pushes,
+                    resources,
+                    files,
+                    bytes,
+                    told,
+                };
+                self.manifests.push(made);
+                self.go_on(Step::Tell, at);
+            }
+            Event::Intended { attempt, .. } => (self.attempt, self.known) = (attempt, true),
+            Event::SendingTold { message } => self.told(message, at),
+            Event::Delayed { until, issue } => {
+                if self.step != Step::Tell {
+                    self.attempt += 1; // a message counts when it is intended
+                }
+                (self.at, self.issues) = (until, vec![issue]);
+            }
+            Event::Polling { place, until } => {
+                self.attempt = if self.place.is_some() { self.attempt + 1 } else { 1 };
+                self.place = Some(place);
+                self.issues.clear();
+                (self.step, self.at) = (Step::Poll, until);
+            }
+            Event::SendingAnswered { outcomes } => {
+                self.outcomes = Some(outcomes);
+                self.go_on(Step::Settle, at);
+            }
+            Event::SendingStopAsked { .. } => {
+                self.stopping = true;
+                self.go_on(Step::Tell, at);
+            }
+            Event::SendingEnded { end, until, issues } => {
+                self.end = Some(end);
+                self.go_on(Step::Serve, until);
+                self.issues = issues;
+            }
+            Event::FilesWithdrawn {} => self.step = Step::Rest,
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, message: Message, at: Timestamp) {
+        match message {
+            Message::Manifest(number) => {
+                let told = self.manifests.iter_mut().filter(|it| it.number == number);
+                told.for_each(|it| it.told = true);
+            }
+            Message::Completed => self.completed = true,
+            Message::Stopped => {}
+        }
+        let next = match self.message() {
+            Some(_) => Step::Tell,
+            None => Step::Ask,
+        };
+        self.go_on(next, at);
+    }
+
+    fn go_on(&mut self, step: Step, at: Timestamp) {
+        self.issues.clear();
+        (self.step, self.at, self.attempt) = (step, at, 0);
+    }
+
+    /// What the payer is to be told next; `None`: it knows all.
+    pub fn message(&self) -> Option<Message> {
+        if self.stopping {
+            return Some(Message::Stopped);
+        }
+        let untold = self.standing().find(|it| !it.told);
+        let untold = untold.map(|it| Message::Manifest(it.number));
+        untold.or((!self.completed).then_some(Message::Completed))
+    }
+
+    /// The manifests that count: those that no later one takes the place of.
+    pub fn standing(&self) -> impl Iterator<Item = &Manifest> {
+        let replaced: Vec<u32> = self.manifests.iter().filter_map(|it| it.replaces).collect();
+        self.manifests.iter().filter(move |it| !replaced.contains(&it.number))
+    }
+
+    /// Whether its files are there to be fetched.
+    pub fn serves(&self) -> bool {
+        !matches!(self.step, Step::Gather | Step::Make | Step::Rest)
+    }
+
+    /// When a clock has work on it.
+    pub fn due(&self) -> Option<Timestamp> {
+        (self.step != Step::Rest).then_some(self.at)
+    }
+
+    /// The word for lists, behind `sending-`: `open`, `offered`, `completed`, then how it ended, and
+    /// `over` once its files are not served any more.
+    pub fn state_word(&self) -> &'static str {
+        match (self.step, self.end) {
+            (Step::Rest, _) => "sending-over",
+            (_, Some(End::Empty)) => "sending-empty",
+            (_, Some(End::Settled)) => "sending-settled",
+            (_, Some(End::Failed)) => "sending-failed",
+            (_, Some(End::Stopped)) => "sending-stopped",
+            (Step::Gather, None) => OPEN,
+            (Step::Make | Step::Tell, None) => "sending-offered",
+            (_, None) => "sending-completed",
+        }
+    }
+
+    /// Its chain in the ledger.
+    pub fn chain(&self) -> Chain {
+        Chain::Sending(self.id.clone())
+    }
+}
+
+/// The state word of a submission that gathers pushes.
+pub const OPEN: &str = "sending-open";
+
+#[cfg(test)]
+mod tests;

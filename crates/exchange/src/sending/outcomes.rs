@@ -1,0 +1,160 @@
+//! Outcomes: what a payer said of a submission, and what that means for each of its pushes.
+//!
+//! Comes in   lines of outcome files, as the payer wrote them; a push and its contents.
+//! Goes out   whom errors are about; for a push one next word, and the answer that is kept of it.
+//! Never      takes silence for refusal: once the payer has done with a submission, what no error names
+//!            is filed (Bulk Data 4.0.0-ballot, Bulk Submit Status: outcomes are of what went wrong).
+//!            Never repeats a payer's sentences, as *settle* does not.
+
+use crate::assemble::Content;
+use crate::bulk::{Counts, Told, Whom};
+use crate::issue::{CODE_SYSTEM, Code, Issue};
+use crate::limits::{ISSUES_MAX, OUTCOME_RESOURCES_MAX};
+use crate::place;
+use crate::purpose::Level;
+use crate::settle::{Next, read_words};
+use bytes::Bytes;
+use fhir::{BundleType, BundleWriter, EntryToWrite, Resource, ResponseToWrite};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was said, by whom it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Of the submission or a manifest as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whole: Vec<Issue>,
+    /// Of a resource: `Type/id at the payer`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, Vec<Issue>>,
+    /// Of a push, by `system|value` of its key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pushes: BTreeMap<String, Vec<Issue>>,
+    /// In numbers, of a push, where the payer is a house.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, Counts>,
+}
+
+/// What a push waits for that the payer keeps for a person.
+const HELD: &str = "the payer keeps it until a person there has found the member";
+
+/// The status that an entry has in the kept answer, where the payer refused it and gave no code of ours.
+const REFUSED: u16 = 422;
+
+impl Outcomes {
+    /// Takes one line of an outcome file.
+    ///
+    /// Errors: `AnswerUnreadable` where it is no OperationOutcome, or names more than can be held.
+    pub fn take(&mut self, line: &Resource) -> Result<(), Issue> {
+        let unreadable = |detail: &str| Issue::new(Code::AnswerUnreadable, detail);
+        let Some(told) = Told::of(line) else {
+            return Err(unreadable("a line of the payer's outcomes is no OperationOutcome"));
+        };
+        if let (Some(counts), [Whom::Push(key), ..]) = (told.counts, &told.whom[..]) {
+            self.counts.insert(key.clone(), counts);
+        }
+        let issues = match told.is_error() {
+            true => read_words(&told.outcome, REFUSED, Code::PayerRefused),
+            // No error, and no word that it is filed either: a person at the plan looks for the member.
+            false if is_held(&told) => vec![Issue::new(Code::MemberHeld, HELD)],
+            false => return Ok(()),
+        };
+        for whom in &told.whom {
+            let said = match whom {
+                Whom::Push(key) => self.pushes.entry(key.clone()).or_default(),
+                Whom::Resource(reference) => match local(reference) {
+                    Some(record) => self.records.entry(record).or_default(),
+                    // What names no resource of ours is about all.
+                    None => &mut self.whole,
+                },
+            };
+            said.extend(issues.iter().cloned());
+            said.truncate(ISSUES_MAX);
+        }
+        if told.whom.is_empty() {
+            self.whole.extend(issues);
+            self.whole.truncate(ISSUES_MAX);
+        }
+        if self.records.len() + self.pushes.len() + self.counts.len() > OUTCOME_RESOURCES_MAX {
+            return Err(unreadable("the payer's outcomes name more resources than can be held"));
+        }
+        Ok(())
+    }
+
+    /// What is said of a push with this key and these contents: the next word, and the answer to keep.
+    /// A push of which nothing stands is refused; one of which something is missing waits for a person.
+    pub fn settle(&self, key: &str, contents: &[Content]) -> (Next, Bytes) {
+        let name = |content: &Content| format!("{}/{}", content.kind, content.id);
+        let of = |content: &Content| self.records.get(&name(content));
+        let answer = answer(contents, of);
+        let own = self.pushes.get(key).into_iter().chain(Some(&self.whole)).flatten();
+        let mut issues: Vec<Issue> = own.cloned().collect();
+        let as_a_whole = !issues.is_empty();
+        let mut refused = 0;
+        for (at, content) in contents.iter().enumerate() {
+            let Some(said) = of(content) else { continue };
+            refused += 1;
+            let place = format!("Bundle.entry[{at}]");
+            issues.extend(said.iter().map(|issue| issue.clone().at(place.clone())));
+        }
+        issues.truncate(ISSUES_MAX);
+        let patient = contents.iter().any(|one| one.kind == "Patient" && of(one).is_some());
+        let next = match issues.is_empty() {
+            true => Next::Settled(Level::Filed),
+            false
+                if !as_a_whole
+                    && issues.iter().all(|it| it.code != Code::MemberHeld)
+                    && (patient || refused == contents.len()) =>
+            {
+                Next::Refused(issues)
+            }
+            false => Next::Hold(issues),
+        };
+        (next, answer)
+    }
+}
+
+fn is_held(told: &Told) -> bool {
+    let codings = told.outcome.issues.iter().filter_map(|issue| issue.coding.as_ref());
+    let mut ours = codings.filter(|(system, _)| system.as_deref() == Some(CODE_SYSTEM));
+    ours.any(|(_, code)| code == Code::MemberHeld.row().slug)
+}
+
+/// `Type/id` of a reference, absolute or relative.
+fn local(reference: &str) -> Option<String> {
+    let reference = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
+    let mut steps = reference.rsplit('/');
+    let (id, kind) = (steps.next()?, steps.next()?);
+    let local = format!("{kind}/{id}");
+    place::type_and_id(&local).is_some().then_some(local)
+}
+
+/// What the payer said of each entry, in the form in which a door that answers at once says it, so that
+/// an acknowledgement reads both alike. Of what no error names it is known that it stands, no more.
+fn answer<'i>(contents: &[Content], of: impl Fn(&Content) -> Option<&'i Vec<Issue>>) -> Bytes {
+    let mut writer = BundleWriter::new(BundleType::TransactionResponse);
+    for content in contents {
+        let said = of(content);
+        let status = match (said.and_then(|said| said.first()), content.digest) {
+            (Some(issue), _) => match issue.code.row().status {
+                status @ 400..=499 => format!("{status} Refused"),
+                _ => format!("{REFUSED} Refused"),
+            },
+            (None, Some(_)) => "200 OK".to_owned(),
+            (None, None) => "204 No Content".to_owned(),
+        };
+        let outcome = said.map(Issue::outcome);
+        writer.entry(EntryToWrite {
+            response: Some(ResponseToWrite {
+                status: &status,
+                outcome: outcome.as_deref(),
+                ..ResponseToWrite::default()
+            }),
+            ..EntryToWrite::default()
+        });
+    }
+    writer.finish().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Goal: each push gets what was said of its own resources, and nothing that was said of another's.
+
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::bulk::Dialect;
+use crate::bulk::outcome::{counted, refused};
+use crate::id::Digest;
+
+const KEY: &str = "https://clinic.example/push|3-ab";
+
+fn contents(kinds: &[(&str, &str)]) -> Vec<Content> {
+    let content = |(kind, id): &(&str, &str)| Content {
+        kind: (*kind).to_owned(),
+        id: (*id).to_owned(),
+        source_id: None,
+        digest: (*kind != "Device").then(|| Digest::of(id.as_bytes())),
+    };
+    kinds.iter().map(content).collect()
+}
+
+fn of(lines: &[Vec<u8>]) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    for line in lines {
+        outcomes.take(&Resource::parse(line.clone()).unwrap()).unwrap();
+    }
+    outcomes
+}
+
+fn says(code: Code, whom: &[Whom]) -> Vec<u8> {
+    refused(Dialect::Ballot, whom, [&Issue::new(code, "no")])
+}
+
+fn resource(reference: &str) -> Whom {
+    Whom::Resource(reference.to_owned())
+}
+
+fn push(key: &str) -> Whom {
+    Whom::Push(key.to_owned())
+}
+
+#[test]
+fn a_push_is_settled_by_what_is_said_of_its_own_resources() {
+    let own = contents(&[("Patient", "p"), ("Observation", "o"), ("Provenance", "v")]);
+    let unknown = Code::MemberUnknown;
+    let counts = Counts { read: 3, filed: 3, ..Counts::default() };
+    let foreign = br#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"processing","details":{"text":"Ada Example is unknown"}}]}"#;
+    type Row<'t> = (&'t str, Vec<Vec<u8>>, &'t str, Option<Code>);
+    let table: Vec<Row<'_>> = vec![
+        ("nothing is said", vec![], "settled", None),
+        ("counts only", vec![counted(Dialect::Ballot, &[push(KEY)], &counts)], "settled", None),
+        ("one refused", vec![says(unknown, &[resource("Observation/o")])], "held", Some(unknown)),
+        (
+            "absolute, with a version",
+            vec![says(unknown, &[resource("https://c.example/fhir/Observation/o/_history/1")])],
+            "held",
+            Some(unknown),
+        ),
+        ("its Patient", vec![says(unknown, &[resource("Patient/p")])], "refused", Some(unknown)),
+        (
+            "all of it",
+            vec![says(
+                unknown,
+                &[resource("Observation/o"), resource("Provenance/v"), resource("Patient/p")],
+            )],
+            "refused",
+            Some(unknown),
+        ),
+        ("another's resource", vec![says(unknown, &[resource("Observation/x")])], "settled", None),
+        ("the push itself", vec![says(unknown, &[push(KEY)])], "held", Some(unknown)),
+        (
+            "another push",
+            vec![says(unknown, &[push("https://clinic.example/push|4-cd")])],
+            "settled",
+            None,
+        ),
+        ("the manifest", vec![says(unknown, &[])], "held", Some(unknown)),
+        ("what names nothing", vec![says(unknown, &[resource("urn:x")])], "held", Some(unknown)),
+        (
+            "kept for a person",
+            vec![says(Code::MemberHeld, &[resource("Patient/p")])],
+            "held",
+            Some(Code::MemberHeld),
+        ),
+        ("a stranger's words", vec![foreign.to_vec()], "held", Some(Code::PayerRefused)),
+    ];
+    for (case, lines, state, code) in table {
+        let outcomes = of(&lines);
+        let kept = serde_json::from_slice(&serde_json::to_vec(&outcomes).unwrap()).unwrap();
+        assert_eq!(outcomes, kept, "{case}");
+        let (next, answer) = outcomes.settle(KEY, &own);
+        let (found, issues) = match &next {
+            Next::Settled(Level::Filed) => ("settled", &[][..]),
+            Next::Hold(issues) => ("held", &issues[..]),
+            Next::Refused(issues) => ("refused", &issues[..]),
+            other => panic!("{case}: {other:?}"),
+        };
+        assert_eq!((found, issues.first().map(|issue| issue.code)), (state, code), "{case}");
+        let words = format!("{issues:?}{}", String::from_utf8_lossy(&answer));
+        assert!(!words.contains("Ada"), "{case}: the payer's sentences may name a patient");
+        let answer = fhir::Bundle::parse(answer).unwrap();
+        assert_eq!(answer.entries.len(), own.len(), "{case}: each entry is answered");
+    }
+}
+
+#[test]
+fn what_is_said_stands_at_its_place_in_the_push() {
+    let own = contents(&[("Patient", "p"), ("Observation", "o"), ("Device", "gone")]);
+    let outcomes = of(&[says(Code::IdentityMismatch, &[resource("Observation/o")])]);
+    let (next, answer) = outcomes.settle(KEY, &own);
+    let Next::Hold(issues) = next else { panic!("{next:?}") };
+    assert_eq!(issues[0].expression.as_deref(), Some("Bundle.entry[1]"));
+    let answer = fhir::Bundle::parse(answer).unwrap();
+    let statuses: Vec<_> =
+        answer.entries.iter().map(|it| it.response.as_ref().unwrap().status_code()).collect();
+    assert_eq!(statuses, [Some(200), Some(403), Some(204)]);
+}
+
+#[test]
+fn what_is_no_outcome_is_told() {
+    let patient = Resource::parse(&br#"{"resourceType":"Patient"}"#[..]).unwrap();
+    let issue = Outcomes::default().take(&patient).unwrap_err();
+    assert_eq!(issue.code, Code::AnswerUnreadable);
+}

@@ -1,0 +1,362 @@
+//! Plan: which files a manifest names, and what lies where in them.
+//!
+//! Comes in   assembled payloads, one after the other; how files are organised, and how large they get.
+//! Goes out   the plan; later any piece of any file, byte for byte, out of the payload it is of.
+//! Never      a copy of a resource: a file is made of stored payloads while it is fetched. So its bytes
+//!            are known before and the same each time, nothing outlives a purge, and no disk fills up.
+//!
+//! Bulk Data 4.0.0-ballot, output manifest; 3.0.0, output file organization: a push is a block, behind a
+//! header that names its Patient. What a push takes back is a Bundle of deletions in a file of its own.
+
+use crate::agreement::Organized;
+use crate::bulk::{self, Header};
+use crate::id::{Digest, PushId, WalkId};
+use crate::issue::{Code, Issue};
+use bytes::Bytes;
+use fhir::{Bundle, BundleType, BundleWriter, Entry, EntryToWrite, Method, Resource};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The files of one manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `transactionTime`.
+    pub at: Timestamp,
+    /// Whether files are organised by Patient.
+    pub by_patient: bool,
+    /// In the order of the manifest.
+    pub files: Vec<File>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// The last part of its URL.
+    pub name: String,
+    /// The type of its resources; none: organised by Patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// It holds Bundles of deletions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    /// Resources, headers aside.
+    pub count: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub digest: Digest,
+    /// What it is made of, in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// What one push brings to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The push's handle in this house.
+    pub walk: WalkId,
+    /// The push.
+    pub push: PushId,
+    /// Its Patient: the id at the payer.
+    pub patient: String,
+    /// The stored payload.
+    pub payload: Digest,
+    /// How many bytes of the file.
+    pub bytes: u64,
+}
+
+/// A push, as a plan needs it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its handle in this house.
+    pub walk: WalkId,
+    /// The push.
+    pub push: PushId,
+    /// Its Patient: the id at the payer.
+    pub patient: String,
+    /// Digest of the stored payload.
+    pub payload: Digest,
+}
+
+/// What a file holds of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Everything, behind its header.
+    Block,
+    /// Resources of one type.
+    Kind(String),
+    /// The Bundle of its deletions.
+    Deletions,
+}
+
+impl Part {
+    /// The bytes of a piece of such a file, out of the payload it is of.
+    ///
+    /// Errors: `InternalError` where it is no payload, or other bytes come of it than were planned.
+    pub fn lines(&self, piece: &Piece, payload: Bytes) -> Result<Bytes, Issue> {
+        let (lines, _) = written(&piece.patient, &parsed(payload)?, self);
+        match lines.len() as u64 == piece.bytes {
+            true => Ok(lines.into()),
+            false => Err(Issue::new(Code::InternalError, "a file is not what was planned")),
+        }
+    }
+
+    /// Where its files stand in the manifest.
+    fn place(&self) -> u8 {
+        match self {
+            Part::Block => 0,
+            Part::Kind(kind) => match kind.as_str() {
+                "Patient" => 0,
+                "Coverage" => 1,
+                "Provenance" => 3,
+                _ => 2,
+            },
+            Part::Deletions => 4,
+        }
+    }
+}
+
+impl Plan {
+    /// All pushes, each once, in their order.
+    pub fn pushes(&self) -> Vec<&Piece> {
+        let pieces = self.files.iter().flat_map(|file| &file.pieces);
+        let mut seen = BTreeSet::new();
+        pieces.filter(|piece| seen.insert(&piece.walk)).collect()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Resources of all files, deletions aside.
+    pub fn resources(&self) -> u64 {
+        self.files.iter().filter(|file| !file.deleted).map(|file| file.count).sum()
+    }
+
+    /// The manifest, as the payer reads it. `url` gives the address of a file; `request` is what the
+    /// draft's programs want to find there.
+    pub fn manifest(
+        &self,
+        requires_access_token: bool,
+        request: Option<&str>,
+        url: impl Fn(&str) -> String,
+    ) -> Vec<u8> {
+        let listed = |file: &File| bulk::File {
+            url: url(&file.name),
+            kind: file.kind.clone(),
+            count: Some(file.count),
+            size: Some(file.bytes),
+            continues_in: None,
+        };
+        let of = |deleted: bool| {
+            let files = self.files.iter().filter(|file| file.deleted == deleted);
+            files.map(listed).collect()
+        };
+        let manifest = bulk::Manifest {
+            transaction_time: self.at,
+            requires_access_token,
+            organized_by: self.by_patient.then(|| "Patient".to_owned()),
+            output: of(false),
+            deleted: of(true),
+            next: None,
+        };
+        manifest.write(request)
+    }
+}
+
+impl File {
+    /// The piece in which a byte of the file lies, and how far into it.
+    pub fn piece_at(&self, byte: u64) -> (usize, u64) {
+        let mut left = byte;
+        for (at, piece) in self.pieces.iter().enumerate() {
+            if left < piece.bytes {
+                return (at, left);
+            }
+            left -= piece.bytes;
+        }
+        (self.pieces.len(), 0)
+    }
+
+    /// What it holds of each push.
+    pub fn part(&self) -> Part {
+        match (&self.kind, self.deleted) {
+            (_, true) => Part::Deletions,
+            (Some(kind), _) => Part::Kind(kind.clone()),
+            (None, _) => Part::Block,
+        }
+    }
+}
+
+/// A plan that is being made: one payload in memory at a time.
+pub struct Planner {
+    plan: Plan,
+    organized: Organized,
+    bytes_max: u64,
+    open: BTreeMap<(u8, String), Open>,
+    closed: BTreeMap<(u8, String), Vec<File>>,
+}
+
+/// A file that grows.
+struct Open {
+    file: File,
+    hash: Sha256,
+}
+
+impl Planner {
+    /// An empty plan of this moment.
+    pub fn new(at: Timestamp, organized: Organized, bytes_max: u64) -> Planner {
+        let by_patient = organized == Organized::Patient;
+        Planner {
+            plan: Plan { at, by_patient, files: Vec::new() },
+            organized,
+            bytes_max,
+            open: BTreeMap::new(),
+            closed: BTreeMap::new(),
+        }
+    }
+
+    /// One push more.
+    ///
+    /// Errors: `InternalError` where its payload is none.
+    pub fn add(&mut self, sent: &Sent, payload: &Bytes) -> Result<(), Issue> {
+        let bundle = parsed(payload.clone())?;
+        match self.organized {
+            Organized::Patient => self.put(sent, &Part::Block, &bundle),
+            Organized::Type => {
+                let kinds =
+                    bundle.entries.iter().filter_map(|it| Some(it.resource.as_ref()?.kind()));
+                let kinds: BTreeSet<String> = kinds.map(str::to_owned).collect();
+                kinds.into_iter().for_each(|it| self.put(sent, &Part::Kind(it), &bundle));
+            }
+        }
+        if bundle.entries.iter().any(deletes) {
+            self.put(sent, &Part::Deletions, &bundle);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, sent: &Sent, part: &Part, bundle: &Bundle) {
+        let (lines, count) = written(&sent.patient, bundle, part);
+        let bytes = lines.len() as u64;
+        let name = match part {
+            Part::Block => "patients".to_owned(),
+            Part::Kind(kind) => kind.clone(),
+            Part::Deletions => "deleted".to_owned(),
+        };
+        let key = (part.place(), name);
+        let full = |open: &Open| open.file.bytes + bytes > self.bytes_max;
+        if self.open.get(&key).is_some_and(full) {
+            self.close(&key);
+        }
+        let number = self.closed.get(&key).map_or(0, Vec::len) + 1;
+        let open =
+            self.open.entry(key).or_insert_with_key(|(_, name)| Open::new(name, number, part));
+        open.hash.update(&lines);
+        open.file.bytes += bytes;
+        open.file.count += count;
+        let Sent { walk, push, patient, payload } = sent.clone();
+        open.file.pieces.push(Piece { walk, push, patient, payload, bytes });
+    }
+
+    fn close(&mut self, key: &(u8, String)) {
+        if let Some(Open { mut file, hash }) = self.open.remove(key) {
+            file.digest = Digest(hash.finalize().into());
+            self.closed.entry(key.clone()).or_default().push(file);
+        }
+    }
+
+    /// The plan: Patients and Coverages first, since the others are about them; deletions last.
+    pub fn finish(mut self) -> Plan {
+        let open: Vec<_> = self.open.keys().cloned().collect();
+        open.iter().for_each(|key| self.close(key));
+        self.plan.files = self.closed.into_values().flatten().collect();
+        self.plan
+    }
+}
+
+impl Open {
+    fn new(name: &str, number: usize, part: &Part) -> Open {
+        let kind = match part {
+            Part::Kind(kind) => Some(kind.clone()),
+            Part::Deletions => Some("Bundle".to_owned()),
+            Part::Block => None,
+        };
+        let file = File {
+            name: format!("{name}-{number}.ndjson"),
+            kind,
+            deleted: *part == Part::Deletions,
+            count: 0,
+            bytes: 0,
+            digest: Digest::of(b""),
+            pieces: Vec::new(),
+        };
+        Open { file, hash: Sha256::new() }
+    }
+}
+
+fn parsed(payload: Bytes) -> Result<Bundle, Issue> {
+    let unreadable = |_| Issue::new(Code::InternalError, "a stored payload cannot be read");
+    Bundle::parse(payload).map_err(unreadable)
+}
+
+/// What a push brings to a file, and how many resources that are.
+fn written(patient: &str, bundle: &Bundle, part: &Part) -> (Vec<u8>, u64) {
+    let mut out = Vec::new();
+    let mut count = 0;
+    let mut put = |resource: &Resource, out: &mut Vec<u8>| {
+        fhir::ndjson::write_line(out, resource);
+        count += 1;
+    };
+    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
+    match part {
+        Part::Block => {
+            out.extend(header(patient, bundle).line());
+            out.push(b'\n');
+            resources.for_each(|resource| put(resource, &mut out));
+        }
+        Part::Kind(kind) => {
+            resources.filter(|it| it.kind() == kind.as_str()).for_each(|it| put(it, &mut out));
+        }
+        Part::Deletions => {
+            out.extend(deletions(bundle));
+            out.push(b'\n');
+            count = 1;
+        }
+    }
+    (out, count)
+}
+
+fn header(patient: &str, bundle: &Bundle) -> Header {
+    let key = bundle.identifier.clone();
+    Header {
+        reference: format!("Patient/{patient}"),
+        push: key.map(|(system, value)| (system.unwrap_or_default(), value)),
+        as_of: bundle.timestamp.as_deref().and_then(|text| text.parse().ok()),
+    }
+}
+
+/// What a push takes back, under its own key.
+fn deletions(bundle: &Bundle) -> Vec<u8> {
+    let mut writer = BundleWriter::new(BundleType::Transaction);
+    if let Some((system, value)) = &bundle.identifier {
+        writer = writer.identifier(system.as_deref().unwrap_or_default(), value);
+    }
+    if let Some(timestamp) = &bundle.timestamp {
+        writer = writer.timestamp(timestamp);
+    }
+    for entry in bundle.entries.iter().filter(|entry| deletes(entry)) {
+        let url = entry.request.as_ref().map_or("", |request| request.url.as_str());
+        let request = Some((Method::Delete, url));
+        writer.entry(EntryToWrite { request, ..EntryToWrite::default() });
+    }
+    writer.finish()
+}
+
+fn deletes(entry: &Entry) -> bool {
+    entry.request.as_ref().is_some_and(|request| request.method == Method::Delete)
+}
+
+#[cfg(test)]
+mod tests;

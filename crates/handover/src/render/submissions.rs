@@ -1,0 +1,40 @@
+//! Submissions in words: the bulk submissions of a sending house.
+//!
+//! Comes in   the rows, and the story of one.
+//! Goes out   text for a terminal.
+//! Never      a URL of a file: it may be a right to fetch it.
+
+use exchange::desk::SubmissionsTold;
+use std::fmt::Write;
+
+/// One line per submission, with what it waits for; then the story, where there is one.
+pub(super) fn submissions(told: &SubmissionsTold) -> String {
+    if told.rows.is_empty() {
+        return "no bulk submission\n".to_owned();
+    }
+    let mut text = String::new();
+    for row in &told.rows {
+        // A text cannot refuse to be written to.
+        let _ = write!(
+            text,
+            "{}  {} to {}, opened {}\n  {} pushes, {} resources, {} files, {} bytes\n",
+            row.id,
+            row.state,
+            row.payer,
+            row.opened,
+            row.pushes,
+            row.resources,
+            row.files,
+            row.bytes
+        );
+        for words in &row.issues {
+            words.issue.to_string().lines().for_each(|line| {
+                let _ = writeln!(text, "  {line}");
+            });
+        }
+    }
+    for line in &told.timeline {
+        let _ = writeln!(text, "  {}  {}", line.at, line.what);
+    }
+    text
+}

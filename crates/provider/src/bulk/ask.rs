@@ -1,0 +1,197 @@
+//! Ask: `$bulk-submit-status`, its polls and its files (Bulk Data 4.0.0-ballot, Bulk Submit Status).
+//!
+//! Comes in   a submission that the payer knows to be complete.
+//! Goes out   the place to poll; later everything the payer says of it, in one stored list.
+//! Never      follows a place that is not of the payer's own origin, sends a token where the manifest says
+//!            that none is needed, or reads on without end.
+
+use super::{SendingTurn, attempt, submitter, terms_of};
+use crate::limits::{OUTCOME_LINE_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
+use crate::road::{Halt, Road};
+use crate::{deliver, door};
+use exchange::bulk::{StatusManifest, StatusRequest};
+use exchange::limits::{OUTCOME_RESOURCES_MAX, POLL_WAIT};
+use exchange::place::same_origin;
+use exchange::sending::outcomes::Outcomes;
+use exchange::settle::{self, Answered, Next};
+use exchange::{Code, Event, Issue, PushId};
+use fhir::Ndjson;
+use wire::FhirClient;
+
+impl Road {
+    /// Asks for the status: the payer names the place to poll.
+    pub(super) async fn ask_status(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
+        let payer = self.payer(&turn.sending.payer)?;
+        let terms = terms_of(payer)?;
+        let _room = self.rooms.partner(&turn.sending.payer).await;
+        if let Some((until, issue)) = self.knock_for(payer, turn.sending.id.as_str()).await? {
+            turn.say(Event::Delayed { until, issue });
+            return Ok(turn.commit("bulk-waiting").await?);
+        }
+        let client = payer.client_for(&turn.sending.endpoint, turn.sending.purpose)?;
+        let asked = StatusRequest {
+            submitter: submitter(terms, &self.setup.namespace),
+            submission_id: turn.sending.id.to_string(),
+        };
+        let answered = deliver::ask_status(&client, asked.body().into(), turn.now()).await;
+        self.report(payer, door::answered(&answered)).await?;
+        let Answered::Reply(reply) = &answered else {
+            return self.refused(turn, payer, &answered).await;
+        };
+        if !(200..300).contains(&reply.status) {
+            return self.refused(turn, payer, &answered).await;
+        }
+        let place = reply.content_location.as_deref();
+        let Some(place) = place.and_then(|place| same_origin(place, &turn.sending.endpoint)) else {
+            let detail = "the payer names no place of its own to ask what became of the submission";
+            return Err(Issue::new(Code::AnswerUnreadable, detail).into());
+        };
+        let now = turn.now();
+        let wait = reply.retry_after.unwrap_or(POLL_WAIT);
+        let until = now.saturating_add(wait).unwrap_or(now).min(turn.sending.deadline);
+        turn.say(Event::Polling { place, until });
+        Ok(turn.commit("bulk-asked").await?)
+    }
+
+    /// Polls, and reads what there is once the payer has done.
+    pub(super) async fn poll_status(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
+        let payer = self.payer(&turn.sending.payer)?;
+        let place = turn.sending.place.clone().unwrap_or_default();
+        let _room = self.rooms.partner(&turn.sending.payer).await;
+        if let Some((until, issue)) = self.knock_for(payer, turn.sending.id.as_str()).await? {
+            turn.say(Event::Delayed { until, issue });
+            return Ok(turn.commit("bulk-waiting").await?);
+        }
+        let client = payer.client_for(&turn.sending.endpoint, turn.sending.purpose)?;
+        let answered = deliver::ask(&client, &place, turn.now()).await;
+        self.report(payer, door::answered(&answered)).await?;
+        if let Answered::Reply(reply) = &answered
+            && reply.status == 200
+        {
+            let answer = turn.keep(reply.body.clone());
+            turn.say(Event::Answered { status: 200, answer });
+            let outcomes = self.outcomes(turn, &client, &reply.body).await?;
+            let outcomes = turn.keep(serde_json::to_vec(&outcomes).unwrap_or_default());
+            turn.say(Event::SendingAnswered { outcomes });
+            return Ok(turn.commit("bulk-answered").await?);
+        }
+        let (seed, sending) = (PushId(turn.sending.id.to_string()), turn.sending.clone());
+        let attempt = attempt(&sending, &seed, payer.terms.agreement.settled_by);
+        match settle::settle_poll(&answered, &place, &attempt, turn.now()) {
+            Next::Poll { place, at } => {
+                turn.say(Event::Polling { place, until: at });
+                Ok(turn.commit("bulk-waiting").await?)
+            }
+            Next::Retry { at, issue } => {
+                turn.say(Event::Delayed { until: at, issue });
+                Ok(turn.commit("bulk-waiting").await?)
+            }
+            Next::Hold(issues) | Next::Refused(issues) => Ok(self.fail(turn, issues).await?),
+            Next::Settled(_) | Next::Fetch { .. } => {
+                let detail = "the payer's word on the submission cannot be understood";
+                Err(Issue::new(Code::AnswerUnreadable, detail).into())
+            }
+        }
+    }
+
+    /// Everything a status manifest leads to: its pages, and the lines of its outcome files.
+    async fn outcomes(
+        &self,
+        turn: &mut SendingTurn,
+        client: &FhirClient,
+        first: &[u8],
+    ) -> Result<Outcomes, Halt> {
+        let mut found = Outcomes::default();
+        let mut page = self.status_page(turn, first)?;
+        let mut files = 0;
+        for _ in 0..STATUS_PAGES_MAX {
+            for file in &page.outcome {
+                files += 1;
+                if files > STATUS_FILES_MAX {
+                    return Err(endless().into());
+                }
+                let place = self.own(turn, &file.url)?;
+                let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
+                read_lines(&body, &mut found)?;
+            }
+            let Some(next) = page.next.take() else { return Ok(found) };
+            let place = self.own(turn, &next)?;
+            // A page of the status is asked for as the status is.
+            let body = self.fetched(turn, client, &place, true).await?;
+            page = self.status_page(turn, &body)?;
+        }
+        Err(endless().into())
+    }
+
+    fn status_page(&self, turn: &SendingTurn, body: &[u8]) -> Result<StatusManifest, Issue> {
+        let page = StatusManifest::read(body).map_err(|issue| {
+            let detail = format!("the payer's status manifest cannot be read: {}", issue.detail);
+            let issue = Issue::new(Code::AnswerUnreadable, detail);
+            issue.at("manifest")
+        })?;
+        let id = turn.sending.id.as_str();
+        match page.submission_id.as_deref().is_none_or(|said| said == id) {
+            true => Ok(page),
+            false => {
+                let detail = "the payer's status manifest is of another submission";
+                Err(Issue::new(Code::AnswerUnreadable, detail).at("submissionId"))
+            }
+        }
+    }
+
+    /// A place of the payer's own, absolute or beside the status.
+    fn own(&self, turn: &SendingTurn, url: &str) -> Result<String, Issue> {
+        let status = turn.sending.place.as_deref().unwrap_or_default();
+        let folder = status.rsplit_once('/').map_or(status, |(folder, _)| folder);
+        same_origin(url, folder).ok_or_else(|| {
+            let detail = "a file with the payer's outcomes is not one of the payer's own";
+            Issue::new(Code::AnswerUnreadable, detail)
+        })
+    }
+
+    async fn fetched(
+        &self,
+        turn: &mut SendingTurn,
+        client: &FhirClient,
+        place: &str,
+        signed: bool,
+    ) -> Result<bytes::Bytes, Issue> {
+        match deliver::fetch(client, place, signed, turn.now()).await {
+            Answered::Reply(reply) if reply.status == 200 => Ok(reply.body),
+            Answered::Reply(reply) if matches!(reply.status, 408 | 425 | 429 | 500..=599) => {
+                let detail = format!("a file with the payer's outcomes: {}", reply.status);
+                Err(Issue::new(Code::PayerUnreachable, detail))
+            }
+            Answered::Reply(reply) => {
+                let status = reply.status;
+                let detail = format!("the payer has no file with its outcomes any more ({status})");
+                Err(Issue::new(Code::AnswerUnreadable, detail))
+            }
+            Answered::TooLarge => {
+                let detail = "a file with the payer's outcomes is larger than this house reads";
+                Err(Issue::new(Code::AnswerUnreadable, detail))
+            }
+            _ => {
+                let detail = "a file with the payer's outcomes did not come whole";
+                Err(Issue::new(Code::PayerUnreachable, detail))
+            }
+        }
+    }
+}
+
+fn read_lines(body: &[u8], found: &mut Outcomes) -> Result<(), Issue> {
+    let mut lines = Ndjson::new(OUTCOME_LINE_MAX, OUTCOME_RESOURCES_MAX as u64);
+    let unreadable = |line: u64| {
+        let detail = format!("line {line} of the payer's outcomes cannot be read");
+        Issue::new(Code::AnswerUnreadable, detail)
+    };
+    for line in lines.push(body).into_iter().chain(lines.finish()) {
+        found.take(&line.map_err(|error| unreadable(error.line))?.resource)?;
+    }
+    Ok(())
+}
+
+fn endless() -> Issue {
+    let detail = "the payer's status has more pages or files than this house reads";
+    Issue::new(Code::AnswerUnreadable, detail)
+}

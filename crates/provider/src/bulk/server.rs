@@ -1,0 +1,202 @@
+//! Server: manifests and files of submissions, for the payer they are for (Bulk Data 4.0.0-ballot,
+//! Submission File Server).
+//!
+//! Comes in   a payer that has signed in, or a URL that nobody can guess; which file, from which byte on.
+//! Goes out   the manifest; a file, made of stored payloads while it is fetched, the same bytes each time.
+//! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
+//!            sends a byte before the ledger says who fetches it.
+
+use super::tell::manifest_name;
+use super::{read, terms_of};
+use crate::road::Road;
+use bytes::Bytes;
+use exchange::agreement::FileAccess;
+use exchange::bulk::NDJSON;
+use exchange::sending::Sending;
+use exchange::sending::plan::{File, Plan};
+use exchange::{Code, Event, Issue};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+use repository::store_issue;
+use store::{AnyHouse, Commit, House, Unit, WorkKind};
+use tokio::sync::OwnedSemaphorePermit;
+use wire::flow::{Flow, Pieces};
+use wire::rest::{FileAsk, NothingThere};
+use wire::{Answer, BoxFuture, Caller, Clock as _};
+
+/// What is asked for of a submission.
+enum Name<'n> {
+    Manifest(u32),
+    File(u32, &'n str),
+}
+
+impl Road {
+    /// Answers a request for a manifest or a file.
+    ///
+    /// Errors: `StatusUnknown` where it is not there for this caller, `ScopeMissing`, `HouseBusy`,
+    /// `PartnerSuspended`.
+    pub async fn bulk_file(
+        &self,
+        caller: Option<&Caller>,
+        ask: FileAsk<'_>,
+    ) -> Result<Answer, Issue> {
+        let unknown = || {
+            let detail = "no such file of a bulk submission, or none of this caller's";
+            Issue::new(Code::StatusUnknown, detail)
+        };
+        let stored = self.house.work(ask.submission).await.map_err(store_issue)?;
+        let stored = stored.filter(|row| row.work.kind == WorkKind::BulkSent);
+        let sending = stored.and_then(|row| read(&row.work)).ok_or_else(unknown)?;
+        if !sending.serves() || !self.is_for(caller, &ask, &sending) {
+            return Err(unknown());
+        }
+        repository::Suspensions::check(&self.house, &sending.payer).await?;
+        let name = named(ask.name).ok_or_else(unknown)?;
+        let (Name::Manifest(number) | Name::File(number, _)) = name;
+        let manifest = sending.standing().find(|it| it.number == number).ok_or_else(unknown)?;
+        let plan = self.plan(&manifest.plan).await.map_err(|_| {
+            Issue::new(Code::InternalError, "the plan of a submission cannot be read")
+        })?;
+        match name {
+            Name::Manifest(_) => self.manifest(&sending, number, &plan, &ask),
+            Name::File(_, file) => {
+                let file = plan.files.into_iter().find(|it| it.name == file);
+                let file = file.ok_or_else(unknown)?;
+                if let Some(caller) = caller {
+                    caller.require(
+                        file.kind.as_deref().filter(|_| !file.deleted).unwrap_or("*"),
+                        'r',
+                    )?;
+                }
+                self.file(&sending, file, &ask).await
+            }
+        }
+    }
+
+    /// Whether a request has the right that was agreed on.
+    fn is_for(&self, caller: Option<&Caller>, ask: &FileAsk<'_>, sending: &Sending) -> bool {
+        let Ok(terms) = self.payer(&sending.payer).and_then(terms_of) else { return false };
+        match (terms.access, caller, ask.capability) {
+            (FileAccess::Token, Some(caller), None) => caller.partner == sending.payer.as_str(),
+            (FileAccess::Capability, None, Some(given)) => {
+                same(given, &self.capability(sending).to_string())
+            }
+            _ => false,
+        }
+    }
+
+    fn manifest(
+        &self,
+        sending: &Sending,
+        number: u32,
+        plan: &Plan,
+        ask: &FileAsk<'_>,
+    ) -> Result<Answer, Issue> {
+        let terms = terms_of(self.payer(&sending.payer)?)?;
+        let url = |name: &str| self.file_url(terms, sending, &format!("{number}-{name}"));
+        let drafted = terms.dialect == exchange::bulk::Dialect::Argonaut;
+        let request = self.file_url(terms, sending, &manifest_name(number));
+        let request = drafted.then_some(request.as_str());
+        let body = plan.manifest(terms.access == FileAccess::Token, request, url);
+        let etag = format!("\"{}\"", exchange::Digest::of(&body));
+        if ask.is_known(&etag) {
+            return Ok(Answer::new(304, Bytes::new()).with(ETAG, etag));
+        }
+        Ok(Answer::new(200, body).with(CONTENT_TYPE, "application/json").with(ETAG, etag))
+    }
+
+    async fn file(
+        &self,
+        sending: &Sending,
+        file: File,
+        ask: &FileAsk<'_>,
+    ) -> Result<Answer, Issue> {
+        let (length, etag) = (file.bytes, format!("\"{}\"", file.digest));
+        if ask.is_known(&etag) {
+            return Ok(Answer::new(304, Bytes::new()).with(ETAG, etag));
+        }
+        let span = match ask.span(length, &etag) {
+            Ok(span) => span,
+            Err(NothingThere) => {
+                let detail = "no byte of the file lies where the first one was asked for";
+                let issue = Issue::new(Code::ParameterInvalid, detail).at("Range");
+                let answer = Answer { status: 416, ..Answer::from(issue) };
+                return Ok(answer.with(CONTENT_RANGE, format!("bytes */{length}")));
+            }
+        };
+        let place = self.bulk.place(&sending.payer)?;
+        let (from, to) = span.unwrap_or((0, length.saturating_sub(1)));
+        let fetched = Event::FileFetched { file: ask.name.to_owned(), from };
+        let lines = vec![(sending.chain(), fetched)];
+        let unit = Unit { at: self.clock.now(), lines, ..Unit::default() };
+        match self.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => {}
+            _ => return Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile")),
+        }
+        let left = if length == 0 { 0 } else { to - from + 1 };
+        let (at, skip) = file.piece_at(from);
+        let house = self.house.clone();
+        let serving = Serving { house, file, at, skip, left, _place: place };
+        let status = if span.is_some() { 206 } else { 200 };
+        let answer = Answer::flowing(status, Flow::of(serving))
+            .with(CONTENT_TYPE, NDJSON)
+            .with(CONTENT_LENGTH, left.to_string())
+            .with(ACCEPT_RANGES, "bytes")
+            .with(ETAG, etag);
+        Ok(match span {
+            Some(_) => answer.with(CONTENT_RANGE, format!("bytes {from}-{to}/{length}")),
+            None => answer,
+        })
+    }
+}
+
+/// `manifest-1.json`, or a file's name behind the number of its manifest: `1-patients-1.ndjson`.
+fn named(name: &str) -> Option<Name<'_>> {
+    if let Some(number) = name.strip_prefix("manifest-").and_then(|it| it.strip_suffix(".json")) {
+        return number.parse().ok().map(Name::Manifest);
+    }
+    let (number, name) = name.split_once('-')?;
+    number.parse().ok().map(|number| Name::File(number, name))
+}
+
+/// Whether two texts are the same, in a time that does not tell how much of them is.
+fn same(one: &str, other: &str) -> bool {
+    let differs = one.bytes().zip(other.bytes()).fold(0, |found, (a, b)| found | (a ^ b));
+    one.len() == other.len() && differs == 0
+}
+
+/// A file that is being fetched: one payload in memory at a time.
+struct Serving {
+    house: AnyHouse,
+    file: File,
+    at: usize,
+    skip: u64,
+    left: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Serving {
+    async fn piece(&mut self) -> Result<Option<Bytes>, Issue> {
+        let Some(piece) = self.file.pieces.get(self.at).cloned().filter(|_| self.left > 0) else {
+            return Ok(None);
+        };
+        let gone = || Issue::new(Code::ContentPurged, "a payload of the file is gone");
+        let payload = self.house.blob(&piece.payload).await.map_err(store_issue)?;
+        let payload = payload.ok_or_else(gone)?;
+        let part = self.file.part();
+        let lines = tokio::task::spawn_blocking(move || part.lines(&piece, payload)).await;
+        let fault = |_| Issue::new(Code::InternalError, "a piece of a file was not made");
+        let lines = lines.map_err(fault)??;
+        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(lines.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
+        self.left -= lines.len() as u64;
+        (self.at, self.skip) = (self.at + 1, 0);
+        Ok(Some(lines))
+    }
+}
+
+impl Pieces for Serving {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Issue>> {
+        Box::pin(self.piece())
+    }
+}

@@ -1,0 +1,160 @@
+//! Settle: each push of a submission gets its own word.
+//!
+//! Comes in   what the payer said of a submission; or that it failed, or was stopped.
+//! Goes out   pushes settled, held or refused, a bounded number in each unit; then the end.
+//! Never      settles a push that left the submission meanwhile, and none twice.
+
+use super::SendingTurn;
+use crate::deliver;
+use crate::limits::{FILES_KEPT, PUSHES_PER_UNIT};
+use crate::road::{Halt, Road};
+use crate::turn::{self, Fault};
+use bytes::Bytes;
+use exchange::assemble::push_system;
+use exchange::sending::End;
+use exchange::sending::outcomes::Outcomes;
+use exchange::sending::plan::{Piece, Plan};
+use exchange::settle::Next;
+use exchange::{Code, Digest, Event, Issue, Level, Push, State};
+use store::{House, StoredWork};
+
+impl Road {
+    /// By the outcomes of its own resources.
+    pub(super) async fn settle_pushes(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
+        let payer = self.payer(&turn.sending.payer)?;
+        let level = payer.terms.agreement.settled_by;
+        let digest = turn.sending.outcomes.ok_or(Fault::Unreadable)?;
+        let outcomes = self.house.blob(&digest).await?.ok_or(Fault::Unreadable)?;
+        let outcomes: Outcomes =
+            serde_json::from_slice(&outcomes).map_err(|_| Fault::Unreadable)?;
+        let plan = self.standing_plan(turn).await?;
+        let pieces = plan.as_ref().map(Plan::pushes).unwrap_or_default();
+        let mut held = false;
+        for some in pieces.chunks(PUSHES_PER_UNIT) {
+            let mut any = false;
+            for piece in some {
+                let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
+                let key = format!("{}|{}", push_system(&self.setup.namespace), piece.push);
+                let (next, answer) = outcomes.settle(&key, &self.contents(&push).await?);
+                let answer = Event::Answered { status: 200, answer: turn.keep(answer) };
+                let word = match next {
+                    Next::Settled(_) if level == Level::Taken => Event::Settled { level },
+                    Next::Settled(level) => Event::Settled { level },
+                    Next::Refused(issues) => Event::Refused { issues },
+                    Next::Hold(issues) => Event::Held { issues },
+                    Next::Poll { .. } | Next::Fetch { .. } | Next::Retry { .. } => {
+                        return Err(Fault::Unreadable.into());
+                    }
+                };
+                held |= matches!(word, Event::Held { .. });
+                turn.say_of(&stored, &push, vec![answer, word]);
+                any = true;
+            }
+            if any {
+                turn.commit("bulk-settled").await?;
+            }
+        }
+        if held {
+            self.doors.forget(&turn.sending.payer);
+        }
+        self.forget_status(turn).await;
+        Ok(self.end(turn, End::Settled, Vec::new()).await?)
+    }
+
+    /// The submission as a whole came to nothing: each push waits for a person, with the reason.
+    pub(super) async fn fail(
+        &self,
+        turn: &mut SendingTurn,
+        issues: Vec<Issue>,
+    ) -> Result<(), Fault> {
+        self.doors.forget(&turn.sending.payer);
+        self.hold_all(turn, &issues).await?;
+        self.end(turn, End::Failed, issues).await
+    }
+
+    /// A person had it stopped.
+    pub(super) async fn stopped(&self, turn: &mut SendingTurn) -> Result<(), Fault> {
+        let detail = "the bulk submission that it went with was stopped by a person of this house";
+        let issues = vec![Issue::new(Code::SubmissionStopped, detail)];
+        self.hold_all(turn, &issues).await?;
+        self.end(turn, End::Stopped, Vec::new()).await
+    }
+
+    async fn hold_all(&self, turn: &mut SendingTurn, issues: &[Issue]) -> Result<(), Fault> {
+        loop {
+            let waiting = self.waiting(&turn.sending).await?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            for (stored, push) in waiting.iter().take(PUSHES_PER_UNIT) {
+                turn.say_of(stored, push, vec![Event::Held { issues: issues.to_vec() }]);
+            }
+            turn.commit("bulk-settled").await?;
+        }
+    }
+
+    /// The end; what still waits in it, whatever the reason, is delivered anew.
+    async fn end(&self, turn: &mut SendingTurn, end: End, issues: Vec<Issue>) -> Result<(), Fault> {
+        loop {
+            let left = self.waiting(&turn.sending).await?;
+            if left.is_empty() {
+                break;
+            }
+            for (stored, push) in left.iter().take(PUSHES_PER_UNIT) {
+                let detail = "the bulk submission ended without it";
+                let issue = Issue::new(Code::PayerResting, detail);
+                turn.say_of(stored, push, vec![Event::Returned { issue }]);
+            }
+            turn.commit("bulk-settled").await?;
+        }
+        let now = turn.now();
+        let until = now.saturating_add(FILES_KEPT).unwrap_or(now);
+        turn.say(Event::SendingEnded { end, until, issues });
+        turn.commit("bulk-ended").await
+    }
+
+    /// A push that this submission is still to settle.
+    async fn still_in(
+        &self,
+        turn: &SendingTurn,
+        piece: &Piece,
+    ) -> Result<Option<(StoredWork, Push)>, Fault> {
+        let Some(stored) = self.house.work(piece.walk.as_str()).await? else { return Ok(None) };
+        let push = turn::read(&stored.work).ok_or(Fault::Unreadable)?;
+        let own = push.submission.as_ref() == Some(&turn.sending.id);
+        let same = push.assembled.as_ref().is_some_and(|made| made.push == piece.push);
+        // One that waits for a person because its own time was over gets the payer's late word; one
+        // that this submission has held already keeps its word.
+        let late = |issue: &Issue| issue.code == Code::DeadlinePassed;
+        let waits = match push.state {
+            State::Due { .. } => true,
+            State::Held => push.issues.iter().any(late),
+            _ => false,
+        };
+        Ok((own && same && waits).then_some((stored, push)))
+    }
+
+    /// The plan of the manifest that stands; none before there is one.
+    async fn standing_plan(&self, turn: &SendingTurn) -> Result<Option<Plan>, Fault> {
+        match turn.sending.standing().last() {
+            Some(manifest) => Ok(Some(self.plan(&manifest.plan).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A stored plan.
+    pub(super) async fn plan(&self, digest: &Digest) -> Result<Plan, Fault> {
+        let plan: Bytes = self.house.blob(digest).await?.ok_or(Fault::Unreadable)?;
+        serde_json::from_slice(&plan).map_err(|_| Fault::Unreadable)
+    }
+
+    /// Nobody wants the payer's status any more; where it cannot be told so, it expires by itself.
+    async fn forget_status(&self, turn: &mut SendingTurn) {
+        let Some(place) = turn.sending.place.clone() else { return };
+        let Ok(payer) = self.payer(&turn.sending.payer) else { return };
+        let client = payer.client_for(&turn.sending.endpoint, turn.sending.purpose);
+        if let Ok(client) = client {
+            deliver::forget(&client, &place, turn.now()).await;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A plan that takes bulk submissions, in memory: it notes what it is told, and says what a test has it
+//! say.
+
+use crate::hospital::{Answers, PLAN, Told, status};
+use bytes::Bytes;
+use exchange::bulk::{StatusFile, StatusManifest, StatusRequest, SubmitRequest};
+use http::{Request, Response};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// How often something is answered, and how.
+pub(crate) type Spoilt = (u32, fn() -> Told);
+
+/// What the plan was told, and what it says.
+#[derive(Default)]
+pub(crate) struct BulkPlan {
+    pub(crate) told: Mutex<Vec<SubmitRequest>>,
+    pub(crate) asked: Mutex<Vec<StatusRequest>>,
+    /// Lines of its outcomes.
+    pub(crate) says: Mutex<Vec<Vec<u8>>>,
+    /// It has not done with the submission yet.
+    pub(crate) busy: Mutex<bool>,
+    /// It has no bulk submission, by its statement.
+    pub(crate) unlisted: bool,
+    /// The polls that were deleted.
+    pub(crate) deleted: Mutex<u32>,
+    /// What it answers instead, by how the request begins, so often.
+    pub(crate) wrong: Mutex<BTreeMap<String, Spoilt>>,
+}
+
+impl BulkPlan {
+    /// Every `$bulk-submit` that it took.
+    pub(crate) fn told(&self) -> Vec<SubmitRequest> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// Every `$bulk-submit-status` that it took.
+    pub(crate) fn asked(&self) -> Vec<StatusRequest> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// From now on, requests that begin so are answered so, so many times.
+    pub(crate) fn spoil(&self, begins: &str, times: u32, told: fn() -> Told) {
+        self.wrong.lock().unwrap().insert(begins.to_owned(), (times, told));
+    }
+
+    fn spoilt(&self, line: &str) -> Option<Told> {
+        let mut wrong = self.wrong.lock().unwrap();
+        let (_, (left, told)) = wrong.iter_mut().find(|(begins, _)| line.starts_with(*begins))?;
+        *left = left.checked_sub(1)?;
+        Some(told())
+    }
+
+    fn statement(&self) -> String {
+        let operations = json!([{ "name": "bulk-submit" }, { "name": "bulk-submit-status" }]);
+        let operations = if self.unlisted { json!([]) } else { operations };
+        json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+            "rest": [{ "interaction": [{ "code": "transaction" }], "operation": operations }] })
+        .to_string()
+    }
+
+    fn manifest(&self) -> String {
+        let id = self.told().last().map(|told| told.submission_id.clone());
+        let outcome = StatusFile { url: "outcomes/1.ndjson".to_owned(), ..StatusFile::default() };
+        let said = !self.says.lock().unwrap().is_empty();
+        let manifest = StatusManifest {
+            submission_id: id,
+            requires_access_token: true,
+            outcome: if said { vec![outcome] } else { Vec::new() },
+            ..StatusManifest::default()
+        };
+        String::from_utf8(manifest.write(exchange::bulk::Dialect::Ballot, "")).unwrap()
+    }
+}
+
+impl Answers for BulkPlan {
+    fn answer(&self, request: &Request<Bytes>) -> Option<Told> {
+        let line = format!("{} {}", request.method(), request.uri());
+        let line = line.replace(PLAN, "");
+        if let Some(told) = self.spoilt(&line) {
+            return Some(told);
+        }
+        Some(match line.as_str() {
+            "GET /metadata" => status(200, self.statement()),
+            "POST /$bulk-submit" => {
+                let told = SubmitRequest::read(request.body().clone()).unwrap();
+                self.told.lock().unwrap().push(told);
+                status(200, "")
+            }
+            "POST /$bulk-submit-status" => {
+                assert_eq!(request.headers()["prefer"], "respond-async");
+                assert_eq!(request.headers()["accept"], "application/fhir+json");
+                let asked = StatusRequest::read(request.body().clone()).unwrap();
+                self.asked.lock().unwrap().push(asked);
+                let place = format!("{PLAN}/status/b1");
+                let answer = Response::builder().status(202).header("content-location", place);
+                Ok(answer.body(Bytes::new()).unwrap())
+            }
+            "GET /status/b1" if *self.busy.lock().unwrap() => status(202, ""),
+            "GET /status/b1" => status(200, self.manifest()),
+            "GET /status/outcomes/1.ndjson" => {
+                status(200, [self.says.lock().unwrap().join(&b'\n'), b"\n".to_vec()].concat())
+            }
+            "DELETE /status/b1" => {
+                *self.deleted.lock().unwrap() += 1;
+                status(202, "")
+            }
+            _ => return None,
+        })
+    }
+}
