@@ -10,6 +10,8 @@
 pub mod block;
 pub mod manifest;
 pub mod outcome;
+pub mod receipt;
+pub mod received;
 pub mod request;
 pub mod status;
 

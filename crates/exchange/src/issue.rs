@@ -201,6 +201,9 @@ catalogue! {
     InteractionUnsupported "interaction-unsupported" 405 "not-supported" Sender None;
         "this door does not offer that interaction";
         "use the interactions listed in /metadata"
+    SubmissionClosed "submission-closed" 409 "conflict" Sender None;
+        "the bulk submission takes nothing more";
+        "begin another submission, under another submissionId"
     StatusUnknown "status-unknown" 404 "not-found" Sender None;
         "no such submission, or none of this caller's";
         "use the Content-Location exactly as it was given"

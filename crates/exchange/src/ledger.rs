@@ -416,6 +416,8 @@ pub enum Event {
     /// Sending: it is too large for the payer's door to answer at once; the asynchronous walk `by`
     /// goes in its place.
     WentAsync { by: WalkId, issue: Issue },
+    /// Receiving: something happened to a bulk submission, or to one of its receipts.
+    BulkReceived(Box<crate::bulk::received::Step>),
 }
 
 impl Event {

@@ -4,6 +4,8 @@
 //! Goes out   names, addresses and public keys.
 //! Never      a private key or a patient.
 
+mod bulk;
+
 use crate::id::PartnerId;
 use crate::issue::{Code, Issue};
 use crate::limits::{PUBLIC_IDENTIFIERS_MAX, PUBLIC_WORDS_MAX};
@@ -60,6 +62,12 @@ pub struct PublicFile {
     /// What the partner is in a trust community: a sender's client, a payer's server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udap: Option<PublicUdap>,
+    /// Origins of the files of its bulk submissions, beside that of its base URL (senders).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_servers: Vec<String>,
+    /// Whom it may name as submitter (senders); nobody: whom it likes, since its credential tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submitters: Vec<PublicIdentifier>,
 }
 
 /// What a house is in a UDAP trust community.
@@ -162,6 +170,8 @@ impl PublicFile {
             ledger_key: String::new(),
             foreign: None,
             udap: None,
+            file_servers: Vec::new(),
+            submitters: Vec::new(),
         }
     }
 
@@ -186,6 +196,7 @@ impl PublicFile {
         check_title(&self.title).map_err(|detail| ("title", detail))?;
         self.check_udap().map_err(|detail| ("udap", detail))?;
         self.check_identifiers().map_err(|detail| ("payer_identifiers", detail))?;
+        self.check_bulk()?;
         if let Some(foreign) = &self.foreign {
             return self.check_foreign(foreign);
         }
@@ -241,7 +252,6 @@ impl PublicFile {
         client_certificate.as_ref().map_or(Ok(()), ClientCertificate::check)
     }
 
-    /// A server of another make: sign-in and TLS, but on loopback.
     /// What an agreement could not name would keep the house from reading it.
     fn check_identifiers(&self) -> Result<(), &'static str> {
         let fits = |text: &String| {
@@ -258,6 +268,7 @@ impl PublicFile {
         }
     }
 
+    /// A server of another make: sign-in and TLS, but on loopback.
     fn check_foreign(&self, foreign: &Foreign) -> Result<(), (&'static str, &'static str)> {
         if self.role != Role::Payer {
             return Err(("foreign", "only a payer can be a server of another make"));

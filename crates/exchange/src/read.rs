@@ -14,6 +14,7 @@
 //! R4 §3.1.0.11 (batch, transaction), §2.36 (Bundle); derived identity: docs/ARCHITECTURE.md.
 
 mod about;
+mod alone;
 mod entry;
 mod links;
 mod reading;
@@ -24,6 +25,7 @@ use crate::issue::{Code, Issue};
 use crate::issues::Issues;
 use crate::limits::FAULTS_MAX;
 pub use about::DIRECTORY;
+pub use alone::{About, Alone, alone};
 use bytes::Bytes;
 use fhir::{Doc, Node, ParseError, Resource};
 use jiff::Timestamp;

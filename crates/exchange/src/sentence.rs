@@ -37,6 +37,7 @@ pub fn sentence(event: &Event) -> String {
             format!("export ready: {count} records as of {as_of}, in {} files", files.len())
         }
         Event::ExportFetched { file, .. } => format!("file {file} of an export fetched"),
+        Event::BulkReceived(step) => step.sentence(),
         Event::ExportEnded { expired: true, .. } => "export expired".to_owned(),
         Event::ExportEnded { .. } => "export deleted by its reader".to_owned(),
         Event::RegistrationCancelled { client } => format!("client {client} cancelled itself"),

@@ -8,13 +8,16 @@
 use crate::config;
 use crate::keys::pair;
 use crate::limits::{PARTNER_ANSWER_MAX, PARTNER_TIMEOUT};
+use crate::live::Live;
 use exchange::agreement::Terms;
 use exchange::partner::{OPERATOR, PublicFile, Role, SignIn};
 use exchange::{Code, Issue};
+use payer::bulk::FileServer;
 use secrecy::zeroize::Zeroizing;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wire::api::OPERATE;
+use wire::fetch::{Bounds, Fetcher, Origins, OwnCredential};
 use wire::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use wire::tls::{self, LiveCertificate, ServerTls};
 use wire::transport::Lines;
@@ -55,6 +58,34 @@ pub fn transport_trusting(
         answer_limit: PARTNER_ANSWER_MAX,
     })?;
     Ok(Arc::new(transport))
+}
+
+/// How a sender's manifests and files are fetched: over the lines that lead to it, from the origin of its
+/// base URL, with this house's key where they need a token.
+///
+/// Errors: `KeyUnusable`, `ConfigInvalid`.
+pub fn file_server(
+    live: &Live,
+    config: &config::House,
+    public: &PublicFile,
+) -> Result<FileServer, Issue> {
+    let roots = [public.authority.as_bytes().to_vec()];
+    let roots = if public.authority.is_empty() { &[][..] } else { &roots[..] };
+    let network = config.network()?;
+    let identity = identity(config)?;
+    let lines = Lines {
+        roots,
+        identity: identity.as_ref().map(|identity| identity.as_slice()),
+        network: Some(&network),
+        timeout: PARTNER_TIMEOUT,
+        answer_limit: PARTNER_ANSWER_MAX,
+    };
+    let urls = [&public.base_url].into_iter().chain(&public.file_servers).map(String::as_str);
+    let origins = Origins::of(urls)?;
+    let fetcher = Fetcher::over(lines, origins, Arc::clone(&live.clock), Bounds::default())?;
+    let keys = live.ring(&config.file.keys.signing)?;
+    let credential = OwnCredential { client_id: config.file.name.clone(), keys, jku: None };
+    Ok(FileServer { fetcher, credential: Some(credential) })
 }
 
 /// The certificate that this house presents to partners, with its key.
@@ -142,8 +173,9 @@ fn push_scopes(terms: Option<&Terms>) -> Vec<String> {
     let types = terms.agreement.permit.iter().flat_map(|permit| &permit.types);
     let mut scopes: Vec<String> = types.map(|kind| format!("system/{kind}.cruds")).collect();
     if scopes.is_empty() {
-        return vec![PUSH_SCOPE.to_owned()];
+        return vec![exchange::bulk::SCOPE.to_owned(), PUSH_SCOPE.to_owned()];
     }
+    scopes.push(exchange::bulk::SCOPE.to_owned());
     // Every push brings its own record of where it came from.
     scopes.push("system/Provenance.cruds".to_owned());
     scopes.push("system/*.rs".to_owned());

@@ -137,7 +137,7 @@ impl Opened {
         let live = Arc::new(Live::new(&config, &clock));
         let desk = match config.file.role {
             Role::Provider => open_provider(&live, &config, &memory, grounds.clone(), asks)?,
-            Role::Payer => open_payer(&config, &memory, &clock, grounds.clone())?,
+            Role::Payer => open_payer(&live, &config, &memory, grounds.clone())?,
         };
         let suspensions = Arc::new(repository::Suspensions::new(memory.clone()));
         suspensions.refresh().await?;
@@ -442,15 +442,23 @@ fn feed(config: &config::House) -> Option<provider::Feed> {
 }
 
 fn open_payer(
+    live: &Live,
     config: &Arc<config::House>,
     memory: &AnyHouse,
-    clock: &Arc<dyn Clock>,
     ledger: Grounds,
 ) -> Result<Desk, Issue> {
+    let clock = &live.clock;
     let mut senders = BTreeMap::new();
     for (name, terms) in &config.terms {
         let Some(public) = config.partners.get(name).cloned() else { continue };
-        senders.insert(name.clone(), payer::setup::Sender { public, terms: terms.clone() });
+        senders.insert(
+            name.clone(),
+            payer::setup::Sender {
+                files: Some(crate::doors::file_server(live, config, &public)?),
+                terms: terms.clone(),
+                public,
+            },
+        );
     }
     let registrations =
         payer::registrations::Registrations::new(memory.clone(), &senders, Arc::clone(clock));
@@ -471,6 +479,7 @@ fn open_payer(
         member_secret: *keys::members_secret(&config.path(&config.file.keys.tokens))?,
         clock: Arc::clone(clock),
         exports: payer::exports::Exports::default(),
+        bulk: payer::bulk::Bulk::default(),
     });
     let mut desk = payer::desk::Desk::new(Arc::clone(&road), ledger);
     if config.file.udap.is_some() {

@@ -143,6 +143,8 @@ pub fn init(folder: &Path, new: &NewHouse) -> Result<PublicFile, Issue> {
         ledger_key: exchange::Digest(ledger.public()).to_string(),
         foreign: None,
         udap: None,
+        file_servers: Vec::new(),
+        submitters: Vec::new(),
     };
     write_public(folder, &public)?;
     match new.role {

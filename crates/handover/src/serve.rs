@@ -119,7 +119,7 @@ async fn work(opened: Arc<Opened>, stop: impl Future<Output = ()>) {
             let watching = provider::watch::run(Arc::clone(road), Arc::clone(wake), end);
             tokio::join!(walking, watching);
         }
-        Desk::Payer { road, .. } => payer::exports::run(Arc::clone(road), stop).await,
+        Desk::Payer { road, .. } => payer::worker::run(Arc::clone(road), stop).await,
     }
 }
 

@@ -201,6 +201,9 @@ impl Kept for Desk {
     }
 
     async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
+        if stored.work.kind == WorkKind::BulkReceived {
+            return crate::bulk::purging(stored, days);
+        }
         let submission = read(stored)?;
         let (resources, records) = (submission.entries, Vec::new());
         let purged = Event::Purged { days, resources, records };

@@ -4,6 +4,7 @@
 //! Goes out   answers of the road, of the library desk, or of a held submission's poll.
 //! Never      a rule about members or records: a door translates.
 
+use crate::bulk::{self, status, status::Place};
 use crate::exports::door;
 use crate::limits::POLL_SECONDS;
 use crate::reader::Reader;
@@ -42,6 +43,7 @@ impl Doors {
             batch: true,
             writes: true,
             exports: true,
+            bulk_submit: true,
             token_endpoint: Some(token_endpoint),
             ..Description::default()
         });
@@ -77,6 +79,9 @@ impl Doors {
     }
 
     async fn poll(&self, caller: &Caller, id: &str) -> Result<Answer, Issue> {
+        if let Some(place) = Place::of(id) {
+            return status::poll(&self.road, caller, &place).await;
+        }
         let row = self.row(id).await?;
         if row.work.kind == WorkKind::Export {
             return door::poll(&self.road, caller, &row).await;
@@ -104,6 +109,9 @@ impl Doors {
     }
 
     async fn file(&self, caller: &Caller, id: &str, name: &str) -> Result<Answer, Issue> {
+        if let Some(place) = Place::of(id) {
+            return status::file(&self.road, caller, &place, name).await;
+        }
         let row = self.row(id).await?;
         if row.work.kind == WorkKind::Export {
             return door::file(&self.road, caller, &row, name).await;
@@ -188,8 +196,25 @@ impl Rest for Doors {
         Box::pin(door::kick_off(&self.road, caller, kick_off))
     }
 
+    fn bulk_submit<'a>(&'a self, caller: &'a Caller, body: Bytes) -> Outcome<'a> {
+        Box::pin(async move {
+            let answer = bulk::submit(&self.road, caller, body).await;
+            Ok(answer.unwrap_or_else(|issues| refusal(&issues)))
+        })
+    }
+
+    fn bulk_status<'a>(&'a self, caller: &'a Caller, body: Bytes, prefer: Prefer) -> Outcome<'a> {
+        Box::pin(async move {
+            let answer = status::kick_off(&self.road, caller, body, prefer).await;
+            Ok(answer.unwrap_or_else(|issues| refusal(&issues)))
+        })
+    }
+
     fn status_end<'a>(&'a self, caller: &'a Caller, id: &'a str) -> Outcome<'a> {
         Box::pin(async move {
+            if let Some(place) = Place::of(id) {
+                return status::end(&self.road, caller, &place).await;
+            }
             let row = self.row(id).await?;
             match row.work.kind {
                 WorkKind::Export => door::end(&self.road, caller, &row).await,

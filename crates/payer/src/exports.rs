@@ -15,7 +15,7 @@ mod manifest;
 mod selected;
 mod whom;
 
-use crate::limits::{EXPORT_LEASE, EXPORT_LOOK, EXPORT_SEATS};
+use crate::limits::EXPORT_LEASE;
 use crate::road::Road;
 use crate::under_way::UnderWay;
 use exchange::export::{Export, ExportState};
@@ -47,6 +47,11 @@ struct Progress {
 }
 
 impl Exports {
+    /// Waits until there is.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
     fn progress(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,42 +77,16 @@ pub enum Turn {
     Stopped,
 }
 
-/// Lists exports, ends those whose time is over, and goes on with Bundles whose senders do not wait, until
-/// told to stop. Some at a time, so that a Bundle does not wait for all of a large export.
-pub async fn run(road: Arc<Road>, stop: impl Future<Output = ()>) {
-    let (told, hears) = tokio::sync::watch::channel(false);
-    let stopped = |mut hears: tokio::sync::watch::Receiver<bool>| async move {
-        drop(hears.wait_for(|told| *told).await);
-    };
-    let seats = (0..EXPORT_SEATS).map(|_| seat(&road, stopped(hears.clone())));
-    let working = futures_util::future::join_all(seats);
-    let stopping = async {
-        stop.await;
-        told.send_replace(true);
-    };
-    tokio::join!(working, stopping);
-}
-
-/// One worker.
-async fn seat(road: &Road, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
-    loop {
-        match take_up(road, &mut stop).await {
-            Turn::Taken => continue,
-            Turn::Stopped => return,
-            Turn::Nothing => {}
-        }
-        tokio::select! {
-            () = &mut stop => return,
-            () = road.exports.wake.notified() => {}
-            () = tokio::time::sleep(EXPORT_LOOK) => {}
-        }
+/// Takes up one export that is due now.
+pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
+    match claim(road).await {
+        Some(lease) => take_leased(road, lease, stop).await,
+        None => Turn::Nothing,
     }
 }
 
-/// Takes up one export that is due now.
-pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
-    let Some(lease) = claim(road).await else { return Turn::Nothing };
+/// Takes up one export that was claimed.
+pub(crate) async fn take_leased(road: &Road, lease: Lease, stop: impl Future<Output = ()>) -> Turn {
     tokio::select! {
         biased;
         () = stop => {

@@ -8,6 +8,7 @@
 //! Read `road.rs` first.
 
 mod arrival;
+pub mod bulk;
 pub mod desk;
 pub mod doors;
 pub mod exports;
@@ -23,6 +24,7 @@ pub mod road;
 pub mod setup;
 mod single;
 mod under_way;
+pub mod worker;
 
 pub use arrival::row;
 pub use desk::Desk;

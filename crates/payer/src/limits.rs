@@ -100,6 +100,62 @@ pub const EXPORT_SETTLE: jiff::SignedDuration = jiff::SignedDuration::from_secs(
 /// Characters of a parameter's name that are quoted. Names of the guide are shorter.
 pub const EXPORT_NAME_SHOWN: usize = 40;
 
+/// Lines that are filed in one unit: one commit to the disk is shared by so many, and what is about a
+/// member waits no longer for another sender's push than it takes.
+pub const BULK_BATCH_LINES: usize = 1_000;
+
+/// Bytes of lines in one unit. Three batches of a file are in memory at once.
+pub const BULK_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Manifests of one submission: its row names each in some 200 bytes and is written with each request.
+pub const BULK_MANIFESTS_MAX: usize = 1_000;
+
+/// Pages of one manifest.
+pub const BULK_PAGES_MAX: usize = 1_000;
+
+/// Files of one manifest, over all its pages: the list of them is in memory while they are read, some
+/// 300 bytes each.
+pub const BULK_LISTED_FILES_MAX: usize = 50_000;
+
+/// Submissions of one sender that are not ended: one is worked on at a time.
+pub const BULK_OPEN_MAX: u32 = 20;
+
+/// Seconds after which a sender with so many is told to come again.
+pub const BULK_FULL_SECONDS: u32 = 60;
+
+/// Patients that are remembered as matched while a receipt is worked on, some 100 bytes each.
+pub const BULK_KNOWN_MAX: usize = 100_000;
+
+/// Patients on file that are asked for together, within the database's bound on the values of one
+/// statement.
+pub const BULK_PATIENTS_TOGETHER: usize = 200;
+
+/// How often a file is read from its beginning because it became another one, before it is given up.
+pub const BULK_RESTARTS_MAX: u32 = 3;
+
+/// How long a row of a bulk submission is one worker's; after a sudden end it waits so long for the next.
+pub const BULK_LEASE: Duration = Duration::from_secs(20);
+
+/// How often that is renewed.
+pub const BULK_RENEWAL: Duration = Duration::from_secs(5);
+
+/// Seconds a poller of a bulk submission is asked to wait. A poll reads some rows.
+pub const BULK_POLL_SECONDS: u32 = 5;
+
+/// Who polls again within this time is refused: half of what it was asked to wait.
+pub const BULK_POLL: jiff::SignedDuration = jiff::SignedDuration::from_millis(2_500);
+
+/// Statuses whose last poll is remembered before the old ones are forgotten.
+pub const BULK_POLLED_MAX: usize = 10_000;
+
+/// How long a submission's status can be asked for after its last word: a weekend, and a day to mend what
+/// went wrong.
+pub const BULK_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
+
+/// Bytes of Coverages that are in memory while it is looked whose Patients they make members: some 15,000
+/// of them at a time.
+pub const BULK_COVERAGES_BYTES: usize = 16 * 1024 * 1024;
+
 /// Records whose newest versions are looked up together, within the database's bound on the values of
 /// one statement.
 pub const EXPORT_HEADS_TOGETHER: usize = 200;
@@ -113,3 +169,7 @@ pub const EXPORT_REFERRED_MAX: usize = 100_000;
 
 /// Files in one page of a manifest, for readers who take pages: some 30 KB.
 pub const EXPORT_MANIFEST_FILES: usize = 200;
+
+/// Records of a discarded manifest that are taken out in one unit: each is looked up with its versions, and
+/// what stands again is read.
+pub const BULK_TAKEN_OUT_RECORDS: u32 = 200;

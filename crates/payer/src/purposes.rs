@@ -13,6 +13,7 @@ use exchange::{Code, Issue, Issues, Purpose};
 use fhir::Resource;
 use serde_json::Value;
 use wire::Caller;
+use wire::trust::Purposes;
 
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 
@@ -32,6 +33,18 @@ pub(crate) fn check(caller: &Caller, incoming: &Incoming) -> Result<(), Issues> 
         }
     }
     Issues::of(faults).map_or(Ok(()), Err)
+}
+
+/// The same of one Provenance outside a Bundle, for a token that was given for these purposes.
+pub(crate) fn check_one(purposes: &Purposes, provenance: &Resource) -> Result<(), Issues> {
+    let wrong = declared(provenance)
+        .into_iter()
+        .filter(|declared| declared.is_none_or(|purpose| !purposes.contains(&purpose)));
+    let fault = |_| {
+        let detail = "it declares a purpose of use that the token of its request was not given for";
+        Issue::new(Code::ScopeMissing, detail).at("Provenance.reason")
+    };
+    Issues::of(wrong.map(fault)).map_or(Ok(()), Err)
 }
 
 fn required(caller: &Caller, declared: Option<Purpose>) -> Result<(), Issue> {

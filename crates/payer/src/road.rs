@@ -10,6 +10,7 @@
 //! what came, byte for byte, long after the records have changed.
 
 use crate::arrival::{Arrival, Begun, matched};
+use crate::bulk::Bulk;
 use crate::exports::Exports;
 use crate::key::Keys;
 use crate::later::deferred;
@@ -52,6 +53,8 @@ pub struct Road {
     pub clock: Arc<dyn Clock>,
     /// What readers of the plan's own ask for.
     pub exports: Exports,
+    /// What senders submit in bulk.
+    pub bulk: Bulk,
 }
 
 /// Why a round did not end in an answer.

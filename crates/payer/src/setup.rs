@@ -5,6 +5,7 @@
 //! Never      reads a file itself, but for the member file, which people change while the house
 //!            runs.
 
+use crate::bulk::FileServer;
 use exchange::PartnerId;
 use exchange::agreement::Terms;
 use exchange::partner::PublicFile;
@@ -29,4 +30,6 @@ pub struct Sender {
     pub public: PublicFile,
     /// What was agreed.
     pub terms: Terms,
+    /// How its files are fetched, where a file server is agreed on.
+    pub files: Option<FileServer>,
 }

@@ -32,6 +32,8 @@ pub struct Description<'a> {
     pub writes: bool,
     /// Whether readers of the house's own may export (Bulk Data).
     pub exports: bool,
+    /// `$bulk-submit` and `$bulk-submit-status`.
+    pub bulk_submit: bool,
     /// The token endpoint of SMART Backend Services; `None` where nobody signs in.
     pub token_endpoint: Option<&'a str>,
     /// Records in a page: usual, and at most.
@@ -49,6 +51,7 @@ impl Default for Description<'_> {
             batch: false,
             writes: false,
             exports: false,
+            bulk_submit: false,
             token_endpoint: None,
             page: (PAGE_RECORDS, PAGE_RECORDS_MAX),
         }
@@ -79,7 +82,8 @@ pub fn capability(about: &Description<'_>) -> Bytes {
         "definition": "http://hl7.org/fhir/OperationDefinition/CapabilityStatement-versions",
     });
     let export = about.exports.then(|| export("export"));
-    rest["operation"] = std::iter::once(versions).chain(export).collect();
+    let submit = about.bulk_submit.then(submit).into_iter().flatten();
+    rest["operation"] = std::iter::once(versions).chain(export).chain(submit).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -109,6 +113,29 @@ fn export(definition: &str) -> Value {
         "documentation": EXPORT,
     })
 }
+
+/// The operations of Bulk Data 4.0.0-ballot, Bulk Submit: a request is answered at once, its status later.
+fn submit() -> [Value; 2] {
+    let operation = |name: &str, mode: &str, words: &str| {
+        json!({
+            "extension": [{ "url": MODE_EXTENSION, "valueCode": mode }],
+            "name": name,
+            "definition": format!("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{name}"),
+            "documentation": words,
+        })
+    };
+    let asked = operation("bulk-submit", "sync", SUBMIT);
+    [asked, operation("bulk-submit-status", "async", SUBMIT_STATUS)]
+}
+
+const SUBMIT: &str = "For senders with the scope system/bulk-submit, of manifests and files on the servers \
+    that were agreed on. Files are NDJSON of R4, by type or organised by Patient; encrypted files and the \
+    parameters metadata and import are refused. What is about a Patient is filed once that Patient is found \
+    to be a member, whatever the order of the files. The codes and names of the draft of 2025 are read too.";
+
+const SUBMIT_STATUS: &str = "The place in Content-Location is polled: 202 with Retry-After, then 200 with the \
+    status manifest, or 409 where its submitter stopped the submission. A poll's own status is told apart with \
+    Prefer: separate-export-status.";
 
 const EXPORT: &str = "For readers of the plan's own, with Prefer: respond-async, separate-export-status too. \
     Parameters _type, _since, _until, _outputFormat, _elements, _typeFilter (the searches listed here), \
@@ -259,6 +286,7 @@ mod tests {
             batch: transaction,
             writes: transaction,
             exports: transaction,
+            bulk_submit: transaction,
             token_endpoint: Some("https://plan.example/fhir/token"),
             ..Description::default()
         };

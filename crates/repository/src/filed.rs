@@ -8,6 +8,8 @@
 //! Why the answer is read: the line holds one digest over all its records. Which they were stands
 //! in the answer that was given, and the next line holds its digest.
 
+use exchange::bulk::receipt::Receipt;
+use exchange::bulk::received::{Received, Step};
 use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::sending::Sending;
 use exchange::submission::Submission;
@@ -81,6 +83,10 @@ async fn row_stands(house: &impl House, first: &Entry) -> Result<(), Finding> {
         let lines = lines.map_err(|issue| (first.seq, issue.detail))?;
         let lines = lines.iter().map(|(at, event)| (*at, event));
         let state = match &first.chain {
+            Chain::Submission(id) if matches!(first.event(), Ok(Event::BulkReceived(_))) => {
+                let received = Received::replay(id.clone(), lines.clone());
+                received.map(|it| it.state_word()).or_else(|| Receipt::word_of(lines))
+            }
             Chain::Submission(id) => {
                 Submission::replay(id.clone(), lines).map(|it| it.state_word())
             }
@@ -113,8 +119,16 @@ fn opens(entry: &Entry) -> Result<Option<Line>, Finding> {
 async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), Finding> {
     let broken = |why: &str| (line.seq, why.to_owned());
     let same = next.chain == Chain::Submission(line.submission.clone());
-    let Some(Event::Answered { answer, .. }) = next.event().ok().filter(|_| same) else {
-        return Err(broken("the answer does not follow it"));
+    let (answer, bulk) = match next.event().ok().filter(|_| same) {
+        Some(Event::Answered { answer, .. }) => (answer, false),
+        Some(Event::BulkReceived(step)) => match *step {
+            Step::Worked(worked) if worked.account.is_some() => {
+                (worked.account.unwrap_or(line.records), true)
+            }
+            Step::TakingOut { account, .. } => (account, true),
+            _ => return Err(broken("the account of it does not follow it")),
+        },
+        _ => return Err(broken("the answer does not follow it")),
     };
     let body = match house.blob(&answer).await {
         Ok(Some(body)) => body,
@@ -122,9 +136,19 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), F
         Ok(None) => return Err(broken("the answer it was given is gone")),
         Err(error) => return Err((line.seq, format!("the answer it was given: {error}"))),
     };
-    let bundle = Bundle::parse(body).map_err(|_| broken("the answer it was given is no answer"))?;
-    let places =
-        bundle.entries.iter().filter_map(|entry| entry.response.as_ref()?.location.clone());
+    let places: Vec<String> = match bulk {
+        true => {
+            let text = std::str::from_utf8(&body);
+            let text = text.map_err(|_| broken("the account of it is none"))?;
+            text.lines().map(str::to_owned).collect()
+        }
+        false => {
+            let bundle = Bundle::parse(body);
+            let bundle = bundle.map_err(|_| broken("the answer it was given is no answer"))?;
+            let entries = bundle.entries.iter();
+            entries.filter_map(|entry| entry.response.as_ref()?.location.clone()).collect()
+        }
+    };
     let mut versions = Vec::new();
     for place in places {
         let (kind, id, version) =

@@ -20,8 +20,11 @@ use store::{DateSpan, RecordKeys};
 /// The date is the span of the element that the type's date parameter asks about. A type outside
 /// the table has patient, encounter, status and identifiers, and cannot be searched.
 pub fn keys(resource: &Resource) -> RecordKeys {
-    let doc = resource.doc();
-    let root = doc.root();
+    keys_in(resource, resource.doc().root())
+}
+
+/// The same, for whoever has the resource's outermost value at hand.
+pub fn keys_in(resource: &Resource, root: Node<'_, '_>) -> RecordKeys {
     let row = kinds::row(resource.kind()).unwrap_or(&kinds::OTHER);
     let own = |kind: &str| resource.id().filter(|_| resource.kind() == kind).map(str::to_owned);
     RecordKeys {

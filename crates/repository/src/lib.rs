@@ -33,6 +33,7 @@ mod serve;
 pub mod snapshot;
 pub mod sums;
 pub mod suspensions;
+pub mod take_out;
 mod when;
 
 pub use capability::{Description, capability};
@@ -40,11 +41,13 @@ pub use desk::{Desk, store_issue};
 pub use elements::{Elements, Form};
 pub use filter::Filter;
 pub use include::provenance_of;
-pub use keys::keys;
+pub use keys::{keys, keys_in};
 pub use kinds::{about_patients, known};
 pub use load::{Loaded, Loader};
 pub use members::{Members, members};
-pub use plan::{Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_transaction};
+pub use plan::{
+    Change, EntryOutcome, Filing, Incoming, Plan, Standing, plan_each, plan_transaction,
+};
 pub use read::{Served, Told, http_date};
 pub use rekey::{KEYS_EDITION, Rekeyed, rekey};
 pub use resolve::{Resolved, Sent, Whom, resolve};

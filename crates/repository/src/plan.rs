@@ -195,9 +195,34 @@ pub fn plan_transaction(
     let (mut plan, mut issues) = (Plan::default(), Vec::new());
     let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((item, head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
-        issues.extend(plan.add(item, filing, head.as_ref(), mark).err());
+        let entry = item.entry;
+        let added = plan.add(item, filing, head.as_ref(), mark);
+        issues.extend(added.err().map(|fault| of_entry(entry, fault)));
     }
     Issues::of(issues).map_or(Ok(plan), Err)
+}
+
+/// Plans resources of files, of which each stands or falls alone and has the filing of its own push;
+/// what stands is in the same order. No record is named twice. What is refused is in `Plan.refused`, by
+/// the item's `entry`; its place is the resource's type.
+pub fn plan_each(incoming: Vec<(Incoming, &Filing)>, standing: Standing<'_>) -> Plan {
+    debug_assert_eq!(incoming.len(), standing.heads.len(), "one head for each");
+    let mut plan = Plan::default();
+    let marks = standing.marks.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for (((item, filing), head), mark) in incoming.into_iter().zip(standing.heads).zip(marks) {
+        let (entry, kind) = (item.entry, item.kind.clone());
+        if let Err((_, code, detail)) = plan.add(item, filing, head.as_ref(), mark) {
+            Issues::note(&mut plan.refused, entry, Issue::new(code, detail).at(kind));
+        }
+    }
+    plan
+}
+
+/// Which part of an entry is at fault, and why.
+type Fault = (&'static str, Code, &'static str);
+
+fn of_entry(entry: usize, (way, code, detail): Fault) -> Issue {
+    Issue::new(code, detail).at(format!("Bundle.entry[{entry}].{way}"))
 }
 
 impl Plan {
@@ -207,7 +232,7 @@ impl Plan {
         filing: &Filing,
         head: Option<&Record>,
         mark: Option<&Record>,
-    ) -> Result<(), Issue> {
+    ) -> Result<(), Fault> {
         self.expects.push(Expect::Version {
             kind: item.kind.clone(),
             id: item.id.clone(),
@@ -215,12 +240,12 @@ impl Plan {
         });
         let filing = &*filing.of_kind(&item.kind);
         let own = head.filter(|head| head.owner == filing.owner);
-        if own.is_none() && self.mark(&item, filing, mark) {
+        // A deletion without a number holds nothing back: what was taken out leaves such a one.
+        let counts = own.is_some_and(|head| !head.deleted || head.number.is_some());
+        if !counts && self.mark(&item, filing, mark) {
             return Ok(());
         }
-        check(item.asks(), filing, head).map_err(|(way, code, detail)| {
-            Issue::new(code, detail).at(format!("Bundle.entry[{}].{way}", item.entry))
-        })?;
+        check(item.asks(), filing, head)?;
         let change = change(&item, filing, head);
         let seen = own.or(head.filter(|_| item.content.is_some()));
         let newest = seen.map(|head| head.version);
@@ -239,11 +264,12 @@ impl Plan {
             last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
         // What stands, and what is gone, is so by the word of the later push from now on.
-        // What stands is kept as long as what brought it last, with a number or without.
+        // What stands is kept as long as what brought it last, with a number or without; and where one
+        // of both is withdrawn, it stands, or is gone, by the word of the other.
         let number = raised(filing, own);
         let confirms = match change {
             Change::Unchanged => true,
-            Change::AlreadyAbsent => number.is_some(),
+            Change::AlreadyAbsent => own.is_some(),
             _ => false,
         };
         self.raises.extend(confirms.then(|| Raise {
@@ -276,7 +302,8 @@ impl Plan {
         let Some((kind, id)) = filing.mark(&item.kind, &item.id) else { return false };
         let version = mark.map(|mark| mark.version);
         self.expects.push(Expect::Version { kind: kind.clone(), id: id.clone(), version });
-        let change = match (&item.content, mark) {
+        // One whose push was withdrawn has no number: it holds nothing back any more.
+        let change = match (&item.content, mark.filter(|mark| mark.number.is_some())) {
             (None, None) => {
                 self.records.push(NewVersion {
                     kind,
@@ -350,11 +377,7 @@ pub(crate) struct Asks {
 
 /// Whether an entry may write what it names: whose it is, and in which version it stands. Errors:
 /// which part of the entry is at fault, and why.
-pub(crate) fn check(
-    asks: Asks,
-    filing: &Filing,
-    head: Option<&Record>,
-) -> Result<(), (&'static str, Code, &'static str)> {
+pub(crate) fn check(asks: Asks, filing: &Filing, head: Option<&Record>) -> Result<(), Fault> {
     // First: a version of what is another sender's is no version, and nothing more is told.
     if asks.if_match.is_some_and(|wanted| !matches(wanted, filing, head)) {
         let detail = "the record's newest version is another one, or there is none";

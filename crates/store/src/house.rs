@@ -43,6 +43,8 @@ pub struct Unit {
     /// Records whose newest version holds what came again under a higher number: the number is
     /// raised, so that a late push in between cannot replace it; no version is made.
     pub raises: Vec<Raise>,
+    /// Receipts that no longer bring versions.
+    pub withdrawals: Vec<Withdrawal>,
     /// Content to keep under its digest (payloads, answers, submissions, disclosures).
     pub blobs: Vec<(Digest, Bytes)>,
     /// What payers' doors hold of ours from now on: later ones of this list count, and none counts
@@ -76,6 +78,19 @@ pub enum Expect {
         query: Box<RecordQuery>,
         /// Logical ids, in any order; empty: none fits.
         ids: Vec<String>,
+    },
+    /// The version was brought by exactly these receipts.
+    Brought {
+        /// Resource type.
+        kind: String,
+        /// Logical id.
+        id: String,
+        /// The version, of any age.
+        version: u64,
+        /// What brought it last.
+        receipt: String,
+        /// What brought it before, as far as that is remembered; in any order.
+        earlier: Vec<String>,
     },
     /// The row of work has this revision; `None`: there is no such row.
     WorkRevision {
@@ -296,6 +311,15 @@ pub trait House: Send + Sync {
         before: Option<u64>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+
+    /// Records of which a receipt brings a version, behind this place (0: from the beginning), each with
+    /// all its versions. What is withdrawn already is passed over.
+    fn brought(
+        &self,
+        receipt: &str,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Lineage>, Error>> + Send;
 
     /// Newest, undeleted versions that fit, with content, in the order of their ids.
     fn search(&self, query: RecordQuery)

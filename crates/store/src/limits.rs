@@ -215,3 +215,7 @@ pub const INSPECT_PAGE: u32 = 200;
 
 /// Faults of a file that are named; a person restores a backup long before reading more.
 pub const FAULTS_NAMED_MAX: u32 = 20;
+
+/// What is remembered of what brought a version before: beyond it a version counts as brought for good.
+/// A practitioner comes with every push, and nobody takes nine of them back.
+pub const BRINGERS_MAX: usize = 8;

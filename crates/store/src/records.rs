@@ -92,6 +92,52 @@ pub struct Raise {
     pub receipt: String,
 }
 
+/// What brought a version: a receipt, and the number that the version bore by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// A submission id.
+    pub receipt: String,
+    /// The version's number after that.
+    pub number: Option<u64>,
+}
+
+/// Says that a receipt no longer brings a version. Where it is the one that brought it last, `left`
+/// takes its place; where none is left, the version is withdrawn: it stays in the history, has neither
+/// lane nor number from now on, and nothing falls back to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// Resource type.
+    pub kind: String,
+    /// Logical id.
+    pub id: String,
+    /// The version.
+    pub version: u64,
+    /// What is withdrawn: a submission id.
+    pub receipt: String,
+    /// What brought it last from now on; `None` too where the receipt is not the last.
+    pub left: Option<Brought>,
+}
+
+/// A record with all its versions, and what brought each of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// Where a page goes on behind it.
+    pub place: u64,
+    /// Newest first; never empty.
+    pub versions: Vec<Descent>,
+}
+
+/// A version and what brought it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descent {
+    /// The version, without content; its receipt is what brought it last.
+    pub version: Record,
+    /// Whether all that brought it was withdrawn.
+    pub withdrawn: bool,
+    /// What brought it before, earliest first: at most `BRINGERS_MAX`, the earliest.
+    pub earlier: Vec<Brought>,
+}
+
 /// A stored version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

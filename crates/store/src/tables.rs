@@ -24,7 +24,7 @@ pub(crate) const READY: &str =
     "(SELECT w.due FROM works w WHERE w.house = t.house AND w.work = t.next)";
 
 /// All tables, in the order in which one names another.
-pub(crate) const TABLES: [Table; 14] = [
+pub(crate) const TABLES: [Table; 15] = [
     Table {
         name: "entries",
         columns: &["seq", "at", "chain", "body", "prev", "hash"],
@@ -67,10 +67,27 @@ pub(crate) const TABLES: [Table; 14] = [
     Table {
         name: "versions",
         columns: &[
-            "record", "version", "updated", "owner", "receipt", "lane", "number", "digest",
-            "deleted", "purged", "packed", "file", "content",
+            "record",
+            "version",
+            "updated",
+            "owner",
+            "receipt",
+            "lane",
+            "number",
+            "digest",
+            "deleted",
+            "purged",
+            "withdrawn",
+            "packed",
+            "file",
+            "content",
         ],
         order: "record, version",
+    },
+    Table {
+        name: "bringers",
+        columns: &["record", "version", "receipt", "number", "nth"],
+        order: "record, version, receipt",
     },
     Table { name: "blobs", columns: &["digest", "packed", "file", "content"], order: "digest" },
     Table { name: "blob_uses", columns: &["work", "digest"], order: "work, digest" },

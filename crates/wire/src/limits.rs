@@ -363,3 +363,7 @@ pub const FILE_HEADERS_MAX: usize = 20;
 
 /// Bytes of their names and values.
 pub const FILE_HEADERS_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest body of `$bulk-submit` and `$bulk-submit-status`: some URLs and headers, each bounded. It is
+/// kept.
+pub const BULK_REQUEST_BYTES_MAX: usize = 256 * 1024;

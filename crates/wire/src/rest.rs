@@ -21,8 +21,8 @@ pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
 use crate::limits::{
-    ANSWER_ROOM, BODY_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX, REGISTRATION_BYTES_MAX,
-    REPRESENTATIONS_ROOM, WRITTEN_ROOM,
+    ANSWER_ROOM, BODY_BYTES_MAX, BULK_REQUEST_BYTES_MAX, FORM_BYTES_MAX, PATH_ID_MAX,
+    REGISTRATION_BYTES_MAX, REPRESENTATIONS_ROOM, WRITTEN_ROOM,
 };
 use crate::media::{self, Media};
 use crate::narrowed;
@@ -96,6 +96,17 @@ pub trait Rest: Send + Sync + 'static {
     /// `GET` and `POST [base]/$export`, `[base]/Patient/$export` and `[base]/Group/[id]/$export`: the
     /// kick-off of an export. The implementer checks who may ask, and for which types.
     fn export<'a>(&'a self, _: &'a Caller, _: KickOff) -> Outcome<'a> {
+        not_here()
+    }
+
+    /// `POST [base]/$bulk-submit`: a bulk submission (Bulk Data 4.0.0-ballot). The implementer checks who
+    /// may ask.
+    fn bulk_submit<'a>(&'a self, _: &'a Caller, _body: Bytes) -> Outcome<'a> {
+        not_here()
+    }
+
+    /// `POST [base]/$bulk-submit-status`: how one stands. The implementer checks who may ask.
+    fn bulk_status<'a>(&'a self, _: &'a Caller, _body: Bytes, _: Prefer) -> Outcome<'a> {
         not_here()
     }
 
@@ -296,6 +307,19 @@ impl Base {
             asked.choose(media::FHIR)?;
             let kick_off = KickOff::read(level, asked.parameters, &asked.headers, request).await?;
             return self.rest.export(caller, kick_off).await;
+        }
+        if let ([operation @ ("$bulk-submit" | "$bulk-submit-status")], &Method::POST) =
+            (segments, &asked.method)
+        {
+            let media = asked.choose(media::FHIR)?;
+            media::check_sent(content_type(&asked.headers))?;
+            let body = door::read_body(request, BULK_REQUEST_BYTES_MAX, None).await?;
+            let prefer = Prefer::of(&asked.headers);
+            let answer = match *operation {
+                "$bulk-submit" => self.rest.bulk_submit(caller, body),
+                _ => self.rest.bulk_status(caller, body, prefer),
+            };
+            return typed(media, answer.await?);
         }
         let mut room = self.free.answer(&caller.partner);
         room.keep_own(ANSWER_ROOM).await?;
@@ -516,6 +540,7 @@ fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
     match *segments {
         [""] => Ok(not_offered("POST")),
         ["status", id] if is_token(id) => Ok(not_offered("DELETE, GET, HEAD")),
+        ["$bulk-submit" | "$bulk-submit-status"] => Ok(not_offered("POST")),
         _ if kick_off::level(segments).is_some() => Ok(not_offered("GET, POST")),
         ["status", id, name] if is_token(id) && is_token(name) => Ok(not_offered("GET, HEAD")),
         [kind, "_search"] if is_kind(kind) => Ok(not_offered("POST")),

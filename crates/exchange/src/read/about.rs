@@ -16,10 +16,10 @@ use fhir::Node;
 use std::collections::HashSet;
 
 /// Elements that say whom a resource is about (R4 §2.5, the patient's compartment).
-const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
+pub(super) const SUBJECTS: [&str; 4] = ["subject", "patient", "beneficiary", "for"];
 
 /// Elements of a Provenance that do, where they lead to a Patient.
-const TARGETS: [&str; 1] = ["target"];
+pub(super) const TARGETS: [&str; 1] = ["target"];
 
 /// Types that stand in no patient's compartment (R4 §2.5.4) and say nothing of anybody's care:
 /// who works where, and what can be prescribed. Pushes of many patients bring them.
@@ -226,7 +226,7 @@ fn is_clinical(entry: &IncomingEntry, node: Node<'_, '_>, kinds: &Kinds) -> bool
     own || within || leads || elsewhere()
 }
 
-fn is_directory(kind: &str) -> bool {
+pub(super) fn is_directory(kind: &str) -> bool {
     DIRECTORY.binary_search(&kind).is_ok()
 }
 
@@ -239,10 +239,10 @@ fn link_at(entry: &IncomingEntry, content: usize) -> Option<usize> {
 }
 
 /// The ids of the Patients within a resource.
-struct PatientsWithin(HashSet<String>);
+pub(super) struct PatientsWithin(HashSet<String>);
 
 impl PatientsWithin {
-    fn of(resource: Node<'_, '_>) -> PatientsWithin {
+    pub(super) fn of(resource: Node<'_, '_>) -> PatientsWithin {
         let text = |one: Node<'_, '_>, name: &str| Some(one.get(name)?.text()?.into_owned());
         let contained = resource.get("contained").into_iter().flat_map(|list| list.each());
         let patients =
@@ -251,7 +251,7 @@ impl PatientsWithin {
     }
 
     /// Whether a reference that is no `Type/id` leads to a Patient: elsewhere, or to one of these.
-    fn named_by(&self, text: &str) -> bool {
+    pub(super) fn named_by(&self, text: &str) -> bool {
         match text.strip_prefix('#') {
             Some(id) => self.0.contains(id),
             None => text.split(['/', '?', '#', '|']).any(|step| step == "Patient"),

@@ -368,24 +368,37 @@ impl Reading<'_> {
         kind: &str,
     ) -> Option<String> {
         let namespace = self.sender.namespace.as_deref()?;
-        let source = resource.source();
-        let below = source.as_deref().and_then(|source| source.strip_prefix(namespace));
-        let source_id = below
-            .and_then(|rest| rest.strip_prefix('/')?.strip_prefix(kind)?.strip_prefix('/'))
-            .filter(|source_id| !source_id.is_empty() && !source_id.contains(['/', '\n']));
-        let Some(source_id) = source_id else {
-            let node = place_in(entry, &["resource", "meta", "source"]);
-            let detail = "meta.source must be the registered namespace, the type and the source id";
-            self.refuse(index, Code::IdentityMismatch, node, detail);
-            return None;
-        };
-        if resource.id() != Some(&*derived_id(namespace, kind, source_id)) {
-            let node = place_in(entry, &["resource", "id"]);
-            let detail = "the id is not the one derived from meta.source";
-            self.refuse(index, Code::IdentityMismatch, node, detail);
+        match derived_from(resource, kind, namespace) {
+            Ok(source_id) => Some(source_id),
+            Err((way, detail)) => {
+                let node = place_in(place_in(entry, &["resource"]), way);
+                self.refuse(index, Code::IdentityMismatch, node, detail);
+                None
+            }
         }
-        Some(source_id.to_owned())
     }
+}
+
+/// The source id that `meta.source` names, where the id is the one derived from it. Errors: the element
+/// at fault, and why.
+pub(super) fn derived_from(
+    resource: &Resource,
+    kind: &str,
+    namespace: &str,
+) -> Result<String, (&'static [&'static str], &'static str)> {
+    let source = resource.source();
+    let below = source.as_deref().and_then(|source| source.strip_prefix(namespace));
+    let source_id = below
+        .and_then(|rest| rest.strip_prefix('/')?.strip_prefix(kind)?.strip_prefix('/'))
+        .filter(|source_id| !source_id.is_empty() && !source_id.contains(['/', '\n']));
+    let Some(source_id) = source_id else {
+        let detail = "meta.source must be the registered namespace, the type and the source id";
+        return Err((&["meta", "source"], detail));
+    };
+    if resource.id() != Some(&*derived_id(namespace, kind, source_id)) {
+        return Err((&["id"], "the id is not the one derived from meta.source"));
+    }
+    Ok(source_id.to_owned())
 }
 
 impl IfMatch {

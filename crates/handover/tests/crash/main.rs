@@ -17,6 +17,7 @@ mod deferred;
 mod door;
 mod exported;
 mod malformed;
+mod offered;
 mod outcome;
 mod parts;
 mod points;

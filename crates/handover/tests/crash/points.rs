@@ -1,9 +1,9 @@
 //! A house is ended at each durable point of its road, and at none of them is anything lost.
 
 use crate::day::{Day, Role};
+use crate::offered::OF_A_SUBMISSION;
 use crate::outcome::{Outcome, all_submissions, assert_references_resolve};
 use crate::parts::DAY_IN_PARTS;
-use crate::submitted::OF_A_SUBMISSION;
 use crate::watched::DAY_OF_WATCH;
 use exchange::submission::SubmissionState;
 use std::collections::{BTreeSet, VecDeque};

@@ -1,237 +1,189 @@
-//! Pushes go in a bulk submission, and the house that sends them is ended at each point of it: the payer
-//! is told of one manifest by one name, fetches the same bytes whenever it asks, and each push is settled
-//! once.
+//! What a sender submits in bulk is filed once, line by line, though the house is ended meanwhile.
 
-use crate::common::{House, RUNTIME, Stage};
-use crate::standin::{Aside, StandIn};
-use axum::body::Body;
-use axum::response::Response;
+use crate::common::{House, RUNTIME};
+use crate::door::Door;
+use crate::sender::{FHIR_JSON, Sender};
+use axum::Router;
+use axum::extract::Request;
 use bytes::Bytes;
-use exchange::bulk::{Manifest, SubmissionStatus, SubmitRequest};
-use fhir::Ndjson;
-use http::request::Parts;
-use http::{Method, Request};
-use sim::TownPlan;
-use std::collections::{BTreeMap, BTreeSet};
+use exchange::id::derived_id;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use store::{House as _, WorkKind};
-use wire::{BoxFuture, HttpTransport, Transport};
-
-/// Where the sending house is ended.
-pub(crate) const OF_A_SUBMISSION: [&str; 12] = [
-    "submitted",
-    "bulk-closed",
-    "bulk-intended",
-    "bulk-made",
-    "bulk-sent",
-    "bulk-offered",
-    "bulk-completed",
-    "bulk-asked",
-    "bulk-answered",
-    "bulk-settled",
-    "bulk-ended",
-    "bulk-waiting",
-];
 
 /// How long anything may take; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Takes bulk submissions in a payer's place: fetches all of a manifest before it answers.
-struct Taker {
-    transport: HttpTransport,
-    base: String,
-    known: Mutex<Known>,
+/// Lines of the larger file: two batches.
+const MANY: usize = 1_200;
+
+/// A file server of the sender's.
+struct Files {
+    url: String,
+    there: Arc<Mutex<BTreeMap<String, Bytes>>>,
 }
 
-#[derive(Default)]
-struct Known {
-    /// The bytes of each URL.
-    files: BTreeMap<String, Bytes>,
-    manifests: BTreeSet<String>,
-    /// `Type/id` of what was fetched.
-    records: BTreeSet<String>,
-    /// How often each submission was said to be complete.
-    completed: BTreeMap<String, u32>,
-}
-
-impl Taker {
-    fn of(provider: &House, payer: &House) -> Taker {
-        let root = provider.read("tls/authority.pem").into_bytes();
-        let transport = HttpTransport::new(&[root], PATIENCE, 1 << 26).unwrap();
-        Taker { transport, base: payer.public().base_url, known: Mutex::default() }
+impl Files {
+    fn serve() -> Files {
+        let there: Arc<Mutex<BTreeMap<String, Bytes>>> = Arc::default();
+        let known = Arc::clone(&there);
+        let listener = RUNTIME.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(move |request: Request| {
+            let found = known.lock().unwrap().get(request.uri().path()).cloned();
+            let kind = match request.uri().path().ends_with(".json") {
+                true => "application/json",
+                false => "application/fhir+ndjson",
+            };
+            async move { ([("content-type", kind)], found.unwrap_or_default()) }
+        });
+        RUNTIME.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Files { url, there }
     }
 
-    /// `None`: the house that is asked does not answer.
-    async fn fetch(&self, url: &str) -> Option<Bytes> {
-        let request = Request::builder().method(Method::GET).uri(url).body(Bytes::new()).unwrap();
-        let answer = self.transport.send(request).await.ok()?;
-        assert_eq!(answer.status(), 200, "{url}: {answer:?}");
-        let body = answer.into_body();
-        let mut known = self.known.lock().unwrap();
-        let before = known.files.insert(url.to_owned(), body.clone());
-        assert!(before.is_none_or(|before| before == body), "{url}: the same bytes each time");
-        Some(body)
-    }
-
-    async fn fetch_all(&self, url: &str) -> Option<()> {
-        let manifest = Manifest::read(&self.fetch(url).await?).unwrap();
-        for file in &manifest.output {
-            let body = self.fetch(&file.url).await?;
-            assert_eq!(file.size, Some(body.len() as u64));
-            let mut reader = Ndjson::new(10_000_000, 1_000_000);
-            let lines = reader.push(&body).into_iter().map(|line| line.unwrap().resource);
-            let records = lines.map(|it| it.local_reference());
-            self.known.lock().unwrap().records.extend(records);
-        }
-        self.known.lock().unwrap().manifests.insert(url.to_owned());
-        Some(())
-    }
-
-    async fn answers(&self, head: &Parts, body: &Bytes) -> Option<Response> {
-        let path = head.uri.path();
-        let answer = |status: u16, body: String| {
-            Response::builder().status(status).body(Body::from(body)).unwrap()
-        };
-        match path.strip_prefix("/fhir/") {
-            Some("$bulk-submit") => {
-                let told = SubmitRequest::read(body.clone()).unwrap();
-                if let Some(manifest) = &told.manifest
-                    && self.fetch_all(&manifest.url).await.is_none()
-                {
-                    return Some(answer(503, String::new()));
-                }
-                if told.status == Some(SubmissionStatus::Completed) {
-                    let mut known = self.known.lock().unwrap();
-                    *known.completed.entry(told.submission_id).or_default() += 1;
-                }
-                Some(answer(200, String::new()))
-            }
-            Some("$bulk-submit-status") => {
-                let place = format!("{}/status/of-bulk", self.base);
-                let answer = Response::builder().status(202).header("content-location", place);
-                Some(answer.body(Body::empty()).unwrap())
-            }
-            Some("status/of-bulk") if head.method == Method::GET => {
-                let manifest =
-                    r#"{"transactionTime":"2026-01-01T00:00:00Z","requiresAccessToken":false}"#;
-                Some(answer(200, manifest.to_owned()))
-            }
-            Some("status/of-bulk") => Some(answer(202, String::new())),
-            _ => None,
-        }
+    fn put(&self, path: &str, content: String) {
+        self.there.lock().unwrap().insert(path.to_owned(), content.into());
     }
 }
 
-impl Aside for Taker {
-    fn answer<'a>(&'a self, head: &'a Parts, body: &'a Bytes) -> BoxFuture<'a, Option<Response>> {
-        Box::pin(self.answers(head, body))
-    }
+/// Puts a manifest of a Patient, its Coverage and many Encounters there; its URL.
+fn manifest(door: &Door, files: &Files, name: &str) -> String {
+    let bundle = door.bundle(1);
+    let resource = |at: usize| format!("{}\n", bundle["entry"][at]["resource"]);
+    files.put(&format!("/{name}/p.ndjson"), resource(0));
+    files.put(&format!("/{name}/c.ndjson"), resource(1));
+    let encounter = |number: usize| {
+        let source = format!("{name}-{number}");
+        let content = json!({
+            "status": "finished",
+            "class": { "code": "AMB" },
+            "subject": door.sender.reference("Patient", "p1"),
+        });
+        format!("{}\n", door.sender.put("Encounter", &source, content)["resource"])
+    };
+    files.put(&format!("/{name}/e.ndjson"), (0..MANY).map(encounter).collect());
+    let file = |kind: &str, path: &str| json!({ "type": kind, "url": path });
+    let output =
+        [file("Encounter", "e.ndjson"), file("Patient", "p.ndjson"), file("Coverage", "c.ndjson")];
+    let manifest = json!({
+        "transactionTime": "2026-01-02T00:00:00Z",
+        "requiresAccessToken": false,
+        "output": output,
+    });
+    files.put(&format!("/{name}/manifest.json"), manifest.to_string());
+    format!("{}/{name}/manifest.json", files.url)
 }
 
-/// A hospital that sends to its one plan in bulk submissions, and who takes them there.
-fn set(halt: Option<&str>) -> (Stage, StandIn, Arc<Taker>) {
-    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
-    let (mut stage, _) = Stage::of_town(4, &plan);
-    let agreement = format!("agreements/{}.toml", stage.payers[0].public().name);
-    let provider = &stage.provider;
-    provider.replace(&agreement, "mode = \"sync\"", "mode = \"async\"");
-    provider.replace(&agreement, "form = \"transaction\"", "form = \"bulk\"");
-    let text = provider.read(&agreement);
-    let bulk = "\n[bulk]\naccess = \"capability\"\nassume = true\ngather_seconds = 1\n";
-    provider.write(&agreement, &(text + bulk));
-    let stand_in = StandIn::before(&stage.payers[0]);
-    let taker = Arc::new(Taker::of(&stage.provider, &stage.payers[0]));
-    stand_in.let_answer(Arc::clone(&taker) as _);
-    stage.payers[0].serve();
-    match halt {
-        Some(point) => stage.provider.serve_with(&[("HANDOVER_HALT_AFTER", point)]),
-        None => stage.provider.serve(),
+fn parameters(name: &str, manifest: Option<&str>, status: Option<&str>) -> Bytes {
+    let mut parameter = vec![
+        json!({ "name": "submitter", "valueIdentifier": { "value": "hospital" } }),
+        json!({ "name": "submissionId", "valueString": name }),
+    ];
+    if let Some(code) = status {
+        let coding = json!({ "system": "http://hl7.org/fhir/event-status", "code": code });
+        parameter.push(json!({ "name": "submissionStatus", "valueCoding": coding }));
     }
-    (stage, stand_in, taker)
+    if let Some(url) = manifest {
+        parameter.push(json!({ "name": "manifestUrl", "valueUrl": url }));
+        parameter
+            .push(json!({ "name": "fhirBaseUrl", "valueUrl": "https://hospital.example/fhir" }));
+    }
+    json!({ "resourceType": "Parameters", "parameter": parameter }).to_string().into()
 }
 
-/// Pushes some encounters by a bulk submission to the end; what the payer has then.
-fn lived(halt: Option<&str>) -> BTreeSet<String> {
-    let case = halt.unwrap_or("undisturbed");
-    let (mut stage, _stand_in, taker) = set(halt);
-    let encounters = stage.finished();
-    let pushed = &encounters[..3];
-    stage.provider.queue(pushed);
-    if halt.is_some() {
-        stage.provider.process().wait_halted();
-        stage.provider.kill();
-        stage.provider.serve();
-    }
+fn post(sender: &Sender, token: &str, operation: &str, body: Bytes) -> http::Request<Bytes> {
+    let request = sender.request("POST", operation, token).header("content-type", FHIR_JSON);
+    request.body(body).unwrap()
+}
+
+/// The status of a submission once it is no longer 202: its number and its body.
+fn settled(sender: &Sender, token: &str, name: &str) -> (u16, Value) {
+    let told =
+        sender.send(post(sender, token, "$bulk-submit-status", parameters(name, None, None)));
+    assert_eq!(told.status, 202, "{told:?}");
+    let place = told.headers["content-location"].to_str().unwrap().to_owned();
+    let path = place.strip_prefix(&sender.base_url).unwrap().trim_start_matches('/').to_owned();
     let end = Instant::now() + PATIENCE;
     loop {
-        let rows = stage.provider.rows();
-        let pushes: Vec<_> = rows.iter().filter(|row| row.kind == "push").collect();
-        if pushes.len() == pushed.len() && pushes.iter().all(|row| row.state == "settled") {
-            break;
+        let told = sender.get(token, &path);
+        match told.status {
+            202 | 429 => assert!(Instant::now() < end, "waited for {name} in vain"),
+            status => return (status, told.json()),
         }
-        assert!(pushes.iter().all(|row| row.state != "held"), "{case}: {rows:?}");
-        assert!(Instant::now() < end, "{case}: {rows:?}");
-        std::thread::yield_now();
-    }
-    stage.provider.stop();
-    for row in stage.provider.works(WorkKind::Push) {
-        let chain = exchange::Chain::Push(row.work.id.as_str().into());
-        let story = RUNTIME.block_on(stage.provider.memory().story(&chain)).unwrap();
-        let settled = story.iter().filter(|entry| entry.body.contains("\"event\":\"settled\""));
-        assert_eq!(settled.count(), 1, "{case}: each push is settled once");
-    }
-    let said = stage.provider.run(&["ledger", "verify"]);
-    assert_eq!(said.code, 0, "{case}: {}{}", said.stdout, said.stderr);
-    let known = taker.known.lock().unwrap();
-    let submissions = known.completed.len();
-    assert_eq!(known.manifests.len(), submissions, "{case}: one manifest for each submission");
-    // What says who sent a push is named by its number, which is given in the order of their walks.
-    let (words, records): (Vec<_>, Vec<_>) =
-        known.records.iter().cloned().partition(|name| name.starts_with("Provenance/"));
-    assert_eq!(words.len(), pushed.len(), "{case}");
-    records.into_iter().filter(|name| !name.starts_with("Parameters")).collect()
-}
-
-#[test]
-fn a_house_that_is_ended_at_any_point_of_a_submission_goes_on_from_there() {
-    let undisturbed = lived(None);
-    assert!(undisturbed.len() > 20, "{}", undisturbed.len());
-    for point in OF_A_SUBMISSION {
-        let found = lived(Some(point));
-        let differ: Vec<_> = found.symmetric_difference(&undisturbed).collect();
-        assert!(differ.is_empty(), "ended after {point}: {differ:?}");
+        let seconds = told.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        std::thread::park_timeout(Duration::from_secs(seconds));
     }
 }
 
-/// A person pushes the histories of everybody on a list, and is told what became of them.
+/// Sends a request to a house that stops at a point, and ends the house there.
+fn killed_at(payer: &mut House, sender: &Sender, point: &str, requests: Vec<http::Request<Bytes>>) {
+    payer.stop();
+    payer.serve_with(&[("HANDOVER_HALT_AFTER", point)]);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(move || {
+            for request in requests {
+                // Whoever asks a house that is ended has no answer.
+                RUNTIME.block_on(sender.attempt(request)).ok();
+            }
+        });
+        payer.process().wait_halted();
+        payer.kill();
+        asked.join().unwrap();
+    });
+    payer.serve();
+}
+
 #[test]
-fn a_roster_is_pushed_to_its_end() {
-    let (stage, _stand_in, taker) = set(None);
-    let patients: Vec<String> =
-        stage.chart.of_kind("Patient").iter().take(3).map(|one| one.id.clone()).collect();
-    let roster = stage.provider.folder.join("roster.csv");
-    std::fs::write(&roster, patients.join("\n")).unwrap();
-    let roster = roster.to_str().unwrap();
-    let words = ["push", "history", "--roster", roster, "--async", "--why", "a new contract"];
-    let (code, told) = stage.provider.json(&words);
-    assert_eq!((code, &told["patients"]), (0, &serde_json::json!(3)), "{told}");
-    assert_eq!(told["pushes"], serde_json::json!({ "settled": 3 }), "{told}");
-    let (_, listed) = stage.provider.json(&["submission", "list"]);
-    let rows = listed["rows"].as_array().unwrap();
-    let pushes: u64 = rows.iter().map(|row| row["pushes"].as_u64().unwrap()).sum();
-    assert_eq!(pushes, 3, "{listed}");
-    assert_eq!(taker.known.lock().unwrap().completed.len(), rows.len());
-    let id = rows[0]["id"].as_str().unwrap();
-    let shown = stage.provider.run(&["submission", "show", id]).stdout;
-    assert!(shown.contains("the payer was told of manifest 1"), "{shown}");
-    assert!(shown.contains("the payer fetches"), "{shown}");
-    let said = stage.provider.run(&["submission", "stop", id, "--why", "too late"]);
-    assert!(said.stderr.contains("not-waiting"), "{}", said.stderr);
-    for patient in &patients {
-        assert!(!shown.contains(patient.as_str()), "no patient in the story of a submission");
+fn a_submission_that_a_house_was_ended_in_goes_on_when_it_is_started_again() {
+    let mut door = Door::open();
+    let files = Files::serve();
+    let known = format!("partners/{}.json", door.sender.name);
+    let payer = &mut door.stage.payers[0];
+    payer.stop();
+    let mut public: Value = serde_json::from_str(&payer.read(&known)).unwrap();
+    public["file_servers"] = json!([files.url]);
+    payer.write(&known, &public.to_string());
+    payer.serve();
+    let token = door.sender.token("system/bulk-submit").unwrap();
+
+    for point in ["bulk-asked", "bulk-listed", "bulk-batch", "bulk-fetched", "bulk-ended"] {
+        let url = manifest(&door, &files, point);
+        let body = parameters(point, Some(&url), Some("completed"));
+        let request = || post(&door.sender, &token, "$bulk-submit", body.clone());
+        let asked = vec![request()];
+        killed_at(&mut door.stage.payers[0], &door.sender, point, asked);
+        let again = door.sender.send(request());
+        assert_eq!(again.status, 200, "{point}: the same request is answered the same");
+        let (status, manifest) = settled(&door.sender, &token, point);
+        assert_eq!(status, 200, "{point}: {manifest}");
+        let place = manifest["outcome"][0]["url"].as_str().unwrap();
+        let path = place.strip_prefix(&door.sender.base_url).unwrap().trim_start_matches('/');
+        let told = String::from_utf8(door.sender.get(&token, path).body.to_vec()).unwrap();
+        let read = format!("{} resources read", MANY + 2);
+        assert!(told.contains(&read) && told.contains(" 0 refused"), "{point}: {told}");
     }
-    stage.provider.write("roster.csv", "one line | of | nobody\n");
-    let said = stage.provider.run(&words);
-    assert!(said.stderr.contains("roster-invalid"), "{}", said.stderr);
+    let points = 5;
+    let dump = door.payer().dump();
+    assert_eq!(dump.len(), points * MANY + 2, "each line once");
+    assert!(dump.iter().all(|line| line.2 == 1), "no record has two versions");
+
+    let point = "bulk-taken-out";
+    let url = manifest(&door, &files, point);
+    let submit = |body: Bytes| post(&door.sender, &token, "$bulk-submit", body);
+    let requests = vec![
+        submit(parameters(point, Some(&url), None)),
+        submit(parameters(point, None, Some("stopped"))),
+    ];
+    killed_at(&mut door.stage.payers[0], &door.sender, point, requests);
+    let (status, _) = settled(&door.sender, &token, point);
+    assert_eq!(status, 409, "nothing of it stands");
+    let reads = door.sender.token("system/*.rs").unwrap();
+    let id = derived_id(&door.sender.namespace, "Encounter", &format!("{point}-0"));
+    let gone = door.sender.get(&reads, &format!("Encounter/{id}")).status;
+    assert!(matches!(gone, 404 | 410), "{gone}");
+    let id = derived_id(&door.sender.namespace, "Encounter", "bulk-asked-0");
+    assert_eq!(door.sender.get(&reads, &format!("Encounter/{id}")).status, 200);
+    let verified = door.payer().run(&["ledger", "verify"]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
 }

@@ -58,6 +58,9 @@ pub(super) fn read(
     if reading.associated.is_some() {
         caller.require("Provenance", 'r')?;
     }
+    if reading.by_patient {
+        caller.require("Patient", 'r')?;
+    }
     if let Some(kinds) = &kinds {
         let (asked, beyond): (Vec<_>, Vec<_>) = reading
             .filters

@@ -185,7 +185,10 @@ pub(crate) async fn file(
     }
     let file = files.iter().find(|file| file.name == name).ok_or_else(unknown)?;
     match (file.kind.as_str(), &export.asked.kinds) {
-        ("", Some(kinds)) => kinds.iter().try_for_each(|kind| caller.require(kind, 'r'))?,
+        ("", Some(kinds)) => {
+            let held = kinds.iter().map(String::as_str).chain(["Patient"]);
+            held.into_iter().try_for_each(|kind| caller.require(kind, 'r'))?;
+        }
         ("", None) => caller.require_scope("system/*.rs")?,
         (kind, _) => caller.require(kind, 'r')?,
     }

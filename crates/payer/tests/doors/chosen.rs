@@ -5,7 +5,7 @@ use crate::exported::{
     ASYNC, JSON, exported, kick_off, lines, manifest, names, rows_are_what_their_lines_add_up_to,
     taken, work,
 };
-use crate::plan::{Plan, says};
+use crate::plan::{Plan, Push, says};
 use exchange::{Chain, Code};
 use fhir::Resource;
 use http::{Method, StatusCode};
@@ -332,6 +332,17 @@ async fn in_blocks_each_patient_stands_before_its_records() {
         }
         assert_eq!(headers, patients, "{query}");
     }
+    // The Patient that a header names is there, whatever else is asked for.
+    let place = taken(&plan, "Patient/$export?organizeOutputBy=Patient&_type=Immunization").await;
+    work(&plan).await;
+    let told = manifest(&plan, &place).await;
+    let kinds: Vec<_> = lines(&plan, &told, "output").await;
+    let kinds: Vec<_> = kinds.iter().map(|line| line["resourceType"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Parameters", "Patient", "Immunization"]);
+    let asks = (Method::GET, "/fhir/Patient/$export?organizeOutputBy=Patient&_type=Immunization");
+    let scope = "system/Immunization.rs";
+    let narrow = plan.ask_within("platform", scope, asks, "", &[ASYNC]).await;
+    says(&narrow, Code::ScopeMissing);
 }
 
 #[tokio::test]
@@ -478,4 +489,28 @@ async fn a_file_is_taken_up_where_it_broke_off() {
         assert_eq!(packed.headers()["content-encoding"], "gzip");
         assert_eq!(packed.body()[..2], [0x1f, 0x8b]);
     }
+}
+
+#[tokio::test]
+async fn a_group_comes_with_one_of_its_members_and_its_roster_is_given() {
+    let plan = Plan::open();
+    let mut bundle: Value = serde_json::from_str(&Push::default().by_hand("k1")).unwrap();
+    let member = json!({ "entity": { "reference": "Patient/p1" } });
+    let group = json!({ "resourceType": "Group", "id": "g1", "type": "person", "actual": true,
+        "identifier": [{ "system": "urn:roster", "value": "r1" }], "member": [member] });
+    let request = json!({ "method": "PUT", "url": "Group/g1" });
+    let entries = bundle["entry"].as_array_mut().unwrap();
+    entries.push(json!({ "resource": group, "request": request }));
+    let answer = plan.post("guest", bundle.to_string()).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    plan.clock.advance(1);
+    let found = plan.get("platform", "/fhir/Group?identifier=urn:roster|r1").await;
+    let found: Value = serde_json::from_slice(found.body()).unwrap();
+    assert_eq!((&found["total"], &found["entry"][0]["resource"]["id"]), (&1.into(), &"g1".into()));
+    let given = exported(&plan, "Group/g1/$export").await;
+    assert_eq!(given, ["Observation/o1/1", "Patient/p1/1"]);
+    let alone = json!({ "resourceType": "Group", "id": "g2", "type": "person", "actual": true });
+    let path = "/fhir/Group/g2";
+    let alone = plan.ask_as("guest", Method::PUT, path, &alone.to_string(), &[JSON]).await;
+    says(&alone, Code::MemberNotNamed);
 }

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod batch;
+mod bulk;
+mod bulk_refused;
 mod bundles;
 mod chosen;
 mod conditions;
 mod desk;
 mod exported;
 mod faults;
+mod files;
 mod filing;
 mod later;
 mod plan;

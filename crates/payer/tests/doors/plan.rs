@@ -13,12 +13,14 @@ use fhir::Resource;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
+use payer::bulk::FileServer;
 use payer::doors::Doors;
 use payer::key::Keys;
 use payer::register::Register;
 use payer::road::Road;
 use payer::setup::{Sender, Setup};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,19 +172,48 @@ pub(crate) fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
         client_id: name.into(),
         ..PublicFile::of(name, Role::Provider, name, &base_url)
     };
-    Sender { public, terms: Terms::parse(&text, "agreement.toml", &default_value_set).unwrap() }
+    let terms = Terms::parse(&text, "agreement.toml", &default_value_set).unwrap();
+    Sender { public, terms, files: None }
+}
+
+fn senders(files: Option<&FileServer>) -> BTreeMap<exchange::PartnerId, Sender> {
+    let senders = [
+        sender("clinic", NAMESPACE, "hold"),
+        sender("mercy", MERCY, "hold"),
+        sender("lab", "", "hold"),
+        sender("rival", "", "refuse"),
+        sender("guest", "", "hold"),
+    ];
+    let with = |one: Sender| (one.public.name.clone(), Sender { files: files.cloned(), ..one });
+    senders.into_iter().map(with).collect()
 }
 
 impl Plan {
     /// The houses `clinic` and `mercy` and the stranger `lab` are kept for a person when no member fits;
     /// the stranger `rival` is refused then. The stranger `guest` may send every type.
     pub(crate) fn open() -> Plan {
+        Plan::open_with(None)
+    }
+
+    /// The same, whose senders' files are fetched so.
+    pub(crate) fn open_with(files: Option<&FileServer>) -> Plan {
         let folder = tempfile::tempdir().unwrap();
         let members = folder.path().join("members.csv");
         let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
         std::fs::write(&members, text).unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
-        Plan::with(folder, house.into(), members, Plan::senders())
+        Plan::with(folder, house.into(), members, senders(files))
+    }
+
+    /// The same plan after a sudden end, with the same senders.
+    pub(crate) fn ended(self, files: &FileServer) -> Plan {
+        let Plan { road, desk, folder, router, gate, clock, .. } = self;
+        drop((road, desk, router, gate));
+        let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        let members = folder.path().join("members.csv");
+        let plan = Plan::with(folder, house.into(), members, senders(Some(files)));
+        plan.clock.advance(clock.0.load(std::sync::atomic::Ordering::Relaxed));
+        plan
     }
 
     /// The same plan over a database server.
@@ -192,18 +223,7 @@ impl Plan {
         std::fs::write(&members, "member_id,family,given,birth_date,gender\n").unwrap();
         let place = PostgresPlace { url, ..PostgresPlace::default() };
         let house = PostgresHouse::open(&place, &"plan".into()).await.unwrap();
-        Plan::with(folder, house.into(), members, Plan::senders())
-    }
-
-    fn senders() -> std::collections::BTreeMap<exchange::PartnerId, Sender> {
-        let senders = [
-            sender("clinic", NAMESPACE, "hold"),
-            sender("mercy", MERCY, "hold"),
-            sender("lab", "", "hold"),
-            sender("rival", "", "refuse"),
-            sender("guest", "", "hold"),
-        ];
-        senders.into_iter().map(|one| (one.public.name.clone(), one)).collect()
+        Plan::with(folder, house.into(), members, senders(None))
     }
 
     /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
@@ -212,7 +232,7 @@ impl Plan {
         drop((road, desk, router, gate));
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         let members = folder.path().join("members.csv");
-        Plan::with(folder, house.into(), members, Plan::senders())
+        Plan::with(folder, house.into(), members, senders(None))
     }
 
     fn with(
@@ -233,13 +253,14 @@ impl Plan {
             member_secret: [7; 32],
             clock: Arc::clone(&moving) as _,
             exports: payer::exports::Exports::default(),
+            bulk: payer::bulk::Bulk::default(),
         });
         let key = SigningKey::generate().unwrap();
         let credential = |name: &str| Credential {
             client_id: name.into(),
             partner: name.into(),
             jwks: key.jwks(),
-            scopes: vec!["system/*.cruds".into()],
+            scopes: vec!["system/*.cruds".into(), "system/bulk-submit".into()],
         };
         let mut credentials =
             ["clinic", "mercy", "lab", "rival", "guest", "nobody"].map(credential).to_vec();

@@ -264,9 +264,13 @@ async fn every_operation_claimed_is_there_and_no_other() {
     let (plan, statement) = stocked().await;
     let write = Write { plan: &plan };
     let system = &statement["rest"][0]["operation"];
-    assert_eq!(system.as_array().unwrap().len(), 2);
-    assert_eq!(system[0]["name"], "versions");
-    assert_eq!(system[1]["name"], "export");
+    let names = system.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["versions", "export", "bulk-submit", "bulk-submit-status"]);
+    for name in &names[2..] {
+        let asked = plan.get("clinic", &format!("/fhir/${name}")).await;
+        assert_eq!(asked.status(), StatusCode::METHOD_NOT_ALLOWED, "{name}: asked for by POST");
+    }
     assert_eq!(plan.get("clinic", "/fhir/$versions").await.status(), StatusCode::OK);
     for resource in resources(&statement) {
         let kind = resource["type"].as_str().unwrap();

@@ -50,7 +50,8 @@ fn delete() -> Incoming {
 /// Plans one entry.
 fn plan_put(incoming: Incoming, filing: &Filing, head: Option<&Record>) -> Result<Plan, Issue> {
     let mut plan = Plan::default();
-    plan.add(incoming, filing, head, None)?;
+    let entry = incoming.entry;
+    plan.add(incoming, filing, head, None).map_err(|fault| of_entry(entry, fault))?;
     Ok(plan)
 }
 
@@ -101,8 +102,8 @@ fn what_a_later_push_confirms_is_so_by_its_number() {
         ("the same content", put(NEW), Some(NEW), Some(3), Some(Some(3))),
         ("the same deletion", delete(), None, Some(3), Some(Some(3))),
         ("an older repeat keeps the content as well", put(NEW), Some(NEW), Some(1), Some(None)),
-        ("an older deletion", delete(), None, Some(1), None),
-        ("no number", delete(), None, None, None),
+        ("an older deletion is one more that brings it", delete(), None, Some(1), Some(None)),
+        ("no number", delete(), None, None, Some(None)),
         ("no number either", put(NEW), Some(NEW), None, Some(None)),
         ("other content", put(NEW), Some(OLD), Some(3), None),
     ];

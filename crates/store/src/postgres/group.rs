@@ -17,6 +17,7 @@ use exchange::{Chain, Digest, Entry, Event, PartnerId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
+use super::bringers::{EarlierRow, WithdrawalRow};
 use super::row::{int, micros};
 use super::work::WorkNow;
 use crate::blob::Kept;
@@ -69,6 +70,8 @@ pub(super) struct Known<'a> {
     /// By type and id.
     pub(super) heads: HashMap<(&'a str, &'a str), Head>,
     pub(super) subjects: HashMap<&'a str, i64>,
+    /// What brought a version, by type, id and number: the last, and those before in order.
+    pub(super) brought: HashMap<(&'a str, &'a str, u64), (String, Vec<String>)>,
     /// Whether what `Expect::Found` asks for is so, by its place in memory.
     pub(super) found: HashMap<usize, bool>,
 }
@@ -115,6 +118,9 @@ pub(super) struct Rows<'a> {
     pub(super) versions: Vec<VersionRow<'a>>,
     /// Versions of earlier groups that came again, by record and version: number and receipt.
     pub(super) raises: BTreeMap<(i64, i64), (Option<i64>, &'a str)>,
+    /// What brought versions before something else of the group did.
+    pub(super) earlier: Vec<EarlierRow<'a>>,
+    pub(super) withdrawals: Vec<WithdrawalRow<'a>>,
     pub(super) records: Vec<RecordRow<'a>>,
     pub(super) works: Vec<WorkRow<'a>>,
     pub(super) subjects: Vec<(&'a str, i64)>,
@@ -169,6 +175,9 @@ impl<'a> Group<'a> {
                 return said(Commit::Overtaken);
             }
         }
+        if self.is_behind(unit) {
+            return None;
+        }
         for expect in &unit.expects {
             if !self.meets(expect)? {
                 return said(Commit::Stale);
@@ -180,8 +189,28 @@ impl<'a> Group<'a> {
         self.write_works(works);
         let versions = self.write_records(sealed);
         self.write_raises(unit);
+        self.write_withdrawals(unit);
         self.write_contents(sealed);
         said(Commit::Done { versions })
+    }
+
+    /// Whether a unit asks what brought a version that the group has written something of, or brings
+    /// one again that a unit of the group withdraws.
+    fn is_behind(&self, unit: &Unit) -> bool {
+        let head =
+            |kind: &str, id: &str| -> Option<Head> { self.known.heads.get(&(kind, id)).copied() };
+        let withdrawn =
+            |head: Head| self.rows.withdrawals.iter().any(|row| row.record == head.record);
+        let raised = |head: Head| {
+            self.rows.raises.range((head.record, 0)..=(head.record, i64::MAX)).next().is_some()
+        };
+        let asks = unit.expects.iter().any(|expect| match expect {
+            Expect::Brought { kind, id, .. } => head(kind, id)
+                .is_some_and(|head| head.row.is_some() || raised(head) || withdrawn(head)),
+            _ => false,
+        });
+        asks || !self.rows.withdrawals.is_empty()
+            && unit.raises.iter().any(|raise| head(&raise.kind, &raise.id).is_some_and(withdrawn))
     }
 
     /// `None`: only the database can tell, after what the group has written.
@@ -206,6 +235,14 @@ impl<'a> Group<'a> {
                     return None;
                 }
                 known.found.get(&place(query)).copied().unwrap_or(false)
+            }
+            Expect::Brought { kind, id, version, receipt, earlier } => {
+                let now = known.brought.get(&(kind.as_str(), id.as_str(), *version));
+                now.is_some_and(|(last, before)| {
+                    let mut earlier: Vec<&String> = earlier.iter().collect();
+                    earlier.sort_unstable();
+                    last == receipt && before.iter().eq(earlier)
+                })
             }
             Expect::WorkRevision { id, revision } => {
                 let row = known.works.get(id.as_str());
@@ -314,13 +351,32 @@ impl<'a> Group<'a> {
                 Some(number) => Some(before.unwrap_or(0).max(number)),
                 None => before,
             };
+            let (record, version) = (head.record, head.newest);
+            let earlier = |receipt, number| EarlierRow { record, version, receipt, number };
             if let Some(row) = head.row.and_then(|row| self.rows.versions.get_mut(row)) {
+                if row.receipt != receipt {
+                    self.rows.earlier.push(earlier(row.receipt, row.number));
+                }
                 (row.number, row.receipt) = (raised(row.number), receipt);
             } else {
-                let key = (head.record, head.newest);
-                let raise = self.rows.raises.entry(key).or_insert((None, receipt));
+                let raise = self.rows.raises.entry((record, version)).or_insert((None, receipt));
+                if raise.1 != receipt {
+                    self.rows.earlier.push(earlier(raise.1, raise.0));
+                }
                 *raise = (number.max(raise.0), receipt);
             }
+        }
+    }
+
+    fn write_withdrawals(&mut self, unit: &'a Unit) {
+        for gone in &unit.withdrawals {
+            let head = self.known.heads.get(&(gone.kind.as_str(), gone.id.as_str()));
+            self.rows.withdrawals.extend(head.map(|head| WithdrawalRow {
+                record: head.record,
+                version: int(gone.version),
+                receipt: &gone.receipt,
+                left: gone.left.as_ref(),
+            }));
         }
     }
 

@@ -11,6 +11,7 @@
 //! rows of lanes by name, rows of work.
 
 mod backup;
+mod bringers;
 mod doors;
 mod find;
 mod gate;
@@ -364,6 +365,10 @@ impl House for PostgresHouse {
         limit: u32,
     ) -> Result<Vec<Record>, Error> {
         record::history(&self.client().await?, self.house, (kind, id), before, limit).await
+    }
+
+    async fn brought(&self, receipt: &str, after: u64, limit: u32) -> Result<Vec<Lineage>, Error> {
+        bringers::brought(&self.client().await?, self.house, receipt, after, limit).await
     }
 
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use super::pipe::{Turn, all, ask, insisting, rows, say, values};
 use super::pool::Pool;
 use super::row::{digest, get, number, sqlstate, time};
-use super::{SWEEPING, ledger};
+use super::{SWEEPING, bringers, ledger};
 use crate::blob::{Address, Blobs};
 use crate::house::{Error, Purge, Purged};
 use crate::limits::{ORPHAN_AGE, SCRUB_PAUSE, SCRUB_TRIES};
@@ -80,7 +80,8 @@ async fn write(db: &ClientWrapper, house: i64, purge: &Purge) -> Result<Purged, 
     let works = || purge.works.iter().map(String::as_str).collect::<Vec<&str>>();
     all(db, vec![say("BEGIN")]).await?;
     ledger::append(db, house, purge.at, &purge.lines).await?;
-    let asked = [WORKS, VERSIONS, USES].map(|sql| ask(sql, values![house, works()]));
+    let asked =
+        [WORKS, VERSIONS, USES, bringers::PURGED].map(|sql| ask(sql, values![house, works()]));
     let found = all(db, asked.into()).await?;
     let versions = count(&found[1])?;
     let used = found[2].iter().map(|row| digest(row, "digest"));

@@ -21,7 +21,7 @@ use super::read::read_answer;
 use super::row::{get, int, mark, micros, token};
 use super::sql::*;
 use super::work::{LOOK_AGAIN, WorkNow};
-use super::{holdings, ledger};
+use super::{bringers, holdings, ledger};
 use crate::house::{Error, Expect, RecordQuery};
 use crate::seal::{Decided, Sealed, headers_of};
 
@@ -113,6 +113,7 @@ struct Names<'a> {
     chains: BTreeSet<String>,
     heads: BTreeSet<(&'a str, &'a str)>,
     subjects: BTreeSet<&'a str>,
+    brought: BTreeSet<(&'a str, &'a str, u64)>,
     queries: Vec<(&'a RecordQuery, &'a [String])>,
 }
 
@@ -133,6 +134,8 @@ impl<'a> Names<'a> {
                 names.subjects.extend(version.keys.encounter.as_deref());
             }
             names.heads.extend(unit.raises.iter().map(|it| (it.kind.as_str(), it.id.as_str())));
+            let gone = unit.withdrawals.iter();
+            names.heads.extend(gone.map(|it| (it.kind.as_str(), it.id.as_str())));
         }
         names
     }
@@ -142,6 +145,10 @@ impl<'a> Names<'a> {
             Expect::Version { kind, id, .. } => drop(self.heads.insert((kind, id))),
             Expect::LaneNumber { lane, .. } => drop(self.lanes.insert(lane)),
             Expect::Found { query, ids } => self.queries.push((query, ids)),
+            Expect::Brought { kind, id, version, .. } => {
+                self.heads.insert((kind, id));
+                self.brought.insert((kind, id, *version));
+            }
             Expect::WorkRevision { id, .. } => drop(self.works.insert(id)),
         }
     }
@@ -158,7 +165,7 @@ async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a
     let subjects: Vec<&str> = names.subjects.iter().copied().collect();
     let keys: Vec<(&str, &str)> = names.answers.iter().copied().collect();
     let marks: Vec<_> = keys.iter().map(|(_, key)| mark(key)).collect();
-    let mut asked = Reads { asked: vec![say("BEGIN")], places: [None; 6] };
+    let mut asked = Reads { asked: vec![say("BEGIN")], places: [None; 7] };
     asked.asked.push(ask(HOUSE, values![house]));
     if !lanes.is_empty() || !ids.is_empty() {
         asked.add(0, LANES, values![house, lanes, ids.clone()]);
@@ -181,6 +188,13 @@ async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a
     }
     if !subjects.is_empty() {
         asked.add(5, SUBJECTS, values![house, subjects.clone()]);
+    }
+    let brought: Vec<_> = names.brought.iter().copied().collect();
+    if !brought.is_empty() {
+        let kinds: Vec<&str> = brought.iter().map(|it| it.0).collect();
+        let ids: Vec<&str> = brought.iter().map(|it| it.1).collect();
+        let versions: Vec<i64> = brought.iter().map(|it| int(it.2)).collect();
+        asked.add(6, bringers::NOW, values![house, kinds, ids, versions]);
     }
     let Reads { asked, places } = asked;
     let found = all(db, asked).await?;
@@ -211,6 +225,11 @@ async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a
     for row in rows(5) {
         known.subjects.insert(nth(&subjects, row)?, get(row, "subject")?);
     }
+    for row in rows(6) {
+        let now = bringers::now(row)?;
+        let place = nth(&brought, row)?;
+        known.brought.extend(now.map(|now| (place, now)));
+    }
     let asked = names.queries.iter().map(async |(query, ids)| {
         Ok::<_, Error>((place(query), super::record::fits(db, house, query, ids).await?))
     });
@@ -224,7 +243,7 @@ async fn read<'a>(db: &Client, house: i64, names: &Names<'a>) -> Result<Known<'a
 /// Readings on their way, and where the rows of each will be.
 struct Reads<'a> {
     asked: Vec<Asked<'a>>,
-    places: [Option<usize>; 6],
+    places: [Option<usize>; 7],
 }
 
 impl<'a> Reads<'a> {
@@ -346,6 +365,7 @@ impl Rows<'_> {
             ];
             asked.push(ask(NEW_VERSIONS, columns));
         }
+        asked.extend(bringers::remember(house, self));
         if !self.raises.is_empty() {
             let columns = values![
                 house,
@@ -356,6 +376,7 @@ impl Rows<'_> {
             ];
             asked.push(ask(RAISES, columns));
         }
+        asked.extend(bringers::withdraw(house, &self.withdrawals));
     }
 
     fn add_works<'a>(&'a self, house: i64, asked: &mut Vec<Asked<'a>>) {

@@ -15,8 +15,12 @@ use super::row::get;
 use crate::house::Error;
 
 /// The steps, in order; step n leads to version n. Only ever appended to.
-const STEPS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// Names the lock: "handover" in ASCII.
 const LOCK: i64 = 0x6861_6e64_6f76_6572;

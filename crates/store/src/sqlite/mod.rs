@@ -15,6 +15,7 @@
 //! led by the house.
 
 mod backup;
+mod bringers;
 mod content;
 pub(crate) mod copy;
 mod doors;
@@ -288,6 +289,11 @@ impl House for SqliteHouse {
     ) -> Result<Vec<Record>, Error> {
         let (kind, id) = (kind.to_owned(), id.to_owned());
         self.read(move |db, house| record::history(db, house, (&kind, &id), before, limit)).await
+    }
+
+    async fn brought(&self, receipt: &str, after: u64, limit: u32) -> Result<Vec<Lineage>, Error> {
+        let receipt = receipt.to_owned();
+        self.read(move |db, house| bringers::brought(db, house, &receipt, after, limit)).await
     }
 
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {

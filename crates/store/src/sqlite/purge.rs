@@ -32,6 +32,8 @@ pub(super) fn purge(db: &Connection, house: i64, purge: &Purge) -> Result<Gone, 
     run(db, "UPDATE houses SET unscrubbed = 1 WHERE house = ?1", [house])?;
     for work in &purge.works {
         versions(db, house, work, &mut gone)?;
+        let forget = "DELETE FROM bringers WHERE house = ?1 AND receipt = ?2";
+        run(db, forget, params![house, work])?;
         blobs(db, house, work, &mut gone)?;
         first_answers(db, house, work, &mut gone)?;
     }

@@ -14,8 +14,8 @@ use rusqlite::{CachedStatement, Connection, Params, Row, ToSql, params, params_f
 use serde_json::json;
 use std::collections::HashMap;
 
-use super::content;
 use super::row::{all, digest, first, int, list, micros, number, run, some_number, time};
+use super::{bringers, content};
 use crate::blob::{Kept, Stored};
 use crate::house::{AboutQuery, Error, NewVersion, Raise, Record, RecordQuery};
 use crate::token;
@@ -24,7 +24,7 @@ use crate::token;
 pub(super) const COLUMNS: &str = "r.kind, r.id, v.version, v.updated, v.owner, v.receipt, v.lane, v.number, \
     v.digest, v.deleted, v.purged";
 
-fn read_head(row: &Row<'_>) -> Result<Record, Error> {
+pub(super) fn read_head(row: &Row<'_>) -> Result<Record, Error> {
     Ok(Record {
         kind: row.get("kind")?,
         id: row.get("id")?,
@@ -50,6 +50,7 @@ fn read_whole(row: &Row<'_>) -> Result<(Record, Stored), Error> {
 
 /// Says that a record's newest version was brought again.
 pub(super) fn raise(db: &Connection, house: i64, raise: &Raise) -> Result<(), Error> {
+    bringers::remember(db, house, raise)?;
     let update = "UPDATE versions SET number = CASE WHEN ?4 IS NULL THEN number
                 ELSE max(coalesce(number, 0), ?4) END, receipt = ?5
         FROM records r WHERE r.house = ?1 AND r.kind = ?2 AND r.id = ?3

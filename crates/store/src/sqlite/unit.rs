@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use super::content;
 use super::row::{digest, first, int, micros, run};
 use super::writer::Outcome;
-use super::{holdings, ledger, purge, record, work};
+use super::{bringers, holdings, ledger, purge, record, work};
 use crate::blob::{Kept, Stored};
 use crate::house::{Commit, Error, Expect, FirstAnswer, NewVersion, Unit};
 use crate::seal::{Answered, Decided, Sealed, answer_of, headers_of};
@@ -63,6 +63,9 @@ pub(super) fn apply(
     }
     for raise in &unit.raises {
         record::raise(db, house, raise)?;
+    }
+    for gone in &unit.withdrawals {
+        bringers::withdraw(db, house, gone)?;
     }
     for kept in blobs {
         write_blob(db, house, kept)?;
@@ -128,6 +131,7 @@ fn meets(db: &Connection, house: i64, expect: &Expect) -> Result<bool, Error> {
         }
         Expect::LaneNumber { lane, number } => work::lane_number(db, house, lane)? == *number,
         Expect::Found { query, ids } => record::fits(db, house, query, ids)?,
+        Expect::Brought { .. } => bringers::holds(db, house, expect)?,
         Expect::WorkRevision { id, revision } => {
             let select = "SELECT revision FROM works WHERE house = ?1 AND id = ?2";
             let found = first(db, select, params![house, id], |row| Ok(row.get(0)?))?;

@@ -4,7 +4,8 @@
 //! Goes out   blocks: a header, the Patient, the records about it in the order of type and id.
 //! Never      parts a block where it fits a file; where it does not, the next file begins with its header.
 //!
-//! Bulk Data 3.0.0, output file organization. What is about nobody stands in no block.
+//! Bulk Data 3.0.0, output file organization. What is about nobody stands in no block. The Patient stands
+//! in its block whatever types and changes are asked for: the header names it.
 
 use super::{Selected, Standing};
 use crate::limits::EXPORT_FILE_RECORDS;
@@ -35,7 +36,12 @@ impl Selected<'_, '_> {
     }
 
     async fn block(&mut self, patient: &str) -> Result<(), Issue> {
+        let Some(own) = self.patient(patient).await? else { return Ok(()) };
         let mut names = Vec::new();
+        if self.wants("Patient") && self.is_given_to(&own) {
+            names.push(("Patient".to_owned(), patient.to_owned(), own.record.version));
+        }
+        let own = own.record.version;
         let mut begun = false;
         let mut query = AboutQuery {
             patient: patient.to_owned(),
@@ -55,39 +61,52 @@ impl Selected<'_, '_> {
                 };
                 let standing = Standing::of(record)?;
                 let about = standing.keys.patient.as_deref() == Some(patient);
-                let there = self.moment.stood(&standing.record) == Some(Stood::There);
-                if about && there && self.is_found(&standing) {
+                let other = standing.record.kind != "Patient";
+                if about && other && self.is_given_to(&standing) {
                     let record = standing.record;
                     names.push((record.kind, record.id, record.version));
                 }
             }
             // A chart larger than a file is written as it is read, so that no more of it is held.
             if names.len() as u64 >= EXPORT_FILE_RECORDS {
-                begun = self.write(patient, &mut names, begun).await?;
+                begun = self.write((patient, own), &mut names, begun).await?;
             }
         }
-        self.write(patient, &mut names, begun).await?;
+        self.write((patient, own), &mut names, begun).await?;
         Ok(())
+    }
+
+    /// The Patient as it stood; `None` where it did not.
+    async fn patient(&self, id: &str) -> Result<Option<Standing>, Issue> {
+        let newest = self.house().record("Patient", id, None).await.map_err(store_issue)?;
+        let Some(newest) = newest else { return Ok(None) };
+        let stood = stood_at(self.house(), newest, self.moment.as_of).await?;
+        stood.filter(|record| record.content.is_some()).map(Standing::of).transpose()
+    }
+
+    /// Whether a record belongs to its Patient's block.
+    fn is_given_to(&self, standing: &Standing) -> bool {
+        self.moment.stood(&standing.record) == Some(Stood::There) && self.is_found(standing)
     }
 
     /// Writes what there is of a block. Says whether it was begun.
     async fn write(
         &mut self,
-        patient: &str,
+        (patient, own): (&str, u64),
         names: &mut Vec<(String, String, u64)>,
         begun: bool,
     ) -> Result<bool, Issue> {
         if names.is_empty() {
             return Ok(begun);
         }
-        // The Patient stands first, wherever its type would be.
-        names.sort_by_key(|(kind, _, _)| kind != "Patient");
-        let whole = self.writing.count() + 1 + names.len() as u64 <= EXPORT_FILE_RECORDS;
+        names.retain(|(kind, _, _)| kind != "Patient");
+        let whole = self.writing.count() + 2 + names.len() as u64 <= EXPORT_FILE_RECORDS;
         if !begun && !whole && self.writing.count() > 0 {
             self.file("", false, false).await?;
         }
         if !begun {
             self.writing.header("Patient", patient);
+            self.writing.version("Patient", patient, own);
         }
         for (kind, id, version) in names.drain(..) {
             if self.writing.count() >= EXPORT_FILE_RECORDS {

@@ -96,6 +96,15 @@ pub(super) async fn numbers_are_raised_without_a_version(house: &impl House) {
         assert_eq!((read.version, read.number), (1, Some(expected)), "raised, never lowered");
         assert_eq!(read.receipt, format!("submission-{number:?}"), "what brought it last");
     }
+    let lineage = house.brought("submission-Some(5)", 0, 9).await.unwrap().remove(0);
+    let earlier = lineage.versions[0].earlier.iter().map(|it| (it.receipt.as_str(), it.number));
+    let expected = [
+        ("submission-1", Some(3)),
+        ("submission-Some(5)", Some(5)),
+        ("submission-Some(4)", Some(5)),
+    ];
+    assert_eq!(earlier.collect::<Vec<_>>(), expected, "and what brought it before");
+    assert!(house.brought("submission-Some(5)", lineage.place, 9).await.unwrap().is_empty());
 }
 
 fn keyed(id: &str, keys: RecordKeys) -> NewVersion {

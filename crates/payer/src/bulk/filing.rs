@@ -1,0 +1,631 @@
+//! Filing: a batch of lines becomes records, with its checkpoint and what its submitter is told.
+//!
+//! Comes in   lines that were read, in their order.
+//! Goes out   one unit for each batch: versions, lines of the ledger, the receipt's row.
+//! Never      lets one line take another with it: each stands or falls alone; files a record twice in
+//!            one unit; forgets a line: each is filed, told of, or waits.
+//!
+//! Why what a resource refers to need not be there: files come in any order. What it is *about* must be:
+//! a member's Patient of the same sender, whose version the unit relies on.
+
+use super::lines::{Is, Put, ReadLine, Reader};
+use super::listing::Listed;
+use super::matching::{Known, Whose};
+use super::run::{Block, Item, Run};
+use super::telling::{Telling, account_of, keep};
+use super::{Stop, receipt_row};
+use crate::limits::STALE_ROUNDS_MAX;
+use crate::road::{Road, outward};
+use crate::setup::Sender;
+use exchange::agreement::Unmatched;
+use exchange::assemble::push_system;
+use exchange::bulk::outcome::{counted, refused};
+use exchange::bulk::receipt::{Open, Place, Receipt, Worked};
+use exchange::bulk::received::{Received, Step};
+use exchange::bulk::{Counts, Dialect, Whom};
+use exchange::ledger::{FiledVersion, filed_digest};
+use exchange::read::{About, Incoming, SenderTerms};
+use exchange::{Code, Digest, Event, Issue, Purpose, PushId};
+use repository::{Change, EntryOutcome, Filing, Plan, Sent, Standing, plan_each, store_issue};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use store::{Commit, Expect, Fence, House, Unit};
+use wire::fetch::Edition;
+
+/// Lines that were read together.
+pub(super) struct Batch {
+    pub(super) lines: Vec<ReadLine>,
+    /// Where the next one stands.
+    pub(super) behind: Place,
+    /// What whoever fetches needs to go on there; none behind the end of a file.
+    pub(super) mark: Option<wire::fetch::Place>,
+    /// Whether their file ends with them.
+    pub(super) end: bool,
+    pub(super) source: Source,
+}
+
+/// Where lines come from.
+pub(super) enum Source {
+    /// A file of this edition; `continues`: its last block goes on in the next one.
+    File { edition: Edition, continues: bool },
+    /// They waited.
+    Stored,
+}
+
+/// A receipt at work.
+pub(super) struct Job<'r> {
+    pub(super) road: &'r Road,
+    pub(super) sender: &'r Sender,
+    fence: &'r Fence,
+    /// The revision of the receipt's row, where the lease is on another row.
+    revision: Option<u64>,
+    pub(super) receipt: Receipt,
+    terms: SenderTerms,
+    dialect: Dialect,
+    purposes: Option<BTreeSet<Purpose>>,
+    pub(super) known: Known,
+    /// Coverages that wait, by their Patients, while it is looked again.
+    pub(super) waiting: HashMap<String, Vec<fhir::Resource>>,
+}
+
+impl<'r> Job<'r> {
+    pub(super) fn new(
+        road: &'r Road,
+        sender: &'r Sender,
+        fence: &'r Fence,
+        receipt: Receipt,
+        received: &Received,
+    ) -> Job<'r> {
+        let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
+        let agreement = &sender.terms.agreement;
+        let terms = SenderTerms::of(agreement, namespace, &road.setup.base_url);
+        let (dialect, purposes) = (received.dialect, received.purposes.clone());
+        Job {
+            road,
+            sender,
+            fence,
+            revision: None,
+            receipt,
+            terms,
+            dialect,
+            purposes,
+            known: Known::default(),
+            waiting: HashMap::new(),
+        }
+    }
+
+    /// The same where the lease is on another row: the receipt's must not have changed since.
+    pub(super) fn at_revision(self, revision: u64) -> Job<'r> {
+        Job { revision: Some(revision), ..self }
+    }
+
+    /// How a file is read.
+    pub(super) fn reader(&self, listed: &Listed) -> Reader {
+        Reader {
+            terms: self.terms.clone(),
+            base: self.receipt.base_url.clone(),
+            purposes: self.purposes.clone(),
+            kind: listed.kind.clone(),
+            deleted: listed.deleted,
+            place: listed.place.clone(),
+        }
+    }
+
+    /// How lines are read that waited.
+    pub(super) fn stored_reader(&self) -> Reader {
+        Reader {
+            terms: self.terms.clone(),
+            base: self.receipt.base_url.clone(),
+            purposes: self.purposes.clone(),
+            kind: None,
+            deleted: false,
+            place: "output".to_owned(),
+        }
+    }
+
+    /// Where the file goes on that is being read.
+    pub(super) fn mark(&self) -> wire::fetch::Place {
+        let mark = self.receipt.mark.as_deref();
+        mark.and_then(|mark| serde_json::from_str(mark).ok()).unwrap_or_default()
+    }
+
+    /// A unit that begins now.
+    pub(super) fn unit(&self) -> Unit {
+        Unit { at: self.road.clock.now(), ..Unit::default() }
+    }
+
+    /// Writes a unit with these lines of the receipt, and what they make of it.
+    ///
+    /// Errors: `Stop::Overtaken` where somebody else has changed it.
+    pub(super) async fn commit(&mut self, unit: Unit, events: Vec<Event>) -> Result<(), Stop> {
+        match self.try_commit(unit, events).await? {
+            true => Ok(()),
+            false => Err(Stop::Overtaken),
+        }
+    }
+
+    /// The same; `false` where something that it relies on has changed.
+    pub(super) async fn try_commit(
+        &mut self,
+        unit: Unit,
+        events: Vec<Event>,
+    ) -> Result<bool, Stop> {
+        self.write(unit, events, None).await
+    }
+
+    async fn write(
+        &mut self,
+        mut unit: Unit,
+        events: Vec<Event>,
+        mark: Option<&wire::fetch::Place>,
+    ) -> Result<bool, Stop> {
+        let mut receipt = self.receipt.clone();
+        for event in events {
+            let pages = receipt.apply(unit.at, &event);
+            unit.blobs.extend(pages.into_iter().map(|(digest, text)| (digest, text.into())));
+            unit.lines.push((receipt.chain(), event));
+        }
+        receipt.mark = mark.and_then(|mark| serde_json::to_string(mark).ok()).or(receipt.mark);
+        unit.works.push(receipt_row(&receipt)?);
+        unit.fence = Some(self.fence.clone());
+        if let Some(revision) = self.revision {
+            let (id, revision) = (receipt.id.to_string(), Some(revision));
+            unit.expects.push(Expect::WorkRevision { id, revision });
+        }
+        match self.road.house.commit(unit).await.map_err(store_issue)? {
+            Commit::Done { .. } => {
+                self.receipt = receipt;
+                self.revision = self.revision.map(|revision| revision + 1);
+                Ok(true)
+            }
+            Commit::Stale => Ok(false),
+            _ => Err(Stop::Overtaken),
+        }
+    }
+
+    /// Files a batch. `last`: what waits for its Patient has waited for long enough.
+    pub(super) async fn file(&mut self, batch: Batch, last: bool) -> Result<(), Stop> {
+        let Batch { lines, behind, mark, end, source } = batch;
+        let mut run = self.opened();
+        let mut before = (self.receipt.place, Some(self.mark()));
+        for line in lines {
+            let here = self.behind(&source, &line);
+            let ReadLine { text, is, .. } = line;
+            let name = |put: &Put| (put.kind().to_owned(), put.alone.id.clone());
+            let apart = match &is {
+                Is::Put(put) => run.names.contains(&name(put)),
+                Is::TakesBack(_) => true,
+                Is::Header(_) | Is::Faulty { .. } => false,
+            };
+            if apart && !run.is_empty() {
+                let (place, mark) = before;
+                self.filed(run, place, mark, last).await?;
+                run = self.opened();
+            }
+            match is {
+                Is::Header(header) => run.begin(&header, self),
+                Is::Faulty { whom, issues } => run.faulty.push((whom, issues)),
+                Is::Put(put) => {
+                    run.names.insert(name(&put));
+                    run.add(*put, text);
+                }
+                Is::TakesBack(incoming) => {
+                    self.take_back(&incoming, here.0, here.1.as_ref()).await?;
+                }
+            }
+            before = here;
+        }
+        if end && !matches!(source, Source::File { continues: true, .. }) {
+            run.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+        }
+        self.filed(run, behind, mark, last).await
+    }
+
+    /// The place behind a line of a file, and what whoever fetches needs to go on there. Of lines that
+    /// waited, the whole content is one step.
+    fn behind(&self, source: &Source, line: &ReadLine) -> (Place, Option<wire::fetch::Place>) {
+        let step = self.receipt.place;
+        let Source::File { edition, .. } = source else { return (step, None) };
+        let mark = wire::fetch::Place {
+            lines: line.number,
+            bytes: line.end,
+            last: (!line.text.is_empty()).then(|| Digest::of(&line.text).to_string()),
+            edition: edition.clone(),
+        };
+        (Place { line: line.number, offset: line.end, ..step }, Some(mark))
+    }
+
+    /// A run in which the block goes on that is open.
+    fn opened(&self) -> Run {
+        let mut run = Run::default();
+        let again = self.receipt.again.is_some();
+        if let Some(open) = self.receipt.open.as_ref().filter(|_| !again) {
+            run.blocks.push(self.block(open.clone()));
+        }
+        run
+    }
+
+    pub(super) fn block(&self, open: Open) -> Block {
+        let owner = self.sender.public.name.clone();
+        let ours = self.terms.namespace.as_deref().map(push_system);
+        let push = open.push.as_ref().filter(|(system, _)| Some(system) == ours.as_ref());
+        let number = push.and_then(|(_, value)| PushId(value.clone()).number());
+        let filing = Filing {
+            lane: number.map(|_| format!("{owner}|{}", open.patient)),
+            owner,
+            receipt: self.receipt.id.to_string(),
+            number,
+            as_of: open.as_of,
+        };
+        Block { open, filing, ends: false }
+    }
+
+    /// The filing of what stands in no block.
+    fn plain(&self) -> Filing {
+        let (owner, receipt) = (self.sender.public.name.clone(), self.receipt.id.to_string());
+        Filing { owner, receipt, lane: None, number: None, as_of: None }
+    }
+
+    /// One run, one unit; again when something that was read has changed.
+    async fn filed(
+        &mut self,
+        mut run: Run,
+        place: Place,
+        mark: Option<wire::fetch::Place>,
+        last: bool,
+    ) -> Result<(), Stop> {
+        self.speak_of(&mut run.items).await?;
+        for _ in 0..STALE_ROUNDS_MAX {
+            match self.round(run, place, mark.as_ref(), last).await? {
+                None => return Ok(()),
+                Some(again) => run = again,
+            }
+        }
+        let detail = "the records kept changing while a batch was filed";
+        Err(Issue::new(Code::HouseBusy, detail).into())
+    }
+
+    /// The run, where it is to be planned again.
+    async fn round(
+        &mut self,
+        run: Run,
+        place: Place,
+        mark: Option<&wire::fetch::Place>,
+        last: bool,
+    ) -> Result<Option<Run>, Stop> {
+        let begun = self.road.exports.under_way.begin(&*self.road.clock);
+        let mut whose = self.whose(&run.items, last).await?;
+        let (heads, marks, patients) = self.standing(&run, &mut whose).await?;
+        let mut planned = self.plan(&run, &whose, &heads, &marks, last);
+        // Whose Patient is refused, nothing is filed about them.
+        let fallen = fallen(&run, &planned.plan);
+        if !fallen.is_empty() {
+            for (id, issue) in fallen {
+                whose.insert(id, Whose::Unmatched(issue));
+            }
+            planned = self.plan(&run, &whose, &heads, &marks, last);
+        }
+        let mut unit = Unit { at: begun.at(), ..Unit::default() };
+        let (worked, members) = self.worked(&run, &whose, planned, place, last, &mut unit);
+        unit.expects.extend(patients);
+        match self.write(unit, worked, mark).await? {
+            true => {
+                self.known.remember(members);
+                (self.road.setup.passed)("bulk-batch");
+                Ok(None)
+            }
+            false => Ok(Some(run)),
+        }
+    }
+
+    /// What stands where the run writes: heads and marks of its items, and of the Patients on file that
+    /// it relies on what it relies on. Who is known and no longer stands is known no more.
+    #[allow(clippy::type_complexity, reason = "three lists of one reading")]
+    async fn standing(
+        &mut self,
+        run: &Run,
+        whose: &mut HashMap<String, Whose>,
+    ) -> Result<(Vec<Option<store::Record>>, Vec<Option<store::Record>>, Vec<Expect>), Stop> {
+        let plain = self.plain();
+        let mut asked: Vec<(String, String)> = run.items.iter().map(Item::name).collect();
+        let marks: Vec<Option<(String, String)>> = run
+            .items
+            .iter()
+            .map(|item| {
+                let (kind, id) = item.name();
+                run.filing(item.block, &plain).mark(&kind, &id)
+            })
+            .collect();
+        asked.extend(marks.iter().flatten().cloned());
+        let brought: HashSet<&str> = run
+            .items
+            .iter()
+            .filter(|one| one.put.kind() == "Patient")
+            .map(|one| one.id())
+            .collect();
+        let mut relied: Vec<String> = Vec::new();
+        for (id, one) in whose.iter() {
+            if matches!(one, Whose::Member) && !brought.contains(id.as_str()) {
+                relied.push(id.clone());
+            }
+        }
+        relied.sort_unstable();
+        asked.extend(relied.iter().map(|id| ("Patient".to_owned(), id.clone())));
+        let found = self.road.house.heads(&asked).await.map_err(store_issue)?;
+        let mut found = found.into_iter();
+        let heads: Vec<_> = found.by_ref().take(run.items.len()).collect();
+        let marks = marks.into_iter().map(|mark| mark.and_then(|_| found.next().flatten()));
+        let marks: Vec<_> = marks.collect();
+        let mut expects = Vec::with_capacity(relied.len());
+        for (id, head) in relied.into_iter().zip(found) {
+            let stands = head.filter(|head| !head.deleted && head.owner == self.sender.public.name);
+            match stands {
+                Some(head) => expects.push(Expect::Version {
+                    kind: "Patient".to_owned(),
+                    id,
+                    version: Some(head.version),
+                }),
+                None => {
+                    self.known.forget(&id);
+                    whose.insert(id, Whose::Waits);
+                }
+            }
+        }
+        Ok((heads, marks, expects))
+    }
+
+    fn plan(
+        &self,
+        run: &Run,
+        whose: &HashMap<String, Whose>,
+        heads: &[Option<store::Record>],
+        marks: &[Option<store::Record>],
+        last: bool,
+    ) -> Planned {
+        let plain = self.plain();
+        let (mut items, mut own_heads, mut own_marks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut waits, mut unmatched) = (Vec::new(), Vec::new());
+        for (at, item) in run.items.iter().enumerate() {
+            let patient = match &item.about {
+                About::Patient(id) => whose.get(id),
+                About::Nobody => Some(&Whose::Member),
+                About::Of(_) if !last => Some(&Whose::Waits),
+                About::Unsaid | About::Of(_) => None,
+            };
+            match patient {
+                Some(Whose::Member) => {
+                    items.push((item.incoming(at), run.filing(item.block, &plain)));
+                    own_heads.push(heads[at].clone());
+                    own_marks.push(marks[at].clone());
+                }
+                Some(Whose::Waits) => waits.push(at),
+                Some(Whose::Unmatched(issue)) => unmatched.push((at, issue.clone())),
+                None => {
+                    let detail = "it says neither itself nor by its block whom it is about";
+                    let issue = Issue::new(Code::MemberNotNamed, detail);
+                    unmatched.push((at, issue.at(item.put.kind())));
+                }
+            }
+        }
+        let plan = plan_each(items, Standing { heads: &own_heads, marks: &own_marks });
+        Planned { plan, waits, unmatched }
+    }
+
+    /// The lines that say what became of a run, with what they name in the unit; and the Patients that
+    /// are known to be members from now on.
+    fn worked(
+        &self,
+        run: &Run,
+        whose: &HashMap<String, Whose>,
+        planned: Planned,
+        place: Place,
+        last: bool,
+        unit: &mut Unit,
+    ) -> (Vec<Event>, Vec<String>) {
+        let Planned { plan, waits, unmatched } = planned;
+        let mut telling = Telling::new(self.dialect, &self.receipt.base_url);
+        let mut blocks: Vec<Open> = run.blocks.iter().map(|block| block.open.clone()).collect();
+        let mut counts = Counts::default();
+        let again = self.receipt.again.is_some();
+        // What waited was counted as read when it came.
+        let read = |more: Counts| Counts { read: u64::from(!again), ..more };
+        let mut count = |block: Option<usize>, more: Counts| {
+            counts = counts.and(more);
+            if let Some(open) = block.and_then(|block| blocks.get_mut(block)) {
+                open.counts = open.counts.and(more);
+            }
+        };
+        for (whom, issues) in &run.faulty {
+            telling.refuse(whom.clone(), issues.clone());
+            count(None, read(Counts { refused: 1, ..Counts::default() }));
+        }
+        for outcome in &plan.outcomes {
+            count(run.items[outcome.entry].block, read(counted_as(outcome.change)));
+        }
+        for (at, issues) in &plan.refused {
+            let item = &run.items[*at];
+            telling.refuse(Some(item.name()), issues.clone());
+            count(item.block, read(Counts { refused: 1, ..Counts::default() }));
+        }
+        let hold = last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
+        let mut held = Vec::new();
+        for (at, issue) in &unmatched {
+            let item = &run.items[*at];
+            let waits_for_a_person =
+                hold && matches!(issue.code, Code::MemberUnknown | Code::MemberMismatch);
+            let mut issues = vec![outward(issue.clone())];
+            if waits_for_a_person {
+                held.push((*at, issue.clone()));
+                let detail = "it is kept; a person at the plan looks for the member";
+                issues.push(Issue::new(Code::MemberHeld, detail));
+            }
+            telling.refuse(Some(item.name()), issues);
+            count(item.block, read(Counts { refused: 1, ..Counts::default() }));
+        }
+        for at in &waits {
+            count(run.items[*at].block, read(Counts::default()));
+        }
+        self.hold(run, &held, unit);
+        for (block, open) in run.blocks.iter().zip(&blocks).filter(|(block, _)| block.ends) {
+            if let Some((system, value)) = block.open.push.as_ref().filter(|_| !again) {
+                telling.count(&[Whom::Push(format!("{system}|{value}"))], &open.counts);
+            }
+        }
+        let open = match run.blocks.last() {
+            Some(block) if !block.ends && !again => blocks.pop(),
+            _ => None,
+        };
+        let (told, severities) = telling.end(unit);
+        let staged = run.staged(&waits).map(|text| keep(unit, text));
+        let mut events = Vec::new();
+        let account = self.account(&plan, &mut events).map(|text| keep(unit, text));
+        let waiting = waits.len() as u64;
+        let worked = Worked { place, counts, account, told, severities, staged, waiting, open };
+        events.push(Step::Worked(Box::new(worked)).into());
+        unit.expects.extend(plan.expects);
+        unit.records.extend(plan.records);
+        unit.raises.extend(plan.raises);
+        let members = whose.iter().filter(|(_, one)| matches!(one, Whose::Member));
+        (events, members.map(|(id, _)| id.clone()).collect())
+    }
+
+    /// The line of what is filed, and the names of what stands for it.
+    fn account(&self, plan: &Plan, events: &mut Vec<Event>) -> Option<Vec<u8>> {
+        if plan.outcomes.is_empty() {
+            return None;
+        }
+        let owner = &self.sender.public.name;
+        let version = |one: &EntryOutcome| {
+            let (kind, id, version) = (one.kind.clone(), one.id.clone(), one.version?);
+            Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
+        };
+        let versions: Vec<_> = plan.outcomes.iter().filter_map(version).collect();
+        let unchanged = [Change::Unchanged, Change::Older, Change::Exists];
+        events.push(Event::Filed {
+            records: filed_digest(&versions),
+            created: plan.count(Change::Created),
+            updated: plan.count(Change::Updated),
+            unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
+            deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
+        });
+        Some(account_of(&versions))
+    }
+
+    /// Records of one line of a file of deletions: they stand or fall together.
+    async fn take_back(
+        &mut self,
+        incoming: &Incoming,
+        place: Place,
+        mark: Option<&wire::fetch::Place>,
+    ) -> Result<(), Stop> {
+        for _ in 0..STALE_ROUNDS_MAX {
+            let begun = self.road.exports.under_way.begin(&*self.road.clock);
+            let owner = &self.sender.public.name;
+            let base = self.road.setup.base_url.trim_end_matches('/');
+            let sent = Sent { owner, receipt: self.receipt.id.as_str(), base };
+            let resolved = repository::resolve(&self.road.house, sent, incoming).await;
+            let planned = resolved.and_then(|resolved| resolved.plan());
+            let mut telling = Telling::new(self.dialect, &self.receipt.base_url);
+            let read = incoming.count as u64;
+            let mut counts = Counts { read, ..Counts::default() };
+            let plan = match planned {
+                Ok(plan) => plan,
+                Err(issues) if issues.iter().any(|issue| issue.code.row().status >= 500) => {
+                    return Err(issues.first.into());
+                }
+                Err(issues) => {
+                    let named = incoming.entries.iter();
+                    let named =
+                        named.filter_map(|one| Some((one.kind.clone(), one.id()?.to_owned())));
+                    counts.refused = read;
+                    telling.refuse_all(named.collect(), issues.into_iter().collect());
+                    Plan::default()
+                }
+            };
+            for outcome in &plan.outcomes {
+                counts = counts.and(counted_as(outcome.change));
+            }
+            let mut unit = Unit { at: begun.at(), ..Unit::default() };
+            let mut events = Vec::new();
+            let account = self.account(&plan, &mut events).map(|text| keep(&mut unit, text));
+            let (told, severities) = telling.end(&mut unit);
+            events.push(
+                Step::Worked(Box::new(Worked {
+                    place,
+                    counts,
+                    account,
+                    told,
+                    severities,
+                    staged: None,
+                    waiting: 0,
+                    open: None,
+                }))
+                .into(),
+            );
+            unit.expects.extend(plan.expects);
+            unit.records.extend(plan.records);
+            unit.raises.extend(plan.raises);
+            if self.write(unit, events, mark).await? {
+                (self.road.setup.passed)("bulk-batch");
+                return Ok(());
+            }
+        }
+        let detail = "the records kept changing while deletions were filed";
+        Err(Issue::new(Code::HouseBusy, detail).into())
+    }
+
+    /// A file that cannot be read (any further): its submitter is told, and the next one comes.
+    pub(super) async fn skip(&mut self, issue: Issue) -> Result<(), Stop> {
+        let mut unit = self.unit();
+        let told = self.told_of_manifest(&mut unit, &issue);
+        let worked = Worked {
+            place: Place { step: self.receipt.place.step + 1, line: 0, offset: 0 },
+            counts: Counts::default(),
+            account: None,
+            told: Some(told),
+            severities: BTreeMap::from([("error".to_owned(), 1)]),
+            staged: None,
+            waiting: 0,
+            open: None,
+        };
+        self.commit(unit, vec![Step::Worked(Box::new(worked)).into()]).await
+    }
+
+    /// The stored line that tells of a manifest as a whole.
+    pub(super) fn told_of_manifest(&self, unit: &mut Unit, issue: &Issue) -> Digest {
+        let mut text = refused(self.dialect, &[], [issue]);
+        text.push(b'\n');
+        keep(unit, text)
+    }
+
+    /// Adds the line that counts all of the manifest; what was counted before stays as it is.
+    pub(super) fn counted(&self, unit: &mut Unit) -> Event {
+        let mut text = counted(self.dialect, &[], &self.receipt.counts);
+        text.push(b'\n');
+        let told = keep(unit, text);
+        Step::Counted { told }.into()
+    }
+}
+
+/// Of a run: what is planned, what waits, and what is about nobody who is a member.
+struct Planned {
+    plan: Plan,
+    waits: Vec<usize>,
+    unmatched: Vec<(usize, Issue)>,
+}
+
+/// The Patients of a run that are refused, and why nothing is filed about them.
+fn fallen(run: &Run, plan: &Plan) -> Vec<(String, Issue)> {
+    let refused = plan.refused.iter().map(|(at, issues)| (&run.items[*at], issues));
+    let patients = refused.filter(|(item, _)| item.put.kind() == "Patient");
+    patients.map(|(item, issues)| (item.id().to_owned(), issues.first.clone())).collect()
+}
+
+fn counted_as(change: Change) -> Counts {
+    let none = Counts::default();
+    match change {
+        Change::Created | Change::Updated => Counts { filed: 1, ..none },
+        Change::Unchanged | Change::Exists => Counts { unchanged: 1, ..none },
+        Change::Deleted | Change::AlreadyAbsent => Counts { deleted: 1, ..none },
+        Change::Older => Counts { older: 1, ..none },
+    }
+}

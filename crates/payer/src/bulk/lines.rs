@@ -1,0 +1,158 @@
+//! Lines: what each line of a file is, before anybody is looked for.
+//!
+//! Comes in   lines, which file they are of, what is agreed with the sender.
+//! Goes out   headers of blocks, resources with what they are found by, deletions; or what is wrong.
+//! Never      touches the store: it is done on threads for work, while the lines before are filed.
+
+use bytes::Bytes;
+use exchange::bulk::Header;
+use exchange::read::{self, Action, Alone, Incoming, SenderTerms};
+use exchange::{Code, Issue, Issues, Purpose};
+use fhir::{Doc, ParseError, Resource};
+use repository::{keys, keys_in};
+use std::collections::BTreeSet;
+use store::RecordKeys;
+use wire::fetch::Line;
+
+/// What is known of a file before it is read.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pub(super) terms: SenderTerms,
+    /// Against which references are read.
+    pub(super) base: String,
+    /// What the token of the request was given for.
+    pub(super) purposes: Option<BTreeSet<Purpose>>,
+    /// The type of its resources; none where it is organised.
+    pub(super) kind: Option<String>,
+    /// It holds transaction Bundles of deletions.
+    pub(super) deleted: bool,
+    /// Its place in the manifest.
+    pub(super) place: String,
+}
+
+/// A line that was read.
+#[derive(Debug)]
+pub(super) struct ReadLine {
+    /// Its number, from 1.
+    pub(super) number: u64,
+    /// Where the next one begins.
+    pub(super) end: u64,
+    /// As it came; empty where it was too long to be kept.
+    pub(super) text: Bytes,
+    /// What it is.
+    pub(super) is: Is,
+}
+
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Is {
+    /// The header of a block.
+    Header(Header),
+    /// A resource to be filed.
+    Put(Box<Put>),
+    /// Records to be taken back.
+    TakesBack(Box<Incoming>),
+    /// Nothing that can be acted on; `whom`: its type and id, where they can be read.
+    Faulty { whom: Option<(String, String)>, issues: Issues },
+}
+
+/// A resource to be filed.
+#[derive(Debug)]
+pub(super) struct Put {
+    pub(super) alone: Alone,
+    pub(super) keys: RecordKeys,
+}
+
+impl Put {
+    pub(super) fn kind(&self) -> &str {
+        self.alone.resource.kind()
+    }
+}
+
+impl Reader {
+    /// Reads lines, in their order.
+    pub(super) fn read(&self, lines: Vec<Line>) -> Vec<ReadLine> {
+        let read = |line: Line| {
+            let Line { number, offset, end, text } = line;
+            match text {
+                Ok(text) => {
+                    let is = self.line(number, offset, &text);
+                    ReadLine { number, end, text, is }
+                }
+                Err(too_long) => {
+                    let issues = too_long.issue(&self.place).into();
+                    let is = Is::Faulty { whom: None, issues };
+                    ReadLine { number, end, text: Bytes::new(), is }
+                }
+            }
+        };
+        lines.into_iter().map(read).collect()
+    }
+
+    fn line(&self, number: u64, offset: u64, text: &Bytes) -> Is {
+        let unreadable = |error: ParseError| {
+            let issue = Issue::new(Code::EntryInvalid, format!("line {number}: {}", error.reason));
+            let issue = Issue { offset: Some(offset + error.offset as u64), ..issue };
+            Is::Faulty { whom: None, issues: issue.at(&self.place).into() }
+        };
+        let doc = match Doc::parse(text) {
+            Ok(doc) => doc,
+            Err(error) => return unreadable(error),
+        };
+        let resource = match Resource::within(text, doc.root()) {
+            Ok(resource) => resource,
+            Err(error) => return unreadable(error),
+        };
+        if self.deleted {
+            return self.takes_back(number, text);
+        }
+        if self.kind.is_none()
+            && let Some(header) = Header::of(&resource)
+        {
+            return Is::Header(header);
+        }
+        let whom = resource.id().map(|id| (resource.kind().to_owned(), id.to_owned()));
+        let faulty = |issues: Issues| Is::Faulty { whom: whom.clone(), issues };
+        if self.kind.as_deref().is_some_and(|kind| kind != resource.kind()) {
+            let detail = format!("line {number}: the resource is not of the type of its file");
+            return faulty(Issue::new(Code::EntryInvalid, detail).at(&self.place).into());
+        }
+        let alone = match read::alone(&resource, doc.root(), &self.terms, &self.base) {
+            Ok(alone) => alone,
+            Err(issues) => return faulty(issues),
+        };
+        if let Some(purposes) = &self.purposes
+            && alone.resource.kind() == "Provenance"
+            && let Err(issues) = crate::purposes::check_one(purposes, &alone.resource)
+        {
+            return faulty(issues);
+        }
+        // References that were rewritten are among the keys.
+        let keys = match alone.resource == resource {
+            true => keys_in(&resource, doc.root()),
+            false => keys(&alone.resource),
+        };
+        Is::Put(Box::new(Put { alone, keys }))
+    }
+
+    /// A transaction of deletions (Bulk Data, `deleted`).
+    fn takes_back(&self, number: u64, text: &Bytes) -> Is {
+        let at = |issue: Issue| {
+            let detail = format!("line {number}: {}", issue.detail);
+            Issue { detail, expression: Some(self.place.clone()), ..issue }
+        };
+        let faulty = |issues: Issues| Is::Faulty { whom: None, issues: issues.map(at) };
+        let incoming = match read::read(text.clone(), &self.terms) {
+            Ok(incoming) => incoming,
+            Err(issues) => return faulty(issues),
+        };
+        let deletes = incoming.entries.iter().all(|one| one.action == Action::Delete);
+        match deletes && incoming.form == read::Form::Transaction {
+            true => Is::TakesBack(Box::new(incoming)),
+            false => {
+                let detail = "a line of a file of deletions is a transaction of DELETE entries";
+                faulty(Issue::new(Code::EntryInvalid, detail).into())
+            }
+        }
+    }
+}

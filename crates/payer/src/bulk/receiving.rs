@@ -1,0 +1,357 @@
+//! Receiving: one receipt, from its manifest to the last line of its last file.
+//!
+//! Comes in   a receipt and the lease on its row.
+//! Goes out   batches, each filed with its checkpoint; at last the word that all is fetched.
+//! Never      waits in place for a server that does not answer: the row says when to go on.
+//!
+//! Three things go on at once: a file is downloaded and split, the batch before is read on a thread for
+//! work, and the one before that is filed. Between them one batch waits at most, so that memory is some
+//! batches whatever the size of the files.
+
+use super::fetched::Fetching;
+use super::filing::{Batch, Job, Source};
+use super::lines::{Is, ReadLine, Reader};
+use super::listing::{self, List, ListStep, Listed, NoList};
+use super::status::{Contents, stored};
+use super::{Stop, received_row};
+use crate::limits::{
+    BULK_BATCH_BYTES, BULK_BATCH_LINES, BULK_COVERAGES_BYTES, BULK_RESTARTS_MAX, STALE_ROUNDS_MAX,
+};
+use crate::road::Road;
+use crate::setup::Sender;
+use bytes::Bytes;
+use exchange::bulk::receipt::{Place, Receipt, Roll};
+use exchange::bulk::received::{Received, Step};
+use exchange::bulk::{ManifestRef, SubmitRequest};
+use exchange::read::About;
+use exchange::{Code, Digest, Event, Issue};
+use repository::store_issue;
+use std::time::Duration;
+use store::{Expect, House, Lease, Unit};
+use tokio::sync::mpsc;
+use wire::fetch::{Download, Fault, Line};
+
+/// Takes a receipt as far as it goes.
+pub(super) async fn receive(road: &Road, lease: &Lease, receipt: Receipt) -> Result<(), Stop> {
+    let sender = sender(road, &receipt)?;
+    let body = stored(&road.house, &receipt.request).await?;
+    let request = SubmitRequest::read(body).map_err(|issues| issues.first)?;
+    let no_manifest = || Issue::new(Code::InternalError, "a receipt's request has no manifest");
+    let manifest = request.manifest.as_ref().ok_or_else(no_manifest)?;
+    let received = received(road, &receipt).await?.0;
+    let mut job = Job::new(road, sender, &lease.fence, receipt, &received);
+    let Some(server) = &sender.files else {
+        let issue = Issue::new(Code::FileNotAgreed, "no file server is agreed on with this sender");
+        return failed(&mut job, issue.at("manifestUrl")).await;
+    };
+    let mut fetching = Fetching::new(server, manifest)?;
+    let Some(list) = list(&mut job, &mut fetching, manifest).await? else { return Ok(()) };
+    while let Some(step) = list.steps.get(job.receipt.place.step as usize) {
+        match step {
+            ListStep::File(listed) => file(&mut job, &mut fetching, listed).await?,
+            ListStep::Again => again(&mut job, false).await?,
+        }
+    }
+    let waits = !job.receipt.staged.is_empty();
+    let mut unit = job.unit();
+    let counted = (!waits).then(|| job.counted(&mut unit));
+    let events = counted.into_iter().chain([Step::Fetched { waits }.into()]).collect();
+    ended(&mut job, unit, events).await
+}
+
+pub(super) fn sender<'r>(road: &'r Road, receipt: &Receipt) -> Result<&'r Sender, Issue> {
+    let unknown = || Issue::new(Code::PartnerUnknown, "the sender is no longer a partner");
+    road.sender(&receipt.sender).ok_or_else(unknown)
+}
+
+/// The submission of a receipt, and its row's revision.
+async fn received(road: &Road, receipt: &Receipt) -> Result<(Received, u64), Issue> {
+    let gone = || Issue::new(Code::StoreUnavailable, "the submission of a receipt is missing");
+    let stored = road.house.work(receipt.submission.as_str()).await.map_err(store_issue)?;
+    let stored = stored.ok_or_else(gone)?;
+    match super::read(&stored)? {
+        super::Row::Received(received) => Ok((*received, stored.revision)),
+        super::Row::Receipt(_) => Err(gone()),
+    }
+}
+
+/// The list of a receipt's files: stored, or fetched and stored. `None` where it ended without one.
+async fn list(
+    job: &mut Job<'_>,
+    fetching: &mut Fetching<'_>,
+    manifest: &ManifestRef,
+) -> Result<Option<List>, Stop> {
+    if let Some(list) = &job.receipt.list {
+        let text = stored(&job.road.house, list).await?;
+        let unreadable = |_| Issue::new(Code::StoreUnavailable, "a list of files cannot be read");
+        return Ok(Some(serde_json::from_slice(&text).map_err(unreadable)?));
+    }
+    let list = match listing::list(fetching, &manifest.url).await {
+        Ok(list) => list,
+        Err(NoList::Fault(fault)) => {
+            let issue = fault.issue("manifestUrl");
+            return match fault.pause(job.receipt.failures + 1) {
+                Some(pause) => put_off(job, pause, issue).await,
+                None => failed(job, issue).await.map(|()| None),
+            };
+        }
+        Err(NoList::Invalid(issue)) => return failed(job, issue).await.map(|()| None),
+    };
+    let unwritable = |_| Issue::new(Code::InternalError, "a list of files cannot be written");
+    let text = serde_json::to_vec(&list).map_err(unwritable)?;
+    let files = list.steps.iter().filter(|step| matches!(step, ListStep::File(_))).count() as u64;
+    let listed = Step::Listed { list: Digest::of(&text), files, pages: list.pages };
+    let mut unit = job.unit();
+    unit.blobs.push((Digest::of(&text), text.into()));
+    job.commit(unit, vec![listed.into()]).await?;
+    (job.road.setup.passed)("bulk-listed");
+    Ok(Some(list))
+}
+
+/// Nothing of the receipt can be fetched.
+async fn failed(job: &mut Job<'_>, issue: Issue) -> Result<(), Stop> {
+    let mut unit = job.unit();
+    let told = job.told_of_manifest(&mut unit, &issue);
+    ended(job, unit, vec![Step::Failed { issue, told }.into()]).await
+}
+
+/// Puts the receipt off.
+async fn put_off<T>(job: &mut Job<'_>, pause: Duration, issue: Issue) -> Result<T, Stop> {
+    let unit = job.unit();
+    let until = unit.at.checked_add(pause).unwrap_or(unit.at);
+    job.commit(unit, vec![Step::Delayed { until, issue }.into()]).await?;
+    Err(Stop::PutOff(pause))
+}
+
+/// The last lines of a receipt that is fetched, in one unit with its submission's.
+async fn ended(job: &mut Job<'_>, unit: Unit, events: Vec<Event>) -> Result<(), Stop> {
+    for _ in 0..STALE_ROUNDS_MAX {
+        let (mut received, revision) = received(job.road, &job.receipt).await?;
+        let mut unit = unit.clone();
+        let said: Event = Step::ReceiptEnded { receipt: job.receipt.number }.into();
+        received.apply(unit.at, &said);
+        let (id, revision) = (received.id.to_string(), Some(revision));
+        unit.expects.push(Expect::WorkRevision { id, revision });
+        unit.lines.push((received.chain(), said));
+        unit.works.push(received_row(&received)?);
+        if job.try_commit(unit, events.clone()).await? {
+            (job.road.setup.passed)("bulk-fetched");
+            job.road.exports.wake();
+            return Ok(());
+        }
+    }
+    Err(Issue::new(Code::HouseBusy, "the submission kept changing").into())
+}
+
+/// Reads a file to its end.
+async fn file(job: &mut Job<'_>, fetching: &mut Fetching<'_>, listed: &Listed) -> Result<(), Stop> {
+    let from = job.mark();
+    let download = match fetching.open(listed, from).await {
+        Ok(download) => download,
+        Err(fault) => return faulty(job, fault, listed).await,
+    };
+    let reader = job.reader(listed);
+    let step = job.receipt.place.step;
+    let (send, batches) = mpsc::channel(1);
+    let reading = read_all(download, reader, step, listed.continues, send);
+    let filed = file_all(job, batches);
+    let ((), filed) = tokio::join!(reading, filed);
+    match filed? {
+        Some(fault) => faulty(job, fault, listed).await,
+        None => Ok(()),
+    }
+}
+
+/// Files batches as they come; the fault with which they end. Once nothing can be filed any more, the
+/// download ends too.
+async fn file_all(
+    job: &mut Job<'_>,
+    mut batches: mpsc::Receiver<Result<Batch, Fault>>,
+) -> Result<Option<Fault>, Stop> {
+    while let Some(batch) = batches.recv().await {
+        match batch {
+            Ok(batch) => job.file(batch, false).await?,
+            Err(fault) => return Ok(Some(fault)),
+        }
+    }
+    Ok(None)
+}
+
+/// Downloads a file and reads its lines in batches, the next one while the last is being filed.
+async fn read_all(
+    mut download: Download,
+    reader: Reader,
+    step: u32,
+    continues: bool,
+    send: mpsc::Sender<Result<Batch, Fault>>,
+) {
+    let mut before: Option<tokio::task::JoinHandle<Batch>> = None;
+    loop {
+        let gathered = gather(&mut download).await;
+        if let Some(before) = before.take() {
+            let Ok(batch) = before.await else { return };
+            if send.send(Ok(batch)).await.is_err() {
+                return;
+            }
+        }
+        let (lines, end, fault) = match gathered {
+            Gathered::Full(lines) => (lines, false, None),
+            Gathered::End(lines) => (lines, true, None),
+            Gathered::Broken(lines, fault) => (lines, false, Some(fault)),
+        };
+        let place = download.place();
+        let behind = match end {
+            true => Place { step: step + 1, line: 0, offset: 0 },
+            false => Place { step, line: place.lines, offset: place.bytes },
+        };
+        let source = Source::File { edition: place.edition.clone(), continues };
+        let mark = (!end).then_some(place);
+        let reader = reader.clone();
+        before = Some(tokio::task::spawn_blocking(move || {
+            let lines: Vec<ReadLine> = reader.read(lines);
+            Batch { lines, behind, mark, end, source }
+        }));
+        if end || fault.is_some() {
+            let last = before.take();
+            let Some(last) = last else { return };
+            let Ok(batch) = last.await else { return };
+            if send.send(Ok(batch)).await.is_err() {
+                return;
+            }
+            if let Some(fault) = fault {
+                send.send(Err(fault)).await.ok();
+            }
+            return;
+        }
+    }
+}
+
+enum Gathered {
+    Full(Vec<Line>),
+    End(Vec<Line>),
+    Broken(Vec<Line>, Fault),
+}
+
+async fn gather(download: &mut Download) -> Gathered {
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    loop {
+        match download.next().await {
+            Ok(Some(line)) => {
+                bytes += line.text.as_ref().map_or(0, Bytes::len);
+                lines.push(line);
+                if lines.len() >= BULK_BATCH_LINES || bytes >= BULK_BATCH_BYTES {
+                    return Gathered::Full(lines);
+                }
+            }
+            Ok(None) => return Gathered::End(lines),
+            Err(fault) => return Gathered::Broken(lines, fault),
+        }
+    }
+}
+
+/// A file that cannot be read (any further): later, from its beginning, or not at all; then its
+/// submitter is told, and the next one comes.
+async fn faulty(job: &mut Job<'_>, fault: Fault, listed: &Listed) -> Result<(), Stop> {
+    let issue = fault.issue(&listed.place);
+    if fault == Fault::Changed && job.receipt.restarts < BULK_RESTARTS_MAX {
+        let unit = job.unit();
+        job.commit(unit, vec![Step::Restarted { issue }.into()]).await?;
+        return Ok(());
+    }
+    if let Some(pause) = fault.pause(job.receipt.failures + 1) {
+        return put_off(job, pause, issue).await;
+    }
+    job.skip(issue).await
+}
+
+/// Looks again at what waits. `last`: what cannot be filed now is told of.
+///
+/// A Patient and the Coverage that names the member may have come in different batches: so Coverages
+/// that wait are gathered first, some at a time, and while that finds members, it is looked again.
+pub(super) async fn again(job: &mut Job<'_>, last: bool) -> Result<(), Stop> {
+    if job.receipt.again.is_none() {
+        if job.receipt.staged.is_empty() {
+            let unit = job.unit();
+            return job.commit(unit, vec![Step::Looked {}.into()]).await;
+        }
+        let unit = job.unit();
+        job.commit(unit, vec![Step::Again {}.into()]).await?;
+    }
+    loop {
+        let roll = job.receipt.again.clone().unwrap_or_default();
+        let more = gather_coverages(job, &roll).await?;
+        let before = job.receipt.counts.filed;
+        look(job, roll, last && !more).await?;
+        let goes_on = more && job.receipt.counts.filed > before && !job.receipt.staged.is_empty();
+        job.waiting.clear();
+        let unit = job.unit();
+        if !goes_on {
+            return job.commit(unit, vec![Step::Looked {}.into()]).await;
+        }
+        job.commit(unit, vec![Step::Again {}.into()]).await?;
+    }
+}
+
+/// Files what of a roll can be filed now.
+async fn look(job: &mut Job<'_>, roll: Roll, last: bool) -> Result<(), Stop> {
+    let mut contents = Contents::of(job.road.house.clone(), roll);
+    let mut done = 0;
+    while let Some(content) = contents.content().await? {
+        done += 1;
+        if done <= job.receipt.place.line {
+            continue;
+        }
+        let lines = read_stored(job, content).await?;
+        let behind = Place { line: done, ..job.receipt.place };
+        let batch = Batch { lines, behind, mark: None, end: false, source: Source::Stored };
+        job.file(batch, last).await?;
+    }
+    Ok(())
+}
+
+/// Reads lines that waited, on a thread for work.
+async fn read_stored(job: &Job<'_>, content: Bytes) -> Result<Vec<ReadLine>, Stop> {
+    let reader = job.stored_reader();
+    let read = tokio::task::spawn_blocking(move || reader.read(split(&content))).await;
+    read.map_err(|error| {
+        tracing::error!(%error, "lines that wait");
+        Issue::new(Code::InternalError, "lines that wait could not be read").into()
+    })
+}
+
+/// Gathers Coverages that wait, up to `BULK_COVERAGES_BYTES`; whether there are more.
+async fn gather_coverages(job: &mut Job<'_>, roll: &Roll) -> Result<bool, Stop> {
+    let mut contents = Contents::of(job.road.house.clone(), roll.clone());
+    let mut bytes = 0;
+    while let Some(content) = contents.content().await? {
+        for line in read_stored(job, content).await? {
+            let Is::Put(put) = line.is else { continue };
+            let About::Patient(patient) = &put.alone.about else { continue };
+            if put.alone.resource.kind() != "Coverage" {
+                continue;
+            }
+            bytes += line.text.len();
+            if bytes > BULK_COVERAGES_BYTES {
+                return Ok(true);
+            }
+            // In bytes of its own: the content that it stands in can go.
+            let own = put.alone.resource.apart();
+            job.waiting.entry(patient.clone()).or_default().push(own);
+        }
+    }
+    Ok(false)
+}
+
+/// The lines of a stored content.
+fn split(content: &Bytes) -> Vec<Line> {
+    let (mut lines, mut start, mut number) = (Vec::new(), 0, 0);
+    while start < content.len() {
+        let length = content[start..].iter().position(|byte| *byte == b'\n');
+        let end = length.map_or(content.len(), |length| start + length);
+        number += 1;
+        let (offset, text) = (start as u64, Ok(content.slice(start..end)));
+        lines.push(Line { number, offset, end: end as u64 + 1, text });
+        start = end + 1;
+    }
+    lines
+}

@@ -1,0 +1,142 @@
+//! Run: lines of one unit, with the blocks they stand in.
+//!
+//! Comes in   lines that were read, in their order.
+//! Goes out   resources, each with its block and whom it is about; lines that wait, behind the header of
+//!            their block.
+//! Never      one record twice: each version stands on the one before.
+
+use super::filing::Job;
+use super::lines::Put;
+use exchange::Issues;
+use exchange::bulk::receipt::Open;
+use exchange::bulk::{Counts, Header};
+use exchange::read::About;
+use jiff::Timestamp;
+use repository::Filing;
+use std::collections::HashSet;
+
+/// Lines of one unit: no record comes twice.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) items: Vec<Item>,
+    pub(super) faulty: Vec<(Option<(String, String)>, Issues)>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) names: HashSet<(String, String)>,
+}
+
+/// A resource of a run.
+pub(super) struct Item {
+    pub(super) put: Put,
+    /// Its line, as it came.
+    pub(super) text: bytes::Bytes,
+    /// Which of the run's blocks it stands in.
+    pub(super) block: Option<usize>,
+    /// Whose it is, as far as it or its block says.
+    pub(super) about: About,
+}
+
+/// A block, and how its records are filed.
+pub(super) struct Block {
+    pub(super) open: Open,
+    pub(super) filing: Filing,
+    /// It ends in this run.
+    pub(super) ends: bool,
+}
+
+impl Item {
+    pub(super) fn id(&self) -> &str {
+        &self.put.alone.id
+    }
+
+    pub(super) fn name(&self) -> (String, String) {
+        (self.put.kind().to_owned(), self.put.alone.id.clone())
+    }
+
+    pub(super) fn incoming(&self, at: usize) -> repository::Incoming {
+        let (kind, id) = self.name();
+        repository::Incoming {
+            entry: at,
+            kind,
+            id,
+            content: Some(self.put.alone.resource.bytes().clone()),
+            keys: self.put.keys.clone(),
+            derived: self.put.alone.derived,
+            if_match: None,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn item(&self, at: usize) -> &Item {
+        &self.items[at]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.faulty.is_empty()
+    }
+
+    /// A header ends the block before it.
+    pub(super) fn begin(&mut self, header: &Header, job: &Job<'_>) {
+        let patient = header.reference.rsplit('/').next().unwrap_or_default().to_owned();
+        let same = self.blocks.last_mut().filter(|block| {
+            block.open.patient == patient && block.open.push == header.push && header.push.is_some()
+        });
+        // The header is repeated where a block goes on in the next file.
+        match same {
+            Some(_) => {}
+            None => {
+                self.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+                let (push, as_of) = (header.push.clone(), header.as_of);
+                let open = Open { patient, push, as_of, counts: Counts::default() };
+                self.blocks.push(job.block(open));
+            }
+        }
+    }
+
+    /// A resource, in the block that is open.
+    pub(super) fn add(&mut self, put: Put, text: bytes::Bytes) {
+        let block = self.blocks.len().checked_sub(1);
+        let of_block = block.and_then(|at| self.blocks.get(at)).map(|one| &one.open.patient);
+        let about = match (&put.alone.about, of_block) {
+            (About::Unsaid | About::Of(_), Some(patient)) => About::Patient(patient.clone()),
+            (about, _) => about.clone(),
+        };
+        self.items.push(Item { put, text, block, about });
+    }
+
+    pub(super) fn filing<'f>(&'f self, block: Option<usize>, plain: &'f Filing) -> &'f Filing {
+        block.and_then(|at| self.blocks.get(at)).map_or(plain, |block| &block.filing)
+    }
+
+    /// The lines that wait, each behind the header of its block.
+    pub(super) fn staged(&self, waits: &[usize]) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut block = None;
+        for item in waits.iter().map(|at| &self.items[*at]) {
+            if item.block != block {
+                block = item.block;
+                text.extend_from_slice(&self.header(block).line());
+                text.push(b'\n');
+            }
+            text.extend_from_slice(&item.text);
+            text.push(b'\n');
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn header(&self, block: Option<usize>) -> Header {
+        let open = block.and_then(|at| self.blocks.get(at)).map(|block| &block.open);
+        let reference = open.map(|open| format!("Patient/{}", open.patient));
+        Header {
+            reference: reference.unwrap_or_default(),
+            push: open.and_then(|open| open.push.clone()),
+            as_of: open.and_then(|open| open.as_of),
+        }
+    }
+
+    /// System, value and time of the push that an item belongs to.
+    pub(super) fn push_of(&self, item: &Item) -> Option<(&(String, String), Option<Timestamp>)> {
+        let open = &self.blocks.get(item.block?)?.open;
+        open.push.as_ref().map(|push| (push, open.as_of))
+    }
+}
