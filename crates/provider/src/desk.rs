@@ -372,6 +372,9 @@ impl Kept for Desk {
 
     /// What the push put at the payer is written down, so that it can still be taken back.
     async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
+        if stored.work.kind == WorkKind::BulkSent {
+            return Ok(submissions::purging(stored, days));
+        }
         let push = read_push(stored)?;
         if !push.ended() {
             return Ok(None);

@@ -129,9 +129,8 @@ impl Aside for Taker {
     }
 }
 
-/// Pushes some encounters by a bulk submission to the end; what the payer has then.
-fn lived(halt: Option<&str>) -> BTreeSet<String> {
-    let case = halt.unwrap_or("undisturbed");
+/// A hospital that sends to its one plan in bulk submissions, and who takes them there.
+fn set(halt: Option<&str>) -> (Stage, StandIn, Arc<Taker>) {
     let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
     let (mut stage, _) = Stage::of_town(4, &plan);
     let agreement = format!("agreements/{}.toml", stage.payers[0].public().name);
@@ -149,6 +148,13 @@ fn lived(halt: Option<&str>) -> BTreeSet<String> {
         Some(point) => stage.provider.serve_with(&[("HANDOVER_HALT_AFTER", point)]),
         None => stage.provider.serve(),
     }
+    (stage, stand_in, taker)
+}
+
+/// Pushes some encounters by a bulk submission to the end; what the payer has then.
+fn lived(halt: Option<&str>) -> BTreeSet<String> {
+    let case = halt.unwrap_or("undisturbed");
+    let (mut stage, _stand_in, taker) = set(halt);
     let encounters = stage.finished();
     let pushed = &encounters[..3];
     stage.provider.queue(pushed);
@@ -196,4 +202,36 @@ fn a_house_that_is_ended_at_any_point_of_a_submission_goes_on_from_there() {
         let differ: Vec<_> = found.symmetric_difference(&undisturbed).collect();
         assert!(differ.is_empty(), "ended after {point}: {differ:?}");
     }
+}
+
+/// A person pushes the histories of everybody on a list, and is told what became of them.
+#[test]
+fn a_roster_is_pushed_to_its_end() {
+    let (stage, _stand_in, taker) = set(None);
+    let patients: Vec<String> =
+        stage.chart.of_kind("Patient").iter().take(3).map(|one| one.id.clone()).collect();
+    let roster = stage.provider.folder.join("roster.csv");
+    std::fs::write(&roster, patients.join("\n")).unwrap();
+    let roster = roster.to_str().unwrap();
+    let words = ["push", "history", "--roster", roster, "--async", "--why", "a new contract"];
+    let (code, told) = stage.provider.json(&words);
+    assert_eq!((code, &told["patients"]), (0, &serde_json::json!(3)), "{told}");
+    assert_eq!(told["pushes"], serde_json::json!({ "settled": 3 }), "{told}");
+    let (_, listed) = stage.provider.json(&["submission", "list"]);
+    let rows = listed["rows"].as_array().unwrap();
+    let pushes: u64 = rows.iter().map(|row| row["pushes"].as_u64().unwrap()).sum();
+    assert_eq!(pushes, 3, "{listed}");
+    assert_eq!(taker.known.lock().unwrap().completed.len(), rows.len());
+    let id = rows[0]["id"].as_str().unwrap();
+    let shown = stage.provider.run(&["submission", "show", id]).stdout;
+    assert!(shown.contains("the payer was told of manifest 1"), "{shown}");
+    assert!(shown.contains("the payer fetches"), "{shown}");
+    let said = stage.provider.run(&["submission", "stop", id, "--why", "too late"]);
+    assert!(said.stderr.contains("not-waiting"), "{}", said.stderr);
+    for patient in &patients {
+        assert!(!shown.contains(patient.as_str()), "no patient in the story of a submission");
+    }
+    stage.provider.write("roster.csv", "one line | of | nobody\n");
+    let said = stage.provider.run(&words);
+    assert!(said.stderr.contains("roster-invalid"), "{}", said.stderr);
 }

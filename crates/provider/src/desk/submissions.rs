@@ -10,9 +10,9 @@ use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, TRIGGERS_ASKED_MAX};
 use crate::turn;
 use exchange::desk::{IssueWords, Reply, SubmissionCommand, SubmissionRow, SubmissionsTold};
 use exchange::push::SUBMITTED;
-use exchange::sending::{OPEN, Sending};
+use exchange::sending::{OPEN, Sending, Step};
 use exchange::{Code, Event, Issue, TriggerId, Who};
-use repository::{lookup, store_issue};
+use repository::{Purging, lookup, store_issue};
 use store::{House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::Clock as _;
 
@@ -167,6 +167,15 @@ impl Desk {
         };
         Ok(rows.iter().filter(own).count() as u64)
     }
+}
+
+/// A submission that is over: its plan and what the payer said of it go. What it brought the payer is
+/// written down with its pushes.
+pub(super) fn purging(stored: &StoredWork, days: u32) -> Option<Purging> {
+    let sending = read(&stored.work).filter(|sending| sending.step == Step::Rest)?;
+    let resources = sending.standing().map(|it| it.resources).sum();
+    let purged = Event::Purged { days, resources, records: Vec::new() };
+    Some((stored.work.id.clone(), sending.chain(), purged))
 }
 
 fn told(sending: &Sending) -> SubmissionRow {

@@ -553,3 +553,26 @@ async fn whoever_has_asked_for_the_last_one_need_not_wait_for_more() {
     rows(&hospital).await;
     assert_eq!(states(&later(&hospital).await), ["settled", "settled"]);
 }
+
+/// What is kept of a submission beside its pushes goes with the agreement's time for contents.
+#[tokio::test]
+async fn a_submission_that_is_over_is_purged_with_its_pushes() {
+    let bulk = |text: String| {
+        let text = text.replace("mode = \"sync\"", "mode = \"async\"");
+        let text = text.replace("form = \"transaction\"", "form = \"bulk\"");
+        text + "\n[bulk]\n[retention]\ncontent_days = 30\n"
+    };
+    let (hospital, _plan) = with_terms(bulk, BulkPlan::default());
+    push_all(&hospital, &["e1"]).await;
+    later(&hospital).await;
+    assert_eq!(states(&later(&hospital).await), ["settled"]);
+    hospital.clock.advance(3);
+    rows(&hospital).await;
+    hospital.clock.advance(31 * 24);
+    let retention = |dry_run| hospital.command(Command::Retention { dry_run });
+    let told = retention(false).await.unwrap();
+    let Reply::Retained { partners, .. } = told else { panic!("{told:?}") };
+    assert_eq!(partners[0].works, 2, "the push and its submission");
+    let Reply::Retained { partners, .. } = retention(true).await.unwrap() else { panic!() };
+    assert_eq!(partners[0].works, 0, "once");
+}
