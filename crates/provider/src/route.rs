@@ -116,23 +116,28 @@ async fn check(
 ) -> Result<(Door, Offer, Option<Declared>), Issue> {
     let agreement = &payer.terms.agreement;
     let best = agreement.by_ladder();
-    let versions = ask_versions(client, best, is_lost).await?;
+    // A door for bulk submissions may have no statement: the draft's programs have none.
+    let submits =
+        agreement.form == Form::Bulk && agreement.bulk.as_ref().is_some_and(|it| it.assume);
+    let versions = ask_versions(client, best || submits, is_lost).await?;
     let answer = client.get_open("metadata").await.map_err(|error| lost_or(&error, is_lost))?;
     if best && (answer.status() == 429 || answer.status().is_server_error()) {
         let detail = format!("the payer's /metadata answers {}", answer.status().as_u16());
         return Err(Issue::new(Code::PayerUnreachable, detail));
     }
     *is_lost |= matches!(answer.status().as_u16(), 404 | 410);
-    if !best || agreement.door.assume.is_empty() {
+    let there = answer.status() == 200;
+    let vouched = if submits { !there } else { best && !agreement.door.assume.is_empty() };
+    if !vouched {
         answered_in_r4(&answer)?;
     }
-    let there = answer.status() == 200;
     let body = answer.into_body();
     let statement = Doc::parse(&body).ok().filter(|_| there);
-    let stated = statement.as_ref().filter(|it| !best || is_statement(it));
+    let stated = statement.as_ref().filter(|it| !(best || submits) || is_statement(it));
     let declared = Declared::read(versions.as_ref(), stated);
     let (form, ladder, offer) = match &statement {
         Some(statement) if stated.is_some() => read_statement(&declared, statement, agreement)?,
+        None if submits && !there => ("bulk".to_owned(), Vec::new(), Offer::default()),
         None if !best && !there => return Err(mismatch(ABSENT, STATEMENT)),
         None if !best => return Err(mismatch(GARBLED, STATEMENT)),
         // The clock asks again for a while; `wait` knows this code.
