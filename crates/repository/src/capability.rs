@@ -124,7 +124,7 @@ fn submit() -> [Value; 2] {
             "documentation": words,
         })
     };
-    let asked = operation("bulk-submit", "sync", SUBMIT);
+    let asked = operation("bulk-submit", "async", SUBMIT);
     [asked, operation("bulk-submit-status", "async", SUBMIT_STATUS)]
 }
 

@@ -53,12 +53,17 @@ impl Outcomes {
         if let (Some(counts), [Whom::Push(key), ..]) = (told.counts, &told.whom[..]) {
             self.counts.insert(key.clone(), counts);
         }
-        let issues = match told.is_error() {
+        let mut issues = match told.is_error() {
             true => read_words(&told.outcome, REFUSED, Code::PayerRefused),
-            // No error, and no word that it is filed either: a person at the plan looks for the member.
-            false if is_held(&told) => vec![Issue::new(Code::MemberHeld, HELD)],
-            false => return Ok(()),
+            false => Vec::new(),
         };
+        // Neither refused nor filed: a person at the plan looks for the member.
+        if is_held(&told) && issues.iter().all(|issue| issue.code != Code::MemberHeld) {
+            issues.insert(0, Issue::new(Code::MemberHeld, HELD));
+        }
+        if issues.is_empty() {
+            return Ok(());
+        }
         for whom in &told.whom {
             let said = match whom {
                 Whom::Push(key) => self.pushes.entry(key.clone()).or_default(),

@@ -16,6 +16,7 @@ mod probed;
 mod projection;
 mod refiled;
 mod same_bytes;
+mod submitted;
 mod suspended;
 mod synthea;
 mod unmatched;
