@@ -301,7 +301,7 @@ catalogue! {
         "ask who stopped it why; release the push to send it with another submission"
     ExportUnfetched "export-unfetched" 409 "timeout" Payer None;
         "the payer asked for an export and did not fetch all of it";
-        "nothing has to be done here; the payer may ask for another export"
+        "the payer asks for another export, or the history is pushed as ever"
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"
