@@ -25,7 +25,7 @@ pub use conditions::{Around, Visits};
 pub use content::{HistoryContent, Readiness, Wait};
 pub use rules::{CutRule, ElementCondition, Opaque, Permit, Place, Withhold};
 pub use shipped::{DEFAULT_VALUE_SETS, default_text, default_value_set};
-pub use terms::{ASYNC, Permitted, Terms, Unpermitted};
+pub use terms::{ASYNC, PULL, Permitted, Terms, Unpermitted};
 
 use crate::id::PartnerId;
 use crate::ladder::DoorTerms;

@@ -6,6 +6,8 @@
 //!
 //! Bulk Data 2.0.0, export.
 
+pub mod parameters;
+
 use crate::id::Digest;
 use crate::ledger::Event;
 use jiff::Timestamp;

@@ -299,6 +299,9 @@ catalogue! {
     SubmissionStopped "submission-stopped" 409 "suppressed" Provider None;
         "a person of this house stopped the bulk submission that the push went with";
         "ask who stopped it why; release the push to send it with another submission"
+    ExportUnfetched "export-unfetched" 409 "timeout" Payer None;
+        "the payer asked for an export and did not fetch all of it";
+        "the payer asks for another export, or the history is pushed as ever"
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"

@@ -161,6 +161,9 @@ pub enum Event {
         /// It is to go as a bulk submission, whatever the agreement says of its kind.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         asynchronous: bool,
+        /// The payer asked for it itself: it goes with this export, and to nobody else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pull: Option<SubmissionId>,
     },
     /// Sending: the trigger concerns these walks (one per payer).
     Scoped { trigger: TriggerId, walks: Vec<WalkId> },
@@ -367,7 +370,12 @@ pub enum Event {
         endpoint: String,
         until: Timestamp,
         deadline: Timestamp,
+        /// The payer asked for it by `$export`, and fetches it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pull: Option<Box<crate::export::Asked>>,
     },
+    /// Sending: the history of each member was asked for whom an export may be about.
+    PullSpread { members: u64 },
     /// Sending: this bulk submission brings the push to the payer, and the payer's word.
     Submitted { submission: SubmissionId },
     /// Sending: the bulk submission does not bring the push any more; it is delivered anew.
@@ -378,6 +386,9 @@ pub enum Event {
     SendingClosed {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         who: Option<Who>,
+        /// Histories of an export that were not ready by then.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        missing: u64,
     },
     /// Sending: a manifest of a bulk submission exists; `plan` is the stored list of its files and of
     /// what lies where in them. It takes the place of manifest `replaces`.
@@ -413,6 +424,12 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_zero")]
         from: u64,
     },
+    /// Sending: the last byte of a file was given to the payer that asked for the export.
+    FileGiven { file: String },
+    /// Sending: the payer wants no more of its export.
+    PullDeleted {},
+    /// Sending: the payer that had asked for the push did not fetch it.
+    Unfetched { issue: Issue },
     /// Sending: it is too large for the payer's door to answer at once; the asynchronous walk `by`
     /// goes in its place.
     WentAsync { by: WalkId, issue: Issue },

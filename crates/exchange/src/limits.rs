@@ -268,3 +268,6 @@ pub const BULK_METADATA_URLS_MAX: usize = 5;
 
 /// Files that one page of a manifest lists: a page is held in memory, and there can be more pages.
 pub const BULK_FILES_MAX: usize = 10_000;
+
+/// Characters of a parameter's name that are quoted. Names of the guide are shorter.
+pub const EXPORT_NAME_SHOWN: usize = 40;

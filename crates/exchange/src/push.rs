@@ -112,7 +112,7 @@ pub struct Push {
     pub purpose: Purpose,
     /// The walk that it takes back, for withdrawals.
     pub withdraws: Option<WalkId>,
-    /// `sync` or `async`, as agreed and declared.
+    /// `sync` or `async`, as agreed and declared; `pull` where the payer asked for it.
     pub mode: String,
     /// When it must be settled.
     pub deadline: Timestamp,
@@ -335,6 +335,10 @@ impl Push {
                 self.issues = vec![issue];
             }
             Event::WentAsync { issue, .. } => {
+                self.end(State::Superseded);
+                self.issues = vec![issue];
+            }
+            Event::Unfetched { issue } => {
                 self.end(State::Superseded);
                 self.issues = vec![issue];
             }

@@ -11,6 +11,9 @@
 
 pub mod outcomes;
 pub mod plan;
+mod pulled;
+
+pub use pulled::Pulled;
 
 use crate::id::{Digest, PartnerId, SubmissionId};
 use crate::issue::Issue;
@@ -54,6 +57,8 @@ pub enum End {
     Failed,
     /// A person had it stopped.
     Stopped,
+    /// The payer that had asked for it did not fetch all of it.
+    Unfetched,
 }
 
 impl End {
@@ -64,6 +69,7 @@ impl End {
             End::Settled => "settled",
             End::Failed => "failed",
             End::Stopped => "stopped",
+            End::Unfetched => "unfetched",
         }
     }
 
@@ -74,6 +80,7 @@ impl End {
             End::Settled => "settled: each push has the payer's word",
             End::Failed => "failed as a whole: its pushes wait for a person",
             End::Stopped => "stopped by a person",
+            End::Unfetched => "ended: the payer did not fetch all of what it had asked for",
         }
     }
 }
@@ -94,6 +101,8 @@ pub enum Step {
     Poll,
     /// Settle each push by its own outcomes.
     Settle,
+    /// The payer that asked for it fetches it, until then; or settle each push by what was fetched.
+    Pull,
     /// It has ended: its files are served until then.
     Serve,
     /// Nothing.
@@ -167,12 +176,15 @@ pub struct Sending {
     /// Why it waits, or failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<Issue>,
+    /// Where the payer asked for it itself: it is told nothing, and fetches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulled: Option<Box<Pulled>>,
 }
 
 impl Sending {
     /// What its first line makes; `None` where the line is another one.
     pub fn begin(at: Timestamp, event: &Event) -> Option<Sending> {
-        let Event::SendingOpened { submission, payer, purpose, endpoint, until, deadline } =
+        let Event::SendingOpened { submission, payer, purpose, endpoint, until, deadline, pull } =
             event.clone()
         else {
             return None;
@@ -195,6 +207,7 @@ impl Sending {
             outcomes: None,
             end: None,
             issues: Vec::new(),
+            pulled: pull.map(|asked| Box::new(Pulled::new(*asked))),
         })
     }
 
@@ -211,7 +224,14 @@ impl Sending {
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::SendingKeptOpen { until } => self.at = until,
-            Event::SendingClosed { .. } => self.go_on(Step::Make, at),
+            Event::SendingClosed { missing, .. } => {
+                self.pulled.iter_mut().for_each(|it| it.missing = missing);
+                self.go_on(Step::Make, at);
+            }
+            Event::PullSpread { members } => {
+                self.pulled.iter_mut().for_each(|it| it.members = Some(members));
+                self.at = at;
+            }
             Event::ManifestMade { manifest, plan, replaces, pushes, resources, files, bytes } => {
                 let told = false;
                 let made = Manifest {
@@ -225,7 +245,11 @@ impl Sending {
                     told,
                 };
                 self.manifests.push(made);
-                self.go_on(Step::Tell, at);
+                match self.pulled {
+                    Some(_) if files > 0 => self.go_on(Step::Pull, self.deadline),
+                    Some(_) => self.go_on(Step::Pull, at),
+                    None => self.go_on(Step::Tell, at),
+                }
             }
             Event::Intended { attempt, .. } => (self.attempt, self.known) = (attempt, true),
             Event::SendingTold { message } => self.told(message, at),
@@ -247,7 +271,21 @@ impl Sending {
             }
             Event::SendingStopAsked { .. } => {
                 self.stopping = true;
-                self.go_on(Step::Tell, at);
+                let next = if self.pulled.is_some() { Step::Pull } else { Step::Tell };
+                self.go_on(next, at);
+            }
+            Event::FileGiven { file } => {
+                if let Some(pulled) = &mut self.pulled {
+                    pulled.given.insert(file);
+                }
+                if self.step == Step::Pull && self.is_given() {
+                    self.at = at;
+                }
+            }
+            Event::PullDeleted {} => {
+                self.pulled.iter_mut().for_each(|it| it.deleted = true);
+                let next = if self.end.is_some() { Step::Serve } else { Step::Pull };
+                self.go_on(next, at);
             }
             Event::SendingEnded { end, until, issues } => {
                 self.end = Some(end);
@@ -298,7 +336,14 @@ impl Sending {
 
     /// Whether its files are there to be fetched.
     pub fn serves(&self) -> bool {
-        !matches!(self.step, Step::Gather | Step::Make | Step::Rest)
+        let over = self.pulled.as_ref().is_some_and(|it| it.deleted || self.manifests.is_empty());
+        !over && !matches!(self.step, Step::Gather | Step::Make | Step::Rest)
+    }
+
+    /// Whether the payer that asked for it has fetched every file to its end.
+    pub fn is_given(&self) -> bool {
+        let given = self.pulled.as_ref().map_or(0, |it| it.given.len() as u64);
+        self.standing().last().is_some_and(|manifest| given >= manifest.files)
     }
 
     /// When a clock has work on it.
@@ -315,8 +360,11 @@ impl Sending {
             (_, Some(End::Settled)) => "sending-settled",
             (_, Some(End::Failed)) => "sending-failed",
             (_, Some(End::Stopped)) => "sending-stopped",
+            (_, Some(End::Unfetched)) => "sending-unfetched",
+            // No other push may join it.
+            (Step::Gather, None) if self.pulled.is_some() => "sending-pulled",
             (Step::Gather, None) => OPEN,
-            (Step::Make | Step::Tell, None) => "sending-offered",
+            (Step::Make | Step::Tell | Step::Pull, None) => "sending-offered",
             (_, None) => "sending-completed",
         }
     }

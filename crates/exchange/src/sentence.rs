@@ -178,12 +178,19 @@ pub fn sentence(event: &Event) -> String {
             true => format!("first statement of {payer} at {}", stated.endpoint),
             false => format!("{payer} changed its statement: {}", stated.changed.join("; ")),
         },
+        Event::SendingOpened { payer, pull: Some(_), .. } => {
+            format!("{payer} asked for an export of its members' histories")
+        }
         Event::SendingOpened { payer, until, .. } => {
             format!("bulk submission to {payer} opened; it gathers pushes until {until}")
         }
         Event::SendingKeptOpen { until } => format!("more pushes are gathered, until {until}"),
-        Event::SendingClosed { who: Some(who) } => format!("closed by {}", person(who)),
-        Event::SendingClosed { who: None } => "nothing more is gathered".to_owned(),
+        Event::PullSpread { members } => format!("{members} histories were asked for"),
+        Event::SendingClosed { missing: missing @ 1.., .. } => {
+            format!("nothing more is gathered; {missing} histories were not ready")
+        }
+        Event::SendingClosed { who: Some(who), .. } => format!("closed by {}", person(who)),
+        Event::SendingClosed { who: None, .. } => "nothing more is gathered".to_owned(),
         Event::Submitted { submission } => format!("goes with the bulk submission {submission}"),
         Event::Returned { issue } => {
             format!("goes with that bulk submission no more: {}", issue.detail)
@@ -206,6 +213,9 @@ pub fn sentence(event: &Event) -> String {
         Event::FileFetched { file, from } => {
             format!("the payer fetches {file} from byte {from} on")
         }
+        Event::FileGiven { file } => format!("the payer has fetched {file} to its end"),
+        Event::PullDeleted {} => "the payer wants no more of it".to_owned(),
+        Event::Unfetched { issue } => format!("not fetched: {}", issue.detail),
         Event::WentAsync { by, issue } => format!("{}; {by} goes in its place", issue.detail),
         Event::Purged { days, resources, .. } => {
             format!("contents of {resources} resources purged, {days} days after it ended")

@@ -4,7 +4,7 @@
 //! Goes out   whom it led to; or when *scope* is tried again, or why a person has to look.
 //! Never      a state that no line explains.
 
-use crate::id::{TriggerId, WalkId};
+use crate::id::{SubmissionId, TriggerId, WalkId};
 use crate::issue::Issue;
 use crate::ledger::{Event, Who};
 use crate::purpose::Purpose;
@@ -83,12 +83,16 @@ pub struct Trigger {
     /// It was asked for as an asynchronous push, whatever the agreement says of its kind.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asynchronous: bool,
+    /// The export that a payer asked for, which it goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<SubmissionId>,
 }
 
 impl Trigger {
     /// The trigger that a `Triggered` event starts.
     pub fn begin(at: Timestamp, event: &Event) -> Option<Trigger> {
-        let Event::Triggered { trigger: id, subject, purpose, who, asynchronous } = event.clone()
+        let Event::Triggered { trigger: id, subject, purpose, who, asynchronous, pull } =
+            event.clone()
         else {
             return None;
         };
@@ -109,6 +113,7 @@ impl Trigger {
             payors,
             left_alone,
             asynchronous,
+            pull,
         })
     }
 

@@ -11,6 +11,7 @@ use crate::live::Live;
 use crate::suspended;
 use crate::vouching::SignedMetadata;
 use crate::{backup, communities, config, contents, database, directories, doors, halt, keys};
+use exchange::agreement::Terms;
 use exchange::answer::LedgerRoot;
 use exchange::desk::{Command, Reply};
 use exchange::partner::Role;
@@ -350,6 +351,15 @@ fn open_provider(
         }
         Asks::Partners | Asks::Nobody => Arc::new(Unasked),
     };
+    let pulls = |terms: &&Terms| terms.agreement.bulk.as_ref().is_some_and(|bulk| bulk.pull);
+    if config.file.watch.is_none()
+        && let Some(terms) = config.terms.values().find(pulls)
+    {
+        let detail = "exports are of those who are watched: name a roster, or set `coverage = true`, in \
+                      [watch]";
+        let partner = &terms.agreement.partner;
+        return Err(Issue::new(Code::ConfigInvalid, detail).at(format!("{partner}: bulk.pull")));
+    }
     let mut directories = directories::open(config, endpoints)?;
     directories.vouches = Arc::new(SignedMetadata::new(live, config));
     let setup = provider::setup::Setup {

@@ -40,6 +40,7 @@ pub mod readers;
 pub mod render;
 pub mod restore;
 mod roster;
+mod sending_doors;
 pub mod serve;
 pub mod source;
 pub mod suspended;

@@ -8,6 +8,7 @@
 
 use crate::house::{Desk, Opened, VERSION, split_base};
 use crate::limits::{LOCK_LOOK, LOCK_WAIT, RETENTION_LOOK, RETENTION_REMEMBERED, RETENTION_TURN};
+use crate::sending_doors::SendingDoors;
 use crate::{config, halt, keys, live};
 use axum::Router;
 use bytes::Bytes;
@@ -95,7 +96,9 @@ fn router(opened: &Arc<Opened>) -> Result<Router, Issue> {
     opened.live.guard(Arc::clone(&gate))?;
     let (_, path) = split_base(&opened.config.file.base_url)?;
     let doors: Arc<dyn Rest> = match &opened.desk {
-        Desk::Provider { road, .. } => Arc::new(FileDoors::new(&opened.config, Arc::clone(road))),
+        Desk::Provider { road, wake, .. } => {
+            Arc::new(SendingDoors::new(&opened.config, Arc::clone(road), Arc::clone(wake)))
+        }
         Desk::Payer { road, .. } => {
             Arc::new(payer::doors::Doors::new(Arc::clone(road), &gate.token_endpoint()))
         }
@@ -338,46 +341,6 @@ fn told_without_values(message: &str) -> String {
         "unknown variant" => format!("a word of the command is unknown{known}"),
         "missing field" => fault.to_owned(),
         _ => "a member of the command has the wrong type".to_owned(),
-    }
-}
-
-/// The FHIR door of a sending house: payers fetch the files of bulk submissions there, and nothing else.
-struct FileDoors {
-    capability: Bytes,
-    road: Arc<provider::Road>,
-}
-
-impl FileDoors {
-    fn new(config: &config::House, road: Arc<provider::Road>) -> FileDoors {
-        let statement = serde_json::json!({
-            "resourceType": "CapabilityStatement",
-            "status": "active",
-            "date": "2026-01-01",
-            "kind": "instance",
-            "software": { "name": "Handover", "version": VERSION },
-            "implementation": {
-                "description": format!("{}: a sending house; it pushes, and offers files of bulk submissions to those they are for", config.file.title),
-                "url": config.file.base_url,
-            },
-            "fhirVersion": "4.0.1",
-            "format": ["application/fhir+json"],
-            "rest": [{ "mode": "server", "documentation": "no interactions" }],
-        });
-        FileDoors { capability: statement.to_string().into(), road }
-    }
-}
-
-impl Rest for FileDoors {
-    fn capability(&self) -> Bytes {
-        self.capability.clone()
-    }
-
-    fn bulk_file<'a>(
-        &'a self,
-        caller: Option<&'a Caller>,
-        ask: rest::FileAsk<'a>,
-    ) -> rest::Outcome<'a> {
-        Box::pin(self.road.bulk_file(caller, ask))
     }
 }
 

@@ -97,9 +97,6 @@ pub const EXPORT_LOOK: Duration = Duration::from_secs(10);
 /// had begun, clocks that differ a little included.
 pub const EXPORT_SETTLE: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
-/// Characters of a parameter's name that are quoted. Names of the guide are shorter.
-pub const EXPORT_NAME_SHOWN: usize = 40;
-
 /// Lines that are filed in one unit: one commit to the disk is shared by so many, and what is about a
 /// member waits no longer for another sender's push than it takes.
 pub const BULK_BATCH_LINES: usize = 1_000;

@@ -10,6 +10,7 @@ use crate::road::{Halt, Road};
 use crate::turn::{Fault, Turn};
 use crate::usable::Usable;
 use crate::withdraw::{self, NO_LONGER, WITHDRAWN};
+use exchange::agreement::PULL;
 use exchange::assemble::{self, Envelope, Payload};
 use exchange::shape::{self, Audience, Collected};
 use exchange::{Code, Digest, Disclosure, Event, Issue, Push, Trigger, Withholding};
@@ -43,7 +44,9 @@ impl Road {
             return self.nothing_travels(turn, trigger, rest, &stays, issue).await;
         }
         let revisions = self.revisions(&turn.push).await?;
-        if let Some(push) = same_as_latest(&revisions, &shaped) {
+        // What a payer asks for it is given, whatever it holds already.
+        let pulled = turn.push.mode == PULL;
+        if let Some(push) = same_as_latest(&revisions, &shaped).filter(|_| !pulled) {
             turn.say(Event::Unchanged { push });
             return Ok(turn.commit("unchanged").await?);
         }

@@ -241,6 +241,7 @@ impl Desk {
             purpose: Some(push.purpose),
             who,
             asynchronous: false,
+            pull: None,
         };
         let begun = Trigger::begin(at, &triggered);
         lines.push((Chain::House, triggered));

@@ -285,3 +285,36 @@ pub const RESUMED_LOOK: Duration = Duration::from_secs(60);
 
 /// How long after its resumption what waits for a partner is looked for: far longer than a walk takes.
 pub const RESUMED_SINCE: Duration = Duration::from_secs(900);
+
+// Exports that payers ask for.
+
+/// Exports that one payer may have at once: each keeps a plan of some 300 bytes for each push.
+pub const PULLS_MAX: usize = 8;
+
+/// Submissions of a payer that are looked through for its exports: rows of a day.
+pub const PULLS_LOOKED: u32 = 1_000;
+
+/// When a payer that has as many exports as it may comes again, in seconds.
+pub const PULL_BUSY_SECONDS: u32 = 120;
+
+/// How long the histories of an export are waited for: charts of thousands take minutes.
+pub const PULL_READY_MAX: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// How long the files of an export can be fetched, as at a receiving house.
+pub const PULL_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// How often it is looked whether the histories are ready: each look is a line. At first;
+pub const PULL_LOOK_MIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// and when they take long.
+pub const PULL_LOOK_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// When a payer that polls comes again, in seconds.
+pub const PULL_POLL_SECONDS: u32 = 2;
+
+/// Polls that come sooner than this behind the last one are turned away: half of what was asked for,
+/// since clocks differ.
+pub const PULL_POLL: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+/// How often it is tried to write down that a file was given, while other files of the export are.
+pub const GIVEN_TRIES: usize = 8;

@@ -9,8 +9,9 @@ use crate::limits::{LANE_ROWS_MAX, REVISIONS_MAX};
 use crate::road::{Halt, Road};
 use crate::turn::{self, Fault, Turn};
 use bytes::Bytes;
+use exchange::agreement::PULL;
 use exchange::assemble::{self, Content, Shaped};
-use exchange::push::Parts;
+use exchange::push::{Assembled, Parts};
 use exchange::{Code, Dossier, Event, Issue, Push, PushId, State};
 use std::collections::BTreeSet;
 use store::{House, StoredWork, WorkKind, WorkQuery};
@@ -170,8 +171,16 @@ impl Road {
 
 /// Older revisions that still wait give way to the one being assembled; what is taken back stays so.
 pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Result<(), Fault> {
+    // An export may hold some types only, and may never be fetched: nothing gives way to its pushes, and
+    // they wait for nothing but to be fetched.
+    if turn.push.mode == PULL {
+        return Ok(());
+    }
     let waiting = revisions.iter().filter(|(_, other)| {
-        !other.ended() && other.assembled.is_some() && other.withdraws.is_none()
+        other.mode != PULL
+            && !other.ended()
+            && other.assembled.is_some()
+            && other.withdraws.is_none()
     });
     waiting.into_iter().try_for_each(|(row, _)| turn.supersede(row))
 }
@@ -180,8 +189,17 @@ pub(crate) fn supersede(turn: &mut Turn, revisions: &[(StoredWork, Push)]) -> Re
 /// back or overtaken does not stand: the same content may go again. One that waits stands, and
 /// whoever pushes is told so (`exchange::desk::Standing`).
 pub(crate) fn same_as_latest(revisions: &[(StoredWork, Push)], shaped: &Shaped) -> Option<PushId> {
-    let numbered = revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
-    let (push, made) = numbered.max_by_key(|(_, made)| made.number)?;
+    let numbered =
+        || revisions.iter().filter_map(|(_, push)| Some((push, push.assembled.as_ref()?)));
+    let pushed = numbered().filter(|(push, _)| push.mode != PULL);
+    let (push, made) = pushed.max_by_key(|(_, made)| made.number)?;
+    // What a payer may have fetched since then, and was something else, is what it may hold now.
+    let fetched = |(push, one): &(&Push, &Assembled)| {
+        push.mode == PULL && push.sent && one.number > made.number && one.digest != made.digest
+    };
+    if numbered().any(|one| fetched(&one)) {
+        return None;
+    }
     let ended = matches!(push.state, State::Refused | State::Superseded);
     let stands = !ended && !is_refused(push) && push.withdrawn_by.is_none();
     (stands && made.digest == shaped.digest).then(|| made.push.clone())

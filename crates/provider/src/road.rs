@@ -29,7 +29,7 @@ use crate::source::chart::{Chart, Charts, is_full};
 use crate::tables::Tables;
 use crate::turn::{self, Fault, Turn};
 use exchange::acknowledgement::Acknowledgement;
-use exchange::agreement::ASYNC;
+use exchange::agreement::{ASYNC, PULL};
 use exchange::desk::Door;
 use exchange::payload::Topic;
 use exchange::restriction::Restrictions;
@@ -104,7 +104,8 @@ impl Road {
         asynchronous: bool,
     ) -> Result<Trigger, Issue> {
         let at = self.clock.now();
-        let event = Event::Triggered { trigger: id, subject, purpose, who, asynchronous };
+        let event =
+            Event::Triggered { trigger: id, subject, purpose, who, asynchronous, pull: None };
         let Some(trigger) = Trigger::begin(at, &event) else {
             return Err(Issue::new(Code::InternalError, "a trigger did not begin"));
         };
@@ -182,19 +183,25 @@ impl Road {
         let push = turn.push.clone();
         let trigger = self.trigger_of(&push).await?;
         let payer = self.payer(&push.dossier.payer)?;
-        if let Some((until, issue)) = self.resting(payer, &push).await? {
-            return Ok(self.put_off(turn, until, issue).await?);
+        let pulled = push.mode == PULL;
+        if pulled {
+            // The payer stands at this house's own door.
+            Suspensions::check(&self.house, &payer.public.name).await?;
+        } else {
+            if let Some((until, issue)) = self.resting(payer, &push).await? {
+                return Ok(self.put_off(turn, until, issue).await?);
+            }
+            let door = spent(Part::Route, self.route(payer)).await?;
+            Box::pin(self.note_statement(payer, &door)).await?;
+            turn.say(routed(door));
         }
-        let door = spent(Part::Route, self.route(payer)).await?;
-        Box::pin(self.note_statement(payer, &door)).await?;
-        turn.say(routed(door));
         if push.mode == ASYNC {
             self.offers_bulk(payer).await?;
         }
         if push.withdraws.is_some() {
             return self.assemble_withdrawal(turn, &trigger).await;
         }
-        let left_out = self.at_door(payer);
+        let left_out = if pulled { None } else { self.at_door(payer) };
         let payer = left_out.as_ref().unwrap_or(payer);
         let _room = self.rooms.chart().await;
         let now = self.clock.now();
@@ -306,6 +313,9 @@ impl Road {
         let made = turn.push.assembled.clone().ok_or(Fault::Unreadable)?;
         if turn.push.mode == ASYNC {
             return self.submit(turn, payer).await;
+        }
+        if turn.push.mode == PULL {
+            return self.join_pull(turn).await;
         }
         if let Some(offer) = self.foreign(payer, turn).await? {
             return self.deliver_parts(turn, payer, &offer).await;

@@ -6,18 +6,20 @@
 //!            other payers' walks go on.
 
 use crate::collect::record;
-use crate::limits::TRIGGER_PATIENCE;
+use crate::limits::{PULL_KEPT, PULL_READY_MAX, TRIGGER_PATIENCE};
 use crate::road::Road;
 use crate::source::Source;
 use crate::source::chart::{Chart, is_full};
 use crate::source::us_core;
 use crate::turn::{self, Fault};
-use exchange::agreement::ASYNC;
+use exchange::agreement::{ASYNC, PULL};
 use exchange::payload::{Kind, Topic};
 use exchange::scope::{self, Behalf, Judged, Question, Scope, ScopedPayer};
 use exchange::settle;
 use exchange::shape;
-use exchange::{Agreement, Chain, Code, Dossier, Event, Issue, Purpose, Push, Subject, Trigger};
+use exchange::{
+    Agreement, Chain, Code, Dossier, Event, Issue, PartnerId, Purpose, Push, Subject, Trigger,
+};
 use fhir::Resource;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -52,6 +54,10 @@ impl Road {
                 let found = self.concerned_by_record(&trigger, subject, since).await;
                 self.or_taken_back(&trigger, subject, found).await?
             }
+        };
+        let found = match self.pulled_for(&trigger).await? {
+            Some(payer) => for_alone(&payer, found),
+            None => found,
         };
         let at = self.clock.now();
         let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
@@ -214,6 +220,11 @@ impl Road {
         let agreement = self.setup.payers.get(&dossier.payer).map(|payer| &payer.terms.agreement);
         let kind = dossier.kind.clone();
         let hours = agreement.map_or(0, |agreement| agreement.deadline_hours);
+        let deadline = match trigger.pull {
+            // Beyond the export's own.
+            Some(_) => PULL_READY_MAX + PULL_KEPT + PULL_READY_MAX,
+            None => SignedDuration::from_hours(hours.into()),
+        };
         Event::Began {
             walk: turn::walk_id(&trigger.id, &dossier.payer),
             trigger: trigger.id.clone(),
@@ -227,7 +238,7 @@ impl Road {
                 Subject::Record(_) => None,
             },
             mode: agreement.map_or_else(String::new, |agreement| mode(trigger, agreement, &kind)),
-            deadline: trigger.at + SignedDuration::from_hours(hours.into()),
+            deadline: trigger.at + deadline,
             patience: None,
             on_behalf,
         }
@@ -237,10 +248,36 @@ impl Road {
 /// In which mode a push goes: declared when it begins. What takes back goes as the agreement has it for
 /// all, since nobody should wait for it longer than needed.
 fn mode(trigger: &Trigger, agreement: &Agreement, kind: &str) -> String {
+    if trigger.pull.is_some() {
+        return PULL.to_owned();
+    }
     match (&trigger.subject, trigger.asynchronous) {
         (Subject::Record(_), true) => ASYNC.to_owned(),
         (Subject::Record(_), false) => agreement.mode_of(kind).to_owned(),
         (Subject::Withdrawal(_), _) => agreement.mode.clone(),
+    }
+}
+
+/// Of what a trigger concerns what concerns one payer, which asked for it. Whom it does not concern is no
+/// person's work: coverages that lead nowhere are told where something happens to their patient.
+fn for_alone(payer: &PartnerId, found: Concerned) -> Concerned {
+    match found {
+        Ok((mut concerns, _, _)) => {
+            concerns.retain(|concern| concern.dossier.payer == *payer);
+            Ok((concerns, Vec::new(), Vec::new()))
+        }
+        Err(issue)
+            if matches!(
+                issue.code,
+                Code::CoverageMissing
+                    | Code::PayerUnmapped
+                    | Code::KindNotAgreed
+                    | Code::PurposeNotAgreed
+            ) =>
+        {
+            Ok((Vec::new(), Vec::new(), Vec::new()))
+        }
+        other => other,
     }
 }
 

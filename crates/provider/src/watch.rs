@@ -17,6 +17,7 @@ mod coverage;
 mod roster;
 mod status;
 
+pub(crate) use roster::WATCHED_STATES;
 pub use roster::{Keeper, run};
 
 use crate::limits::{PACE_WAIT_MAX, PUT_OFF_MIN};
@@ -299,6 +300,7 @@ fn trigger(unit: &mut Unit, sights: &[Sight]) -> Vec<Work> {
             purpose: None,
             who,
             asynchronous: false,
+            pull: None,
         };
         rows.extend(Trigger::begin(unit.at, &event).as_ref().map(turn::trigger_row));
         unit.lines.push((Chain::House, event));

@@ -30,6 +30,8 @@ pub struct BulkTerms {
     pub submitter: Option<Submitter>,
     /// The payer's statement need not list the operation.
     pub assume: bool,
+    /// The payer may ask for the histories of its members itself (`$export` at this house's door).
+    pub pull: bool,
     /// For how many seconds a submission gathers after nothing more came.
     pub gather_seconds: u32,
     /// Pushes of one submission.
@@ -81,6 +83,7 @@ impl Default for BulkTerms {
             too_large: TooLarge::default(),
             submitter: None,
             assume: false,
+            pull: false,
             gather_seconds: 5,
             pushes_max: 500,
             file_bytes_max: 64_000_000,

@@ -16,6 +16,7 @@ use crate::limits::{
 };
 use crate::limits::{DOOR_BYTES_RANGE, ENTRIES_MAX};
 use crate::path::{Path, is_resource_type, resource_types};
+use crate::payload::Kind;
 use crate::purpose::{Level, Purpose};
 use crate::shape::BUILT_IN;
 use crate::tomlfile::{self, did_you_mean};
@@ -26,6 +27,9 @@ use std::time::Duration;
 
 /// The mode of a push that goes in a bulk submission.
 pub const ASYNC: &str = "async";
+
+/// The mode of a push that the payer has asked for itself, and fetches.
+pub const PULL: &str = "pull";
 
 /// An agreement, ready to judge with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -383,6 +387,11 @@ impl Reading<'_> {
             let detail = "the mode of the form `bulk` is `async`, that of all others `sync`: \
                 kinds that go in bulk submissions beside another form are named in [bulk]";
             return Err(self.fault(&["mode"], detail));
+        }
+        let pulls = agreement.bulk.as_ref().is_some_and(|bulk| bulk.pull);
+        if pulls && !agreement.kinds.contains(&Kind::History) {
+            let detail = "with `pull` the payer asks for histories: `kinds` names `history`";
+            return Err(self.fault(&["bulk", "pull"], detail));
         }
         match agreement.bulk.as_ref().map(super::bulk::fault) {
             None if asks => {

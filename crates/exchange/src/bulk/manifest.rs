@@ -84,9 +84,10 @@ impl Manifest {
         })
     }
 
-    /// The JSON of the ballot. `error`, which earlier versions require, is there and empty; so is
-    /// `request` where it is given, which the draft's programs read.
-    pub fn write(&self, request: Option<&str>) -> Vec<u8> {
+    /// The JSON of the ballot, which earlier readers understand. `request`, which the draft's programs and
+    /// earlier versions want, is there where it is given; so is `error` then, the files of
+    /// OperationOutcomes.
+    pub fn write(&self, request: Option<&str>, errors: &[File]) -> Vec<u8> {
         let mut root = Map::new();
         root.insert("manifestType".to_owned(), MANIFEST_TYPE.into());
         root.insert("transactionTime".to_owned(), self.transaction_time.to_string().into());
@@ -100,7 +101,8 @@ impl Manifest {
         if !self.deleted.is_empty() {
             root.insert("deleted".to_owned(), self.deleted.iter().map(File::write).collect());
         }
-        root.extend(request.map(|_| ("error".to_owned(), json!([]))));
+        let errors = || errors.iter().map(File::write).collect();
+        root.extend(request.map(|_| ("error".to_owned(), errors())));
         root.extend(self.next.as_deref().map(link));
         Value::Object(root).to_string().into_bytes()
     }

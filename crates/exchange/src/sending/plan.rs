@@ -143,6 +143,15 @@ impl Plan {
         request: Option<&str>,
         url: impl Fn(&str) -> String,
     ) -> Vec<u8> {
+        self.listed(requires_access_token, url).write(request, &[])
+    }
+
+    /// What the manifest lists.
+    pub fn listed(
+        &self,
+        requires_access_token: bool,
+        url: impl Fn(&str) -> String,
+    ) -> bulk::Manifest {
         let listed = |file: &File| bulk::File {
             url: url(&file.name),
             kind: file.kind.clone(),
@@ -154,15 +163,14 @@ impl Plan {
             let files = self.files.iter().filter(|file| file.deleted == deleted);
             files.map(listed).collect()
         };
-        let manifest = bulk::Manifest {
+        bulk::Manifest {
             transaction_time: self.at,
             requires_access_token,
             organized_by: self.by_patient.then(|| "Patient".to_owned()),
             output: of(false),
             deleted: of(true),
             next: None,
-        };
-        manifest.write(request)
+        }
     }
 }
 
@@ -194,6 +202,7 @@ pub struct Planner {
     plan: Plan,
     organized: Organized,
     bytes_max: u64,
+    kinds: Option<BTreeSet<String>>,
     open: BTreeMap<(u8, String), Open>,
     closed: BTreeMap<(u8, String), Vec<File>>,
 }
@@ -212,9 +221,15 @@ impl Planner {
             plan: Plan { at, by_patient, files: Vec::new() },
             organized,
             bytes_max,
+            kinds: None,
             open: BTreeMap::new(),
             closed: BTreeMap::new(),
         }
+    }
+
+    /// A plan whose files hold these types only, where they hold one type each.
+    pub fn only(self, kinds: Option<BTreeSet<String>>) -> Planner {
+        Planner { kinds, ..self }
     }
 
     /// One push more.
@@ -227,7 +242,9 @@ impl Planner {
             Organized::Type => {
                 let kinds =
                     bundle.entries.iter().filter_map(|it| Some(it.resource.as_ref()?.kind()));
-                let kinds: BTreeSet<String> = kinds.map(str::to_owned).collect();
+                let asked =
+                    |kind: &&str| self.kinds.as_ref().is_none_or(|only| only.contains(*kind));
+                let kinds: BTreeSet<String> = kinds.filter(asked).map(str::to_owned).collect();
                 kinds.into_iter().for_each(|it| self.put(sent, &Part::Kind(it), &bundle));
             }
         }

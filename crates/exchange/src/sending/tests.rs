@@ -17,6 +17,7 @@ fn opened() -> Event {
         endpoint: "https://plan.example/fhir".to_owned(),
         until: at(5),
         deadline: at(9_999),
+        pull: None,
     }
 }
 
@@ -30,7 +31,7 @@ fn told(message: Message) -> Event {
 }
 
 fn closed() -> Event {
-    Event::SendingClosed { who: None }
+    Event::SendingClosed { who: None, missing: 0 }
 }
 
 fn intended() -> Event {

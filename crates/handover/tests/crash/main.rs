@@ -21,6 +21,7 @@ mod offered;
 mod outcome;
 mod parts;
 mod points;
+mod pulled;
 mod repeated;
 mod sender;
 mod sideways;

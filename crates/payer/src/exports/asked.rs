@@ -6,19 +6,16 @@
 //! Never      more records than were asked for: what would narrow them and is not understood is refused,
 //!            or passed over where the caller prefers that, and told; `patient` is never passed over.
 
-use crate::limits::EXPORT_NAME_SHOWN;
+use exchange::export::parameters::{self, invalid, shown, unsupported};
 use exchange::export::{Asked, Associated, Level, Wording};
 use exchange::query::Handling;
-use exchange::{Code, Issue, place};
+use exchange::{Issue, place};
 use fhir::{is_id, r4};
 use jiff::Timestamp;
 use repository::{Elements, Filter};
 use std::collections::BTreeSet;
 use wire::Caller;
 use wire::rest::KickOff;
-
-/// The spellings of NDJSON that every server takes (Bulk Data 2.0.0, `_outputFormat`).
-const NDJSON: [&str; 3] = ["application/fhir+ndjson", "application/ndjson", "ndjson"];
 
 /// A kick-off as it was understood, before anybody has looked whether those it names are here.
 #[derive(Debug)]
@@ -51,7 +48,7 @@ pub(super) fn read(
     reading.agree(now)?;
     let alone = matches!(kick_off.level, Level::Group(_)) || reading.patients.is_some();
     let kinds = kinds(&kick_off.level, reading.kinds.as_ref(), lenient, alone)?;
-    let kinds = permitted(caller, kinds, reading.kinds.is_some())?;
+    let kinds = caller.exported(kinds, reading.kinds.is_some())?;
     if let Level::Group(_) = kick_off.level {
         caller.require("Group", 'r')?;
     }
@@ -72,15 +69,7 @@ pub(super) fn read(
         reading.passed_over.extend(beyond.iter().map(|_| "_typeFilter".to_owned()));
         reading.filters = asked;
     }
-    let path = match &kick_off.level {
-        Level::System => "$export".to_owned(),
-        Level::Patient => "Patient/$export".to_owned(),
-        Level::Group(id) => format!("Group/{id}/$export"),
-    };
-    let request = match kick_off.posted || reading.understood.is_empty() {
-        true => format!("{base}/{path}"),
-        false => format!("{base}/{path}?{}", wire::urlencoded::encode(reading.understood)),
-    };
+    let request = kick_off.url(base, reading.understood);
     let filters = reading.filters.into_iter().map(|(_, text)| text).collect();
     let asked = Asked {
         kinds,
@@ -121,16 +110,13 @@ impl Reading<'_> {
     fn parameter(&mut self, name: &str, value: &str) -> Result<bool, Issue> {
         let before = self.passed_over.len();
         match name {
-            // A plus sign in a query is a blank unless it was escaped; many clients forget.
-            "_outputFormat" if NDJSON.contains(&value.replace(' ', "+").as_str()) => {}
-            "_outputFormat" => return Err(invalid(name, "files are NDJSON here")),
+            "_outputFormat" => parameters::output_format(value)?,
             "_since" => once(&mut self.since, name, instant(name, value)?)?,
             "_until" => once(&mut self.until, name, instant(name, value)?)?,
             "_type" => {
                 self.kinds.get_or_insert_default();
                 return self.each(name, value.split(','), |own, kind| {
-                    let known = r4::Type::named(kind).filter(|one| one.is_resource());
-                    known.ok_or_else(|| invalid(name, "this is no list of types of R4"))?;
+                    let kind = parameters::kind(kind)?;
                     own.kinds.get_or_insert_default().insert(kind.to_owned());
                     Ok(())
                 });
@@ -289,45 +275,4 @@ fn kinds(
         return Err(invalid("_type", detail));
     }
     Ok(Some(named.iter().filter(|kind| all.contains(kind.as_str())).cloned().collect()))
-}
-
-/// What of it the token covers; what was named and is not covered is refused.
-fn permitted(
-    caller: &Caller,
-    kinds: Option<Vec<String>>,
-    named: bool,
-) -> Result<Option<Vec<String>>, Issue> {
-    if caller.may("system/*.rs") {
-        return Ok(kinds);
-    }
-    let scope = |kind: &str| format!("system/{kind}.rs");
-    let kinds = kinds.unwrap_or_else(|| {
-        let all = r4::Type::all().filter(|one| one.is_resource());
-        all.map(|one| one.name().to_owned()).collect()
-    });
-    if named {
-        kinds.iter().try_for_each(|kind| caller.require_scope(&scope(kind)))?;
-        return Ok(Some(kinds));
-    }
-    let kinds: Vec<String> = kinds.into_iter().filter(|kind| caller.may(&scope(kind))).collect();
-    if kinds.is_empty() {
-        caller.require_scope("system/*.rs")?;
-    }
-    Ok(Some(kinds))
-}
-
-fn invalid(name: &str, detail: &str) -> Issue {
-    Issue::new(Code::ParameterInvalid, detail).at(name)
-}
-
-fn unsupported(name: &str) -> Issue {
-    let detail = "this parameter of an export is not offered here";
-    Issue::new(Code::ParameterUnsupported, detail).at(shown(name))
-}
-
-/// A name where it has the form of one: a mistaken one may hold anything.
-fn shown(name: &str) -> &str {
-    let good = (1..=EXPORT_NAME_SHOWN).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if good { name } else { "a parameter" }
 }

@@ -8,6 +8,7 @@ use super::Exports;
 use crate::limits::{EXPORT_MANIFEST_FILES, EXPORT_POLL, EXPORT_POLL_SECONDS};
 use crate::under_way::back;
 use bytes::Bytes;
+use exchange::export::parameters;
 use exchange::export::{Beyond, Export, ExportFile, ExportState};
 use exchange::{Code, Issue};
 use http::header::{CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
@@ -140,10 +141,7 @@ pub(super) fn messages(export: &Export) -> Vec<Vec<u8>> {
             Issue::new(Code::TooManyEntries, detail)
         }
     });
-    let passed_over = export.asked.passed_over.iter().map(|name| {
-        let detail = "this was passed over, as Prefer: handling=lenient asks for";
-        Issue::new(Code::ParameterUnsupported, detail).at(name)
-    });
+    let passed_over = export.asked.passed_over.iter().map(|name| parameters::passed_over(name));
     left_out.chain(beyond).chain(passed_over).map(|issue| Issue::outcome([&issue])).collect()
 }
 

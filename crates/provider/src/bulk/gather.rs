@@ -45,6 +45,7 @@ impl Road {
                     endpoint: base_url,
                     until: now.saturating_add(quiet).unwrap_or(now),
                     deadline: late(&turn.push),
+                    pull: None,
                 };
                 let sending = Sending::begin(now, &opened).ok_or(turn::Fault::Unreadable)?;
                 turn.expect(Expect::WorkRevision { id: id.to_string(), revision: None });
@@ -115,7 +116,7 @@ impl Road {
             turn.say(Event::SendingKeptOpen { until });
             return Ok(turn.commit("bulk-waiting").await?);
         }
-        turn.say(Event::SendingClosed { who: None });
+        turn.say(Event::SendingClosed { who: None, missing: 0 });
         Ok(turn.commit("bulk-closed").await?)
     }
 

@@ -10,7 +10,7 @@ use crate::again::successor;
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
-use exchange::agreement::{ASYNC, TooLarge};
+use exchange::agreement::{ASYNC, PULL, TooLarge};
 use exchange::limits::ENTRIES_MAX;
 use exchange::settle::Next;
 use exchange::{Code, Event, Issue, Push};
@@ -70,6 +70,9 @@ impl Road {
 
     /// The time of a push in a submission is over: a person is asked. The payer's late word still counts.
     pub(crate) async fn overdue(&self, turn: &mut Turn) -> Result<(), Halt> {
+        if turn.push.mode == PULL {
+            return self.unfetched(turn).await;
+        }
         let detail = "the bulk submission that it goes with was not done in time";
         turn.say(Event::Held { issues: vec![Issue::new(Code::DeadlinePassed, detail)] });
         Ok(turn.commit("waiting").await?)

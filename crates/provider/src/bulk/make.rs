@@ -9,6 +9,7 @@ use super::{SendingTurn, terms_of};
 use crate::limits::{GATHERED_MAX, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
 use crate::turn::Fault;
+use exchange::agreement::Organized;
 use exchange::id::derived_id;
 use exchange::sending::End;
 use exchange::sending::plan::{Planner, Sent};
@@ -32,7 +33,12 @@ impl Road {
             turn.commit("bulk-intended").await?;
         };
         let at = turn.now();
-        let mut planner = Planner::new(at, terms.organized_by, terms.file_bytes_max);
+        // Earlier readers know files of one type each, and an export may ask for some types.
+        let pulled = turn.sending.pulled.as_deref().map(|it| it.asked.kinds.clone());
+        let is_pull = pulled.is_some();
+        let organized = if is_pull { Organized::Type } else { terms.organized_by };
+        let only = pulled.flatten().map(|kinds| kinds.into_iter().collect());
+        let mut planner = Planner::new(at, organized, terms.file_bytes_max).only(only);
         for (_, push) in &all {
             let sent = self.sent(push)?;
             let payload = self.house.blob(&sent.payload).await?.ok_or(Fault::Unreadable)?;
@@ -40,7 +46,7 @@ impl Road {
             tokio::task::yield_now().await;
         }
         let plan = planner.finish();
-        if all.is_empty() {
+        if all.is_empty() && !is_pull {
             turn.say(Event::SendingEnded { end: End::Empty, until: at, issues: Vec::new() });
             return Ok(turn.commit("bulk-ended").await?);
         }

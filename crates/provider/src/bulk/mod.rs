@@ -12,11 +12,17 @@
 //! it and of the end (`tell`), fetches it from this house (`server`), and is asked what became of it
 //! (`ask`); then each push gets its own word (`settle`). Files are no copies: a plan says which stored
 //! payloads they are made of, so that a purge leaves nothing behind and a crash costs no disk.
+//!
+//! Where it was agreed, a payer asks for such a submission itself (`pull`): each member's history walks as
+//! ever (`members`), the manifest stands where the payer polls, and what is fetched settles (`given`).
 
 mod ask;
 mod gather;
+mod given;
 mod large;
 mod make;
+mod members;
+mod pull;
 pub mod server;
 mod settle;
 mod tell;
@@ -34,8 +40,9 @@ use exchange::bulk::Submitter;
 use exchange::sending::{Sending, Step};
 use exchange::settle::Attempt;
 use exchange::{Code, Issue, Level, PartnerId, PushId};
+use jiff::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Lease;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -46,9 +53,15 @@ pub struct Bulk {
     opening: tokio::sync::Mutex<()>,
     /// Files that each payer may fetch at once.
     places: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
+    /// When the exports that are being made were last asked for.
+    polled: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Bulk {
+    fn polled(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One of the files that a payer may fetch at once.
     ///
     /// Errors: `HouseBusy`.
@@ -68,12 +81,14 @@ impl Road {
         let mut turn = SendingTurn::new(self, lease)?;
         while let Some(step) = turn.step() {
             let stepped = match step {
+                Step::Gather if turn.sending.pulled.is_some() => self.gather_pull(&mut turn).await,
                 Step::Gather => self.gather(&mut turn).await,
                 Step::Make => self.make(&mut turn).await,
                 Step::Tell => self.tell(&mut turn).await,
                 Step::Ask => self.ask_status(&mut turn).await,
                 Step::Poll => self.poll_status(&mut turn).await,
                 Step::Settle => self.settle_pushes(&mut turn).await,
+                Step::Pull => self.settle_pull(&mut turn).await,
                 Step::Serve => self.withdraw_files(&mut turn).await,
                 Step::Rest => return Ok(()),
             };

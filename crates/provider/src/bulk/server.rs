@@ -6,9 +6,12 @@
 //! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
 //!            sends a byte before the ledger says who fetches it.
 
-use super::tell::manifest_name;
+use super::given::Giving;
+use super::pull::messages;
+use super::tell::{MESSAGES, manifest_name};
 use super::{read, terms_of};
 use crate::road::Road;
+use crate::turn;
 use bytes::Bytes;
 use exchange::agreement::FileAccess;
 use exchange::bulk::NDJSON;
@@ -17,6 +20,7 @@ use exchange::sending::plan::{File, Plan};
 use exchange::{Code, Event, Issue};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use repository::store_issue;
+use std::sync::Arc;
 use store::{AnyHouse, Commit, House, Unit, WorkKind};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::flow::{Flow, Pieces};
@@ -50,6 +54,14 @@ impl Road {
             return Err(unknown());
         }
         repository::Suspensions::check(&self.house, &sending.payer).await?;
+        if let Some(pulled) = sending.pulled.as_deref().filter(|_| ask.name == MESSAGES) {
+            let lines: Vec<u8> =
+                messages(pulled).into_iter().flat_map(|it| [it, b"\n".to_vec()].concat()).collect();
+            return match lines.is_empty() {
+                true => Err(unknown()),
+                false => Ok(Answer::new(200, lines).with(CONTENT_TYPE, NDJSON)),
+            };
+        }
         let name = named(ask.name).ok_or_else(unknown)?;
         let (Name::Manifest(number) | Name::File(number, _)) = name;
         let manifest = sending.standing().find(|it| it.number == number).ok_or_else(unknown)?;
@@ -70,6 +82,28 @@ impl Road {
                 self.file(&sending, file, &ask).await
             }
         }
+    }
+
+    /// A file of an export may be fetched long after it was offered: it is given while the restrictions
+    /// are those that its pushes were shaped by.
+    ///
+    /// Errors: `RestrictionsStale`, `RestrictionsUnreadable`.
+    async fn check_restrictions(&self, sending: &Sending, file: &File) -> Result<(), Issue> {
+        if sending.pulled.is_none() {
+            return Ok(());
+        }
+        let narrowed = self.restrictions(Some(sending.purpose))?;
+        let now = self.mark(sending.purpose, &sending.payer, &narrowed);
+        for piece in &file.pieces {
+            let stored = self.house.work(piece.walk.as_str()).await.map_err(store_issue)?;
+            let push = stored.and_then(|stored| turn::read(&stored.work));
+            let then = push.and_then(|push| push.assembled?.restrictions);
+            if then.is_some_and(|then| then != now) {
+                let detail = "restrictions have changed since the export was made; ask for another";
+                return Err(Issue::new(Code::RestrictionsStale, detail));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a request has the right that was agreed on.
@@ -123,6 +157,7 @@ impl Road {
                 return Ok(answer.with(CONTENT_RANGE, format!("bytes */{length}")));
             }
         };
+        self.check_restrictions(sending, &file).await?;
         let place = self.bulk.place(&sending.payer)?;
         let (from, to) = span.unwrap_or((0, length.saturating_sub(1)));
         let fetched = Event::FileFetched { file: ask.name.to_owned(), from };
@@ -135,7 +170,15 @@ impl Road {
         let left = if length == 0 { 0 } else { to - from + 1 };
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();
-        let serving = Serving { house, file, at, skip, left, _place: place };
+        let giving = sending.pulled.as_ref().map(|_| Giving {
+            house: house.clone(),
+            clock: Arc::clone(&self.clock),
+            export: sending.id.clone(),
+            file: ask.name.to_owned(),
+        });
+        // Only what reaches the end of the file gives the whole of it.
+        let giving = giving.filter(|_| to + 1 >= length);
+        let serving = Serving { house, file, at, skip, left, giving, _place: place };
         let status = if span.is_some() { 206 } else { 200 };
         let answer = Answer::flowing(status, Flow::of(serving))
             .with(CONTENT_TYPE, NDJSON)
@@ -171,6 +214,7 @@ struct Serving {
     at: usize,
     skip: u64,
     left: u64,
+    giving: Option<Giving>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -191,6 +235,9 @@ impl Serving {
         let lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
         self.left -= lines.len() as u64;
         (self.at, self.skip) = (self.at + 1, 0);
+        if let Some(giving) = self.giving.as_ref().filter(|_| self.left == 0) {
+            giving.given().await?;
+        }
         Ok(Some(lines))
     }
 }

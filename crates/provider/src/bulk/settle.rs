@@ -16,6 +16,7 @@ use exchange::sending::outcomes::Outcomes;
 use exchange::sending::plan::{Piece, Plan};
 use exchange::settle::Next;
 use exchange::{Code, Digest, Event, Issue, Level, Push, State};
+use jiff::Timestamp;
 use store::{House, StoredWork};
 
 impl Road {
@@ -58,7 +59,8 @@ impl Road {
             self.doors.forget(&turn.sending.payer);
         }
         self.forget_status(turn).await;
-        Ok(self.end(turn, End::Settled, Vec::new()).await?)
+        let until = kept(turn);
+        Ok(self.end(turn, End::Settled, until, Vec::new()).await?)
     }
 
     /// The submission as a whole came to nothing: each push waits for a person, with the reason.
@@ -69,7 +71,8 @@ impl Road {
     ) -> Result<(), Fault> {
         self.doors.forget(&turn.sending.payer);
         self.hold_all(turn, &issues).await?;
-        self.end(turn, End::Failed, issues).await
+        let until = kept(turn);
+        self.end(turn, End::Failed, until, issues).await
     }
 
     /// A person had it stopped.
@@ -77,7 +80,8 @@ impl Road {
         let detail = "the bulk submission that it went with was stopped by a person of this house";
         let issues = vec![Issue::new(Code::SubmissionStopped, detail)];
         self.hold_all(turn, &issues).await?;
-        self.end(turn, End::Stopped, Vec::new()).await
+        let until = kept(turn);
+        self.end(turn, End::Stopped, until, Vec::new()).await
     }
 
     async fn hold_all(&self, turn: &mut SendingTurn, issues: &[Issue]) -> Result<(), Fault> {
@@ -87,14 +91,25 @@ impl Road {
                 return Ok(());
             }
             for (stored, push) in waiting.iter().take(PUSHES_PER_UNIT) {
-                turn.say_of(stored, push, vec![Event::Held { issues: issues.to_vec() }]);
+                // Nobody can release what a payer asked for itself: it asks again.
+                let word = match (turn.sending.pulled.is_some(), issues.first()) {
+                    (true, Some(issue)) => Event::Unfetched { issue: issue.clone() },
+                    _ => Event::Held { issues: issues.to_vec() },
+                };
+                turn.say_of(stored, push, vec![word]);
             }
             turn.commit("bulk-settled").await?;
         }
     }
 
     /// The end; what still waits in it, whatever the reason, is delivered anew.
-    async fn end(&self, turn: &mut SendingTurn, end: End, issues: Vec<Issue>) -> Result<(), Fault> {
+    pub(super) async fn end(
+        &self,
+        turn: &mut SendingTurn,
+        end: End,
+        until: Timestamp,
+        issues: Vec<Issue>,
+    ) -> Result<(), Fault> {
         loop {
             let left = self.waiting(&turn.sending).await?;
             if left.is_empty() {
@@ -107,14 +122,12 @@ impl Road {
             }
             turn.commit("bulk-settled").await?;
         }
-        let now = turn.now();
-        let until = now.saturating_add(FILES_KEPT).unwrap_or(now);
         turn.say(Event::SendingEnded { end, until, issues });
         turn.commit("bulk-ended").await
     }
 
     /// A push that this submission is still to settle.
-    async fn still_in(
+    pub(super) async fn still_in(
         &self,
         turn: &SendingTurn,
         piece: &Piece,
@@ -135,7 +148,7 @@ impl Road {
     }
 
     /// The plan of the manifest that stands; none before there is one.
-    async fn standing_plan(&self, turn: &SendingTurn) -> Result<Option<Plan>, Fault> {
+    pub(super) async fn standing_plan(&self, turn: &SendingTurn) -> Result<Option<Plan>, Fault> {
         match turn.sending.standing().last() {
             Some(manifest) => Ok(Some(self.plan(&manifest.plan).await?)),
             None => Ok(None),
@@ -157,4 +170,10 @@ impl Road {
             deliver::forget(&client, &place, turn.now()).await;
         }
     }
+}
+
+/// Until when files are served after an end.
+fn kept(turn: &mut SendingTurn) -> Timestamp {
+    let now = turn.now();
+    now.saturating_add(FILES_KEPT).unwrap_or(now)
 }

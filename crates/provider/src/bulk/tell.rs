@@ -159,6 +159,9 @@ impl Road {
     }
 }
 
+/// The file of an export that says what is not in it.
+pub(super) const MESSAGES: &str = "messages.ndjson";
+
 /// The name of a manifest, the last part of its URL.
 pub(super) fn manifest_name(number: u32) -> String {
     format!("manifest-{number}.json")

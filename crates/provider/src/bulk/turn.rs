@@ -9,7 +9,7 @@ use crate::limits::LEASE;
 use crate::road::Road;
 use crate::turn::{self, Fault};
 use exchange::sending::{Sending, Step};
-use exchange::{Digest, Event, Push};
+use exchange::{Chain, Digest, Event, Push};
 use jiff::Timestamp;
 use std::sync::Arc;
 use store::{AnyHouse, Commit, Expect, Fence, House, Lease, StoredWork, Unit, Work, WorkKind};
@@ -57,6 +57,13 @@ impl SendingTurn {
         let at = self.now();
         self.sending.apply(at, &event);
         self.unit.lines.push((self.sending.chain(), event));
+    }
+
+    /// Says what happened in another chain, with the row that it makes.
+    pub fn say_besides(&mut self, chain: Chain, event: Event, work: Work) {
+        self.now();
+        self.unit.lines.push((chain, event));
+        self.unit.works.push(work);
     }
 
     /// Says what happened to a push in it, which is as it was read.
@@ -124,8 +131,10 @@ pub fn row(sending: &Sending) -> Work {
 /// patience is asked by the first only. Those that gather, or that the payer is at work on, stand aside.
 fn lane(sending: &Sending) -> String {
     match sending.step {
+        // The payer is told nothing of what it asked for.
+        _ if sending.pulled.is_some() => format!("sending|{}|{}", sending.payer, sending.id),
         Step::Make | Step::Tell | Step::Ask => format!("sending|{}", sending.payer),
-        Step::Gather | Step::Poll | Step::Settle | Step::Serve | Step::Rest => {
+        Step::Gather | Step::Poll | Step::Settle | Step::Pull | Step::Serve | Step::Rest => {
             format!("sending|{}|{}", sending.payer, sending.id)
         }
     }

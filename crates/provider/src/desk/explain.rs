@@ -90,7 +90,8 @@ impl Desk {
         who: Who,
     ) -> Result<Trigger, Issue> {
         let (trigger, subject) = (TriggerId(NEVER.into()), Subject::Record(topic.to_string()));
-        let event = Event::Triggered { trigger, subject, purpose, who, asynchronous: false };
+        let event =
+            Event::Triggered { trigger, subject, purpose, who, asynchronous: false, pull: None };
         let begun = Trigger::begin(self.road.clock.now(), &event);
         begun.ok_or_else(|| Issue::new(Code::InternalError, "a trigger did not begin"))
     }

@@ -39,7 +39,7 @@ impl Desk {
         let open = self.sendings(&[OPEN], None, LIST_ROWS_MAX).await?;
         let mut closed = Vec::new();
         for (stored, sending) in open {
-            let event = Event::SendingClosed { who: Some(who.clone()) };
+            let event = Event::SendingClosed { who: Some(who.clone()), missing: 0 };
             // One that changed just now has closed by itself, or will.
             if let Ok(sending) = self.say(&stored, sending, event).await {
                 closed.push((stored, sending));

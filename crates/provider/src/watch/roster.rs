@@ -44,7 +44,7 @@ pub async fn run(road: Arc<Road>, wake: Arc<Notify>, stop: impl Future<Output = 
 }
 
 /// States of the rows of those who are watched.
-const WATCHED_STATES: [&str; 2] = ["watching", "watch-waiting"];
+pub(crate) const WATCHED_STATES: [&str; 2] = ["watching", "watch-waiting"];
 
 /// What one process knows of the roster.
 #[derive(Default)]

@@ -18,6 +18,7 @@ mod door;
 mod foreign;
 mod gone;
 mod hospital;
+mod pull;
 mod ready;
 mod rests;
 mod roles;

@@ -41,6 +41,19 @@ impl KickOff {
         }
         Ok(KickOff { level, posted, parameters, prefer: Prefer::of(headers) })
     }
+
+    /// Its URL below this base, with those of its parameters that were understood: a manifest's `request`.
+    pub fn url(&self, base: &str, understood: Vec<(&str, &str)>) -> String {
+        let path = match &self.level {
+            Level::System => "$export".to_owned(),
+            Level::Patient => "Patient/$export".to_owned(),
+            Level::Group(id) => format!("Group/{id}/$export"),
+        };
+        match self.posted || understood.is_empty() {
+            true => format!("{base}/{path}"),
+            false => format!("{base}/{path}?{}", urlencoded::encode(understood)),
+        }
+    }
 }
 
 /// The level that a path asks for; none where it asks for no export.

@@ -83,4 +83,32 @@ impl Caller {
         }
         Err(Issue::new(Code::ScopeMissing, format!("this request needs the scope {scope}")))
     }
+
+    /// What of an export its scopes cover: of these types, sorted; `None`: all there are. What was
+    /// `named` and is not covered is refused.
+    ///
+    /// Errors: `ScopeMissing`, naming the scope.
+    pub fn exported(
+        &self,
+        kinds: Option<Vec<String>>,
+        named: bool,
+    ) -> Result<Option<Vec<String>>, Issue> {
+        if self.may("system/*.rs") {
+            return Ok(kinds);
+        }
+        let scope = |kind: &str| format!("system/{kind}.rs");
+        let kinds = kinds.unwrap_or_else(|| {
+            let all = fhir::r4::Type::all().filter(|one| one.is_resource());
+            all.map(|one| one.name().to_owned()).collect()
+        });
+        if named {
+            kinds.iter().try_for_each(|kind| self.require_scope(&scope(kind)))?;
+            return Ok(Some(kinds));
+        }
+        let kinds: Vec<String> = kinds.into_iter().filter(|kind| self.may(&scope(kind))).collect();
+        if kinds.is_empty() {
+            self.require_scope("system/*.rs")?;
+        }
+        Ok(Some(kinds))
+    }
 }

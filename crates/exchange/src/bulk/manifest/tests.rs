@@ -28,7 +28,7 @@ fn a_manifest_is_read_as_it_is_written() {
         Manifest { organized_by: None, deleted: vec![], next: None, output: vec![], ..whole() };
     for manifest in [whole(), plain] {
         for request in [None, Some("https://c.example/$export")] {
-            assert_eq!(Manifest::read(&manifest.write(request)).unwrap(), manifest);
+            assert_eq!(Manifest::read(&manifest.write(request, &[])).unwrap(), manifest);
         }
     }
 }
@@ -52,7 +52,8 @@ fn manifests_of_all_versions_are_read() {
 #[test]
 fn a_faulty_manifest_names_its_place() {
     let with = |name: &str, value: Value| {
-        let mut root: Map<String, Value> = serde_json::from_slice(&whole().write(None)).unwrap();
+        let mut root: Map<String, Value> =
+            serde_json::from_slice(&whole().write(None, &[])).unwrap();
         root.insert(name.to_owned(), value);
         Value::Object(root).to_string()
     };

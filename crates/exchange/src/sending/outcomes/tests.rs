@@ -81,6 +81,16 @@ fn a_push_is_settled_by_what_is_said_of_its_own_resources() {
             "held",
             Some(Code::MemberHeld),
         ),
+        (
+            "no member, and kept for a person",
+            vec![refused(
+                Dialect::Ballot,
+                &[resource("Patient/p")],
+                [&Issue::new(unknown, "x"), &Issue::new(Code::MemberHeld, "y")],
+            )],
+            "held",
+            Some(Code::MemberHeld),
+        ),
         ("a stranger's words", vec![foreign.to_vec()], "held", Some(Code::PayerRefused)),
     ];
     for (case, lines, state, code) in table {

@@ -1,0 +1,333 @@
+//! Goal: a plan that may pull is given its own members' histories and nobody else's, shaped and written
+//! down like every push; what it fetches is taken, and what it does not is told.
+
+use crate::hospital::{Hospital, Told, searchset, status};
+use bytes::Bytes;
+use exchange::desk::Row;
+use exchange::export::Level;
+use exchange::id::derived_id;
+use exchange::query::{Ask, Handling};
+use exchange::{Chain, Code, Event, Issue};
+use fhir::{Ndjson, Resource};
+use http::Response;
+use http::header::{CONTENT_LOCATION, RETRY_AFTER};
+use jiff::SignedDuration;
+use provider::watch::Keeper;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use store::House as _;
+use wire::rest::{FileAsk, KickOff, Prefer};
+use wire::{Answer, Caller};
+
+const NAMESPACE: &str = "https://clinic.example/handover";
+const BASE: &str = "https://clinic.example/fhir";
+
+/// A hospital that watches these, and whose plan may pull.
+async fn hospital(roster: &str, lines: &str) -> Hospital {
+    begun(Hospital::watching(roster), lines).await
+}
+
+/// A process of that hospital.
+async fn begun(hospital: Hospital, lines: &str) -> Hospital {
+    let hospital = hospital.with_agreed(&format!("\n[bulk]\n{lines}\n"));
+    for kind in ["Encounter", "DiagnosticReport"] {
+        let begins = format!("GET https://ehr.example/fhir/{kind}?patient=");
+        hospital.network.spoil(&begins, nothing);
+    }
+    let road = &hospital.road;
+    Keeper::default().keep(road, road.setup.watch.as_ref().unwrap()).await.unwrap();
+    hospital
+}
+
+fn nothing() -> Told {
+    status(200, searchset(&[]))
+}
+
+fn caller(partner: &str, scope: &str) -> Caller {
+    let (client_id, scopes) = (partner.to_owned(), vec![scope.to_owned()]);
+    Caller { client_id, partner: partner.to_owned(), scopes, purposes: None }
+}
+
+fn plans_own() -> Caller {
+    caller("sunrise", "system/*.rs")
+}
+
+fn group() -> String {
+    derived_id(NAMESPACE, "Group", "sunrise")
+}
+
+fn patient(number: u32) -> String {
+    derived_id(NAMESPACE, "Patient", &format!("p{number}"))
+}
+
+fn request(level: Level, parameters: &[(&str, &str)]) -> KickOff {
+    let parameters = parameters.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let prefer = Prefer { respond_async: true, ..Prefer::default() };
+    KickOff { level, posted: false, parameters, prefer }
+}
+
+/// Asks for an export; its id.
+async fn asked_for(hospital: &Hospital, kick_off: KickOff) -> String {
+    let answer = hospital.road.pull(&plans_own(), kick_off).await.unwrap();
+    assert_eq!(answer.status, 202);
+    let place = answer.header(&CONTENT_LOCATION).unwrap();
+    place.strip_prefix(&format!("{BASE}/status/")).unwrap().to_owned()
+}
+
+async fn poll(hospital: &Hospital, id: &str) -> Result<Answer, Issue> {
+    hospital.road.pull_status(&plans_own(), id).await
+}
+
+/// The manifest, once it is there.
+async fn manifest(hospital: &Hospital, id: &str) -> Value {
+    hospital.work().await;
+    hospital.clock.advance_by(SignedDuration::from_secs(5));
+    hospital.work().await;
+    let answer = poll(hospital, id).await.unwrap();
+    assert_eq!(answer.status, 200);
+    serde_json::from_slice(&body(answer).await).unwrap()
+}
+
+async fn body(answer: Answer) -> Bytes {
+    let response: Response<axum::body::Body> = axum::response::IntoResponse::into_response(answer);
+    axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
+}
+
+async fn file(hospital: &Hospital, caller: &Caller, url: &str) -> Result<Answer, Issue> {
+    let path = url.strip_prefix(&format!("{BASE}/bulk/")).expect(url);
+    let (submission, name) = path.split_once('/').unwrap();
+    let (range, if_range, if_none_match) = (None, None, None);
+    let ask = FileAsk { submission, capability: None, name, range, if_range, if_none_match };
+    hospital.road.bulk_file(Some(caller), ask).await
+}
+
+/// All records of a manifest.
+async fn fetched(hospital: &Hospital, manifest: &Value) -> Vec<Resource> {
+    let mut found = Vec::new();
+    for one in manifest["output"].as_array().unwrap() {
+        let answer = file(hospital, &plans_own(), one["url"].as_str().unwrap()).await.unwrap();
+        let bytes = body(answer).await;
+        assert_eq!(one["fileSize"], bytes.len());
+        let mut lines = Ndjson::new(1_000_000, 1_000_000);
+        found.extend(lines.push(&bytes).into_iter().map(|line| line.unwrap().resource));
+    }
+    found
+}
+
+fn patients(records: &[Resource]) -> BTreeSet<String> {
+    let own = records.iter().filter(|one| one.kind() == "Patient");
+    own.map(|one| one.id().unwrap().to_owned()).collect()
+}
+
+fn some(numbers: &[u32]) -> BTreeSet<String> {
+    numbers.iter().map(|number| patient(*number)).collect()
+}
+
+/// The histories, by their patients.
+async fn histories(hospital: &Hospital) -> Vec<Row> {
+    let mut rows = hospital.work().await;
+    rows.retain(|row| row.mode.as_deref() == Some("pull"));
+    rows.sort_by_key(|row| row.subject.clone());
+    rows
+}
+
+fn states(rows: &[Row]) -> Vec<&str> {
+    rows.iter().map(|row| row.state.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetched() {
+    // The last one is another plan's member.
+    let hospital = hospital("p1\np2\np3\np900\n", "pull = true").await;
+    hospital.restrict("[[restriction]]\nsubject = \"Patient/p3\"\nreason = \"self-pay\"\n");
+    let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
+    let waits = poll(&hospital, &id).await.unwrap();
+    assert_eq!(waits.status, 202);
+    assert!(waits.header(&RETRY_AFTER).is_some());
+    assert_eq!(poll(&hospital, &id).await.unwrap().status, 429, "sooner than it was told");
+
+    let manifest = manifest(&hospital, &id).await;
+    assert_eq!(manifest["request"], format!("{BASE}/Group/{}/$export", group()));
+    assert_eq!(manifest["requiresAccessToken"], true);
+    assert_eq!(manifest["error"].as_array().map(Vec::len), Some(0), "{manifest}");
+    assert_eq!(states(&histories(&hospital).await), ["submitted", "submitted", "withheld"]);
+    let records = fetched(&hospital, &manifest).await;
+    assert_eq!(patients(&records), some(&[1, 2]));
+    assert!(records.iter().any(|one| one.kind() == "Provenance"), "it says where it came from");
+
+    let told = histories(&hospital).await;
+    assert_eq!(states(&told), ["settled", "settled", "withheld"]);
+    assert_eq!(told[0].level.as_deref(), Some("taken"));
+    assert_eq!(told[2].issues[0].issue.code, Code::AllWithheld);
+    let shown = hospital.show(&told[0].id).await;
+    let line = |what: &str| shown.timeline.iter().any(|row| row.what.contains(what));
+    assert!(line("about to be sent") && line("taken by the payer"), "{shown:?}");
+    assert!(hospital.network.sent_nothing(), "the plan's door was not asked for this");
+    let asked = hospital.network.asked();
+    assert!(asked.iter().all(|line| !line.contains("plan.example")), "nor for anything: {asked:?}");
+
+    assert_eq!(poll(&hospital, &id).await.unwrap().status, 200, "it stands until it is deleted");
+    assert_eq!(hospital.road.pull_end(&plans_own(), &id).await.unwrap().status, 202);
+    assert_eq!(poll(&hospital, &id).await.unwrap_err().code, Code::StatusUnknown);
+    let url = manifest["output"][0]["url"].as_str().unwrap();
+    let gone = file(&hospital, &plans_own(), url).await.unwrap_err();
+    assert_eq!(gone.code, Code::StatusUnknown);
+}
+
+#[tokio::test]
+async fn what_is_not_fetched_ends_with_its_reason() {
+    for (case, deleted, hours) in
+        [("deleted before all was fetched", true, 0), ("its time is over", false, 26)]
+    {
+        let hospital = hospital("p1\np2\n", "pull = true").await;
+        let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+        let manifest = manifest(&hospital, &id).await;
+        let one = manifest["output"][0]["url"].as_str().unwrap();
+        body(file(&hospital, &plans_own(), one).await.unwrap()).await;
+        if deleted {
+            hospital.road.pull_end(&plans_own(), &id).await.unwrap();
+        }
+        hospital.clock.advance(hours);
+        let rows = histories(&hospital).await;
+        assert_eq!(states(&rows), ["superseded", "superseded"], "{case}");
+        let told = &rows[0].issues[0].issue;
+        assert_eq!(told.code, Code::ExportUnfetched, "{case}");
+        assert_eq!(poll(&hospital, &id).await.unwrap_err().code, Code::StatusUnknown, "{case}");
+        // The same again is not taken for what the plan holds.
+        let again = asked_for(&hospital, request(Level::Patient, &[])).await;
+        let manifest = self::manifest(&hospital, &again).await;
+        assert_eq!(patients(&fetched(&hospital, &manifest).await), some(&[1, 2]), "{case}");
+        let mut all = histories(&hospital).await;
+        all.sort_by_key(|row| row.state.clone());
+        let expected = ["settled", "settled", "superseded", "superseded"];
+        assert_eq!(states(&all), expected, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_else_is_given_anything() {
+    let hospital = hospital("p1\n", "pull = true").await;
+    let road = &hospital.road;
+    let other = caller("moonlight", "system/*.rs");
+    let refused = road.pull(&other, request(Level::Patient, &[])).await.unwrap_err();
+    assert_eq!(refused.code, Code::ScopeMissing);
+    let foreign = derived_id(NAMESPACE, "Group", "moonlight");
+    let group_of_others = request(Level::Group(foreign.clone()), &[]);
+    let refused = road.pull(&plans_own(), group_of_others).await.unwrap_err();
+    assert_eq!(refused.code, Code::ResourceUnknown);
+    let read = Ask::Read { kind: "Group", id: &foreign };
+    assert_eq!(road.pull_asks(&plans_own(), read).await.unwrap_err().code, Code::ResourceUnknown);
+    let read = Ask::Read { kind: "Patient", id: &patient(1) };
+    let refused = road.pull_asks(&plans_own(), read).await.unwrap_err();
+    assert_eq!(refused.code, Code::InteractionUnsupported, "records are not read one by one");
+
+    let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+    let manifest = manifest(&hospital, &id).await;
+    let url = manifest["output"][0]["url"].as_str().unwrap();
+    assert_eq!(road.pull_status(&other, &id).await.unwrap_err().code, Code::StatusUnknown);
+    assert_eq!(road.pull_end(&other, &id).await.unwrap_err().code, Code::StatusUnknown);
+    assert_eq!(file(&hospital, &other, url).await.unwrap_err().code, Code::StatusUnknown);
+    let narrow = caller("sunrise", "system/Group.rs");
+    assert_eq!(file(&hospital, &narrow, url).await.unwrap_err().code, Code::ScopeMissing);
+}
+
+#[tokio::test]
+async fn without_the_agreements_word_nobody_pulls() {
+    let hospital = hospital("p1\n", "").await;
+    let refused = hospital.road.pull(&plans_own(), request(Level::Patient, &[])).await.unwrap_err();
+    assert_eq!(refused.code, Code::ScopeMissing);
+    let search = Ask::Search { kind: "Group", parameters: Vec::new(), handling: Handling::Strict };
+    let refused = hospital.road.pull_asks(&plans_own(), search).await.unwrap_err();
+    assert_eq!(refused.code, Code::ScopeMissing);
+}
+
+#[tokio::test]
+async fn parameters_narrow_an_export_or_are_refused() {
+    let hospital = hospital("p1\n", "pull = true").await;
+    let table = [
+        ("_since", "2026-01-01T00:00:00Z", Code::ParameterUnsupported),
+        ("patient", "Patient/x", Code::ParameterUnsupported),
+        ("_typeFilter", "Observation?status=final", Code::ParameterUnsupported),
+        ("_type", "Nothing", Code::ParameterInvalid),
+        ("_outputFormat", "text/csv", Code::ParameterInvalid),
+    ];
+    for (name, value, code) in table {
+        let asked = request(Level::Patient, &[(name, value)]);
+        let refused = hospital.road.pull(&plans_own(), asked).await.unwrap_err();
+        assert_eq!((refused.code, refused.expression.as_deref()), (code, Some(name)));
+    }
+    let sync = KickOff { prefer: Prefer::default(), ..request(Level::Patient, &[]) };
+    let refused = hospital.road.pull(&plans_own(), sync).await.unwrap_err();
+    assert_eq!(refused.expression.as_deref(), Some("Prefer"));
+    let system = hospital.road.pull(&plans_own(), request(Level::System, &[])).await.unwrap_err();
+    assert_eq!(system.code, Code::InteractionUnsupported);
+
+    let handling = Handling::Lenient;
+    let prefer = Prefer { respond_async: true, handling, ..Prefer::default() };
+    let asked = request(Level::Patient, &[("_type", "Patient"), ("_since", "2026-01-01")]);
+    let id = asked_for(&hospital, KickOff { prefer, ..asked }).await;
+    let manifest = manifest(&hospital, &id).await;
+    assert_eq!(manifest["output"].as_array().unwrap().len(), 1);
+    assert_eq!(manifest["output"][0]["type"], "Patient");
+    let told = manifest["error"][0]["url"].as_str().unwrap();
+    let told = body(file(&hospital, &plans_own(), told).await.unwrap()).await;
+    assert!(String::from_utf8_lossy(&told).contains("_since"), "{told:?}");
+    fetched(&hospital, &manifest).await;
+    assert_eq!(states(&histories(&hospital).await), ["settled"]);
+}
+
+#[tokio::test]
+async fn the_group_names_those_of_whom_the_plan_has_been_told() {
+    let hospital = hospital("p1\np2\n", "pull = true").await;
+    let members = async || {
+        let search = Ask::Search {
+            kind: "Group",
+            parameters: vec![("_id".to_owned(), group())],
+            handling: Handling::Strict,
+        };
+        let answer = hospital.road.pull_asks(&plans_own(), search).await.unwrap();
+        let found: Value = serde_json::from_slice(&body(answer).await).unwrap();
+        assert_eq!(found["total"], 1);
+        found["entry"][0]["resource"]["member"].clone()
+    };
+    assert_eq!(members().await, Value::Null, "that somebody was seen here is a disclosure");
+    hospital.restrict("[[restriction]]\nsubject = \"Patient/p2\"\nreason = \"self-pay\"\n");
+    let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+    let manifest = manifest(&hospital, &id).await;
+    fetched(&hospital, &manifest).await;
+    hospital.work().await;
+    let named = members().await;
+    assert_eq!(named.as_array().unwrap().len(), 1, "{named}");
+    assert_eq!(named[0]["entity"]["reference"], format!("Patient/{}", patient(1)));
+    let story = hospital.house.story(&Chain::House).await.unwrap();
+    let looked = |event: &Event| matches!(event, Event::Looked { who, .. } if who.role == "payer");
+    assert_eq!(story.iter().filter(|entry| looked(&entry.event().unwrap())).count(), 2);
+}
+
+#[tokio::test]
+async fn restrictions_that_come_after_the_manifest_keep_the_files() {
+    let hospital = hospital("p1\n", "pull = true").await;
+    let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+    let manifest = manifest(&hospital, &id).await;
+    hospital.restrict("[[restriction]]\nsubject = \"Patient/p1\"\nreason = \"self-pay\"\n");
+    let url = manifest["output"][0]["url"].as_str().unwrap();
+    let refused = file(&hospital, &plans_own(), url).await.unwrap_err();
+    assert_eq!(refused.code, Code::RestrictionsStale);
+}
+
+#[tokio::test]
+async fn an_export_goes_on_after_a_restart_and_asks_for_nobody_twice() {
+    let hospital = hospital("p1\np2\n", "pull = true").await;
+    let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+    // Nothing was done but to write it down.
+    let hospital = begun(hospital.restarted(), "pull = true").await;
+    hospital.work().await;
+    let hospital = begun(hospital.restarted(), "pull = true").await;
+    let manifest = manifest(&hospital, &id).await;
+    let hospital = begun(hospital.restarted(), "pull = true").await;
+    assert_eq!(patients(&fetched(&hospital, &manifest).await), some(&[1, 2]));
+    hospital.work().await;
+    let story = hospital.house.story(&Chain::House).await.unwrap();
+    let asked = |event: &Event| matches!(event, Event::Triggered { pull: Some(_), .. });
+    assert_eq!(story.iter().filter(|entry| asked(&entry.event().unwrap())).count(), 2);
+}
