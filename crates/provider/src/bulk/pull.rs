@@ -17,8 +17,8 @@
 use super::tell::MESSAGES;
 use super::{read, row, terms_of};
 use crate::limits::{
-    PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX, PULLS_LOOKED,
-    PULLS_MAX,
+    GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
+    PULLS_LOOKED, PULLS_MAX,
 };
 use crate::road::Road;
 use crate::setup::Payer;
@@ -205,10 +205,16 @@ impl Road {
     ///
     /// Errors: `StatusUnknown`; `HouseBusy` where it changes just now.
     pub async fn pull_end(&self, caller: &Caller, id: &str) -> Result<Answer, Issue> {
-        let (stored, sending, _) = self.own_pull(caller, id).await?;
-        done(self.say_of_pull(&stored, sending, Event::PullDeleted {}).await?)?;
-        self.bulk.polled().remove(id);
-        Ok(Answer::new(202, Bytes::new()))
+        // The worker may settle it just now, behind its last file.
+        for _ in 0..GIVEN_TRIES {
+            let (stored, sending, _) = self.own_pull(caller, id).await?;
+            let said = self.say_of_pull(&stored, sending, Event::PullDeleted {}).await?;
+            if let Commit::Done { .. } = said {
+                self.bulk.polled().remove(id);
+                return Ok(Answer::new(202, Bytes::new()));
+            }
+        }
+        Err(Issue::new(Code::HouseBusy, "the export was changed meanwhile"))
     }
 
     /// Says something about an export that is as it was read.

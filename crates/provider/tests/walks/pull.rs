@@ -320,11 +320,11 @@ async fn an_export_goes_on_after_a_restart_and_asks_for_nobody_twice() {
     let hospital = hospital("p1\np2\n", "pull = true").await;
     let id = asked_for(&hospital, request(Level::Patient, &[])).await;
     // Nothing was done but to write it down.
-    let hospital = begun(hospital.restarted(), "pull = true").await;
+    let hospital = begun(hospital.restarted_with("sunrise"), "pull = true").await;
     hospital.work().await;
-    let hospital = begun(hospital.restarted(), "pull = true").await;
+    let hospital = begun(hospital.restarted_with("sunrise"), "pull = true").await;
     let manifest = manifest(&hospital, &id).await;
-    let hospital = begun(hospital.restarted(), "pull = true").await;
+    let hospital = begun(hospital.restarted_with("sunrise"), "pull = true").await;
     assert_eq!(patients(&fetched(&hospital, &manifest).await), some(&[1, 2]));
     hospital.work().await;
     let story = hospital.house.story(&Chain::House).await.unwrap();
