@@ -5,6 +5,7 @@ use crate::offered::OF_A_SUBMISSION;
 use crate::outcome::{Outcome, all_submissions, assert_references_resolve};
 use crate::parts::DAY_IN_PARTS;
 use crate::pulled::OF_A_PULL;
+use crate::submitted::OF_A_RECEIPT;
 use crate::watched::DAY_OF_WATCH;
 use exchange::submission::SubmissionState;
 use std::collections::{BTreeSet, VecDeque};
@@ -155,7 +156,7 @@ fn every_documented_point_has_a_row() {
     let in_parts = DAY_IN_PARTS.map(|point| (Role::Provider, point));
     let rows = rows.chain(&in_parts).chain(&DAY_OF_WATCH);
     let others = AT_A_TABLE.into_iter().chain(OF_A_BUNDLE).chain(OF_AN_EXPORT);
-    let others = others.chain(OF_A_SUBMISSION).chain(OF_A_PULL);
+    let others = others.chain(OF_A_SUBMISSION).chain(OF_A_PULL).chain(OF_A_RECEIPT);
     let others = others.map(str::to_owned);
     assert_eq!(rows.map(name).chain(others).collect::<BTreeSet<_>>(), documented_points());
 }

@@ -231,7 +231,7 @@ impl Asking<'_> {
         self.discard(&received, &mut unit).await?;
         match self.road.house.commit(unit).await.map_err(store_issue)? {
             Commit::Done { .. } => {
-                (self.road.setup.passed)("bulk-asked");
+                (self.road.setup.passed)("bulk-received");
                 self.road.exports.wake();
                 Ok(Taken::Now("the request was taken"))
             }

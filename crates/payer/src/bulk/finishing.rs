@@ -41,7 +41,7 @@ pub(super) async fn finish(road: &Road, lease: &Lease, mut received: Received) -
         }
     }
     written(road, lease, &mut received, Step::Processed {}).await?;
-    (road.setup.passed)("bulk-ended");
+    (road.setup.passed)("bulk-told");
     Ok(())
 }
 
