@@ -160,10 +160,8 @@ impl Count {
                 let versions = expected.entry((asked.kind.clone(), asked.id.clone())).or_default();
                 let wanted = asked.content.as_ref().map(|content| Digest::of(content));
                 match versions.last_mut() {
-                    // What is as it was stands by the word of who brought it last.
-                    Some((brought, standing)) if *standing == wanted => {
-                        *brought = if wanted.is_some() { *number } else { *brought };
-                    }
+                    // What is as it was, or as gone as it was, is so by the word of who said it last.
+                    Some((brought, standing)) if *standing == wanted => *brought = *number,
                     None if wanted.is_none() => {}
                     _ => versions.push((*number, wanted)),
                 }
