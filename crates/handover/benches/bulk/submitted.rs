@@ -20,6 +20,9 @@ use wire::{HttpTransport, Transport};
 /// How often it is looked how far the house is.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// A house that has filed nothing for so long will not.
+const STANDS_STILL: Duration = Duration::from_secs(30);
+
 /// A little more than a house asks those who poll to wait.
 const POLL: Duration = Duration::from_secs(3);
 
@@ -40,14 +43,19 @@ pub(crate) fn run(town: &Town, origin: &str, manifest: &str, resources: u64) -> 
     gauge::forget_peak(house.pid());
     let (begun, cpu) = (Instant::now(), house.cpu());
     ask(&house, "$bulk-submit", &request(Some((manifest, origin))));
-    let mut looks = Vec::new();
+    let (mut looks, mut went_on) = (Vec::new(), (begun, 0));
     loop {
         let filed = filed(&db);
         looks.push((begun.elapsed(), filed));
         if filed >= resources {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(1_800), "{filed} of {resources} are filed");
+        if filed > went_on.1 {
+            went_on = (Instant::now(), filed);
+        }
+        if went_on.0.elapsed() > STANDS_STILL {
+            panic!("{filed} of {resources} are filed, and then: {}", last_word(&house));
+        }
         std::thread::sleep(LOOK);
     }
     let done = Done { looks, cpu: house.cpu() - cpu, peak_mb: gauge::peak_mb(house.pid()) };
