@@ -31,9 +31,10 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let name = first.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let mut file = File::open(folder.join(format!("{name}.gz")))?;
     let length = file.metadata()?.len();
+    let kind = if name.ends_with(".json") { "json" } else { "fhir+ndjson" };
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/fhir+ndjson\r\n\
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/{kind}\r\n\
          content-encoding: gzip\r\netag: \"{name}\"\r\ncontent-length: {length}\r\n\r\n"
     )?;
     std::io::copy(&mut file, &mut stream).map(drop)

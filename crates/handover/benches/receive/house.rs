@@ -300,13 +300,17 @@ impl House<'_> {
         format!("{}://{}/fhir", self.scheme.name(), self.address)
     }
 
-    /// Signs in as the sender.
+    /// Signs in as the sender, to write and read.
     pub(crate) fn token(&self) -> String {
+        self.token_for("system/*.cruds")
+    }
+
+    /// Signs in as the sender, for these scopes.
+    pub(crate) fn token_for(&self, scope: &str) -> String {
         let roots = [self.authority().into_bytes()];
         let transport = HttpTransport::new(&roots, Duration::from_secs(10), 1 << 20);
         let transport = Arc::new(transport.expect("a client"));
-        let scope = "system/*.cruds".to_owned();
-        let clock = Arc::new(SystemClock);
+        let (scope, clock) = (scope.to_owned(), Arc::new(SystemClock));
         let client = SmartClient::new(transport, &self.base_url(), SENDER, &self.key, scope, clock);
         let token = runtime().block_on(client.expect("a client").token());
         token.expect("an access token").expose_secret().to_owned()

@@ -8,7 +8,7 @@
 //! Why what a resource refers to need not be there: files come in any order. What it is *about* must be:
 //! a member's Patient of the same sender, whose version the unit relies on.
 
-use super::lines::{Is, Put, ReadLine, Reader};
+use super::lines::{Is, ReadLine, Reader};
 use super::listing::Listed;
 use super::matching::{Known, Whose};
 use super::run::{Block, Item, Run};
@@ -34,6 +34,8 @@ use wire::fetch::Edition;
 /// Lines that were read together.
 pub(super) struct Batch {
     pub(super) lines: Vec<ReadLine>,
+    /// What stood of each resource among them when it was read; empty where nobody looked.
+    pub(super) heads: Vec<Option<store::Record>>,
     /// Where the next one stands.
     pub(super) behind: Place,
     /// What whoever fetches needs to go on there; none behind the end of a file.
@@ -49,6 +51,13 @@ pub(super) enum Source {
     File { edition: Edition, continues: bool },
     /// They waited.
     Stored,
+}
+
+/// A line that is behind.
+struct Behind {
+    number: u64,
+    end: u64,
+    text: bytes::Bytes,
 }
 
 /// A receipt at work.
@@ -184,32 +193,32 @@ impl<'r> Job<'r> {
 
     /// Files a batch. `last`: what waits for its Patient has waited for long enough.
     pub(super) async fn file(&mut self, batch: Batch, last: bool) -> Result<(), Stop> {
-        let Batch { lines, behind, mark, end, source } = batch;
+        let Batch { lines, heads, behind, mark, end, source } = batch;
         let mut run = self.opened();
-        let mut before = (self.receipt.place, Some(self.mark()));
+        let mut heads = heads.into_iter();
+        let mut before = None;
         for line in lines {
-            let here = self.behind(&source, &line);
-            let ReadLine { text, is, .. } = line;
-            let name = |put: &Put| (put.kind().to_owned(), put.alone.id.clone());
+            let ReadLine { number, end, text, is } = line;
+            let here = Some(Behind { number, end, text: text.clone() });
             let apart = match &is {
-                Is::Put(put) => run.names.contains(&name(put)),
+                Is::Put(put) => run.names(put),
                 Is::TakesBack(_) => true,
                 Is::Header(_) | Is::Faulty { .. } => false,
             };
             if apart && !run.is_empty() {
-                let (place, mark) = before;
+                let (place, mark) = self.behind(&source, before.as_ref());
                 self.filed(run, place, mark, last).await?;
                 run = self.opened();
+                // What has just been filed stood there for none of them.
+                heads = Vec::new().into_iter();
             }
             match is {
                 Is::Header(header) => run.begin(&header, self),
                 Is::Faulty { whom, issues } => run.faulty.push((whom, issues)),
-                Is::Put(put) => {
-                    run.names.insert(name(&put));
-                    run.add(*put, text);
-                }
+                Is::Put(put) => run.add(*put, text, heads.next()),
                 Is::TakesBack(incoming) => {
-                    self.take_back(&incoming, here.0, here.1.as_ref()).await?;
+                    let (place, mark) = self.behind(&source, here.as_ref());
+                    self.take_back(&incoming, place, mark.as_ref()).await?;
                 }
             }
             before = here;
@@ -222,8 +231,13 @@ impl<'r> Job<'r> {
 
     /// The place behind a line of a file, and what whoever fetches needs to go on there. Of lines that
     /// waited, the whole content is one step.
-    fn behind(&self, source: &Source, line: &ReadLine) -> (Place, Option<wire::fetch::Place>) {
+    fn behind(
+        &self,
+        source: &Source,
+        line: Option<&Behind>,
+    ) -> (Place, Option<wire::fetch::Place>) {
         let step = self.receipt.place;
+        let Some(line) = line else { return (step, Some(self.mark())) };
         let Source::File { edition, .. } = source else { return (step, None) };
         let mark = wire::fetch::Place {
             lines: line.number,
@@ -277,7 +291,10 @@ impl<'r> Job<'r> {
         for _ in 0..STALE_ROUNDS_MAX {
             match self.round(run, place, mark.as_ref(), last).await? {
                 None => return Ok(()),
-                Some(again) => run = again,
+                Some(again) => {
+                    run = again;
+                    run.items.iter_mut().for_each(|item| item.head = None);
+                }
             }
         }
         let detail = "the records kept changing while a batch was filed";
@@ -326,14 +343,12 @@ impl<'r> Job<'r> {
         whose: &mut HashMap<String, Whose>,
     ) -> Result<(Vec<Option<store::Record>>, Vec<Option<store::Record>>, Vec<Expect>), Stop> {
         let plain = self.plain();
-        let mut asked: Vec<(String, String)> = run.items.iter().map(Item::name).collect();
+        let unseen = run.items.iter().filter(|item| item.head.is_none());
+        let mut asked: Vec<(String, String)> = unseen.map(Item::name).collect();
         let marks: Vec<Option<(String, String)>> = run
             .items
             .iter()
-            .map(|item| {
-                let (kind, id) = item.name();
-                run.filing(item.block, &plain).mark(&kind, &id)
-            })
+            .map(|item| run.filing(item.block, &plain).mark(item.put.kind(), item.id()))
             .collect();
         asked.extend(marks.iter().flatten().cloned());
         let brought: HashSet<&str> = run
@@ -352,7 +367,8 @@ impl<'r> Job<'r> {
         asked.extend(relied.iter().map(|id| ("Patient".to_owned(), id.clone())));
         let found = self.road.house.heads(&asked).await.map_err(store_issue)?;
         let mut found = found.into_iter();
-        let heads: Vec<_> = found.by_ref().take(run.items.len()).collect();
+        let head = |item: &Item| item.head.clone().unwrap_or_else(|| found.next().flatten());
+        let heads: Vec<_> = run.items.iter().map(head).collect();
         let marks = marks.into_iter().map(|mark| mark.and_then(|_| found.next().flatten()));
         let marks: Vec<_> = marks.collect();
         let mut expects = Vec::with_capacity(relied.len());

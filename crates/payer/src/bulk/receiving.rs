@@ -5,8 +5,8 @@
 //! Never      waits in place for a server that does not answer: the row says when to go on.
 //!
 //! Three things go on at once: a file is downloaded and split, the batch before is read on a thread for
-//! work, and the one before that is filed. Between them one batch waits at most, so that memory is some
-//! batches whatever the size of the files.
+//! work and what stands of its records is looked up, and the one before that is filed. Between them one
+//! batch waits at most, so that memory is some batches whatever the size of the files.
 
 use super::fetched::Fetching;
 use super::filing::{Batch, Job, Source};
@@ -153,7 +153,7 @@ async fn file(job: &mut Job<'_>, fetching: &mut Fetching<'_>, listed: &Listed) -
     let reader = job.reader(listed);
     let step = job.receipt.place.step;
     let (send, batches) = mpsc::channel(1);
-    let reading = read_all(download, reader, step, listed.continues, send);
+    let reading = read_all(job.road, download, reader, (step, listed.continues), send);
     let filed = file_all(job, batches);
     let ((), filed) = tokio::join!(reading, filed);
     match filed? {
@@ -179,10 +179,10 @@ async fn file_all(
 
 /// Downloads a file and reads its lines in batches, the next one while the last is being filed.
 async fn read_all(
+    road: &Road,
     mut download: Download,
     reader: Reader,
-    step: u32,
-    continues: bool,
+    (step, continues): (u32, bool),
     send: mpsc::Sender<Result<Batch, Fault>>,
 ) {
     let mut before: Option<tokio::task::JoinHandle<Batch>> = None;
@@ -190,6 +190,7 @@ async fn read_all(
         let gathered = gather(&mut download).await;
         if let Some(before) = before.take() {
             let Ok(batch) = before.await else { return };
+            let batch = with_heads(road, batch).await;
             if send.send(Ok(batch)).await.is_err() {
                 return;
             }
@@ -209,12 +210,13 @@ async fn read_all(
         let reader = reader.clone();
         before = Some(tokio::task::spawn_blocking(move || {
             let lines: Vec<ReadLine> = reader.read(lines);
-            Batch { lines, behind, mark, end, source }
+            Batch { lines, heads: Vec::new(), behind, mark, end, source }
         }));
         if end || fault.is_some() {
             let last = before.take();
             let Some(last) = last else { return };
             let Ok(batch) = last.await else { return };
+            let batch = with_heads(road, batch).await;
             if send.send(Ok(batch)).await.is_err() {
                 return;
             }
@@ -224,6 +226,19 @@ async fn read_all(
             return;
         }
     }
+}
+
+/// Looks up what stands of a batch's records while the batch before is filed. What that one changes is
+/// found when the unit is written, and looked up again.
+async fn with_heads(road: &Road, batch: Batch) -> Batch {
+    let puts = batch.lines.iter().filter_map(|line| match &line.is {
+        Is::Put(put) => Some((put.kind().to_owned(), put.alone.id.clone())),
+        _ => None,
+    });
+    let names: Vec<_> = puts.collect();
+    // A store that does not answer is asked again when the batch is filed, and then says why.
+    let heads = road.house.heads(&names).await.unwrap_or_default();
+    Batch { heads, ..batch }
 }
 
 enum Gathered {
@@ -303,7 +318,8 @@ async fn look(job: &mut Job<'_>, roll: Roll, last: bool) -> Result<(), Stop> {
         }
         let lines = read_stored(job, content).await?;
         let behind = Place { line: done, ..job.receipt.place };
-        let batch = Batch { lines, behind, mark: None, end: false, source: Source::Stored };
+        let (mark, heads, source) = (None, Vec::new(), Source::Stored);
+        let batch = Batch { lines, heads, behind, mark, end: false, source };
         job.file(batch, last).await?;
     }
     Ok(())

@@ -21,7 +21,7 @@ pub(super) struct Run {
     pub(super) items: Vec<Item>,
     pub(super) faulty: Vec<(Option<(String, String)>, Issues)>,
     pub(super) blocks: Vec<Block>,
-    pub(super) names: HashSet<(String, String)>,
+    names: HashSet<(String, String)>,
 }
 
 /// A resource of a run.
@@ -33,6 +33,9 @@ pub(super) struct Item {
     pub(super) block: Option<usize>,
     /// Whose it is, as far as it or its block says.
     pub(super) about: About,
+    /// What stood when it was read; none where that is to be looked up. A unit that relies on what
+    /// stands no more is stale, and planned again.
+    pub(super) head: Option<Option<store::Record>>,
 }
 
 /// A block, and how its records are filed.
@@ -75,6 +78,11 @@ impl Run {
         self.items.is_empty() && self.faulty.is_empty()
     }
 
+    /// Whether the record is among its items already.
+    pub(super) fn names(&self, put: &Put) -> bool {
+        self.names.contains(&(put.kind().to_owned(), put.alone.id.clone()))
+    }
+
     /// A header ends the block before it.
     pub(super) fn begin(&mut self, header: &Header, job: &Job<'_>) {
         let patient = header.reference.rsplit('/').next().unwrap_or_default().to_owned();
@@ -93,15 +101,22 @@ impl Run {
         }
     }
 
-    /// A resource, in the block that is open.
-    pub(super) fn add(&mut self, put: Put, text: bytes::Bytes) {
+    /// A resource, in the block that is open, with what stood when it was read.
+    pub(super) fn add(
+        &mut self,
+        put: Put,
+        text: bytes::Bytes,
+        head: Option<Option<store::Record>>,
+    ) {
         let block = self.blocks.len().checked_sub(1);
         let of_block = block.and_then(|at| self.blocks.get(at)).map(|one| &one.open.patient);
         let about = match (&put.alone.about, of_block) {
             (About::Unsaid | About::Of(_), Some(patient)) => About::Patient(patient.clone()),
             (about, _) => about.clone(),
         };
-        self.items.push(Item { put, text, block, about });
+        let item = Item { put, text, block, about, head };
+        self.names.insert(item.name());
+        self.items.push(item);
     }
 
     pub(super) fn filing<'f>(&'f self, block: Option<usize>, plain: &'f Filing) -> &'f Filing {

@@ -163,6 +163,31 @@ pub(crate) fn observation(id: &str, patient: &str) -> String {
     .to_string()
 }
 
+/// What stands is looked up while the batch before is filed, and may be what that one replaces.
+#[tokio::test]
+async fn a_record_that_comes_again_in_the_next_batch_is_a_version_behind_the_first() {
+    let files = Files::serve().await;
+    let plan = Plan::open_with(Some(&files.agreed()));
+    let lines = payer::limits::BULK_BATCH_LINES;
+    let mut observations: Vec<String> =
+        (0..lines).map(|number| observation(&format!("o{number}"), "p1")).collect();
+    let again = |line: &String| line.replace("weight", "height");
+    observations.extend([again(&observations[0]), observations[1].clone()]);
+    observations.push(again(&observations[lines - 1]));
+    files.file("/p.ndjson", &[patient("p1", "W100", "Example")]);
+    files.file("/o.ndjson", &observations);
+    let output = [("Patient", "/p.ndjson"), ("Observation", "/o.ndjson")];
+    let manifest = files.manifest("/manifest.json", &output);
+    taken(&plan, "rival", &request(&files, Some(&manifest), Some("completed"))).await;
+    work(&plan).await;
+    let stands = stands(&plan).await;
+    assert_eq!(stands.len(), lines + 1);
+    let twice: Vec<_> = stands.iter().filter(|name| name.ends_with("/2")).collect();
+    assert_eq!(twice, ["Observation/o0/2", &*format!("Observation/o{}/2", lines - 1)]);
+    let lines = told(&plan, "rival").await;
+    assert!(counted(&lines).starts_with("1004 resources read"), "{}", counted(&lines));
+}
+
 #[tokio::test]
 async fn files_by_type_are_filed_for_members_whatever_their_order() {
     let files = Files::serve().await;
