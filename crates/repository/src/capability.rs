@@ -359,9 +359,13 @@ mod tests {
         let operations = types.iter().flat_map(|it| of(&it["operation"]));
         let all = of(&rest["interaction"]).into_iter().chain(of(&rest["operation"]));
         let all: Vec<Value> = all.chain(operations).collect();
-        assert_eq!(all.len(), 7, "transaction, batch, versions, everything, export three times");
+        let wanted =
+            "transaction, batch, versions, everything, export three times, bulk-submit twice";
+        assert_eq!(all.len(), 9, "{wanted}");
         for one in &all {
-            let mode = if one["name"] == "export" { "async" } else { "sync" };
+            let later = ["export", "bulk-submit", "bulk-submit-status"];
+            let name = one["name"].as_str().unwrap_or_default();
+            let mode = if later.contains(&name) { "async" } else { "sync" };
             assert_eq!(one["extension"][0]["url"], MODE_EXTENSION, "{one}");
             assert_eq!(one["extension"][0]["valueCode"], mode, "{one}");
         }
