@@ -169,6 +169,9 @@ impl Road {
             let detail = "this door gives the caller's own Group, and nothing else";
             Issue::new(Code::InteractionUnsupported, detail)
         };
+        if !matches!(ask, Ask::Read { kind: "Group", .. } | Ask::Search { kind: "Group", .. }) {
+            return Err(not_here());
+        }
         let payer = self.puller(caller)?;
         Suspensions::check(&self.house, &payer.public.name).await?;
         let body = match ask {
