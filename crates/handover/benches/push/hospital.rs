@@ -40,7 +40,7 @@ pub(crate) const RESTRICTIONS: &str = "restrictions.toml";
 pub(crate) const WORD: &str = "--ehr";
 
 /// Finished encounters of an invented patient: about a hundred resources.
-const ENCOUNTERS: std::ops::RangeInclusive<u32> = 10..=14;
+const ENCOUNTERS: std::ops::RangeInclusive<u32> = 4..=7;
 
 /// Types that no history searches for: what it finds refers to them.
 const NOT_SEARCHED: [&str; 11] = [

@@ -22,7 +22,7 @@ const WAIT: u32 = 120;
 
 /// How often it is asked whether something is still due, and for how long without a change.
 const LOOK: Duration = Duration::from_secs(2);
-const LOOKS_MAX: u32 = 60;
+const LOOKS_MAX: u32 = 450;
 
 /// What became of a plan's pushes.
 #[derive(Default)]
