@@ -38,7 +38,8 @@ impl Road {
         let is_pull = pulled.is_some();
         let organized = if is_pull { Organized::Type } else { terms.organized_by };
         let only = pulled.flatten().map(|kinds| kinds.into_iter().collect());
-        let mut planner = Planner::new(at, organized, terms.file_bytes_max).only(only);
+        let planner = Planner::new(at, organized, terms.file_bytes_max);
+        let mut planner = planner.only(only).once(is_pull);
         for (_, push) in &all {
             let sent = self.sent(push)?;
             let payload = self.house.blob(&sent.payload).await?.ok_or(Fault::Unreadable)?;
