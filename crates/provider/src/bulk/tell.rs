@@ -12,7 +12,7 @@ use crate::turn::Fault;
 use crate::{deliver, door};
 use exchange::agreement::{BulkTerms, FileAccess};
 use exchange::bulk::{ManifestRef, SubmissionStatus, SubmitRequest};
-use exchange::sending::outcomes::Outcomes;
+use exchange::sending::outcomes::{BackOf, Outcomes};
 use exchange::sending::{Message, Sending};
 use exchange::settle::{self, Answered, Next};
 use exchange::{Digest, Event, Issue, Level, PushId};
@@ -70,7 +70,7 @@ impl Road {
                 // No word is awaited.
                 let outcomes = serde_json::to_vec(&Outcomes::default()).unwrap_or_default();
                 let outcomes = turn.keep(outcomes);
-                turn.say(Event::SendingAnswered { outcomes });
+                turn.say(Event::SendingAnswered { outcomes, back: BackOf::default() });
             }
             Message::Manifest(_) | Message::Completed => {}
         }
