@@ -8,7 +8,7 @@
 
 use super::given::Giving;
 use super::pull::messages;
-use super::tell::{MESSAGES, manifest_name};
+use super::tell::{MESSAGES, file_name, manifest_name};
 use super::{read, terms_of};
 use crate::road::Road;
 use crate::turn;
@@ -17,7 +17,7 @@ use exchange::agreement::FileAccess;
 use exchange::bulk::NDJSON;
 use exchange::sending::Sending;
 use exchange::sending::plan::{File, Plan};
-use exchange::{Code, Event, Issue};
+use exchange::{Code, Event, Issue, Level};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use repository::store_issue;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Road {
         ask: &FileAsk<'_>,
     ) -> Result<Answer, Issue> {
         let terms = terms_of(self.payer(&sending.payer)?)?;
-        let url = |name: &str| self.file_url(terms, sending, &format!("{number}-{name}"));
+        let url = |name: &str| self.file_url(terms, sending, &file_name(number, name));
         let drafted = terms.dialect == exchange::bulk::Dialect::Argonaut;
         let request = self.file_url(terms, sending, &manifest_name(number));
         let request = drafted.then_some(request.as_str());
@@ -170,10 +170,12 @@ impl Road {
         let left = if length == 0 { 0 } else { to - from + 1 };
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();
-        let giving = sending.pulled.as_ref().map(|_| Giving {
+        // Where nothing but that settles its pushes.
+        let taken = self.payer(&sending.payer)?.terms.agreement.settled_by == Level::Taken;
+        let giving = (taken || sending.pulled.is_some()).then(|| Giving {
             house: house.clone(),
             clock: Arc::clone(&self.clock),
-            export: sending.id.clone(),
+            submission: sending.id.clone(),
             file: ask.name.to_owned(),
         });
         // Only what reaches the end of the file gives the whole of it.
