@@ -6,8 +6,9 @@
 //! Goes out   the line that a file was given; pushes settled as *taken*, or ended with the reason.
 //! Never      calls a push taken of which a file was not fetched to its end.
 //!
-//! A file that is fetched from a later byte on counts as whole with its last byte: whoever asks so
-//! holds what lies before it, by the same validator.
+//! A file that is fetched from a later byte on counts as whole with its last byte where whoever asks so
+//! says by its validator (`If-Range`) that it holds what lies before. A file was given once its connection
+//! took everything but the last byte, and asks for that one: what a peer does with it no server can know.
 
 use super::members::not_fetched;
 use super::settle::kept;
