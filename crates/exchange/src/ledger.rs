@@ -433,7 +433,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_zero")]
         from: u64,
     },
-    /// Sending: the last byte of a file was given to the payer that asked for the export.
+    /// Sending: the payer knows all of a bulk submission, and no word of it is agreed on but that it
+    /// fetches the files.
+    FilesAwaited {},
+    /// Sending: the last byte of a file was given to the payer.
     FileGiven { file: String },
     /// Sending: the payer wants no more of its export.
     PullDeleted {},

@@ -207,6 +207,7 @@ pub fn sentence(event: &Event) -> String {
         Event::SendingPartly { files, errors } => {
             format!("the payer has said so far: {files} files of outcomes, {errors} errors in them")
         }
+        Event::FilesAwaited {} => "done once the payer has fetched its files".to_owned(),
         Event::SendingStopAsked { who } => format!("to be stopped, says {}", person(who)),
         Event::SendingEnded { end, until, .. } => {
             format!("{}; its files are served until {until}", end.words())

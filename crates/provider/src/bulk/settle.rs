@@ -184,7 +184,7 @@ impl Road {
 }
 
 /// Until when files are served after an end.
-fn kept(turn: &mut SendingTurn) -> Timestamp {
+pub(super) fn kept(turn: &mut SendingTurn) -> Timestamp {
     let now = turn.now();
     now.saturating_add(FILES_KEPT).unwrap_or(now)
 }
