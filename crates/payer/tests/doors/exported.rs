@@ -217,12 +217,15 @@ async fn the_files_of_an_export_are_those_of_its_moment_whatever_comes_later() {
 /// The four above.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_database_server_an_export_is_the_same() {
-    let Some(server) = testdb::Server::shared() else { return };
-    let place = async || stocked_in(Plan::in_postgres(server.url()).await).await;
-    is_given_all(place().await).await;
-    is_given_what_is_asked_for(place().await).await;
-    is_told_what_was_taken_back(place().await).await;
-    keeps_its_moment(place().await).await;
+    // Each in a database of its own, which ends with it.
+    let Some(database) = testdb::Server::shared() else { return };
+    is_given_all(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    is_given_what_is_asked_for(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    is_told_what_was_taken_back(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    keeps_its_moment(stocked_in(Plan::in_postgres(database.url()).await).await).await;
 }
 
 async fn keeps_its_moment(plan: Plan) {
