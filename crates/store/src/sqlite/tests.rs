@@ -29,6 +29,7 @@ async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: "due".to_owned(),
         due: Some(at(1)),

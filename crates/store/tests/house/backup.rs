@@ -60,6 +60,7 @@ fn brought(number: i64) -> Unit {
         dossier: Some("dossier".to_owned()),
         trigger: None,
         label: Some(format!("key-{number}")),
+        gathered: None,
         number: Some(number.unsigned_abs()),
         state: "due".to_owned(),
         due: (number % 2 == 0).then(|| at(number)),
