@@ -17,7 +17,7 @@ use exchange::sending::{OPEN, Sending};
 use exchange::{Code, Event, Issue, Push, SubmissionId};
 use jiff::{SignedDuration, Timestamp};
 use store::{Expect, House, StoredWork, WorkKind, WorkQuery};
-use wire::draw_id;
+use wire::{Clock as _, draw_id};
 
 impl Road {
     /// *Deliver*, of an asynchronous push: into an open submission of its payer and purpose.
@@ -99,7 +99,11 @@ impl Road {
         };
         let rows = self.house.works(query).await?.into_iter();
         let mut read = rows.filter_map(|stored| read(&stored.work).map(|it| (stored, it)));
-        Ok(read.find(|(_, it)| it.purpose == push.purpose && it.endpoint == base_url))
+        // One that is still open beyond its age has a door that does not answer: others go with another.
+        let now = self.clock.now();
+        let young = |it: &Sending| it.opened.duration_until(now) < GATHER_AGE_MAX;
+        let fits = |it: &Sending| it.purpose == push.purpose && it.endpoint == base_url;
+        Ok(read.find(|(_, it)| fits(it) && young(it)))
     }
 
     /// An open submission whose time has come: it waits on while pushes come, and not too many. Of as

@@ -97,6 +97,11 @@ impl Road {
             match stepped {
                 Ok(()) => {}
                 Err(Halt::Issue(issue)) => self.wait_or_fail(&mut turn, issue).await?,
+                Err(Halt::Fault(Fault::Unreadable)) if turn.sending.end.is_none() => {
+                    let detail = "what this house stored of the submission cannot be read";
+                    let issue = Issue::new(Code::InternalError, detail);
+                    self.wait_or_fail(&mut turn, issue).await?;
+                }
                 Err(Halt::Fault(fault)) => return Err(fault),
             }
         }
@@ -110,7 +115,11 @@ impl Road {
     }
 
     /// An issue that passes waits for the clock, until the deadline; any other ends the submission.
-    async fn wait_or_fail(&self, turn: &mut SendingTurn, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn wait_or_fail(
+        &self,
+        turn: &mut SendingTurn,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         let (seed, attempt) = (turn.sending.id.to_string(), turn.sending.attempt + 1);
         let now = turn.now();
         match exchange::settle::wait(&issue, &seed, attempt, now) {
