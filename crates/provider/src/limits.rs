@@ -208,7 +208,11 @@ pub const TRIGGERS_ASKED_MAX: usize = 100;
 /// without being told to.
 pub const FILES_AT_ONCE: usize = 8;
 
-/// Pushes that wait in a payer's submissions and are looked through at once: some 2 KB each.
+/// Submissions of which is remembered how many pushes have joined; beyond it all are forgotten, and one
+/// that is full may take some more until it is looked at.
+pub const JOINED_KEPT: usize = 1_000;
+
+/// Pushes that wait in a submission and are looked through at once: some 2 KB each.
 pub const GATHERED_MAX: u32 = 10_000;
 
 /// Manifests of one submission, those that others took the place of among them: a row of work names them

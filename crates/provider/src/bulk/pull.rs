@@ -63,7 +63,7 @@ impl Road {
         caller.require_purpose(purpose)?;
         let asked = asked(&self.setup.base_url, &kick_off, caller)?;
         self.population().await?;
-        let _one = self.bulk.opening.lock().await;
+        let _one = self.bulk.joined.lock().await;
         if self.is_full(&payer.public.name).await? {
             let detail = "this payer has as many exports as it may; delete those it has fetched";
             let refused = Answer::from(Issue::new(Code::RateExceeded, detail));

@@ -102,6 +102,21 @@ async fn a_large_submission_has_several_manifests_and_each_push_its_own_word() {
     }
 }
 
+#[tokio::test]
+async fn a_submission_takes_as_many_pushes_as_it_may_and_the_next_one_takes_the_others() {
+    let bounded = "pushes_max = 2\nmanifest_pushes_max = 2\ngather_seconds = 30";
+    let (hospital, plan) = hospital(bounded, BulkPlan::default());
+    push_all(&hospital, &["e1", "e2", "e3"]).await;
+    let list = SubmissionCommand::List { limit: None };
+    let open = submissions(&hospital, list).await.unwrap();
+    let mut pushes: Vec<_> = open.iter().map(|row| (row.state.as_str(), row.pushes)).collect();
+    pushes.sort_unstable();
+    assert_eq!(pushes, [("open", 1), ("open", 2)], "though none was looked at yet");
+    ended(&hospital).await;
+    assert_eq!(states(&later(&hospital).await), ["settled"; 3]);
+    assert_eq!(plan.manifests().len(), 2);
+}
+
 /// What overtakes the first patient's push after the payer was told of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Overtaken {
