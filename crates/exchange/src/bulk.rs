@@ -8,6 +8,7 @@
 //! them are read alike; what is written is what the partner is known to read.
 
 pub mod block;
+mod kept;
 pub mod manifest;
 pub mod outcome;
 pub mod receipt;

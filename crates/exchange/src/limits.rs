@@ -221,6 +221,9 @@ pub const SUBMITTER_CHARS_MAX: usize = 200;
 /// Resources that the outcomes of one submission may name: each is held while pushes are settled.
 pub const OUTCOME_RESOURCES_MAX: usize = 100_000;
 
+/// Types of files that are named of what a payer gives back: there are some 150 in R4.
+pub const BACK_KINDS_MAX: usize = 200;
+
 // Directories and what doors declare.
 
 /// Items read of one list of a directory's entry: real ones have under ten.
@@ -268,6 +271,14 @@ pub const BULK_METADATA_URLS_MAX: usize = 5;
 
 /// Files that one page of a manifest lists: a page is held in memory, and there can be more pages.
 pub const BULK_FILES_MAX: usize = 10_000;
+
+/// Values of a manifest that are held while it is read: each of so many files has some ten, and some more
+/// for the severities of what is told of it. A hundred bytes each.
+pub const BULK_NODES_MAX: usize = 20 * BULK_FILES_MAX;
+
+/// How long a bulk submission stays open to which nothing more comes: a week, so that a sender whose work
+/// stands still over some holidays goes on with it. Until then it counts as one of those in progress.
+pub const BULK_OPEN_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
 
 /// Characters of a parameter's name that are quoted. Names of the guide are shorter.
 pub const EXPORT_NAME_SHOWN: usize = 40;

@@ -180,6 +180,12 @@ pub struct Sending {
     /// Where its status is polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What the payer has said while it is at work: files of outcomes, and errors that it counts in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partly: Option<(u64, u64)>,
+    /// What it gives back, or asks for.
+    #[serde(default, skip_serializing_if = "outcomes::BackOf::is_empty")]
+    pub back: outcomes::BackOf,
     /// Files that were given to their last byte, where that is what settles its pushes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub given: BTreeSet<String>,
@@ -221,6 +227,8 @@ impl Sending {
             known: false,
             attempt: 0,
             place: None,
+            partly: None,
+            back: outcomes::BackOf::default(),
             given: BTreeSet::new(),
             outcomes: None,
             end: None,
@@ -287,7 +295,9 @@ impl Sending {
                 self.issues.clear();
                 (self.step, self.at) = (Step::Poll, until);
             }
-            Event::SendingAnswered { outcomes } => {
+            Event::SendingPartly { files, errors } => self.partly = Some((files, errors)),
+            Event::SendingAnswered { outcomes, back } => {
+                self.back = back;
                 self.outcomes = Some(outcomes);
                 self.go_on(Step::Settle, at);
             }

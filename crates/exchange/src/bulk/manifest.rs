@@ -129,7 +129,7 @@ pub(super) fn link(next: &str) -> (String, Value) {
 
 /// A manifest's object.
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Issue> {
-    match serde_json::from_slice(body) {
+    match super::kept::read(body) {
         Ok(Value::Object(root)) => Ok(root),
         Ok(_) => Err(invalid("manifest", "a manifest is a JSON object")),
         // The parser's own words may quote.

@@ -12,9 +12,10 @@ use super::{Counts, ManifestRef};
 use crate::id::{Digest, PartnerId, SubmissionId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
+use crate::purpose::Purpose;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Digests of a list that may grow without end: the newest ones, and those of stored pages that hold
 /// `PAGE` earlier ones each.
@@ -65,6 +66,19 @@ pub struct Place {
     pub line: u64,
     /// Bytes of it, unpacked, that were.
     pub offset: u64,
+    /// Resources among those lines, readable or not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resources: u64,
+    /// Headers of blocks among them (organised files).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub headers: u64,
+}
+
+impl Place {
+    /// The beginning of a step.
+    pub fn at(step: u32) -> Place {
+        Place { step, ..Place::default() }
+    }
 }
 
 /// The block that is open behind the place (organised files): its lines go on.
@@ -113,6 +127,35 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// What a receipt was before the file that is being read: what comes back where that is another file now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    open: Option<Open>,
+    counts: Counts,
+    told: Mark,
+    severities: BTreeMap<String, u64>,
+    staged: Mark,
+    waiting: u64,
+}
+
+/// How far a roll was filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    pages: usize,
+    last: Vec<Digest>,
+}
+
+impl Mark {
+    fn of(roll: &Roll) -> Mark {
+        Mark { pages: roll.pages.len(), last: roll.last.clone() }
+    }
+
+    fn back(self, roll: &mut Roll) {
+        roll.pages.truncate(self.pages);
+        roll.last = self.last;
+    }
+}
+
 /// Where a receipt stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
@@ -122,6 +165,8 @@ pub enum ReceiptState {
         /// Not before then.
         at: Timestamp,
     },
+    /// The exchange with its sender is suspended.
+    Suspended,
     /// All is fetched, and lines wait for Patients that other manifests may bring.
     Waiting,
     /// Nothing is left to do.
@@ -131,6 +176,9 @@ pub enum ReceiptState {
     /// Its submitter discarded it.
     Discarded,
 }
+
+/// The state word of a receipt whose sender is suspended.
+pub const SUSPENDED: &str = "receipt-suspended";
 
 /// One manifest of a submission: a projection of its chain, with what its request says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +193,9 @@ pub struct Receipt {
     pub sender: PartnerId,
     /// The stored `$bulk-submit` that brought it.
     pub request: Digest,
+    /// What the token of that request was given for, where it was given for purposes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purposes: Option<BTreeSet<Purpose>>,
     /// `manifestUrl`.
     pub url: String,
     /// `fhirBaseUrl`.
@@ -170,6 +221,9 @@ pub struct Receipt {
     /// How often the file there was found to be another one.
     #[serde(default)]
     pub restarts: u32,
+    /// What it was before the file there, once some of that was worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Before>>,
     /// What became of all lines so far.
     #[serde(default)]
     pub counts: Counts,
@@ -213,6 +267,7 @@ impl Receipt {
             number: *receipt,
             sender,
             request: *request,
+            purposes: None,
             url: manifest.url.clone(),
             base_url: manifest.base_url.clone(),
             state: ReceiptState::Due { at },
@@ -222,6 +277,7 @@ impl Receipt {
             open: None,
             mark: None,
             restarts: 0,
+            before: None,
             counts: Counts::default(),
             told: Roll::default(),
             severities: BTreeMap::new(),
@@ -244,8 +300,12 @@ impl Receipt {
                 self.state = ReceiptState::Due { at };
             }
             Step::Worked(worked) => {
-                if self.place.step != worked.place.step {
-                    self.restarts = 0;
+                match self.place.step == worked.place.step {
+                    true if self.again.is_none() && self.before.is_none() => {
+                        self.before = Some(Box::new(self.now()));
+                    }
+                    true => {}
+                    false => (self.restarts, self.before) = (0, None),
                 }
                 (self.place, self.mark) = (worked.place, None);
                 self.counts = self.counts.and(worked.counts);
@@ -260,18 +320,29 @@ impl Receipt {
             }
             Step::Again {} => {
                 self.again = Some(std::mem::take(&mut self.staged));
-                (self.waiting, self.place.line, self.place.offset) = (0, 0, 0);
+                (self.waiting, self.place) = (0, Place::at(self.place.step));
             }
             Step::Looked {} => {
                 self.again = None;
-                self.place = Place { step: self.place.step + 1, line: 0, offset: 0 };
+                self.place = Place::at(self.place.step + 1);
             }
             Step::Restarted { issue } => {
                 self.restarts += 1;
                 self.issue = Some(issue.clone());
-                (self.place.line, self.place.offset, self.mark) = (0, 0, None);
-                self.open = None;
+                (self.place, self.mark) = (Place::at(self.place.step), None);
+                if let Some(before) = self.before.take() {
+                    let Before { open, counts, told, severities, staged, waiting } = *before;
+                    (self.open, self.counts, self.waiting) = (open, counts, waiting);
+                    self.severities = severities;
+                    told.back(&mut self.told);
+                    staged.back(&mut self.staged);
+                }
             }
+            Step::Suspended { issue } => {
+                self.issue = Some(issue.clone());
+                self.state = ReceiptState::Suspended;
+            }
+            Step::Resumed {} => (self.issue, self.state) = (None, ReceiptState::Due { at }),
             Step::Delayed { until, issue } => {
                 self.failures += 1;
                 self.issue = Some(issue.clone());
@@ -280,7 +351,7 @@ impl Receipt {
             Step::Failed { issue, told } => {
                 self.issue = Some(issue.clone());
                 full.extend(self.told.push(*told));
-                *self.severities.entry("error".to_owned()).or_default() += 1;
+                *self.severities.entry(issue.severity().to_owned()).or_default() += 1;
                 self.state = ReceiptState::Failed;
             }
             Step::Fetched { waits } => {
@@ -298,6 +369,17 @@ impl Receipt {
         full
     }
 
+    fn now(&self) -> Before {
+        Before {
+            open: self.open.clone(),
+            counts: self.counts,
+            told: Mark::of(&self.told),
+            severities: self.severities.clone(),
+            staged: Mark::of(&self.staged),
+            waiting: self.waiting,
+        }
+    }
+
     /// When the clock has work on it.
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
@@ -310,6 +392,7 @@ impl Receipt {
     pub fn state_word(&self) -> &'static str {
         match self.state {
             ReceiptState::Due { .. } => "receipt-due",
+            ReceiptState::Suspended => SUSPENDED,
             ReceiptState::Waiting => "receipt-waiting",
             ReceiptState::Ended => "receipt-ended",
             ReceiptState::Failed => "receipt-failed",

@@ -4,6 +4,7 @@
 use super::*;
 use crate::issue::Code;
 use crate::ledger::Who;
+use crate::sending::outcomes::BackOf;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -47,7 +48,7 @@ fn a_chain_adds_up_to_one_state() {
     use Message::{Completed, Manifest, Stopped};
     let who = Who { name: "desk".into(), role: "staff".into(), why: "a wrong roster".into() };
     let polling = Event::Polling { place: "p".to_owned(), until: at(60) };
-    let answered = Event::SendingAnswered { outcomes: Digest::of(b"o") };
+    let answered = Event::SendingAnswered { outcomes: Digest::of(b"o"), back: BackOf::default() };
     let whole = [closed(), made(1, None), intended(), told(Manifest(1)), told(Completed)];
     let done = [&whole[..], &[polling.clone(), answered.clone()]].concat();
     let with = |more: &[Event]| [&whole[..], more].concat();

@@ -10,6 +10,7 @@
 
 use super::lines::{Is, ReadLine, Reader};
 use super::listing::Listed;
+use super::look::Look;
 use super::matching::{Known, Whose};
 use super::run::{Block, Item, Run};
 use super::telling::{Telling, account_of, keep};
@@ -47,8 +48,8 @@ pub(super) struct Batch {
 
 /// Where lines come from.
 pub(super) enum Source {
-    /// A file of this edition; `continues`: its last block goes on in the next one.
-    File { edition: Edition, continues: bool },
+    /// A file of this edition; `length`: its bytes, where its end was read and they are known.
+    File { edition: Edition, listed: Listed, length: Option<u64> },
     /// They waited.
     Stored,
 }
@@ -58,6 +59,8 @@ struct Behind {
     number: u64,
     end: u64,
     text: bytes::Bytes,
+    resources: u64,
+    headers: u64,
 }
 
 /// A receipt at work.
@@ -87,7 +90,7 @@ impl<'r> Job<'r> {
         let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
         let agreement = &sender.terms.agreement;
         let terms = SenderTerms::of(agreement, namespace, &road.setup.base_url);
-        let (dialect, purposes) = (received.dialect, received.purposes.clone());
+        let (dialect, purposes) = (received.dialect, receipt.purposes.clone());
         Job {
             road,
             sender,
@@ -191,15 +194,20 @@ impl<'r> Job<'r> {
         }
     }
 
-    /// Files a batch. `last`: what waits for its Patient has waited for long enough.
-    pub(super) async fn file(&mut self, batch: Batch, last: bool) -> Result<(), Stop> {
+    /// Files a batch.
+    pub(super) async fn file(&mut self, batch: Batch, look: Look) -> Result<(), Stop> {
         let Batch { lines, heads, behind, mark, end, source } = batch;
         let mut run = self.opened();
         let mut heads = heads.into_iter();
         let mut before = None;
+        let Place { mut resources, mut headers, .. } = self.receipt.place;
         for line in lines {
             let ReadLine { number, end, text, is } = line;
-            let here = Some(Behind { number, end, text: text.clone() });
+            match &is {
+                Is::Header(_) => headers += 1,
+                Is::Put(_) | Is::TakesBack(_) | Is::Faulty { .. } => resources += 1,
+            }
+            let here = Some(Behind { number, end, text: text.clone(), resources, headers });
             let apart = match &is {
                 Is::Put(put) => run.names(put),
                 Is::TakesBack(_) => true,
@@ -207,7 +215,7 @@ impl<'r> Job<'r> {
             };
             if apart && !run.is_empty() {
                 let (place, mark) = self.behind(&source, before.as_ref());
-                self.filed(run, place, mark, last).await?;
+                self.filed(run, place, mark, look).await?;
                 run = self.opened();
                 // What has just been filed stood there for none of them.
                 heads = Vec::new().into_iter();
@@ -223,10 +231,18 @@ impl<'r> Job<'r> {
             }
             before = here;
         }
-        if end && !matches!(source, Source::File { continues: true, .. }) {
-            run.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
-        }
-        self.filed(run, behind, mark, last).await
+        let behind = match &source {
+            Source::File { listed, length, .. } if end => {
+                if !listed.continues {
+                    run.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+                }
+                run.broken = listed.broken(resources, headers, *length);
+                behind
+            }
+            Source::File { .. } => Place { resources, headers, ..behind },
+            Source::Stored => behind,
+        };
+        self.filed(run, behind, mark, look).await
     }
 
     /// The place behind a line of a file, and what whoever fetches needs to go on there. Of lines that
@@ -245,7 +261,8 @@ impl<'r> Job<'r> {
             last: (!line.text.is_empty()).then(|| Digest::of(&line.text).to_string()),
             edition: edition.clone(),
         };
-        (Place { line: line.number, offset: line.end, ..step }, Some(mark))
+        let (resources, headers) = (line.resources, line.headers);
+        (Place { line: line.number, offset: line.end, resources, headers, ..step }, Some(mark))
     }
 
     /// A run in which the block goes on that is open.
@@ -285,11 +302,11 @@ impl<'r> Job<'r> {
         mut run: Run,
         place: Place,
         mark: Option<wire::fetch::Place>,
-        last: bool,
+        look: Look,
     ) -> Result<(), Stop> {
         self.speak_of(&mut run.items).await?;
         for _ in 0..STALE_ROUNDS_MAX {
-            match self.round(run, place, mark.as_ref(), last).await? {
+            match self.round(run, place, mark.as_ref(), look).await? {
                 None => return Ok(()),
                 Some(again) => {
                     run = again;
@@ -307,22 +324,22 @@ impl<'r> Job<'r> {
         run: Run,
         place: Place,
         mark: Option<&wire::fetch::Place>,
-        last: bool,
+        look: Look,
     ) -> Result<Option<Run>, Stop> {
         let begun = self.road.exports.under_way.begin(&*self.road.clock);
-        let mut whose = self.whose(&run.items, last).await?;
+        let mut whose = self.whose(&run.items, look).await?;
         let (heads, marks, patients) = self.standing(&run, &mut whose).await?;
-        let mut planned = self.plan(&run, &whose, &heads, &marks, last);
+        let mut planned = self.plan(&run, &whose, &heads, &marks, look);
         // Whose Patient is refused, nothing is filed about them.
         let fallen = fallen(&run, &planned.plan);
         if !fallen.is_empty() {
             for (id, issue) in fallen {
                 whose.insert(id, Whose::Unmatched(issue));
             }
-            planned = self.plan(&run, &whose, &heads, &marks, last);
+            planned = self.plan(&run, &whose, &heads, &marks, look);
         }
         let mut unit = Unit { at: begun.at(), ..Unit::default() };
-        let (worked, members) = self.worked(&run, &whose, planned, place, last, &mut unit);
+        let (worked, members) = self.worked(&run, &whose, planned, place, look, &mut unit);
         unit.expects.extend(patients);
         match self.write(unit, worked, mark).await? {
             true => {
@@ -395,7 +412,7 @@ impl<'r> Job<'r> {
         whose: &HashMap<String, Whose>,
         heads: &[Option<store::Record>],
         marks: &[Option<store::Record>],
-        last: bool,
+        look: Look,
     ) -> Planned {
         let plain = self.plain();
         let (mut items, mut own_heads, mut own_marks) = (Vec::new(), Vec::new(), Vec::new());
@@ -404,7 +421,7 @@ impl<'r> Job<'r> {
             let patient = match &item.about {
                 About::Patient(id) => whose.get(id),
                 About::Nobody => Some(&Whose::Member),
-                About::Of(_) if !last => Some(&Whose::Waits),
+                About::Of(_) if !look.ends() => Some(&Whose::Waits),
                 About::Unsaid | About::Of(_) => None,
             };
             match patient {
@@ -434,7 +451,7 @@ impl<'r> Job<'r> {
         whose: &HashMap<String, Whose>,
         planned: Planned,
         place: Place,
-        last: bool,
+        look: Look,
         unit: &mut Unit,
     ) -> (Vec<Event>, Vec<String>) {
         let Planned { plan, waits, unmatched } = planned;
@@ -450,6 +467,9 @@ impl<'r> Job<'r> {
                 open.counts = open.counts.and(more);
             }
         };
+        if let Some(broken) = &run.broken {
+            telling.refuse(None, [broken.clone()]);
+        }
         for (whom, issues) in &run.faulty {
             telling.refuse(whom.clone(), issues.clone());
             count(None, read(Counts { refused: 1, ..Counts::default() }));
@@ -462,7 +482,7 @@ impl<'r> Job<'r> {
             telling.refuse(Some(item.name()), issues.clone());
             count(item.block, read(Counts { refused: 1, ..Counts::default() }));
         }
-        let hold = last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
+        let hold = look.last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
         let mut held = Vec::new();
         for (at, issue) in &unmatched {
             let item = &run.items[*at];
@@ -594,11 +614,11 @@ impl<'r> Job<'r> {
         let mut unit = self.unit();
         let told = self.told_of_manifest(&mut unit, &issue);
         let worked = Worked {
-            place: Place { step: self.receipt.place.step + 1, line: 0, offset: 0 },
+            place: Place::at(self.receipt.place.step + 1),
             counts: Counts::default(),
             account: None,
             told: Some(told),
-            severities: BTreeMap::from([("error".to_owned(), 1)]),
+            severities: BTreeMap::from([(issue.severity().to_owned(), 1)]),
             staged: None,
             waiting: 0,
             open: None,

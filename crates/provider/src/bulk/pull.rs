@@ -56,10 +56,7 @@ impl Road {
                     "a payer is given its members' records: Patient/$export or Group/[id]/$export";
                 return Err(Issue::new(Code::InteractionUnsupported, detail));
             }
-            Level::Group(id) => {
-                caller.require("Group", 'r')?;
-                self.own_group(payer, id)?;
-            }
+            Level::Group(id) => self.own_group(payer, id)?,
             Level::Patient => {}
         }
         let agreed = payer.terms.agreement.default_purpose();

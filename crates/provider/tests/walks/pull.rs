@@ -17,12 +17,16 @@ use provider::limits::{PULLS_BEGUN_MAX, PULLS_MAX};
 use provider::watch::Keeper;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use store::House as _;
+use std::time::{Duration, Instant};
+use store::{House as _, PostgresHouse, PostgresPlace};
 use wire::rest::{FileAsk, KickOff, Prefer};
 use wire::{Answer, Caller};
 
 const NAMESPACE: &str = "https://clinic.example/handover";
 const BASE: &str = "https://clinic.example/fhir";
+
+/// Three members, and a member of another plan.
+const ROSTER: &str = "p1\np2\np3\np900\n";
 
 /// A hospital that watches these, and whose plan may pull.
 async fn hospital(roster: &str, lines: &str) -> Hospital {
@@ -149,8 +153,7 @@ fn states(rows: &[Row]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetched() {
-    // The last one is another plan's member.
-    let hospital = hospital("p1\np2\np3\np900\n", "pull = true").await;
+    let hospital = hospital(ROSTER, "pull = true").await;
     hospital.restrict("[[restriction]]\nsubject = \"Patient/p3\"\nreason = \"self-pay\"\n");
     let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
     let waits = poll(&hospital, &id).await.unwrap();
@@ -184,6 +187,33 @@ async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetch
     let url = manifest["output"][0]["url"].as_str().unwrap();
     let gone = file(&hospital, &plans_own(), url).await.unwrap_err();
     assert_eq!(gone.code, Code::StatusUnknown);
+}
+
+/// There it is the server's clock that says what is due, so what is waited for is looked at again.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_database_server_the_same_is_pulled() {
+    let Some(database) = testdb::Server::shared() else { return };
+    let place = PostgresPlace { url: database.url().to_owned(), ..PostgresPlace::default() };
+    let house = PostgresHouse::open(&place, &"pulled-from".into()).await.unwrap();
+    let hospital = Hospital::watching_on(house, jiff::Timestamp::now(), ROSTER);
+    let hospital = begun(hospital, "pull = true").await;
+    let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
+    let end = Instant::now() + Duration::from_secs(120);
+    let manifest = loop {
+        hospital.work().await;
+        let answer = poll(&hospital, &id).await.unwrap();
+        if answer.status == 200 {
+            break serde_json::from_slice(&body(answer).await).unwrap();
+        }
+        assert!(Instant::now() < end, "waited for the manifest in vain");
+    };
+    let records = fetched(&hospital, &manifest).await;
+    assert_eq!(patients(&records), some(&[1, 2, 3]));
+    while states(&histories(&hospital).await) != ["settled", "settled", "settled"] {
+        assert!(Instant::now() < end, "waited in vain until they were taken");
+    }
+    assert_eq!(hospital.road.pull_end(&plans_own(), &id).await.unwrap().status, 202);
+    assert_eq!(poll(&hospital, &id).await.unwrap_err().code, Code::StatusUnknown);
 }
 
 #[tokio::test]
