@@ -300,6 +300,10 @@ pub const RESUMED_SINCE: Duration = Duration::from_secs(900);
 /// Exports that one payer may have at once: each keeps a plan of some 300 bytes for each push.
 pub const PULLS_MAX: usize = 8;
 
+/// Exports that one payer may begin within `PULL_READY_MAX`, deleted ones included: each looks for the
+/// coverage of everybody on the roster, beside all that goes to other payers.
+pub const PULLS_BEGUN_MAX: usize = 16;
+
 /// Submissions of a payer that are looked through for its exports: rows of a day.
 pub const PULLS_LOOKED: u32 = 1_000;
 

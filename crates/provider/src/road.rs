@@ -195,6 +195,10 @@ impl Road {
         if pulled {
             // The payer stands at this house's own door.
             Suspensions::check(&self.house, &payer.public.name).await?;
+            if self.gathering(&trigger).await?.is_none() {
+                // No chart is opened for what nobody waits for.
+                return self.unfetched(turn).await;
+            }
         } else {
             if let Some((until, issue)) = self.resting(payer, &push).await? {
                 return Ok(self.put_off(turn, until, issue).await?);
