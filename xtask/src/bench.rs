@@ -1,7 +1,8 @@
 //! Bench: runs a bench in release, with the words it was given.
 //!
 //! Comes in   the root of the repository; `--quick`, `--ten-million`, `--crowd`, `--only WORD…`, or
-//!            `--instructions`; `push` with `--quick`, `--patients N`, `--mode MODE`; or `bulk` with `--quick`
+//!            `--instructions`; `push` with `--quick`, `--patients N`, `--mode MODE`, `--bulk`,
+//!            `--invented N`; or `bulk` with `--quick`
 //!            or `--resources N`.
 //! Goes out   the tables of `crates/handover/benches`, and the exit code of the bench.
 //! Never      measures a debug build.

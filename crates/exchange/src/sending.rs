@@ -6,8 +6,9 @@
 //! Never      a state that no line explains, and never a resource: manifests name stored plans.
 //!
 //! Why one row for many pushes and none of them in it: a push says itself which submission it goes with,
-//! so that many can join at once without writing the same row. Once nothing more is gathered, those that
-//! joined are listed in the plan of a manifest; from then on the plan says whom an outcome is for.
+//! so that many can join at once without writing the same row. Those that joined are listed in the plan of a
+//! manifest, once it is full or nothing more is gathered; from then on the plan says whom an outcome is for.
+//! Until the payer knows the end, a manifest of which a push stands no more is told anew in its place.
 
 pub mod outcomes;
 pub mod plan;
@@ -21,6 +22,7 @@ use crate::ledger::{Chain, Event};
 use crate::purpose::Purpose;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What the payer is told of a submission.
@@ -89,9 +91,9 @@ impl End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Wait for more pushes; close once none came for a while.
+    /// Wait for more pushes; make a manifest of as many as it holds; close once none came for a while.
     Gather,
-    /// Say in each push that it is sent now, and make the manifests.
+    /// Say in each push that it is sent now, and make a manifest; once nothing is left, tell the end.
     Make,
     /// Tell the payer what it does not know yet.
     Tell,
@@ -101,7 +103,8 @@ pub enum Step {
     Poll,
     /// Settle each push by its own outcomes.
     Settle,
-    /// The payer that asked for it fetches it, until then; or settle each push by what was fetched.
+    /// The payer fetches it until then, since it asked for it, or no other word of it was agreed on; or
+    /// settle each push by what was fetched.
     Pull,
     /// It has ended: its files are served until then.
     Serve,
@@ -132,6 +135,13 @@ pub struct Manifest {
     pub told: bool,
 }
 
+impl Manifest {
+    /// Whether a file's URL ends so because it is one of this manifest.
+    fn names(&self, file: &str) -> bool {
+        file.split_once('-').is_some_and(|(number, _)| number.parse() == Ok(self.number))
+    }
+}
+
 /// A bulk submission of a sending house: a projection of its chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sending {
@@ -153,6 +163,9 @@ pub struct Sending {
     pub at: Timestamp,
     /// In their order.
     pub manifests: Vec<Manifest>,
+    /// Nothing more is gathered.
+    #[serde(default)]
+    pub closed: bool,
     /// The payer knows that no more comes.
     #[serde(default)]
     pub completed: bool,
@@ -167,6 +180,15 @@ pub struct Sending {
     /// Where its status is polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What the payer has said while it is at work: files of outcomes, and errors that it counts in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partly: Option<(u64, u64)>,
+    /// What it gives back, or asks for.
+    #[serde(default, skip_serializing_if = "outcomes::BackOf::is_empty")]
+    pub back: outcomes::BackOf,
+    /// Files that were given to their last byte, where that is what settles its pushes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub given: BTreeSet<String>,
     /// The stored outcomes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<Digest>,
@@ -199,11 +221,15 @@ impl Sending {
             step: Step::Gather,
             at: until,
             manifests: Vec::new(),
+            closed: false,
             completed: false,
             stopping: false,
             known: false,
             attempt: 0,
             place: None,
+            partly: None,
+            back: outcomes::BackOf::default(),
+            given: BTreeSet::new(),
             outcomes: None,
             end: None,
             issues: Vec::new(),
@@ -226,6 +252,7 @@ impl Sending {
             Event::SendingKeptOpen { until } => self.at = until,
             Event::SendingClosed { missing, .. } => {
                 self.pulled.iter_mut().for_each(|it| it.missing = missing);
+                self.closed = true;
                 self.go_on(Step::Make, at);
             }
             Event::PullSpread { members } => {
@@ -251,7 +278,10 @@ impl Sending {
                     None => self.go_on(Step::Tell, at),
                 }
             }
-            Event::Intended { attempt, .. } => (self.attempt, self.known) = (attempt, true),
+            Event::Intended { attempt, .. } => {
+                (self.attempt, self.known) = (attempt, true);
+                self.step = Step::Tell;
+            }
             Event::SendingTold { message } => self.told(message, at),
             Event::Delayed { until, issue } => {
                 if self.step != Step::Tell {
@@ -265,9 +295,14 @@ impl Sending {
                 self.issues.clear();
                 (self.step, self.at) = (Step::Poll, until);
             }
-            Event::SendingAnswered { outcomes } => {
+            Event::SendingPartly { files, errors } => self.partly = Some((files, errors)),
+            Event::SendingAnswered { outcomes, back } => {
+                self.back = back;
                 self.outcomes = Some(outcomes);
                 self.go_on(Step::Settle, at);
+            }
+            Event::FilesAwaited {} => {
+                self.go_on(Step::Pull, if self.is_given() { at } else { self.deadline });
             }
             Event::SendingStopAsked { .. } => {
                 self.stopping = true;
@@ -275,9 +310,7 @@ impl Sending {
                 self.go_on(next, at);
             }
             Event::FileGiven { file } => {
-                if let Some(pulled) = &mut self.pulled {
-                    pulled.given.insert(file);
-                }
+                self.given.insert(file);
                 if self.step == Step::Pull && self.is_given() {
                     self.at = at;
                 }
@@ -306,9 +339,12 @@ impl Sending {
             Message::Completed => self.completed = true,
             Message::Stopped => {}
         }
-        let next = match self.message() {
-            Some(_) => Step::Tell,
-            None => Step::Ask,
+        let next = match message {
+            Message::Completed => Step::Ask,
+            Message::Stopped => Step::Tell,
+            Message::Manifest(_) if self.untold().is_some() => Step::Tell,
+            Message::Manifest(_) if self.closed => Step::Make,
+            Message::Manifest(_) => Step::Gather,
         };
         self.go_on(next, at);
     }
@@ -318,14 +354,22 @@ impl Sending {
         (self.step, self.at, self.attempt) = (step, at, 0);
     }
 
-    /// What the payer is to be told next; `None`: it knows all.
+    /// What the payer is to be told next; `None`: it knows all, or more is gathered first.
     pub fn message(&self) -> Option<Message> {
         if self.stopping {
             return Some(Message::Stopped);
         }
-        let untold = self.standing().find(|it| !it.told);
-        let untold = untold.map(|it| Message::Manifest(it.number));
-        untold.or((!self.completed).then_some(Message::Completed))
+        let ends = self.closed && !self.completed;
+        self.untold().map(Message::Manifest).or(ends.then_some(Message::Completed))
+    }
+
+    fn untold(&self) -> Option<u32> {
+        self.standing().find(|it| !it.told).map(|it| it.number)
+    }
+
+    /// Whether pushes may join it.
+    pub fn is_open(&self) -> bool {
+        self.pulled.is_none() && !self.closed && !self.stopping && self.end.is_none()
     }
 
     /// The manifests that count: those that no later one takes the place of.
@@ -337,13 +381,16 @@ impl Sending {
     /// Whether its files are there to be fetched.
     pub fn serves(&self) -> bool {
         let over = self.pulled.as_ref().is_some_and(|it| it.deleted || self.manifests.is_empty());
-        !over && !matches!(self.step, Step::Gather | Step::Make | Step::Rest)
+        !over && self.step != Step::Rest
     }
 
-    /// Whether the payer that asked for it has fetched every file to its end.
+    /// Whether the payer has fetched every file to its end.
     pub fn is_given(&self) -> bool {
-        let given = self.pulled.as_ref().map_or(0, |it| it.given.len() as u64);
-        self.standing().last().is_some_and(|manifest| given >= manifest.files)
+        let of = |manifest: &Manifest| {
+            let own = self.given.iter().filter(|file| manifest.names(file));
+            own.count() as u64 >= manifest.files
+        };
+        !self.manifests.is_empty() && self.standing().all(of)
     }
 
     /// When a clock has work on it.
@@ -361,10 +408,11 @@ impl Sending {
             (_, Some(End::Failed)) => "sending-failed",
             (_, Some(End::Stopped)) => "sending-stopped",
             (_, Some(End::Unfetched)) => "sending-unfetched",
+            (_, None) if self.is_open() => OPEN,
             // No other push may join it.
-            (Step::Gather, None) if self.pulled.is_some() => "sending-pulled",
-            (Step::Gather, None) => OPEN,
-            (Step::Make | Step::Tell | Step::Pull, None) => "sending-offered",
+            (Step::Gather, None) => "sending-pulled",
+            (Step::Make | Step::Tell, None) => "sending-offered",
+            (Step::Pull, None) if !self.completed => "sending-offered",
             (_, None) => "sending-completed",
         }
     }

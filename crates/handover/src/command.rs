@@ -13,8 +13,8 @@ use crate::directory::{self, DirectoryAsked};
 use crate::limits::{COMMAND_TIMEOUT, KEEPING_SECONDS_MAX, LIST_ROWS_MAX, WORKER_THREADS};
 use crate::render::{self, COULD_NOT, DONE};
 use crate::{
-    caller, check, config, database, demo, ehr, export, foreign, house, init, keys, page, partner,
-    restore, roster, serve, suspended, tables,
+    arenas, caller, check, config, database, demo, ehr, export, foreign, house, init, keys, page,
+    partner, restore, roster, serve, suspended, tables,
 };
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -37,6 +37,9 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return misread(&without_values(error)),
     };
+    if matches!(line.asked, Asked::Serve(_)) {
+        arenas::in_few();
+    }
     start_logging();
     std::panic::set_hook(Box::new(|panic| eprintln!("{}", words_of_panic(panic))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -240,7 +243,7 @@ async fn fetch(args: &ExportArgs, json: bool) -> Result<u8, Issue> {
     match json {
         true => print(&json!(done).to_string()),
         false => print(&format!(
-            "{} resources, {} deletions and {} messages in {} files, as of {}",
+            "{} resources, {} deletions and {} messages in {} files, as of {}\n",
             done.resources, done.deleted, done.messages, done.files, done.transaction_time
         )),
     }

@@ -8,6 +8,7 @@
 //! Why a library under a thin binary: tests start houses and read their configuration with the
 //! same functions as the commands.
 
+mod arenas;
 pub mod args;
 pub mod backup;
 pub mod caller;

@@ -4,8 +4,9 @@
 //! Goes out   four processes at work; what each used; what the houses hold in the end.
 //! Never      leaves a process behind: all are tethered to this one.
 
-use crate::hospital;
+use crate::hospital::{self, People};
 use exchange::HouseId;
+use exchange::agreement::Agreement;
 use handover::{config, house};
 use std::ffi::OsString;
 use std::fs;
@@ -39,10 +40,19 @@ fn program() -> OsString {
 /// What is set up.
 pub(crate) struct Setting {
     pub(crate) mode: String,
-    pub(crate) patients: usize,
+    pub(crate) people: People,
     pub(crate) data: PathBuf,
     /// Everything is asked for before anything is waited for.
     pub(crate) queued: bool,
+    /// The histories of all go to one plan, in bulk submissions.
+    pub(crate) bulk: bool,
+}
+
+impl Setting {
+    /// How many plans there are.
+    pub(crate) fn plans(&self) -> usize {
+        if self.bulk { 1 } else { 2 }
+    }
 }
 
 /// A process of the bench.
@@ -124,16 +134,27 @@ impl Houses {
         run(&["init", "provider", text(&sender), "--listen", &listen, "--source", &source]);
         let public = sender.join("public.json");
         let me = std::env::current_exe().expect("this program").into_os_string();
-        let patients = setting.patients.to_string();
+        let People { charts, invented } = setting.people;
+        let [charts, invented, plans] = [charts, invented, setting.plans()].map(|n| n.to_string());
         let data = text(&setting.data);
         let folder = text(&ehr_folder);
-        let words =
-            [hospital::WORD, folder, &ehr_address, &setting.mode, &patients, data, text(&public)];
+        let (mode, public_file) = (setting.mode.as_str(), text(&public));
+        let words = [
+            hospital::WORD,
+            folder,
+            &ehr_address,
+            mode,
+            &charts,
+            &invented,
+            &plans,
+            data,
+            public_file,
+        ];
         let ehr = Running::start("EHR", &ehr_folder, &me, &words, DOORS);
         let authority = ehr_folder.join(handover::ehr::AUTHORITY);
         copy(&authority, &sender.join("tls/ehr-authority.pem"));
         copy(&ehr_folder.join(hospital::RESTRICTIONS), &sender.join("restrictions.toml"));
-        let plans = handover::ehr::new_plans(2);
+        let plans = handover::ehr::new_plans(setting.plans());
         let plans = plans.iter().map(|plan| {
             let name = format!("plan-{}", plan.payer_id.value);
             let plan_folder = place(&name);
@@ -145,13 +166,23 @@ impl Houses {
             run(&["--house", folder, "partner", "add", text(&public)]);
             let other = plan_folder.join("public.json");
             run(&["--house", text(&sender), "partner", "add", text(&other)]);
+            if setting.bulk {
+                offer_in_bulk(&sender.join(format!("agreements/{name}.toml")));
+            }
             serve(&name, &plan_folder, DOORS)
         });
         let plans = plans.collect();
         let subjects = fs::read_to_string(ehr_folder.join(hospital::SUBJECTS)).expect("subjects");
-        let subjects = subjects.lines().map(str::to_owned).collect();
+        let wanted = |subject: &&str| !setting.bulk || subject.starts_with("Patient/");
+        let subjects = subjects.lines().filter(wanted).map(str::to_owned).collect();
         let sender = serve("sending house", &sender, LOG);
         Houses { ehr, sender, plans, subjects, _folder: root }
+    }
+
+    /// The sending house's agreement with the first plan.
+    pub(crate) fn agreement(&self) -> Agreement {
+        let config = config::House::read(&self.sender.folder).expect("a configuration");
+        config.terms.into_values().next().expect("an agreement").agreement
     }
 
     /// Asks the sending house over its API.
@@ -159,6 +190,13 @@ impl Houses {
         let config = Arc::new(config::House::read(&self.sender.folder).expect("a configuration"));
         house::operator_client(&config, ASK_MAX).expect("an operator")
     }
+}
+
+/// Histories go in bulk, with all that was before the coverage.
+fn offer_in_bulk(file: &Path) {
+    let text = fs::read_to_string(file).expect("an agreement");
+    let text = text.replace("coverage = false", "coverage = true");
+    fs::write(file, text + "\n[bulk]\nkinds = [\"history\"]\n").expect("an agreement");
 }
 
 fn serve(name: &str, folder: &Path, log: &str) -> Running {

@@ -1,9 +1,10 @@
 //! Push: what it costs to push charts to two plans, by process and by stop.
 //!
 //! Comes in   `cargo xtask bench push [--quick] [--patients N] [--mode certified-minimum]
-//!            [--queued]`; `HANDOVER_DATA` has the charts, `HANDOVER_CHARTS` says how many as
+//!            [--queued | --bulk [--invented N]]`; `HANDOVER_DATA` has the charts, `HANDOVER_CHARTS` says how many as
 //!            `--patients` does.
-//! Goes out   per plan what became of the pushes; per process processor time and peak memory; of the
+//! Goes out   per plan what became of the pushes; in bulk (all histories, to one plan), whether the plan
+//!            holds what the simulator's own judgement expects; per process processor time and peak memory; of the
 //!            sending house, processor time by stop; what of it all is spent on trust.
 //! Never      invents a split: stops are counted by the house's own log (`provider::cost`), threads
 //!            by the kernel, and the rest is named as what it is.
@@ -19,6 +20,7 @@ mod pushing;
 mod threads;
 mod trust;
 
+use hospital::{Dressed, People};
 use houses::{Houses, Running, Setting, pushes, versions};
 use pushing::Told;
 use std::process::ExitCode;
@@ -63,8 +65,10 @@ fn setting(words: &[String]) -> Option<Setting> {
     let usual = if words.iter().any(|word| word == "--quick") { QUICK } else { ALL };
     let data = std::path::PathBuf::from(std::env::var_os("HANDOVER_DATA")?).join(CHARTS);
     let mode = after("--mode").cloned().unwrap_or_else(|| "full".to_owned());
-    let queued = words.iter().any(|word| word == "--queued");
-    Some(Setting { mode, patients: patients.unwrap_or(usual), data, queued })
+    let is_asked = |name: &str| words.iter().any(|word| word == name);
+    let invented = after("--invented").and_then(|count| count.parse().ok()).unwrap_or_default();
+    let people = People { charts: patients.unwrap_or(usual), invented };
+    Some(Setting { mode, people, data, queued: is_asked("--queued"), bulk: is_asked("--bulk") })
 }
 
 /// One process, when all was pushed.
@@ -78,18 +82,20 @@ fn show(setting: &Setting) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut houses = Houses::start(setting);
     println!(
-        "{} patients, {} subjects, EHR {}{}; load of the machine in the last minute: {}\n",
-        setting.patients,
+        "{} patients and {} invented ones, {} subjects, EHR {}{}{}; load of the machine in the last minute: {}\n",
+        setting.people.charts,
+        setting.people.invented,
         houses.subjects.len(),
         setting.mode,
         if setting.queued { ", all queued at first" } else { "" },
+        if setting.bulk { ", histories in bulk" } else { "" },
         gauge::load()
     );
     let begun = Instant::now();
     let running = || [&houses.ehr, &houses.sender].into_iter().chain(&houses.plans);
     let before: Vec<Duration> = running().map(|one| gauge::cpu(&[one.pid()])).collect();
     let threads_before = Threads::of(houses.sender.pid());
-    runtime.block_on(pushing::push_all(&houses.operator(), &houses.subjects, setting.queued));
+    runtime.block_on(pushing::push_all(&houses.operator(), &houses.subjects, setting));
     let wall = begun.elapsed();
     let used = running().zip(before).map(|(one, before)| Used {
         name: one.name.clone(),
@@ -105,6 +111,10 @@ fn show(setting: &Setting) {
     let filed: Vec<u64> =
         houses.plans.iter().map(|plan| versions(&runtime, &plan.folder)).collect();
     plans_table(&houses, &told, &filed);
+    if setting.bulk {
+        let settled = told.values().filter_map(|plan| plan.states.get("settled")).sum::<u64>();
+        as_expected(setting, &houses, filed[0], settled);
+    }
     let (sent, filed) = (told.values().map(|plan| plan.resources).sum(), filed.iter().sum());
     println!("\nwall {:.1} s; resources sent {sent}, versions filed {filed}\n", wall.as_secs_f64());
     process_table(&used, sent, filed);
@@ -121,6 +131,16 @@ fn plans_table(houses: &Houses, told: &std::collections::BTreeMap<String, Told>,
         let states: Vec<String> = states.collect();
         println!("{:16} {:>10} {filed:>10} | {}", plan.name, told.resources, states.join(", "));
     }
+}
+
+/// The plan's versions beside what the simulator expects there, and a Provenance of each push.
+fn as_expected(setting: &Setting, houses: &Houses, filed: u64, settled: u64) {
+    let dressed = Dressed::new(&setting.data, setting.people, setting.plans());
+    let expected = dressed.expected(&houses.agreement()) as u64;
+    let verdict = if filed == expected + settled { "equal" } else { "NOT EQUAL" };
+    println!(
+        "\nexpected records {expected}, pushes settled {settled}, versions filed {filed}: {verdict}"
+    );
 }
 
 fn process_table(used: &[Used], sent: u64, filed: u64) {

@@ -4,6 +4,7 @@
 //! Goes out   per plan, pushes by state and resources that were sent.
 //! Never      waits for ever: when nothing has moved for a while, what is still due is told as that.
 
+use crate::houses::Setting;
 use exchange::desk::{Command, Reply};
 use exchange::{Push, Who};
 use futures_util::{StreamExt, stream};
@@ -21,7 +22,7 @@ const WAIT: u32 = 120;
 
 /// How often it is asked whether something is still due, and for how long without a change.
 const LOOK: Duration = Duration::from_secs(2);
-const LOOKS_MAX: u32 = 60;
+const LOOKS_MAX: u32 = 450;
 
 /// What became of a plan's pushes.
 #[derive(Default)]
@@ -34,8 +35,9 @@ pub(crate) struct Told {
 
 /// Pushes all, in their order: each place waits for the end of one before it asks for the next; or,
 /// `queued`, all are asked for at first, as a watch does.
-pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], queued: bool) {
-    let wait = if queued { 0 } else { WAIT };
+/// In bulk all are asked for at first, too.
+pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], setting: &Setting) {
+    let wait = if setting.queued || setting.bulk { 0 } else { WAIT };
     let push = |subject: &String| {
         let who = Who {
             name: "bench".to_owned(),
@@ -47,7 +49,7 @@ pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], queued: b
             purpose: None,
             who,
             wait,
-            asynchronous: false,
+            asynchronous: setting.bulk,
         };
         async move { caller::ask(client, &command).await.err() }
     };
@@ -69,12 +71,14 @@ pub(crate) async fn push_all(client: &FhirClient, subjects: &[String], queued: b
     }
 }
 
-/// How many pushes are due.
+/// How many pushes are due, or with the plan.
 async fn due(client: &FhirClient) -> u64 {
     let list = Command::List { states: Vec::new(), limit: Some(1) };
     match caller::ask(client, &list).await.expect("a list") {
         Reply::Listed { counts, .. } => {
-            counts.iter().filter(|(state, _)| state == "due").map(|(_, count)| *count).sum()
+            let moves =
+                counts.iter().filter(|(state, _)| ["due", "submitted"].contains(&state.as_str()));
+            moves.map(|(_, count)| *count).sum()
         }
         other => panic!("no list: {other:?}"),
     }

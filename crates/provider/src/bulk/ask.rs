@@ -5,6 +5,7 @@
 //! Never      follows a place that is not of the payer's own origin, sends a token where the manifest says
 //!            that none is needed, or reads on without end.
 
+use super::tell::manifest_name;
 use super::{SendingTurn, attempt, submitter, terms_of};
 use crate::limits::{OUTCOME_LINE_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
 use crate::road::{Halt, Road};
@@ -12,6 +13,7 @@ use crate::{deliver, door};
 use exchange::bulk::{StatusManifest, StatusRequest};
 use exchange::limits::{OUTCOME_RESOURCES_MAX, POLL_WAIT};
 use exchange::place::same_origin;
+use exchange::sending::Manifest;
 use exchange::sending::outcomes::Outcomes;
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue, PushId};
@@ -71,14 +73,16 @@ impl Road {
             let answer = turn.keep(reply.body.clone());
             turn.say(Event::Answered { status: 200, answer });
             let outcomes = self.outcomes(turn, &client, &reply.body).await?;
+            let back = outcomes.back.clone();
             let outcomes = turn.keep(serde_json::to_vec(&outcomes).unwrap_or_default());
-            turn.say(Event::SendingAnswered { outcomes });
+            turn.say(Event::SendingAnswered { outcomes, back });
             return Ok(turn.commit("bulk-answered").await?);
         }
         let (seed, sending) = (PushId(turn.sending.id.to_string()), turn.sending.clone());
         let attempt = attempt(&sending, &seed, payer.terms.agreement.settled_by);
         match settle::settle_poll(&answered, &place, &attempt, turn.now()) {
             Next::Poll { place, at } => {
+                self.read_partly(turn, &answered);
                 turn.say(Event::Polling { place, until: at });
                 Ok(turn.commit("bulk-waiting").await?)
             }
@@ -94,6 +98,20 @@ impl Road {
         }
     }
 
+    /// What a payer says while it is at work, where it says anything (202 with a manifest of what there is
+    /// so far). Nothing is settled by it: the last word has all of it again.
+    fn read_partly(&self, turn: &mut SendingTurn, answered: &Answered) {
+        let Answered::Reply(reply) = answered else { return };
+        let page = self.status_page(turn, &reply.body).ok().filter(|it| it.submission_id.is_some());
+        let Some(page) = page else { return };
+        let errors = page.outcome.iter().flat_map(|file| &file.severities);
+        let errors = errors.filter(|(code, _)| ["error", "fatal"].contains(&code.as_str()));
+        let (files, errors) = (page.outcome.len() as u64, errors.map(|(_, count)| count).sum());
+        if turn.sending.partly != Some((files, errors)) {
+            turn.say(Event::SendingPartly { files, errors });
+        }
+    }
+
     /// Everything a status manifest leads to: its pages, and the lines of its outcome files.
     async fn outcomes(
         &self,
@@ -105,14 +123,20 @@ impl Road {
         let mut page = self.status_page(turn, first)?;
         let mut files = 0;
         for _ in 0..STATUS_PAGES_MAX {
+            files += page.outcome.len() + page.output.len() + page.deleted.len();
+            if files > STATUS_FILES_MAX {
+                return Err(endless().into());
+            }
+            found.give_back(&page.output, &page.deleted);
             for file in &page.outcome {
-                files += 1;
-                if files > STATUS_FILES_MAX {
-                    return Err(endless().into());
-                }
+                let manifest = match self.manifest_of(turn, file.manifest_url.as_deref())? {
+                    About::Standing(manifest) => manifest,
+                    // What was said of it is said again of the one in its place.
+                    About::Replaced => continue,
+                };
                 let place = self.own(turn, &file.url)?;
                 let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
-                read_lines(&body, &mut found)?;
+                read_lines(&body, manifest, &mut found)?;
             }
             let Some(next) = page.next.take() else { return Ok(found) };
             let place = self.own(turn, &next)?;
@@ -121,6 +145,21 @@ impl Road {
             page = self.status_page(turn, &body)?;
         }
         Err(endless().into())
+    }
+
+    /// Which manifest an outcome file is about. A URL that was never told is about all.
+    fn manifest_of(&self, turn: &SendingTurn, url: Option<&str>) -> Result<About, Issue> {
+        let terms = terms_of(self.payer(&turn.sending.payer)?)?;
+        let sending = &turn.sending;
+        let told = |number: u32| self.file_url(terms, sending, &manifest_name(number));
+        let named = |it: &&Manifest| url == Some(told(it.number).as_str());
+        if let Some(manifest) = sending.standing().find(named) {
+            return Ok(About::Standing(Some(manifest.number)));
+        }
+        match sending.manifests.iter().any(|it| named(&it)) {
+            true => Ok(About::Replaced),
+            false => Ok(About::Standing(None)),
+        }
     }
 
     fn status_page(&self, turn: &SendingTurn, body: &[u8]) -> Result<StatusManifest, Issue> {
@@ -179,16 +218,24 @@ impl Road {
     }
 }
 
-fn read_lines(body: &[u8], found: &mut Outcomes) -> Result<(), Issue> {
+fn read_lines(body: &[u8], manifest: Option<u32>, found: &mut Outcomes) -> Result<(), Issue> {
     let mut lines = Ndjson::new(OUTCOME_LINE_MAX, OUTCOME_RESOURCES_MAX as u64);
     let unreadable = |line: u64| {
         let detail = format!("line {line} of the payer's outcomes cannot be read");
         Issue::new(Code::AnswerUnreadable, detail)
     };
     for line in lines.push(body).into_iter().chain(lines.finish()) {
-        found.take(&line.map_err(|error| unreadable(error.line))?.resource)?;
+        found.take(&line.map_err(|error| unreadable(error.line))?.resource, manifest)?;
     }
     Ok(())
+}
+
+/// Which manifest is meant.
+enum About {
+    /// One that counts; `None`: all of them.
+    Standing(Option<u32>),
+    /// One that another has taken the place of.
+    Replaced,
 }
 
 fn endless() -> Issue {

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod bulk;
+mod bulk_manifests;
 mod bulk_plan;
+mod bulk_status;
 mod chart;
 mod covered;
 mod delivery;

@@ -2,8 +2,9 @@
 //!
 //! Comes in   an answer whose body has not been read, and how it is encoded.
 //! Goes out   lines in batches; or a small body whole.
-//! Never      takes silence for the end: a body has ended where its length, its last chunk or its last
-//!            frame says so, and a gzip stream where its trailer does. Holds more than some pieces.
+//! Never      takes a body for whole whose length, last chunk or last frame, or whose gzip trailer is missing.
+//!            HTTP lets a plain body have none of these: it ends with its connection, and only the `count`
+//!            of its manifest tells whether all came. Holds more than some pieces.
 //!
 //! Why a thread: decompression takes as long as reading the JSON does, and a runtime's threads are for
 //! waiting.
