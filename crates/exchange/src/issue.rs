@@ -166,16 +166,16 @@ catalogue! {
     // Files of a submission.
     FileUnreachable "file-unreachable" 503 "transient" Nobody Some(30);
         "the file server does not answer, or breaks off";
-        "none needed while it is tried again; once that is over, mend the file server and submit the manifest again"
+        "none needed while it is tried again; once that is over, mend the file server and submit its manifest anew with replacesManifestUrl"
     FileRefused "file-refused" 422 "forbidden" Sender None;
         "the file server refused to give the file";
-        "let this house read the file named, then submit the manifest again"
+        "let this house read the file named, then submit its manifest anew with replacesManifestUrl"
     FileNotAgreed "file-not-agreed" 422 "security" Sender None;
         "the file is not where this house agreed to fetch from";
-        "serve it from an agreed origin with a trusted certificate, or agree on this one; then submit the manifest again"
+        "serve it from an agreed origin with a trusted certificate, or agree on this one; then submit its manifest anew with replacesManifestUrl"
     FileChanged "file-changed" 409 "conflict" Sender None;
         "the file changed while it was read";
-        "leave files as they are until the submission is done, and submit the manifest again"
+        "leave files as they are until the submission is done, and submit its manifest anew with replacesManifestUrl"
     FileInvalid "file-invalid" 422 "structure" Sender None;
         "the file is not what its manifest and headers promise";
         "mend the file at the place named, and submit its manifest anew with replacesManifestUrl"
@@ -384,14 +384,18 @@ impl Issue {
         outcome.to_string().into_bytes()
     }
 
-    /// One element of `OperationOutcome.issue`.
-    pub fn to_json(&self) -> serde_json::Value {
-        let row = self.code.row();
-        let severity = match row.status {
+    /// `OperationOutcome.issue.severity`.
+    pub fn severity(&self) -> &'static str {
+        match self.code.row().status {
             200..300 => "information",
             500.. => "fatal",
             _ => "error",
-        };
+        }
+    }
+
+    /// One element of `OperationOutcome.issue`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let (row, severity) = (self.code.row(), self.severity());
         let place = match self.offset {
             Some(offset) => format!(" Place: byte {offset}."),
             None => String::new(),

@@ -6,8 +6,9 @@
 //! Never      a state that no line explains, and never a resource: manifests name stored plans.
 //!
 //! Why one row for many pushes and none of them in it: a push says itself which submission it goes with,
-//! so that many can join at once without writing the same row. Once nothing more is gathered, those that
-//! joined are listed in the plan of a manifest; from then on the plan says whom an outcome is for.
+//! so that many can join at once without writing the same row. Those that joined are listed in the plan of a
+//! manifest, once it is full or nothing more is gathered; from then on the plan says whom an outcome is for.
+//! Until the payer knows the end, a manifest of which a push stands no more is told anew in its place.
 
 pub mod outcomes;
 pub mod plan;
@@ -89,9 +90,9 @@ impl End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Wait for more pushes; close once none came for a while.
+    /// Wait for more pushes; make a manifest of as many as it holds; close once none came for a while.
     Gather,
-    /// Say in each push that it is sent now, and make the manifests.
+    /// Say in each push that it is sent now, and make a manifest; once nothing is left, tell the end.
     Make,
     /// Tell the payer what it does not know yet.
     Tell,
@@ -153,6 +154,9 @@ pub struct Sending {
     pub at: Timestamp,
     /// In their order.
     pub manifests: Vec<Manifest>,
+    /// Nothing more is gathered.
+    #[serde(default)]
+    pub closed: bool,
     /// The payer knows that no more comes.
     #[serde(default)]
     pub completed: bool,
@@ -199,6 +203,7 @@ impl Sending {
             step: Step::Gather,
             at: until,
             manifests: Vec::new(),
+            closed: false,
             completed: false,
             stopping: false,
             known: false,
@@ -226,6 +231,7 @@ impl Sending {
             Event::SendingKeptOpen { until } => self.at = until,
             Event::SendingClosed { missing, .. } => {
                 self.pulled.iter_mut().for_each(|it| it.missing = missing);
+                self.closed = true;
                 self.go_on(Step::Make, at);
             }
             Event::PullSpread { members } => {
@@ -251,7 +257,10 @@ impl Sending {
                     None => self.go_on(Step::Tell, at),
                 }
             }
-            Event::Intended { attempt, .. } => (self.attempt, self.known) = (attempt, true),
+            Event::Intended { attempt, .. } => {
+                (self.attempt, self.known) = (attempt, true);
+                self.step = Step::Tell;
+            }
             Event::SendingTold { message } => self.told(message, at),
             Event::Delayed { until, issue } => {
                 if self.step != Step::Tell {
@@ -306,9 +315,12 @@ impl Sending {
             Message::Completed => self.completed = true,
             Message::Stopped => {}
         }
-        let next = match self.message() {
-            Some(_) => Step::Tell,
-            None => Step::Ask,
+        let next = match message {
+            Message::Completed => Step::Ask,
+            Message::Stopped => Step::Tell,
+            Message::Manifest(_) if self.untold().is_some() => Step::Tell,
+            Message::Manifest(_) if self.closed => Step::Make,
+            Message::Manifest(_) => Step::Gather,
         };
         self.go_on(next, at);
     }
@@ -318,14 +330,22 @@ impl Sending {
         (self.step, self.at, self.attempt) = (step, at, 0);
     }
 
-    /// What the payer is to be told next; `None`: it knows all.
+    /// What the payer is to be told next; `None`: it knows all, or more is gathered first.
     pub fn message(&self) -> Option<Message> {
         if self.stopping {
             return Some(Message::Stopped);
         }
-        let untold = self.standing().find(|it| !it.told);
-        let untold = untold.map(|it| Message::Manifest(it.number));
-        untold.or((!self.completed).then_some(Message::Completed))
+        let ends = self.closed && !self.completed;
+        self.untold().map(Message::Manifest).or(ends.then_some(Message::Completed))
+    }
+
+    fn untold(&self) -> Option<u32> {
+        self.standing().find(|it| !it.told).map(|it| it.number)
+    }
+
+    /// Whether pushes may join it.
+    pub fn is_open(&self) -> bool {
+        self.pulled.is_none() && !self.closed && !self.stopping && self.end.is_none()
     }
 
     /// The manifests that count: those that no later one takes the place of.
@@ -337,7 +357,7 @@ impl Sending {
     /// Whether its files are there to be fetched.
     pub fn serves(&self) -> bool {
         let over = self.pulled.as_ref().is_some_and(|it| it.deleted || self.manifests.is_empty());
-        !over && !matches!(self.step, Step::Gather | Step::Make | Step::Rest)
+        !over && self.step != Step::Rest
     }
 
     /// Whether the payer that asked for it has fetched every file to its end.
@@ -361,9 +381,9 @@ impl Sending {
             (_, Some(End::Failed)) => "sending-failed",
             (_, Some(End::Stopped)) => "sending-stopped",
             (_, Some(End::Unfetched)) => "sending-unfetched",
+            (_, None) if self.is_open() => OPEN,
             // No other push may join it.
-            (Step::Gather, None) if self.pulled.is_some() => "sending-pulled",
-            (Step::Gather, None) => OPEN,
+            (Step::Gather, None) => "sending-pulled",
             (Step::Make | Step::Tell | Step::Pull, None) => "sending-offered",
             (_, None) => "sending-completed",
         }

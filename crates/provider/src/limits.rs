@@ -210,6 +210,10 @@ pub const FILES_AT_ONCE: usize = 4;
 /// Pushes that wait in a payer's submissions and are looked through at once: some 2 KB each.
 pub const GATHERED_MAX: u32 = 10_000;
 
+/// Manifests of one submission, those that others took the place of among them: a row of work names them
+/// all, and each is some 200 bytes.
+pub const MANIFESTS_MAX: usize = 100;
+
 /// How long a submission gathers at most, while pushes keep coming: whoever came first has waited long
 /// enough.
 pub const GATHER_AGE_MAX: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);

@@ -36,6 +36,9 @@ pub struct BulkTerms {
     pub gather_seconds: u32,
     /// Pushes of one submission.
     pub pushes_max: u32,
+    /// Pushes of one manifest: a submission with more has several, and the payer is told of one as soon
+    /// as it is full.
+    pub manifest_pushes_max: u32,
     /// Bytes of one file, as near as whole pushes come to it.
     pub file_bytes_max: u64,
 }
@@ -85,7 +88,8 @@ impl Default for BulkTerms {
             assume: false,
             pull: false,
             gather_seconds: 5,
-            pushes_max: 500,
+            pushes_max: 2_000,
+            manifest_pushes_max: 500,
             file_bytes_max: 64_000_000,
         }
     }
@@ -99,6 +103,10 @@ pub(super) fn fault(bulk: &BulkTerms) -> Option<(&'static str, String)> {
     }
     if !(1..=SUBMISSION_PUSHES_MAX).contains(&bulk.pushes_max) {
         return Some(("pushes_max", format!("`pushes_max` is 1 to {SUBMISSION_PUSHES_MAX}")));
+    }
+    if !(1..=SUBMISSION_PUSHES_MAX).contains(&bulk.manifest_pushes_max) {
+        let detail = format!("`manifest_pushes_max` is 1 to {SUBMISSION_PUSHES_MAX}");
+        return Some(("manifest_pushes_max", detail));
     }
     if !SUBMISSION_BYTES_RANGE.contains(&bulk.file_bytes_max) {
         let (from, to) = (SUBMISSION_BYTES_RANGE.start(), SUBMISSION_BYTES_RANGE.end());

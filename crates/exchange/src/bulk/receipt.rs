@@ -65,6 +65,19 @@ pub struct Place {
     pub line: u64,
     /// Bytes of it, unpacked, that were.
     pub offset: u64,
+    /// Resources among those lines, readable or not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resources: u64,
+    /// Headers of blocks among them (organised files).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub headers: u64,
+}
+
+impl Place {
+    /// The beginning of a step.
+    pub fn at(step: u32) -> Place {
+        Place { step, ..Place::default() }
+    }
 }
 
 /// The block that is open behind the place (organised files): its lines go on.
@@ -260,16 +273,16 @@ impl Receipt {
             }
             Step::Again {} => {
                 self.again = Some(std::mem::take(&mut self.staged));
-                (self.waiting, self.place.line, self.place.offset) = (0, 0, 0);
+                (self.waiting, self.place) = (0, Place::at(self.place.step));
             }
             Step::Looked {} => {
                 self.again = None;
-                self.place = Place { step: self.place.step + 1, line: 0, offset: 0 };
+                self.place = Place::at(self.place.step + 1);
             }
             Step::Restarted { issue } => {
                 self.restarts += 1;
                 self.issue = Some(issue.clone());
-                (self.place.line, self.place.offset, self.mark) = (0, 0, None);
+                (self.place, self.mark) = (Place::at(self.place.step), None);
                 self.open = None;
             }
             Step::Delayed { until, issue } => {
@@ -280,7 +293,7 @@ impl Receipt {
             Step::Failed { issue, told } => {
                 self.issue = Some(issue.clone());
                 full.extend(self.told.push(*told));
-                *self.severities.entry("error".to_owned()).or_default() += 1;
+                *self.severities.entry(issue.severity().to_owned()).or_default() += 1;
                 self.state = ReceiptState::Failed;
             }
             Step::Fetched { waits } => {

@@ -21,9 +21,12 @@ use std::collections::BTreeMap;
 /// What was said, by whom it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Of the submission or a manifest as a whole.
+    /// Of the submission as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub whole: Vec<Issue>,
+    /// Of a manifest as a whole, by its number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub manifests: BTreeMap<u32, Vec<Issue>>,
     /// Of a resource: `Type/id at the payer`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub records: BTreeMap<String, Vec<Issue>>,
@@ -42,10 +45,10 @@ const HELD: &str = "the payer keeps it until a person there has found the member
 const REFUSED: u16 = 422;
 
 impl Outcomes {
-    /// Takes one line of an outcome file.
+    /// Takes one line of an outcome file, which is about this manifest; `None`: the payer does not say.
     ///
     /// Errors: `AnswerUnreadable` where it is no OperationOutcome, or names more than can be held.
-    pub fn take(&mut self, line: &Resource) -> Result<(), Issue> {
+    pub fn take(&mut self, line: &Resource, manifest: Option<u32>) -> Result<(), Issue> {
         let unreadable = |detail: &str| Issue::new(Code::AnswerUnreadable, detail);
         let Some(told) = Told::of(line) else {
             return Err(unreadable("a line of the payer's outcomes is no OperationOutcome"));
@@ -70,15 +73,16 @@ impl Outcomes {
                 Whom::Resource(reference) => match local(reference) {
                     Some(record) => self.records.entry(record).or_default(),
                     // What names no resource of ours is about all.
-                    None => &mut self.whole,
+                    None => self.all_of(manifest),
                 },
             };
             said.extend(issues.iter().cloned());
             said.truncate(ISSUES_MAX);
         }
         if told.whom.is_empty() {
-            self.whole.extend(issues);
-            self.whole.truncate(ISSUES_MAX);
+            let said = self.all_of(manifest);
+            said.extend(issues);
+            said.truncate(ISSUES_MAX);
         }
         if self.records.len() + self.pushes.len() + self.counts.len() > OUTCOME_RESOURCES_MAX {
             return Err(unreadable("the payer's outcomes name more resources than can be held"));
@@ -86,13 +90,22 @@ impl Outcomes {
         Ok(())
     }
 
-    /// What is said of a push with this key and these contents: the next word, and the answer to keep.
-    /// A push of which nothing stands is refused; one of which something is missing waits for a person.
-    pub fn settle(&self, key: &str, contents: &[Content]) -> (Next, Bytes) {
+    fn all_of(&mut self, manifest: Option<u32>) -> &mut Vec<Issue> {
+        match manifest {
+            Some(number) => self.manifests.entry(number).or_default(),
+            None => &mut self.whole,
+        }
+    }
+
+    /// What is said of a push of this manifest, with this key and these contents: the next word, and the
+    /// answer to keep. A push of which nothing stands is refused; one of which something is missing waits
+    /// for a person.
+    pub fn settle(&self, manifest: u32, key: &str, contents: &[Content]) -> (Next, Bytes) {
         let name = |content: &Content| format!("{}/{}", content.kind, content.id);
         let of = |content: &Content| self.records.get(&name(content));
         let answer = answer(contents, of);
-        let own = self.pushes.get(key).into_iter().chain(Some(&self.whole)).flatten();
+        let all = self.manifests.get(&manifest).into_iter().chain(Some(&self.whole));
+        let own = self.pushes.get(key).into_iter().chain(all).flatten();
         let mut issues: Vec<Issue> = own.cloned().collect();
         let as_a_whole = !issues.is_empty();
         let mut refused = 0;

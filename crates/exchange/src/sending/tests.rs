@@ -53,11 +53,32 @@ fn a_chain_adds_up_to_one_state() {
     let with = |more: &[Event]| [&whole[..], more].concat();
     type Row<'t> = (&'t str, Vec<Event>, &'t str, Step, Option<Message>);
     let table: &[Row<'_>] = &[
-        ("opened", vec![], "sending-open", Step::Gather, Some(Completed)),
+        ("opened", vec![], "sending-open", Step::Gather, None),
+        (
+            "made while it gathers",
+            vec![made(1, None)],
+            "sending-open",
+            Step::Tell,
+            Some(Manifest(1)),
+        ),
+        (
+            "offered while it gathers",
+            vec![made(1, None), intended(), told(Manifest(1))],
+            "sending-open",
+            Step::Gather,
+            None,
+        ),
+        (
+            "made anew when it was told",
+            vec![made(1, None), intended(), told(Manifest(1)), made(2, Some(1))],
+            "sending-open",
+            Step::Tell,
+            Some(Manifest(2)),
+        ),
         ("closed", vec![closed()], "sending-offered", Step::Make, Some(Completed)),
         ("made", whole[..2].to_vec(), "sending-offered", Step::Tell, Some(Manifest(1))),
         ("intended", whole[..3].to_vec(), "sending-offered", Step::Tell, Some(Manifest(1))),
-        ("offered", whole[..4].to_vec(), "sending-offered", Step::Tell, Some(Completed)),
+        ("offered", whole[..4].to_vec(), "sending-offered", Step::Make, Some(Completed)),
         ("completed", whole.to_vec(), "sending-completed", Step::Ask, None),
         ("polled", with(&[polling]), "sending-completed", Step::Poll, None),
         ("answered", done.clone(), "sending-completed", Step::Settle, None),

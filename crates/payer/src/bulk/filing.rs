@@ -47,8 +47,8 @@ pub(super) struct Batch {
 
 /// Where lines come from.
 pub(super) enum Source {
-    /// A file of this edition; `continues`: its last block goes on in the next one.
-    File { edition: Edition, continues: bool },
+    /// A file of this edition; `length`: its bytes, where its end was read and they are known.
+    File { edition: Edition, listed: Listed, length: Option<u64> },
     /// They waited.
     Stored,
 }
@@ -58,6 +58,8 @@ struct Behind {
     number: u64,
     end: u64,
     text: bytes::Bytes,
+    resources: u64,
+    headers: u64,
 }
 
 /// A receipt at work.
@@ -197,9 +199,14 @@ impl<'r> Job<'r> {
         let mut run = self.opened();
         let mut heads = heads.into_iter();
         let mut before = None;
+        let Place { mut resources, mut headers, .. } = self.receipt.place;
         for line in lines {
             let ReadLine { number, end, text, is } = line;
-            let here = Some(Behind { number, end, text: text.clone() });
+            match &is {
+                Is::Header(_) => headers += 1,
+                Is::Put(_) | Is::TakesBack(_) | Is::Faulty { .. } => resources += 1,
+            }
+            let here = Some(Behind { number, end, text: text.clone(), resources, headers });
             let apart = match &is {
                 Is::Put(put) => run.names(put),
                 Is::TakesBack(_) => true,
@@ -223,9 +230,17 @@ impl<'r> Job<'r> {
             }
             before = here;
         }
-        if end && !matches!(source, Source::File { continues: true, .. }) {
-            run.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
-        }
+        let behind = match &source {
+            Source::File { listed, length, .. } if end => {
+                if !listed.continues {
+                    run.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+                }
+                run.broken = listed.broken(resources, headers, *length);
+                behind
+            }
+            Source::File { .. } => Place { resources, headers, ..behind },
+            Source::Stored => behind,
+        };
         self.filed(run, behind, mark, last).await
     }
 
@@ -245,7 +260,8 @@ impl<'r> Job<'r> {
             last: (!line.text.is_empty()).then(|| Digest::of(&line.text).to_string()),
             edition: edition.clone(),
         };
-        (Place { line: line.number, offset: line.end, ..step }, Some(mark))
+        let (resources, headers) = (line.resources, line.headers);
+        (Place { line: line.number, offset: line.end, resources, headers, ..step }, Some(mark))
     }
 
     /// A run in which the block goes on that is open.
@@ -450,6 +466,9 @@ impl<'r> Job<'r> {
                 open.counts = open.counts.and(more);
             }
         };
+        if let Some(broken) = &run.broken {
+            telling.refuse(None, [broken.clone()]);
+        }
         for (whom, issues) in &run.faulty {
             telling.refuse(whom.clone(), issues.clone());
             count(None, read(Counts { refused: 1, ..Counts::default() }));
@@ -594,11 +613,11 @@ impl<'r> Job<'r> {
         let mut unit = self.unit();
         let told = self.told_of_manifest(&mut unit, &issue);
         let worked = Worked {
-            place: Place { step: self.receipt.place.step + 1, line: 0, offset: 0 },
+            place: Place::at(self.receipt.place.step + 1),
             counts: Counts::default(),
             account: None,
             told: Some(told),
-            severities: BTreeMap::from([("error".to_owned(), 1)]),
+            severities: BTreeMap::from([(issue.severity().to_owned(), 1)]),
             staged: None,
             waiting: 0,
             open: None,

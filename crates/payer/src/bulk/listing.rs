@@ -14,6 +14,7 @@ use exchange::{Code, Issue};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use wire::fetch::{Fault, beside};
+use wire::limits::FILE_BYTES_MAX;
 
 /// What is to be read of a manifest, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +54,50 @@ pub(super) struct Listed {
     /// How many resources the manifest says that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u64>,
+    /// How many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<u64>,
     /// Its last block goes on in the next one of the list.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) continues: bool,
+}
+
+impl Listed {
+    /// What the file does not keep of what its manifest promises: `resources` and `headers` of blocks were
+    /// read of it to its end, `length` is that of what came, where it is known. `None`: nothing.
+    ///
+    /// A count speaks for itself: where it holds, no line is missing, whatever the size. Of organised files
+    /// some senders count the headers too, which are resources as well.
+    pub(super) fn broken(
+        &self,
+        resources: u64,
+        headers: u64,
+        length: Option<u64>,
+    ) -> Option<Issue> {
+        let invalid = |detail: String| {
+            let words = "what was read of it is filed as any other; nothing is taken back for that";
+            Issue::new(Code::FileInvalid, format!("{detail}; {words}")).at(&self.place)
+        };
+        match (self.count, self.size, length) {
+            (Some(count), _, _) if count == resources || count == resources + headers => None,
+            (Some(count), _, _) => {
+                let detail = format!("it has {resources} resources, its manifest says {count}");
+                Some(invalid(detail))
+            }
+            (None, Some(size), Some(length)) if size != length => {
+                let detail = format!("it has {length} bytes, its manifest says {size}");
+                Some(invalid(detail))
+            }
+            _ => None,
+        }
+    }
+
+    /// That the file is larger than this house reads, as its manifest says; it is not asked for then.
+    pub(super) fn too_large(&self) -> Option<Issue> {
+        let larger = self.size.is_some_and(|size| size > FILE_BYTES_MAX);
+        let detail = "by its manifest it is larger than this house reads";
+        larger.then(|| Issue::new(Code::FileInvalid, detail).at(&self.place))
+    }
 }
 
 /// Why there is no list.
@@ -141,6 +183,7 @@ fn add(
             deleted: name == "deleted",
             token,
             count: file.count,
+            size: file.size,
             continues: false,
             place: place.clone(),
         };
@@ -210,6 +253,7 @@ mod tests {
             deleted: false,
             token: false,
             count: None,
+            size: None,
             continues: false,
         };
         (listed, next.map(str::to_owned))
@@ -223,6 +267,35 @@ mod tests {
             ListStep::Again => "again".to_owned(),
         };
         steps.iter().map(url).collect()
+    }
+
+    #[test]
+    fn a_count_is_held_against_what_was_read_and_a_size_where_there_is_no_count() {
+        let (organised, typed) = (None, Some("Observation"));
+        type Case<'c> = (&'c str, Option<&'c str>, [Option<u64>; 2], [u64; 2], Option<u64>, bool);
+        let table: [Case<'_>; 11] = [
+            ("nothing promised", typed, [None, None], [3, 0], Some(90), false),
+            ("as many as promised", typed, [Some(3), None], [3, 0], None, false),
+            ("as many, of another size", typed, [Some(3), Some(91)], [3, 0], Some(90), false),
+            ("one is missing", typed, [Some(4), None], [3, 0], Some(90), true),
+            ("one more", typed, [Some(2), None], [3, 0], Some(90), true),
+            ("none at all", typed, [Some(4), None], [0, 0], Some(0), true),
+            ("of this size", typed, [None, Some(90)], [3, 0], Some(90), false),
+            ("of another size", typed, [None, Some(91)], [3, 0], Some(90), true),
+            ("of a size that nobody knows", typed, [None, Some(91)], [3, 0], None, false),
+            ("headers aside", organised, [Some(3), None], [3, 2], None, false),
+            ("headers counted", organised, [Some(5), None], [3, 2], None, false),
+        ];
+        for (case, kind, [count, size], [resources, headers], length, told) in table {
+            let (one, _) = listed("o", kind, None);
+            let one = Listed { count, size, place: "output[3]".to_owned(), ..one };
+            let broken = one.broken(resources, headers, length);
+            assert_eq!(broken.is_some(), told, "{case}");
+            if let Some(issue) = broken {
+                let (code, place) = (issue.code, issue.expression.as_deref());
+                assert_eq!((code, place), (Code::FileInvalid, Some("output[3]")), "{case}");
+            }
+        }
     }
 
     #[test]

@@ -145,6 +145,9 @@ async fn ended(job: &mut Job<'_>, unit: Unit, events: Vec<Event>) -> Result<(), 
 
 /// Reads a file to its end.
 async fn file(job: &mut Job<'_>, fetching: &mut Fetching<'_>, listed: &Listed) -> Result<(), Stop> {
+    if let Some(issue) = listed.too_large() {
+        return job.skip(issue).await;
+    }
     let from = job.mark();
     let download = match fetching.open(listed, from).await {
         Ok(download) => download,
@@ -153,7 +156,7 @@ async fn file(job: &mut Job<'_>, fetching: &mut Fetching<'_>, listed: &Listed) -
     let reader = job.reader(listed);
     let step = job.receipt.place.step;
     let (send, batches) = mpsc::channel(1);
-    let reading = read_all(job.road, download, reader, (step, listed.continues), send);
+    let reading = read_all(job.road, download, reader, (step, listed), send);
     let filed = file_all(job, batches);
     let ((), filed) = tokio::join!(reading, filed);
     match filed? {
@@ -182,7 +185,7 @@ async fn read_all(
     road: &Road,
     mut download: Download,
     reader: Reader,
-    (step, continues): (u32, bool),
+    (step, listed): (u32, &Listed),
     send: mpsc::Sender<Result<Batch, Fault>>,
 ) {
     let mut before: Option<tokio::task::JoinHandle<Batch>> = None;
@@ -198,14 +201,21 @@ async fn read_all(
         let (lines, end, fault) = match gathered {
             Gathered::Full(lines) => (lines, false, None),
             Gathered::End(lines) => (lines, true, None),
+            // An attempt that brought nothing leaves no line, so that it counts as one.
+            Gathered::Broken(lines, fault) if lines.is_empty() => {
+                send.send(Err(fault)).await.ok();
+                return;
+            }
             Gathered::Broken(lines, fault) => (lines, false, Some(fault)),
         };
         let place = download.place();
         let behind = match end {
-            true => Place { step: step + 1, line: 0, offset: 0 },
-            false => Place { step, line: place.lines, offset: place.bytes },
+            true => Place::at(step + 1),
+            false => Place { line: place.lines, offset: place.bytes, ..Place::at(step) },
         };
-        let source = Source::File { edition: place.edition.clone(), continues };
+        let length = download.length();
+        let edition = place.edition.clone();
+        let source = Source::File { edition, listed: listed.clone(), length };
         let mark = (!end).then_some(place);
         let reader = reader.clone();
         before = Some(tokio::task::spawn_blocking(move || {

@@ -7,10 +7,10 @@
 
 use super::filing::Job;
 use super::lines::Put;
-use exchange::Issues;
 use exchange::bulk::receipt::Open;
 use exchange::bulk::{Counts, Header};
 use exchange::read::About;
+use exchange::{Issue, Issues};
 use jiff::Timestamp;
 use repository::Filing;
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ pub(super) struct Run {
     pub(super) items: Vec<Item>,
     pub(super) faulty: Vec<(Option<(String, String)>, Issues)>,
     pub(super) blocks: Vec<Block>,
+    /// What the file that ends with it does not keep of what its manifest promises.
+    pub(super) broken: Option<Issue>,
     names: HashSet<(String, String)>,
 }
 

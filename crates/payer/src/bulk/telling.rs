@@ -55,12 +55,7 @@ impl<'t> Telling<'t> {
 
     fn line(&mut self, whom: &[Whom], issues: &[Issue]) {
         for issue in issues {
-            let severity = match issue.code.row().status {
-                200..300 => "information",
-                500.. => "fatal",
-                _ => "error",
-            };
-            *self.severities.entry(severity.to_owned()).or_default() += 1;
+            *self.severities.entry(issue.severity().to_owned()).or_default() += 1;
         }
         self.lines.extend_from_slice(&refused(self.dialect, whom, issues));
         self.lines.push(b'\n');

@@ -7,6 +7,7 @@
 
 mod batch;
 mod bulk;
+mod bulk_hostile;
 mod bulk_refused;
 mod bundles;
 mod chosen;

@@ -5,6 +5,7 @@
 //! Never      follows a place that is not of the payer's own origin, sends a token where the manifest says
 //!            that none is needed, or reads on without end.
 
+use super::tell::manifest_name;
 use super::{SendingTurn, attempt, submitter, terms_of};
 use crate::limits::{OUTCOME_LINE_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
 use crate::road::{Halt, Road};
@@ -12,6 +13,7 @@ use crate::{deliver, door};
 use exchange::bulk::{StatusManifest, StatusRequest};
 use exchange::limits::{OUTCOME_RESOURCES_MAX, POLL_WAIT};
 use exchange::place::same_origin;
+use exchange::sending::Manifest;
 use exchange::sending::outcomes::Outcomes;
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue, PushId};
@@ -110,9 +112,14 @@ impl Road {
                 if files > STATUS_FILES_MAX {
                     return Err(endless().into());
                 }
+                let manifest = match self.manifest_of(turn, file.manifest_url.as_deref())? {
+                    About::Standing(manifest) => manifest,
+                    // What was said of it is said again of the one in its place.
+                    About::Replaced => continue,
+                };
                 let place = self.own(turn, &file.url)?;
                 let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
-                read_lines(&body, &mut found)?;
+                read_lines(&body, manifest, &mut found)?;
             }
             let Some(next) = page.next.take() else { return Ok(found) };
             let place = self.own(turn, &next)?;
@@ -121,6 +128,21 @@ impl Road {
             page = self.status_page(turn, &body)?;
         }
         Err(endless().into())
+    }
+
+    /// Which manifest an outcome file is about. A URL that was never told is about all.
+    fn manifest_of(&self, turn: &SendingTurn, url: Option<&str>) -> Result<About, Issue> {
+        let terms = terms_of(self.payer(&turn.sending.payer)?)?;
+        let sending = &turn.sending;
+        let told = |number: u32| self.file_url(terms, sending, &manifest_name(number));
+        let named = |it: &&Manifest| url == Some(told(it.number).as_str());
+        if let Some(manifest) = sending.standing().find(named) {
+            return Ok(About::Standing(Some(manifest.number)));
+        }
+        match sending.manifests.iter().any(|it| named(&it)) {
+            true => Ok(About::Replaced),
+            false => Ok(About::Standing(None)),
+        }
     }
 
     fn status_page(&self, turn: &SendingTurn, body: &[u8]) -> Result<StatusManifest, Issue> {
@@ -179,16 +201,24 @@ impl Road {
     }
 }
 
-fn read_lines(body: &[u8], found: &mut Outcomes) -> Result<(), Issue> {
+fn read_lines(body: &[u8], manifest: Option<u32>, found: &mut Outcomes) -> Result<(), Issue> {
     let mut lines = Ndjson::new(OUTCOME_LINE_MAX, OUTCOME_RESOURCES_MAX as u64);
     let unreadable = |line: u64| {
         let detail = format!("line {line} of the payer's outcomes cannot be read");
         Issue::new(Code::AnswerUnreadable, detail)
     };
     for line in lines.push(body).into_iter().chain(lines.finish()) {
-        found.take(&line.map_err(|error| unreadable(error.line))?.resource)?;
+        found.take(&line.map_err(|error| unreadable(error.line))?.resource, manifest)?;
     }
     Ok(())
+}
+
+/// Which manifest is meant.
+enum About {
+    /// One that counts; `None`: all of them.
+    Standing(Option<u32>),
+    /// One that another has taken the place of.
+    Replaced,
 }
 
 fn endless() -> Issue {

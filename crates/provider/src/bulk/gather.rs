@@ -1,13 +1,14 @@
 //! Gather: a push joins an open submission, and a submission closes.
 //!
 //! Comes in   a push that is to be delivered; an open submission whose time has come.
-//! Goes out   a push that names its submission; a submission that waits on, or gathers nothing more.
+//! Goes out   a push that names its submission; a submission that waits on, has a manifest made of what
+//!            it holds, or gathers nothing more.
 //! Never      puts a push into a submission that has closed: its row must be as it was when the push
 //!            joined, and joining does not write it, so that many join at once.
 
 use super::turn::unchanged;
 use super::{SendingTurn, read, row, terms_of};
-use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX};
+use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX, MANIFESTS_MAX};
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::{self, Turn};
@@ -101,7 +102,8 @@ impl Road {
         Ok(read.find(|(_, it)| it.purpose == push.purpose && it.endpoint == base_url))
     }
 
-    /// An open submission whose time has come: it waits on while pushes come, and not too many.
+    /// An open submission whose time has come: it waits on while pushes come, and not too many. Of as
+    /// many as go with one manifest one is made meanwhile, so that the payer begins with it.
     pub(super) async fn gather(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
         let payer = self.payer(&turn.sending.payer)?;
         let terms = terms_of(payer)?;
@@ -110,9 +112,14 @@ impl Road {
         let quiet = SignedDuration::from_secs(terms.gather_seconds.into());
         let now = turn.now();
         let until = newest.unwrap_or(turn.sending.opened).saturating_add(quiet).unwrap_or(now);
-        let full = waiting.len() >= terms.pushes_max as usize;
+        let many = turn.sending.manifests.len() >= MANIFESTS_MAX;
+        let full = many || waiting.len() >= terms.pushes_max as usize;
         let old = turn.sending.opened.duration_until(now) >= GATHER_AGE_MAX;
         if until > now && !full && !old {
+            let made = self.replace(turn, &waiting).await? || self.make_full(turn, terms).await?;
+            if made {
+                return Ok(());
+            }
             turn.say(Event::SendingKeptOpen { until });
             return Ok(turn.commit("bulk-waiting").await?);
         }

@@ -70,7 +70,7 @@ impl Road {
         }
         let whole = turn.sending.is_given();
         let given = turn.sending.pulled.as_ref().map(|it| it.given.clone()).unwrap_or_default();
-        let plan = self.standing_plan(turn).await?;
+        let plan = self.standing_plans(&turn.sending).await?.pop().map(|(_, plan)| plan);
         let left = plan.as_ref().map(|plan| not_given(plan, turn, &given)).unwrap_or_default();
         let pieces = plan.as_ref().map(Plan::pushes).unwrap_or_default();
         for some in pieces.chunks(PUSHES_PER_UNIT) {

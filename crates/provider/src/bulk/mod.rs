@@ -7,10 +7,11 @@
 //!            another's fate because they went together.
 //!
 //! A push walks as ever to *assemble*. *Deliver* then puts it into an open submission of that payer and
-//! purpose, where it stands aside of its lane (`gather`). Once nothing more comes, each is asked for its
-//! restrictions again and told that it goes, and the manifest is planned (`make`). The payer is told of
-//! it and of the end (`tell`), fetches it from this house (`server`), and is asked what became of it
-//! (`ask`); then each push gets its own word (`settle`). Files are no copies: a plan says which stored
+//! purpose, where it stands aside of its lane (`gather`). Once a manifest is full, or nothing more comes,
+//! each is asked for its restrictions again and told that it goes, and the manifest is planned (`make`).
+//! The payer is told of it, of another one in its place where a push of it stands no more (`replace`), and
+//! of the end (`tell`), fetches it from this house (`server`), and is asked what became of it (`ask`);
+//! then each push gets its own word (`settle`). Files are no copies: a plan says which stored
 //! payloads they are made of, so that a purge leaves nothing behind and a crash costs no disk.
 //!
 //! Where it was agreed, a payer asks for such a submission itself (`pull`): each member's history walks as
@@ -23,6 +24,7 @@ mod large;
 mod make;
 mod members;
 mod pull;
+mod replace;
 pub mod server;
 mod settle;
 mod tell;

@@ -11,9 +11,9 @@ use crate::road::{Halt, Road};
 use crate::turn::{self, Fault};
 use bytes::Bytes;
 use exchange::assemble::push_system;
-use exchange::sending::End;
 use exchange::sending::outcomes::Outcomes;
 use exchange::sending::plan::{Piece, Plan};
+use exchange::sending::{End, Sending};
 use exchange::settle::Next;
 use exchange::{Code, Digest, Event, Issue, Level, Push, State};
 use jiff::Timestamp;
@@ -28,15 +28,19 @@ impl Road {
         let outcomes = self.house.blob(&digest).await?.ok_or(Fault::Unreadable)?;
         let outcomes: Outcomes =
             serde_json::from_slice(&outcomes).map_err(|_| Fault::Unreadable)?;
-        let plan = self.standing_plan(turn).await?;
-        let pieces = plan.as_ref().map(Plan::pushes).unwrap_or_default();
+        let plans = self.standing_plans(&turn.sending).await?;
+        let of = |(number, plan): &(u32, Plan)| {
+            let pieces = plan.pushes().into_iter().cloned();
+            pieces.map(|piece| (*number, piece)).collect::<Vec<_>>()
+        };
+        let pieces: Vec<(u32, Piece)> = plans.iter().flat_map(of).collect();
         let mut held = false;
         for some in pieces.chunks(PUSHES_PER_UNIT) {
             let mut any = false;
-            for piece in some {
+            for (manifest, piece) in some {
                 let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
                 let key = format!("{}|{}", push_system(&self.setup.namespace), piece.push);
-                let (next, answer) = outcomes.settle(&key, &self.contents(&push).await?);
+                let (next, answer) = outcomes.settle(*manifest, &key, &self.contents(&push).await?);
                 let answer = Event::Answered { status: 200, answer: turn.keep(answer) };
                 let word = match next {
                     Next::Settled(_) if level == Level::Taken => Event::Settled { level },
@@ -147,12 +151,16 @@ impl Road {
         Ok((own && same && waits).then_some((stored, push)))
     }
 
-    /// The plan of the manifest that stands; none before there is one.
-    pub(super) async fn standing_plan(&self, turn: &SendingTurn) -> Result<Option<Plan>, Fault> {
-        match turn.sending.standing().last() {
-            Some(manifest) => Ok(Some(self.plan(&manifest.plan).await?)),
-            None => Ok(None),
+    /// The plans of the manifests that stand, each with its number.
+    pub(super) async fn standing_plans(
+        &self,
+        sending: &Sending,
+    ) -> Result<Vec<(u32, Plan)>, Fault> {
+        let mut plans = Vec::new();
+        for manifest in sending.standing() {
+            plans.push((manifest.number, self.plan(&manifest.plan).await?));
         }
+        Ok(plans)
     }
 
     /// A stored plan.

@@ -128,16 +128,19 @@ pub fn row(sending: &Sending) -> Work {
 }
 
 /// What it may not overtake: a payer is told of one submission after the other, and one that asks for
-/// patience is asked by the first only. Those that gather, or that the payer is at work on, stand aside.
+/// patience is asked by the first only. Those that gather, or that the payer is at work on, stand aside:
+/// it may be waiting for their end before it takes another one.
 fn lane(sending: &Sending) -> String {
     match sending.step {
         // The payer is told nothing of what it asked for.
         _ if sending.pulled.is_some() => format!("sending|{}|{}", sending.payer, sending.id),
-        Step::Make | Step::Tell | Step::Ask => format!("sending|{}", sending.payer),
-        Step::Gather | Step::Poll | Step::Settle | Step::Pull | Step::Serve | Step::Rest => {
-            format!("sending|{}|{}", sending.payer, sending.id)
-        }
+        Step::Make | Step::Tell if !is_begun(sending) => format!("sending|{}", sending.payer),
+        _ => format!("sending|{}|{}", sending.payer, sending.id),
     }
+}
+
+fn is_begun(sending: &Sending) -> bool {
+    sending.manifests.iter().any(|manifest| manifest.told)
 }
 
 /// That a row is as it was when it was read.

@@ -143,7 +143,7 @@ impl Desk {
         let mut rows = Vec::with_capacity(found.len());
         for (_, sending) in found {
             let mut told = told(sending);
-            if sending.manifests.is_empty() && sending.end.is_none() {
+            if sending.is_open() || (sending.manifests.is_empty() && sending.end.is_none()) {
                 told.pushes = self.gathered(sending).await?;
             }
             rows.push(told);
@@ -179,8 +179,7 @@ pub(super) fn purging(stored: &StoredWork, days: u32) -> Option<Purging> {
 }
 
 fn told(sending: &Sending) -> SubmissionRow {
-    let manifest = sending.standing().last();
-    let of = |count: fn(&exchange::sending::Manifest) -> u64| manifest.map_or(0, count);
+    let of = |count: fn(&exchange::sending::Manifest) -> u64| sending.standing().map(count).sum();
     SubmissionRow {
         id: sending.id.to_string(),
         payer: sending.payer.clone(),

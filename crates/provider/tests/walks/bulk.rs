@@ -20,10 +20,10 @@ use store::House as _;
 use wire::rest::FileAsk;
 use wire::{Answer, Caller};
 
-const NAMESPACE: &str = "https://clinic.example/handover";
+pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
 
 /// A hospital that sends encounters to its plan in bulk submissions, and that plan.
-fn hospital(lines: &str, plan: BulkPlan) -> (Hospital, Arc<BulkPlan>) {
+pub(crate) fn hospital(lines: &str, plan: BulkPlan) -> (Hospital, Arc<BulkPlan>) {
     let bulk = |text: String| {
         let text = text.replace("mode = \"sync\"", "mode = \"async\"");
         text.replace("form = \"transaction\"", "form = \"bulk\"") + "\n[bulk]\n" + lines
@@ -31,7 +31,10 @@ fn hospital(lines: &str, plan: BulkPlan) -> (Hospital, Arc<BulkPlan>) {
     with_terms(bulk, plan)
 }
 
-fn with_terms(write: impl Fn(String) -> String, plan: BulkPlan) -> (Hospital, Arc<BulkPlan>) {
+pub(crate) fn with_terms(
+    write: impl Fn(String) -> String,
+    plan: BulkPlan,
+) -> (Hospital, Arc<BulkPlan>) {
     let hospital = Hospital::open().with_terms(write);
     let plan = Arc::new(plan);
     *hospital.network.first.lock().unwrap() = Some(Arc::clone(&plan) as _);
@@ -39,18 +42,18 @@ fn with_terms(write: impl Fn(String) -> String, plan: BulkPlan) -> (Hospital, Ar
 }
 
 /// The plan's program, as it has signed in.
-fn caller(partner: &str, scope: &str) -> Caller {
+pub(crate) fn caller(partner: &str, scope: &str) -> Caller {
     let client_id = partner.to_owned();
     let scopes = vec![scope.to_owned()];
     Caller { client_id, partner: partner.to_owned(), scopes, purposes: None }
 }
 
-fn plans_own() -> Caller {
+pub(crate) fn plans_own() -> Caller {
     caller("sunrise", "system/*.read")
 }
 
 /// Asks the hospital's file server for a URL that the plan was told.
-async fn asked(
+pub(crate) async fn asked(
     hospital: &Hospital,
     caller: Option<&Caller>,
     url: &str,
@@ -74,13 +77,13 @@ async fn body(answer: Answer) -> Bytes {
     axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
 }
 
-async fn fetched(hospital: &Hospital, caller: Option<&Caller>, url: &str) -> Bytes {
+pub(crate) async fn fetched(hospital: &Hospital, caller: Option<&Caller>, url: &str) -> Bytes {
     let answer = asked(hospital, caller, url, &HeaderMap::new()).await.unwrap();
     assert_eq!(answer.status, 200, "{url}");
     body(answer).await
 }
 
-fn lines(bytes: &[u8]) -> Vec<Resource> {
+pub(crate) fn lines(bytes: &[u8]) -> Vec<Resource> {
     let mut reader = Ndjson::new(1_000_000, 1_000_000);
     reader.push(bytes).into_iter().map(|line| line.unwrap().resource).collect()
 }
@@ -92,7 +95,7 @@ async fn manifest(hospital: &Hospital, plan: &BulkPlan) -> (String, Manifest) {
     (url, Manifest::read(&body).unwrap())
 }
 
-async fn push_all(hospital: &Hospital, encounters: &[&str]) -> BTreeMap<String, Row> {
+pub(crate) async fn push_all(hospital: &Hospital, encounters: &[&str]) -> BTreeMap<String, Row> {
     for encounter in encounters {
         hospital.push_for(encounter, None).await;
     }
@@ -100,19 +103,19 @@ async fn push_all(hospital: &Hospital, encounters: &[&str]) -> BTreeMap<String, 
 }
 
 /// The pushes, by the encounter they are of; where there are several, the newest.
-async fn rows(hospital: &Hospital) -> BTreeMap<String, Row> {
+pub(crate) async fn rows(hospital: &Hospital) -> BTreeMap<String, Row> {
     let mut rows = hospital.work().await;
     rows.sort_by_key(|row| row.changed);
     rows.into_iter().map(|row| (row.subject.clone().unwrap_or_default(), row)).collect()
 }
 
 /// The time passes that a submission gathers for, or a poll waits.
-async fn later(hospital: &Hospital) -> BTreeMap<String, Row> {
+pub(crate) async fn later(hospital: &Hospital) -> BTreeMap<String, Row> {
     hospital.clock.advance_by(SignedDuration::from_secs(20));
     rows(hospital).await
 }
 
-fn states(rows: &BTreeMap<String, Row>) -> Vec<&str> {
+pub(crate) fn states(rows: &BTreeMap<String, Row>) -> Vec<&str> {
     rows.values().map(|row| row.state.as_str()).collect()
 }
 
@@ -501,7 +504,7 @@ async fn a_late_word_settles_what_waited_for_a_person() {
     assert_eq!(later(&hospital).await["Encounter/e1"].state, "settled");
 }
 
-async fn submissions(
+pub(crate) async fn submissions(
     hospital: &Hospital,
     command: SubmissionCommand,
 ) -> Result<Vec<SubmissionRow>, Issue> {

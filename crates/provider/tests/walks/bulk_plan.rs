@@ -19,6 +19,8 @@ pub(crate) struct BulkPlan {
     pub(crate) asked: Mutex<Vec<StatusRequest>>,
     /// Lines of its outcomes.
     pub(crate) says: Mutex<Vec<Vec<u8>>>,
+    /// The manifest that those are about, where it says so.
+    pub(crate) about: Mutex<Option<String>>,
     /// It has not done with the submission yet.
     pub(crate) busy: Mutex<bool>,
     /// It has no bulk submission, by its statement.
@@ -33,6 +35,16 @@ impl BulkPlan {
     /// Every `$bulk-submit` that it took.
     pub(crate) fn told(&self) -> Vec<SubmitRequest> {
         self.told.lock().unwrap().clone()
+    }
+
+    /// Manifests in the order in which it was told of them, by the last part of their URL; and which
+    /// each takes the place of.
+    pub(crate) fn manifests(&self) -> Vec<(String, Option<String>)> {
+        let name = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
+        let told = self.told().into_iter();
+        let named =
+            |it: SubmitRequest| Some((name(&it.manifest?.url), it.replaces.as_deref().map(name)));
+        told.filter_map(named).collect()
     }
 
     /// Every `$bulk-submit-status` that it took.
@@ -62,7 +74,11 @@ impl BulkPlan {
 
     fn manifest(&self) -> String {
         let id = self.told().last().map(|told| told.submission_id.clone());
-        let outcome = StatusFile { url: "outcomes/1.ndjson".to_owned(), ..StatusFile::default() };
+        let outcome = StatusFile {
+            url: "outcomes/1.ndjson".to_owned(),
+            manifest_url: self.about.lock().unwrap().clone(),
+            ..StatusFile::default()
+        };
         let said = !self.says.lock().unwrap().is_empty();
         let manifest = StatusManifest {
             submission_id: id,

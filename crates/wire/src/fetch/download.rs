@@ -39,6 +39,10 @@ pub struct Download {
     /// Where the connection began to bring what is new.
     begun: u64,
     resumes: u32,
+    /// Bytes before the part that is being read; none where what comes is encoded.
+    before: Option<u64>,
+    /// Bytes of the file, once its end was read.
+    length: Option<u64>,
 }
 
 impl Download {
@@ -59,6 +63,8 @@ impl Download {
             known: None,
             run: None,
             resumes: 0,
+            before: None,
+            length: None,
         };
         download.begin().await?;
         Ok(download)
@@ -81,8 +87,9 @@ impl Download {
             let stopped = || Err(Fault::Cut("it was stopped".into()));
             match run.told.recv().await.unwrap_or_else(stopped) {
                 Ok(Told::Lines(lines)) => self.ready = lines.into(),
-                Ok(Told::End) => {
+                Ok(Told::End(decoded)) => {
                     self.run = None;
+                    self.length = self.before.map(|before| before + decoded);
                     // The file is shorter than what was read of it before.
                     if self.known.is_some() {
                         return Err(Fault::Changed);
@@ -105,6 +112,11 @@ impl Download {
     pub fn place(&self) -> Place {
         let last = self.last.as_deref().map(digest_of).or_else(|| self.place.last.clone());
         Place { last, ..self.place.clone() }
+    }
+
+    /// How many bytes the file has, once its end was read; of one that came encoded nobody knows.
+    pub fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// Asks for the file from its place on.
@@ -156,6 +168,7 @@ impl Download {
         }
         self.place = Place { edition, ..place };
         self.begun = self.place.bytes;
+        self.before = Some(before).filter(|_| coding == Coding::Plain);
         self.ready.clear();
         self.run = Some(Run::begin(answer, coding, splitter, most));
         Ok(())
@@ -165,7 +178,10 @@ impl Download {
     fn nothing_left(&mut self, asked_part: bool, length: Option<u64>) -> Result<(), Fault> {
         match length {
             _ if !asked_part => Err(Fault::Refused(416)),
-            Some(length) if length == self.place.bytes => Ok(()),
+            Some(length) if length == self.place.bytes => {
+                self.length = Some(length);
+                Ok(())
+            }
             _ => Err(Fault::Changed),
         }
     }

@@ -28,7 +28,8 @@ use tokio::time::Instant;
 /// What a thread tells: lines, and at the end that it was the end.
 pub(super) enum Told {
     Lines(Vec<Line>),
-    End,
+    /// So many decoded bytes came.
+    End(u64),
 }
 
 /// A body being read. It ends when this is dropped.
@@ -196,7 +197,7 @@ fn read(
         }
         let last = match (fault, end) {
             (Some(fault), _) => Err(fault),
-            (None, true) => Ok(Told::End),
+            (None, true) => Ok(Told::End(decoded)),
             (None, false) => continue,
         };
         // Whoever does not listen any more has no use for it.

@@ -21,7 +21,7 @@ fn contents(kinds: &[(&str, &str)]) -> Vec<Content> {
 fn of(lines: &[Vec<u8>]) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for line in lines {
-        outcomes.take(&Resource::parse(line.clone()).unwrap()).unwrap();
+        outcomes.take(&Resource::parse(line.clone()).unwrap(), Some(1)).unwrap();
     }
     outcomes
 }
@@ -36,6 +36,21 @@ fn resource(reference: &str) -> Whom {
 
 fn push(key: &str) -> Whom {
     Whom::Push(key.to_owned())
+}
+
+#[test]
+fn what_is_said_of_a_manifest_is_about_its_own_pushes() {
+    let own = contents(&[("Patient", "p"), ("Observation", "o")]);
+    let line = Resource::parse(says(Code::FileUnreachable, &[])).unwrap();
+    // Which manifest a line is about, and whether a push of the first waits for it.
+    for (about, waits) in [(Some(1), true), (Some(2), false), (None, true)] {
+        let mut outcomes = Outcomes::default();
+        outcomes.take(&line, about).unwrap();
+        let held = matches!(outcomes.settle(1, KEY, &own).0, Next::Hold(_));
+        assert_eq!(held, waits, "{about:?}");
+        let json = serde_json::to_vec(&outcomes).unwrap();
+        assert_eq!(serde_json::from_slice::<Outcomes>(&json).unwrap(), outcomes);
+    }
 }
 
 #[test]
@@ -97,7 +112,7 @@ fn a_push_is_settled_by_what_is_said_of_its_own_resources() {
         let outcomes = of(&lines);
         let kept = serde_json::from_slice(&serde_json::to_vec(&outcomes).unwrap()).unwrap();
         assert_eq!(outcomes, kept, "{case}");
-        let (next, answer) = outcomes.settle(KEY, &own);
+        let (next, answer) = outcomes.settle(1, KEY, &own);
         let (found, issues) = match &next {
             Next::Settled(Level::Filed) => ("settled", &[][..]),
             Next::Hold(issues) => ("held", &issues[..]),
@@ -116,7 +131,7 @@ fn a_push_is_settled_by_what_is_said_of_its_own_resources() {
 fn what_is_said_stands_at_its_place_in_the_push() {
     let own = contents(&[("Patient", "p"), ("Observation", "o"), ("Device", "gone")]);
     let outcomes = of(&[says(Code::IdentityMismatch, &[resource("Observation/o")])]);
-    let (next, answer) = outcomes.settle(KEY, &own);
+    let (next, answer) = outcomes.settle(1, KEY, &own);
     let Next::Hold(issues) = next else { panic!("{next:?}") };
     assert_eq!(issues[0].expression.as_deref(), Some("Bundle.entry[1]"));
     let answer = fhir::Bundle::parse(answer).unwrap();
@@ -128,6 +143,6 @@ fn what_is_said_stands_at_its_place_in_the_push() {
 #[test]
 fn what_is_no_outcome_is_told() {
     let patient = Resource::parse(&br#"{"resourceType":"Patient"}"#[..]).unwrap();
-    let issue = Outcomes::default().take(&patient).unwrap_err();
+    let issue = Outcomes::default().take(&patient, None).unwrap_err();
     assert_eq!(issue.code, Code::AnswerUnreadable);
 }

@@ -1,0 +1,199 @@
+//! Goal: a large submission goes in several manifests, told as they are full; each push is settled by its
+//! own, and a manifest of which a push stands no more is told anew, without that one and without the end
+//! of the others.
+
+use crate::bulk::{
+    NAMESPACE, asked, fetched, hospital, later, lines, plans_own, push_all, rows, states,
+    submissions,
+};
+use crate::bulk_plan::BulkPlan;
+use crate::hospital::{EHR, ENCOUNTER, Hospital, status, who};
+use exchange::bulk::outcome::refused;
+use exchange::bulk::{Dialect, Header, Manifest, SubmissionStatus};
+use exchange::desk::{Command, SubmissionCommand};
+use exchange::id::derived_id;
+use exchange::{Code, Issue};
+use http::HeaderMap;
+
+/// Of two pushes each; so the third one leaves it open.
+const BY_TWO: &str = "manifest_pushes_max = 2\ngather_seconds = 30";
+
+/// URLs of the manifests, in the order in which the plan was told of them.
+fn urls(plan: &BulkPlan) -> Vec<String> {
+    plan.told().into_iter().filter_map(|told| Some(told.manifest?.url)).collect()
+}
+
+/// The Patients in a manifest's files, and how many deletions there are.
+async fn within(hospital: &Hospital, url: &str) -> (Vec<String>, usize) {
+    let body = fetched(hospital, Some(&plans_own()), url).await;
+    let manifest = Manifest::read(&body).unwrap();
+    let mut patients = Vec::new();
+    for file in &manifest.output {
+        let file = fetched(hospital, Some(&plans_own()), &file.url).await;
+        patients.extend(lines(&file).iter().filter_map(Header::of).map(|header| header.reference));
+    }
+    (patients, manifest.deleted.len())
+}
+
+fn own(number: u32) -> String {
+    format!("Patient/{}", derived_id(NAMESPACE, "Patient", &format!("p{number}")))
+}
+
+/// A submission that gathers on while the payer knows of its first manifest.
+async fn begun() -> (Hospital, std::sync::Arc<BulkPlan>) {
+    let (hospital, plan) = hospital(BY_TWO, BulkPlan::default());
+    push_all(&hospital, &["e1", "e2"]).await;
+    later(&hospital).await;
+    push_all(&hospital, &["e3"]).await;
+    assert!(plan.told().is_empty(), "it is looked at after half a minute");
+    assert_eq!(states(&later(&hospital).await), ["submitted"; 3]);
+    assert_eq!(plan.manifests(), [("manifest-1.json".to_owned(), None)]);
+    assert_eq!(plan.told()[0].status, Some(SubmissionStatus::InProgress));
+    assert_eq!(within(&hospital, &urls(&plan)[0]).await.0, [own(1), own(2)]);
+    (hospital, plan)
+}
+
+/// The submission is looked at again.
+async fn next_look(hospital: &Hospital) {
+    for _ in 0..2 {
+        later(hospital).await;
+    }
+}
+
+/// All that is left to come comes.
+async fn ended(hospital: &Hospital) {
+    for _ in 0..6 {
+        later(hospital).await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_submission_has_several_manifests_and_each_push_its_own_word() {
+    // Whom an outcome is about that names a manifest and no resource, and what becomes of the pushes.
+    let table = [
+        (Some(0), ["held", "held", "settled"]),
+        (Some(1), ["settled", "settled", "held"]),
+        (None, ["held", "held", "held"]),
+    ];
+    for (about, expected) in table {
+        let (hospital, plan) = begun().await;
+        let list = SubmissionCommand::List { limit: None };
+        let open = submissions(&hospital, list.clone()).await.unwrap();
+        assert_eq!((open.len(), open[0].state.as_str(), open[0].pushes), (1, "open", 3));
+        *plan.busy.lock().unwrap() = true;
+        later(&hospital).await;
+        later(&hospital).await;
+        let (first, second) = ("manifest-1.json".to_owned(), "manifest-2.json".to_owned());
+        assert_eq!(plan.manifests(), [(first, None), (second, None)], "each once");
+        let told = plan.told();
+        assert_eq!(told.last().unwrap().status, Some(SubmissionStatus::Completed));
+        assert!(told.iter().all(|it| it.submission_id == told[0].submission_id));
+        assert_eq!(within(&hospital, &urls(&plan)[0]).await.0, [own(1), own(2)]);
+        assert_eq!(within(&hospital, &urls(&plan)[1]).await.0, [own(3)]);
+        let row = submissions(&hospital, list).await.unwrap().remove(0);
+        assert_eq!((row.pushes, row.files), (3, 2), "of both manifests");
+
+        *plan.about.lock().unwrap() = about.map(|at: usize| urls(&plan)[at].clone());
+        let issue = Issue::new(Code::FileUnreachable, "a file did not come");
+        plan.says.lock().unwrap().push(refused(Dialect::Ballot, &[], [&issue]));
+        *plan.busy.lock().unwrap() = false;
+        later(&hospital).await;
+        assert_eq!(states(&later(&hospital).await), expected, "{about:?}");
+    }
+}
+
+/// What overtakes the first patient's push after the payer was told of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Overtaken {
+    Withdrawn,
+    Restricted,
+    Anew,
+}
+
+#[tokio::test]
+async fn a_manifest_is_told_anew_without_the_push_that_stands_no_more() {
+    for overtaken in [Overtaken::Withdrawn, Overtaken::Restricted, Overtaken::Anew] {
+        let (hospital, plan) = begun().await;
+        let old = urls(&plan)[0].clone();
+        let body = fetched(&hospital, Some(&plans_own()), &old).await;
+        let file = Manifest::read(&body).unwrap().output[0].url.clone();
+        match overtaken {
+            Overtaken::Withdrawn => {
+                let id = rows(&hospital).await["Encounter/e1"].id.clone();
+                hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+            }
+            Overtaken::Restricted => hospital
+                .restrict("[[restriction]]\nsubject = \"Encounter/e1\"\nreason = \"a wish\"\n"),
+            Overtaken::Anew => {
+                let changed = || status(200, ENCOUNTER.replace("AMB", "IMP"));
+                hospital.network.spoil(&format!("GET {EHR}/Encounter/e1"), changed);
+                hospital.push_for("e1", None).await;
+            }
+        }
+        next_look(&hospital).await;
+        let replaced = plan.manifests();
+        let second = ("manifest-2.json".to_owned(), Some("manifest-1.json".to_owned()));
+        assert_eq!(replaced.get(1), Some(&second), "{overtaken:?}: {replaced:?}");
+        let none = HeaderMap::new();
+        for url in [&old, &file] {
+            let told = asked(&hospital, Some(&plans_own()), url, &none).await.map(|it| it.status);
+            assert_eq!(told.unwrap_err().code, Code::StatusUnknown, "{overtaken:?}");
+        }
+        // A table of restrictions that has changed may cover anybody: all are looked at anew.
+        let stay = if overtaken == Overtaken::Restricted { vec![] } else { vec![own(2)] };
+        assert_eq!(within(&hospital, &urls(&plan)[1]).await.0, stay, "{overtaken:?}");
+        ended(&hospital).await;
+
+        let told = plan.told();
+        let ends = told.iter().filter(|it| it.status == Some(SubmissionStatus::Completed)).count();
+        // Where all are looked at anew, nothing keeps the first one open for them.
+        let restricted = overtaken == Overtaken::Restricted;
+        assert_eq!(ends, 1 + usize::from(restricted), "{overtaken:?}: no other submission");
+        let first = told.iter().filter(|it| it.submission_id == told[0].submission_id).count();
+        assert!(restricted || first == told.len(), "{overtaken:?}");
+        assert!(told.iter().all(|it| it.status != Some(SubmissionStatus::Stopped)));
+        let times = plan.manifests().iter().filter(|(_, replaces)| replaces.is_some()).count();
+        assert_eq!(times, 1, "{overtaken:?}: {:?}", plan.manifests());
+        // What may have been read before is taken back, or its newer content brought, besides.
+        let (mut patients, mut deletions) = (Vec::new(), 0);
+        for url in &urls(&plan)[1..] {
+            let (more, deleted) = within(&hospital, url).await;
+            patients.extend(more);
+            deletions += deleted;
+        }
+        assert_eq!(deletions, usize::from(overtaken != Overtaken::Anew), "{overtaken:?}");
+        assert!(
+            patients.contains(&own(1)),
+            "{overtaken:?}: who took it back, or the newer content"
+        );
+        let found = hospital.work().await;
+        let of = |subject: &str| -> Vec<&str> {
+            let own = found.iter().filter(|row| row.subject.as_deref() == Some(subject));
+            own.map(|row| row.state.as_str()).collect()
+        };
+        for other in ["Encounter/e2", "Encounter/e3"] {
+            let settled = of(other).iter().filter(|state| **state == "settled").count();
+            assert_eq!(settled, 1, "{overtaken:?}: {found:?}");
+        }
+        assert!(of("Encounter/e1").contains(&"superseded"), "{overtaken:?}: {found:?}");
+        assert!(
+            found.iter().all(|row| !["submitted", "held", "due"].contains(&row.state.as_str()))
+        );
+    }
+}
+
+/// Where nothing of a manifest stands any more, an empty one takes its place.
+#[tokio::test]
+async fn a_manifest_of_which_nothing_stands_gives_way_to_an_empty_one() {
+    let (hospital, plan) = begun().await;
+    for encounter in ["Encounter/e1", "Encounter/e2"] {
+        let id = rows(&hospital).await[encounter].id.clone();
+        hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+    }
+    next_look(&hospital).await;
+    assert_eq!(plan.manifests()[1].1.as_deref(), Some("manifest-1.json"));
+    let body = fetched(&hospital, Some(&plans_own()), &urls(&plan)[1]).await;
+    assert!(Manifest::read(&body).unwrap().output.is_empty());
+    ended(&hospital).await;
+    assert_eq!(rows(&hospital).await["Encounter/e3"].state, "settled");
+}
