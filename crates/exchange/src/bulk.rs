@@ -9,6 +9,7 @@
 
 pub mod block;
 pub mod manifest;
+mod members;
 pub mod outcome;
 pub mod receipt;
 pub mod received;
