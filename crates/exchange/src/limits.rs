@@ -269,5 +269,9 @@ pub const BULK_METADATA_URLS_MAX: usize = 5;
 /// Files that one page of a manifest lists: a page is held in memory, and there can be more pages.
 pub const BULK_FILES_MAX: usize = 10_000;
 
+/// How long a bulk submission stays open to which nothing more comes: a week, so that a sender whose work
+/// stands still over some holidays goes on with it. Until then it counts as one of those in progress.
+pub const BULK_OPEN_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
+
 /// Characters of a parameter's name that are quoted. Names of the guide are shorter.
 pub const EXPORT_NAME_SHOWN: usize = 40;

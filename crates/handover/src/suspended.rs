@@ -64,9 +64,12 @@ pub async fn carry_out(opened: &Opened, command: PartnerCommand) -> Result<Partn
         PartnerCommand::Resume { partner, who } => {
             check_known(&opened.config, &partner)?;
             opened.suspensions.say(&partner, false, &who, opened.clock.now()).await?;
-            if let Desk::Provider { road, wake, .. } = &opened.desk {
-                road.release_resumed(&partner, &who).await?;
-                wake.notify_one();
+            match &opened.desk {
+                Desk::Provider { road, wake, .. } => {
+                    road.release_resumed(&partner, &who).await?;
+                    wake.notify_one();
+                }
+                Desk::Payer { road, .. } => road.resume_received(&partner).await?,
             }
         }
     }

@@ -21,6 +21,7 @@
 //! behind what is about it, or in another manifest. What waits is stored, looked at again, and told of
 //! at the end, once the submitter has said that nothing more will come.
 
+mod again;
 mod asked;
 mod fetched;
 mod filing;
@@ -28,15 +29,18 @@ mod finishing;
 mod held;
 mod lines;
 mod listing;
+mod look;
 mod matching;
 mod receiving;
 mod run;
+pub(crate) mod shown;
 pub(crate) mod status;
+mod suspended;
 mod telling;
 
 pub(crate) use asked::submit;
 
-use crate::limits::{BULK_LEASE, BULK_RENEWAL};
+use crate::limits::{BULK_COVERAGES_BYTES, BULK_LEASE, BULK_RENEWAL};
 use crate::road::Road;
 use exchange::bulk::receipt::{Receipt, ReceiptState};
 use exchange::bulk::received::Received;
@@ -59,8 +63,10 @@ pub struct FileServer {
 }
 
 /// What this process knows of bulk submissions beside the store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bulk {
+    /// Bytes of Coverages that are in memory while it is looked whose Patients they make members.
+    coverages: usize,
     /// One submission of a partner is worked on at a time: so a large one keeps others of the same
     /// partner waiting, and nobody else's.
     seats: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
@@ -70,7 +76,23 @@ pub struct Bulk {
     opening: tokio::sync::Mutex<()>,
 }
 
+impl Default for Bulk {
+    fn default() -> Bulk {
+        Bulk::with_coverages(BULK_COVERAGES_BYTES)
+    }
+}
+
 impl Bulk {
+    /// One that has so many bytes of Coverages in memory, where that is not `BULK_COVERAGES_BYTES`.
+    pub fn with_coverages(coverages: usize) -> Bulk {
+        Bulk {
+            coverages,
+            seats: Mutex::default(),
+            polled: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+        }
+    }
+
     fn seat(&self, partner: &PartnerId) -> Arc<Semaphore> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(seats.entry(partner.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))))
@@ -88,6 +110,8 @@ enum Stop {
     Overtaken,
     /// It is put off; the row says until when.
     PutOff(Duration),
+    /// It waits for a person; the row says for what.
+    Rests,
     /// The house could not go on: its lease ends by itself, and it is taken up again.
     Issue(Issue),
 }
@@ -108,7 +132,7 @@ pub(crate) async fn work(road: &Road, lease: &Lease) -> Option<Duration> {
         stopped = renewing(road, lease) => Err(stopped),
     };
     let pause = match worked {
-        Ok(()) => None,
+        Ok(()) | Err(Stop::Rests) => None,
         Err(Stop::PutOff(pause)) => Some(pause),
         Err(Stop::Overtaken) => return None,
         Err(Stop::Issue(issue)) => {
@@ -178,6 +202,17 @@ pub(crate) fn purging(stored: &StoredWork, days: u32) -> Result<Option<Purging>,
     };
     let purged = Event::Purged { days, resources, records: Vec::new() };
     Ok(ended.then(|| (stored.work.id.clone(), chain, purged)))
+}
+
+/// Why a submission takes nothing more.
+fn closed(received: &Received) -> Issue {
+    let detail = match received.expired {
+        Some(_) => {
+            "nothing more came of it for a week, so it was closed; what was filed of it stays"
+        }
+        None => "its submitter has said that nothing more will come",
+    };
+    Issue::new(Code::SubmissionClosed, detail)
 }
 
 fn unwritable(_: serde_json::Error) -> Issue {

@@ -5,6 +5,7 @@
 //! Never      files or refuses without saying who decided it.
 
 use crate::arrival::gone_on;
+use crate::bulk;
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX};
 use crate::registrations::Registrations;
 use crate::road::Road;
@@ -93,8 +94,26 @@ impl Desk {
 
     async fn list(&self, states: Vec<String>, limit: Option<u32>) -> Result<Reply, Issue> {
         let limit = limit.unwrap_or(LIST_ROWS).min(LIST_ROWS_MAX);
-        let row = |stored: &StoredWork| read(stored).map(|one| Some(row(stored, &one)));
-        lookup::list(&self.road.house, WorkKind::Submission, states, limit, row).await
+        let row = |stored: &StoredWork| match stored.work.kind {
+            WorkKind::Submission => read(stored).map(|one| Some(row(stored, &one))),
+            // They stand below; any other row is no push.
+            _ => Ok(None),
+        };
+        let asked = states.clone();
+        let listed = lookup::list(&self.road.house, WorkKind::Submission, states, limit, row);
+        let Reply::Listed { mut rows, counts } = listed.await? else {
+            return Err(Issue::new(Code::InternalError, "a list is none"));
+        };
+        let wanted = |one: &Row| asked.is_empty() || asked.contains(&one.state);
+        // What waits for a person or a worker of this house stands first, what has ended last.
+        let waits = rows.iter().take_while(|one| matches!(one.state.as_str(), "held" | "due"));
+        let at = waits.count();
+        let open = bulk::shown::rows(&self.road, true, limit).await?.into_iter().filter(wanted);
+        let ended = bulk::shown::rows(&self.road, false, limit).await?.into_iter().filter(wanted);
+        rows.splice(at..at, open);
+        rows.extend(ended);
+        rows.truncate(limit as usize);
+        Ok(Reply::Listed { rows, counts })
     }
 
     async fn find(&self, id: &str) -> Result<(StoredWork, Submission), Issue> {
@@ -104,6 +123,11 @@ impl Desk {
     }
 
     async fn show(&self, id: &str, page: bool) -> Result<Reply, Issue> {
+        if let Some(stored) = bulk::shown::find(&self.road, id).await?
+            && let Some(shown) = bulk::shown::shown(&self.road, &stored).await?
+        {
+            return Ok(Reply::Shown(Box::new(shown)));
+        }
         let (stored, submission) = self.find(id).await?;
         let content = |digest| async move {
             self.road.house.blob(&digest).await.map_err(store_issue).map(Option::unwrap_or_default)
@@ -202,7 +226,7 @@ impl Kept for Desk {
 
     async fn purging(&self, stored: &StoredWork, days: u32) -> Result<Option<Purging>, Issue> {
         if stored.work.kind == WorkKind::BulkReceived {
-            return crate::bulk::purging(stored, days);
+            return bulk::purging(stored, days);
         }
         let submission = read(stored)?;
         let (resources, records) = (submission.entries, Vec::new());

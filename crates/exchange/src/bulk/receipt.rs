@@ -12,9 +12,10 @@ use super::{Counts, ManifestRef};
 use crate::id::{Digest, PartnerId, SubmissionId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
+use crate::purpose::Purpose;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Digests of a list that may grow without end: the newest ones, and those of stored pages that hold
 /// `PAGE` earlier ones each.
@@ -126,6 +127,35 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// What a receipt was before the file that is being read: what comes back where that is another file now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    open: Option<Open>,
+    counts: Counts,
+    told: Mark,
+    severities: BTreeMap<String, u64>,
+    staged: Mark,
+    waiting: u64,
+}
+
+/// How far a roll was filled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    pages: usize,
+    last: Vec<Digest>,
+}
+
+impl Mark {
+    fn of(roll: &Roll) -> Mark {
+        Mark { pages: roll.pages.len(), last: roll.last.clone() }
+    }
+
+    fn back(self, roll: &mut Roll) {
+        roll.pages.truncate(self.pages);
+        roll.last = self.last;
+    }
+}
+
 /// Where a receipt stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
@@ -135,6 +165,8 @@ pub enum ReceiptState {
         /// Not before then.
         at: Timestamp,
     },
+    /// The exchange with its sender is suspended.
+    Suspended,
     /// All is fetched, and lines wait for Patients that other manifests may bring.
     Waiting,
     /// Nothing is left to do.
@@ -144,6 +176,9 @@ pub enum ReceiptState {
     /// Its submitter discarded it.
     Discarded,
 }
+
+/// The state word of a receipt whose sender is suspended.
+pub const SUSPENDED: &str = "receipt-suspended";
 
 /// One manifest of a submission: a projection of its chain, with what its request says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +193,9 @@ pub struct Receipt {
     pub sender: PartnerId,
     /// The stored `$bulk-submit` that brought it.
     pub request: Digest,
+    /// What the token of that request was given for, where it was given for purposes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purposes: Option<BTreeSet<Purpose>>,
     /// `manifestUrl`.
     pub url: String,
     /// `fhirBaseUrl`.
@@ -183,6 +221,9 @@ pub struct Receipt {
     /// How often the file there was found to be another one.
     #[serde(default)]
     pub restarts: u32,
+    /// What it was before the file there, once some of that was worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Before>>,
     /// What became of all lines so far.
     #[serde(default)]
     pub counts: Counts,
@@ -226,6 +267,7 @@ impl Receipt {
             number: *receipt,
             sender,
             request: *request,
+            purposes: None,
             url: manifest.url.clone(),
             base_url: manifest.base_url.clone(),
             state: ReceiptState::Due { at },
@@ -235,6 +277,7 @@ impl Receipt {
             open: None,
             mark: None,
             restarts: 0,
+            before: None,
             counts: Counts::default(),
             told: Roll::default(),
             severities: BTreeMap::new(),
@@ -257,8 +300,12 @@ impl Receipt {
                 self.state = ReceiptState::Due { at };
             }
             Step::Worked(worked) => {
-                if self.place.step != worked.place.step {
-                    self.restarts = 0;
+                match self.place.step == worked.place.step {
+                    true if self.again.is_none() && self.before.is_none() => {
+                        self.before = Some(Box::new(self.now()));
+                    }
+                    true => {}
+                    false => (self.restarts, self.before) = (0, None),
                 }
                 (self.place, self.mark) = (worked.place, None);
                 self.counts = self.counts.and(worked.counts);
@@ -283,8 +330,19 @@ impl Receipt {
                 self.restarts += 1;
                 self.issue = Some(issue.clone());
                 (self.place, self.mark) = (Place::at(self.place.step), None);
-                self.open = None;
+                if let Some(before) = self.before.take() {
+                    let Before { open, counts, told, severities, staged, waiting } = *before;
+                    (self.open, self.counts, self.waiting) = (open, counts, waiting);
+                    self.severities = severities;
+                    told.back(&mut self.told);
+                    staged.back(&mut self.staged);
+                }
             }
+            Step::Suspended { issue } => {
+                self.issue = Some(issue.clone());
+                self.state = ReceiptState::Suspended;
+            }
+            Step::Resumed {} => (self.issue, self.state) = (None, ReceiptState::Due { at }),
             Step::Delayed { until, issue } => {
                 self.failures += 1;
                 self.issue = Some(issue.clone());
@@ -311,6 +369,17 @@ impl Receipt {
         full
     }
 
+    fn now(&self) -> Before {
+        Before {
+            open: self.open.clone(),
+            counts: self.counts,
+            told: Mark::of(&self.told),
+            severities: self.severities.clone(),
+            staged: Mark::of(&self.staged),
+            waiting: self.waiting,
+        }
+    }
+
     /// When the clock has work on it.
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
@@ -323,6 +392,7 @@ impl Receipt {
     pub fn state_word(&self) -> &'static str {
         match self.state {
             ReceiptState::Due { .. } => "receipt-due",
+            ReceiptState::Suspended => SUSPENDED,
             ReceiptState::Waiting => "receipt-waiting",
             ReceiptState::Ended => "receipt-ended",
             ReceiptState::Failed => "receipt-failed",

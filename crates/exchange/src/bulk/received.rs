@@ -13,6 +13,7 @@ use super::{Dialect, SubmissionStatus, Submitter};
 use crate::id::{Digest, PartnerId, SubmissionId};
 use crate::issue::Issue;
 use crate::ledger::{Chain, Event};
+use crate::limits::BULK_OPEN_KEPT;
 use crate::purpose::Purpose;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub enum Step {
     TakingOut { receipt: u32, account: Digest, taken_back: u64, restored: u64 },
     /// The submission: what was filed of this receipt is out of the current view.
     ReceiptTakenOut { receipt: u32, taken_back: u64, restored: u64 },
+    /// The submission: nothing more came of it for `BULK_OPEN_KEPT`; it takes nothing more.
+    Expired {},
     /// The submission: all of it has been worked on.
     Processed {},
     /// The submission: its submitter asks for the status at this place no more.
@@ -65,6 +68,10 @@ pub enum Step {
     Looked {},
     /// A receipt: the file being read is another one now; it is read from its beginning.
     Restarted { issue: Issue },
+    /// A receipt: the exchange with its sender is suspended; it waits for a person.
+    Suspended { issue: Issue },
+    /// A receipt: the exchange goes on, and so does the receipt.
+    Resumed {},
     /// A receipt: not now; the clock has work.
     Delayed { until: Timestamp, issue: Issue },
     /// A receipt: nothing of it can be fetched.
@@ -98,6 +105,7 @@ impl Step {
             Step::TakingOut { receipt, taken_back, restored, .. } => format!(
                 "of manifest {receipt}: {taken_back} records gone, {restored} as they stood before"
             ),
+            Step::Expired {} => "nothing more came for too long; it is closed".to_owned(),
             Step::Processed {} => "all of the submission worked on".to_owned(),
             Step::StatusEnded { place } => format!("status {place} deleted by its submitter"),
             Step::Began { receipt, .. } => format!("manifest {receipt} to be fetched"),
@@ -111,6 +119,8 @@ impl Step {
             Step::Again {} => "what waits is looked at again".to_owned(),
             Step::Looked {} => "what waited was looked at again".to_owned(),
             Step::Restarted { .. } => "the file changed; it is read from its beginning".to_owned(),
+            Step::Suspended { .. } => "not fetched while its sender is suspended".to_owned(),
+            Step::Resumed {} => "fetched again, since its sender is no longer suspended".to_owned(),
             Step::Delayed { until, issue } => {
                 format!("{} until {until}", issue.code.row().title)
             }
@@ -170,9 +180,9 @@ pub struct Received {
     /// Digests of the requests that brought no manifest: a repeat is known by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Digest>,
-    /// What the token of the last request was given for.
+    /// When it was closed because nothing more came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub purposes: Option<BTreeSet<Purpose>>,
+    pub expired: Option<Timestamp>,
     /// When all of it had been worked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processed: Option<Timestamp>,
@@ -219,7 +229,7 @@ impl Received {
             status: SubmissionStatus::InProgress,
             receipts: Vec::new(),
             others: Vec::new(),
-            purposes: None,
+            expired: None,
             processed: None,
             changed: at,
             places_ended: 0,
@@ -245,10 +255,9 @@ impl Received {
         let Event::BulkReceived(step) = event else { return };
         self.changed = at;
         match &**step {
-            Step::Asked { dialect, status, request, manifest, replaces, purposes, .. } => {
+            Step::Asked { dialect, status, request, manifest, replaces, .. } => {
                 self.dialect = self.dialect.max(*dialect);
                 self.status = *status;
-                self.purposes.clone_from(purposes);
                 if let Some(one) = replaces.and_then(|number| self.receipt_mut(number)) {
                     one.discarded = true;
                 }
@@ -274,6 +283,7 @@ impl Received {
                     (one.ended, one.taken_out) = (true, true);
                 }
             }
+            Step::Expired {} => self.expired = Some(at),
             Step::Processed {} => self.processed = Some(at),
             Step::StatusEnded { place } => self.places_ended = self.places_ended.max(*place),
             _ => {}
@@ -317,23 +327,44 @@ impl Received {
         self.receipts.iter().all(|one| one.ended || one.discarded)
     }
 
+    /// Whether nothing more is taken: its submitter has said so, or has said nothing for too long.
+    pub fn is_closed(&self) -> bool {
+        self.status != SubmissionStatus::InProgress || self.expired.is_some()
+    }
+
+    /// Whether a request of this shape would change nothing.
+    pub fn changes_nothing(&self, status: SubmissionStatus, replaces: Option<u32>) -> bool {
+        let discarded = |number: u32| self.receipt(number).is_some_and(|receipt| receipt.discarded);
+        status == self.status && !self.is_closed() && replaces.is_none_or(discarded)
+    }
+
+    /// When it is closed, where nothing more comes of it.
+    pub fn expires(&self) -> Option<Timestamp> {
+        let waits = !self.is_closed() && self.all_fetched();
+        waits.then(|| self.changed.checked_add(BULK_OPEN_KEPT).unwrap_or(Timestamp::MAX))
+    }
+
     /// When the clock has work on the whole: receipts to take out, or the last word once its submitter
-    /// has said its own and all is fetched.
+    /// has said its own and all is fetched; or the end, where nothing more comes. As long as a receipt is
+    /// to be fetched it has none: rows of a lane wait for each other.
     pub fn due(&self) -> Option<Timestamp> {
-        let last_word = self.status != SubmissionStatus::InProgress
-            && self.processed.is_none()
-            && self.all_fetched();
-        (last_word || self.to_take_out().next().is_some()).then_some(self.changed)
+        let last_word = self.is_closed() && self.processed.is_none() && self.all_fetched();
+        match last_word || self.to_take_out().next().is_some() {
+            true => Some(self.changed),
+            false => self.expires(),
+        }
     }
 
     /// The word for lists.
     pub fn state_word(&self) -> &'static str {
         match (self.status, self.processed) {
-            (SubmissionStatus::InProgress, _) => IN_PROGRESS,
+            (SubmissionStatus::InProgress, Some(_)) => PROCESSED,
+            (SubmissionStatus::InProgress, None) if self.expired.is_some() => EXPIRED,
+            (SubmissionStatus::InProgress, None) => IN_PROGRESS,
             (SubmissionStatus::Completed, None) => COMPLETED,
-            (SubmissionStatus::Completed, Some(_)) => "bulk-processed",
-            (SubmissionStatus::Stopped, None) => "bulk-stopping",
-            (SubmissionStatus::Stopped, Some(_)) => "bulk-stopped",
+            (SubmissionStatus::Completed, Some(_)) => PROCESSED,
+            (SubmissionStatus::Stopped, None) => STOPPING,
+            (SubmissionStatus::Stopped, Some(_)) => STOPPED,
         }
     }
 
@@ -352,6 +383,17 @@ impl Received {
 pub fn lane(submission: &SubmissionId) -> String {
     format!("bulk|{submission}")
 }
+
+/// The state words of submissions that have not ended.
+pub const OPEN: [&str; 4] = [IN_PROGRESS, COMPLETED, EXPIRED, STOPPING];
+
+/// The state words of those that have.
+pub const ENDED: [&str; 2] = [PROCESSED, STOPPED];
+
+const EXPIRED: &str = "bulk-expiring";
+const STOPPING: &str = "bulk-stopping";
+const PROCESSED: &str = "bulk-processed";
+const STOPPED: &str = "bulk-stopped";
 
 /// The state word of a submission to which more may come.
 pub const IN_PROGRESS: &str = "bulk-in-progress";

@@ -133,6 +133,12 @@ impl Asking<'_> {
             return Ok(Taken::Now("this request was taken before"));
         }
         self.may_go_on(&received)?;
+        let status = self.request.status.unwrap_or(SubmissionStatus::InProgress);
+        let replaces = self.discarded(Some(&received))?;
+        // It is not kept: a sender could write such without end.
+        if self.request.manifest.is_none() && received.changes_nothing(status, replaces) {
+            return Ok(Taken::Now("the request was taken; it changes nothing"));
+        }
         let (id, revision) = (self.id.to_string(), Some(stored.revision));
         self.take(Some(*received), Expect::WorkRevision { id, revision }).await
     }
@@ -159,9 +165,8 @@ impl Asking<'_> {
     }
 
     fn may_go_on(&self, received: &Received) -> Result<(), Issue> {
-        if received.status != SubmissionStatus::InProgress {
-            let detail = "its submitter has said that nothing more will come";
-            return Err(Issue::new(Code::SubmissionClosed, detail).at("submissionId"));
+        if received.is_closed() {
+            return Err(super::closed(received).at("submissionId"));
         }
         let Some(manifest) = &self.request.manifest else { return Ok(()) };
         if received.numbered(&Digest::of(manifest.url.as_bytes())).is_some() {
@@ -223,8 +228,9 @@ impl Asking<'_> {
             let began = Event::BulkReceived(Box::new(began));
             let sender = self.sender.public.name.clone();
             let id = receipt_id(self.id, number);
-            let receipt =
-                Receipt::begin(id, at, &began, sender, manifest).ok_or_else(unexpected)?;
+            let receipt = Receipt::begin(id, at, &began, sender, manifest);
+            let receipt = receipt.ok_or_else(unexpected)?;
+            let receipt = Receipt { purposes: self.caller.purposes.clone(), ..receipt };
             unit.lines.push((receipt.chain(), began));
             unit.works.push(receipt_row(&receipt)?);
         }

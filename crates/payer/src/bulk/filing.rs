@@ -10,6 +10,7 @@
 
 use super::lines::{Is, ReadLine, Reader};
 use super::listing::Listed;
+use super::look::Look;
 use super::matching::{Known, Whose};
 use super::run::{Block, Item, Run};
 use super::telling::{Telling, account_of, keep};
@@ -89,7 +90,7 @@ impl<'r> Job<'r> {
         let namespace = Some(sender.public.namespace.clone()).filter(|one| !one.is_empty());
         let agreement = &sender.terms.agreement;
         let terms = SenderTerms::of(agreement, namespace, &road.setup.base_url);
-        let (dialect, purposes) = (received.dialect, received.purposes.clone());
+        let (dialect, purposes) = (received.dialect, receipt.purposes.clone());
         Job {
             road,
             sender,
@@ -193,8 +194,8 @@ impl<'r> Job<'r> {
         }
     }
 
-    /// Files a batch. `last`: what waits for its Patient has waited for long enough.
-    pub(super) async fn file(&mut self, batch: Batch, last: bool) -> Result<(), Stop> {
+    /// Files a batch.
+    pub(super) async fn file(&mut self, batch: Batch, look: Look) -> Result<(), Stop> {
         let Batch { lines, heads, behind, mark, end, source } = batch;
         let mut run = self.opened();
         let mut heads = heads.into_iter();
@@ -214,7 +215,7 @@ impl<'r> Job<'r> {
             };
             if apart && !run.is_empty() {
                 let (place, mark) = self.behind(&source, before.as_ref());
-                self.filed(run, place, mark, last).await?;
+                self.filed(run, place, mark, look).await?;
                 run = self.opened();
                 // What has just been filed stood there for none of them.
                 heads = Vec::new().into_iter();
@@ -241,7 +242,7 @@ impl<'r> Job<'r> {
             Source::File { .. } => Place { resources, headers, ..behind },
             Source::Stored => behind,
         };
-        self.filed(run, behind, mark, last).await
+        self.filed(run, behind, mark, look).await
     }
 
     /// The place behind a line of a file, and what whoever fetches needs to go on there. Of lines that
@@ -301,11 +302,11 @@ impl<'r> Job<'r> {
         mut run: Run,
         place: Place,
         mark: Option<wire::fetch::Place>,
-        last: bool,
+        look: Look,
     ) -> Result<(), Stop> {
         self.speak_of(&mut run.items).await?;
         for _ in 0..STALE_ROUNDS_MAX {
-            match self.round(run, place, mark.as_ref(), last).await? {
+            match self.round(run, place, mark.as_ref(), look).await? {
                 None => return Ok(()),
                 Some(again) => {
                     run = again;
@@ -323,22 +324,22 @@ impl<'r> Job<'r> {
         run: Run,
         place: Place,
         mark: Option<&wire::fetch::Place>,
-        last: bool,
+        look: Look,
     ) -> Result<Option<Run>, Stop> {
         let begun = self.road.exports.under_way.begin(&*self.road.clock);
-        let mut whose = self.whose(&run.items, last).await?;
+        let mut whose = self.whose(&run.items, look).await?;
         let (heads, marks, patients) = self.standing(&run, &mut whose).await?;
-        let mut planned = self.plan(&run, &whose, &heads, &marks, last);
+        let mut planned = self.plan(&run, &whose, &heads, &marks, look);
         // Whose Patient is refused, nothing is filed about them.
         let fallen = fallen(&run, &planned.plan);
         if !fallen.is_empty() {
             for (id, issue) in fallen {
                 whose.insert(id, Whose::Unmatched(issue));
             }
-            planned = self.plan(&run, &whose, &heads, &marks, last);
+            planned = self.plan(&run, &whose, &heads, &marks, look);
         }
         let mut unit = Unit { at: begun.at(), ..Unit::default() };
-        let (worked, members) = self.worked(&run, &whose, planned, place, last, &mut unit);
+        let (worked, members) = self.worked(&run, &whose, planned, place, look, &mut unit);
         unit.expects.extend(patients);
         match self.write(unit, worked, mark).await? {
             true => {
@@ -411,7 +412,7 @@ impl<'r> Job<'r> {
         whose: &HashMap<String, Whose>,
         heads: &[Option<store::Record>],
         marks: &[Option<store::Record>],
-        last: bool,
+        look: Look,
     ) -> Planned {
         let plain = self.plain();
         let (mut items, mut own_heads, mut own_marks) = (Vec::new(), Vec::new(), Vec::new());
@@ -420,7 +421,7 @@ impl<'r> Job<'r> {
             let patient = match &item.about {
                 About::Patient(id) => whose.get(id),
                 About::Nobody => Some(&Whose::Member),
-                About::Of(_) if !last => Some(&Whose::Waits),
+                About::Of(_) if !look.ends() => Some(&Whose::Waits),
                 About::Unsaid | About::Of(_) => None,
             };
             match patient {
@@ -450,7 +451,7 @@ impl<'r> Job<'r> {
         whose: &HashMap<String, Whose>,
         planned: Planned,
         place: Place,
-        last: bool,
+        look: Look,
         unit: &mut Unit,
     ) -> (Vec<Event>, Vec<String>) {
         let Planned { plan, waits, unmatched } = planned;
@@ -481,7 +482,7 @@ impl<'r> Job<'r> {
             telling.refuse(Some(item.name()), issues.clone());
             count(item.block, read(Counts { refused: 1, ..Counts::default() }));
         }
-        let hold = last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
+        let hold = look.last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
         let mut held = Vec::new();
         for (at, issue) in &unmatched {
             let item = &run.items[*at];

@@ -5,13 +5,13 @@
 //!            the word that all has been worked on.
 //! Never      says so before: the status is 200 from then on.
 
+use super::again::{again, waiting};
 use super::filing::Job;
-use super::receiving::{again, sender};
+use super::receiving::{orphaned, sender};
 use super::telling::{account_of, keep};
 use super::{Row, Stop, read, received_row};
 use crate::limits::{BULK_TAKEN_OUT_RECORDS, STALE_ROUNDS_MAX};
 use crate::road::Road;
-use exchange::bulk::SubmissionStatus;
 use exchange::bulk::receipt::ReceiptState;
 use exchange::bulk::received::{Received, Step, receipt_id};
 use exchange::ledger::{FiledVersion, filed_digest};
@@ -30,7 +30,10 @@ pub(super) async fn finish(road: &Road, lease: &Lease, mut received: Received) -
         written(road, lease, &mut received, out).await?;
         (road.setup.passed)("bulk-taken-out");
     }
-    let closed = received.status != SubmissionStatus::InProgress && received.processed.is_none();
+    if received.expires().is_some_and(|at| at <= road.clock.now()) {
+        written(road, lease, &mut received, Step::Expired {}).await?;
+    }
+    let closed = received.is_closed() && received.processed.is_none();
     if !closed || !received.all_fetched() {
         return Ok(());
     }
@@ -60,12 +63,18 @@ async fn look(
     if receipt.state != ReceiptState::Waiting {
         return Ok(());
     }
-    let sender = sender(road, &receipt)?;
+    let Some(sender) = sender(road, &receipt) else {
+        return orphaned(road, lease, *receipt, Some(stored.revision)).await;
+    };
+    let beside = waiting(road, received, number).await?;
     let job = Job::new(road, sender, &lease.fence, *receipt, received);
     let mut job = job.at_revision(stored.revision);
-    again(&mut job, last).await?;
+    again(&mut job, last, &beside).await?;
     if !last {
         return Ok(());
+    }
+    if !job.receipt.staged.is_empty() {
+        return Err(Issue::new(Code::InternalError, "lines wait that nobody will look at").into());
     }
     let mut unit = job.unit();
     let counted = job.counted(&mut unit);

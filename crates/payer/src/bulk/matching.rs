@@ -7,6 +7,7 @@
 
 use super::Stop;
 use super::filing::Job;
+use super::look::Look;
 use super::run::Item;
 use crate::limits::{BULK_KNOWN_MAX, BULK_PATIENTS_TOGETHER, COVERAGES_BYTES_MAX, COVERAGES_MAX};
 use exchange::member::Members;
@@ -68,7 +69,7 @@ impl Job<'_> {
     pub(super) async fn whose(
         &mut self,
         items: &[Item],
-        last: bool,
+        look: Look,
     ) -> Result<HashMap<String, Whose>, Stop> {
         let patients: BTreeSet<&str> = items.iter().filter_map(patient_of).collect();
         let (mut whose, mut brought) = (HashMap::with_capacity(patients.len()), HashMap::new());
@@ -104,12 +105,12 @@ impl Job<'_> {
                 }
                 Some(patient) => self.member(&members, id, patient, own).await?,
             };
-            if let (Err(issue), true, true) = (&found, last, patient.is_some()) {
+            if let (Err(issue), true, true) = (&found, look.ends_for(id), patient.is_some()) {
                 self.known.refuse(id, issue);
             }
             let found = match found {
                 Ok(()) => Whose::Member,
-                Err(issue) if last => Whose::Unmatched(issue),
+                Err(issue) if look.ends_for(id) => Whose::Unmatched(issue),
                 Err(_) => Whose::Waits,
             };
             whose.insert(id.to_owned(), found);

@@ -8,32 +8,36 @@
 //! work and what stands of its records is looked up, and the one before that is filed. Between them one
 //! batch waits at most, so that memory is some batches whatever the size of the files.
 
+use super::again::again;
 use super::fetched::Fetching;
 use super::filing::{Batch, Job, Source};
 use super::lines::{Is, ReadLine, Reader};
 use super::listing::{self, List, ListStep, Listed, NoList};
-use super::status::{Contents, stored};
-use super::{Stop, received_row};
-use crate::limits::{
-    BULK_BATCH_BYTES, BULK_BATCH_LINES, BULK_COVERAGES_BYTES, BULK_RESTARTS_MAX, STALE_ROUNDS_MAX,
-};
+use super::look::Look;
+use super::status::stored;
+use super::telling::keep;
+use super::{Stop, receipt_row, received_row};
+use crate::limits::{BULK_BATCH_BYTES, BULK_BATCH_LINES, BULK_RESTARTS_MAX, STALE_ROUNDS_MAX};
 use crate::road::Road;
 use crate::setup::Sender;
 use bytes::Bytes;
-use exchange::bulk::receipt::{Place, Receipt, Roll};
+use exchange::bulk::outcome::refused;
+use exchange::bulk::receipt::{Place, Receipt};
 use exchange::bulk::received::{Received, Step};
 use exchange::bulk::{ManifestRef, SubmitRequest};
-use exchange::read::About;
 use exchange::{Code, Digest, Event, Issue};
 use repository::store_issue;
 use std::time::Duration;
-use store::{Expect, House, Lease, Unit};
+use store::{Commit, Expect, House, Lease, Unit};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use wire::fetch::{Download, Fault, Line};
 
 /// Takes a receipt as far as it goes.
 pub(super) async fn receive(road: &Road, lease: &Lease, receipt: Receipt) -> Result<(), Stop> {
-    let sender = sender(road, &receipt)?;
+    let Some(sender) = sender(road, &receipt) else {
+        return orphaned(road, lease, receipt, None).await;
+    };
     let body = stored(&road.house, &receipt.request).await?;
     let request = SubmitRequest::read(body).map_err(|issues| issues.first)?;
     let no_manifest = || Issue::new(Code::InternalError, "a receipt's request has no manifest");
@@ -44,12 +48,13 @@ pub(super) async fn receive(road: &Road, lease: &Lease, receipt: Receipt) -> Res
         let issue = Issue::new(Code::FileNotAgreed, "no file server is agreed on with this sender");
         return failed(&mut job, issue.at("manifestUrl")).await;
     };
+    job.unless_suspended().await?;
     let mut fetching = Fetching::new(server, manifest)?;
     let Some(list) = list(&mut job, &mut fetching, manifest).await? else { return Ok(()) };
     while let Some(step) = list.steps.get(job.receipt.place.step as usize) {
         match step {
             ListStep::File(listed) => file(&mut job, &mut fetching, listed).await?,
-            ListStep::Again => again(&mut job, false).await?,
+            ListStep::Again => again(&mut job, false, &[]).await?,
         }
     }
     let waits = !job.receipt.staged.is_empty();
@@ -59,9 +64,49 @@ pub(super) async fn receive(road: &Road, lease: &Lease, receipt: Receipt) -> Res
     ended(&mut job, unit, events).await
 }
 
-pub(super) fn sender<'r>(road: &'r Road, receipt: &Receipt) -> Result<&'r Sender, Issue> {
-    let unknown = || Issue::new(Code::PartnerUnknown, "the sender is no longer a partner");
-    road.sender(&receipt.sender).ok_or_else(unknown)
+pub(super) fn sender<'r>(road: &'r Road, receipt: &Receipt) -> Option<&'r Sender> {
+    road.sender(&receipt.sender)
+}
+
+/// Ends a receipt whose sender is no longer a partner: nobody is left to fetch from or to tell. `revision`
+/// is that of its row where the lease is on its submission's.
+pub(super) async fn orphaned(
+    road: &Road,
+    lease: &Lease,
+    mut receipt: Receipt,
+    revision: Option<u64>,
+) -> Result<(), Stop> {
+    let issue = Issue::new(Code::PartnerUnknown, "the sender is no longer a partner");
+    tracing::warn!(receipt = %receipt.id, %issue, "bulk submission");
+    let (mut received, own) = received(road, &receipt).await?;
+    let at = road.clock.now();
+    let mut unit = Unit { at, fence: Some(lease.fence.clone()), ..Unit::default() };
+    let mut told = refused(received.dialect, &[], [&issue]);
+    told.push(b'\n');
+    let told = keep(&mut unit, told);
+    let failed: Event = Step::Failed { issue, told }.into();
+    let pages = receipt.apply(at, &failed);
+    unit.blobs.extend(pages.into_iter().map(|(digest, text)| (digest, text.into())));
+    unit.lines.push((receipt.chain(), failed));
+    unit.works.push(receipt_row(&receipt)?);
+    match revision {
+        Some(revision) => {
+            let (id, revision) = (receipt.id.to_string(), Some(revision));
+            unit.expects.push(Expect::WorkRevision { id, revision });
+        }
+        None => {
+            let said: Event = Step::ReceiptEnded { receipt: receipt.number }.into();
+            received.apply(at, &said);
+            let (id, revision) = (received.id.to_string(), Some(own));
+            unit.expects.push(Expect::WorkRevision { id, revision });
+            unit.lines.push((received.chain(), said));
+            unit.works.push(received_row(&received)?);
+        }
+    }
+    match road.house.commit(unit).await.map_err(store_issue)? {
+        Commit::Done { .. } => Ok(()),
+        _ => Err(Stop::Overtaken),
+    }
 }
 
 /// The submission of a receipt, and its row's revision.
@@ -158,10 +203,16 @@ async fn file(job: &mut Job<'_>, fetching: &mut Fetching<'_>, listed: &Listed) -
     let (send, batches) = mpsc::channel(1);
     let reading = read_all(job.road, download, reader, (step, listed), send);
     let filed = file_all(job, batches);
-    let ((), filed) = tokio::join!(reading, filed);
-    match filed? {
-        Some(fault) => faulty(job, fault, listed).await,
-        None => Ok(()),
+    let (read, filed) = tokio::join!(reading, filed);
+    match (filed?, read) {
+        (Some(fault), _) => faulty(job, fault, listed).await,
+        (None, Ok(())) => Ok(()),
+        // The same lines would end the next thread as well.
+        (None, Err(error)) if error.is_panic() => {
+            let detail = "the house could not read on in this file";
+            job.skip(Issue::new(Code::InternalError, detail).at(&listed.place)).await
+        }
+        (None, Err(_)) => Err(Issue::new(Code::InternalError, "the house is stopping").into()),
     }
 }
 
@@ -173,7 +224,10 @@ async fn file_all(
 ) -> Result<Option<Fault>, Stop> {
     while let Some(batch) = batches.recv().await {
         match batch {
-            Ok(batch) => job.file(batch, false).await?,
+            Ok(batch) => {
+                job.unless_suspended().await?;
+                job.file(batch, Look::TO_COME).await?;
+            }
             Err(fault) => return Ok(Some(fault)),
         }
     }
@@ -187,15 +241,14 @@ async fn read_all(
     reader: Reader,
     (step, listed): (u32, &Listed),
     send: mpsc::Sender<Result<Batch, Fault>>,
-) {
+) -> Result<(), JoinError> {
     let mut before: Option<tokio::task::JoinHandle<Batch>> = None;
     loop {
         let gathered = gather(&mut download).await;
         if let Some(before) = before.take() {
-            let Ok(batch) = before.await else { return };
-            let batch = with_heads(road, batch).await;
+            let batch = with_heads(road, before.await?).await;
             if send.send(Ok(batch)).await.is_err() {
-                return;
+                return Ok(());
             }
         }
         let (lines, end, fault) = match gathered {
@@ -204,7 +257,7 @@ async fn read_all(
             // An attempt that brought nothing leaves no line, so that it counts as one.
             Gathered::Broken(lines, fault) if lines.is_empty() => {
                 send.send(Err(fault)).await.ok();
-                return;
+                return Ok(());
             }
             Gathered::Broken(lines, fault) => (lines, false, Some(fault)),
         };
@@ -223,17 +276,14 @@ async fn read_all(
             Batch { lines, heads: Vec::new(), behind, mark, end, source }
         }));
         if end || fault.is_some() {
-            let last = before.take();
-            let Some(last) = last else { return };
-            let Ok(batch) = last.await else { return };
-            let batch = with_heads(road, batch).await;
-            if send.send(Ok(batch)).await.is_err() {
-                return;
-            }
-            if let Some(fault) = fault {
+            let Some(last) = before.take() else { return Ok(()) };
+            let batch = with_heads(road, last.await?).await;
+            if send.send(Ok(batch)).await.is_ok()
+                && let Some(fault) = fault
+            {
                 send.send(Err(fault)).await.ok();
             }
-            return;
+            return Ok(());
         }
     }
 }
@@ -287,97 +337,4 @@ async fn faulty(job: &mut Job<'_>, fault: Fault, listed: &Listed) -> Result<(), 
         return put_off(job, pause, issue).await;
     }
     job.skip(issue).await
-}
-
-/// Looks again at what waits. `last`: what cannot be filed now is told of.
-///
-/// A Patient and the Coverage that names the member may have come in different batches: so Coverages
-/// that wait are gathered first, some at a time, and while that finds members, it is looked again.
-pub(super) async fn again(job: &mut Job<'_>, last: bool) -> Result<(), Stop> {
-    if job.receipt.again.is_none() {
-        if job.receipt.staged.is_empty() {
-            let unit = job.unit();
-            return job.commit(unit, vec![Step::Looked {}.into()]).await;
-        }
-        let unit = job.unit();
-        job.commit(unit, vec![Step::Again {}.into()]).await?;
-    }
-    loop {
-        let roll = job.receipt.again.clone().unwrap_or_default();
-        let more = gather_coverages(job, &roll).await?;
-        let before = job.receipt.counts.filed;
-        look(job, roll, last && !more).await?;
-        let goes_on = more && job.receipt.counts.filed > before && !job.receipt.staged.is_empty();
-        job.waiting.clear();
-        let unit = job.unit();
-        if !goes_on {
-            return job.commit(unit, vec![Step::Looked {}.into()]).await;
-        }
-        job.commit(unit, vec![Step::Again {}.into()]).await?;
-    }
-}
-
-/// Files what of a roll can be filed now.
-async fn look(job: &mut Job<'_>, roll: Roll, last: bool) -> Result<(), Stop> {
-    let mut contents = Contents::of(job.road.house.clone(), roll);
-    let mut done = 0;
-    while let Some(content) = contents.content().await? {
-        done += 1;
-        if done <= job.receipt.place.line {
-            continue;
-        }
-        let lines = read_stored(job, content).await?;
-        let behind = Place { line: done, ..job.receipt.place };
-        let (mark, heads, source) = (None, Vec::new(), Source::Stored);
-        let batch = Batch { lines, heads, behind, mark, end: false, source };
-        job.file(batch, last).await?;
-    }
-    Ok(())
-}
-
-/// Reads lines that waited, on a thread for work.
-async fn read_stored(job: &Job<'_>, content: Bytes) -> Result<Vec<ReadLine>, Stop> {
-    let reader = job.stored_reader();
-    let read = tokio::task::spawn_blocking(move || reader.read(split(&content))).await;
-    read.map_err(|error| {
-        tracing::error!(%error, "lines that wait");
-        Issue::new(Code::InternalError, "lines that wait could not be read").into()
-    })
-}
-
-/// Gathers Coverages that wait, up to `BULK_COVERAGES_BYTES`; whether there are more.
-async fn gather_coverages(job: &mut Job<'_>, roll: &Roll) -> Result<bool, Stop> {
-    let mut contents = Contents::of(job.road.house.clone(), roll.clone());
-    let mut bytes = 0;
-    while let Some(content) = contents.content().await? {
-        for line in read_stored(job, content).await? {
-            let Is::Put(put) = line.is else { continue };
-            let About::Patient(patient) = &put.alone.about else { continue };
-            if put.alone.resource.kind() != "Coverage" {
-                continue;
-            }
-            bytes += line.text.len();
-            if bytes > BULK_COVERAGES_BYTES {
-                return Ok(true);
-            }
-            // In bytes of its own: the content that it stands in can go.
-            let own = put.alone.resource.apart();
-            job.waiting.entry(patient.clone()).or_default().push(own);
-        }
-    }
-    Ok(false)
-}
-
-/// The lines of a stored content.
-fn split(content: &Bytes) -> Vec<Line> {
-    let (mut lines, mut start, mut number) = (Vec::new(), 0, 0);
-    while start < content.len() {
-        let length = content[start..].iter().position(|byte| *byte == b'\n');
-        let end = length.map_or(content.len(), |length| start + length);
-        number += 1;
-        let (offset, text) = (start as u64, Ok(content.slice(start..end)));
-        lines.push(Line { number, offset, end: end as u64 + 1, text });
-        start = end + 1;
-    }
-    lines
 }

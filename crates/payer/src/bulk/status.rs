@@ -133,7 +133,11 @@ pub(crate) async fn poll(road: &Road, caller: &Caller, place: &Place) -> Result<
         (None, _) => Answer::new(202, Bytes::new())
             .with(PROGRESS, progress(&received, &receipts))
             .with(RETRY_AFTER, BULK_POLL_SECONDS.to_string()),
-        (Some(_), SubmissionStatus::Stopped) => stopped(received.dialect),
+        (Some(_), SubmissionStatus::Stopped) => {
+            let detail = "its submitter stopped the submission; nothing of it stands";
+            over(received.dialect, Issue::new(Code::SubmissionClosed, detail))
+        }
+        (Some(_), SubmissionStatus::InProgress) => over(received.dialect, super::closed(&received)),
         (Some(at), _) => Answer::new(200, manifest(road, place, &received, &receipts))
             .with(CONTENT_TYPE, "application/json")
             .with(EXPIRES, http_date(expires(at))),
@@ -161,10 +165,9 @@ fn too_soon(road: &Road, place: &Place) -> bool {
     soon
 }
 
-/// What a submission came to that its submitter has stopped: the draft's programs look for 500.
-fn stopped(dialect: Dialect) -> Answer {
-    let detail = "its submitter stopped the submission; nothing of it stands";
-    let answer = Answer::from(Issue::new(Code::SubmissionClosed, detail));
+/// What a submission came to that was not completed: the draft's programs look for 500.
+fn over(dialect: Dialect, issue: Issue) -> Answer {
+    let answer = Answer::from(issue);
     match dialect {
         Dialect::Ballot => answer,
         Dialect::Argonaut => Answer { status: 500, ..answer },

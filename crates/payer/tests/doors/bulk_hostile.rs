@@ -313,7 +313,8 @@ async fn patiently(plan: &Plan) {
     }
 }
 
-async fn state(plan: &Plan, number: usize) -> String {
+/// The state word of a manifest's row.
+pub(crate) async fn state(plan: &Plan, number: usize) -> String {
     let kind = Some(WorkKind::BulkReceived);
     let query = WorkQuery { kind, limit: 9, ..WorkQuery::default() };
     let rows = plan.road.house.works(query).await.unwrap();

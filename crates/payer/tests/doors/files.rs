@@ -4,11 +4,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::Response;
 use payer::bulk::FileServer;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use wire::fetch::{Bounds, Fetcher, Origins, OwnCredential};
 use wire::reach::Network;
 use wire::transport::Lines;
@@ -27,6 +29,8 @@ pub(crate) enum Stands {
     Claims(Bytes, u64),
     /// What is said to be a file packed by gzip.
     Gzip(Bytes),
+    /// A file whose last tenth comes once this is released.
+    Held(Bytes, Arc<Notify>),
     /// A file for who has this token.
     Behind(&'static str, Bytes),
 }
@@ -159,6 +163,16 @@ fn answer(stands: Stands) -> Response<Body> {
         Stands::Gzip(content) => {
             let response = response.header("content-encoding", "gzip");
             response.header("content-type", NDJSON).body(Body::from(content)).unwrap()
+        }
+        Stands::Held(content, release) => {
+            let first = content.slice(..content.len() / 10 * 9);
+            let rest = content.slice(first.len()..);
+            let rest = futures_util::stream::once(async move {
+                release.notified().await;
+                Ok::<_, std::io::Error>(rest)
+            });
+            let pieces = futures_util::stream::once(async { Ok(first) }).chain(rest);
+            response.header("content-type", NDJSON).body(Body::from_stream(pieces)).unwrap()
         }
         Stands::Behind(_, content) => response.body(Body::from(content)).unwrap(),
         Stands::Claims(content, length) => {

@@ -8,6 +8,7 @@
 mod batch;
 mod bulk;
 mod bulk_hostile;
+mod bulk_open;
 mod bulk_refused;
 mod bundles;
 mod chosen;

@@ -13,7 +13,7 @@ use fhir::Resource;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use payer::bulk::FileServer;
+use payer::bulk::{Bulk, FileServer};
 use payer::doors::Doors;
 use payer::key::Keys;
 use payer::register::Register;
@@ -197,21 +197,33 @@ impl Plan {
 
     /// The same, whose senders' files are fetched so.
     pub(crate) fn open_with(files: Option<&FileServer>) -> Plan {
+        Plan::open_for(files, Bulk::default())
+    }
+
+    /// The same, with this much room for bulk submissions.
+    pub(crate) fn open_for(files: Option<&FileServer>, bulk: Bulk) -> Plan {
         let folder = tempfile::tempdir().unwrap();
         let members = folder.path().join("members.csv");
         let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
         std::fs::write(&members, text).unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
-        Plan::with(folder, house.into(), members, senders(files))
+        Plan::with(folder, house.into(), members, senders(files), bulk)
     }
 
     /// The same plan after a sudden end, with the same senders.
     pub(crate) fn ended(self, files: &FileServer) -> Plan {
+        self.ended_without(files, "")
+    }
+
+    /// The same, where one of them is a partner no more.
+    pub(crate) fn ended_without(self, files: &FileServer, gone: &str) -> Plan {
         let Plan { road, desk, folder, router, gate, clock, .. } = self;
         drop((road, desk, router, gate));
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         let members = folder.path().join("members.csv");
-        let plan = Plan::with(folder, house.into(), members, senders(Some(files)));
+        let mut senders = senders(Some(files));
+        senders.remove(&gone.into());
+        let plan = Plan::with(folder, house.into(), members, senders, Bulk::default());
         plan.clock.advance(clock.0.load(std::sync::atomic::Ordering::Relaxed));
         plan
     }
@@ -223,7 +235,7 @@ impl Plan {
         std::fs::write(&members, "member_id,family,given,birth_date,gender\n").unwrap();
         let place = PostgresPlace { url, ..PostgresPlace::default() };
         let house = PostgresHouse::open(&place, &"plan".into()).await.unwrap();
-        Plan::with(folder, house.into(), members, senders(None))
+        Plan::with(folder, house.into(), members, senders(None), Bulk::default())
     }
 
     /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
@@ -232,14 +244,15 @@ impl Plan {
         drop((road, desk, router, gate));
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         let members = folder.path().join("members.csv");
-        Plan::with(folder, house.into(), members, senders(None))
+        Plan::with(folder, house.into(), members, senders(None), Bulk::default())
     }
 
     fn with(
         folder: tempfile::TempDir,
         house: AnyHouse,
         members: PathBuf,
-        senders: std::collections::BTreeMap<exchange::PartnerId, Sender>,
+        senders: BTreeMap<exchange::PartnerId, Sender>,
+        bulk: Bulk,
     ) -> Plan {
         let clock: Arc<dyn Clock> = Arc::new(StandingClock);
         let moving = Arc::new(MovingClock::default());
@@ -253,7 +266,7 @@ impl Plan {
             member_secret: [7; 32],
             clock: Arc::clone(&moving) as _,
             exports: payer::exports::Exports::default(),
-            bulk: payer::bulk::Bulk::default(),
+            bulk,
         });
         let key = SigningKey::generate().unwrap();
         let credential = |name: &str| Credential {
