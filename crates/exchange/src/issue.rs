@@ -302,6 +302,15 @@ catalogue! {
     ExportUnfetched "export-unfetched" 409 "timeout" Payer None;
         "the payer asked for an export and did not fetch all of it";
         "the payer asks for another export, or the history is pushed as ever"
+    ServerUnreachable "server-unreachable" 503 "transient" Sender None;
+        "the server that an export is fetched from does not answer";
+        "compare its URL, then run the same command again: it goes on where it ended"
+    ServerUntrusted "server-untrusted" 502 "security" Sender None;
+        "the certificate of the server that an export is fetched from is not trusted";
+        "ask the server's people for the authority it comes from, and name it with --authority"
+    ServerRefused "server-refused" 502 "forbidden" Sender None;
+        "the server that an export is fetched from refuses the export, or the sign-in for it";
+        "compare client id, key, scopes and what is asked for with what the server's people registered"
     AnswerUnreadable "answer-unreadable" 502 "invalid" Payer None;
         "the payer's answer cannot be understood";
         "ask the plan what became of the push named by its key, then release"

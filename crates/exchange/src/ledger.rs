@@ -14,6 +14,7 @@ use crate::purpose::{Level, Purpose};
 use crate::push::{Withholding, is_zero};
 use crate::registration::Said;
 use crate::scope::{Behalf, PayorKey};
+use crate::sending::outcomes::BackOf;
 use crate::sending::{End, Message};
 use crate::trigger::Subject;
 use crate::watch::Sight;
@@ -406,7 +407,15 @@ pub enum Event {
     /// submission is stopped.
     SendingTold { message: Message },
     /// Sending: the payer has done with the submission; the stored outcomes are what it said.
-    SendingAnswered { outcomes: Digest },
+    SendingAnswered {
+        outcomes: Digest,
+        /// Files that it gives back, and files of deletions that it asks for, by type.
+        #[serde(default, skip_serializing_if = "BackOf::is_empty")]
+        back: BackOf,
+    },
+    /// Sending: what the payer has said so far of a submission that it is still at work on: files of
+    /// outcomes, and the errors that it counts in them.
+    SendingPartly { files: u64, errors: u64 },
     /// Sending: a person wants a bulk submission stopped.
     SendingStopAsked { who: Who },
     /// Sending: a bulk submission has ended so; its files are served until then.
@@ -424,7 +433,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_zero")]
         from: u64,
     },
-    /// Sending: the last byte of a file was given to the payer that asked for the export.
+    /// Sending: the payer knows all of a bulk submission, and no word of it is agreed on but that it
+    /// fetches the files.
+    FilesAwaited {},
+    /// Sending: the last byte of a file was given to the payer.
     FileGiven { file: String },
     /// Sending: the payer wants no more of its export.
     PullDeleted {},

@@ -221,6 +221,9 @@ pub const SUBMITTER_CHARS_MAX: usize = 200;
 /// Resources that the outcomes of one submission may name: each is held while pushes are settled.
 pub const OUTCOME_RESOURCES_MAX: usize = 100_000;
 
+/// Types of files that are named of what a payer gives back: there are some 150 in R4.
+pub const BACK_KINDS_MAX: usize = 200;
+
 // Directories and what doors declare.
 
 /// Items read of one list of a directory's entry: real ones have under ten.

@@ -22,6 +22,7 @@ use crate::ledger::{Chain, Event};
 use crate::purpose::Purpose;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What the payer is told of a submission.
@@ -102,7 +103,8 @@ pub enum Step {
     Poll,
     /// Settle each push by its own outcomes.
     Settle,
-    /// The payer that asked for it fetches it, until then; or settle each push by what was fetched.
+    /// The payer fetches it until then, since it asked for it, or no other word of it was agreed on; or
+    /// settle each push by what was fetched.
     Pull,
     /// It has ended: its files are served until then.
     Serve,
@@ -131,6 +133,13 @@ pub struct Manifest {
     /// The payer knows of it.
     #[serde(default)]
     pub told: bool,
+}
+
+impl Manifest {
+    /// Whether a file's URL ends so because it is one of this manifest.
+    fn names(&self, file: &str) -> bool {
+        file.split_once('-').is_some_and(|(number, _)| number.parse() == Ok(self.number))
+    }
 }
 
 /// A bulk submission of a sending house: a projection of its chain.
@@ -171,6 +180,15 @@ pub struct Sending {
     /// Where its status is polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// What the payer has said while it is at work: files of outcomes, and errors that it counts in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partly: Option<(u64, u64)>,
+    /// What it gives back, or asks for.
+    #[serde(default, skip_serializing_if = "outcomes::BackOf::is_empty")]
+    pub back: outcomes::BackOf,
+    /// Files that were given to their last byte, where that is what settles its pushes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub given: BTreeSet<String>,
     /// The stored outcomes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<Digest>,
@@ -209,6 +227,9 @@ impl Sending {
             known: false,
             attempt: 0,
             place: None,
+            partly: None,
+            back: outcomes::BackOf::default(),
+            given: BTreeSet::new(),
             outcomes: None,
             end: None,
             issues: Vec::new(),
@@ -274,9 +295,14 @@ impl Sending {
                 self.issues.clear();
                 (self.step, self.at) = (Step::Poll, until);
             }
-            Event::SendingAnswered { outcomes } => {
+            Event::SendingPartly { files, errors } => self.partly = Some((files, errors)),
+            Event::SendingAnswered { outcomes, back } => {
+                self.back = back;
                 self.outcomes = Some(outcomes);
                 self.go_on(Step::Settle, at);
+            }
+            Event::FilesAwaited {} => {
+                self.go_on(Step::Pull, if self.is_given() { at } else { self.deadline });
             }
             Event::SendingStopAsked { .. } => {
                 self.stopping = true;
@@ -284,9 +310,7 @@ impl Sending {
                 self.go_on(next, at);
             }
             Event::FileGiven { file } => {
-                if let Some(pulled) = &mut self.pulled {
-                    pulled.given.insert(file);
-                }
+                self.given.insert(file);
                 if self.step == Step::Pull && self.is_given() {
                     self.at = at;
                 }
@@ -360,10 +384,13 @@ impl Sending {
         !over && self.step != Step::Rest
     }
 
-    /// Whether the payer that asked for it has fetched every file to its end.
+    /// Whether the payer has fetched every file to its end.
     pub fn is_given(&self) -> bool {
-        let given = self.pulled.as_ref().map_or(0, |it| it.given.len() as u64);
-        self.standing().last().is_some_and(|manifest| given >= manifest.files)
+        let of = |manifest: &Manifest| {
+            let own = self.given.iter().filter(|file| manifest.names(file));
+            own.count() as u64 >= manifest.files
+        };
+        !self.manifests.is_empty() && self.standing().all(of)
     }
 
     /// When a clock has work on it.
@@ -384,7 +411,8 @@ impl Sending {
             (_, None) if self.is_open() => OPEN,
             // No other push may join it.
             (Step::Gather, None) => "sending-pulled",
-            (Step::Make | Step::Tell | Step::Pull, None) => "sending-offered",
+            (Step::Make | Step::Tell, None) => "sending-offered",
+            (Step::Pull, None) if !self.completed => "sending-offered",
             (_, None) => "sending-completed",
         }
     }

@@ -203,7 +203,11 @@ pub fn sentence(event: &Event) -> String {
             )
         }
         Event::SendingTold { message } => format!("the payer was told of {message}"),
-        Event::SendingAnswered { .. } => "the payer has done with it".to_owned(),
+        Event::SendingAnswered { back, .. } => format!("the payer has done with it{back}"),
+        Event::SendingPartly { files, errors } => {
+            format!("the payer has said so far: {files} files of outcomes, {errors} errors in them")
+        }
+        Event::FilesAwaited {} => "done once the payer has fetched its files".to_owned(),
         Event::SendingStopAsked { who } => format!("to be stopped, says {}", person(who)),
         Event::SendingEnded { end, until, .. } => {
             format!("{}; its files are served until {until}", end.words())

@@ -243,7 +243,7 @@ async fn fetch(args: &ExportArgs, json: bool) -> Result<u8, Issue> {
     match json {
         true => print(&json!(done).to_string()),
         false => print(&format!(
-            "{} resources, {} deletions and {} messages in {} files, as of {}",
+            "{} resources, {} deletions and {} messages in {} files, as of {}\n",
             done.resources, done.deleted, done.messages, done.files, done.transaction_time
         )),
     }

@@ -318,8 +318,23 @@ impl House {
         partner::check_identities(name, namespace, FILE, &public)?;
         let partners = public.into_iter().map(|(_, file)| (file.name.clone(), file)).collect();
         let terms = read_agreements(&self.path(agreements), &partners)?;
+        self.check_pulls(&terms)?;
         let readers = crate::readers::read(self, &partners)?;
         Ok((partners, terms, readers))
+    }
+
+    /// Who pulls is given those who are watched: without any, an export would be empty and say nothing of it.
+    fn check_pulls(&self, terms: &BTreeMap<PartnerId, Terms>) -> Result<(), Issue> {
+        let pulls = |terms: &Terms| terms.agreement.bulk.as_ref().is_some_and(|it| it.pull);
+        match terms.iter().find(|(_, terms)| pulls(terms)) {
+            Some((name, _)) if self.file.watch.is_none() => {
+                let detail =
+                    "pull = true gives the payer those who are watched: house.toml has no [watch]";
+                let place = format!("{}/{name}.toml: bulk.pull", self.file.agreements.display());
+                Err(Issue::new(Code::ConfigInvalid, detail).at(place))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The partners by the names of their files, which `partner add` gives them, and by what can be read.

@@ -29,8 +29,8 @@ use wire::client::Reply;
 use wire::fetch::{Access, Bounds, Fetcher, FileHeaders, Origins, beside};
 use wire::transport::Lines;
 use wire::{
-    ClientError, FhirClient, HttpTransport, KeyRing, SignIn, SigningKey, SmartClient, SystemClock,
-    retry_after,
+    ClientError, FhirClient, HttpTransport, KeyRing, SignIn, SignInError, SigningKey, SmartClient,
+    SystemClock, retry_after,
 };
 
 /// What came of it.
@@ -53,7 +53,7 @@ const LISTS: [&str; 4] = ["output", "deleted", "error", "outcome"];
 
 /// Fetches an export, or goes on with the one that was begun in the folder; `tell` is told how it goes.
 ///
-/// Errors: `CommandInvalid`, `KeyUnusable`; `PayerUnreachable`, `PayerRefused`, `PayerUntrusted`,
+/// Errors: `CommandInvalid`, `KeyUnusable`; `ServerUnreachable`, `ServerRefused`, `ServerUntrusted`,
 /// `AnswerUnreadable`, and those of files.
 pub async fn run(args: &ExportArgs, tell: impl Fn(&str)) -> Result<Exported, Issue> {
     let server = Server::of(args)?;
@@ -153,9 +153,14 @@ impl Server {
             Arc::new(SystemClock),
         ));
         let client = FhirClient::signed_by(&args.url, transport, Some(Arc::clone(&sign_in)));
-        let urls = args.files_at.iter().map(String::as_str).chain([args.url.as_str()]);
-        let origins = Origins::of(urls)
-            .map_err(|issue| Issue::new(Code::CommandInvalid, issue.detail).at("URL"))?;
+        let url = std::iter::once(args.url.as_str());
+        let wrong = |place: &str| {
+            let detail = "an https URL without a user is wanted";
+            Issue::new(Code::CommandInvalid, detail).at(place)
+        };
+        Origins::of(url.clone()).map_err(|_| wrong("URL"))?;
+        let urls = args.files_at.iter().map(String::as_str).chain(url);
+        let origins = Origins::of(urls).map_err(|_| wrong("--files-at"))?;
         let fetcher = Fetcher::over(lines(), origins, Arc::new(SystemClock), Bounds::default())?;
         Ok(Server { client, fetcher, sign_in })
     }
@@ -218,7 +223,7 @@ impl Server {
                     let (issue, passing) = match failure {
                         Ok(answer) => (refused(&answer), is_transient(&answer)),
                         Err(issue) => {
-                            let passing = issue.code == Code::PayerUnreachable;
+                            let passing = issue.code == Code::ServerUnreachable;
                             (issue, passing)
                         }
                     };
@@ -246,10 +251,11 @@ impl Server {
 fn answered(reply: Reply) -> Result<Response<bytes::Bytes>, Issue> {
     reply.map_err(|error| {
         let code = match &error {
-            ClientError::Transport(wire::TransportError::Untrusted(_)) => Code::PayerUntrusted,
-            ClientError::SignIn(sign_in) if !sign_in.is_passing() => Code::PayerRefused,
+            ClientError::Transport(wire::TransportError::Untrusted(_)) => Code::ServerUntrusted,
+            ClientError::SignIn(SignInError::Untrusted(_)) => Code::ServerUntrusted,
+            ClientError::SignIn(sign_in) if !sign_in.is_passing() => Code::ServerRefused,
             ClientError::ForeignUrl => Code::AnswerUnreadable,
-            _ => Code::PayerUnreachable,
+            _ => Code::ServerUnreachable,
         };
         Issue::new(code, error.to_string())
     })
@@ -261,7 +267,7 @@ fn refused(answer: &Response<bytes::Bytes>) -> Issue {
     let outcome = OperationOutcome::parse(answer.body()).ok();
     let words = outcome.iter().flat_map(|it| &it.issues).map(|one| one.sentence()).next();
     let shown = words.unwrap_or_default().chars().filter(|sign| !sign.is_control()).take(200);
-    Issue::new(Code::PayerRefused, format!("{status}: {}", shown.collect::<String>()))
+    Issue::new(Code::ServerRefused, format!("{status}: {}", shown.collect::<String>()))
 }
 
 /// Whether the poll failed and not the export (Bulk Data 2.0.0: a transient code, or 5xx of whatever

@@ -9,7 +9,6 @@
 //! same functions as the commands.
 
 mod arenas;
-mod arenas;
 pub mod args;
 pub mod backup;
 pub mod caller;

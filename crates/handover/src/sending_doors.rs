@@ -9,7 +9,9 @@ use crate::config;
 use crate::house::VERSION;
 use bytes::Bytes;
 use exchange::query::Ask;
+use repository::security;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use wire::Caller;
@@ -33,25 +35,27 @@ impl SendingDoors {
         road: Arc<provider::Road>,
         wake: Arc<Notify>,
     ) -> SendingDoors {
-        let bulk = config.terms.values().filter_map(|terms| terms.agreement.bulk.as_ref());
-        let pulls = bulk.into_iter().any(|bulk| bulk.pull);
-        let capability = statement(config, pulls).to_string().into();
+        let agreements = config.terms.values().map(|terms| &terms.agreement);
+        let pulled = agreements.filter(|it| it.bulk.as_ref().is_some_and(|bulk| bulk.pull));
+        let kinds: BTreeSet<&str> = pulled
+            .flat_map(|it| it.permit.iter().flat_map(|permit| &permit.types))
+            .map(String::as_str)
+            .collect();
+        let capability = statement(config, kinds).to_string().into();
         SendingDoors { capability, road, wake }
     }
 }
 
-fn statement(config: &config::House, pulls: bool) -> Value {
+/// `kinds` are the types that are exported to somebody; none where nobody may pull.
+fn statement(config: &config::House, mut kinds: BTreeSet<&str>) -> Value {
+    let pulls = !kinds.is_empty();
     let rest = match pulls {
         false => json!({ "mode": "server", "documentation": "no interactions" }),
         true => {
-            let export = |url| json!([{ "name": "export", "definition": url }]);
-            json!({ "mode": "server", "resource": [
-                { "type": "Group",
-                  "interaction": [{ "code": "read" }, { "code": "search-type" }],
-                  "searchParam": [{ "name": "_id", "type": "token" }],
-                  "operation": export(GROUP_EXPORT) },
-                { "type": "Patient", "operation": export(PATIENT_EXPORT) },
-            ] })
+            kinds.extend(["Group", "Patient", "Provenance"]);
+            let resources = kinds.into_iter().map(resource).collect::<Value>();
+            let token = format!("{}/token", config.file.base_url);
+            json!({ "mode": "server", "security": security(&token), "resource": resources })
         }
     };
     let mut statement = json!({
@@ -73,6 +77,27 @@ fn statement(config: &config::House, pulls: bool) -> Value {
         statement["instantiates"] = json!([bulk_data]);
     }
     statement
+}
+
+/// Clients look here for what an export can hold, so each type stands here, though most are not given one
+/// by one.
+fn resource(kind: &str) -> Value {
+    let export = |url| {
+        let documentation = "With Prefer: respond-async, for who was agreed with. Parameters _type and \
+                             _outputFormat; others are refused, or with Prefer: handling=lenient passed \
+                             over and told in the manifest's error files, but for patient.";
+        json!([{ "name": "export", "definition": url, "documentation": documentation }])
+    };
+    match kind {
+        "Group" => json!({
+            "type": kind, "documentation": "The caller's own: those of whom it has been told before.",
+            "interaction": [{ "code": "read" }, { "code": "search-type" }],
+            "searchParam": [{ "name": "_id", "type": "token" }],
+            "operation": export(GROUP_EXPORT),
+        }),
+        "Patient" => json!({ "type": kind, "operation": export(PATIENT_EXPORT) }),
+        _ => json!({ "type": kind, "documentation": "given in exports" }),
+    }
 }
 
 impl Rest for SendingDoors {

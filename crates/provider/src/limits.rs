@@ -204,8 +204,9 @@ pub const ACCEPTED_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Triggers whose pushes are asked for in one command.
 pub const TRIGGERS_ASKED_MAX: usize = 100;
 
-/// Files that one payer fetches at once: each holds one payload in memory.
-pub const FILES_AT_ONCE: usize = 4;
+/// Files that one payer fetches at once: each holds one payload in memory. Clients fetch five or more
+/// without being told to.
+pub const FILES_AT_ONCE: usize = 8;
 
 /// Pushes that wait in a payer's submissions and are looked through at once: some 2 KB each.
 pub const GATHERED_MAX: u32 = 10_000;

@@ -168,7 +168,8 @@ fn words(about: &Description<'_>) -> String {
     )
 }
 
-fn security(token: &str) -> Value {
+/// `CapabilityStatement.rest.security` of a door where SMART backend services sign in at this token endpoint.
+pub fn security(token: &str) -> Value {
     json!({
         "extension": [{
             "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",

@@ -36,7 +36,7 @@ pub mod suspensions;
 pub mod take_out;
 mod when;
 
-pub use capability::{Description, capability};
+pub use capability::{Description, capability, security};
 pub use desk::{Desk, store_issue};
 pub use elements::{Elements, Form};
 pub use filter::Filter;

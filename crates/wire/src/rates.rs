@@ -37,12 +37,16 @@ impl Default for RateLimits {
 pub(crate) struct Rates {
     clients: Buckets<String>,
     addresses: Buckets<IpAddr>,
+    bearers: Buckets<IpAddr>,
 }
 
 impl Rates {
     pub(crate) fn new(limits: RateLimits) -> Rates {
-        let (clients, addresses) = (Buckets::new(limits.requests), Buckets::new(limits.sign_ins));
-        Rates { clients, addresses }
+        Rates {
+            clients: Buckets::new(limits.requests),
+            addresses: Buckets::new(limits.sign_ins),
+            bearers: Buckets::new(limits.requests),
+        }
     }
 
     /// One request of a client. The error: after how many seconds the next one helps.
@@ -54,6 +58,12 @@ impl Rates {
     /// helps.
     pub(crate) fn address(&self, address: IpAddr, now: Timestamp) -> Result<(), u64> {
         self.addresses.take(neighbourhood(address), now)
+    }
+
+    /// One request of somebody who shows a capability URL and no token: as many from one address as of one
+    /// client. The error: after how many seconds the next one helps.
+    pub(crate) fn bearer(&self, address: IpAddr, now: Timestamp) -> Result<(), u64> {
+        self.bearers.take(neighbourhood(address), now)
     }
 }
 

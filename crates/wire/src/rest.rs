@@ -270,6 +270,9 @@ impl Base {
             ["bulk", submission, capability, name]
                 if get && [submission, capability, name].iter().all(|it| is_token(it)) =>
             {
+                if let Err(seconds) = self.gate.count_bearer(request.extensions().get()) {
+                    return Ok(too_often(seconds));
+                }
                 let ask = FileAsk::read(submission, Some(capability), name, &asked.headers);
                 let answer = self.rest.bulk_file(None, ask).await?;
                 Ok(files::packed_whole(&asked.headers, answer))

@@ -7,6 +7,7 @@
 use super::{IssueWords, TimelineRow};
 use crate::id::PartnerId;
 use crate::ledger::Who;
+use crate::sending::outcomes::BackOf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,12 @@ pub struct SubmissionRow {
     pub files: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// What the payer has said while it is at work: files of outcomes, and errors that it counts in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partly: Option<(u64, u64)>,
+    /// Files of resources that the payer gives back, and of deletions that it asks for.
+    #[serde(default, skip_serializing_if = "BackOf::is_empty")]
+    pub back: BackOf,
     /// Why it waits, or failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<IssueWords>,

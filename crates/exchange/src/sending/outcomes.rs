@@ -7,9 +7,9 @@
 //!            Never repeats a payer's sentences, as *settle* does not.
 
 use crate::assemble::Content;
-use crate::bulk::{Counts, Told, Whom};
+use crate::bulk::{Counts, StatusFile, Told, Whom};
 use crate::issue::{CODE_SYSTEM, Code, Issue};
-use crate::limits::{ISSUES_MAX, OUTCOME_RESOURCES_MAX};
+use crate::limits::{BACK_KINDS_MAX, ISSUES_MAX, OUTCOME_RESOURCES_MAX};
 use crate::place;
 use crate::purpose::Level;
 use crate::settle::{Next, read_words};
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use fhir::{BundleType, BundleWriter, EntryToWrite, Resource, ResponseToWrite};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What was said, by whom it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,9 +34,46 @@ pub struct Outcomes {
     /// Of a push, by `system|value` of its key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pushes: BTreeMap<String, Vec<Issue>>,
+    /// Files of resources that the payer gives back, and of deletions that it asks for.
+    #[serde(default, skip_serializing_if = "BackOf::is_empty")]
+    pub back: BackOf,
     /// In numbers, of a push, where the payer is a house.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, Counts>,
+}
+
+/// How many files of resources a payer gives back (`output`), and of deletions that it asks for (`deleted`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BackOf {
+    /// Of each type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output: BTreeMap<String, u64>,
+    /// Of deletions.
+    #[serde(default)]
+    pub deleted: u64,
+}
+
+/// A type that is none, or one of more than are named.
+const OTHER: &str = "other types";
+
+impl BackOf {
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.output.is_empty() && self.deleted == 0
+    }
+}
+
+impl fmt::Display for BackOf {
+    /// Behind a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, count) in &self.output {
+            write!(f, "; it gives back {count} of {kind}")?;
+        }
+        match self.deleted {
+            0 => Ok(()),
+            count => write!(f, "; it asks for deletions, in {count} files"),
+        }
+    }
 }
 
 /// What a push waits for that the payer keeps for a person.
@@ -88,6 +126,19 @@ impl Outcomes {
             return Err(unreadable("the payer's outcomes name more resources than can be held"));
         }
         Ok(())
+    }
+
+    /// Takes a page's lists of files that come back. Of what is no type nothing is repeated.
+    pub fn give_back(&mut self, output: &[StatusFile], deleted: &[StatusFile]) {
+        for file in output {
+            let many = self.back.output.len() >= BACK_KINDS_MAX;
+            let named = |kind: &&str| {
+                place::is_type(kind) && (!many || self.back.output.contains_key(*kind))
+            };
+            let kind = file.kind.as_deref().filter(named).unwrap_or(OTHER).to_owned();
+            *self.back.output.entry(kind).or_default() += 1;
+        }
+        self.back.deleted += deleted.len() as u64;
     }
 
     fn all_of(&mut self, manifest: Option<u32>) -> &mut Vec<Issue> {

@@ -12,6 +12,7 @@ use crate::agreement::Organized;
 use crate::bulk::{self, Header};
 use crate::id::{Digest, PushId, WalkId};
 use crate::issue::{Code, Issue};
+use crate::read::DIRECTORY;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, Entry, EntryToWrite, Method, Resource};
 use jiff::Timestamp;
@@ -64,6 +65,9 @@ pub struct Piece {
     pub payload: Digest,
     /// How many bytes of the file.
     pub bytes: u64,
+    /// Which of its resources of the file's type, counted from 0, came with another push.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<u32>,
 }
 
 /// A push, as a plan needs it.
@@ -95,7 +99,7 @@ impl Part {
     ///
     /// Errors: `InternalError` where it is no payload, or other bytes come of it than were planned.
     pub fn lines(&self, piece: &Piece, payload: Bytes) -> Result<Bytes, Issue> {
-        let (lines, _) = written(&piece.patient, &parsed(payload)?, self);
+        let (lines, _) = written(&piece.patient, &parsed(payload)?, self, &piece.left_out);
         match lines.len() as u64 == piece.bytes {
             true => Ok(lines.into()),
             false => Err(Issue::new(Code::InternalError, "a file is not what was planned")),
@@ -203,6 +207,8 @@ pub struct Planner {
     organized: Organized,
     bytes_max: u64,
     kinds: Option<BTreeSet<String>>,
+    /// What is about nobody and was brought, where each is wanted once.
+    brought: Option<BTreeSet<String>>,
     open: BTreeMap<(u8, String), Open>,
     closed: BTreeMap<(u8, String), Vec<File>>,
 }
@@ -222,6 +228,7 @@ impl Planner {
             organized,
             bytes_max,
             kinds: None,
+            brought: None,
             open: BTreeMap::new(),
             closed: BTreeMap::new(),
         }
@@ -230,6 +237,12 @@ impl Planner {
     /// A plan whose files hold these types only, where they hold one type each.
     pub fn only(self, kinds: Option<BTreeSet<String>>) -> Planner {
         Planner { kinds, ..self }
+    }
+
+    /// A plan with each resource once (Bulk Data 2.0.0, output files), where files hold one type each: what
+    /// is about nobody comes with the histories of many. The first that is added has it.
+    pub fn once(self, wanted: bool) -> Planner {
+        Planner { brought: wanted.then(BTreeSet::new), ..self }
     }
 
     /// One push more.
@@ -255,7 +268,8 @@ impl Planner {
     }
 
     fn put(&mut self, sent: &Sent, part: &Part, bundle: &Bundle) {
-        let (lines, count) = written(&sent.patient, bundle, part);
+        let left_out = self.left_out(part, bundle);
+        let (lines, count) = written(&sent.patient, bundle, part, &left_out);
         let bytes = lines.len() as u64;
         let name = match part {
             Part::Block => "patients".to_owned(),
@@ -263,7 +277,8 @@ impl Planner {
             Part::Deletions => "deleted".to_owned(),
         };
         let key = (part.place(), name);
-        let full = |open: &Open| open.file.bytes + bytes > self.bytes_max;
+        // A piece of which all came before needs no file of its own.
+        let full = |open: &Open| bytes > 0 && open.file.bytes + bytes > self.bytes_max;
         if self.open.get(&key).is_some_and(full) {
             self.close(&key);
         }
@@ -274,7 +289,21 @@ impl Planner {
         open.file.bytes += bytes;
         open.file.count += count;
         let Sent { walk, push, patient, payload } = sent.clone();
-        open.file.pieces.push(Piece { walk, push, patient, payload, bytes });
+        open.file.pieces.push(Piece { walk, push, patient, payload, bytes, left_out });
+    }
+
+    /// Which resources of a part came with another push.
+    fn left_out(&mut self, part: &Part, bundle: &Bundle) -> Vec<u32> {
+        let (Some(brought), Part::Kind(kind)) = (&mut self.brought, part) else {
+            return Vec::new();
+        };
+        if !DIRECTORY.contains(&kind.as_str()) {
+            return Vec::new();
+        }
+        let came_before = |(number, one): (u32, &Resource)| {
+            (!brought.insert(one.local_reference())).then_some(number)
+        };
+        (0..).zip(of_kind(bundle, kind)).filter_map(came_before).collect()
     }
 
     fn close(&mut self, key: &(u8, String)) {
@@ -318,23 +347,29 @@ fn parsed(payload: Bytes) -> Result<Bundle, Issue> {
     Bundle::parse(payload).map_err(unreadable)
 }
 
-/// What a push brings to a file, and how many resources that are.
-fn written(patient: &str, bundle: &Bundle, part: &Part) -> (Vec<u8>, u64) {
+fn of_kind<'b>(bundle: &'b Bundle, kind: &'b str) -> impl Iterator<Item = &'b Resource> {
+    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
+    resources.filter(move |it| it.kind() == kind)
+}
+
+/// What a push brings to a file but for what is left out of its type, and how many resources that are.
+fn written(patient: &str, bundle: &Bundle, part: &Part, left_out: &[u32]) -> (Vec<u8>, u64) {
     let mut out = Vec::new();
     let mut count = 0;
     let mut put = |resource: &Resource, out: &mut Vec<u8>| {
         fhir::ndjson::write_line(out, resource);
         count += 1;
     };
-    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
     match part {
         Part::Block => {
             out.extend(header(patient, bundle).line());
             out.push(b'\n');
+            let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
             resources.for_each(|resource| put(resource, &mut out));
         }
         Part::Kind(kind) => {
-            resources.filter(|it| it.kind() == kind.as_str()).for_each(|it| put(it, &mut out));
+            let all = (0..).zip(of_kind(bundle, kind));
+            all.filter(|(at, _)| !left_out.contains(at)).for_each(|(_, it)| put(it, &mut out));
         }
         Part::Deletions => {
             out.extend(deletions(bundle));

@@ -1,12 +1,11 @@
 //! Pulled: what a bulk submission is that a payer asked for by `$export` (Bulk Data 2.0.0, export).
 //!
 //! Comes in   what was asked; what became of it, line by line.
-//! Goes out   how far it is: whose histories were asked for, which files were fetched.
+//! Goes out   how far it is: whose histories were asked for, and whether it is still wanted.
 //! Never      a patient: members are counted.
 
 use crate::export::Asked;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// An export, beside what every bulk submission is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +18,6 @@ pub struct Pulled {
     /// How many of them were not ready when the export was made.
     #[serde(default)]
     pub missing: u64,
-    /// Files that were given to their last byte.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub given: BTreeSet<String>,
     /// The payer wants no more of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -30,6 +26,6 @@ pub struct Pulled {
 impl Pulled {
     /// An export that was just asked for.
     pub fn new(asked: Asked) -> Pulled {
-        Pulled { asked, members: None, missing: 0, given: BTreeSet::new(), deleted: false }
+        Pulled { asked, members: None, missing: 0, deleted: false }
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::issue::Code;
 use crate::ledger::Who;
+use crate::sending::outcomes::BackOf;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -47,7 +48,7 @@ fn a_chain_adds_up_to_one_state() {
     use Message::{Completed, Manifest, Stopped};
     let who = Who { name: "desk".into(), role: "staff".into(), why: "a wrong roster".into() };
     let polling = Event::Polling { place: "p".to_owned(), until: at(60) };
-    let answered = Event::SendingAnswered { outcomes: Digest::of(b"o") };
+    let answered = Event::SendingAnswered { outcomes: Digest::of(b"o"), back: BackOf::default() };
     let whole = [closed(), made(1, None), intended(), told(Manifest(1)), told(Completed)];
     let done = [&whole[..], &[polling.clone(), answered.clone()]].concat();
     let with = |more: &[Event]| [&whole[..], more].concat();
@@ -96,6 +97,7 @@ fn a_chain_adds_up_to_one_state() {
             Step::Rest,
             None,
         ),
+        ("to be fetched", with(&[Event::FilesAwaited {}]), "sending-completed", Step::Pull, None),
         ("empty", vec![closed(), ended(End::Empty)], "sending-empty", Step::Serve, Some(Completed)),
         (
             "to be stopped",
@@ -144,4 +146,34 @@ fn what_fails_for_a_while_is_tried_again_and_counted() {
 fn a_chain_that_begins_with_anything_else_is_no_submission() {
     assert_eq!(Sending::begin(at(0), &closed()), None);
     assert_eq!(Sending::replay([]), None);
+}
+
+/// Where no other word of the payer is agreed on: when a submission is done.
+#[test]
+fn what_is_fetched_to_its_end_is_given_whatever_manifest_brought_it() {
+    use Message::{Completed, Manifest};
+    let given = |file: &str| Event::FileGiven { file: file.to_owned() };
+    let awaited = || Event::FilesAwaited {};
+    let begun = [made(1, None), intended(), told(Manifest(1))];
+    let two = [made(2, None), intended(), told(Manifest(2))];
+    let anew = [made(2, Some(1)), intended(), told(Manifest(2))];
+    let with = |more: &[Event]| [&begun[..], more].concat();
+    let end = || [closed(), told(Completed), awaited()];
+    let table = [
+        ("nothing", with(&end()), false),
+        ("behind the end", [with(&end()), vec![given("1-a")]].concat(), true),
+        ("before the end", [with(&[given("1-a")]), end().to_vec()].concat(), true),
+        ("twice the same", [with(&two), vec![given("1-a"); 2], end().to_vec()].concat(), false),
+        ("of each", [with(&two), vec![given("1-a"), given("2-a")], end().to_vec()].concat(), true),
+        ("of the old one", [with(&[given("1-a")]), anew.to_vec(), end().to_vec()].concat(), false),
+        ("of the new one", [with(&anew), vec![given("2-a")], end().to_vec()].concat(), true),
+    ];
+    for (case, events, whole) in table {
+        let first = opened();
+        let rest = events.iter().enumerate().map(|(n, event)| (at(n as i64 + 1), event));
+        let sending = Sending::replay(std::iter::once((at(0), &first)).chain(rest)).unwrap();
+        assert_eq!((sending.is_given(), sending.step), (whole, Step::Pull), "{case}");
+        let due = if whole { at(events.len() as i64) } else { sending.deadline };
+        assert_eq!(sending.due(), Some(due), "{case}: it waits for the payer until its deadline");
+    }
 }

@@ -27,6 +27,13 @@ pub(super) fn submissions(told: &SubmissionsTold) -> String {
             row.files,
             row.bytes
         );
+        if let Some((files, errors)) = row.partly {
+            let _ =
+                writeln!(text, "  said so far: {files} files of outcomes, {errors} errors in them");
+        }
+        if !row.back.is_empty() {
+            let _ = writeln!(text, "  the payer has done with it{}", row.back);
+        }
         for words in &row.issues {
             words.issue.to_string().lines().for_each(|line| {
                 let _ = writeln!(text, "  {line}");

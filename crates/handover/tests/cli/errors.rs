@@ -31,7 +31,14 @@ struct Mistake {
     told: &'static [&'static str],
 }
 
-const MISTAKES: [Mistake; 7] = [
+const MISTAKES: [Mistake; 8] = [
+    Mistake {
+        case: "a payer may ask for everybody who is watched, and nobody is",
+        file: "agreements/sunrise.toml",
+        from: "\n# [bulk]\n",
+        to: "\n[bulk]\npull = true\n",
+        told: &["config-invalid", "agreements/sunrise.toml: bulk.pull", "[watch]"],
+    },
     Mistake {
         case: "a key of the configuration is mistyped",
         file: "house.toml",
@@ -311,6 +318,43 @@ fn commands_that_cannot_be_carried_out_say_who_acts() {
         assert_eq!(value["issue"]["code"], code, "{case}: {value}");
         assert!(value["issue"]["next"].is_string(), "{case}: {value}");
     }
+}
+
+/// The case, URL, key, what else is said; the code, and words of the answer.
+type Fetched<'c> = (&'c str, &'c str, &'c str, &'c [&'c str], &'c str, &'c str);
+
+/// Whoever fetches an export may be new to all of this: each fault says what is to be mended, and nothing of
+/// it says that somebody else will try again.
+#[test]
+fn an_export_that_cannot_be_fetched_says_what_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut payer) = houses(folder.path());
+    payer.serve();
+    let base = payer.public().base_url;
+    let nobody = format!("https://{}/fhir", free_address());
+    let path = |name: &str| payer.folder.join(name).display().to_string();
+    let (key, authority) = (path("keys/signing.pem"), path("tls/authority.pem"));
+    let (none, out) = (path("none.pem"), path("out"));
+    let trusting = ["--authority", authority.as_str()];
+    let table: [Fetched<'_>; 8] = [
+        ("no URL", "plan", &key, &[], "command-invalid", "URL"),
+        ("a user in it", "https://me@plan.example/fhir", &key, &[], "command-invalid", "URL"),
+        ("no origin", &base, &key, &["--files-at", "files"], "command-invalid", "--files-at"),
+        ("no key", &base, &none, &trusting, "key-unusable", "none.pem"),
+        ("no authority in it", &base, &key, &["--authority", &none], "config-invalid", "none.pem"),
+        ("an unknown authority", &base, &key, &[], "server-untrusted", "--authority"),
+        ("nobody there", &nobody, &key, &trusting, "server-unreachable", "run the same command"),
+        ("an unknown client", &base, &key, &trusting, "server-refused", "client id"),
+    ];
+    for (case, url, key, more, code, words) in table {
+        let fixed = ["export", url, "--out", &out, "--client-id", "nobody", "--key", key];
+        let said = payer.run_anywhere(&[&fixed[..], more].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{case}: {}", said.stderr);
+        let told = said.stderr.lines().find(|line| line.starts_with(code));
+        assert!(told.is_some() && said.stderr.contains(words), "{case}: {}", said.stderr);
+        assert!(!said.stderr.contains("is scheduled"), "{case}: {}", said.stderr);
+    }
+    payer.stop();
 }
 
 #[test]

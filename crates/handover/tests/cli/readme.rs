@@ -33,8 +33,11 @@ fn two_houses_of_your_own_work_as_printed() {
         "travels",
         "settled, filed",
         "Results and observations",
-        "3 filed",
-        "4 settled",
+        "pushes: 2 settled",
+        "settled to sunrise",
+        "0 deletions and 0 messages",
+        "Observation",
+        "settled, filed; withdrawn",
         "The ledger verifies",
     ] {
         assert!(told.contains(word), "the block shows no {word:?}:\n{told}");

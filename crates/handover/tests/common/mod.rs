@@ -38,8 +38,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+/// How long a roster may take to be taken up; the machine may be busy.
+const ROSTER_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the EHRs live, and what asks houses without a process of its own.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -199,6 +203,29 @@ impl Stage {
             if !house.is_running() {
                 house.serve();
             }
+        }
+    }
+
+    /// Lets this payer ask the sending house for exports, of everybody in the chart: they are its roster.
+    /// Before the house is started.
+    pub fn let_pull(&self, payer: usize) {
+        let agreement = format!("agreements/{}.toml", self.payers[payer].public().name);
+        let provider = &self.provider;
+        provider.write(&agreement, &(provider.read(&agreement) + "\n[bulk]\npull = true\n"));
+        let roster: Vec<_> =
+            self.chart.of_kind("Patient").iter().map(|one| one.reference()).collect();
+        provider.write("roster.csv", &roster.join("\n"));
+        let watch = "\n[watch]\nroster = \"roster.csv\"\nrequests_per_minute = 0\n";
+        provider.write("house.toml", &(provider.read("house.toml") + watch));
+    }
+
+    /// Waits until the sending house has taken up its roster.
+    pub fn wait_for_roster(&self) {
+        let wanted = self.chart.of_kind("Patient").len();
+        let end = Instant::now() + ROSTER_PATIENCE;
+        while self.provider.works(store::WorkKind::Watch).len() < wanted {
+            assert!(Instant::now() < end, "the roster is not taken up");
+            std::thread::yield_now();
         }
     }
 

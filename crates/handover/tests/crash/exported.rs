@@ -108,20 +108,23 @@ impl Platform {
     }
 }
 
-#[test]
-fn an_export_that_a_house_was_ended_in_goes_on_when_it_is_started_again() {
+/// A plan that was pushed to, and what it holds: `Type/id` with its version.
+fn filed() -> (Stage, BTreeMap<String, String>) {
     let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
     let (mut stage, _) = Stage::of_town(9, &plan);
     stage.serve();
     let encounters = stage.finished();
     stage.provider.push_all(&encounters);
     stage.provider.stop();
-    let filed: BTreeMap<String, String> = stage.payers[0]
-        .records()
-        .into_iter()
-        .map(|(id, it)| (id, it.version.to_string()))
-        .collect();
+    let records = stage.payers[0].records().into_iter();
+    let filed: BTreeMap<_, _> = records.map(|(id, it)| (id, it.version.to_string())).collect();
     assert!(filed.len() > 50, "{}", filed.len());
+    (stage, filed)
+}
+
+#[test]
+fn an_export_that_a_house_was_ended_in_goes_on_when_it_is_started_again() {
+    let (mut stage, filed) = filed();
     let platform = Platform::of(&stage.payers[0]);
     let place = platform.kick_off().unwrap();
     let manifest = platform.manifest(&place);
@@ -184,15 +187,8 @@ fn fetched_by_the_program(
 /// Proves: bulk 15-18, 201, 295
 #[test]
 fn the_program_fetches_an_export_and_goes_on_with_what_was_begun() {
-    let plan = TownPlan { hospitals: 1, plans: 1, ..TownPlan::default() };
-    let (mut stage, _) = Stage::of_town(9, &plan);
-    stage.serve();
-    let encounters = stage.finished();
-    stage.provider.push_all(&encounters);
-    stage.provider.stop();
+    let (mut stage, filed) = filed();
     let payer = &mut stage.payers[0];
-    let filed: BTreeMap<String, String> =
-        payer.records().into_iter().map(|(id, it)| (id, it.version.to_string())).collect();
     let platform = Platform::of(payer);
     let (run, found) = fetched_by_the_program(&platform, "all", &[]);
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);

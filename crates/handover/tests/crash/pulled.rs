@@ -24,19 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn stage() -> Stage {
     let plan = TownPlan { hospitals: 1, plans: 2, ..TownPlan::default() };
     let (mut stage, _) = Stage::of_town(6, &plan);
-    let provider = &stage.provider;
-    for (payer, lines) in stage.payers.iter().zip(["\n[bulk]\npull = true\n", "\n[bulk]\n"]) {
-        let agreement = format!("agreements/{}.toml", payer.public().name);
-        provider.write(&agreement, &(provider.read(&agreement) + lines));
-    }
-    let roster: Vec<_> = stage.chart.of_kind("Patient").iter().map(|one| one.reference()).collect();
-    provider.write("roster.csv", &roster.join("\n"));
-    let watch = "\n[watch]\nroster = \"roster.csv\"\nrequests_per_minute = 0\n";
-    provider.write("house.toml", &(provider.read("house.toml") + watch));
+    stage.let_pull(0);
+    let other = format!("agreements/{}.toml", stage.payers[1].public().name);
+    stage.provider.write(&other, &(stage.provider.read(&other) + "\n[bulk]\n"));
     stage.serve();
-    until("the roster is taken up", || {
-        (stage.provider.works(WorkKind::Watch).len() >= roster.len()).then_some(())
-    });
+    stage.wait_for_roster();
     stage
 }
 

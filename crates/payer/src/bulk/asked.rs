@@ -72,7 +72,7 @@ fn check(sender: &Sender, request: &SubmitRequest) -> Result<(), Issue> {
     }
     let Some(manifest) = &request.manifest else { return Ok(()) };
     let pairs = manifest.headers.iter().map(|(name, value)| (name.as_str(), value.0.as_str()));
-    wire::fetch::FileHeaders::read(pairs)?;
+    wire::fetch::FileHeaders::read(pairs, !manifest.oauth_metadata.is_empty())?;
     match sender.files {
         Some(_) => Ok(()),
         None => {

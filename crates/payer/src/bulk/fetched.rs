@@ -9,16 +9,19 @@ use super::listing::Listed;
 use bytes::Bytes;
 use exchange::Issue;
 use exchange::bulk::ManifestRef;
+use std::collections::BTreeMap;
 use wire::fetch::{Access, Download, Fault, FileHeaders, Place};
 
-/// What a token is asked for: a manifest says what types it has only behind it.
-const SCOPE: &str = "system/*.rs";
+/// What a token is asked for where nobody has said of what types the resources are: a manifest, and files
+/// that are organised by Patient.
+const ANY: &str = "*";
 
 pub(super) struct Fetching<'r> {
     server: &'r FileServer,
     request: &'r ManifestRef,
     headers: FileHeaders,
-    signed: Option<Access>,
+    /// By the type that a token is for.
+    signed: BTreeMap<String, Access>,
 }
 
 impl<'r> Fetching<'r> {
@@ -28,27 +31,30 @@ impl<'r> Fetching<'r> {
         request: &'r ManifestRef,
     ) -> Result<Fetching<'r>, Issue> {
         let pairs = request.headers.iter().map(|(name, value)| (name.as_str(), value.0.as_str()));
-        let headers = FileHeaders::read(pairs)?;
-        Ok(Fetching { server, request, headers, signed: None })
+        let headers = FileHeaders::read(pairs, !request.oauth_metadata.is_empty())?;
+        Ok(Fetching { server, request, headers, signed: BTreeMap::new() })
     }
 
     /// A page of a manifest: with a token where the request says how one is got.
     pub(super) async fn manifest(&mut self, url: &str) -> Result<Bytes, Fault> {
-        let access = self.access(!self.request.oauth_metadata.is_empty()).await?;
+        let token = !self.request.oauth_metadata.is_empty();
+        let access = self.access(token.then_some(ANY)).await?;
         self.server.fetcher.manifest(url, &access).await
     }
 
     /// A file, from a place on.
     pub(super) async fn open(&mut self, file: &Listed, from: Place) -> Result<Download, Fault> {
-        let access = self.access(file.token).await?;
+        let kind = file.kind.as_deref().unwrap_or(ANY);
+        let access = self.access(file.token.then_some(kind)).await?;
         self.server.fetcher.open(&file.url, &access, from).await
     }
 
-    async fn access(&mut self, token: bool) -> Result<Access, Fault> {
-        if !token {
+    /// With a token for this type; none: without one. What a pair lets in needs none.
+    async fn access(&mut self, kind: Option<&str>) -> Result<Access, Fault> {
+        let Some(kind) = kind.filter(|_| !self.headers.let_in()) else {
             return Ok(Access::open(self.headers.clone()));
-        }
-        if let Some(signed) = &self.signed {
+        };
+        if let Some(signed) = self.signed.get(kind) {
             return Ok(signed.clone());
         }
         let Some(credential) = &self.server.credential else {
@@ -61,8 +67,10 @@ impl<'r> Fetching<'r> {
             true => &own,
             false => &self.request.oauth_metadata,
         };
-        let token = self.server.fetcher.sign_in(places, credential, SCOPE).await?;
+        let token =
+            self.server.fetcher.sign_in(places, credential, &format!("system/{kind}.rs")).await?;
         let signed = Access::signed(self.headers.clone(), token);
-        Ok(self.signed.insert(signed).clone())
+        self.signed.insert(kind.to_owned(), signed.clone());
+        Ok(signed)
     }
 }

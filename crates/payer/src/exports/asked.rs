@@ -49,9 +49,6 @@ pub(super) fn read(
     let alone = matches!(kick_off.level, Level::Group(_)) || reading.patients.is_some();
     let kinds = kinds(&kick_off.level, reading.kinds.as_ref(), lenient, alone)?;
     let kinds = caller.exported(kinds, reading.kinds.is_some())?;
-    if let Level::Group(_) = kick_off.level {
-        caller.require("Group", 'r')?;
-    }
     if reading.associated.is_some() {
         caller.require("Provenance", 'r')?;
     }

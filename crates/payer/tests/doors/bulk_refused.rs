@@ -21,10 +21,16 @@ async fn what_cannot_be_taken_is_refused_at_the_door() {
         request
     };
     let other_status = json!({ "name": "submissionStatus", "valueCoding": { "system": "urn:x", "code": "completed" } });
-    let header = json!({ "name": "fileRequestHeader", "part": [
-        { "name": "headerName", "valueString": "Authorization" },
-        { "name": "headerValue", "valueString": "Bearer stolen" },
-    ] });
+    let header = |name: &str| {
+        json!({ "name": "fileRequestHeader", "part": [
+            { "name": "headerName", "valueString": name },
+            { "name": "headerValue", "valueString": "Bearer stolen" },
+        ] })
+    };
+    let mut two_ways = with(header("Authorization"));
+    let metadata =
+        json!({ "name": "oauthMetadataUrl", "valueUrl": "https://clinic.example/oauth" });
+    two_ways["parameter"].as_array_mut().unwrap().push(metadata);
     let table = [
         ("a status of another system", with(other_status), Code::ParameterInvalid),
         (
@@ -46,7 +52,8 @@ async fn what_cannot_be_taken_is_refused_at_the_door() {
             with(json!({ "name": "mystery", "valueString": "x" })),
             Code::ParameterUnsupported,
         ),
-        ("a header that is ours to set", with(header), Code::ParameterInvalid),
+        ("a header that is ours to set", with(header("Host")), Code::ParameterInvalid),
+        ("two ways to be let in", two_ways, Code::ParameterInvalid),
         ("nothing asked", request(&files, None, None), Code::ParameterInvalid),
         ("an unknown one stopped", request(&files, None, Some("stopped")), Code::StatusUnknown),
         (

@@ -1,11 +1,12 @@
 //! What readers of the plan's own are given of what partners have filed, and nobody else is.
 
 use crate::plan::{Plan, says};
+use axum::body::Body;
 use bytes::Bytes;
 use exchange::export::Export;
 use exchange::{Chain, Code, Event};
 use fhir::Resource;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use payer::exports::{Turn, take_up};
 use repository::Loader;
 use serde_json::Value;
@@ -88,7 +89,10 @@ pub(crate) fn names(resources: &[Value]) -> Vec<String> {
 
 /// Two partners' records, an older version, and one that is gone.
 async fn stocked() -> Plan {
-    let plan = Plan::open();
+    stocked_in(Plan::open()).await
+}
+
+async fn stocked_in(plan: Plan) -> Plan {
     let text = [
         r#"{"resourceType":"Patient","id":"p1"}"#,
         "{\"resourceType\":\"Observation\",\r\n \"id\":\"o1\",\n\"subject\":{\"reference\":\"Patient/p1\"},\"note\":[{\"text\":\"a\\nb\"}]}",
@@ -110,11 +114,16 @@ async fn stocked() -> Plan {
 
 const ALL: [&str; 4] = ["Binary/b1/1", "Location/l1/2", "Observation/o1/1", "Patient/p1/1"];
 
-/// Proves: bulk 13-14, 20-22, 24-25, 28, 132, 144-145, 147-148, 150-152, 155-157, 159-162, 164-166, 168-170, 175, 178, 191-193, 204, 206-209, 223, 227, 299-301, 310
+/// Proves: bulk 13-14, 20-22, 24-25, 28, 132, 144-145, 147-148, 150-152, 155-157, 159-162, 164-166, 168-170, 175, 178, 191-192, 204, 206-209, 223, 227, 299-301, 310
 #[tokio::test]
 async fn a_reader_is_given_what_all_partners_have_filed() {
-    let plan = stocked().await;
+    let plan = is_given_all(stocked().await).await;
+    assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Nothing);
+}
+
+async fn is_given_all(plan: Plan) -> Plan {
     let place = taken(&plan, "$export?_outputFormat=ndjson").await;
+    assert!(place.starts_with("https://plan.example/fhir/"), "{place}");
     let waits = plan.get("platform", &place).await;
     assert_eq!(waits.status(), StatusCode::ACCEPTED);
     assert!(waits.headers()["x-progress"].len() < 100);
@@ -131,17 +140,27 @@ async fn a_reader_is_given_what_all_partners_have_filed() {
     assert_eq!(told["request"], "https://plan.example/fhir/$export?_outputFormat=ndjson");
     assert_eq!(told["requiresAccessToken"], true);
     assert_eq!((&told["error"], &told["deleted"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+    for file in told["output"].as_array().unwrap() {
+        let url = file["url"].as_str().unwrap();
+        assert!(
+            file["type"].is_string() && url.starts_with("https://plan.example/fhir/"),
+            "{file}"
+        );
+    }
     let lines = lines(&plan, &told, "output").await;
     assert_eq!(names(&lines), ALL);
     assert_eq!(lines[2]["note"][0]["text"], "a\nb", "a text keeps its lines");
-    assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Nothing);
+    plan
 }
 
 /// Proves: bulk 29, 32, 47, 49, 51-53, 59, 62, 158, 225, 231, 234, 272-274, 297
 #[tokio::test]
 async fn what_is_asked_for_is_given_and_no_more() {
-    let plan = stocked().await;
-    let table: [(&str, &[&str]); 11] = [
+    is_given_what_is_asked_for(stocked().await).await;
+}
+
+async fn is_given_what_is_asked_for(plan: Plan) {
+    let table: [(&str, &[&str]); 12] = [
         ("$export?_type=Patient,Location", &[ALL[1], ALL[3]]),
         ("$export?_type=Patient&_type=Location", &[ALL[1], ALL[3]]),
         ("$export?_type=Immunization", &[]),
@@ -151,6 +170,7 @@ async fn what_is_asked_for_is_given_and_no_more() {
         ("$export?_outputFormat=application/fhir%2Bndjson&_type=Patient", &[ALL[3]]),
         ("$export?_outputFormat=application/fhir+ndjson&_type=Patient", &[ALL[3]]),
         ("$export?_outputFormat=application/ndjson&_type=Patient", &[ALL[3]]),
+        ("$export?_outputFormat=ndjson&_type=Patient", &[ALL[3]]),
         ("Patient/$export", &[ALL[1], ALL[2], ALL[3]]),
         ("Patient/$export?_type=Patient,Location", &[ALL[1], ALL[3]]),
     ];
@@ -173,7 +193,10 @@ async fn what_is_asked_for_is_given_and_no_more() {
 /// Proves: bulk 180-181, 186-190
 #[tokio::test]
 async fn what_was_taken_back_is_told_to_whoever_asks_for_changes() {
-    let plan = stocked().await;
+    is_told_what_was_taken_back(stocked().await).await;
+}
+
+async fn is_told_what_was_taken_back(plan: Plan) {
     let place = taken(&plan, "$export?_since=2026-11-22T12:00:30Z&_type=Location").await;
     work(&plan).await;
     let told = manifest(&plan, &place).await;
@@ -188,7 +211,24 @@ async fn what_was_taken_back_is_told_to_whoever_asks_for_changes() {
 /// Proves: bulk 154, 202
 #[tokio::test]
 async fn the_files_of_an_export_are_those_of_its_moment_whatever_comes_later() {
-    let plan = stocked().await;
+    keeps_its_moment(stocked().await).await;
+}
+
+/// The four above.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_database_server_an_export_is_the_same() {
+    // Each in a database of its own, which ends with it.
+    let Some(database) = testdb::Server::shared() else { return };
+    is_given_all(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    is_given_what_is_asked_for(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    is_told_what_was_taken_back(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    keeps_its_moment(stocked_in(Plan::in_postgres(database.url()).await).await).await;
+}
+
+async fn keeps_its_moment(plan: Plan) {
     let place = taken(&plan, "$export").await;
     work(&plan).await;
     let told = manifest(&plan, &place).await;
@@ -311,6 +351,8 @@ async fn a_kick_off_that_cannot_be_met_is_refused_in_words() {
         let answer = plan.ask_as("platform", method, path, body, &headers).await;
         assert!(answer.status().is_client_error(), "{case}: {answer:?}");
         let told = String::from_utf8_lossy(answer.body()).into_owned();
+        let outcome: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(outcome["resourceType"], "OperationOutcome", "{case}");
         assert!(told.contains(code.row().slug), "{case}: {told}");
         assert!(
             !told.contains("p1") && !told.contains("good"),
@@ -324,7 +366,7 @@ async fn a_kick_off_that_cannot_be_met_is_refused_in_words() {
     );
 }
 
-/// Proves: bulk 142-143, 196
+/// Proves: bulk 142-143, 193, 196
 #[tokio::test]
 async fn leniency_passes_over_what_is_not_understood_and_says_so_but_never_widens_to_others() {
     let plan = stocked().await;
@@ -337,6 +379,7 @@ async fn leniency_passes_over_what_is_not_understood_and_says_so_but_never_widen
     assert_eq!(names(&lines(&plan, &told, "output").await), [ALL[3]]);
     let said = lines(&plan, &told, "error").await;
     assert_eq!(said.len(), 3);
+    assert_eq!(told["error"][0]["type"], "OperationOutcome", "{told}");
     let said = format!("{said:?}{}", told["request"]);
     assert!(
         said.contains("_elements") && said.contains("mood") && !said.contains("R-12345"),
@@ -386,7 +429,7 @@ async fn an_export_is_its_own_readers_and_no_partners() {
     assert_eq!(plan.get("clinic", "/fhir/Observation/o1").await.status(), StatusCode::NOT_FOUND);
 }
 
-/// Proves: bulk 9, 27, 63, 226
+/// Proves: bulk 5, 9, 27, 63, 226
 #[tokio::test]
 async fn a_token_for_some_types_is_given_those_and_asks_for_no_others() {
     let plan = stocked().await;
@@ -407,6 +450,9 @@ async fn a_token_for_some_types_is_given_those_and_asks_for_no_others() {
     for file in told["output"].as_array().unwrap() {
         let url = file["url"].as_str().unwrap().strip_prefix("https://plan.example").unwrap();
         let may = ["Patient", "Location"].contains(&file["type"].as_str().unwrap());
+        let nobodys = Request::get(url).body(Body::empty()).unwrap();
+        let answer = plan.ask(nobodys).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{file}");
         assert_eq!(asks(url).await.status() == StatusCode::OK, may, "{file}");
     }
 }

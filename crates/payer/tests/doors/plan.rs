@@ -388,7 +388,7 @@ impl Plan {
         self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    async fn ask(&self, request: Request<Body>) -> Response<Bytes> {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Response<Bytes> {
         let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }

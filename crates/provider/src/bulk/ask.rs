@@ -73,14 +73,16 @@ impl Road {
             let answer = turn.keep(reply.body.clone());
             turn.say(Event::Answered { status: 200, answer });
             let outcomes = self.outcomes(turn, &client, &reply.body).await?;
+            let back = outcomes.back.clone();
             let outcomes = turn.keep(serde_json::to_vec(&outcomes).unwrap_or_default());
-            turn.say(Event::SendingAnswered { outcomes });
+            turn.say(Event::SendingAnswered { outcomes, back });
             return Ok(turn.commit("bulk-answered").await?);
         }
         let (seed, sending) = (PushId(turn.sending.id.to_string()), turn.sending.clone());
         let attempt = attempt(&sending, &seed, payer.terms.agreement.settled_by);
         match settle::settle_poll(&answered, &place, &attempt, turn.now()) {
             Next::Poll { place, at } => {
+                self.read_partly(turn, &answered);
                 turn.say(Event::Polling { place, until: at });
                 Ok(turn.commit("bulk-waiting").await?)
             }
@@ -96,6 +98,20 @@ impl Road {
         }
     }
 
+    /// What a payer says while it is at work, where it says anything (202 with a manifest of what there is
+    /// so far). Nothing is settled by it: the last word has all of it again.
+    fn read_partly(&self, turn: &mut SendingTurn, answered: &Answered) {
+        let Answered::Reply(reply) = answered else { return };
+        let page = self.status_page(turn, &reply.body).ok().filter(|it| it.submission_id.is_some());
+        let Some(page) = page else { return };
+        let errors = page.outcome.iter().flat_map(|file| &file.severities);
+        let errors = errors.filter(|(code, _)| ["error", "fatal"].contains(&code.as_str()));
+        let (files, errors) = (page.outcome.len() as u64, errors.map(|(_, count)| count).sum());
+        if turn.sending.partly != Some((files, errors)) {
+            turn.say(Event::SendingPartly { files, errors });
+        }
+    }
+
     /// Everything a status manifest leads to: its pages, and the lines of its outcome files.
     async fn outcomes(
         &self,
@@ -107,11 +123,12 @@ impl Road {
         let mut page = self.status_page(turn, first)?;
         let mut files = 0;
         for _ in 0..STATUS_PAGES_MAX {
+            files += page.outcome.len() + page.output.len() + page.deleted.len();
+            if files > STATUS_FILES_MAX {
+                return Err(endless().into());
+            }
+            found.give_back(&page.output, &page.deleted);
             for file in &page.outcome {
-                files += 1;
-                if files > STATUS_FILES_MAX {
-                    return Err(endless().into());
-                }
                 let manifest = match self.manifest_of(turn, file.manifest_url.as_deref())? {
                     About::Standing(manifest) => manifest,
                     // What was said of it is said again of the one in its place.

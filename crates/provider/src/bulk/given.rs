@@ -1,21 +1,25 @@
-//! Given: an export's files as they are fetched, and what becomes of its pushes.
+//! Given: files as they are fetched, and what becomes of the pushes that nothing else settles: those of an
+//! export, and those of a payer with whom no word was agreed on but that it took them (`settled_by`).
 //!
-//! Comes in   the last byte of a file; an export whose files were all fetched, or whose time is over, or
+//! Comes in   the last byte of a file; a submission whose files were all fetched, or whose time is over, or
 //!            that its payer wants no more of.
 //! Goes out   the line that a file was given; pushes settled as *taken*, or ended with the reason.
 //! Never      calls a push taken of which a file was not fetched to its end.
 //!
-//! A file that is fetched from a later byte on counts as whole with its last byte: whoever asks so
-//! holds what lies before it, by the same validator.
+//! A file that is fetched from a later byte on counts as whole with its last byte where whoever asks so
+//! says by its validator (`If-Range`) that it holds what lies before. A file was given once its connection
+//! took everything but the last byte, and asks for that one: what a peer does with it no server can know.
 
 use super::members::not_fetched;
+use super::settle::kept;
+use super::tell::file_name;
 use super::{SendingTurn, read, row};
 use crate::clock::HouseClock;
 use crate::limits::{GIVEN_TRIES, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
-use crate::turn;
-use exchange::sending::End;
-use exchange::sending::plan::Plan;
+use crate::turn::{self, Fault};
+use exchange::sending::plan::{File, Piece, Plan};
+use exchange::sending::{End, Sending};
 use exchange::{Code, Event, Issue, Level, SubmissionId, WalkId};
 use repository::store_issue;
 use std::collections::BTreeSet;
@@ -23,25 +27,24 @@ use std::sync::Arc;
 use store::{AnyHouse, Commit, House, Unit};
 use wire::Clock as _;
 
-/// A file of an export that is on its way.
+/// A file that is on its way.
 pub(super) struct Giving {
     pub(super) house: AnyHouse,
     pub(super) clock: Arc<HouseClock>,
-    pub(super) export: SubmissionId,
+    pub(super) submission: SubmissionId,
     pub(super) file: String,
 }
 
 impl Giving {
     /// Writes down that the file was given to its end.
     ///
-    /// Errors: `HouseBusy` where the export does not stand still; those of the store.
+    /// Errors: `HouseBusy` where the submission does not stand still; those of the store.
     pub(super) async fn given(&self) -> Result<(), Issue> {
         for _ in 0..GIVEN_TRIES {
-            let stored = self.house.work(self.export.as_str()).await.map_err(store_issue)?;
+            let stored = self.house.work(self.submission.as_str()).await.map_err(store_issue)?;
             let Some(stored) = stored else { break };
             let Some(mut sending) = read(&stored.work) else { break };
-            let known = |it: &exchange::sending::Pulled| it.given.contains(&self.file);
-            if sending.pulled.as_deref().is_some_and(known) {
+            if sending.given.contains(&self.file) {
                 return Ok(());
             }
             let at = self.clock.now();
@@ -58,7 +61,7 @@ impl Giving {
                 return Ok(());
             }
         }
-        Err(Issue::new(Code::HouseBusy, "the export was changed meanwhile"))
+        Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile"))
     }
 }
 
@@ -68,18 +71,18 @@ impl Road {
         if turn.sending.stopping {
             return Ok(self.stopped(turn).await?);
         }
-        let whole = turn.sending.is_given();
-        let given = turn.sending.pulled.as_ref().map(|it| it.given.clone()).unwrap_or_default();
-        let plan = self.standing_plans(&turn.sending).await?.pop().map(|(_, plan)| plan);
-        let left = plan.as_ref().map(|plan| not_given(plan, turn, &given)).unwrap_or_default();
-        let pieces = plan.as_ref().map(Plan::pushes).unwrap_or_default();
+        let (whole, is_pull) = (turn.sending.is_given(), turn.sending.pulled.is_some());
+        let plans = self.standing_plans(&turn.sending).await?;
+        let left = not_given(&plans, &turn.sending);
+        let pieces: Vec<&Piece> = plans.iter().flat_map(|(_, plan)| plan.pushes()).collect();
         for some in pieces.chunks(PUSHES_PER_UNIT) {
             let mut any = false;
             for piece in some {
                 let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
-                let word = match left.contains(&piece.walk) {
-                    true => Event::Unfetched { issue: not_fetched() },
-                    false => Event::Settled { level: Level::Taken },
+                let word = match (left.contains(&piece.walk), is_pull) {
+                    (true, true) => Event::Unfetched { issue: not_fetched() },
+                    (true, false) => continue,
+                    (false, _) => Event::Settled { level: Level::Taken },
                 };
                 turn.say_of(&stored, &push, vec![word]);
                 any = true;
@@ -88,16 +91,33 @@ impl Road {
                 turn.commit("bulk-settled").await?;
             }
         }
+        if !is_pull {
+            return Ok(self.taken(turn, whole).await?);
+        }
         let deleted = turn.sending.pulled.as_ref().is_some_and(|it| it.deleted);
         let until = if whole && !deleted { turn.sending.deadline } else { turn.now() };
         let end = if whole { End::Settled } else { End::Unfetched };
         Ok(self.end(turn, end, until, Vec::new()).await?)
     }
+
+    /// What the payer was told of and did not fetch in time waits for a person.
+    async fn taken(&self, turn: &mut SendingTurn, whole: bool) -> Result<(), Fault> {
+        if whole {
+            let until = kept(turn);
+            return self.end(turn, End::Settled, until, Vec::new()).await;
+        }
+        let detail =
+            "the payer was told of the bulk submission, and did not fetch its files in time";
+        self.fail(turn, vec![Issue::new(Code::DeadlinePassed, detail)]).await
+    }
 }
 
 /// Pushes with something in a file that was not given to its end.
-fn not_given(plan: &Plan, turn: &SendingTurn, given: &BTreeSet<String>) -> BTreeSet<WalkId> {
-    let number = turn.sending.standing().last().map_or(0, |manifest| manifest.number);
-    let left = plan.files.iter().filter(|it| !given.contains(&format!("{number}-{}", it.name)));
-    left.flat_map(|file| &file.pieces).map(|piece| piece.walk.clone()).collect()
+fn not_given(plans: &[(u32, Plan)], sending: &Sending) -> BTreeSet<WalkId> {
+    let of = |(number, plan): &(u32, Plan)| -> Vec<WalkId> {
+        let name = |file: &File| file_name(*number, &file.name);
+        let left = plan.files.iter().filter(|file| !sending.given.contains(&name(file)));
+        left.flat_map(|file| &file.pieces).map(|piece| piece.walk.clone()).collect()
+    };
+    plans.iter().flat_map(of).collect()
 }

@@ -110,9 +110,11 @@ impl Road {
     ) -> Result<(), Halt> {
         // Earlier readers know files of one type each, and an export may ask for some types.
         let pulled = turn.sending.pulled.as_deref().map(|it| it.asked.kinds.clone());
-        let organized = if pulled.is_some() { Organized::Type } else { terms.organized_by };
+        let is_pull = pulled.is_some();
+        let organized = if is_pull { Organized::Type } else { terms.organized_by };
         let only = pulled.flatten().map(|kinds| kinds.into_iter().collect());
-        let mut planner = Planner::new(turn.now(), organized, terms.file_bytes_max).only(only);
+        let planner = Planner::new(turn.now(), organized, terms.file_bytes_max);
+        let mut planner = planner.only(only).once(is_pull);
         for one in sent {
             let payload = self.house.blob(&one.payload).await?.ok_or(Fault::Unreadable)?;
             planner.add(one, &payload)?;

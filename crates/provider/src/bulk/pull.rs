@@ -14,7 +14,7 @@
 //! not what has changed for this payer, since a restriction that ended or a coverage that began changes
 //! no record.
 
-use super::tell::MESSAGES;
+use super::tell::{MESSAGES, file_name};
 use super::{read, row, terms_of};
 use crate::limits::{
     GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
@@ -55,10 +55,7 @@ impl Road {
                     "a payer is given its members' records: Patient/$export or Group/[id]/$export";
                 return Err(Issue::new(Code::InteractionUnsupported, detail));
             }
-            Level::Group(id) => {
-                caller.require("Group", 'r')?;
-                self.own_group(payer, id)?;
-            }
+            Level::Group(id) => self.own_group(payer, id)?,
             Level::Patient => {}
         }
         let agreed = payer.terms.agreement.default_purpose();
@@ -167,8 +164,7 @@ impl Road {
         let plan = self.plan(&manifest.plan).await;
         let unreadable = |_| Issue::new(Code::InternalError, "a plan of files cannot be read");
         let terms = terms_of(self.payer(&sending.payer)?)?;
-        let url =
-            |name: &str| self.file_url(terms, &sending, &format!("{}-{name}", manifest.number));
+        let url = |name: &str| self.file_url(terms, &sending, &file_name(manifest.number, name));
         let listed = plan.map_err(unreadable)?.listed(terms.access == FileAccess::Token, url);
         let errors = match messages(&pulled).len() as u64 {
             0 => Vec::new(),

@@ -8,7 +8,7 @@
 
 use super::given::Giving;
 use super::pull::messages;
-use super::tell::{MESSAGES, manifest_name};
+use super::tell::{MESSAGES, file_name, manifest_name};
 use super::{read, terms_of};
 use crate::road::Road;
 use crate::turn;
@@ -17,7 +17,7 @@ use exchange::agreement::FileAccess;
 use exchange::bulk::NDJSON;
 use exchange::sending::Sending;
 use exchange::sending::plan::{File, Plan};
-use exchange::{Code, Event, Issue};
+use exchange::{Code, Event, Issue, Level};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use repository::store_issue;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Road {
         ask: &FileAsk<'_>,
     ) -> Result<Answer, Issue> {
         let terms = terms_of(self.payer(&sending.payer)?)?;
-        let url = |name: &str| self.file_url(terms, sending, &format!("{number}-{name}"));
+        let url = |name: &str| self.file_url(terms, sending, &file_name(number, name));
         let drafted = terms.dialect == exchange::bulk::Dialect::Argonaut;
         let request = self.file_url(terms, sending, &manifest_name(number));
         let request = drafted.then_some(request.as_str());
@@ -170,15 +170,19 @@ impl Road {
         let left = if length == 0 { 0 } else { to - from + 1 };
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();
-        let giving = sending.pulled.as_ref().map(|_| Giving {
+        // Where nothing but that settles its pushes.
+        let taken = self.payer(&sending.payer)?.terms.agreement.settled_by == Level::Taken;
+        let giving = (taken || sending.pulled.is_some()).then(|| Giving {
             house: house.clone(),
             clock: Arc::clone(&self.clock),
-            export: sending.id.clone(),
+            submission: sending.id.clone(),
             file: ask.name.to_owned(),
         });
-        // Only what reaches the end of the file gives the whole of it.
-        let giving = giving.filter(|_| to + 1 >= length);
-        let serving = Serving { house, file, at, skip, left, giving, _place: place };
+        // Whoever begins later and says by the same validator what it holds has the bytes before.
+        let whole = to + 1 >= length && (from == 0 || ask.if_range.is_some());
+        let giving = giving.filter(|_| whole);
+        let last = Bytes::new();
+        let serving = Serving { house, file, at, skip, left, last, giving, _place: place };
         let status = if span.is_some() { 206 } else { 200 };
         let answer = Answer::flowing(status, Flow::of(serving))
             .with(CONTENT_TYPE, NDJSON)
@@ -208,12 +212,16 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// A file that is being fetched: one payload in memory at a time.
+///
+/// Where it is written down that a file was given, its last byte is kept back until everything before it
+/// was taken: of a body whose length was told nobody asks for what comes behind its last byte.
 struct Serving {
     house: AnyHouse,
     file: File,
     at: usize,
     skip: u64,
     left: u64,
+    last: Bytes,
     giving: Option<Giving>,
     _place: OwnedSemaphorePermit,
 }
@@ -221,7 +229,7 @@ struct Serving {
 impl Serving {
     async fn piece(&mut self) -> Result<Option<Bytes>, Issue> {
         let Some(piece) = self.file.pieces.get(self.at).cloned().filter(|_| self.left > 0) else {
-            return Ok(None);
+            return self.last_byte().await;
         };
         let gone = || Issue::new(Code::ContentPurged, "a payload of the file is gone");
         let payload = self.house.blob(&piece.payload).await.map_err(store_issue)?;
@@ -232,13 +240,29 @@ impl Serving {
         let lines = lines.map_err(fault)??;
         let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(lines.len());
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
+        let mut lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
         self.left -= lines.len() as u64;
         (self.at, self.skip) = (self.at + 1, 0);
-        if let Some(giving) = self.giving.as_ref().filter(|_| self.left == 0) {
+        if self.giving.is_some() && self.left == 0 {
+            self.last = lines.split_off(lines.len().saturating_sub(1));
+        }
+        match lines.is_empty() {
+            true => self.last_byte().await,
+            false => Ok(Some(lines)),
+        }
+    }
+
+    /// What was kept back, once the ledger says that the file was given.
+    async fn last_byte(&mut self) -> Result<Option<Bytes>, Issue> {
+        if self.last.is_empty() {
+            return Ok(None);
+        }
+        if let Some(giving) = &self.giving {
+            // The connection writes what it has, or finds that nobody is there any more.
+            tokio::task::yield_now().await;
             giving.given().await?;
         }
-        Ok(Some(lines))
+        Ok(Some(std::mem::take(&mut self.last)))
     }
 }
 

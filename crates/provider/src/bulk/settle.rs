@@ -62,7 +62,10 @@ impl Road {
         if held {
             self.doors.forget(&turn.sending.payer);
         }
-        self.forget_status(turn).await;
+        // What comes back stays at the payer for whoever wants it, until it expires there.
+        if turn.sending.back.is_empty() {
+            self.forget_status(turn).await;
+        }
         let until = kept(turn);
         Ok(self.end(turn, End::Settled, until, Vec::new()).await?)
     }
@@ -181,7 +184,7 @@ impl Road {
 }
 
 /// Until when files are served after an end.
-fn kept(turn: &mut SendingTurn) -> Timestamp {
+pub(super) fn kept(turn: &mut SendingTurn) -> Timestamp {
     let now = turn.now();
     now.saturating_add(FILES_KEPT).unwrap_or(now)
 }

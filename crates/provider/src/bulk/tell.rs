@@ -12,7 +12,6 @@ use crate::turn::Fault;
 use crate::{deliver, door};
 use exchange::agreement::{BulkTerms, FileAccess};
 use exchange::bulk::{ManifestRef, SubmissionStatus, SubmitRequest};
-use exchange::sending::outcomes::Outcomes;
 use exchange::sending::{Message, Sending};
 use exchange::settle::{self, Answered, Next};
 use exchange::{Digest, Event, Issue, Level, PushId};
@@ -66,12 +65,8 @@ impl Road {
         let taken = payer.terms.agreement.settled_by == Level::Taken;
         match message {
             Message::Stopped => return Ok(self.stopped(turn).await?),
-            Message::Completed if taken => {
-                // No word is awaited.
-                let outcomes = serde_json::to_vec(&Outcomes::default()).unwrap_or_default();
-                let outcomes = turn.keep(outcomes);
-                turn.say(Event::SendingAnswered { outcomes });
-            }
+            // That it took note is no word on what it is still to fetch.
+            Message::Completed if taken => turn.say(Event::FilesAwaited {}),
             Message::Manifest(_) | Message::Completed => {}
         }
         let point = match message {
@@ -161,6 +156,11 @@ impl Road {
 
 /// The file of an export that says what is not in it.
 pub(super) const MESSAGES: &str = "messages.ndjson";
+
+/// The name of a file of a manifest, the last part of its URL.
+pub(super) fn file_name(manifest: u32, file: &str) -> String {
+    format!("{manifest}-{file}")
+}
 
 /// The name of a manifest, the last part of its URL.
 pub(super) fn manifest_name(number: u32) -> String {

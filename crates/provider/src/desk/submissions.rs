@@ -190,6 +190,8 @@ fn told(sending: &Sending) -> SubmissionRow {
         resources: of(|it| it.resources),
         files: of(|it| it.files),
         bytes: of(|it| it.bytes),
+        partly: sending.partly.filter(|_| sending.outcomes.is_none()),
+        back: sending.back.clone(),
         issues: sending.issues.iter().map(IssueWords::from).collect(),
     }
 }

@@ -21,6 +21,12 @@ pub(crate) struct BulkPlan {
     pub(crate) says: Mutex<Vec<Vec<u8>>>,
     /// The manifest that those are about, where it says so.
     pub(crate) about: Mutex<Option<String>>,
+    /// What it gives back (`output`), and asks for (`deleted`).
+    pub(crate) back: Mutex<(Vec<StatusFile>, Vec<StatusFile>)>,
+    /// It says what there is so far while it is busy.
+    pub(crate) partly: bool,
+    /// Its manifest has a second page, with the outcomes.
+    pub(crate) paged: bool,
     /// It has not done with the submission yet.
     pub(crate) busy: Mutex<bool>,
     /// It has no bulk submission, by its statement.
@@ -72,18 +78,24 @@ impl BulkPlan {
         .to_string()
     }
 
-    fn manifest(&self) -> String {
+    /// A page of its manifest: the outcomes are on the last one.
+    fn manifest(&self, last: bool) -> String {
         let id = self.told().last().map(|told| told.submission_id.clone());
         let outcome = StatusFile {
             url: "outcomes/1.ndjson".to_owned(),
             manifest_url: self.about.lock().unwrap().clone(),
+            severities: BTreeMap::from([("error".to_owned(), 2), ("information".to_owned(), 9)]),
             ..StatusFile::default()
         };
+        let (output, deleted) = self.back.lock().unwrap().clone();
         let said = !self.says.lock().unwrap().is_empty();
         let manifest = StatusManifest {
             submission_id: id,
             requires_access_token: true,
-            outcome: if said { vec![outcome] } else { Vec::new() },
+            outcome: if said && last { vec![outcome] } else { Vec::new() },
+            output,
+            deleted,
+            next: (!last).then(|| "b1-2".to_owned()),
             ..StatusManifest::default()
         };
         String::from_utf8(manifest.write(exchange::bulk::Dialect::Ballot, "")).unwrap()
@@ -113,8 +125,11 @@ impl Answers for BulkPlan {
                 let answer = Response::builder().status(202).header("content-location", place);
                 Ok(answer.body(Bytes::new()).unwrap())
             }
-            "GET /status/b1" if *self.busy.lock().unwrap() => status(202, ""),
-            "GET /status/b1" => status(200, self.manifest()),
+            "GET /status/b1" if *self.busy.lock().unwrap() => {
+                status(202, if self.partly { self.manifest(true) } else { String::new() })
+            }
+            "GET /status/b1" => status(200, self.manifest(!self.paged)),
+            "GET /status/b1-2" => status(200, self.manifest(true)),
             "GET /status/outcomes/1.ndjson" => {
                 status(200, [self.says.lock().unwrap().join(&b'\n'), b"\n".to_vec()].concat())
             }

@@ -337,6 +337,13 @@ impl Hospital {
         Hospital::on(folder, house.into(), now, &["sunrise"])
     }
 
+    /// A hospital in a database server that watches whoever is on this roster.
+    pub(crate) fn watching_on(house: PostgresHouse, now: Timestamp, roster: &str) -> Hospital {
+        let Hospital { folder, house, .. } = Hospital::open_on(house, now);
+        std::fs::write(folder.path().join(ROSTER), roster).unwrap();
+        Hospital::on(folder, house, now, &["sunrise"])
+    }
+
     /// A hospital with both plans.
     pub(crate) fn open_with_both() -> Hospital {
         let Hospital { folder, house, clock, .. } = Hospital::open();

@@ -9,6 +9,7 @@
 mod bulk;
 mod bulk_manifests;
 mod bulk_plan;
+mod bulk_status;
 mod chart;
 mod covered;
 mod delivery;

@@ -9,18 +9,23 @@ use exchange::id::derived_id;
 use exchange::query::{Ask, Handling};
 use exchange::{Chain, Code, Event, Issue};
 use fhir::{Ndjson, Resource};
+use futures_util::StreamExt as _;
 use http::Response;
-use http::header::{CONTENT_LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, ETAG, RETRY_AFTER};
 use jiff::SignedDuration;
 use provider::watch::Keeper;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use store::House as _;
+use std::time::{Duration, Instant};
+use store::{House as _, PostgresHouse, PostgresPlace};
 use wire::rest::{FileAsk, KickOff, Prefer};
 use wire::{Answer, Caller};
 
 const NAMESPACE: &str = "https://clinic.example/handover";
 const BASE: &str = "https://clinic.example/fhir";
+
+/// Three members, and a member of another plan.
+const ROSTER: &str = "p1\np2\np3\np900\n";
 
 /// A hospital that watches these, and whose plan may pull.
 async fn hospital(roster: &str, lines: &str) -> Hospital {
@@ -94,10 +99,20 @@ async fn body(answer: Answer) -> Bytes {
 }
 
 async fn file(hospital: &Hospital, caller: &Caller, url: &str) -> Result<Answer, Issue> {
+    part(hospital, caller, url, None, None).await
+}
+
+/// A part of a file, of this content or whichever there is.
+async fn part(
+    hospital: &Hospital,
+    caller: &Caller,
+    url: &str,
+    range: Option<&str>,
+    if_range: Option<&str>,
+) -> Result<Answer, Issue> {
     let path = url.strip_prefix(&format!("{BASE}/bulk/")).expect(url);
     let (submission, name) = path.split_once('/').unwrap();
-    let (range, if_range, if_none_match) = (None, None, None);
-    let ask = FileAsk { submission, capability: None, name, range, if_range, if_none_match };
+    let ask = FileAsk { submission, capability: None, name, range, if_range, if_none_match: None };
     hospital.road.bulk_file(Some(caller), ask).await
 }
 
@@ -137,8 +152,7 @@ fn states(rows: &[Row]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetched() {
-    // The last one is another plan's member.
-    let hospital = hospital("p1\np2\np3\np900\n", "pull = true").await;
+    let hospital = hospital(ROSTER, "pull = true").await;
     hospital.restrict("[[restriction]]\nsubject = \"Patient/p3\"\nreason = \"self-pay\"\n");
     let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
     let waits = poll(&hospital, &id).await.unwrap();
@@ -174,6 +188,33 @@ async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetch
     assert_eq!(gone.code, Code::StatusUnknown);
 }
 
+/// There it is the server's clock that says what is due, so what is waited for is looked at again.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_database_server_the_same_is_pulled() {
+    let Some(database) = testdb::Server::shared() else { return };
+    let place = PostgresPlace { url: database.url().to_owned(), ..PostgresPlace::default() };
+    let house = PostgresHouse::open(&place, &"pulled-from".into()).await.unwrap();
+    let hospital = Hospital::watching_on(house, jiff::Timestamp::now(), ROSTER);
+    let hospital = begun(hospital, "pull = true").await;
+    let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
+    let end = Instant::now() + Duration::from_secs(120);
+    let manifest = loop {
+        hospital.work().await;
+        let answer = poll(&hospital, &id).await.unwrap();
+        if answer.status == 200 {
+            break serde_json::from_slice(&body(answer).await).unwrap();
+        }
+        assert!(Instant::now() < end, "waited for the manifest in vain");
+    };
+    let records = fetched(&hospital, &manifest).await;
+    assert_eq!(patients(&records), some(&[1, 2, 3]));
+    while states(&histories(&hospital).await) != ["settled", "settled", "settled"] {
+        assert!(Instant::now() < end, "waited in vain until they were taken");
+    }
+    assert_eq!(hospital.road.pull_end(&plans_own(), &id).await.unwrap().status, 202);
+    assert_eq!(poll(&hospital, &id).await.unwrap_err().code, Code::StatusUnknown);
+}
+
 #[tokio::test]
 async fn what_is_not_fetched_ends_with_its_reason() {
     for (case, deleted, hours) in
@@ -201,6 +242,48 @@ async fn what_is_not_fetched_ends_with_its_reason() {
         all.sort_by_key(|row| row.state.clone());
         let expected = ["settled", "settled", "superseded", "superseded"];
         assert_eq!(states(&all), expected, "{case}");
+    }
+}
+
+/// How the last file is fetched, and whether the plan has all of it then.
+#[tokio::test]
+async fn only_what_was_given_to_its_last_byte_is_taken() {
+    let table = [
+        ("nothing is read of the answer", None, false, 0, false),
+        ("its last byte is not asked for", None, false, 1, false),
+        ("to its end", None, false, usize::MAX, true),
+        ("the last byte of whatever there is", Some("bytes=-1"), false, usize::MAX, false),
+        ("the end of whatever there is", Some("bytes=5-"), false, usize::MAX, false),
+        ("all but the last byte", Some("bytes=0-1"), true, usize::MAX, false),
+        ("the end of what it holds, broken off", Some("bytes=5-"), true, 1, false),
+        ("the end of what it holds", Some("bytes=5-"), true, usize::MAX, true),
+        ("the last byte of what it holds", Some("bytes=-1"), true, usize::MAX, true),
+        ("all of it, as a part", Some("bytes=0-"), false, usize::MAX, true),
+    ];
+    for (case, range, vouched, pieces, taken) in table {
+        let hospital = hospital("p1\n", "pull = true").await;
+        let id = asked_for(&hospital, request(Level::Patient, &[("_type", "Patient")])).await;
+        let manifest = manifest(&hospital, &id).await;
+        assert_eq!(manifest["output"].as_array().unwrap().len(), 1, "{case}");
+        let url = manifest["output"][0]["url"].as_str().unwrap();
+        let begun = file(&hospital, &plans_own(), url).await.unwrap();
+        let etag = begun.header(&ETAG).unwrap().to_owned();
+        let if_range = vouched.then_some(etag.as_str());
+        let answer = part(&hospital, &plans_own(), url, range, if_range).await.unwrap();
+        let response: Response<axum::body::Body> =
+            axum::response::IntoResponse::into_response(answer);
+        let mut body = response.into_body().into_data_stream();
+        let mut taken_up = 0;
+        while taken_up < pieces && body.next().await.transpose().unwrap().is_some() {
+            taken_up += 1;
+        }
+        drop(body);
+        let state = if taken { "settled" } else { "submitted" };
+        assert_eq!(states(&histories(&hospital).await), [state], "{case}");
+        if !taken {
+            fetched(&hospital, &manifest).await;
+            assert_eq!(states(&histories(&hospital).await), ["settled"], "{case}: it comes again");
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Comes in   the pairs of `fileRequestHeader`; a way to sign in, where a token is needed.
 //! Goes out   headers that can be sent.
-//! Never      lets a partner's pair speak for this house (`Authorization`, `Cookie`, `Host`), or bend
-//!            how the request is framed; shows a value, which may be a secret.
+//! Never      sends a partner's way to be let in (`Authorization`, `Cookie`) beside a token of this house;
+//!            lets a pair bend how the request is framed or whom it is for; shows a value, which may be a
+//!            secret.
 //!
 //! Bulk Data 4.0.0-ballot, Bulk Submit: the consumer SHALL send the pairs with the manifest's and the
 //! files' requests, and SHALL NOT send its token where `requiresAccessToken` is false.
@@ -11,6 +12,7 @@
 use crate::limits::{FILE_HEADERS_BYTES_MAX, FILE_HEADERS_MAX};
 use crate::trust::SignIn;
 use exchange::{Code, Issue};
+use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +20,10 @@ use std::sync::Arc;
 /// Names that are ours to set, or that frame a message (RFC 9110 §7.6.1, RFC 9112 §6).
 const OURS: &[&str] = &[
     "accept-encoding",
-    "authorization",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
-    "cookie",
     "expect",
     "forwarded",
     "host",
@@ -45,17 +45,21 @@ const OURS: &[&str] = &[
     "x-forwarded-proto",
 ];
 
+/// Names by which a server lets somebody in: either a partner gives what goes there, or this house signs in.
+const LETS_IN: [HeaderName; 2] = [AUTHORIZATION, COOKIE];
+
 /// The pairs of `fileRequestHeader`, ready to be sent. `Debug` tells how many there are.
 #[derive(Clone, Default)]
 pub struct FileHeaders(HeaderMap);
 
 impl FileHeaders {
-    /// Reads pairs of name and value.
+    /// Reads pairs of name and value; `signs_in`: the submission says where this house gets a token.
     ///
     /// Errors: `ParameterInvalid` for too many, for a name that is ours or no name, for a value that
-    /// no header can have.
+    /// no header can have, and for a second way to be let in.
     pub fn read<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        signs_in: bool,
     ) -> Result<FileHeaders, Issue> {
         let invalid =
             |detail: &str| Err(Issue::new(Code::ParameterInvalid, detail).at("fileRequestHeader"));
@@ -68,8 +72,11 @@ impl FileHeaders {
                 return invalid("a fileRequestHeader is not a name and a value of HTTP");
             };
             if OURS.contains(&name.as_str()) {
-                let detail = "a fileRequestHeader names a header that this house sets itself; \
-                              a token is got by oauthMetadataUrl";
+                return invalid("a fileRequestHeader names a header that this house sets itself");
+            }
+            if signs_in && LETS_IN.contains(&name) {
+                let detail = "a fileRequestHeader gives Authorization or Cookie, and oauthMetadataUrl \
+                              says that this house gets a token: send one of the two";
                 return invalid(detail);
             }
             bytes += name.as_str().len() + value.len();
@@ -80,6 +87,11 @@ impl FileHeaders {
             headers.append(name, value);
         }
         Ok(FileHeaders(headers))
+    }
+
+    /// Whether they let this house in, so that it needs no token of its own.
+    pub fn let_in(&self) -> bool {
+        LETS_IN.iter().any(|name| self.0.contains_key(name))
     }
 
     /// As they are sent.
@@ -116,7 +128,7 @@ impl Access {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    //! Goal: a partner's pairs are sent as they are, and none of them speaks for this house.
+    //! Goal: a partner's pairs are sent as they are, and none of them goes beside this house's token.
 
     use super::*;
 
@@ -127,9 +139,6 @@ mod tests {
             ("one of its own", vec![("X-Key", "abc")], true),
             ("one of its own, twice", vec![("X-Key", "abc"), ("x-key", "def")], true),
             ("what it likes to send", vec![("Accept", "application/fhir+ndjson")], true),
-            ("a token", vec![("Authorization", "Bearer x")], false),
-            ("a token in capitals", vec![("AUTHORIZATION", "Bearer x")], false),
-            ("a cookie", vec![("cookie", "a=b")], false),
             ("another host", vec![("Host", "elsewhere.example")], false),
             ("a length", vec![("content-length", "7")], false),
             ("a frame", vec![("Transfer-Encoding", "chunked")], false),
@@ -141,7 +150,7 @@ mod tests {
             ("too many", vec![("X-Key", "a"); 21], false),
         ];
         for (case, pairs, taken) in table {
-            let read = FileHeaders::read(pairs.iter().copied());
+            let read = FileHeaders::read(pairs.iter().copied(), true);
             assert_eq!(read.is_ok(), taken, "{case}");
             if let Err(issue) = read {
                 assert_eq!(issue.code, Code::ParameterInvalid, "{case}");
@@ -150,8 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_let_in_by_a_pair_needs_no_token_and_never_gets_both() {
+        let table = [
+            ("a token", ("Authorization", "Bearer x"), true),
+            ("a token in capitals", ("AUTHORIZATION", "Bearer x"), true),
+            ("a cookie", ("cookie", "a=b"), true),
+            ("a key of its own", ("X-Key", "abc"), false),
+        ];
+        for (case, pair, lets_in) in table {
+            assert_eq!(FileHeaders::read([pair], false).unwrap().let_in(), lets_in, "{case}");
+            assert_eq!(FileHeaders::read([pair], true).is_err(), lets_in, "{case}");
+        }
+    }
+
+    #[test]
     fn a_value_is_never_shown() {
-        let headers = FileHeaders::read([("X-Key", "a secret")]).unwrap();
+        let headers = FileHeaders::read([("X-Key", "a secret")], false).unwrap();
         assert_eq!(format!("{headers:?}"), "FileHeaders(1)");
         assert!(!format!("{:?}", headers.as_map()).contains("secret"));
     }

@@ -330,8 +330,9 @@ async fn nobody_is_asked_beyond_what_was_agreed() {
 async fn what_the_submission_asks_for_goes_with_each_request() {
     let server = FileServer::open().await;
     let url = server.serve("/f", [Step::file(FILE).in_parts("\"one\"").cut(18), Step::file(FILE)]);
-    let pairs = [("X-Share", "abc"), ("Accept", "application/x-ndjson")];
-    let access = Access::open(FileHeaders::read(pairs).unwrap());
+    let pairs =
+        [("X-Share", "abc"), ("Accept", "application/x-ndjson"), ("Authorization", "Basic eDp5")];
+    let access = Access::open(FileHeaders::read(pairs, false).unwrap());
     let mut download = server.fetcher().open(&url, &access, Place::default()).await.unwrap();
     // The second answer has no tag: it is passed over as far as it is known.
     assert_eq!(rest(&mut download).await, Ok(expected()));
@@ -342,7 +343,7 @@ async fn what_the_submission_asks_for_goes_with_each_request() {
     for head in heads {
         assert_eq!(header(&head, "x-share").as_deref(), Some("abc"));
         assert_eq!(header(&head, "accept").as_deref(), Some("application/x-ndjson"));
-        assert_eq!(header(&head, "authorization"), None);
+        assert_eq!(header(&head, "authorization").as_deref(), Some("Basic eDp5"));
     }
 }
 

@@ -126,6 +126,29 @@ async fn who_tries_to_sign_in_too_often_is_refused_by_its_address_in_the_form_of
 }
 
 #[tokio::test]
+async fn capability_urls_are_tried_no_faster_from_one_address_than_one_client_asks() {
+    let door = door(RateLimits { requests: 60, sign_ins: 0 });
+    let guess = async |number: usize, address: &str| {
+        let place = format!("/bulk/0123/guess-{number}/manifest-1.json");
+        door.send(address, Request::get(place).body(Body::empty()).unwrap()).await
+    };
+    for number in 0..10 {
+        assert_eq!(guess(number, "192.0.2.1").await.status(), 404);
+    }
+    let refused = guess(10, "192.0.2.1").await;
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (429.try_into().unwrap(), &"1".parse().unwrap())
+    );
+    assert_eq!(guess(11, "192.0.2.2").await.status(), 404, "another address");
+    assert_eq!(
+        door.read("clinic").await.status(),
+        200,
+        "whoever signs in there has a share of its own"
+    );
+}
+
+#[tokio::test]
 async fn none_means_no_limit() {
     let form = "application/x-www-form-urlencoded";
     let door = door(RateLimits { requests: 0, sign_ins: 0 });

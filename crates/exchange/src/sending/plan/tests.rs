@@ -147,3 +147,46 @@ fn what_is_no_longer_the_payload_that_was_planned_is_not_served() {
         assert_eq!(issue.code, Code::InternalError);
     }
 }
+
+/// Two histories with a Practitioner in common, and one each of their own.
+#[test]
+fn what_many_histories_share_is_in_an_export_once_and_each_push_is_still_in_its_file() {
+    let history = |number: u64, own: &[&str]| {
+        let mut writer = BundleWriter::new(BundleType::Transaction);
+        let patient = format!("p{number}");
+        for (kind, id) in [("Patient", patient.as_str())]
+            .into_iter()
+            .chain(own.iter().map(|id| ("Practitioner", *id)))
+        {
+            let text = format!(r#"{{"resourceType":"{kind}","id":"{id}"}}"#);
+            let url = format!("{kind}/{id}");
+            writer.entry(EntryToWrite {
+                resource: Some(text.as_bytes()),
+                request: Some((Method::Put, &url)),
+                ..EntryToWrite::default()
+            });
+        }
+        let bytes = Bytes::from(writer.finish());
+        let (walk, push) = (WalkId(format!("w{number}")), PushId(format!("{number}-0")));
+        (Sent { walk, push, patient, payload: Digest::of(&bytes) }, bytes)
+    };
+    let all = [history(1, &["a", "shared"]), history(2, &["shared", "b"]), history(3, &["shared"])];
+    for (once, expected) in
+        [(true, &["a", "shared", "b"][..]), (false, &["a", "shared", "shared", "b", "shared"])]
+    {
+        let at = "2026-11-22T13:00:00Z".parse().unwrap();
+        let mut planner = Planner::new(at, Organized::Type, 1_000_000).once(once);
+        all.iter().for_each(|(sent, payload)| planner.add(sent, payload).unwrap());
+        let plan = planner.finish();
+        let file = plan.files.iter().find(|it| it.kind.as_deref() == Some("Practitioner")).unwrap();
+        let bytes = whole(file, &all);
+        let ids: Vec<String> =
+            lines(&bytes).iter().map(|one| one.id().unwrap().to_owned()).collect();
+        assert_eq!(ids, expected, "once: {once}");
+        assert_eq!(file.count, ids.len() as u64);
+        assert_eq!((bytes.len() as u64, Digest::of(&bytes)), (file.bytes, file.digest));
+        assert_eq!(file.pieces.len(), 3, "whoever fetches it has been given all three");
+        let read: Plan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
+        assert_eq!(read, plan);
+    }
+}

@@ -166,6 +166,12 @@ impl Gate {
         })
     }
 
+    /// Counts a request that shows a capability URL and no token. The error: after how many seconds the
+    /// next one helps.
+    pub(crate) fn count_bearer(&self, line: Option<&Line>) -> Result<(), u64> {
+        line.map_or(Ok(()), |line| self.rates.bearer(line.address, self.clock.now()))
+    }
+
     /// Issues tokens under another secret from now on, and reads those of these others as well.
     pub fn issue_under(&self, secret: &[u8; 32], others: &[[u8; 32]]) {
         let mint = Mint::new(secret, &self.base_url).reading(others);
