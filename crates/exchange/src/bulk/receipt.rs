@@ -427,3 +427,6 @@ impl Receipt {
         lane(&self.submission)
     }
 }
+
+#[cfg(test)]
+mod tests;

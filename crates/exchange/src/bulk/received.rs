@@ -400,3 +400,6 @@ pub const IN_PROGRESS: &str = "bulk-in-progress";
 
 /// The state word of one that is complete and worked on.
 pub const COMPLETED: &str = "bulk-completed";
+
+#[cfg(test)]
+mod tests;
