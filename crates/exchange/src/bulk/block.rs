@@ -8,7 +8,7 @@
 //! Why the push stands there: a file carries many pushes, and each has a number that decides what is
 //! older. Readers that do not know the two parameters pass over them.
 
-use fhir::{Parameters, ParametersWriter, Resource};
+use fhir::{Doc, Parameters, ParametersWriter, Resource};
 use jiff::Timestamp;
 
 /// The header of a block.
@@ -29,14 +29,12 @@ impl Header {
             return None;
         }
         let parameters = Parameters::parse(resource.bytes().clone()).ok()?;
-        let members = |name: &str| -> Option<serde_json::Value> {
-            serde_json::from_slice(&parameters.get(name)?.value.as_ref()?.raw).ok()
+        let text = |name: &str, member: &str| -> Option<String> {
+            let raw = &parameters.get(name)?.value.as_ref()?.raw;
+            Some(Doc::parse(raw).ok()?.root().get(member)?.text()?.into_owned())
         };
-        let text =
-            |value: &serde_json::Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
-        let reference = text(&members("header")?, "reference")?;
-        let push =
-            members("push").and_then(|key| Some((text(&key, "system")?, text(&key, "value")?)));
+        let reference = text("header", "reference")?;
+        let push = text("push", "system").zip(text("push", "value"));
         let as_of = parameters.text("timestamp").and_then(|text| text.parse().ok());
         Some(Header { reference, push, as_of })
     }
