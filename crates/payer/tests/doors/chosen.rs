@@ -231,7 +231,7 @@ async fn provenance_comes_without_being_asked_for() {
     }
 }
 
-/// Proves: bulk 109, 111; that nobody else is ever named.
+/// Proves: bulk 109, 111
 #[tokio::test]
 async fn provenance_that_speaks_of_anybody_else_is_not_given() {
     let plan = stocked().await;
@@ -446,7 +446,9 @@ async fn take_back(plan: &Plan, id: &str, number: Option<u64>, at: &str) {
     assert!(matches!(plan.road.house.commit(unit).await.unwrap(), Commit::Done { .. }));
 }
 
-/// Proves: bulk 180; that what a house keeps for itself, with its senders and Patients, is no record.
+/// A mark is no record: it names senders and Patients.
+///
+/// Proves: bulk 180
 #[tokio::test]
 async fn a_mark_of_what_was_taken_back_before_it_came_is_in_no_export() {
     let plan = stocked().await;
