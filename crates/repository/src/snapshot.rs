@@ -18,6 +18,7 @@ use crate::limits::{SNAPSHOT_BYTES, SNAPSHOT_CONTENTS, SNAPSHOT_ROWS};
 use crate::serve::serve_record;
 use bytes::{BufMut, Bytes, BytesMut};
 use exchange::{Code, Issue};
+use fhir::r4::Type;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{HashMap, VecDeque};
@@ -67,11 +68,18 @@ impl Moment {
     }
 }
 
-/// The first type behind this one of which there is any record. Errors: those of the store.
+/// The first type of R4 behind this one of which there is any record: what a house keeps for itself beside
+/// its records (marks of what was taken back) is none. Errors: those of the store.
 pub async fn next_kind(house: &impl House, after: Option<&str>) -> Result<Option<String>, Issue> {
-    let after = after.map(|kind| (kind.to_owned(), BEHIND_IDS.to_owned(), BEHIND_VERSIONS));
-    let found = house.dump(after, 1).await.map_err(store_issue)?;
-    Ok(found.into_iter().next().map(|record| record.kind))
+    let mut after = after.map(str::to_owned);
+    loop {
+        let behind = after.map(|kind| (kind, BEHIND_IDS.to_owned(), BEHIND_VERSIONS));
+        let mut found = house.dump(behind, 1).await.map_err(store_issue)?;
+        match found.pop().map(|record| record.kind) {
+            Some(kind) if Type::named(&kind).is_none() => after = Some(kind),
+            kind => return Ok(kind),
+        }
+    }
 }
 
 /// A walk through the records of one type, in the order of their ids.

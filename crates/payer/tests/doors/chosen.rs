@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use payer::exports::{Turn, take_up};
 use repository::{Filing, Incoming, Loader, Standing, plan_transaction};
 use serde_json::{Value, json};
-use store::{Commit, House, Unit};
+use store::{Commit, House, Record, Unit};
 
 async fn load(plan: &Plan, at: &str, all: &[Value]) {
     let one = |one: &Value| Resource::parse(one.to_string().into_bytes()).unwrap();
@@ -231,6 +231,57 @@ async fn provenance_comes_without_being_asked_for() {
     }
 }
 
+/// Proves: bulk 109, 111
+#[tokio::test]
+async fn provenance_that_speaks_of_anybody_else_is_not_given() {
+    let plan = stocked().await;
+    let at = "2026-11-22T10:00:00Z";
+    load(
+        &plan,
+        "2026-11-22T11:30:00Z",
+        &[
+            // What one push brought is named together, whom it is about and who treated him.
+            provenance("w1", at, &["Patient/p3", "Observation/o3", "Practitioner/d1"]),
+            provenance("w2", at, &["Practitioner/d1", "Observation/o3"]),
+            provenance("w3", at, &["Practitioner/d1", "Observation/never-filed"]),
+            provenance("w4", at, &["Practitioner/d1", "https://other.example/Observation/o1"]),
+            provenance("w5", at, &["Observation/o1", "Observation/o3", "Patient/p1"]),
+            provenance("w6", at, &["Patient/p1", "Observation/never-filed"]),
+        ],
+    )
+    .await;
+    let all = &["v1", "v2", "v4", "w6"][..];
+    let table = [
+        ("Group/g1/$export?includeAssociatedData=RelevantProvenanceResources", all),
+        // Of the practitioner and the Immunization, v4 is the latest that may be given.
+        ("Group/g1/$export?includeAssociatedData=LatestProvenanceResources", &["v2", "v4", "w6"]),
+        ("Patient/$export?patient=p1,p2&includeAssociatedData=RelevantProvenanceResources", all),
+        ("Group/g1/$export", all),
+        ("Group/g1/$export?organizeOutputBy=Patient", &["v1", "w6"]),
+        ("Group/g1/$export?organizeOutputBy=Patient&_type=Provenance", &["v1", "w6"]),
+    ];
+    let check = async |when: &str, table: &[(&str, &[&str])]| {
+        for (query, expected) in table {
+            let place = taken(&plan, query).await;
+            work(&plan).await;
+            let told = manifest(&plan, &place).await;
+            let found = lines(&plan, &told, "output").await;
+            let found = found.iter().filter(|line| line["resourceType"] == "Provenance");
+            let found: Vec<_> = found.map(|line| line["id"].as_str().unwrap()).collect();
+            assert_eq!(found, *expected, "{when}: {query}");
+        }
+    };
+    check("as all stands", &table).await;
+    let whole = ["v1", "v2", "v3", "v4", "w1", "w2", "w3", "w4", "w5", "w6"];
+    let query = "$export?includeAssociatedData=RelevantProvenanceResources";
+    check("nobody is chosen", &[(query, &whole)]).await;
+    // What is gone was somebody's still: of w2 and w5 the version before says whose.
+    plan.clock.advance(60);
+    take_back(&plan, "o3", None, "2026-11-22T12:01:30Z").await;
+    plan.clock.advance(60);
+    check("after it was taken back", &table).await;
+}
+
 /// Proves: bulk 23, 213-215
 #[tokio::test]
 async fn an_attachment_is_fetched_by_its_absolute_address_with_the_same_token() {
@@ -369,26 +420,58 @@ async fn in_blocks_each_patient_stands_before_its_records() {
     says(&narrow, Code::ScopeMissing);
 }
 
+/// Takes back an Observation, with a push of this number. Where the sender does not have it, a numbered
+/// one leaves a mark, again behind one whose push was stopped.
+async fn take_back(plan: &Plan, id: &str, number: Option<u64>, at: &str) {
+    let filing = Filing {
+        owner: "clinic".into(),
+        receipt: "s".to_owned(),
+        lane: number.map(|_| "clinic|p1".to_owned()),
+        number,
+        as_of: None,
+    };
+    let name = [("Observation".to_owned(), id.to_owned())];
+    let heads = plan.road.house.heads(&name).await.unwrap();
+    let mut marks = Vec::new();
+    if let Some(mark) = filing.mark("Observation", id) {
+        let stopped = |mark: Record| Record { number: None, ..mark };
+        let found = plan.road.house.heads(&[mark]).await.unwrap();
+        marks = found.into_iter().map(|mark| mark.map(stopped)).collect();
+    }
+    let standing = Standing { heads: &heads, marks: &marks };
+    let incoming = vec![Incoming::delete(0, "Observation", id)];
+    let planned = plan_transaction(incoming, &filing, standing).unwrap();
+    let at = at.parse().unwrap();
+    let unit = Unit { at, records: planned.records, expects: planned.expects, ..Unit::default() };
+    assert!(matches!(plan.road.house.commit(unit).await.unwrap(), Commit::Done { .. }));
+}
+
+/// A mark is no record: it names senders and Patients.
+///
+/// Proves: bulk 180
+#[tokio::test]
+async fn a_mark_of_what_was_taken_back_before_it_came_is_in_no_export() {
+    let plan = stocked().await;
+    take_back(&plan, "never-filed", Some(1), "2026-11-22T12:00:30Z").await;
+    take_back(&plan, "never-filed", Some(2), "2026-11-22T12:00:40Z").await;
+    let after = Some(("Provenance".to_owned(), "~".to_owned(), 0));
+    let kept = plan.road.house.dump(after, 10).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|one| (one.kind.as_str(), one.version)).collect();
+    assert_eq!(kept, [("withdrawal", 1), ("withdrawal", 2)]);
+    for more in ["", "&_typeFilter=Observation%3Fstatus%3Dfinal", "&organizeOutputBy=Patient"] {
+        let query = format!("$export?_since=2026-11-22T12:00:00Z{more}");
+        let place = taken(&plan, &query).await;
+        work(&plan).await;
+        let told = manifest(&plan, &place).await;
+        assert_eq!((&told["output"], &told["deleted"]), (&json!([]), &json!([])), "{query}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_taken_back_of_the_chosen_is_told_and_nobody_elses_is() {
     let plan = stocked().await;
     for (id, at) in [("o1", "2026-11-22T12:00:30Z"), ("o3", "2026-11-22T12:00:40Z")] {
-        let filing = Filing {
-            owner: "clinic".into(),
-            receipt: "s".to_owned(),
-            lane: None,
-            number: None,
-            as_of: None,
-        };
-        let name = [("Observation".to_owned(), id.to_owned())];
-        let heads = plan.road.house.heads(&name).await.unwrap();
-        let standing = Standing { heads: &heads, marks: &[] };
-        let incoming = vec![Incoming::delete(0, "Observation", id)];
-        let planned = plan_transaction(incoming, &filing, standing).unwrap();
-        let at = at.parse().unwrap();
-        let unit =
-            Unit { at, records: planned.records, expects: planned.expects, ..Unit::default() };
-        assert!(matches!(plan.road.house.commit(unit).await.unwrap(), Commit::Done { .. }));
+        take_back(&plan, id, None, at).await;
     }
     for query in [
         "Group/g1/$export?",

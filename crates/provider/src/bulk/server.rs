@@ -234,28 +234,29 @@ struct Serving {
 
 impl Serving {
     async fn piece(&mut self) -> Result<Option<Bytes>, Issue> {
-        let Some(piece) = self.file.pieces.get(self.at).cloned().filter(|_| self.left > 0) else {
-            return self.last_byte().await;
-        };
-        let gone = || Issue::new(Code::ContentPurged, "a payload of the file is gone");
-        let payload = self.house.blob(&piece.payload).await.map_err(store_issue)?;
-        let payload = payload.ok_or_else(gone)?;
-        let part = self.file.part();
-        let lines = tokio::task::spawn_blocking(move || part.lines(&piece, payload)).await;
-        let fault = |_| Issue::new(Code::InternalError, "a piece of a file was not made");
-        let lines = lines.map_err(fault)??;
-        let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(lines.len());
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let mut lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
-        self.left -= lines.len() as u64;
-        (self.at, self.skip) = (self.at + 1, 0);
-        if self.giving.is_some() && self.left == 0 {
-            self.last = lines.split_off(lines.len().saturating_sub(1));
+        while self.left > 0 {
+            let Some(piece) = self.file.pieces.get(self.at).cloned() else { break };
+            let gone = || Issue::new(Code::ContentPurged, "a payload of the file is gone");
+            let payload = self.house.blob(&piece.payload).await.map_err(store_issue)?;
+            let payload = payload.ok_or_else(gone)?;
+            let part = self.file.part();
+            let lines = tokio::task::spawn_blocking(move || part.lines(&piece, payload)).await;
+            let fault = |_| Issue::new(Code::InternalError, "a piece of a file was not made");
+            let lines = lines.map_err(fault)??;
+            let skip = usize::try_from(self.skip).unwrap_or(usize::MAX).min(lines.len());
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let mut lines = lines.slice(skip..lines.len().min(skip.saturating_add(most)));
+            self.left -= lines.len() as u64;
+            (self.at, self.skip) = (self.at + 1, 0);
+            if self.giving.is_some() && self.left == 0 {
+                self.last = lines.split_off(lines.len().saturating_sub(1));
+            }
+            // One of which nothing is left but what another says too is not the end.
+            if !lines.is_empty() {
+                return Ok(Some(lines));
+            }
         }
-        match lines.is_empty() {
-            true => self.last_byte().await,
-            false => Ok(Some(lines)),
-        }
+        self.last_byte().await
     }
 
     /// What was kept back, once the ledger says that the file was given.

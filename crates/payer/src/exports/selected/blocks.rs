@@ -62,7 +62,9 @@ impl Selected<'_, '_> {
                 let standing = Standing::of(record)?;
                 let about = standing.keys.patient.as_deref() == Some(patient);
                 let other = standing.record.kind != "Patient";
-                if about && other && self.is_given_to(&standing) {
+                let given = about && other && self.is_given_to(&standing);
+                let provenance = standing.record.kind == "Provenance";
+                if given && (!provenance || self.may_be_given(&standing.record).await?) {
                     let record = standing.record;
                     names.push((record.kind, record.id, record.version));
                 }
