@@ -1,6 +1,6 @@
 //! What a sender submits in bulk is fetched, filed for members alone, and told of line by line.
 
-use crate::bulk_refused::{leaves_nothing_once_stopped, replaces_another};
+use crate::bulk_refused::{leaves_nothing_once_stopped, replaces_another, stays_under_its_records};
 use crate::files::{Files, Stands};
 use crate::plan::{NAMESPACE, Plan, Push, says};
 use bytes::Bytes;
@@ -383,6 +383,10 @@ async fn in_a_database_server_the_same_is_filed_stopped_replaced_and_taken_up() 
     let files = Files::serve().await;
     let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
     replaces_another(&files, plan).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    stays_under_its_records(&files, plan, true).await;
 }
 
 async fn goes_on_after_a_sudden_end(files: &Files, plan: Plan) {

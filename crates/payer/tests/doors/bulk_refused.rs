@@ -330,3 +330,54 @@ pub(crate) async fn replaces_another(files: &Files, plan: Plan) {
     assert_eq!(of.collect::<Vec<_>>(), [&json!(patients), &json!(right)]);
     plan.verify().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_patient_is_not_taken_out_under_records_that_stay() {
+    let files = Files::serve().await;
+    let plan = Plan::open_with(Some(&files.agreed()));
+    stays_under_its_records(&files, plan, false).await;
+    let files = Files::serve().await;
+    let plan = Plan::open_with(Some(&files.agreed()));
+    stays_under_its_records(&files, plan, true).await;
+}
+
+/// `beside`: a record about the Patient comes by another door as well.
+pub(crate) async fn stays_under_its_records(files: &Files, plan: Plan, beside: bool) {
+    let location = json!({ "resourceType": "Location", "id": "l1", "name": "ward" });
+    files.file("/p.ndjson", &[patient("p1", "W100", "Example")]);
+    files.file("/o1.ndjson", &[observation("o1", "p1")]);
+    files.file("/o2.ndjson", &[observation("o2", "p1")]);
+    files.file("/l.ndjson", &[location.to_string()]);
+    let first =
+        files.manifest("/1.json", &[("Patient", "/p.ndjson"), ("Observation", "/o1.ndjson")]);
+    let second = files.manifest("/2.json", &[("Observation", "/o2.ndjson")]);
+    let third = files.manifest("/3.json", &[("Location", "/l.ndjson")]);
+    for url in [&first, &second] {
+        taken(&plan, "rival", &request(files, Some(url), None)).await;
+        work(&plan).await;
+    }
+    assert_eq!(stands(&plan).await, ["Observation/o1/1", "Observation/o2/1", "Patient/p1/1"]);
+    if beside {
+        let place = (http::Method::PUT, "/fhir/Observation/o3");
+        let body = observation("o3", "p1");
+        let answer = plan.ask_as("rival", place.0, place.1, &body, &[JSON]).await;
+        assert_eq!(answer.status(), StatusCode::CREATED, "{answer:?}");
+    }
+    let mut replaces = request(files, Some(&third), None);
+    let replaced = json!({ "name": "replacesManifestUrl", "valueUrl": first });
+    replaces["parameter"].as_array_mut().unwrap().push(replaced);
+    taken(&plan, "rival", &replaces).await;
+    work(&plan).await;
+    let mut stay = vec!["Location/l1/1", "Observation/o2/1", "Observation/o3/1", "Patient/p1/1"];
+    stay.retain(|one| beside || *one != "Observation/o3/1");
+    assert_eq!(stands(&plan).await, stay);
+    let shown = plan.show("sub-1").await;
+    let said: Vec<&str> = shown.timeline.iter().map(|line| line.what.as_str()).collect();
+    assert!(said.iter().any(|what| what.contains("1 Patients stay")), "{said:?}");
+    // Once the whole is stopped, nothing of it is about the Patient any more.
+    taken(&plan, "rival", &request(files, None, Some("stopped"))).await;
+    work(&plan).await;
+    let left: &[&str] = if beside { &["Observation/o3/1", "Patient/p1/1"] } else { &[] };
+    assert_eq!(stands(&plan).await, left);
+    plan.verify().await.unwrap();
+}
