@@ -8,8 +8,8 @@
 //! them are read alike; what is written is what the partner is known to read.
 
 pub mod block;
-mod kept;
 pub mod manifest;
+mod members;
 pub mod outcome;
 pub mod receipt;
 pub mod received;

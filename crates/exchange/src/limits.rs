@@ -272,10 +272,6 @@ pub const BULK_METADATA_URLS_MAX: usize = 5;
 /// Files that one page of a manifest lists: a page is held in memory, and there can be more pages.
 pub const BULK_FILES_MAX: usize = 10_000;
 
-/// Values of a manifest that are held while it is read: each of so many files has some ten, and some more
-/// for the severities of what is told of it. A hundred bytes each.
-pub const BULK_NODES_MAX: usize = 20 * BULK_FILES_MAX;
-
 /// How long a bulk submission stays open to which nothing more comes: a week, so that a sender whose work
 /// stands still over some holidays goes on with it. Until then it counts as one of those in progress.
 pub const BULK_OPEN_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);

@@ -378,10 +378,11 @@ impl Sending {
         self.manifests.iter().filter(move |it| !replaced.contains(&it.number))
     }
 
-    /// Whether its files are there to be fetched.
+    /// Whether its files are there to be fetched: not from the moment on in which a person stops it.
     pub fn serves(&self) -> bool {
         let over = self.pulled.as_ref().is_some_and(|it| it.deleted || self.manifests.is_empty());
-        !over && self.step != Step::Rest
+        let taken_back = self.stopping || matches!(self.end, Some(End::Stopped | End::Failed));
+        !over && !taken_back && self.step != Step::Rest
     }
 
     /// Whether the payer has fetched every file to its end.

@@ -536,9 +536,14 @@ fn read_agreements(
         let name = path.display().to_string();
         let terms = Terms::parse(&read_text(&path)?, &name, &value_sets)?;
         let partner = terms.agreement.partner.clone();
-        if !partners.contains_key(&partner) {
+        let Some(public) = partners.get(&partner) else {
             let detail = "the agreement names a partner whose public file is missing";
             return Err(Issue::new(Code::PartnerUnknown, detail).at(format!("{name}: partner")));
+        };
+        let bulk = terms.agreement.bulk.as_ref();
+        if let Some(detail) = bulk.and_then(|bulk| bulk.misfit(public)) {
+            let place = format!("{name}: bulk.organized_by");
+            return Err(Issue::new(Code::ConfigInvalid, detail).at(place));
         }
         if agreements.insert(partner, terms).is_some() {
             let detail = "two agreements name the same partner";

@@ -176,6 +176,7 @@ fn row(export: &Export) -> Result<Work, Issue> {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: export.state_word().to_owned(),
         due: export.due(),

@@ -10,8 +10,8 @@
 
 use exchange::read::{Action, Incoming};
 use exchange::{Code, Issue, Issues, Purpose};
-use fhir::Resource;
-use serde_json::Value;
+use fhir::{Node, Resource};
+use std::collections::BTreeSet;
 use wire::Caller;
 use wire::trust::Purposes;
 
@@ -55,11 +55,56 @@ fn required(caller: &Caller, declared: Option<Purpose>) -> Result<(), Issue> {
     caller.require_purpose(purpose)
 }
 
-/// The purposes that a Provenance declares; `None` for one that no agreement knows.
-fn declared(resource: &Resource) -> Vec<Option<Purpose>> {
-    let Ok(read) = serde_json::from_slice::<Value>(resource.bytes()) else { return Vec::new() };
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let codings = list(&read["reason"]).into_iter().flat_map(|concept| list(&concept["coding"]));
-    let ours = codings.filter(|coding| coding["system"] == ACT_REASON);
-    ours.map(|coding| serde_json::from_value(coding["code"].clone()).ok()).collect()
+/// The purposes that a Provenance declares, each once; `None` for those that no agreement knows.
+fn declared(resource: &Resource) -> BTreeSet<Option<Purpose>> {
+    let doc = resource.doc();
+    let concepts = doc.root().get("reason").into_iter().flat_map(|list| list.items());
+    let codings = concepts.filter_map(|concept| concept.get("coding"));
+    let codings = codings.flat_map(|list| list.items());
+    let is_ours = |coding: &Node<'_, '_>| {
+        let system = coding.get("system").and_then(|system| system.text());
+        system.as_deref() == Some(ACT_REASON)
+    };
+    let purpose = |coding: Node<'_, '_>| serde_json::from_str(coding.get("code")?.raw()).ok();
+    codings.filter(is_ours).map(purpose).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: each purpose that is declared is read, wherever in the list, and told of once.
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_purpose_is_found_wherever_it_stands_and_told_of_once() {
+        let ours = |code: &str| format!(r#"{{"system":"{ACT_REASON}","code":{code}}}"#);
+        let coding = |codings: &str| format!(r#"[{{"text":"x"}},{{"coding":[{codings}]}}]"#);
+        let (treatment, payment) = (ours(r#""TREAT""#), ours(r#""HPAYMT""#));
+        let many = vec![payment.as_str(); 10_000].join(",");
+        let table = [
+            ("none", "[]".to_owned(), 0),
+            ("its own", coding(&treatment), 0),
+            ("another", coding(&payment), 1),
+            ("behind its own", coding(&format!("{treatment},{payment}")), 1),
+            ("in a concept behind", format!("[{{}},{}", &coding(&payment)[1..]), 1),
+            ("of another system", coding(r#"{"system":"s","code":"HPAYMT"}"#), 0),
+            ("that no agreement knows", coding(&ours(r#""HMARKT""#)), 1),
+            ("no code", coding(&format!(r#"{{"system":"{ACT_REASON}"}}"#)), 1),
+            ("no code of any", coding(&ours(r#""x y""#)), 1),
+            ("time and again", coding(&many), 1),
+            (
+                "two others, time and again",
+                coding(&format!("{many},{},{many}", ours(r#""HMARKT""#))),
+                2,
+            ),
+        ];
+        let token = Purposes::from([Purpose::Treatment]);
+        for (case, reason, told) in table {
+            let line = format!(r#"{{"resourceType":"Provenance","reason":{reason}}}"#);
+            let issues = check_one(&token, &Resource::parse(line.into_bytes()).unwrap()).err();
+            let issues: Vec<Issue> = issues.into_iter().flat_map(Issues::into_iter).collect();
+            assert_eq!(issues.len(), told, "{case}");
+            assert!(issues.iter().all(|issue| issue.code == Code::ScopeMissing), "{case}");
+        }
+    }
 }

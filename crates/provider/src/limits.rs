@@ -208,7 +208,11 @@ pub const TRIGGERS_ASKED_MAX: usize = 100;
 /// without being told to.
 pub const FILES_AT_ONCE: usize = 8;
 
-/// Pushes that wait in a payer's submissions and are looked through at once: some 2 KB each.
+/// Submissions of which is remembered how many pushes have joined; beyond it all are forgotten, and one
+/// that is full may take some more until it is looked at.
+pub const JOINED_KEPT: usize = 1_000;
+
+/// Pushes that wait in a submission and are looked through at once: some 2 KB each.
 pub const GATHERED_MAX: u32 = 10_000;
 
 /// Manifests of one submission, those that others took the place of among them: a row of work names them
@@ -295,6 +299,10 @@ pub const RESUMED_SINCE: Duration = Duration::from_secs(900);
 
 /// Exports that one payer may have at once: each keeps a plan of some 300 bytes for each push.
 pub const PULLS_MAX: usize = 8;
+
+/// Exports that one payer may begin within `PULL_READY_MAX`, deleted ones included: each looks for the
+/// coverage of everybody on the roster, beside all that goes to other payers.
+pub const PULLS_BEGUN_MAX: usize = 16;
 
 /// Submissions of a payer that are looked through for its exports: rows of a day.
 pub const PULLS_LOOKED: u32 = 1_000;

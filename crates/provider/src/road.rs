@@ -10,7 +10,7 @@
 //! not delay the others. After *scope* each payer's walk is a row of work of its own; the chart is
 //! still read once, because walks of one trigger share what was read (`source::chart`).
 
-use crate::bulk::{Bulk, refused_for_size, too_large_for_now};
+use crate::bulk::{Bulk, SendingTurn, refused_for_size, too_large_for_now};
 use crate::clock::HouseClock;
 use crate::collect::collect;
 use crate::cost::{Part, spent, within};
@@ -175,6 +175,14 @@ impl Road {
             let now = Lease { work: row, ..lease.clone() };
             return self.wait_or_hold(&mut Turn::new(self, &now)?, issue).await;
         }
+        if lease.work.work.kind == WorkKind::BulkSent
+            && let Some(row) = self.house.work(&lease.work.work.id).await?
+        {
+            let now = Lease { work: row, ..lease.clone() };
+            let detail = "a step of the submission took longer than a step may";
+            let slow = Issue::new(Code::PayerUnreachable, detail);
+            return self.wait_or_fail(&mut SendingTurn::new(self, &now)?, slow).await;
+        }
         Ok(())
     }
 
@@ -187,6 +195,10 @@ impl Road {
         if pulled {
             // The payer stands at this house's own door.
             Suspensions::check(&self.house, &payer.public.name).await?;
+            if self.gathering(&trigger).await?.is_none() {
+                // No chart is opened for what nobody waits for.
+                return self.unfetched(turn).await;
+            }
         } else {
             if let Some((until, issue)) = self.resting(payer, &push).await? {
                 return Ok(self.put_off(turn, until, issue).await?);

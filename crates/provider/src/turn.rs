@@ -183,6 +183,7 @@ pub fn row(push: &Push, at: Timestamp) -> Work {
         dossier: Some(push.dossier.key()),
         trigger: Some(push.trigger.to_string()),
         label: assembled.map(|made| made.push.to_string()),
+        gathered: push.submission.as_ref().map(ToString::to_string),
         number: assembled.map(|made| made.number),
         state: push.state_word().to_owned(),
         due: push.due(at),

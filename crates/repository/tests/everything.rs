@@ -333,6 +333,7 @@ async fn a_purged_content_is_gone_and_its_version_stands() {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: "filed".into(),
         due: None,

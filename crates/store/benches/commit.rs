@@ -33,6 +33,7 @@ fn unit(number: u64) -> Unit {
         dossier: Some(id.clone()),
         trigger: Some(id.clone()),
         label: None,
+        gathered: None,
         number: None,
         state: "due".to_owned(),
         due: Some(Timestamp::UNIX_EPOCH),

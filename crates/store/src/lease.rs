@@ -109,6 +109,7 @@ mod tests {
             dossier: None,
             trigger: None,
             label: None,
+            gathered: None,
             number,
             state: "due".to_owned(),
             due: due.then_some(Timestamp::UNIX_EPOCH),

@@ -125,18 +125,22 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: somewhat more than this room has.
 pub const STATEMENTS_KEPT: usize = 128;
 
-/// Pages (4 KB) in the write-ahead log before they are brought into the database: 32 MB. The same
+/// Bytes of a page of a new database file: five contents of the usual size fit in one, where one of 4 KB
+/// holds two. A file keeps the pages that it was made with.
+pub const PAGE_BYTES: u32 = 8_192;
+
+/// Bytes in the write-ahead log before they are brought into the database: 32 MB. The same
 /// pages are written again and again, and are brought over once; with twice as many, the commits
 /// that wait for the disk meanwhile wait longer.
-pub const LOG_PAGES: u32 = 8_192;
+pub const LOG_BYTES: u32 = 32 * 1024 * 1024;
 
-/// Pages in the log beyond which the writer waits until they have been brought over: 128 MB. The
-/// log grows that far only where the disk is slower than what comes.
-pub const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
+/// How many times as many there are in the log when the writer waits until they have been brought
+/// over: 128 MB. The log grows that far only where the disk is slower than what comes.
+pub const LOG_TIMES_MAX: u32 = 4;
 
-/// Memory of the writing connection for pages, in KB: the inner pages of all indexes of a house
-/// of some million records.
-pub const WRITER_CACHE_KB: i64 = 32 * 1024;
+/// Memory of the writing connection for pages, in KB: most of the index by id of a million records, of
+/// which each new one changes another page, and the inner pages of all indexes.
+pub const WRITER_CACHE_KB: i64 = 64 * 1024;
 
 /// Bytes of the write-ahead log file that stay after its content went to the database (64 MB):
 /// without it one large unit would keep its log for ever.

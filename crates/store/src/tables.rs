@@ -38,8 +38,8 @@ pub(crate) const TABLES: [Table; 15] = [
     Table {
         name: "works",
         columns: &[
-            "work", "id", "kind", "lane", "partner", "dossier", "cause", "label", "number",
-            "state", "due", "revision", "created", "changed", "fence", "purged", "body",
+            "work", "id", "kind", "lane", "partner", "dossier", "cause", "label", "gathered",
+            "number", "state", "due", "revision", "created", "changed", "fence", "purged", "body",
         ],
         order: "work",
     },

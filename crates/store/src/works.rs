@@ -49,6 +49,8 @@ pub struct Work {
     pub trigger: Option<String>,
     /// The push's public id (pushes) or key (submissions), where there is one.
     pub label: Option<String>,
+    /// The bulk submission that it waits in, for pushes.
+    pub gathered: Option<String>,
     /// The push's number within its lane, since *assemble*.
     pub number: Option<u64>,
     /// State word, as lists show it.
@@ -72,6 +74,7 @@ impl Work {
             dossier: None,
             trigger: None,
             label: None,
+            gathered: None,
             number: None,
             state: state.to_owned(),
             due: None,
@@ -139,6 +142,8 @@ pub struct WorkQuery {
     pub lanes: Option<String>,
     /// Of this trigger.
     pub trigger: Option<String>,
+    /// That wait in this bulk submission.
+    pub gathered: Option<String>,
     /// Whose id or label starts with this.
     pub prefix: Option<String>,
     /// At most so many, newest first.

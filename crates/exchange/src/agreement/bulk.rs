@@ -9,6 +9,7 @@ use crate::limits::{
     SUBMISSION_BYTES_RANGE, SUBMISSION_GATHER_SECONDS_MAX, SUBMISSION_PUSHES_MAX,
     SUBMITTER_CHARS_MAX,
 };
+use crate::partner::{PublicFile, Role};
 use crate::payload::Kind;
 use serde::Deserialize;
 
@@ -92,6 +93,21 @@ impl Default for BulkTerms {
             manifest_pushes_max: 500,
             file_bytes_max: 64_000_000,
         }
+    }
+}
+
+impl BulkTerms {
+    /// Why files may not be organised so for this payer; `None` where they may.
+    ///
+    /// A house files each push under its number, so that an older one never goes over a newer one and what
+    /// was taken back stays so. In files by type no record says which push it is of.
+    pub fn misfit(&self, payer: &PublicFile) -> Option<&'static str> {
+        let is_house = payer.role == Role::Payer && payer.foreign.is_none();
+        (is_house && self.organized_by == Organized::Type).then_some(
+            "`organized_by` is `patient` where the payer is a house, as its public file says: in files by \
+             type no record says which push it is of, and an older one could go over a newer one; take \
+             the line out",
+        )
     }
 }
 

@@ -9,7 +9,7 @@
 //! older. Readers that do not know the two parameters pass over them.
 
 use crate::limits::KEY_CHARS_MAX;
-use fhir::{Parameters, ParametersWriter, Resource};
+use fhir::{Doc, Parameters, ParametersWriter, Resource};
 use jiff::Timestamp;
 
 /// The header of a block.
@@ -30,14 +30,12 @@ impl Header {
             return None;
         }
         let parameters = Parameters::parse(resource.bytes().clone()).ok()?;
-        let members = |name: &str| -> Option<serde_json::Value> {
-            serde_json::from_slice(&parameters.get(name)?.value.as_ref()?.raw).ok()
+        let text = |name: &str, member: &str| -> Option<String> {
+            let raw = &parameters.get(name)?.value.as_ref()?.raw;
+            Some(Doc::parse(raw).ok()?.root().get(member)?.text()?.into_owned())
         };
-        let text =
-            |value: &serde_json::Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
-        let reference = text(&members("header")?, "reference")?;
-        let push =
-            members("push").and_then(|key| Some((text(&key, "system")?, text(&key, "value")?)));
+        let reference = text("header", "reference")?;
+        let push = text("push", "system").zip(text("push", "value"));
         // What is no key is no push: it would be said again of each line of the block.
         let push = push.filter(|(system, value)| system.len().max(value.len()) <= KEY_CHARS_MAX);
         let as_of = parameters.text("timestamp").and_then(|text| text.parse().ok());

@@ -4,13 +4,27 @@
 //! Goes out   what it lists; or the JSON of the ballot, which earlier readers understand.
 //! Never      follows a link or a URL: it may be anything, and who fetches decides.
 
-use crate::limits::{BULK_FILES_MAX, BULK_URL_CHARS_MAX};
+use super::members::Members;
 use crate::{Code, Issue};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// The canonical URL of what is written here.
 const MANIFEST_TYPE: &str = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkDataManifest";
+
+/// What is read of a manifest.
+const ROOT: [&str; 7] = [
+    "transactionTime",
+    "requiresAccessToken",
+    "outputOrganizedBy",
+    "outputFormat",
+    "output",
+    "deleted",
+    "link",
+];
+
+/// What is read of a file.
+const FILE: [&str; 5] = ["url", "type", "count", "fileSize", "continuesInFile"];
 
 /// A manifest, or one page of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +64,16 @@ impl Manifest {
     /// # Errors
     /// `ManifestInvalid`, naming the place.
     pub fn read(body: &[u8]) -> Result<Manifest, Issue> {
-        let root = object(body)?;
-        let time = text(&root, "", "transactionTime")?.and_then(|text| text.parse().ok());
+        let root = Members::read(body, &ROOT)?;
+        let time = root.text("", "transactionTime")?.and_then(|text| text.parse().ok());
         let transaction_time =
             time.ok_or_else(|| invalid("transactionTime", "an instant is needed"))?;
-        let requires = match root.get("requiresAccessToken") {
-            Some(Value::Bool(requires)) => *requires,
-            _ => return Err(invalid("requiresAccessToken", "true or false is needed")),
-        };
+        let requires = root.truth("requiresAccessToken");
+        let requires_access_token =
+            requires.ok_or_else(|| invalid("requiresAccessToken", "true or false is needed"))?;
         // The draft's program writes an empty text where files have types.
-        let organized_by = text(&root, "", "outputOrganizedBy")?.filter(|kind| !kind.is_empty());
-        let format = text(&root, "", "outputFormat")?;
+        let organized_by = root.text("", "outputOrganizedBy")?.filter(|kind| !kind.is_empty());
+        let format = root.text("", "outputFormat")?;
         let media = format.as_deref().and_then(|format| format.split(';').next()).map(str::trim);
         if media.is_some_and(|media| !super::NDJSON_SPELLINGS.contains(&media)) {
             return Err(invalid("outputFormat", "files are application/fhir+ndjson here"));
@@ -73,7 +86,6 @@ impl Manifest {
         }
         let deleted = files(&root, "deleted")?;
         let next = next(&root)?;
-        let requires_access_token = requires;
         Ok(Manifest {
             transaction_time,
             requires_access_token,
@@ -127,83 +139,30 @@ pub(super) fn link(next: &str) -> (String, Value) {
     ("link".to_owned(), json!([{ "relation": "next", "url": next }]))
 }
 
-/// A manifest's object.
-pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Issue> {
-    match super::kept::read(body) {
-        Ok(Value::Object(root)) => Ok(root),
-        Ok(_) => Err(invalid("manifest", "a manifest is a JSON object")),
-        // The parser's own words may quote.
-        Err(error) => {
-            let detail =
-                format!("it is no JSON from line {}, column {}", error.line(), error.column());
-            Err(invalid("manifest", detail))
-        }
-    }
-}
-
-/// A text, where there is one.
-pub(super) fn text(of: &Map<String, Value>, at: &str, name: &str) -> Result<Option<String>, Issue> {
-    match of.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.chars().count() <= BULK_URL_CHARS_MAX => {
-            Ok(Some(text.clone()))
-        }
-        Some(_) => Err(invalid(format!("{at}{name}"), "a text of bounded length is needed")),
-    }
-}
-
-/// The objects of a list; none where there is no list.
-pub(super) fn objects<'v>(
-    of: &'v Map<String, Value>,
-    name: &str,
-) -> Result<Vec<&'v Map<String, Value>>, Issue> {
-    let list = match of.get(name) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(invalid(name, "a list is needed")),
-    };
-    if list.len() > BULK_FILES_MAX {
-        let detail = format!("one page lists at most {BULK_FILES_MAX} files; use link");
-        return Err(invalid(name, detail));
-    }
-    let item = |(at, item): (usize, &'v Value)| {
-        item.as_object().ok_or_else(|| invalid(format!("{name}[{at}]"), "an object is needed"))
-    };
-    list.iter().enumerate().map(item).collect()
-}
-
 /// The place of the next page.
-pub(super) fn next(root: &Map<String, Value>) -> Result<Option<String>, Issue> {
-    for (at, link) in objects(root, "link")?.into_iter().enumerate() {
-        let place = format!("link[{at}].");
-        if text(link, &place, "relation")?.as_deref() == Some("next") {
-            let url = text(link, &place, "url")?;
-            return url.map(Some).ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"));
+pub(super) fn next(root: &Members<'_>) -> Result<Option<String>, Issue> {
+    let mut next = None;
+    root.list("link", &["relation", "url"], |place, link| {
+        if next.is_none() && link.text(place, "relation")?.as_deref() == Some("next") {
+            let url = link.text(place, "url")?;
+            next = Some(url.ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"))?);
         }
-    }
-    Ok(None)
+        Ok(())
+    })?;
+    Ok(next)
 }
 
-fn files(root: &Map<String, Value>, name: &str) -> Result<Vec<File>, Issue> {
-    let file = |(at, item): (usize, &Map<String, Value>)| {
-        let place = format!("{name}[{at}].");
-        let number = |field: &str| match item.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                let number = value.as_u64().map(Some);
-                number.ok_or_else(|| invalid(format!("{place}{field}"), "a whole number is needed"))
-            }
-        };
-        let url = text(item, &place, "url")?.filter(|url| !url.is_empty());
+fn files(root: &Members<'_>, name: &str) -> Result<Vec<File>, Issue> {
+    root.list(name, &FILE, |place, item| {
+        let url = item.text(place, "url")?.filter(|url| !url.is_empty());
         Ok(File {
             url: url.ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"))?,
-            kind: text(item, &place, "type")?,
-            count: number("count")?,
-            size: number("fileSize")?,
-            continues_in: text(item, &place, "continuesInFile")?,
+            kind: item.text(place, "type")?,
+            count: item.number(place, "count")?,
+            size: item.number(place, "fileSize")?,
+            continues_in: item.text(place, "continuesInFile")?,
         })
-    };
-    objects(root, name)?.into_iter().enumerate().map(file).collect()
+    })
 }
 
 pub(super) fn invalid(place: impl Into<String>, detail: impl Into<String>) -> Issue {

@@ -4,15 +4,36 @@
 //! Goes out   which files say what became of which manifest; or the JSON of a dialect.
 //! Never      refuses a manifest for what it leaves out: nothing to say is an answer.
 
-use super::manifest::{invalid, link, next, object, objects, text};
+use super::manifest::{invalid, link, next};
+use super::members::{Members, items};
 use super::{Dialect, NDJSON};
 use crate::Issue;
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const MANIFEST_TYPE: &str =
     "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/BulkSubmitStatusManifest";
+
+/// What is read of a status manifest.
+const ROOT: [&str; 9] = [
+    "submissionId",
+    "extension",
+    "transactionTime",
+    "requiresAccessToken",
+    "outcome",
+    "error",
+    "output",
+    "deleted",
+    "link",
+];
+
+/// What is read of a file, and of its extension.
+const FILE: [&str; 5] = ["url", "type", "manifestUrl", "countSeverity", "extension"];
+
+/// The severities that are counted (IssueSeverity of R4 and later).
+const SEVERITIES: [&str; 5] = ["fatal", "error", "warning", "information", "success"];
 
 /// A status manifest, or one page of one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,18 +73,17 @@ impl StatusManifest {
     /// # Errors
     /// `ManifestInvalid`, naming the place.
     pub fn read(body: &[u8]) -> Result<StatusManifest, Issue> {
-        let root = object(body)?;
-        let extension = root.get("extension").and_then(Value::as_object);
-        let id = text(&root, "", "submissionId")?;
-        let elsewhere = extension.map(|extension| text(extension, "extension.", "submissionId"));
-        let time = text(&root, "", "transactionTime")?;
+        let root = Members::read(body, &ROOT)?;
+        let extension = root.get("extension").and_then(|one| Members::of(one, &["submissionId"]));
+        let id = root.text("", "submissionId")?;
+        let elsewhere = extension.map(|extension| extension.text("extension.", "submissionId"));
+        let time = root.text("", "transactionTime")?;
         let mut outcome = files(&root, "outcome")?;
         outcome.extend(files(&root, "error")?);
         Ok(StatusManifest {
             submission_id: id.or(elsewhere.transpose()?.flatten()),
             transaction_time: time.and_then(|time| time.parse().ok()),
-            requires_access_token: root.get("requiresAccessToken").and_then(Value::as_bool)
-                == Some(true),
+            requires_access_token: root.truth("requiresAccessToken") == Some(true),
             outcome,
             output: files(&root, "output")?,
             deleted: files(&root, "deleted")?,
@@ -144,42 +164,46 @@ impl StatusFile {
     }
 }
 
-fn files(root: &Map<String, Value>, name: &str) -> Result<Vec<StatusFile>, Issue> {
-    let file = |(at, item): (usize, &Map<String, Value>)| {
-        let place = format!("{name}[{at}].");
-        let url = text(item, &place, "url")?.filter(|url| !url.is_empty());
-        let extension = item.get("extension").and_then(Value::as_object);
-        let own = text(item, &place, "manifestUrl")?;
-        let elsewhere =
-            extension.map(|one| text(one, &place, "manifestUrl")).transpose()?.flatten();
-        let counts =
-            item.get("countSeverity").or(extension.and_then(|one| one.get("countSeverity")));
+fn files(root: &Members<'_>, name: &str) -> Result<Vec<StatusFile>, Issue> {
+    root.list(name, &FILE, |place, item| {
+        let url = item.text(place, "url")?.filter(|url| !url.is_empty());
+        let extension = item.get("extension").and_then(|one| Members::of(one, &FILE));
+        let own = item.text(place, "manifestUrl")?;
+        let elsewhere = extension.as_ref().map(|one| one.text(place, "manifestUrl"));
+        let counts = item
+            .get("countSeverity")
+            .or_else(|| extension.as_ref().and_then(|one| one.get("countSeverity")));
         Ok(StatusFile {
             url: url.ok_or_else(|| invalid(format!("{place}url"), "a URL is needed"))?,
-            kind: text(item, &place, "type")?,
-            manifest_url: own.or(elsewhere),
+            kind: item.text(place, "type")?,
+            manifest_url: own.or(elsewhere.transpose()?.flatten()),
             severities: counts.map(severities).unwrap_or_default(),
         })
-    };
-    objects(root, name)?.into_iter().enumerate().map(file).collect()
+    })
 }
 
-/// A list of code and count, or an object of counts by code; what is of neither shape is left out.
-fn severities(counts: &Value) -> BTreeMap<String, u64> {
-    match counts {
-        Value::Array(list) => {
-            let one = |item: &Value| {
-                let code = item.get("code")?.as_str()?.to_owned();
-                Some((code, item.get("count")?.as_u64()?))
-            };
-            list.iter().filter_map(one).collect()
+/// A list of code and count, or an object of counts by code; what is of neither shape, or of no code that
+/// is known, is left out.
+fn severities(counts: &RawValue) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    let mut count = |code: &str, count: Option<u64>| {
+        if let (true, Some(count)) = (SEVERITIES.contains(&code), count) {
+            all.insert(code.to_owned(), count);
         }
-        Value::Object(counts) => counts
-            .iter()
-            .filter_map(|(code, count)| Some((code.clone(), count.as_u64()?)))
-            .collect(),
-        _ => BTreeMap::new(),
+    };
+    if let Some(counts) = Members::of(counts, &SEVERITIES) {
+        SEVERITIES.iter().for_each(|code| count(code, counts.number("", code).ok().flatten()));
     }
+    let one = |_, item| {
+        if let Some(one) = Members::of(item, &["code", "count"])
+            && let Ok(Some(code)) = one.text("", "code")
+        {
+            count(&code, one.number("", "count").ok().flatten());
+        }
+        Ok::<(), Issue>(())
+    };
+    drop(items(counts, one));
+    all
 }
 
 #[cfg(test)]

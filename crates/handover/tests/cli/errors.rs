@@ -31,7 +31,7 @@ struct Mistake {
     told: &'static [&'static str],
 }
 
-const MISTAKES: [Mistake; 8] = [
+const MISTAKES: [Mistake; 9] = [
     Mistake {
         case: "a payer may ask for everybody who is watched, and nobody is",
         file: "agreements/sunrise.toml",
@@ -92,6 +92,13 @@ const MISTAKES: [Mistake; 8] = [
         from: "partner = \"sunrise\"",
         to: "partner = \"sunset\"",
         told: &["partner-unknown", "sunrise.toml: partner", "handover partner add"],
+    },
+    Mistake {
+        case: "files by type for a house, which files by the pushes' numbers",
+        file: "agreements/sunrise.toml",
+        from: "\n# [bulk]\n",
+        to: "\n[bulk]\norganized_by = \"type\"\n",
+        told: &["config-invalid", "sunrise.toml: bulk.organized_by", "take the line out"],
     },
     Mistake {
         case: "a public file is not JSON",

@@ -8,7 +8,7 @@
 
 use super::turn::unchanged;
 use super::{SendingTurn, read, row, terms_of};
-use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX, MANIFESTS_MAX};
+use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX, JOINED_KEPT, MANIFESTS_MAX};
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::{self, Turn};
@@ -16,8 +16,9 @@ use exchange::push::SUBMITTED;
 use exchange::sending::{OPEN, Sending};
 use exchange::{Code, Event, Issue, Push, SubmissionId};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
 use store::{Expect, House, StoredWork, WorkKind, WorkQuery};
-use wire::draw_id;
+use wire::{Clock as _, draw_id};
 
 impl Road {
     /// *Deliver*, of an asynchronous push: into an open submission of its payer and purpose.
@@ -29,8 +30,9 @@ impl Road {
         repository::Suspensions::check(&self.house, &payer.public.name).await?;
         self.offers_bulk(payer).await?;
         let (base_url, _) = self.endpoint(payer).await?;
-        let _opening = self.bulk.opening.lock().await;
-        let submission = match self.open_sending(&turn.push, &base_url).await? {
+        let mut joined = self.bulk.joined.lock().await;
+        let most = terms.pushes_max;
+        let submission = match self.open_sending(&turn.push, &base_url, &joined, most).await? {
             Some((stored, sending)) => {
                 turn.expect(unchanged(&stored));
                 sending.id
@@ -54,6 +56,10 @@ impl Road {
                 id
             }
         };
+        if joined.len() >= JOINED_KEPT {
+            joined.clear();
+        }
+        *joined.entry(submission.clone()).or_default() += 1;
         turn.say(Event::Submitted { submission });
         Ok(turn.commit("submitted").await?)
     }
@@ -84,11 +90,13 @@ impl Road {
         }
     }
 
-    /// The open submission that a push may join.
+    /// The open submission that a push may join: not one that as many have joined here as may go together.
     async fn open_sending(
         &self,
         push: &Push,
         base_url: &str,
+        joined: &HashMap<SubmissionId, u32>,
+        most: u32,
     ) -> Result<Option<(StoredWork, Sending)>, store::Error> {
         let query = WorkQuery {
             kind: Some(WorkKind::BulkSent),
@@ -99,7 +107,12 @@ impl Road {
         };
         let rows = self.house.works(query).await?.into_iter();
         let mut read = rows.filter_map(|stored| read(&stored.work).map(|it| (stored, it)));
-        Ok(read.find(|(_, it)| it.purpose == push.purpose && it.endpoint == base_url))
+        // One that is still open beyond its age has a door that does not answer: others go with another.
+        let now = self.clock.now();
+        let young = |it: &Sending| it.opened.duration_until(now) < GATHER_AGE_MAX;
+        let fits = |it: &Sending| it.purpose == push.purpose && it.endpoint == base_url;
+        let has_room = |it: &Sending| joined.get(&it.id).is_none_or(|count| *count < most);
+        Ok(read.find(|(_, it)| fits(it) && young(it) && has_room(it)))
     }
 
     /// An open submission whose time has come: it waits on while pushes come, and not too many. Of as
@@ -135,16 +148,14 @@ impl Road {
         let query = WorkQuery {
             kind: Some(WorkKind::Push),
             states: vec![SUBMITTED.to_owned()],
-            partner: Some(sending.payer.clone()),
+            gathered: Some(sending.id.to_string()),
             limit: GATHERED_MAX,
             ..WorkQuery::default()
         };
         let mut found = Vec::new();
         for stored in self.house.works(query).await? {
             let push = turn::read(&stored.work).ok_or(turn::Fault::Unreadable)?;
-            if push.submission.as_ref() == Some(&sending.id) {
-                found.push((stored, push));
-            }
+            found.push((stored, push));
         }
         let number = |push: &Push| push.assembled.as_ref().map_or(0, |made| made.number);
         found.sort_by(|(_, one), (_, other)| {

@@ -38,8 +38,7 @@ impl Road {
             false => self.make_manifest(turn, terms, &some).await,
             true if turn.sending.manifests.is_empty() => {
                 let until = turn.now();
-                turn.say(Event::SendingEnded { end: End::Empty, until, issues: Vec::new() });
-                Ok(turn.commit("bulk-ended").await?)
+                Ok(self.end(turn, End::Empty, until, Vec::new()).await?)
             }
             true => self.tell(turn).await,
         }

@@ -19,11 +19,13 @@ use exchange::id::derived_id;
 use exchange::limits::SUBMISSION_PUSHES_MAX;
 use exchange::query::{Ask, Handling};
 use exchange::sending::{Sending, Step};
-use exchange::{Chain, Code, Event, Issue, PartnerId, Push, Subject, Trigger, TriggerId, Who};
+use exchange::{
+    Chain, Code, Event, Issue, PartnerId, Push, Subject, SubmissionId, Trigger, TriggerId, Who,
+};
 use repository::{Suspensions, store_issue};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use store::{House, Unit, WorkKind, WorkQuery};
+use store::{House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::{Answer, Caller, Clock as _};
 
 /// In which role a payer asks.
@@ -134,15 +136,24 @@ impl Road {
         if let Some(restrictions) = self.outdated(&turn.push).await? {
             return self.look_anew(turn, restrictions).await;
         }
-        let export = self.trigger_of(&turn.push).await?.pull.ok_or(Fault::Unreadable)?;
-        let stored = self.house.work(export.as_str()).await?.ok_or(Fault::Unreadable)?;
-        let sending = read(&stored.work).ok_or(Fault::Unreadable)?;
-        if sending.step != Step::Gather {
+        let trigger = self.trigger_of(&turn.push).await?;
+        let Some((stored, export)) = self.gathering(&trigger).await? else {
             return self.unfetched(turn).await;
-        }
+        };
         turn.expect(turn::unchanged(&stored));
         turn.say(Event::Submitted { submission: export });
         Ok(turn.commit("submitted").await?)
+    }
+
+    /// The export that a trigger is of, while that gathers.
+    pub(crate) async fn gathering(
+        &self,
+        trigger: &Trigger,
+    ) -> Result<Option<(StoredWork, SubmissionId)>, Fault> {
+        let export = trigger.pull.clone().ok_or(Fault::Unreadable)?;
+        let stored = self.house.work(export.as_str()).await?.ok_or(Fault::Unreadable)?;
+        let sending = read(&stored.work).ok_or(Fault::Unreadable)?;
+        Ok((sending.step == Step::Gather).then_some((stored, export)))
     }
 
     /// A push that a payer asked for, and that no export brings to it (any more).

@@ -41,7 +41,7 @@ use exchange::agreement::BulkTerms;
 use exchange::bulk::Submitter;
 use exchange::sending::{Sending, Step};
 use exchange::settle::Attempt;
-use exchange::{Code, Issue, Level, PartnerId, PushId};
+use exchange::{Code, Issue, Level, PartnerId, PushId, SubmissionId};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// What this process knows of submissions beside the store.
 #[derive(Default)]
 pub struct Bulk {
-    /// Whoever opens a submission: pushes that come at once go into one.
-    opening: tokio::sync::Mutex<()>,
+    /// How many pushes have joined a submission here, for whoever joins one or opens it: pushes that come
+    /// at once go into one, as many as it takes. What another process or an earlier one has let join is
+    /// seen when the submission is looked at.
+    joined: tokio::sync::Mutex<HashMap<SubmissionId, u32>>,
     /// Files that each payer may fetch at once.
     places: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
     /// When the exports that are being made were last asked for.
@@ -97,6 +99,11 @@ impl Road {
             match stepped {
                 Ok(()) => {}
                 Err(Halt::Issue(issue)) => self.wait_or_fail(&mut turn, issue).await?,
+                Err(Halt::Fault(Fault::Unreadable)) if turn.sending.end.is_none() => {
+                    let detail = "what this house stored of the submission cannot be read";
+                    let issue = Issue::new(Code::InternalError, detail);
+                    self.wait_or_fail(&mut turn, issue).await?;
+                }
                 Err(Halt::Fault(fault)) => return Err(fault),
             }
         }
@@ -110,7 +117,11 @@ impl Road {
     }
 
     /// An issue that passes waits for the clock, until the deadline; any other ends the submission.
-    async fn wait_or_fail(&self, turn: &mut SendingTurn, issue: Issue) -> Result<(), Fault> {
+    pub(crate) async fn wait_or_fail(
+        &self,
+        turn: &mut SendingTurn,
+        issue: Issue,
+    ) -> Result<(), Fault> {
         let (seed, attempt) = (turn.sending.id.to_string(), turn.sending.attempt + 1);
         let now = turn.now();
         match exchange::settle::wait(&issue, &seed, attempt, now) {

@@ -18,7 +18,7 @@ use super::tell::{MESSAGES, file_name};
 use super::{read, row, terms_of};
 use crate::limits::{
     GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
-    PULLS_LOOKED, PULLS_MAX,
+    PULLS_BEGUN_MAX, PULLS_LOOKED, PULLS_MAX,
 };
 use crate::road::Road;
 use crate::setup::Payer;
@@ -31,6 +31,7 @@ use exchange::query::Handling;
 use exchange::sending::{End, Pulled, Sending, Step};
 use exchange::{Code, Event, Issue, PartnerId, SubmissionId};
 use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
+use jiff::Timestamp;
 use repository::{Suspensions, http_date, store_issue};
 use std::collections::BTreeSet;
 use store::{Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
@@ -63,13 +64,12 @@ impl Road {
         caller.require_purpose(purpose)?;
         let asked = asked(&self.setup.base_url, &kick_off, caller)?;
         self.population().await?;
-        let _one = self.bulk.opening.lock().await;
-        if self.is_full(&payer.public.name).await? {
-            let detail = "this payer has as many exports as it may; delete those it has fetched";
+        let _one = self.bulk.joined.lock().await;
+        let at = self.clock.now();
+        if let Some(detail) = self.full(&payer.public.name, at).await? {
             let refused = Answer::from(Issue::new(Code::RateExceeded, detail));
             return Ok(refused.with(RETRY_AFTER, PULL_BUSY_SECONDS.to_string()));
         }
-        let at = self.clock.now();
         let kept = PULL_READY_MAX.saturating_add(PULL_KEPT);
         let opened = Event::SendingOpened {
             submission: SubmissionId(draw_id()),
@@ -110,19 +110,30 @@ impl Road {
         format!("{}/status/{id}", self.setup.base_url)
     }
 
-    /// Whether the payer has as many exports as it may.
-    async fn is_full(&self, payer: &PartnerId) -> Result<bool, Issue> {
-        let standing = ["sending-pulled", "sending-offered", "sending-settled"];
+    /// Why the payer may not have another export now. One that it has deleted stands no more, and the
+    /// histories that it began are under way all the same: so those that it began lately count as well.
+    async fn full(&self, payer: &PartnerId, at: Timestamp) -> Result<Option<&'static str>, Issue> {
         let query = WorkQuery {
             kind: Some(WorkKind::BulkSent),
-            states: standing.iter().map(|state| (*state).to_owned()).collect(),
             partner: Some(payer.clone()),
             limit: PULLS_LOOKED,
             ..WorkQuery::default()
         };
         let rows = self.house.works(query).await.map_err(store_issue)?;
-        let pulled = rows.iter().filter_map(|stored| read(&stored.work)?.pulled);
-        Ok(pulled.filter(|it| !it.deleted).count() >= PULLS_MAX)
+        let (mut standing, mut begun) = (0, 0);
+        for sending in rows.iter().filter_map(|stored| read(&stored.work)) {
+            let Some(pulled) = &sending.pulled else { continue };
+            let stands = matches!(sending.end, None | Some(End::Settled));
+            standing += usize::from(stands && !pulled.deleted && sending.step != Step::Rest);
+            begun += usize::from(sending.opened.duration_until(at) < PULL_READY_MAX);
+        }
+        Ok(match (standing >= PULLS_MAX, begun >= PULLS_BEGUN_MAX) {
+            (true, _) => {
+                Some("this payer has as many exports as it may; delete those it has fetched")
+            }
+            (_, true) => Some("this payer has begun as many exports within an hour as it may"),
+            (false, false) => None,
+        })
     }
 
     /// An export of this caller's that has not been deleted, and is not over.

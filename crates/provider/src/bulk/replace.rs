@@ -29,10 +29,27 @@ impl Road {
         if turn.sending.manifests.is_empty() {
             return Ok(false);
         }
+        self.replace_some(turn, waiting, true).await
+    }
+
+    /// The same of what the payer is about to be told, before each attempt. A manifest that was told
+    /// without an answer gives way as one that was not told: its files are served no more, and what is
+    /// said of it counts for nobody.
+    pub(super) async fn replace_untold(&self, turn: &mut SendingTurn) -> Result<bool, Halt> {
+        let waiting = self.waiting(&turn.sending).await?;
+        self.replace_some(turn, &waiting, false).await
+    }
+
+    async fn replace_some(
+        &self,
+        turn: &mut SendingTurn,
+        waiting: &[(StoredWork, Push)],
+        told: bool,
+    ) -> Result<bool, Halt> {
         let waiting: BTreeMap<&WalkId, &(StoredWork, Push)> =
             waiting.iter().map(|row| (&row.1.walk, row)).collect();
         let sending = turn.sending.clone();
-        for manifest in sending.standing().filter(|it| it.told) {
+        for manifest in sending.standing().filter(|it| it.told == told) {
             let plan = self.plan(&manifest.plan).await?;
             let Some(stay) = self.staying(turn, &plan, &waiting).await? else { continue };
             let payer = self.payer(&turn.sending.payer)?;

@@ -84,12 +84,12 @@ impl Road {
         }
     }
 
-    /// A file of an export may be fetched long after it was offered: it is given while the restrictions
-    /// are those that its pushes were shaped by.
+    /// A file may be fetched long after it was offered: it is given while the restrictions are those that
+    /// its pushes were shaped by, and nobody has taken back one of them.
     ///
-    /// Errors: `RestrictionsStale`, `RestrictionsUnreadable`.
+    /// Errors: `RestrictionsStale`, `RestrictionsUnreadable`, `StatusUnknown`.
     async fn check_restrictions(&self, sending: &Sending, file: &File) -> Result<(), Issue> {
-        if sending.pulled.is_none() {
+        if file.deleted {
             return Ok(());
         }
         let narrowed = self.restrictions(Some(sending.purpose))?;
@@ -97,9 +97,15 @@ impl Road {
         for piece in &file.pieces {
             let stored = self.house.work(piece.walk.as_str()).await.map_err(store_issue)?;
             let push = stored.and_then(|stored| turn::read(&stored.work));
-            let then = push.and_then(|push| push.assembled?.restrictions);
+            let Some(push) = push else { continue };
+            if push.withdrawn_by.is_some() {
+                let detail = "somebody's records in this file were taken back since it was offered";
+                return Err(Issue::new(Code::StatusUnknown, detail));
+            }
+            let then = push.assembled.and_then(|made| made.restrictions);
             if then.is_some_and(|then| then != now) {
-                let detail = "restrictions have changed since the export was made; ask for another";
+                let again = "their pushes go anew, or the export is asked for again";
+                let detail = format!("restrictions have changed since the file was made; {again}");
                 return Err(Issue::new(Code::RestrictionsStale, detail));
             }
         }

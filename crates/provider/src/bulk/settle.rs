@@ -66,7 +66,11 @@ impl Road {
         if turn.sending.back.is_empty() {
             self.forget_status(turn).await;
         }
-        let until = kept(turn);
+        // A payer that gives no word may come for the files late.
+        let until = match level {
+            Level::Taken => turn.sending.deadline.max(kept(turn)),
+            _ => kept(turn),
+        };
         Ok(self.end(turn, End::Settled, until, Vec::new()).await?)
     }
 
@@ -92,18 +96,33 @@ impl Road {
     }
 
     async fn hold_all(&self, turn: &mut SendingTurn, issues: &[Issue]) -> Result<(), Fault> {
+        // Nobody can release what a payer asked for itself: it asks again.
+        let pulled = turn.sending.pulled.is_some();
+        let word = || match (pulled, issues.first()) {
+            (true, Some(issue)) => Event::Unfetched { issue: issue.clone() },
+            _ => Event::Held { issues: issues.to_vec() },
+        };
+        // By its plans first: the list of what waits may be full of another submission's.
+        for (_, plan) in self.standing_plans(&turn.sending).await? {
+            for some in plan.pushes().chunks(PUSHES_PER_UNIT) {
+                let mut any = false;
+                for piece in some {
+                    let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
+                    turn.say_of(&stored, &push, vec![word()]);
+                    any = true;
+                }
+                if any {
+                    turn.commit("bulk-settled").await?;
+                }
+            }
+        }
         loop {
             let waiting = self.waiting(&turn.sending).await?;
             if waiting.is_empty() {
                 return Ok(());
             }
             for (stored, push) in waiting.iter().take(PUSHES_PER_UNIT) {
-                // Nobody can release what a payer asked for itself: it asks again.
-                let word = match (turn.sending.pulled.is_some(), issues.first()) {
-                    (true, Some(issue)) => Event::Unfetched { issue: issue.clone() },
-                    _ => Event::Held { issues: issues.to_vec() },
-                };
-                turn.say_of(stored, push, vec![word]);
+                turn.say_of(stored, push, vec![word()]);
             }
             turn.commit("bulk-settled").await?;
         }

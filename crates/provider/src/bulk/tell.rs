@@ -24,6 +24,9 @@ impl Road {
         if message == Message::Stopped && !turn.sending.known {
             return Ok(self.stopped(turn).await?);
         }
+        if matches!(message, Message::Manifest(_)) && self.replace_untold(turn).await? {
+            return Ok(());
+        }
         let place = self.rooms.partner(&turn.sending.payer).await;
         let seed = PushId(turn.sending.id.to_string());
         if let Some((until, issue)) = self.knock_for(payer, seed.as_str()).await? {

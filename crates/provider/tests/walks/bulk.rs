@@ -568,8 +568,21 @@ async fn a_submission_is_stopped_by_a_person_before_the_payer_knows_its_end() {
     later(&hospital).await;
     let offered = submissions(&hospital, list()).await.unwrap();
     assert_eq!((offered[0].state.as_str(), offered[0].files), ("offered", 1));
+    let base = format!("https://clinic.example/fhir/bulk/{}", offered[0].id);
+    let (url, file) = (format!("{base}/manifest-1.json"), format!("{base}/1-patients-1.ndjson"));
+    for url in [&url, &file] {
+        fetched(&hospital, Some(&plans_own()), url).await;
+    }
+    let gone = async || {
+        for url in [&url, &file] {
+            let told = asked(&hospital, Some(&plans_own()), url, &HeaderMap::new()).await;
+            assert_eq!(told.map(|it| it.status).unwrap_err().code, Code::StatusUnknown);
+        }
+    };
     submissions(&hospital, stop(&offered[0])).await.unwrap();
+    gone().await;
     let found = later(&hospital).await;
+    gone().await;
     assert_eq!(states(&found), ["held", "held"]);
     assert_eq!(found["Encounter/e1"].issues[0].issue.code, Code::SubmissionStopped);
     let told = plan.told();

@@ -102,6 +102,21 @@ async fn a_large_submission_has_several_manifests_and_each_push_its_own_word() {
     }
 }
 
+#[tokio::test]
+async fn a_submission_takes_as_many_pushes_as_it_may_and_the_next_one_takes_the_others() {
+    let bounded = "pushes_max = 2\nmanifest_pushes_max = 2\ngather_seconds = 30";
+    let (hospital, plan) = hospital(bounded, BulkPlan::default());
+    push_all(&hospital, &["e1", "e2", "e3"]).await;
+    let list = SubmissionCommand::List { limit: None };
+    let open = submissions(&hospital, list).await.unwrap();
+    let mut pushes: Vec<_> = open.iter().map(|row| (row.state.as_str(), row.pushes)).collect();
+    pushes.sort_unstable();
+    assert_eq!(pushes, [("open", 1), ("open", 2)], "though none was looked at yet");
+    ended(&hospital).await;
+    assert_eq!(states(&later(&hospital).await), ["settled"; 3]);
+    assert_eq!(plan.manifests().len(), 2);
+}
+
 /// What overtakes the first patient's push after the payer was told of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Overtaken {
@@ -196,4 +211,60 @@ async fn a_manifest_of_which_nothing_stands_gives_way_to_an_empty_one() {
     assert!(Manifest::read(&body).unwrap().output.is_empty());
     ended(&hospital).await;
     assert_eq!(rows(&hospital).await["Encounter/e3"].state, "settled");
+}
+
+/// The plan's door answers nothing for a while; what overtakes a push then is not told, and not given.
+#[tokio::test]
+async fn what_is_restricted_or_withdrawn_before_the_payer_is_told_is_not_offered() {
+    for withdrawn in [true, false] {
+        let (hospital, plan) = hospital("", BulkPlan::default());
+        plan.spoil("POST /$bulk-submit", 1, || status(503, ""));
+        push_all(&hospital, &["e1", "e2"]).await;
+        later(&hospital).await;
+        match withdrawn {
+            true => {
+                let id = rows(&hospital).await["Encounter/e1"].id.clone();
+                hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+                rows(&hospital).await;
+            }
+            false => hospital
+                .restrict("[[restriction]]\nsubject = \"Encounter/e1\"\nreason = \"a wish\"\n"),
+        }
+        hospital.clock.advance(1);
+        later(&hospital).await;
+        let first = plan.manifests()[0].clone();
+        assert_eq!(first, ("manifest-2.json".to_owned(), None), "the first one was never told");
+        let (patients, _) = within(&hospital, &urls(&plan)[0]).await;
+        // A table of restrictions that has changed may cover anybody: all are looked at anew.
+        let stay = if withdrawn { vec![own(2)] } else { vec![] };
+        assert_eq!(patients, stay, "{withdrawn}");
+    }
+}
+
+/// The payer was told, and has not fetched yet: what was restricted or taken back is given no more.
+#[tokio::test]
+async fn what_is_restricted_or_withdrawn_after_the_payer_was_told_is_not_given() {
+    for withdrawn in [true, false] {
+        let (hospital, plan) = hospital("", BulkPlan::default());
+        *plan.busy.lock().unwrap() = true;
+        push_all(&hospital, &["e1", "e2"]).await;
+        later(&hospital).await;
+        let body = fetched(&hospital, Some(&plans_own()), &urls(&plan)[0]).await;
+        let file = Manifest::read(&body).unwrap().output[0].url.clone();
+        fetched(&hospital, Some(&plans_own()), &file).await;
+        let code = match withdrawn {
+            true => {
+                let id = rows(&hospital).await["Encounter/e1"].id.clone();
+                hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+                Code::StatusUnknown
+            }
+            false => {
+                hospital
+                    .restrict("[[restriction]]\nsubject = \"Encounter/e1\"\nreason = \"a wish\"\n");
+                Code::RestrictionsStale
+            }
+        };
+        let told = asked(&hospital, Some(&plans_own()), &file, &HeaderMap::new()).await;
+        assert_eq!(told.map(|it| it.status).unwrap_err().code, code, "{withdrawn}");
+    }
 }

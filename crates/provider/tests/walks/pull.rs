@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use http::Response;
 use http::header::{CONTENT_LOCATION, ETAG, RETRY_AFTER};
 use jiff::SignedDuration;
+use provider::limits::{PULLS_BEGUN_MAX, PULLS_MAX};
 use provider::watch::Keeper;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -413,4 +414,52 @@ async fn an_export_goes_on_after_a_restart_and_asks_for_nobody_twice() {
     let story = hospital.house.story(&Chain::House).await.unwrap();
     let asked = |event: &Event| matches!(event, Event::Triggered { pull: Some(_), .. });
     assert_eq!(story.iter().filter(|entry| asked(&entry.event().unwrap())).count(), 2);
+}
+
+/// A client that asks for exports and deletes them in a loop is bounded like one that keeps them.
+#[tokio::test]
+async fn an_export_that_was_deleted_counts_until_its_histories_are_done_with() {
+    let hospital = hospital("p1\n", "pull = true").await;
+    let kick_off = || request(Level::Patient, &[]);
+    for _ in 0..PULLS_BEGUN_MAX {
+        let id = asked_for(&hospital, kick_off()).await;
+        hospital.road.pull_end(&plans_own(), &id).await.unwrap();
+        hospital.work().await;
+    }
+    let refused = hospital.road.pull(&plans_own(), kick_off()).await.unwrap();
+    assert_eq!(refused.status, 429);
+    assert!(refused.header(&RETRY_AFTER).is_some());
+    hospital.clock.advance(1);
+    asked_for(&hospital, kick_off()).await;
+
+    // Those that stand are bounded by themselves.
+    let hospital = self::hospital("p1\n", "pull = true").await;
+    for _ in 0..PULLS_MAX {
+        asked_for(&hospital, kick_off()).await;
+    }
+    hospital.clock.advance(2);
+    assert_eq!(hospital.road.pull(&plans_own(), kick_off()).await.unwrap().status, 429);
+}
+
+#[tokio::test]
+async fn no_chart_is_opened_for_an_export_that_was_deleted() {
+    for deleted in [true, false] {
+        let hospital = hospital("p1\np2\n", "pull = true").await;
+        hospital.network.spoil("GET https://ehr.example/fhir/Coverage", || status(503, ""));
+        let id = asked_for(&hospital, request(Level::Patient, &[])).await;
+        hospital.work().await;
+        if deleted {
+            hospital.road.pull_end(&plans_own(), &id).await.unwrap();
+        }
+        hospital.network.mend();
+        hospital.clock.advance_by(SignedDuration::from_mins(20));
+        let found = histories(&hospital).await;
+        let state = if deleted { "superseded" } else { "submitted" };
+        assert_eq!(states(&found), [state; 2]);
+        let told = found[0].issues.first().map(|it| it.issue.code);
+        assert_eq!(told, deleted.then_some(Code::ExportUnfetched));
+        let asked = hospital.network.asked();
+        let opened = asked.iter().any(|line| line.contains("/Condition?"));
+        assert_eq!(opened, !deleted, "{asked:?}");
+    }
 }

@@ -404,6 +404,7 @@ impl Rows<'_> {
                 column!(rows, row => row.now.fence),
                 column!(rows, row => row.now.leased_until),
                 column!(rows, row => row.work.body.as_slice()),
+                column!(rows, row => row.work.gathered.as_deref()),
             ];
             asked.push(ask(sql, columns));
         }

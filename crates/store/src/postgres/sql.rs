@@ -87,21 +87,24 @@ pub(super) const RAISES: &str = "UPDATE versions v SET receipt = k.receipt, numb
 
 pub(super) const NEW_WORKS: &str =
     "INSERT INTO works (house, work, id, kind, lane, partner, dossier, cause,
-        label, number, state, due, revision, created, changed, fence, leased_until, body)
+        label, number, state, due, revision, created, changed, fence, leased_until, body, gathered)
     SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::text[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],
-        $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[])";
+        $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[],
+        $19::text[])";
 
 pub(super) const NEWER_WORKS: &str =
     "UPDATE works w SET kind = k.kind, lane = k.lane, partner = k.partner,
         dossier = k.dossier, cause = k.cause, label = k.label, number = k.number,
         state = k.state, due = k.due, revision = k.revision, changed = k.changed,
-        fence = k.fence, leased_until = k.leased_until, purged = false, body = k.body
+        fence = k.fence, leased_until = k.leased_until, purged = false, body = k.body,
+        gathered = k.gathered
     FROM unnest($2::bigint[], $3::text[], $4::smallint[], $5::text[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::bigint[],
-        $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[])
+        $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[],
+        $19::text[])
         AS k(work, id, kind, lane, partner, dossier, cause, label, number, state, due,
-            revision, created, changed, fence, leased_until, body)
+            revision, created, changed, fence, leased_until, body, gathered)
     CROSS JOIN LATERAL (SELECT w.ctid AS place FROM works w
         WHERE w.house = $1 AND w.work = k.work OFFSET 0) f
     WHERE w.ctid = f.place";

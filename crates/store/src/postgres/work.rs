@@ -22,7 +22,7 @@ use super::row::{get, int, micros, number, some_number, time};
 use crate::column::{self, later};
 use crate::house::*;
 
-const COLUMNS: &str = "id, kind, lane, partner, dossier, cause, label, number, state, due, body, \
+const COLUMNS: &str = "id, kind, lane, partner, dossier, cause, label, gathered, number, state, due, body, \
     revision, created, changed, fence";
 
 /// The database's time in microseconds.
@@ -69,6 +69,7 @@ fn read(row: &Row) -> Result<StoredWork, Error> {
         dossier: get(row, "dossier")?,
         trigger: get(row, "cause")?,
         label: get(row, "label")?,
+        gathered: get(row, "gathered")?,
         number: some_number(row, "number")?,
         state: get(row, "state")?,
         due: get::<Option<i64>>(row, "due")?.map(time).transpose()?,
@@ -397,6 +398,7 @@ fn some_sql<'a>(house: i64, query: &'a WorkQuery) -> (String, Vec<Value<'a>>) {
         ("dossier = {}", query.dossier.as_deref()),
         ("lane = {}", query.lane.as_deref()),
         ("cause = {}", query.trigger.as_deref()),
+        ("gathered = {}", query.gathered.as_deref()),
     ];
     for (condition, value) in columns {
         if let Some(value) = value {

@@ -13,7 +13,7 @@ use super::row::{all, first, run};
 use super::{SqliteHouse, backup, schema};
 use crate::blob::{Address, Blobs};
 use crate::house::Error;
-use crate::limits::{COPY_BYTES, COPY_CACHE_KB, COPY_ROWS};
+use crate::limits::{COPY_BYTES, COPY_CACHE_KB, COPY_ROWS, PAGE_BYTES};
 use crate::tables::{HOUSE, READY, TABLES, Table};
 
 /// What is on its way, in this order.
@@ -70,6 +70,7 @@ impl Intake {
         // Created here, so that only its owner can read it.
         drop(private(&file)?);
         let db = Connection::open(&file)?;
+        db.pragma_update(None, "page_size", PAGE_BYTES)?;
         // Nobody has the file before it is whole, so that it needs no log.
         db.pragma_update(None, "journal_mode", "OFF")?;
         db.pragma_update(None, "synchronous", "OFF")?;
@@ -101,6 +102,9 @@ impl Intake {
                 self.long_tokens |= table.name == "tokens" && rows.iter().any(|row| is_long(row));
                 let db = self.db()?;
                 for row in rows {
+                    if table.name == "tokens" {
+                        list_token(db, &row)?;
+                    }
                     run(db, &insert, params_from_iter(row))?;
                 }
             }
@@ -138,6 +142,14 @@ fn insert(table: &Table) -> String {
     let places: Vec<String> = (1..=table.columns.len()).map(|place| format!("?{place}")).collect();
     let (name, columns) = (table.name, table.columns.join(", "));
     format!("INSERT INTO {name} (house, {columns}) VALUES (1, {})", places.join(", "))
+}
+
+/// Puts a token, of a row of `tokens`, into the list that its record's row has here.
+fn list_token(db: &Connection, row: &[Value]) -> Result<(), Error> {
+    let update = "UPDATE records SET tokens = json_insert(coalesce(tokens, '[]'), '$[#]', ?2)
+        WHERE record = ?3";
+    run(db, update, params_from_iter(row))?;
+    Ok(())
 }
 
 /// Whether a row of tokens has one that stands for a longer one.

@@ -33,6 +33,8 @@ pub(super) fn prepare(db: &Connection) -> Result<(), Error> {
     db.busy_timeout(DATABASE_WAIT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     row::keep_plans(db)?;
+    // Of a file that has pages already it changes nothing.
+    db.pragma_update(None, "page_size", PAGE_BYTES)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     // The keys that rows refer to are made by this room, in the same unit. Looking each of them up

@@ -16,11 +16,13 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use crate::house::Error;
-use crate::limits::{DATABASE_WAIT, LOG_PAGES, LOG_PAGES_MAX};
+use crate::limits::{DATABASE_WAIT, LOG_BYTES, LOG_TIMES_MAX};
 
 /// The writer's side of it.
 pub(super) struct Log {
     pages: Arc<AtomicI32>,
+    /// With so many pages it is brought over.
+    full: u32,
     carrier: Option<Carrier>,
     /// The carrier is at work.
     busy: bool,
@@ -43,7 +45,9 @@ impl Log {
             told.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Log { pages, carrier: Some(Carrier::start(file)?), busy: false })
+        let page = db.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))?;
+        let full = LOG_BYTES / page.max(1);
+        Ok(Log { pages, full, carrier: Some(Carrier::start(file)?), busy: false })
     }
 
     /// After a commit.
@@ -51,7 +55,7 @@ impl Log {
         let Some(carrier) = &self.carrier else { return };
         let pages = u32::try_from(self.pages.load(Ordering::Relaxed)).unwrap_or(0);
         if !self.busy {
-            if pages >= LOG_PAGES {
+            if pages >= self.full {
                 self.busy = carrier.go.try_send(()).is_ok();
                 if !self.busy {
                     carry_over(db);
@@ -60,7 +64,7 @@ impl Log {
             return;
         }
         // Where the disk cannot keep up, the writer waits: the log must not grow without end.
-        let done = match pages >= LOG_PAGES_MAX {
+        let done = match pages >= LOG_TIMES_MAX * self.full {
             true => carrier.done.recv().map_err(Into::into),
             false => carrier.done.try_recv(),
         };

@@ -67,6 +67,10 @@ fn write_submission(db: &Connection, number: usize) {
     let content = format!("record {number}").into_bytes();
     let row = params![number as i64 + 1, id, Digest::of(&content).0, content];
     db.execute(version, row).unwrap();
+    let token = "INSERT INTO tokens (house, kind, token, record) VALUES (1, 'Basic', ?1, ?2)";
+    for own in [format!("ids:{id}|"), "code:x|urn:a".to_owned()] {
+        db.execute(token, params![own, number as i64 + 1]).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -106,6 +110,63 @@ async fn an_old_house_becomes_one_of_today() {
     let whole = Inspection { contents: 48 + 2 * 49 - 1 - 1, ..Inspection::default() };
     assert_eq!(inspection, Inspection { contents: inspection.contents, ..whole }, "all is whole");
     assert_eq!(opened.unlinked().await.unwrap(), None);
+}
+
+/// What an index led to before stands in each row now: searches find by it, and what comes later
+/// takes it away.
+#[tokio::test]
+async fn tokens_of_an_old_house_are_found_and_go_with_their_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    write_old_house(folder.path(), 3);
+    let opened = SqliteHouse::open(folder.path(), &house("one")).unwrap();
+    let found = async |ids: &[&str], tokens: &[&str]| {
+        let query = RecordQuery {
+            kind: "Basic".to_owned(),
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            tokens: tokens.iter().map(|token| vec![(*token).to_owned()]).collect(),
+            limit: 9,
+            ..RecordQuery::default()
+        };
+        assert_eq!(
+            opened.count(query.clone()).await.unwrap(),
+            opened.search(query.clone()).await.unwrap().len() as u64
+        );
+        opened.search(query).await.unwrap().into_iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[], &["code:x"]).await, ["s0", "s1", "s2"]);
+    let of_two = ["s0", "s1"];
+    assert_eq!(found(&of_two, &["code:x"]).await, of_two, "by the name alone");
+    assert_eq!(found(&of_two, &["code:x|urn:a", "ids:s1|"]).await, ["s1"], "each must fit");
+    assert!(found(&of_two, &["code:x|urn:b"]).await.is_empty());
+    assert!(found(&of_two, &["code:"]).await.is_empty(), "no part of a name is one");
+
+    let record = crate::NewVersion {
+        kind: "Basic".to_owned(),
+        id: "s0".to_owned(),
+        owner: PartnerId::from("hospital"),
+        receipt: "later".to_owned(),
+        lane: None,
+        number: None,
+        content: Some(Bytes::from_static(b"{}")),
+        keys: crate::RecordKeys {
+            tokens: vec!["code:\"y\u{e9}\"|urn:a".to_owned()],
+            ..crate::RecordKeys::default()
+        },
+    };
+    let gone = crate::NewVersion { id: "s2".to_owned(), content: None, ..record.clone() };
+    opened
+        .commit(Unit { at: at(5), records: vec![record, gone], ..Unit::default() })
+        .await
+        .unwrap();
+    let purge = Purge { at: at(9), works: vec!["s1".to_owned()], lines: Vec::new() };
+    opened.purge(purge).await.unwrap();
+    assert!(found(&[], &["code:x"]).await.is_empty(), "of another version, deleted, purged");
+    assert!(found(&[], &["ids:s0|"]).await.is_empty());
+    assert_eq!(found(&["s0"], &["code:\"y\u{e9}\""]).await, ["s0"]);
+    let left =
+        "SELECT count(*) + (SELECT count(*) FROM records WHERE tokens IS NOT NULL) FROM tokens";
+    let left = opened.read(move |db, _| Ok(db.query_row(left, [], |row| row.get::<_, i64>(0))?));
+    assert_eq!(left.await.unwrap(), 2, "one token, in its table and in its row");
 }
 
 #[tokio::test]

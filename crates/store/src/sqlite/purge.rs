@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 
 use super::row::{all, digest, first, list, micros, run, time};
-use super::{ledger, work};
+use super::{ledger, record, work};
 use crate::blob::Address;
 use crate::house::{Error, Purge, Purged, StoredWork};
 
@@ -51,11 +51,13 @@ fn versions(db: &Connection, house: i64, work: &str, gone: &mut Gone) -> Result<
         let update = "UPDATE versions SET purged = 1, packed = 0, file = NULL, content = NULL
             WHERE rowid = ?1";
         run(db, update, [row])?;
-        let hide = "UPDATE records SET deleted = 2, patient = NULL, encounter = NULL,
-                date_from = NULL, date_to = NULL, status = NULL
-            WHERE record = ?1 AND newest = ?2";
-        if run(db, hide, params![record, version])? == 1 {
-            run(db, "DELETE FROM tokens WHERE house = ?1 AND record = ?2", params![house, record])?;
+        let newest = "SELECT 1 FROM records WHERE record = ?1 AND newest = ?2";
+        if first(db, newest, params![record, version], |_| Ok(()))?.is_some() {
+            record::forget_tokens(db, house, record)?;
+            let hide = "UPDATE records SET deleted = 2, patient = NULL, encounter = NULL,
+                    date_from = NULL, date_to = NULL, status = NULL, tokens = NULL
+                WHERE record = ?1";
+            run(db, hide, [record])?;
         }
         gone.purged.versions += 1;
         gone.files.extend(file);

@@ -77,8 +77,8 @@ impl<'d> Filing<'d> {
     /// Begins; every version is filed at this time.
     pub(super) fn begin(db: &'d Connection, house: i64, at: Timestamp) -> Result<Self, Error> {
         let records = "INSERT INTO records (house, kind, id, newest, deleted, updated, owner,
-                patient, encounter, date_from, date_to, status)
-            VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                patient, encounter, date_from, date_to, status, tokens)
+            VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
             ON CONFLICT DO NOTHING";
         let versions = "INSERT INTO versions (house, record, version, updated, owner, receipt,
                 lane, number, digest, deleted, file, content, packed)
@@ -139,6 +139,7 @@ impl<'d> Filing<'d> {
             date.0,
             date.1,
             keys.status,
+            (!deleted).then(|| list_of(&keys.tokens)).flatten(),
         ];
         // Most are new: those that are not are found by the same index a second time.
         let (record, newest) = match self.records.execute(columns)? {
@@ -153,18 +154,17 @@ impl<'d> Filing<'d> {
 
     /// Brings the row of a record that is there to the new version, and forgets its tokens.
     fn next(&self, version: &NewVersion, columns: &[&dyn ToSql]) -> Result<(i64, u64), Error> {
-        let update = "UPDATE records SET newest = newest + 1, deleted = ?4, updated = ?5,
-                owner = ?6, patient = ?7, encounter = ?8, date_from = ?9, date_to = ?10,
-                status = ?11
-            WHERE house = ?1 AND kind = ?2 AND id = ?3";
-        run(self.db, update, columns)?;
-        let select = "SELECT record, newest FROM records
+        let select = "SELECT record, newest + 1 AS newest FROM records
             WHERE house = ?1 AND kind = ?2 AND id = ?3";
         let key = params![self.house, version.kind, version.id];
         let head = first(self.db, select, key, |row| Ok((row.get(0)?, number(row, "newest")?)))?;
         let head = head.ok_or_else(|| Error::Unavailable("a record was not written".into()))?;
-        let delete = "DELETE FROM tokens WHERE house = ?1 AND record = ?2";
-        run(self.db, delete, params![self.house, head.0])?;
+        forget_tokens(self.db, self.house, head.0)?;
+        let update = "UPDATE records SET newest = newest + 1, deleted = ?4, updated = ?5,
+                owner = ?6, patient = ?7, encounter = ?8, date_from = ?9, date_to = ?10,
+                status = ?11, tokens = ?12
+            WHERE house = ?1 AND kind = ?2 AND id = ?3";
+        run(self.db, update, columns)?;
         Ok(head)
     }
 
@@ -178,6 +178,22 @@ impl<'d> Filing<'d> {
         self.subjects.extend(subject.map(|found| (id.to_owned(), found)));
         Ok(subject)
     }
+}
+
+/// A record's tokens as its row has them.
+pub(super) fn list_of(tokens: &[String]) -> Option<String> {
+    (!tokens.is_empty()).then(|| list(tokens))
+}
+
+/// Removes the tokens that a record's row lists.
+pub(super) const FORGET_TOKENS: &str = "DELETE FROM tokens WHERE house = ?1 AND record = ?2
+    AND kind = (SELECT kind FROM records WHERE record = ?2)
+    AND token IN (SELECT value FROM json_each((SELECT tokens FROM records WHERE record = ?2)))";
+
+/// Removes the tokens that a record's row lists; the list itself is for the caller to change.
+pub(super) fn forget_tokens(db: &Connection, house: i64, record: i64) -> Result<(), Error> {
+    run(db, FORGET_TOKENS, params![house, record])?;
+    Ok(())
 }
 
 /// Writes the tokens of a record's newest version.
@@ -484,7 +500,7 @@ impl Sql {
         }
     }
 
-    /// The first tokens lead the way where nothing better does; all others are looked up row by
+    /// The first tokens lead the way where nothing better does; all others are looked up in each
     /// row, since a category has a million records where a patient has hundreds.
     fn add_tokens(&mut self, query: &RecordQuery, lead: bool) {
         for (position, tokens) in query.tokens.iter().enumerate() {
@@ -495,10 +511,8 @@ impl Sql {
                             AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
                 false => {
-                    "EXISTS (SELECT 1 FROM json_each({}) a CROSS JOIN tokens t
-                        INDEXED BY tokens_by_record
-                        WHERE t.house = ?1 AND t.kind = ?2 AND t.record = r.record
-                            AND t.token BETWEEN a.value ->> 0 AND a.value ->> 1)"
+                    "EXISTS (SELECT 1 FROM json_each(r.tokens) t CROSS JOIN json_each({}) a
+                        WHERE t.value BETWEEN a.value ->> 0 AND a.value ->> 1)"
                 }
             };
             let ranges: Vec<_> = tokens.iter().map(|it| token::range(it)).collect();

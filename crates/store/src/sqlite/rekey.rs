@@ -78,8 +78,9 @@ pub(super) fn write(
 
 fn replace(db: &Connection, house: i64, row: i64, rekey: &Rekey) -> Result<(), Error> {
     let keys = &rekey.keys;
+    record::forget_tokens(db, house, row)?;
     let update = "UPDATE records SET patient = ?2, encounter = ?3, date_from = ?4, date_to = ?5,
-            status = ?6 WHERE record = ?1";
+            status = ?6, tokens = ?7 WHERE record = ?1";
     let params = params![
         row,
         record::subject(db, house, keys.patient.as_deref())?,
@@ -87,8 +88,8 @@ fn replace(db: &Connection, house: i64, row: i64, rekey: &Rekey) -> Result<(), E
         keys.date.map(|date| micros(date.from)),
         keys.date.map(|date| micros(date.to)),
         keys.status,
+        record::list_of(&keys.tokens),
     ];
     run(db, update, params)?;
-    run(db, "DELETE FROM tokens WHERE house = ?1 AND record = ?2", params![house, row])?;
     record::write_tokens(db, house, &rekey.kind, row, &keys.tokens)
 }

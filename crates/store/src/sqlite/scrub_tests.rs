@@ -62,6 +62,7 @@ fn brought(number: usize) -> Unit {
         dossier: None,
         trigger: None,
         label: Some(id.clone()),
+        gathered: None,
         number: None,
         state: "filed".to_owned(),
         due: None,

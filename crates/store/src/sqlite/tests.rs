@@ -29,6 +29,7 @@ async fn whoever_opens_a_house_alone_need_not_wait_for_leases_of_the_dead() {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: "due".to_owned(),
         due: Some(at(1)),
@@ -505,6 +506,10 @@ async fn readings_do_not_walk_through_the_house() {
         (work::READY_BESIDE.to_owned(), "COVERING INDEX lanes_by_ready (house=? AND ready>? AND"),
         (work::READY_BESIDE.to_owned(), "works USING INTEGER PRIMARY KEY (rowid=?)"),
         (work::NEXT_READY.to_owned(), "lanes_by_ready (house=?"),
+        (
+            record::FORGET_TOKENS.to_owned(),
+            "tokens USING PRIMARY KEY (house=? AND kind=? AND token=? AND record=?)",
+        ),
         (works(WorkQuery { dossier: text(), ..WorkQuery::default() }), "works_by_dossier"),
         (works(WorkQuery { trigger: text(), ..WorkQuery::default() }), "works_by_cause"),
         (works(WorkQuery { lane: text(), ..WorkQuery::default() }), "works_by_lane (house=? AND"),

@@ -18,7 +18,7 @@ use crate::column::{self, later};
 use crate::house::*;
 use crate::lease::{After, after, stirs};
 
-pub(super) const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, number, state, due, \
+pub(super) const COLUMNS: &str = "work, id, kind, lane, partner, dossier, cause, label, gathered, number, state, due, \
     body, revision, created, changed, fence";
 
 /// A lane's oldest row with a due.
@@ -54,6 +54,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<StoredWork, Error> {
         dossier: row.get("dossier")?,
         trigger: row.get("cause")?,
         label: row.get("label")?,
+        gathered: row.get("gathered")?,
         number: some_number(row, "number")?,
         state: row.get("state")?,
         due: row.get::<_, Option<i64>>("due")?.map(time).transpose()?,
@@ -84,21 +85,21 @@ pub(super) fn holds(
 struct Before {
     row: i64,
     lane: String,
-    steady: [Option<String>; 4],
+    steady: [Option<String>; 5],
     kind: i16,
     leased_until: Option<i64>,
 }
 
 fn before(db: &Connection, house: i64, id: &str) -> Result<Option<Before>, Error> {
-    let select = "SELECT work, lane, partner, dossier, cause, label, kind, leased_until
+    let select = "SELECT work, lane, partner, dossier, cause, label, gathered, kind, leased_until
         FROM works WHERE house = ?1 AND id = ?2";
     first(db, select, params![house, id], |row| {
         Ok(Before {
             row: row.get(0)?,
             lane: row.get(1)?,
-            steady: [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?],
-            kind: row.get(6)?,
-            leased_until: row.get(7)?,
+            steady: [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?],
+            kind: row.get(7)?,
+            leased_until: row.get(8)?,
         })
     })
 }
@@ -132,9 +133,9 @@ pub(super) fn write(db: &Connection, house: i64, unit: &Unit) -> Result<bool, Er
 
 fn insert(db: &Connection, house: i64, at: Timestamp, work: &Work) -> Result<(), Error> {
     let insert = "INSERT INTO works (house, id, kind, lane, partner, dossier, cause, label,
-            number, state, due, body, revision, created, changed)
+            gathered, number, state, due, body, revision, created, changed)
         VALUES (:house, :id, :kind, :lane, :partner, :dossier, :cause, :label,
-            :number, :state, :due, :body, 1, :at, :at)";
+            :gathered, :number, :state, :due, :body, 1, :at, :at)";
     let columns = named_params! {
         ":house": house,
         ":id": work.id,
@@ -144,6 +145,7 @@ fn insert(db: &Connection, house: i64, at: Timestamp, work: &Work) -> Result<(),
         ":dossier": work.dossier,
         ":cause": work.trigger,
         ":label": work.label,
+        ":gathered": work.gathered,
         ":number": work.number.map(int),
         ":state": work.state,
         ":due": work.due.map(micros),
@@ -179,7 +181,7 @@ fn replace(
     };
     run(db, update, columns)?;
     let partner = work.partner.as_ref().map(PartnerId::to_string);
-    let steady = [&partner, &work.dossier, &work.trigger, &work.label];
+    let steady = [&partner, &work.dossier, &work.trigger, &work.label, &work.gathered];
     if steady.into_iter().eq(&before.steady)
         && work.lane == before.lane
         && work.kind.code() == before.kind
@@ -187,10 +189,11 @@ fn replace(
         return Ok(());
     }
     let update = "UPDATE works SET partner = ?2, dossier = ?3, cause = ?4, label = ?5, lane = ?6,
-        kind = ?7 WHERE work = ?1";
-    let [partner, dossier, cause, label] = steady;
+        kind = ?7, gathered = ?8 WHERE work = ?1";
+    let [partner, dossier, cause, label, gathered] = steady;
     let kind = work.kind.code();
-    run(db, update, params![before.row, partner, dossier, cause, label, work.lane, kind])?;
+    let lane = &work.lane;
+    run(db, update, params![before.row, partner, dossier, cause, label, lane, kind, gathered])?;
     Ok(())
 }
 
@@ -341,6 +344,7 @@ fn way(query: &WorkQuery) -> &'static str {
     match () {
         () if query.prefix.as_ref().is_some_and(|prefix| !prefix.is_empty()) => "NOT INDEXED",
         () if query.lanes.is_some() => "NOT INDEXED",
+        () if query.gathered.is_some() => "INDEXED BY works_by_gathered",
         () if query.dossier.is_some() => "INDEXED BY works_by_dossier",
         () if query.trigger.is_some() => "INDEXED BY works_by_cause",
         () if query.lane.is_some() => "INDEXED BY works_by_lane",
@@ -386,6 +390,7 @@ pub(super) fn some_sql(house: i64, query: &WorkQuery) -> (String, Vec<Value>) {
         ("dossier = {}", &query.dossier),
         ("lane = {}", &query.lane),
         ("cause = {}", &query.trigger),
+        ("gathered = {}", &query.gathered),
     ];
     for (condition, value) in columns {
         if let Some(value) = value {

@@ -60,6 +60,7 @@ fn brought(number: i64) -> Unit {
         dossier: Some("dossier".to_owned()),
         trigger: None,
         label: Some(format!("key-{number}")),
+        gathered: None,
         number: Some(number.unsigned_abs()),
         state: "due".to_owned(),
         due: (number % 2 == 0).then(|| at(number)),
@@ -145,6 +146,11 @@ async fn picture(house: &impl House) -> Picture {
         RecordQuery { patients: vec!["patient-1".into()], ..query() },
         RecordQuery { encounters: vec!["encounter-2".into()], ..query() },
         RecordQuery { tokens: vec![vec!["ids|33".into()]], ..query() },
+        RecordQuery {
+            patients: vec!["patient-0".into()],
+            tokens: vec![vec!["ids|33".into()], vec!["category:s".into()]],
+            ..query()
+        },
         RecordQuery { date: vec![(Compare::Sa, DateSpan { from: at(20), to: at(21) })], ..query() },
     ];
     let about = AboutQuery { patient: "patient-2".into(), limit: 99, ..AboutQuery::default() };
@@ -205,6 +211,7 @@ async fn a_house_is_the_same_in_either_database() {
         let copy = folder.path().join("copy");
         first.backup(&copy).await.unwrap();
         let mut before = picture(&first).await;
+        assert!(before.found.iter().all(|found| !found.is_empty()), "each query finds something");
         before.next_due = SqliteHouse::open(&copy, &name()).unwrap().next_due().await.unwrap();
         drop(first);
 

@@ -65,6 +65,7 @@ fn unit(id: &str, number: usize) -> Unit {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: Some(1),
         state: "due".to_owned(),
         due: Some(at(1)),

@@ -50,6 +50,7 @@ fn work(id: &str, due: Option<Timestamp>) -> Work {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: "due".to_owned(),
         due,

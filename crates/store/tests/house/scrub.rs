@@ -70,6 +70,7 @@ fn brought(id: &str, word: &str) -> Unit {
         dossier: None,
         trigger: None,
         label: Some(id.to_owned()),
+        gathered: None,
         number: None,
         state: "filed".to_owned(),
         due: None,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::limits::{BULK_FILES_MAX, BULK_URL_CHARS_MAX};
 
 fn whole() -> Manifest {
     let file = |url: &str, kind: Option<&str>, continues_in: Option<&str>| File {
@@ -49,6 +50,24 @@ fn manifests_of_all_versions_are_read() {
     assert_eq!((read.output[0].url.as_str(), read.organized_by), ("1.ndjson", None));
 }
 
+/// What is not read may be anything that is JSON; of a member that comes twice the last is read.
+#[test]
+fn what_is_not_read_plays_no_part() {
+    let written = String::from_utf8(whole().write(None, &[])).unwrap();
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let table = [
+        format!(r#"{{"x":{deep},{}"#, &written[1..]),
+        format!(r#"{{"output":1,"link":"x",{}"#, &written[1..]),
+        written.replace(r#""url""#, &format!(r#""x":{{"url":{deep}}},"url""#)),
+        written
+            .replace(r#""relation":"next""#, r#""relation":"self","url":"s"},{"relation":"next""#),
+        written.replace(r#""output""#, r#""\u006futput""#),
+    ];
+    for body in table {
+        assert_eq!(Manifest::read(body.as_bytes()).unwrap(), whole(), "{body:.60}");
+    }
+}
+
 #[test]
 fn a_faulty_manifest_names_its_place() {
     let with = |name: &str, value: Value| {
@@ -65,9 +84,16 @@ fn a_faulty_manifest_names_its_place() {
         ("outputFormat", with("outputFormat", json!("text/csv"))),
         ("output", with("output", json!({}))),
         ("output[0]", with("output", json!(["x"]))),
+        ("manifest", "{} {}".to_owned()),
+        ("manifest", format!("{},\"x\":[0,]}}", &with("x", json!(1)).trim_end_matches('}'))),
+        ("output[1]", with("output", json!([{ "url": "u" }, ["url", "u"], 1]))),
         ("output[0].url", with("output", json!([{ "type": "Patient" }]))),
         ("output[0].url", with("output", json!([{ "url": 1 }]))),
         ("output[0].count", with("output", json!([{ "url": "u", "count": -1 }]))),
+        ("output[0].count", with("output", json!([{ "url": "u", "count": 1.5 }]))),
+        ("output[0].fileSize", with("output", json!([{ "url": "u", "fileSize": "1" }]))),
+        ("link", with("link", json!("https://c.example/m2"))),
+        ("link[1]", with("link", json!([{ "relation": "self", "url": 1 }, 1]))),
         ("output[0].type", with("outputOrganizedBy", Value::Null)),
         ("deleted[0].url", with("deleted", json!([{ "url": "" }]))),
         ("link[0].url", with("link", json!([{ "relation": "next" }]))),

@@ -40,6 +40,15 @@ fn nothing_to_say_is_an_answer_and_nonsense_is_none() {
         br#"{"outcome":[{"url":"u","countSeverity":[1,{"code":"error"}]}],"submissionId":"s"}"#;
     let odd = StatusManifest::read(odd).unwrap();
     assert!(odd.outcome[0].severities.is_empty());
+    // The same counts in both shapes; a code that nobody knows is none.
+    for counts in [
+        r#"[0,{"code":"x","count":7},{"code":"error","count":"2"},{"code":"warning","count":3}]"#,
+        r#"{"x":7,"error":"2","warning":3,"fatal":null,"information":[1]}"#,
+    ] {
+        let body = format!(r#"{{"outcome":[{{"url":"u","countSeverity":{counts}}}]}}"#);
+        let read = StatusManifest::read(body.as_bytes()).unwrap();
+        assert_eq!(read.outcome[0].severities, BTreeMap::from([("warning".to_owned(), 3)]));
+    }
     for body in [
         &b"no"[..],
         b"[]",

@@ -158,6 +158,7 @@ fn work(id: &str, lane: &str, due: Option<Timestamp>) -> Work {
         dossier: None,
         trigger: None,
         label: None,
+        gathered: None,
         number: None,
         state: if due.is_some() { "due" } else { "held" }.to_owned(),
         due,
