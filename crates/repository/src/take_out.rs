@@ -12,12 +12,25 @@
 //!
 //! What cannot be undone: an older push that was set aside because the receipt stood there was never
 //! filed, as its sender was told; it does not come back. A version that more than `BRINGERS_MAX` receipts
-//! have brought stays.
+//! have brought stays. So does a Patient about whom records of its sender stand: whoever files about a
+//! Patient relies on its version, and whoever takes it out on nothing being about it.
 
-use crate::store_issue;
-use exchange::Issue;
+use crate::{about_patients, store_issue};
+use exchange::{Issue, PartnerId};
+use std::collections::BTreeSet;
 use store::limits::BRINGERS_MAX;
-use store::{Brought, Descent, Expect, House, Lineage, NewVersion, RecordKeys, Withdrawal};
+use store::{
+    Brought, Descent, Expect, House, Lineage, NewVersion, RecordKeys, RecordQuery, Withdrawal,
+};
+
+/// Which of a receipt's records are taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All but the Patients of which nothing would stand.
+    Records,
+    /// Those Patients, behind the records of all receipts that are taken out: nothing may be about them.
+    Patients,
+}
 
 /// What a unit must hold for some of the records that a receipt touched.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +45,20 @@ pub struct TakenOut {
     pub taken_back: u64,
     /// Records that stand as another receipt brought them before.
     pub restored: u64,
+    /// Patients that stay, because records are about them.
+    pub kept: u64,
     /// Where the next page goes on; `None`: this was the last.
     pub after: Option<u64>,
 }
 
-/// The next records that a receipt touched, behind a place (0: from the beginning), at most `limit`. A
+/// The next records of a part that a receipt touched, behind a place (0: from the beginning), at most `limit`. A
 /// run that was cut off begins at 0 again: what is withdrawn already does not come again.
 ///
 /// Errors: those of the store.
 pub async fn take_out(
     house: &impl House,
     receipt: &str,
+    part: Part,
     after: u64,
     limit: u32,
 ) -> Result<TakenOut, Issue> {
@@ -51,8 +67,15 @@ pub async fn take_out(
     if page.len() as u64 >= u64::from(limit) {
         taken.after = page.last().map(|last| last.place);
     }
-    for lineage in &page {
-        let Some(plan) = Withdrawn::of(lineage, receipt) else { continue };
+    let plans = page.iter().filter_map(|lineage| Some((lineage, Withdrawn::of(lineage, receipt)?)));
+    let mut plans: Vec<_> = plans.filter(|(_, plan)| plan.part() == part).collect();
+    if part == Part::Patients {
+        let (stay, nothing_left) = referred(house, &plans).await?;
+        taken.kept = stay.len() as u64;
+        taken.expects = nothing_left;
+        plans.retain(|(lineage, _)| !stay.contains(&lineage.versions[0].version.id));
+    }
+    for (lineage, plan) in plans {
         taken.withdrawals.extend(plan.withdrawals);
         taken.expects.extend(plan.expects);
         let Some(stands) = plan.stands else { continue };
@@ -101,6 +124,45 @@ pub async fn take_out(
     Ok(taken)
 }
 
+/// Of Patients that one sender filed, those about whom its records stand; and the expectations that none is
+/// about the others.
+async fn referred(
+    house: &impl House,
+    plans: &[(&Lineage, Withdrawn<'_>)],
+) -> Result<(BTreeSet<String>, Vec<Expect>), Issue> {
+    let newest = |(lineage, _): &(&Lineage, Withdrawn<'_>)| lineage.versions[0].version.clone();
+    let patients: Vec<_> = plans.iter().map(newest).collect();
+    let Some(owner) = patients.first().map(|one| one.owner.clone()) else {
+        return Ok((BTreeSet::new(), Vec::new()));
+    };
+    let mut ids: Vec<String> = patients.into_iter().map(|one| one.id).collect();
+    let mut stay = BTreeSet::new();
+    for kind in about_patients() {
+        if ids.is_empty() {
+            break;
+        }
+        if house.count(about(kind, &owner, ids.clone())).await.map_err(store_issue)? == 0 {
+            continue;
+        }
+        for id in &ids {
+            let of_one = about(kind, &owner, vec![id.clone()]);
+            if house.count(of_one).await.map_err(store_issue)? > 0 {
+                stay.insert(id.clone());
+            }
+        }
+        ids.retain(|id| !stay.contains(id));
+    }
+    let none =
+        |kind| Expect::Found { query: Box::new(about(kind, &owner, ids.clone())), ids: Vec::new() };
+    let expects = about_patients().filter(|_| !ids.is_empty()).map(none).collect();
+    Ok((stay, expects))
+}
+
+fn about(kind: &str, owner: &PartnerId, patients: Vec<String>) -> RecordQuery {
+    let owner = Some(owner.clone());
+    RecordQuery { kind: kind.to_owned(), patients, owner, ..RecordQuery::default() }
+}
+
 /// What withdrawing a receipt makes of one record.
 struct Withdrawn<'l> {
     withdrawals: Vec<Withdrawal>,
@@ -119,6 +181,15 @@ enum Stands<'l> {
 }
 
 impl<'l> Withdrawn<'l> {
+    fn part(&self) -> Part {
+        let patient =
+            |expect: &Expect| matches!(expect, Expect::Version { kind, .. } if kind == "Patient");
+        match matches!(self.stands, Some(Stands::Gone)) && self.expects.iter().any(patient) {
+            true => Part::Patients,
+            false => Part::Records,
+        }
+    }
+
     /// `None`: it stays as it is.
     fn of(lineage: &'l Lineage, receipt: &str) -> Option<Withdrawn<'l>> {
         let brings = |it: &Descent| {

@@ -8,7 +8,7 @@
 
 use exchange::PartnerId;
 use jiff::Timestamp;
-use repository::take_out::{TakenOut, take_out};
+use repository::take_out::{Part, TakenOut, take_out};
 use repository::{Filing, Incoming, Standing, plan_transaction};
 use std::collections::BTreeSet;
 use store::{
@@ -119,7 +119,7 @@ fn unit_of(page: TakenOut) -> Unit {
 async fn withdraw(house: &AnyHouse, receipt: u64, limit: u32) {
     let (receipt, mut after) = (format!("receipt-{receipt}"), 0);
     loop {
-        let page = take_out(house, &receipt, after, limit).await.unwrap();
+        let page = take_out(house, &receipt, Part::Records, after, limit).await.unwrap();
         let next = page.after;
         if house.commit(unit_of(page)).await.unwrap() == Commit::Stale {
             continue;
@@ -187,7 +187,8 @@ async fn as_if_it_had_never_come(open: impl AsyncFn(&str) -> AnyHouse, seeds: u6
         assert_eq!(view(&one).await, view(&other).await, "seed {seed}, afterwards");
         // Again: there is nothing left to withdraw.
         for receipt in without {
-            let page = take_out(&one, &format!("receipt-{receipt}"), 0, 9).await.unwrap();
+            let page =
+                take_out(&one, &format!("receipt-{receipt}"), Part::Records, 0, 9).await.unwrap();
             assert_eq!(
                 (&page.withdrawals[..], page.records.len()),
                 (&[][..], 0),
@@ -210,7 +211,7 @@ async fn what_comes_between_is_not_passed_over(open: impl AsyncFn(&str) -> AnyHo
     for (case, between, stale) in table {
         let house = open(&format!("between-{case}")).await;
         bring(&house, &filing(1, None), &[(0, Some(0))]).await;
-        let page = take_out(&house, "receipt-1", 0, 9).await.unwrap();
+        let page = take_out(&house, "receipt-1", Part::Records, 0, 9).await.unwrap();
         if let Some((receipt, content)) = between {
             bring(&house, &filing(receipt, None), &[(0, content)]).await;
         }
@@ -226,8 +227,8 @@ async fn what_comes_between_is_not_passed_over(open: impl AsyncFn(&str) -> AnyHo
     for receipt in 0..3 {
         bring(&house, &filing(receipt, None), &[(0, Some(0))]).await;
     }
-    let one = take_out(&house, "receipt-1", 0, 9).await.unwrap();
-    let other = take_out(&house, "receipt-2", 0, 9).await.unwrap();
+    let one = take_out(&house, "receipt-1", Part::Records, 0, 9).await.unwrap();
+    let other = take_out(&house, "receipt-2", Part::Records, 0, 9).await.unwrap();
     assert!(matches!(house.commit(unit_of(one)).await.unwrap(), Commit::Done { .. }));
     assert_eq!(house.commit(unit_of(other)).await.unwrap(), Commit::Stale);
     withdraw(&house, 2, 9).await;

@@ -8,6 +8,7 @@
 //! Why the push stands there: a file carries many pushes, and each has a number that decides what is
 //! older. Readers that do not know the two parameters pass over them.
 
+use crate::limits::KEY_CHARS_MAX;
 use fhir::{Doc, Parameters, ParametersWriter, Resource};
 use jiff::Timestamp;
 
@@ -35,6 +36,8 @@ impl Header {
         };
         let reference = text("header", "reference")?;
         let push = text("push", "system").zip(text("push", "value"));
+        // What is no key is no push: it would be said again of each line of the block.
+        let push = push.filter(|(system, value)| system.len().max(value.len()) <= KEY_CHARS_MAX);
         let as_of = parameters.text("timestamp").and_then(|text| text.parse().ok());
         Some(Header { reference, push, as_of })
     }
@@ -66,10 +69,12 @@ mod tests {
         let as_of = Some("2026-01-02T03:04:05Z".parse().unwrap());
         let whole = Header { reference: "Patient/p-1".to_owned(), push, as_of };
         let plain = Header { push: None, as_of: None, ..whole.clone() };
-        for header in [whole, plain] {
+        for header in [whole, plain.clone()] {
             let resource = Resource::parse(header.line()).unwrap();
             assert_eq!(Header::of(&resource), Some(header));
         }
+        let long = Header { push: Some((String::new(), "1".repeat(257))), ..plain.clone() };
+        assert_eq!(Header::of(&Resource::parse(long.line()).unwrap()), Some(plain.clone()));
         let others = [
             r#"{"resourceType":"Patient","id":"p-1"}"#,
             r#"{"resourceType":"Parameters"}"#,

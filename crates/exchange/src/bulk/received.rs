@@ -47,7 +47,14 @@ pub enum Step {
     /// did before; `account` names the versions that say so, as in the `Filed` line before.
     TakingOut { receipt: u32, account: Digest, taken_back: u64, restored: u64 },
     /// The submission: what was filed of this receipt is out of the current view.
-    ReceiptTakenOut { receipt: u32, taken_back: u64, restored: u64 },
+    ReceiptTakenOut {
+        receipt: u32,
+        taken_back: u64,
+        restored: u64,
+        /// Patients that stay, because records of their sender are about them.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        kept: u64,
+    },
     /// The submission: nothing more came of it for `BULK_OPEN_KEPT`; it takes nothing more.
     Expired {},
     /// The submission: all of it has been worked on.
@@ -99,9 +106,16 @@ impl Step {
                 }
             }
             Step::ReceiptEnded { receipt } => format!("manifest {receipt} fetched"),
-            Step::ReceiptTakenOut { receipt, taken_back, restored } => format!(
-                "manifest {receipt} taken out: {taken_back} records gone, {restored} as they stood before"
-            ),
+            Step::ReceiptTakenOut { receipt, taken_back, restored, kept } => {
+                let stay = match kept {
+                    0 => String::new(),
+                    kept => format!("; {kept} Patients stay, because records are about them"),
+                };
+                format!(
+                    "manifest {receipt} taken out: {taken_back} records gone, {restored} as they \
+                     stood before{stay}"
+                )
+            }
             Step::TakingOut { receipt, taken_back, restored, .. } => format!(
                 "of manifest {receipt}: {taken_back} records gone, {restored} as they stood before"
             ),
@@ -156,6 +170,13 @@ pub struct Brought {
     /// Whether what was filed of it is out of the current view again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_out: bool,
+    /// Whether Patients of it stayed then, because records were about them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A bulk submission: a projection of its chain.
@@ -268,6 +289,7 @@ impl Received {
                         ended: false,
                         discarded: false,
                         taken_out: false,
+                        kept: false,
                     }),
                     None => self.others.push(*request),
                 }
@@ -278,9 +300,9 @@ impl Received {
             Step::ReceiptEnded { receipt } => {
                 self.receipt_mut(*receipt).into_iter().for_each(|one| one.ended = true);
             }
-            Step::ReceiptTakenOut { receipt, .. } => {
+            Step::ReceiptTakenOut { receipt, kept, .. } => {
                 if let Some(one) = self.receipt_mut(*receipt) {
-                    (one.ended, one.taken_out) = (true, true);
+                    (one.ended, one.taken_out, one.kept) = (true, true, *kept > 0);
                 }
             }
             Step::Expired {} => self.expired = Some(at),
@@ -320,6 +342,14 @@ impl Received {
     pub fn to_take_out(&self) -> impl Iterator<Item = u32> {
         let open = |(_, one): &(u32, &Brought)| one.discarded && !one.taken_out;
         (1u32..).zip(&self.receipts).filter(open).map(|(number, _)| number)
+    }
+
+    /// The numbers of receipts taken out before of which Patients stayed, once all of the submission is
+    /// discarded: what was about them may be gone.
+    pub fn to_look_at_again(&self) -> impl Iterator<Item = u32> {
+        let all = self.receipts.iter().all(|one| one.discarded);
+        let kept = move |(_, one): &(u32, &Brought)| all && one.taken_out && one.kept;
+        (1u32..).zip(&self.receipts).filter(kept).map(|(number, _)| number)
     }
 
     /// Whether all that was submitted so far has been fetched, or discarded.

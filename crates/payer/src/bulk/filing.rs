@@ -12,8 +12,8 @@ use super::lines::{Is, ReadLine, Reader};
 use super::listing::Listed;
 use super::look::Look;
 use super::matching::{Known, Whose};
-use super::run::{Block, Item, Run};
-use super::telling::{Telling, account_of, keep};
+use super::run::{Block, Faulty, Item, Run};
+use super::telling::{self, Telling, account_of, keep};
 use super::{Stop, receipt_row};
 use crate::limits::STALE_ROUNDS_MAX;
 use crate::road::{Road, outward};
@@ -205,13 +205,13 @@ impl<'r> Job<'r> {
             let ReadLine { number, end, text, is } = line;
             match &is {
                 Is::Header(_) => headers += 1,
-                Is::Put(_) | Is::TakesBack(_) | Is::Faulty { .. } => resources += 1,
+                Is::Put(_) | Is::TakesBack(_) | Is::Faulty(_) => resources += 1,
             }
             let here = Some(Behind { number, end, text: text.clone(), resources, headers });
             let apart = match &is {
                 Is::Put(put) => run.names(put),
                 Is::TakesBack(_) => true,
-                Is::Header(_) | Is::Faulty { .. } => false,
+                Is::Header(_) | Is::Faulty(_) => false,
             };
             if apart && !run.is_empty() {
                 let (place, mark) = self.behind(&source, before.as_ref());
@@ -222,7 +222,7 @@ impl<'r> Job<'r> {
             }
             match is {
                 Is::Header(header) => run.begin(&header, self),
-                Is::Faulty { whom, issues } => run.faulty.push((whom, issues)),
+                Is::Faulty(fault) => run.fail(fault),
                 Is::Put(put) => run.add(*put, text, heads.next()),
                 Is::TakesBack(incoming) => {
                     let (place, mark) = self.behind(&source, here.as_ref());
@@ -470,16 +470,18 @@ impl<'r> Job<'r> {
         if let Some(broken) = &run.broken {
             telling.refuse(None, [broken.clone()]);
         }
-        for (whom, issues) in &run.faulty {
-            telling.refuse(whom.clone(), issues.clone());
-            count(None, read(Counts { refused: 1, ..Counts::default() }));
+        for Faulty { fault, block } in &run.faulty {
+            let push = fault.push.as_ref().map(telling::push);
+            let whom = fault.whom.as_ref().map(|name| telling.resource(name)).or(push);
+            telling.refuse(whom, fault.issues.clone());
+            count(*block, read(Counts { refused: 1, ..Counts::default() }));
         }
         for outcome in &plan.outcomes {
             count(run.items[outcome.entry].block, read(counted_as(outcome.change)));
         }
         for (at, issues) in &plan.refused {
             let item = &run.items[*at];
-            telling.refuse(Some(item.name()), issues.clone());
+            telling.refuse(Some(telling.resource(&item.name())), issues.clone());
             count(item.block, read(Counts { refused: 1, ..Counts::default() }));
         }
         let hold = look.last && self.sender.terms.agreement.unmatched == Unmatched::Hold;
@@ -494,7 +496,7 @@ impl<'r> Job<'r> {
                 let detail = "it is kept; a person at the plan looks for the member";
                 issues.push(Issue::new(Code::MemberHeld, detail));
             }
-            telling.refuse(Some(item.name()), issues);
+            telling.refuse(Some(telling.resource(&item.name())), issues);
             count(item.block, read(Counts { refused: 1, ..Counts::default() }));
         }
         for at in &waits {
@@ -502,8 +504,8 @@ impl<'r> Job<'r> {
         }
         self.hold(run, &held, unit);
         for (block, open) in run.blocks.iter().zip(&blocks).filter(|(block, _)| block.ends) {
-            if let Some((system, value)) = block.open.push.as_ref().filter(|_| !again) {
-                telling.count(&[Whom::Push(format!("{system}|{value}"))], &open.counts);
+            if let Some(push) = block.open.push.as_ref().filter(|_| !again) {
+                telling.count(&[telling::push(push)], &open.counts);
             }
         }
         let open = match run.blocks.last() {
@@ -573,7 +575,11 @@ impl<'r> Job<'r> {
                     let named =
                         named.filter_map(|one| Some((one.kind.clone(), one.id()?.to_owned())));
                     counts.refused = read;
-                    telling.refuse_all(named.collect(), issues.into_iter().collect());
+                    let mut whom: Vec<Whom> = named.map(|name| telling.resource(&name)).collect();
+                    if whom.is_empty() {
+                        whom.extend(incoming.key.clone().map(Whom::Push));
+                    }
+                    telling.refuse_all(&whom, &issues.into_iter().collect::<Vec<_>>());
                     Plan::default()
                 }
             };

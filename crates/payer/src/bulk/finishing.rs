@@ -18,18 +18,12 @@ use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::{Code, Digest, Event, Issue};
 use jiff::Timestamp;
 use repository::store_issue;
-use repository::take_out::{self as out, TakenOut};
+use repository::take_out::{self as out, Part, TakenOut};
 use store::{Commit, Expect, House, Lease, NewVersion, Unit};
 
 /// Takes a submission as far as it goes.
 pub(super) async fn finish(road: &Road, lease: &Lease, mut received: Received) -> Result<(), Stop> {
-    let discarded: Vec<u32> = received.to_take_out().collect();
-    for receipt in discarded {
-        let (taken_back, restored) = take_out(road, lease, &mut received, receipt).await?;
-        let out = Step::ReceiptTakenOut { receipt, taken_back, restored };
-        written(road, lease, &mut received, out).await?;
-        (road.setup.passed)("bulk-taken-out");
-    }
+    take_all_out(road, lease, &mut received).await?;
     if received.expires().is_some_and(|at| at <= road.clock.now()) {
         written(road, lease, &mut received, Step::Expired {}).await?;
     }
@@ -107,20 +101,54 @@ async fn written(
     }
 }
 
-/// Takes what was filed of a receipt out of the current view, some records at a time: how many are gone
-/// by it, and how many stand again as they did before. Cut off, it begins anew; what is out stays out.
+/// Takes what is discarded out of the current view: its Patients behind the records of all of it, as those
+/// may be about them.
+async fn take_all_out(road: &Road, lease: &Lease, received: &mut Received) -> Result<(), Stop> {
+    let mut discarded = Vec::new();
+    for receipt in received.to_take_out().collect::<Vec<_>>() {
+        discarded.push((receipt, take_out(road, lease, received, (receipt, Part::Records)).await?));
+    }
+    if discarded.is_empty() {
+        return Ok(());
+    }
+    for receipt in received.to_look_at_again().collect::<Vec<_>>() {
+        take_out(road, lease, received, (receipt, Part::Patients)).await?;
+    }
+    for (receipt, records) in discarded {
+        let patients = take_out(road, lease, received, (receipt, Part::Patients)).await?;
+        let taken_back = records.taken_back + patients.taken_back;
+        let (restored, kept) = (records.restored, patients.kept);
+        let out = Step::ReceiptTakenOut { receipt, taken_back, restored, kept };
+        written(road, lease, received, out).await?;
+        (road.setup.passed)("bulk-taken-out");
+    }
+    Ok(())
+}
+
+/// Of what was taken out: how many records are gone by it, how many stand again as they did before, and how
+/// many Patients stay.
+#[derive(Default)]
+struct Sums {
+    taken_back: u64,
+    restored: u64,
+    kept: u64,
+}
+
+/// Takes a part of what was filed of a receipt out of the current view, some records at a time. Cut off, it
+/// begins anew; what is out stays out.
 async fn take_out(
     road: &Road,
     lease: &Lease,
     received: &mut Received,
-    receipt: u32,
-) -> Result<(u64, u64), Stop> {
+    (receipt, part): (u32, Part),
+) -> Result<Sums, Stop> {
     let id = receipt_id(&received.id, receipt);
-    let (mut gone, mut restored, mut after, mut rounds) = (0, 0, 0, 0);
+    let (mut sums, mut after, mut rounds) = (Sums::default(), 0, 0);
     loop {
         let begun = road.exports.under_way.begin(&*road.clock);
-        let taken = out::take_out(&road.house, id.as_str(), after, BULK_TAKEN_OUT_RECORDS).await?;
-        let next = taken.after;
+        let (house, limit) = (&road.house, BULK_TAKEN_OUT_RECORDS);
+        let taken = out::take_out(house, id.as_str(), part, after, limit).await?;
+        let (next, kept) = (taken.after, taken.kept);
         if !taken.withdrawals.is_empty() {
             let (gone_now, restored_now) = (taken.taken_back, taken.restored);
             if !page_out(road, lease, received, receipt, (begun.at(), taken)).await? {
@@ -131,12 +159,14 @@ async fn take_out(
                 }
                 continue;
             }
-            (gone, restored) = (gone + gone_now, restored + restored_now);
+            sums.taken_back += gone_now;
+            sums.restored += restored_now;
         }
+        sums.kept += kept;
         rounds = 0;
         match next {
             Some(next) => after = next,
-            None => return Ok((gone, restored)),
+            None => return Ok(sums),
         }
     }
 }

@@ -6,9 +6,10 @@
 
 use bytes::Bytes;
 use exchange::bulk::Header;
+use exchange::limits::KEY_CHARS_MAX;
 use exchange::read::{self, Action, Alone, Incoming, SenderTerms};
 use exchange::{Code, Issue, Issues, Purpose};
-use fhir::{Doc, ParseError, Resource};
+use fhir::{Doc, Node, ParseError, Resource};
 use repository::{keys, keys_in};
 use std::collections::BTreeSet;
 use store::RecordKeys;
@@ -52,8 +53,24 @@ pub(super) enum Is {
     Put(Box<Put>),
     /// Records to be taken back.
     TakesBack(Box<Incoming>),
-    /// Nothing that can be acted on; `whom`: its type and id, where they can be read.
-    Faulty { whom: Option<(String, String)>, issues: Issues },
+    /// Nothing that can be acted on.
+    Faulty(Fault),
+}
+
+/// A line that nothing comes of.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Its type and id, where they can be read.
+    pub(super) whom: Option<(String, String)>,
+    /// `system` and `value` of the push that it says it is of.
+    pub(super) push: Option<(String, String)>,
+    pub(super) issues: Issues,
+}
+
+impl From<Issues> for Fault {
+    fn from(issues: Issues) -> Fault {
+        Fault { whom: None, push: None, issues }
+    }
 }
 
 /// A resource to be filed.
@@ -80,8 +97,7 @@ impl Reader {
                     ReadLine { number, end, text, is }
                 }
                 Err(too_long) => {
-                    let issues = too_long.issue(&self.place).into();
-                    let is = Is::Faulty { whom: None, issues };
+                    let is = Is::Faulty(Issues::from(too_long.issue(&self.place)).into());
                     ReadLine { number, end, text: Bytes::new(), is }
                 }
             }
@@ -93,7 +109,7 @@ impl Reader {
         let unreadable = |error: ParseError| {
             let issue = Issue::new(Code::EntryInvalid, format!("line {number}: {}", error.reason));
             let issue = Issue { offset: Some(offset + error.offset as u64), ..issue };
-            Is::Faulty { whom: None, issues: issue.at(&self.place).into() }
+            Is::Faulty(Issues::from(issue.at(&self.place)).into())
         };
         let doc = match Doc::parse(text) {
             Ok(doc) => doc,
@@ -104,7 +120,7 @@ impl Reader {
             Err(error) => return unreadable(error),
         };
         if self.deleted {
-            return self.takes_back(number, text);
+            return self.takes_back(number, text, doc.root());
         }
         if self.kind.is_none()
             && let Some(header) = Header::of(&resource)
@@ -112,7 +128,7 @@ impl Reader {
             return Is::Header(header);
         }
         let whom = resource.id().map(|id| (resource.kind().to_owned(), id.to_owned()));
-        let faulty = |issues: Issues| Is::Faulty { whom: whom.clone(), issues };
+        let faulty = |issues: Issues| Is::Faulty(Fault { whom: whom.clone(), ..issues.into() });
         if self.kind.as_deref().is_some_and(|kind| kind != resource.kind()) {
             let detail = format!("line {number}: the resource is not of the type of its file");
             return faulty(Issue::new(Code::EntryInvalid, detail).at(&self.place).into());
@@ -136,12 +152,13 @@ impl Reader {
     }
 
     /// A transaction of deletions (Bulk Data, `deleted`).
-    fn takes_back(&self, number: u64, text: &Bytes) -> Is {
+    fn takes_back(&self, number: u64, text: &Bytes, root: Node<'_, '_>) -> Is {
         let at = |issue: Issue| {
             let detail = format!("line {number}: {}", issue.detail);
             Issue { detail, expression: Some(self.place.clone()), ..issue }
         };
-        let faulty = |issues: Issues| Is::Faulty { whom: None, issues: issues.map(at) };
+        let faulty =
+            |issues: Issues| Is::Faulty(Fault { push: push_named(root), ..issues.map(at).into() });
         let incoming = match read::read(text.clone(), &self.terms) {
             Ok(incoming) => incoming,
             Err(issues) => return faulty(issues),
@@ -155,4 +172,12 @@ impl Reader {
             }
         }
     }
+}
+
+/// `system` and `value` of a Bundle's `identifier`, whatever else is wrong with it; a key is short.
+fn push_named(root: Node<'_, '_>) -> Option<(String, String)> {
+    let identifier = root.get("identifier")?;
+    let part = |name: &str| Some(identifier.get(name)?.text()?.into_owned());
+    let key = (part("system")?, part("value")?);
+    Some(key).filter(|(system, value)| system.len().max(value.len()) <= KEY_CHARS_MAX)
 }

@@ -6,11 +6,11 @@
 //! Never      one record twice: each version stands on the one before.
 
 use super::filing::Job;
-use super::lines::Put;
+use super::lines::{Fault, Put};
+use exchange::Issue;
 use exchange::bulk::receipt::Open;
 use exchange::bulk::{Counts, Header};
 use exchange::read::About;
-use exchange::{Issue, Issues};
 use jiff::Timestamp;
 use repository::Filing;
 use std::collections::HashSet;
@@ -19,11 +19,18 @@ use std::collections::HashSet;
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) items: Vec<Item>,
-    pub(super) faulty: Vec<(Option<(String, String)>, Issues)>,
+    pub(super) faulty: Vec<Faulty>,
     pub(super) blocks: Vec<Block>,
     /// What the file that ends with it does not keep of what its manifest promises.
     pub(super) broken: Option<Issue>,
     names: HashSet<(String, String)>,
+}
+
+/// A line of a run that nothing comes of.
+pub(super) struct Faulty {
+    pub(super) fault: Fault,
+    /// Which of the run's blocks it stands in.
+    pub(super) block: Option<usize>,
 }
 
 /// A resource of a run.
@@ -119,6 +126,14 @@ impl Run {
         let item = Item { put, text, block, about, head };
         self.names.insert(item.name());
         self.items.push(item);
+    }
+
+    /// A line that nothing comes of, in the block that is open: what says nothing else is of its push.
+    pub(super) fn fail(&mut self, mut fault: Fault) {
+        let block = self.blocks.len().checked_sub(1);
+        let of_block = self.blocks.last().and_then(|block| block.open.push.clone());
+        fault.push = fault.push.or(of_block);
+        self.faulty.push(Faulty { fault, block });
     }
 
     pub(super) fn filing<'f>(&'f self, block: Option<usize>, plain: &'f Filing) -> &'f Filing {

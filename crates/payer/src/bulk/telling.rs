@@ -30,16 +30,17 @@ impl<'t> Telling<'t> {
         Telling { dialect, base: base.trim_end_matches('/'), lines, severities, same }
     }
 
-    pub(super) fn refuse(
-        &mut self,
-        whom: Option<(String, String)>,
-        issues: impl IntoIterator<Item = Issue>,
-    ) {
+    /// A resource, by type and id, as its submitter knows it.
+    pub(super) fn resource(&self, (kind, id): &(String, String)) -> Whom {
+        Whom::Resource(format!("{}/{kind}/{id}", self.base))
+    }
+
+    pub(super) fn refuse(&mut self, whom: Option<Whom>, issues: impl IntoIterator<Item = Issue>) {
         let issues: Vec<Issue> = issues.into_iter().collect();
-        let Some((kind, id)) = whom else { return self.line(&[], &issues) };
+        let Some(whom) = whom else { return self.line(&[], &issues) };
         let key = serde_json::to_string(&issues).unwrap_or_default();
         let same = self.same.entry(key).or_insert_with(|| (issues, Vec::new()));
-        same.1.push(Whom::Resource(format!("{}/{kind}/{id}", self.base)));
+        same.1.push(whom);
         if same.1.len() >= TOGETHER {
             let whom = std::mem::take(&mut same.1);
             let issues = same.0.clone();
@@ -47,10 +48,8 @@ impl<'t> Telling<'t> {
         }
     }
 
-    pub(super) fn refuse_all(&mut self, whom: Vec<(String, String)>, issues: Vec<Issue>) {
-        let whom = whom.into_iter();
-        let whom = whom.map(|(kind, id)| Whom::Resource(format!("{}/{kind}/{id}", self.base)));
-        self.line(&whom.collect::<Vec<_>>(), &issues);
+    pub(super) fn refuse_all(&mut self, whom: &[Whom], issues: &[Issue]) {
+        self.line(whom, issues);
     }
 
     fn line(&mut self, whom: &[Whom], issues: &[Issue]) {
@@ -77,6 +76,11 @@ impl<'t> Telling<'t> {
         let told = (!self.lines.is_empty()).then(|| keep(unit, self.lines));
         (told, self.severities)
     }
+}
+
+/// A push, by `system` and `value` of its key.
+pub(super) fn push((system, value): &(String, String)) -> Whom {
+    Whom::Push(format!("{system}|{value}"))
 }
 
 /// Keeps a text with a unit.

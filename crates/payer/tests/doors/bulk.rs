@@ -1,5 +1,6 @@
 //! What a sender submits in bulk is fetched, filed for members alone, and told of line by line.
 
+use crate::bulk_refused::{leaves_nothing_once_stopped, replaces_another, stays_under_its_records};
 use crate::files::{Files, Stands};
 use crate::plan::{NAMESPACE, Plan, Push, says};
 use bytes::Bytes;
@@ -94,7 +95,7 @@ pub(crate) async fn told(plan: &Plan, who: &str) -> Vec<Value> {
 }
 
 /// Of what a line is about: references below the sender's base, or pushes.
-fn about(line: &Value) -> Vec<String> {
+pub(crate) fn about(line: &Value) -> Vec<String> {
     let extensions = line["extension"].as_array().cloned().unwrap_or_default();
     let reference = |one: &Value| {
         let value = &one["valueReference"];
@@ -192,6 +193,10 @@ async fn a_record_that_comes_again_in_the_next_batch_is_a_version_behind_the_fir
 async fn files_by_type_are_filed_for_members_whatever_their_order() {
     let files = Files::serve().await;
     let plan = Plan::open_with(Some(&files.agreed()));
+    are_filed_by_type(&files, plan).await;
+}
+
+async fn are_filed_by_type(files: &Files, plan: Plan) {
     let coverage = json!({
         "resourceType": "Coverage",
         "id": "c1",
@@ -212,7 +217,7 @@ async fn files_by_type_are_filed_for_members_whatever_their_order() {
         ("Location", "/l.ndjson"),
     ];
     let manifest = files.manifest("/manifest.json", &output);
-    let first = request(&files, Some(&manifest), None);
+    let first = request(files, Some(&manifest), None);
     taken(&plan, "rival", &first).await;
     taken(&plan, "rival", &first).await;
     work(&plan).await;
@@ -230,7 +235,7 @@ async fn files_by_type_are_filed_for_members_whatever_their_order() {
         ["Coverage/c1/1", "Location/l1/1", "Observation/o1/1", "Patient/p1/1"]
     );
 
-    let completed = request(&files, None, Some("completed"));
+    let completed = request(files, None, Some("completed"));
     taken(&plan, "rival", &completed).await;
     taken(&plan, "rival", &completed).await;
     work(&plan).await;
@@ -248,7 +253,7 @@ async fn files_by_type_are_filed_for_members_whatever_their_order() {
         "7 resources read: 4 filed, 0 unchanged, 0 deleted, 0 older than what is filed, 3 refused"
     );
     says(
-        &submit(&plan, "rival", &request(&files, Some(&manifest), Some("completed"))).await,
+        &submit(&plan, "rival", &request(files, Some(&manifest), Some("completed"))).await,
         Code::SubmissionClosed,
     );
     plan.verify().await.unwrap();
@@ -262,7 +267,7 @@ async fn files_by_type_are_filed_for_members_whatever_their_order() {
 }
 
 /// The lines of a push: its header, and its resources one a line.
-fn block(push: &Push) -> (Vec<String>, String) {
+pub(crate) fn block(push: &Push) -> (Vec<String>, String) {
     let payload = push.assembled();
     let bundle: Value = serde_json::from_slice(&payload.bytes).unwrap();
     let resources = bundle["entry"].as_array().unwrap().iter();
@@ -356,6 +361,35 @@ async fn what_comes_before_its_patient_waits_for_another_manifest() {
 async fn what_was_filed_before_a_sudden_end_is_not_filed_again() {
     let files = Files::serve().await;
     let plan = Plan::open_with(Some(&files.agreed()));
+    goes_on_after_a_sudden_end(&files, plan).await;
+}
+
+/// Each in a database of its own.
+#[tokio::test]
+async fn in_a_database_server_the_same_is_filed_stopped_replaced_and_taken_up() {
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    are_filed_by_type(&files, plan).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    goes_on_after_a_sudden_end(&files, plan).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    leaves_nothing_once_stopped(&files, plan).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    replaces_another(&files, plan).await;
+    let Some(database) = testdb::Server::shared() else { return };
+    let files = Files::serve().await;
+    let plan = Plan::in_postgres_with(database.url(), &files.agreed()).await;
+    stays_under_its_records(&files, plan, true).await;
+}
+
+async fn goes_on_after_a_sudden_end(files: &Files, plan: Plan) {
     let many: Vec<String> = (0..2_500).map(|n| observation(&format!("o{n}"), "p1")).collect();
     let text: String = many.iter().map(|line| format!("{line}\n")).collect();
     let text = Bytes::from(text);
@@ -363,14 +397,16 @@ async fn what_was_filed_before_a_sudden_end_is_not_filed_again() {
     files.put("/o.ndjson", Stands::Cut(text.clone(), text.len() / 2));
     let output = [("Patient", "/p.ndjson"), ("Observation", "/o.ndjson")];
     let manifest = files.manifest("/manifest.json", &output);
-    taken(&plan, "rival", &request(&files, Some(&manifest), Some("completed"))).await;
-    work(&plan).await;
+    taken(&plan, "rival", &request(files, Some(&manifest), Some("completed"))).await;
+    // A database server goes by its own clock, for which nothing is put off here.
+    while stands(&plan).await.len() < 1_000 {
+        assert_eq!(take_up(&plan.road).await, Turn::Taken {});
+    }
     let before = stands(&plan).await.len();
     assert!((1_000..2_500).contains(&before), "{before}");
-    let plan = plan.ended(&files.agreed());
+    let plan = plan.ended(&files.agreed()).await;
     files.put("/o.ndjson", Stands::Whole("application/fhir+ndjson", text));
-    work(&plan).await;
-    assert_eq!(stands(&plan).await.len(), before, "it is put off");
+    assert_eq!(stands(&plan).await.len(), before);
     plan.clock.advance(60);
     work(&plan).await;
     let after = stands(&plan).await;

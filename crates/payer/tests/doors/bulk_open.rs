@@ -156,7 +156,7 @@ async fn what_a_partner_leaves_behind_that_is_one_no_more_is_ended() {
     assert_eq!(state(&plan, 1).await, "receipt-waiting");
     let second = files.manifest("/2.json", &[("Observation", "/o.ndjson")]);
     taken(&plan, "rival", &request(&files, Some(&second), Some("completed"))).await;
-    let plan = plan.ended_without(&files.agreed(), "rival");
+    let plan = plan.ended_without(&files.agreed(), "rival").await;
     files.asked();
     work(&plan).await;
     plan.clock.advance(3_600);

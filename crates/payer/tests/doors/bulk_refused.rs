@@ -255,6 +255,10 @@ async fn a_sender_with_many_open_submissions_is_told_to_come_again() {
 async fn what_is_stopped_leaves_nothing_that_only_it_brought() {
     let files = Files::serve().await;
     let plan = Plan::open_with(Some(&files.agreed()));
+    leaves_nothing_once_stopped(&files, plan).await;
+}
+
+pub(crate) async fn leaves_nothing_once_stopped(files: &Files, plan: Plan) {
     // The Patient came by another door before.
     let put = |kind: &str, id: &str, text: String| {
         let request = json!({ "method": "PUT", "url": format!("{kind}/{id}") });
@@ -267,16 +271,16 @@ async fn what_is_stopped_leaves_nothing_that_only_it_brought() {
     files.file("/o.ndjson", &[observation("o1", "p1"), observation("o2", "p1")]);
     let output = [("Patient", "/p.ndjson"), ("Observation", "/o.ndjson")];
     let url = files.manifest("/manifest.json", &output);
-    taken(&plan, "rival", &request(&files, Some(&url), None)).await;
+    taken(&plan, "rival", &request(files, Some(&url), None)).await;
     work(&plan).await;
     assert_eq!(stands(&plan).await, ["Observation/o1/1", "Observation/o2/1", "Patient/p1/1"]);
     // Another manifest is being fetched, and waits for its server.
     files.put("/later.json", Stands::Status(503));
     let later = format!("{}/later.json", files.url);
-    taken(&plan, "rival", &request(&files, Some(&later), None)).await;
+    taken(&plan, "rival", &request(files, Some(&later), None)).await;
     work(&plan).await;
     files.asked();
-    taken(&plan, "rival", &request(&files, None, Some("stopped"))).await;
+    taken(&plan, "rival", &request(files, None, Some("stopped"))).await;
     work(&plan).await;
     plan.clock.advance(3_600);
     work(&plan).await;
@@ -286,7 +290,7 @@ async fn what_is_stopped_leaves_nothing_that_only_it_brought() {
     let place = asked(&plan, "rival").await;
     says(&poll(&plan, "rival", &place).await, Code::SubmissionClosed);
     says(
-        &submit(&plan, "rival", &request(&files, Some(&url), Some("completed"))).await,
+        &submit(&plan, "rival", &request(files, Some(&url), Some("completed"))).await,
         Code::SubmissionClosed,
     );
 }
@@ -295,6 +299,10 @@ async fn what_is_stopped_leaves_nothing_that_only_it_brought() {
 async fn a_manifest_that_replaces_another_stands_in_its_place() {
     let files = Files::serve().await;
     let plan = Plan::open_with(Some(&files.agreed()));
+    replaces_another(&files, plan).await;
+}
+
+pub(crate) async fn replaces_another(files: &Files, plan: Plan) {
     files.file("/p.ndjson", &[patient("p1", "W100", "Example")]);
     files.file("/wrong.ndjson", &[observation("o1", "p1"), observation("o2", "p1")]);
     files.file("/right.ndjson", &[observation("o1", "p1").replace("weight", "height")]);
@@ -302,23 +310,74 @@ async fn a_manifest_that_replaces_another_stands_in_its_place() {
     let wrong = files.manifest("/2.json", &[("Observation", "/wrong.ndjson")]);
     let right = files.manifest("/3.json", &[("Observation", "/right.ndjson")]);
     for url in [&patients, &wrong] {
-        taken(&plan, "rival", &request(&files, Some(url), None)).await;
+        taken(&plan, "rival", &request(files, Some(url), None)).await;
     }
     work(&plan).await;
     assert_eq!(stands(&plan).await, ["Observation/o1/1", "Observation/o2/1", "Patient/p1/1"]);
-    let mut replaces = request(&files, Some(&right), None);
+    let mut replaces = request(files, Some(&right), None);
     let replaced = json!({ "name": "replacesManifestUrl", "valueUrl": wrong });
     replaces["parameter"].as_array_mut().unwrap().push(replaced);
     taken(&plan, "rival", &replaces).await;
     work(&plan).await;
     // Taken out first, so that the new one is filed where nothing stands.
     assert_eq!(stands(&plan).await, ["Observation/o1/3", "Patient/p1/1"]);
-    taken(&plan, "rival", &request(&files, None, Some("completed"))).await;
+    taken(&plan, "rival", &request(files, None, Some("completed"))).await;
     work(&plan).await;
     let place = asked(&plan, "rival").await;
     let manifest: Value =
         serde_json::from_slice(poll(&plan, "rival", &place).await.body()).unwrap();
     let of = manifest["outcome"].as_array().unwrap().iter().map(|one| &one["manifestUrl"]);
     assert_eq!(of.collect::<Vec<_>>(), [&json!(patients), &json!(right)]);
+    plan.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_patient_is_not_taken_out_under_records_that_stay() {
+    let files = Files::serve().await;
+    let plan = Plan::open_with(Some(&files.agreed()));
+    stays_under_its_records(&files, plan, false).await;
+    let files = Files::serve().await;
+    let plan = Plan::open_with(Some(&files.agreed()));
+    stays_under_its_records(&files, plan, true).await;
+}
+
+/// `beside`: a record about the Patient comes by another door as well.
+pub(crate) async fn stays_under_its_records(files: &Files, plan: Plan, beside: bool) {
+    let location = json!({ "resourceType": "Location", "id": "l1", "name": "ward" });
+    files.file("/p.ndjson", &[patient("p1", "W100", "Example")]);
+    files.file("/o1.ndjson", &[observation("o1", "p1")]);
+    files.file("/o2.ndjson", &[observation("o2", "p1")]);
+    files.file("/l.ndjson", &[location.to_string()]);
+    let first =
+        files.manifest("/1.json", &[("Patient", "/p.ndjson"), ("Observation", "/o1.ndjson")]);
+    let second = files.manifest("/2.json", &[("Observation", "/o2.ndjson")]);
+    let third = files.manifest("/3.json", &[("Location", "/l.ndjson")]);
+    for url in [&first, &second] {
+        taken(&plan, "rival", &request(files, Some(url), None)).await;
+        work(&plan).await;
+    }
+    assert_eq!(stands(&plan).await, ["Observation/o1/1", "Observation/o2/1", "Patient/p1/1"]);
+    if beside {
+        let place = (http::Method::PUT, "/fhir/Observation/o3");
+        let body = observation("o3", "p1");
+        let answer = plan.ask_as("rival", place.0, place.1, &body, &[JSON]).await;
+        assert_eq!(answer.status(), StatusCode::CREATED, "{answer:?}");
+    }
+    let mut replaces = request(files, Some(&third), None);
+    let replaced = json!({ "name": "replacesManifestUrl", "valueUrl": first });
+    replaces["parameter"].as_array_mut().unwrap().push(replaced);
+    taken(&plan, "rival", &replaces).await;
+    work(&plan).await;
+    let mut stay = vec!["Location/l1/1", "Observation/o2/1", "Observation/o3/1", "Patient/p1/1"];
+    stay.retain(|one| beside || *one != "Observation/o3/1");
+    assert_eq!(stands(&plan).await, stay);
+    let shown = plan.show("sub-1").await;
+    let said: Vec<&str> = shown.timeline.iter().map(|line| line.what.as_str()).collect();
+    assert!(said.iter().any(|what| what.contains("1 Patients stay")), "{said:?}");
+    // Once the whole is stopped, nothing of it is about the Patient any more.
+    taken(&plan, "rival", &request(files, None, Some("stopped"))).await;
+    work(&plan).await;
+    let left: &[&str] = if beside { &["Observation/o3/1", "Patient/p1/1"] } else { &[] };
+    assert_eq!(stands(&plan).await, left);
     plan.verify().await.unwrap();
 }

@@ -33,6 +33,10 @@ pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
 /// The namespace of the house `mercy`.
 pub(crate) const MERCY: &str = "https://mercy.example/handover";
 
+/// The member file.
+const MEMBER: &str =
+    "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
+
 pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {
@@ -85,6 +89,8 @@ pub(crate) struct Plan {
     pub(crate) desk: payer::desk::Desk,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Arc<MovingClock>,
+    /// Where its records are, if not in its folder.
+    database: Option<String>,
     router: Router,
     gate: Arc<Gate>,
     key: SigningKey,
@@ -176,6 +182,11 @@ pub(crate) fn sender(name: &str, namespace: &str, unmatched: &str) -> Sender {
     Sender { public, terms, files: None }
 }
 
+async fn open(url: &str) -> PostgresHouse {
+    let place = PostgresPlace { url: url.to_owned(), ..PostgresPlace::default() };
+    PostgresHouse::open(&place, &"plan".into()).await.unwrap()
+}
+
 fn senders(files: Option<&FileServer>) -> BTreeMap<exchange::PartnerId, Sender> {
     let senders = [
         sender("clinic", NAMESPACE, "hold"),
@@ -204,28 +215,30 @@ impl Plan {
     pub(crate) fn open_for(files: Option<&FileServer>, bulk: Bulk) -> Plan {
         let folder = tempfile::tempdir().unwrap();
         let members = folder.path().join("members.csv");
-        let text = "member_id,family,given,birth_date,gender\nW100,Example,Ada,1980-02-03,female\n";
-        std::fs::write(&members, text).unwrap();
+        std::fs::write(&members, MEMBER).unwrap();
         let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
         Plan::with(folder, house.into(), members, senders(files), bulk)
     }
 
     /// The same plan after a sudden end, with the same senders.
-    pub(crate) fn ended(self, files: &FileServer) -> Plan {
-        self.ended_without(files, "")
+    pub(crate) async fn ended(self, files: &FileServer) -> Plan {
+        self.ended_without(files, "").await
     }
 
     /// The same, where one of them is a partner no more.
-    pub(crate) fn ended_without(self, files: &FileServer, gone: &str) -> Plan {
-        let Plan { road, desk, folder, router, gate, clock, .. } = self;
+    pub(crate) async fn ended_without(self, files: &FileServer, gone: &str) -> Plan {
+        let Plan { road, desk, folder, router, gate, clock, database, .. } = self;
         drop((road, desk, router, gate));
-        let house = SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap();
+        let house: AnyHouse = match &database {
+            Some(url) => open(url).await.into(),
+            None => SqliteHouse::open(&folder.path().join("store"), &"plan".into()).unwrap().into(),
+        };
         let members = folder.path().join("members.csv");
         let mut senders = senders(Some(files));
         senders.remove(&gone.into());
-        let plan = Plan::with(folder, house.into(), members, senders, Bulk::default());
+        let plan = Plan::with(folder, house, members, senders, Bulk::default());
         plan.clock.advance(clock.0.load(std::sync::atomic::Ordering::Relaxed));
-        plan
+        Plan { database, ..plan }
     }
 
     /// The same plan over a database server.
@@ -233,9 +246,16 @@ impl Plan {
         let folder = tempfile::tempdir().unwrap();
         let members = folder.path().join("members.csv");
         std::fs::write(&members, "member_id,family,given,birth_date,gender\n").unwrap();
-        let place = PostgresPlace { url, ..PostgresPlace::default() };
-        let house = PostgresHouse::open(&place, &"plan".into()).await.unwrap();
-        Plan::with(folder, house.into(), members, senders(None), Bulk::default())
+        let house = open(&url).await.into();
+        let plan = Plan::with(folder, house, members, senders(None), Bulk::default());
+        Plan { database: Some(url), ..plan }
+    }
+
+    /// The same with its member, and senders whose files are fetched so.
+    pub(crate) async fn in_postgres_with(url: String, files: &FileServer) -> Plan {
+        let plan = Plan::in_postgres(url).await;
+        std::fs::write(plan.folder.path().join("members.csv"), MEMBER).unwrap();
+        plan.ended(files).await
     }
 
     /// The same plan after a sudden end: what is on the disk is all there is. Its clock stands again.
@@ -287,7 +307,7 @@ impl Plan {
         let doors = Arc::new(Doors::new(Arc::clone(&road), &gate.token_endpoint()));
         let router = wire::rest::mount("/fhir", wire::rest::router(doors, Arc::clone(&gate)));
         let desk = payer::desk::Desk::new(Arc::clone(&road), Vec::new());
-        Plan { road, desk, folder, clock: moving, router, gate, key }
+        Plan { road, desk, folder, clock: moving, database: None, router, gate, key }
     }
 
     async fn token(&self, client: &str, scope: &str) -> String {

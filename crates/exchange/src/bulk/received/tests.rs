@@ -36,7 +36,7 @@ fn ended(receipt: u32) -> Step {
 }
 
 fn out(receipt: u32) -> Step {
-    Step::ReceiptTakenOut { receipt, taken_back: 1, restored: 0 }
+    Step::ReceiptTakenOut { receipt, taken_back: 1, restored: 0, kept: 0 }
 }
 
 /// Its lines, one a second.
