@@ -367,9 +367,8 @@ mod tests {
         let path = folder.path().join("tokens.hex");
         wire::keys::write_private(&path, draw_secret().unwrap().as_bytes()).unwrap();
         let staged = Staged { usage: KeyUse::Tokens, path: path.clone() };
-        let follow = || {
-            (*place::members_secret(&path).unwrap(), place::files_secret(&path).unwrap())
-        };
+        let follow =
+            || (*place::members_secret(&path).unwrap(), place::files_secret(&path).unwrap());
         let (members, files) = follow();
         let tokens = *place::token_secrets(&path, at(0)).unwrap().0;
         assert!(members != tokens && files.0 != tokens && files.0 != members);
