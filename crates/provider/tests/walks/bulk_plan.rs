@@ -25,6 +25,8 @@ pub(crate) struct BulkPlan {
     pub(crate) back: Mutex<(Vec<StatusFile>, Vec<StatusFile>)>,
     /// It says what there is so far while it is busy.
     pub(crate) partly: bool,
+    /// It counts more errors than a number holds.
+    pub(crate) countless: bool,
     /// Its manifest has a second page, with the outcomes.
     pub(crate) paged: bool,
     /// It has not done with the submission yet.
@@ -80,10 +82,16 @@ impl BulkPlan {
 
     /// A page of the manifest of a submission: the outcomes are on the last one.
     fn manifest(&self, of: &str, last: bool) -> String {
+        let errors = if self.countless { u64::MAX } else { 2 };
+        let fatal = u64::from(self.countless);
         let outcome = StatusFile {
             url: "outcomes/1.ndjson".to_owned(),
             manifest_url: self.about.lock().unwrap().clone(),
-            severities: BTreeMap::from([("error".to_owned(), 2), ("information".to_owned(), 9)]),
+            severities: BTreeMap::from([
+                ("error".to_owned(), errors),
+                ("fatal".to_owned(), fatal),
+                ("information".to_owned(), 9),
+            ]),
             ..StatusFile::default()
         };
         let (output, deleted) = self.back.lock().unwrap().clone();
