@@ -8,7 +8,6 @@ use crate::answer::LedgerRoot;
 use crate::assemble::Content;
 use crate::id::{PartnerId, PushId, TriggerId, WalkId};
 use crate::issue::{Actor, CODE_SYSTEM, Code, Issue};
-use crate::limits::ENTRIES_MAX;
 use crate::place;
 use crate::purpose::{Level, Purpose};
 use crate::push::{Push, State, Withholding};
@@ -267,7 +266,7 @@ impl Acknowledgement {
 
 /// The payer's answer, when it is one to this payload.
 fn read_answer(bytes: &Bytes, entries: usize) -> Option<Bundle> {
-    let bundle = Bundle::parse_with_limit(bytes.clone(), ENTRIES_MAX).ok()?;
+    let bundle = Bundle::parse_with_limit(bytes.clone(), entries).ok()?;
     let fits = bundle.kind == BundleType::TransactionResponse && bundle.entries.len() == entries;
     fits.then_some(bundle)
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use exchange::acknowledgement::Acknowledgement;
 use exchange::answer::{Done, Filing, LedgerRoot};
 use exchange::assemble::Content;
+use exchange::limits::ENTRIES_MAX;
 use exchange::read::Form;
+use exchange::sending::outcomes::Outcomes;
 use exchange::{Code, Digest, Event, Finding, Issue, Level, Purpose, Push, PushId, Withholding};
 use jiff::Timestamp;
 
@@ -102,6 +104,27 @@ fn a_settled_push_tells_of_every_resource() {
     assert_eq!(lines[1], "2 entries: 1 created, 1 updated or unchanged, 0 taken back");
     assert_eq!(lines[2], "withheld by rule psych: 3 resources, 1 elements");
     assert_eq!(serde_json::from_slice::<Acknowledgement>(&told.to_json()).unwrap(), told);
+}
+
+/// What is larger than a door takes at once goes in bulk, and its originator is told of every record too.
+#[test]
+fn a_push_of_more_entries_than_a_bundle_takes_is_told_of_as_any_other() {
+    let many = ENTRIES_MAX + 1;
+    let content = |n: usize| Content {
+        kind: "Observation".into(),
+        id: format!("o{n}"),
+        source_id: None,
+        digest: None,
+    };
+    let contents: Vec<Content> = (0..many).map(content).collect();
+    let (_, answer) = Outcomes::default().settle(1, "system|push", &contents);
+    let push = push(&[assembled(), Event::Settled { level: Level::Filed }]);
+    let told = Acknowledgement::of(&push, &contents, Some(&answer), at(0), at(9));
+    let gone = told.resources.iter().filter(|it| it.status == Some(204)).count();
+    assert_eq!((told.resources.len(), gone), (many, many));
+    // An answer to another payload is none to this one.
+    let told = Acknowledgement::of(&push, &contents[1..], Some(&answer), at(0), at(9));
+    assert!(told.resources.iter().all(|it| it.status.is_none()));
 }
 
 #[test]

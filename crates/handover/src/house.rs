@@ -366,7 +366,7 @@ fn open_provider(
         title: config.file.title.clone(),
         namespace: config.file.namespace.clone(),
         base_url: config.file.base_url.trim_end_matches('/').to_owned(),
-        file_secret: token_secret(config)?,
+        file_secret: keys::files_secret(&config.path(&config.file.keys.tokens))?,
         version: VERSION,
         payers,
         restrictions: config.path(config.restrictions()),

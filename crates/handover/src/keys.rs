@@ -20,6 +20,6 @@ pub use asked::{KeyUse, KeysAsked, carry_out, reload};
 pub use days::{Days, all as certificates, days_left};
 pub use pair::{live as live_certificate, read as pair};
 pub use place::{
-    TokenSecrets, is_stage, ledger_key, ledger_keys, members_place, members_secret, own_keys,
-    read as read_secret, token_secrets,
+    TokenSecrets, files_secret, is_stage, ledger_key, ledger_keys, members_place, members_secret,
+    own_keys, read as read_secret, token_secrets,
 };

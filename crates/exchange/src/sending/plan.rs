@@ -6,12 +6,13 @@
 //!            are known before and the same each time, nothing outlives a purge, and no disk fills up.
 //!
 //! Bulk Data 4.0.0-ballot, output manifest; 3.0.0, output file organization: a push is a block, behind a
-//! header that names its Patient. What a push takes back is a Bundle of deletions in a file of its own.
+//! header that names its Patient. What a push takes back are Bundles of deletions in a file of its own.
 
 use crate::agreement::Organized;
 use crate::bulk::{self, Header};
 use crate::id::{Digest, PushId, WalkId};
 use crate::issue::{Code, Issue};
+use crate::limits::ENTRIES_MAX;
 use crate::read::DIRECTORY;
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, Entry, EntryToWrite, Method, Resource};
@@ -19,6 +20,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of the longest line that a push brings to a file, without its end.
+///
+/// Errors: `InternalError` where its payload is none.
+pub fn longest_line(payload: Bytes) -> Result<usize, Issue> {
+    let bundle = parsed(payload)?;
+    let resources = bundle.entries.iter().filter_map(|entry| entry.resource.as_ref());
+    Ok(resources.map(|resource| resource.bytes().len()).max().unwrap_or(0))
+}
 
 /// The files of one manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +100,7 @@ pub enum Part {
     Block,
     /// Resources of one type.
     Kind(String),
-    /// The Bundle of its deletions.
+    /// The Bundles of its deletions.
     Deletions,
 }
 
@@ -372,9 +382,11 @@ fn written(patient: &str, bundle: &Bundle, part: &Part, left_out: &[u32]) -> (Ve
             all.filter(|(at, _)| !left_out.contains(at)).for_each(|(_, it)| put(it, &mut out));
         }
         Part::Deletions => {
-            out.extend(deletions(bundle));
-            out.push(b'\n');
-            count = 1;
+            for line in deletions(bundle) {
+                out.extend(line);
+                out.push(b'\n');
+                count += 1;
+            }
         }
     }
     (out, count)
@@ -389,18 +401,26 @@ fn header(patient: &str, bundle: &Bundle) -> Header {
     }
 }
 
-/// What a push takes back, under its own key.
-fn deletions(bundle: &Bundle) -> Vec<u8> {
+/// What a push takes back, each Bundle under its key and no larger than one that is posted. Their order is
+/// the payload's: a Patient goes with the last of them, when nothing is about it any more.
+fn deletions(bundle: &Bundle) -> Vec<Vec<u8>> {
+    let gone = bundle.entries.iter().filter(|entry| deletes(entry));
+    let gone = gone.filter_map(|entry| entry.request.as_ref());
+    let urls: Vec<&str> = gone.map(|request| request.url.as_str()).collect();
+    urls.chunks(ENTRIES_MAX).map(|urls| deleting(bundle, urls)).collect()
+}
+
+/// A Bundle of deletions under the key of a push.
+fn deleting(push: &Bundle, urls: &[&str]) -> Vec<u8> {
     let mut writer = BundleWriter::new(BundleType::Transaction);
-    if let Some((system, value)) = &bundle.identifier {
+    if let Some((system, value)) = &push.identifier {
         writer = writer.identifier(system.as_deref().unwrap_or_default(), value);
     }
-    if let Some(timestamp) = &bundle.timestamp {
+    if let Some(timestamp) = &push.timestamp {
         writer = writer.timestamp(timestamp);
     }
-    for entry in bundle.entries.iter().filter(|entry| deletes(entry)) {
-        let url = entry.request.as_ref().map_or("", |request| request.url.as_str());
-        let request = Some((Method::Delete, url));
+    for url in urls {
+        let request = Some((Method::Delete, *url));
         writer.entry(EntryToWrite { request, ..EntryToWrite::default() });
     }
     writer.finish()

@@ -15,7 +15,6 @@ use crate::render::{self, DONE, WAITS};
 use crate::{caller, house};
 use clap::{Args, Subcommand, ValueEnum};
 use exchange::desk::{CheckLine, Command, Reply};
-use exchange::partner::Role;
 use exchange::{Code, Issue};
 use jiff::Timestamp;
 use serde_json::json;
@@ -331,8 +330,8 @@ async fn staged(
 
 /// What must stand before a secret changes for the first time.
 fn prepare(config: &config::House, usage: KeyUse) -> Result<(), Issue> {
-    match (usage, config.file.role) {
-        (KeyUse::Tokens, Role::Payer) => rotate::keep_members(config),
+    match usage {
+        KeyUse::Tokens => rotate::keep_members(&config.path(&config.file.keys.tokens)),
         _ => Ok(()),
     }
 }

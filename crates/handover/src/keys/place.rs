@@ -246,8 +246,9 @@ pub fn ledger_keys(config: &config::House, ledger: &LedgerKey) -> Result<Vec<Pub
     Ok(keys)
 }
 
-/// Where the secret lies under which a payer's members are named in its ledger, once the secret of
-/// tokens was changed: until then it follows from that one, and must not change with it.
+/// Where the secret lies under which a payer's members are named in its ledger, and from which the URLs
+/// of files follow, once the secret of tokens was changed: until then it follows from that one, and must
+/// not change with it.
 pub fn members_place(tokens: &Path) -> PathBuf {
     tokens.with_file_name("members.hex")
 }
@@ -260,6 +261,12 @@ pub fn members_secret(tokens: &Path) -> Result<Zeroizing<[u8; 32]>, Issue> {
     }
     let secret = hex_secret(&read(tokens)?, tokens)?;
     Ok(Zeroizing::new(Digest::of_pieces([b"members", &secret[..]]).0))
+}
+
+/// What URLs of files that nobody can guess are made with. They are told to payers, and stay as they are
+/// while the secret of tokens changes. Errors: `KeyUnusable`.
+pub fn files_secret(tokens: &Path) -> Result<Digest, Issue> {
+    Ok(Digest::of_pieces([b"bulk-files", &members_secret(tokens)?[..]]))
 }
 
 /// When a file was written, for a key that does not say since when it is there.

@@ -199,16 +199,15 @@ pub(super) struct Retired {
 }
 
 /// Before the secret of tokens changes for the first time: what members are named by in a payer's
-/// ledger follows from it, and must stay as it is.
+/// ledger, and the URLs of files that a payer was told of, follow from it, and must stay as they are.
 ///
 /// Errors: `KeyUnusable`.
-pub(super) fn keep_members(config: &config::House) -> Result<(), Issue> {
-    let tokens = config.path(&config.file.keys.tokens);
-    let place = place::members_place(&tokens);
+pub(super) fn keep_members(tokens: &Path) -> Result<(), Issue> {
+    let place = place::members_place(tokens);
     if place.is_file() {
         return Ok(());
     }
-    let secret = place::members_secret(&tokens)?;
+    let secret = place::members_secret(tokens)?;
     place::replace(&place, &Zeroizing::new(Digest(*secret).to_string()))
 }
 
@@ -360,5 +359,29 @@ mod tests {
             "its tokens are over by themselves"
         );
         assert_eq!(staged.retire(false, minutes(16)).unwrap().gone.len(), 1);
+    }
+
+    #[test]
+    fn what_follows_from_the_first_secret_of_tokens_outlives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.hex");
+        wire::keys::write_private(&path, draw_secret().unwrap().as_bytes()).unwrap();
+        let staged = Staged { usage: KeyUse::Tokens, path: path.clone() };
+        let follow =
+            || (*place::members_secret(&path).unwrap(), place::files_secret(&path).unwrap());
+        let (members, files) = follow();
+        let tokens = *place::token_secrets(&path, at(0)).unwrap().0;
+        assert!(members != tokens && files.0 != tokens && files.0 != members);
+        keep_members(&path).unwrap();
+        for hours in [1, 3] {
+            staged.announce(KeyKind::Es384, at(hours)).unwrap();
+            assert_eq!(follow(), (members, files), "announced");
+            staged.begin(true, at(hours)).unwrap();
+            keep_members(&path).unwrap();
+            assert_eq!(follow(), (members, files), "in use");
+            assert_eq!(staged.retire(true, at(hours + 1)).unwrap().gone.len(), 1);
+            assert_eq!(follow(), (members, files), "the one before is gone");
+        }
+        assert_ne!(*place::token_secrets(&path, at(9)).unwrap().0, tokens);
     }
 }

@@ -106,7 +106,9 @@ impl Road {
         let Some(page) = page else { return };
         let errors = page.outcome.iter().flat_map(|file| &file.severities);
         let errors = errors.filter(|(code, _)| ["error", "fatal"].contains(&code.as_str()));
-        let (files, errors) = (page.outcome.len() as u64, errors.map(|(_, count)| count).sum());
+        // What a payer counts is its own word, up to any number.
+        let errors = errors.fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        let files = page.outcome.len() as u64;
         if turn.sending.partly != Some((files, errors)) {
             turn.say(Event::SendingPartly { files, errors });
         }

@@ -28,6 +28,7 @@ impl Road {
             return self.look_anew(turn, restrictions).await;
         }
         repository::Suspensions::check(&self.house, &payer.public.name).await?;
+        self.fits_lines(&turn.push).await?;
         self.offers_bulk(payer).await?;
         let (base_url, _) = self.endpoint(payer).await?;
         let mut joined = self.bulk.joined.lock().await;

@@ -2,7 +2,8 @@
 //! was agreed.
 //!
 //! Comes in   a push about to be sent, or the payer's word that it is too large (413).
-//! Goes out   the end of that push, with its reason, and another walk whose mode is declared `async`.
+//! Goes out   the end of that push, with its reason, and another walk whose mode is declared `async`; or why
+//!            it can go in no file either.
 //! Never      changes the mode of a push: whoever asked for it sees both, and why.
 
 use super::terms_of;
@@ -12,9 +13,10 @@ use crate::setup::Payer;
 use crate::turn::{Fault, Turn};
 use exchange::agreement::{ASYNC, PULL, TooLarge};
 use exchange::limits::ENTRIES_MAX;
+use exchange::sending::plan::longest_line;
 use exchange::settle::Next;
 use exchange::{Code, Event, Issue, Push};
-use wire::limits::BODY_BYTES_MAX;
+use wire::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX};
 
 /// Why a push is not sent to a door that answers at once: it is larger than such a door takes by these
 /// houses' own limits. Only where another way was agreed.
@@ -66,6 +68,25 @@ impl Road {
             })?;
         }
         Ok(turn.commit("scoped").await?)
+    }
+
+    /// A resource that is longer than a house takes of a line would be refused where nobody can say whose it
+    /// is, with what goes beside it: such a push waits for a person before it joins any other.
+    ///
+    /// Errors: `PayloadTooLarge`.
+    pub(crate) async fn fits_lines(&self, push: &Push) -> Result<(), Halt> {
+        let payload = self.payload(push).await?;
+        // A line is a part of the payload.
+        if payload.len() <= LINE_BYTES_MAX {
+            return Ok(());
+        }
+        let bytes = longest_line(payload)?;
+        if bytes <= LINE_BYTES_MAX {
+            return Ok(());
+        }
+        let detail =
+            format!("a resource of {bytes} bytes: a line of a file has {LINE_BYTES_MAX} at most");
+        Err(Issue::new(Code::PayloadTooLarge, detail).into())
     }
 
     /// The time of a push in a submission is over: a person is asked. The payer's late word still counts.

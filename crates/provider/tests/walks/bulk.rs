@@ -3,7 +3,7 @@
 
 use crate::bulk_plan::BulkPlan;
 use crate::desk::release;
-use crate::hospital::{Hospital, PLAN, SENT, Told, status, who};
+use crate::hospital::{EHR, ENCOUNTER, Hospital, PLAN, SENT, Told, status, who};
 use bytes::Bytes;
 use exchange::bulk::outcome::refused;
 use exchange::bulk::{Dialect, Header, Manifest, SubmissionStatus, Whom};
@@ -14,9 +14,11 @@ use fhir::{Ndjson, Resource};
 use http::header::{CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, Response};
 use jiff::SignedDuration;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::House as _;
+use wire::limits::LINE_BYTES_MAX;
 use wire::rest::FileAsk;
 use wire::{Answer, Caller};
 
@@ -482,6 +484,42 @@ async fn a_push_that_is_too_large_goes_as_a_declared_asynchronous_one_where_agre
         later(&hospital).await;
         assert_eq!(hospital.show(&id).await.row.state, "settled");
         assert_eq!(plan.told().len(), 2);
+    }
+}
+
+/// An encounter with a reason of so many letters.
+fn long(letters: usize) -> Told {
+    let reason = json!([{ "text": "x".repeat(letters) }]);
+    let end = format!(r#","reasonCode":{reason}}}"#);
+    status(200, ENCOUNTER.strip_suffix('}').unwrap().to_owned() + &end)
+}
+
+/// Whom a line is about that is too long to be read, nobody can say; the pushes beside it would wait with it.
+#[tokio::test]
+async fn a_push_with_a_resource_longer_than_a_line_is_held_before_it_joins_the_others() {
+    let table: [(bool, fn() -> Told); 2] =
+        [(true, || long(LINE_BYTES_MAX)), (false, || long(LINE_BYTES_MAX - 4_096))];
+    for (beyond, told) in table {
+        let (hospital, plan) = hospital("", BulkPlan::default());
+        hospital.network.spoil(&format!("GET {EHR}/Encounter/e1"), told);
+        push_all(&hospital, &["e1", "e2"]).await;
+        later(&hospital).await;
+        let found = later(&hospital).await;
+        assert_eq!(found["Encounter/e2"].state, "settled", "{beyond}");
+        let large = &found["Encounter/e1"];
+        if !beyond {
+            assert_eq!(large.state, "settled");
+            continue;
+        }
+        assert_eq!(
+            (large.state.as_str(), large.issues[0].issue.code),
+            ("held", Code::PayloadTooLarge)
+        );
+        let manifest = plan.told()[0].manifest.clone().unwrap().url;
+        let body = fetched(&hospital, Some(&plans_own()), &manifest).await;
+        let files = Manifest::read(&body).unwrap().output;
+        assert_eq!(files.iter().filter_map(|file| file.count).sum::<u64>(), large.resources);
+        assert!(files.iter().all(|file| file.size.unwrap() < 1_000_000), "not offered");
     }
 }
 

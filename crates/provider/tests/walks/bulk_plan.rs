@@ -25,6 +25,8 @@ pub(crate) struct BulkPlan {
     pub(crate) back: Mutex<(Vec<StatusFile>, Vec<StatusFile>)>,
     /// It says what there is so far while it is busy.
     pub(crate) partly: bool,
+    /// It counts more errors than a number holds.
+    pub(crate) countless: bool,
     /// Its manifest has a second page, with the outcomes.
     pub(crate) paged: bool,
     /// It has not done with the submission yet.
@@ -78,24 +80,29 @@ impl BulkPlan {
         .to_string()
     }
 
-    /// A page of its manifest: the outcomes are on the last one.
-    fn manifest(&self, last: bool) -> String {
-        let id = self.told().last().map(|told| told.submission_id.clone());
+    /// A page of the manifest of a submission: the outcomes are on the last one.
+    fn manifest(&self, of: &str, last: bool) -> String {
+        let errors = if self.countless { u64::MAX } else { 2 };
+        let fatal = u64::from(self.countless);
         let outcome = StatusFile {
             url: "outcomes/1.ndjson".to_owned(),
             manifest_url: self.about.lock().unwrap().clone(),
-            severities: BTreeMap::from([("error".to_owned(), 2), ("information".to_owned(), 9)]),
+            severities: BTreeMap::from([
+                ("error".to_owned(), errors),
+                ("fatal".to_owned(), fatal),
+                ("information".to_owned(), 9),
+            ]),
             ..StatusFile::default()
         };
         let (output, deleted) = self.back.lock().unwrap().clone();
         let said = !self.says.lock().unwrap().is_empty();
         let manifest = StatusManifest {
-            submission_id: id,
+            submission_id: Some(of.to_owned()),
             requires_access_token: true,
             outcome: if said && last { vec![outcome] } else { Vec::new() },
             output,
             deleted,
-            next: (!last).then(|| "b1-2".to_owned()),
+            next: (!last).then(|| format!("b1-2?of={of}")),
             ..StatusManifest::default()
         };
         String::from_utf8(manifest.write(exchange::bulk::Dialect::Ballot, "")).unwrap()
@@ -109,7 +116,9 @@ impl Answers for BulkPlan {
         if let Some(told) = self.spoilt(&line) {
             return Some(told);
         }
-        Some(match line.as_str() {
+        // Each submission has a place of its own.
+        let (line, of) = line.split_once("?of=").unwrap_or((&line, ""));
+        Some(match line {
             "GET /metadata" => status(200, self.statement()),
             "POST /$bulk-submit" => {
                 let told = SubmitRequest::read(request.body().clone()).unwrap();
@@ -120,16 +129,16 @@ impl Answers for BulkPlan {
                 assert_eq!(request.headers()["prefer"], "respond-async");
                 assert_eq!(request.headers()["accept"], "application/fhir+json");
                 let asked = StatusRequest::read(request.body().clone()).unwrap();
+                let place = format!("{PLAN}/status/b1?of={}", asked.submission_id);
                 self.asked.lock().unwrap().push(asked);
-                let place = format!("{PLAN}/status/b1");
                 let answer = Response::builder().status(202).header("content-location", place);
                 Ok(answer.body(Bytes::new()).unwrap())
             }
             "GET /status/b1" if *self.busy.lock().unwrap() => {
-                status(202, if self.partly { self.manifest(true) } else { String::new() })
+                status(202, if self.partly { self.manifest(of, true) } else { String::new() })
             }
-            "GET /status/b1" => status(200, self.manifest(!self.paged)),
-            "GET /status/b1-2" => status(200, self.manifest(true)),
+            "GET /status/b1" => status(200, self.manifest(of, !self.paged)),
+            "GET /status/b1-2" => status(200, self.manifest(of, true)),
             "GET /status/outcomes/1.ndjson" => {
                 status(200, [self.says.lock().unwrap().join(&b'\n'), b"\n".to_vec()].concat())
             }

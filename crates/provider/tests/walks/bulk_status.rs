@@ -81,6 +81,20 @@ async fn pages_of_a_status_are_followed() {
 }
 
 #[tokio::test]
+async fn a_payer_that_counts_beyond_any_number_is_asked_on() {
+    let double = BulkPlan { partly: true, countless: true, ..BulkPlan::default() };
+    let (hospital, plan) = hospital("", double);
+    refuses(&plan);
+    *plan.busy.lock().unwrap() = true;
+    push_all(&hospital, &["e1"]).await;
+    for _ in 0..2 {
+        later(&hospital).await;
+    }
+    assert_eq!(states(&later(&hospital).await), ["submitted"]);
+    assert_eq!(row(&hospital).await.partly, Some((1, u64::MAX)));
+}
+
+#[tokio::test]
 async fn what_is_said_while_the_payer_is_at_work_is_told_and_settles_nothing() {
     for partly in [true, false] {
         let (hospital, plan) = hospital("", BulkPlan { partly, ..BulkPlan::default() });

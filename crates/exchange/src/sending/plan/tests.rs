@@ -113,6 +113,34 @@ fn a_push_is_a_block_behind_its_header() {
     assert!(read.iter().all(|it| !it.bytes().contains(&b'\n')), "a line is one line");
 }
 
+/// A door takes so many entries of one Bundle; whoever takes back more says it in several, the Patient last.
+#[test]
+fn more_deletions_than_a_bundle_takes_go_in_several_under_the_same_key() {
+    let table =
+        [(1, vec![1]), (ENTRIES_MAX, vec![ENTRIES_MAX]), (ENTRIES_MAX + 1, vec![ENTRIES_MAX, 1])];
+    for (many, expected) in table {
+        let mut gone: Vec<String> = (1..many).map(|n| format!("Observation/{n}")).collect();
+        gone.push("Patient/p3".to_owned());
+        let urls: Vec<&str> = gone.iter().map(String::as_str).collect();
+        let all = [payload(3, 1, &urls)];
+        let plan = planned(Organized::Patient, 1_000_000, &all);
+        let file = plan.files.iter().find(|file| file.deleted).unwrap();
+        assert_eq!(file.count, expected.len() as u64, "lines, as a manifest counts them");
+        let bytes = whole(file, &all);
+        assert_eq!((bytes.len() as u64, Digest::of(&bytes)), (file.bytes, file.digest));
+        let bundle = |line: &Resource| Bundle::parse(line.bytes().clone()).unwrap();
+        let bundles: Vec<Bundle> = lines(&bytes).iter().map(bundle).collect();
+        let sizes: Vec<usize> = bundles.iter().map(|it| it.entries.len()).collect();
+        assert_eq!(sizes, expected);
+        let key = |it: &Bundle| it.identifier.clone().unwrap().1;
+        assert!(bundles.iter().all(|it| key(it) == all[0].0.push.as_str()));
+        assert!(bundles.iter().all(|it| it.timestamp == bundles[0].timestamp));
+        let entries = bundles.iter().flat_map(|it| &it.entries);
+        let told = entries.map(|entry| entry.request.as_ref().unwrap().url.clone());
+        assert_eq!(told.collect::<Vec<_>>(), gone, "each once, in their order");
+    }
+}
+
 #[test]
 fn patients_come_first_and_deletions_last_under_the_key_of_their_push() {
     let all = [payload(3, 1, &["Observation/a", "Observation/b"])];
