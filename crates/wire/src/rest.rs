@@ -11,6 +11,7 @@
 mod files;
 mod kick_off;
 mod offered;
+mod posted;
 mod prefer;
 mod write;
 
@@ -44,6 +45,7 @@ use exchange::{Code, Issue};
 use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, Method};
+use posted::{plain_text, posted};
 use std::sync::Arc;
 use write::Asks;
 
@@ -398,7 +400,7 @@ impl Base {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
                 let mut parameters = asked.parameters;
-                parameters.append(&mut posted(&asked.headers, request).await?);
+                parameters.append(&mut posted(&asked.headers, request, plain_text).await?);
                 let ask = Ask::Everything { kind, id, parameters, handling };
                 typed(media, rest.ask(caller, ask).await?)
             }
@@ -565,29 +567,6 @@ fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
         }
         _ => Err(unknown()),
     }
-}
-
-/// The parameters of an operation that were sent as a body: a form, Parameters, or nothing at all.
-async fn posted(headers: &HeaderMap, request: Request) -> Result<Vec<(String, String)>, Issue> {
-    let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
-        return urlencoded::decode(&body);
-    }
-    media::check_sent(content_type(headers))?;
-    let malformed = |error: fhir::ParseError| {
-        Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
-    };
-    let parameters = fhir::Parameters::parse(body).map_err(malformed)?;
-    let named = parameters.iter().map(|one| {
-        let value = one.text().ok_or_else(|| {
-            Issue::new(Code::ParameterInvalid, "a parameter has no value that is a text")
-        });
-        Ok((one.name.clone(), value?.to_owned()))
-    });
-    named.collect()
 }
 
 /// 429 (RFC 6585 §4), with the seconds after which it helps to ask again.
