@@ -15,7 +15,7 @@ use bytes::Bytes;
 use exchange::query::Ask;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, StoredWork, WorkKind};
@@ -90,14 +90,11 @@ impl Doors {
         let place = format!("{}/status/{id}", self.road.setup.base_url);
         let refused = match submission.state {
             SubmissionState::Held | SubmissionState::Due { .. } => {
-                let progress = HeaderName::from_static("x-progress");
                 let words = match submission.state {
                     SubmissionState::Held => "a person at the plan looks for the member",
                     _ => "waiting for its turn",
                 };
-                return Ok(Answer::new(202, Bytes::new())
-                    .with(progress, words)
-                    .with(RETRY_AFTER, POLL_SECONDS.to_string()));
+                return Ok(Answer::in_progress(words, POLL_SECONDS));
             }
             SubmissionState::Filed { .. } => false,
             SubmissionState::Refused => true,

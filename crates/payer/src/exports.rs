@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Commit, House, Lease, Purge, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::{Notify, Semaphore};
+use wire::rest::Polls;
 
 /// What this process knows of exports beside the store.
 #[derive(Debug, Default)]
@@ -34,16 +35,12 @@ pub struct Exports {
     pub(crate) under_way: UnderWay,
     wake: Notify,
     kicking: tokio::sync::Mutex<()>,
-    progress: Mutex<HashMap<String, Progress>>,
+    /// Records that were looked at for the exports that are being listed.
+    counted: Mutex<HashMap<String, u64>>,
+    /// When those were last asked for.
+    polls: Polls,
     /// Files that each reader may fetch at once.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
-}
-
-/// Of an export that is being listed.
-#[derive(Debug, Default, Clone, Copy)]
-struct Progress {
-    counted: u64,
-    polled: Option<Timestamp>,
 }
 
 impl Exports {
@@ -52,8 +49,14 @@ impl Exports {
         self.wake.notified().await;
     }
 
-    fn progress(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody waits for an export any more.
+    fn forget(&self, export: &str) {
+        self.counted().remove(export);
+        self.polls.forget(export);
     }
 
     /// A worker need not wait for its next look.
@@ -62,7 +65,7 @@ impl Exports {
     }
 
     fn has_counted(&self, export: &str, records: u64) {
-        self.progress().entry(export.to_owned()).or_default().counted = records;
+        self.counted().insert(export.to_owned(), records);
     }
 }
 
@@ -146,7 +149,7 @@ async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
         (road.setup.passed)("export-listed");
         road.house.release(lease.fence.clone()).await.map_err(store_issue)?;
     }
-    road.exports.progress().remove(&export.id);
+    road.exports.forget(&export.id);
     Ok(())
 }
 

@@ -142,9 +142,6 @@ pub const BULK_POLL_SECONDS: u32 = 5;
 /// Who polls again within this time is refused: half of what it was asked to wait.
 pub const BULK_POLL: jiff::SignedDuration = jiff::SignedDuration::from_millis(2_500);
 
-/// Statuses whose last poll is remembered before the old ones are forgotten.
-pub const BULK_POLLED_MAX: usize = 10_000;
-
 /// How long a submission's status can be asked for after its last word: a weekend, and a day to mend what
 /// went wrong.
 pub const BULK_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);

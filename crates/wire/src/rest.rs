@@ -11,13 +11,15 @@
 mod files;
 mod kick_off;
 mod offered;
+mod polls;
 mod posted;
 mod prefer;
 mod write;
 
 pub use kick_off::KickOff;
 pub use offered::{FileAsk, NothingThere};
-pub use prefer::{Prefer, Returning};
+pub use polls::Polls;
+pub use prefer::{PREFERENCE_APPLIED, Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};

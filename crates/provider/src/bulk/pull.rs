@@ -30,7 +30,7 @@ use exchange::export::{Asked, Level, parameters};
 use exchange::query::Handling;
 use exchange::sending::{End, Pulled, Sending, Step};
 use exchange::{Code, Event, Issue, PartnerId, SubmissionId};
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Suspensions, http_date, store_issue};
 use std::collections::BTreeSet;
@@ -171,7 +171,7 @@ impl Road {
         let Some(manifest) = sending.standing().last() else {
             return Ok(self.pull_waits(&sending, &pulled));
         };
-        self.bulk.polled().remove(id);
+        self.bulk.polls.forget(id);
         let plan = self.plan(&manifest.plan).await;
         let unreadable = |_| Issue::new(Code::InternalError, "a plan of files cannot be read");
         let terms = terms_of(self.payer(&sending.payer)?)?;
@@ -194,18 +194,14 @@ impl Road {
 
     /// What a poll gets of an export that is still being made.
     fn pull_waits(&self, sending: &Sending, pulled: &Pulled) -> Answer {
-        let (now, again) = (self.clock.now(), PULL_POLL_SECONDS.to_string());
-        let before = self.bulk.polled().insert(sending.id.to_string(), now);
-        if before.is_some_and(|before| before.duration_until(now) < PULL_POLL) {
-            let detail = "this status was asked for a moment ago";
-            return Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, again);
+        if self.bulk.polls.too_soon(sending.id.as_str(), self.clock.now(), PULL_POLL) {
+            return Answer::polled_too_soon(PULL_POLL_SECONDS);
         }
         let words = match pulled.members {
             None => "waiting for its turn",
             Some(_) => "histories are being put together",
         };
-        let progress = HeaderName::from_static("x-progress");
-        Answer::new(202, Bytes::new()).with(progress, words).with(RETRY_AFTER, again)
+        Answer::in_progress(words, PULL_POLL_SECONDS)
     }
 
     /// The payer wants no more of an export: 202, and from then on it is unknown.
@@ -217,7 +213,7 @@ impl Road {
             let (stored, sending, _) = self.own_pull(caller, id).await?;
             let said = self.say_of_pull(&stored, sending, Event::PullDeleted {}).await?;
             if let Commit::Done { .. } = said {
-                self.bulk.polled().remove(id);
+                self.bulk.polls.forget(id);
                 return Ok(Answer::new(202, Bytes::new()));
             }
         }
