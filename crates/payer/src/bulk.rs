@@ -40,7 +40,7 @@ mod telling;
 
 pub(crate) use asked::submit;
 
-use crate::limits::{BULK_COVERAGES_BYTES, BULK_LEASE, BULK_RENEWAL};
+use crate::limits::{BULK_COVERAGES_BYTES, LEASE, RENEWAL};
 use crate::road::Road;
 use exchange::bulk::receipt::{Receipt, ReceiptState};
 use exchange::bulk::received::Received;
@@ -158,9 +158,9 @@ async fn seat(road: &Road, lease: &Lease) -> Option<OwnedSemaphorePermit> {
 /// Renews a lease until it is lost.
 async fn renewing(road: &Road, lease: &Lease) -> Stop {
     loop {
-        tokio::time::sleep(BULK_RENEWAL).await;
+        tokio::time::sleep(RENEWAL).await;
         let clock = road.house.clock(road.clock.now());
-        match road.house.renew(clock, &lease.fence, BULK_LEASE).await {
+        match road.house.renew(clock, &lease.fence, LEASE).await {
             Ok(true) => {}
             Ok(false) => return Stop::Overtaken,
             Err(error) => return Stop::Issue(store_issue(error)),

@@ -1,5 +1,5 @@
-//! Exports: what readers of the plan's own asked to be given (Bulk Data 1.0.0 to 3.0.0), listed by a
-//! worker.
+//! Exports: what readers of the plan's own asked to be given (Bulk Data 1.0.0 to 3.0.0), listed by the
+//! house's worker.
 //!
 //! Comes in   rows of work, written by the door; the records of the house.
 //! Goes out   rows with their files, each with its line of the ledger; ended ones when their time is
@@ -15,7 +15,6 @@ mod manifest;
 mod selected;
 mod whom;
 
-use crate::limits::EXPORT_LEASE;
 use crate::road::Road;
 use crate::under_way::UnderWay;
 use exchange::export::{Export, ExportState};
@@ -69,61 +68,10 @@ impl Exports {
     }
 }
 
-/// What became of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Something was taken up, and there may be more.
-    Taken,
-    /// Nothing is due.
-    Nothing,
-    /// It was told to stop, and has given back what it had taken up.
-    Stopped,
-}
-
-/// Takes up one export that is due now.
-pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
-    match claim(road).await {
-        Some(lease) => take_leased(road, lease, stop).await,
-        None => Turn::Nothing,
-    }
-}
-
-/// Takes up one export that was claimed.
-pub(crate) async fn take_leased(road: &Road, lease: Lease, stop: impl Future<Output = ()>) -> Turn {
-    tokio::select! {
-        biased;
-        () = stop => {
-            if let Err(error) = road.house.release(lease.fence.clone()).await {
-                tracing::warn!(%error, "the lease of an export");
-            }
-            Turn::Stopped
-        }
-        took = take(road, &lease) => {
-            if let Err(issue) = took {
-                // Its lease ends by itself, and it is taken up again.
-                tracing::error!(%issue, "work of a receiving house");
-            }
-            Turn::Taken
-        }
-    }
-}
-
-async fn claim(road: &Road) -> Option<Lease> {
-    let clock = road.house.clock(road.clock.now());
-    let claimed = road.house.claim(clock, EXPORT_LEASE, 1).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no export can be claimed");
-        Vec::new()
-    });
-    // Nothing else is due in a receiving house; if it were, its lease would end by itself.
-    let ours = |kind| matches!(kind, WorkKind::Export | WorkKind::Submission);
-    claimed.into_iter().find(|lease| ours(lease.work.work.kind))
-}
-
-/// Takes an export, or a Bundle whose sender does not wait, as far as it goes.
-async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
-    if lease.work.work.kind == WorkKind::Submission {
-        return road.finish(lease).await.map_err(|issues| issues.first);
-    }
+/// Goes on with an export: lists it, or ends it once its time is over.
+///
+/// Errors: those of the store, and of listing it; its lease ends by itself.
+pub(crate) async fn go_on(road: &Road, lease: &Lease) -> Result<(), Issue> {
     let mut export = read(&lease.work)?;
     let event = match export.state {
         ExportState::Asked => listed::list(road, lease, &export).await?,
