@@ -23,7 +23,7 @@ use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES};
 use jiff::Timestamp;
 use repository::{http_date, store_issue};
 use std::collections::VecDeque;
-use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{AnyHouse, Commit, House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::flow::{Flow, Pieces};
 use wire::rest::{PREFERENCE_APPLIED, Prefer};
 use wire::{Answer, BoxFuture, Caller};
@@ -281,8 +281,7 @@ pub(crate) async fn end(road: &Road, caller: &Caller, place: &Place) -> Result<A
     let at = road.clock.now();
     let ended = Event::BulkReceived(Box::new(Step::StatusEnded { place: place.number }));
     received.apply(at, &ended);
-    let (id, revision) = (received.id.to_string(), Some(stored.revision));
-    let expects = vec![Expect::WorkRevision { id, revision }];
+    let expects = vec![stored.unchanged()];
     let (lines, works) = (vec![(received.chain(), ended)], vec![received_row(&received)?]);
     let unit = Unit { at, expects, lines, works, ..Unit::default() };
     match road.house.commit(unit).await.map_err(store_issue)? {

@@ -272,8 +272,7 @@ pub(crate) async fn end(
     super::forget(road, &export, at).await?;
     let event = Event::ExportEnded { export: export.id.clone(), expired: false };
     export.apply(at, &event);
-    let (id, revision) = (export.id.clone(), Some(stored.revision));
-    let expects = vec![Expect::WorkRevision { id, revision }];
+    let expects = vec![stored.unchanged()];
     let (lines, works) = (vec![(Chain::House, event)], vec![row(&export)?]);
     let unit = Unit { at, expects, lines, works, ..Unit::default() };
     done(road.house.commit(unit).await.map_err(store_issue)?)?;

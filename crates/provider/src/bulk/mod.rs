@@ -31,6 +31,7 @@ mod tell;
 mod turn;
 
 pub(crate) use large::{refused_for_size, too_large_for_now};
+pub(crate) use turn::said;
 pub use turn::{SendingTurn, read, row};
 
 use crate::limits::FILES_AT_ONCE;

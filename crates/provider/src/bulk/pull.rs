@@ -15,14 +15,13 @@
 //! no record.
 
 use super::tell::{MESSAGES, file_name};
-use super::{read, row, terms_of};
+use super::{read, row, said, terms_of};
 use crate::limits::{
     GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
     PULLS_BEGUN_MAX, PULLS_LOOKED, PULLS_MAX,
 };
 use crate::road::Road;
 use crate::setup::Payer;
-use crate::turn;
 use bytes::Bytes;
 use exchange::agreement::FileAccess;
 use exchange::bulk;
@@ -224,18 +223,10 @@ impl Road {
     async fn say_of_pull(
         &self,
         stored: &StoredWork,
-        mut sending: Sending,
+        sending: Sending,
         event: Event,
     ) -> Result<Commit, Issue> {
-        let at = self.clock.now();
-        sending.apply(at, &event);
-        let unit = Unit {
-            at,
-            expects: vec![turn::unchanged(stored)],
-            lines: vec![(sending.chain(), event)],
-            works: vec![row(&sending)],
-            ..Unit::default()
-        };
+        let (unit, _) = said(stored, sending, self.clock.now(), event);
         self.house.commit(unit).await.map_err(store_issue)
     }
 }
