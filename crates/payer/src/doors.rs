@@ -1,7 +1,8 @@
 //! Doors: the receiving house's FHIR surface.
 //!
 //! Comes in   requests that `wire::rest` has read and signed in.
-//! Goes out   answers of the road, of the library desk, or of a held submission's poll.
+//! Goes out   answers of the road, of the library desk, of exports and bulk submissions, or of the poll of
+//!            a submission that is held or waits for its turn.
 //! Never      a rule about members or records: a door translates.
 
 use crate::bulk::{self, status, status::Place};

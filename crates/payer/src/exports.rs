@@ -27,11 +27,13 @@ use store::{Commit, House, Lease, Purge, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::{Notify, Semaphore};
 use wire::rest::Polls;
 
-/// What this process knows of exports beside the store.
+/// What this process knows of exports beside the store; and, for the whole house, which rounds of filing
+/// are under way and that a worker has something to do.
 #[derive(Debug, Default)]
 pub struct Exports {
     /// Rounds of filing that are not in the store yet.
     pub(crate) under_way: UnderWay,
+    /// Of the worker, for Bundles and bulk submissions too.
     wake: Notify,
     kicking: tokio::sync::Mutex<()>,
     /// Records that were looked at for the exports that are being listed.

@@ -91,8 +91,9 @@ pub trait Rest: Send + Sync + 'static {
         None
     }
 
-    /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
-    /// manifest). The implementer answers only to the submission's own sender.
+    /// `GET /status/[id]`: the poll of whatever is answered later (a held or deferred submission, an
+    /// export, a bulk submission), in Bulk Data's form (202, then 200 with a manifest). The implementer
+    /// answers only to whoever began it.
     fn status<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
         no_submission()
     }
