@@ -1,4 +1,5 @@
-//! Export: what a reader of the plan's own asked to be given, and what it may fetch.
+//! Export: what a reader of the plan's own asked to be given, and what it may fetch; and how any export is
+//! asked for, by a payer that pulls from a sending house as well (`Asked`, `Level`).
 //!
 //! Comes in   the lines of one export, in their order.
 //! Goes out   where it stands: asked, ready with its files, or ended.

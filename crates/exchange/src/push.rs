@@ -232,6 +232,24 @@ impl Push {
         })
     }
 
+    /// Another walk of this one's trigger, for the same payer.
+    pub fn begun_again(&self, walk: WalkId) -> Event {
+        Event::Began {
+            walk,
+            trigger: self.trigger.clone(),
+            patient: self.dossier.patient.clone(),
+            payer: self.dossier.payer.clone(),
+            kind: self.dossier.kind.clone(),
+            subject: self.dossier.subject.clone(),
+            purpose: self.purpose,
+            withdraws: self.withdraws.clone(),
+            mode: self.mode.clone(),
+            deadline: self.deadline,
+            patience: Some(self.patience),
+            on_behalf: self.on_behalf.clone(),
+        }
+    }
+
     /// The push its chain adds up to; `None` when the chain does not begin with `Began`.
     pub fn replay<'a>(lines: impl IntoIterator<Item = (Timestamp, &'a Event)>) -> Option<Push> {
         let mut lines = lines.into_iter();

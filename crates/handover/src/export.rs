@@ -22,7 +22,6 @@ use exchange::{Code, Issue};
 use fhir::OperationOutcome;
 use http::header::CONTENT_LOCATION;
 use http::{Method, Response};
-use serde_json::Value;
 use state::State;
 use std::sync::Arc;
 use wire::client::Reply;
@@ -47,9 +46,6 @@ pub struct Exported {
     /// Lines in those of `error`: OperationOutcomes.
     pub messages: u64,
 }
-
-/// The manifest's lists of files, under the names of all editions.
-const LISTS: [&str; 4] = ["output", "deleted", "error", "outcome"];
 
 /// Fetches an export, or goes on with the one that was begun in the folder; `tell` is told how it goes.
 ///
@@ -82,17 +78,15 @@ pub async fn run(args: &ExportArgs, tell: impl Fn(&str)) -> Result<Exported, Iss
         let manifest = Manifest::read(&body)?;
         told.transaction_time = manifest.transaction_time.to_string();
         let access = server.access(manifest.requires_access_token);
-        let lists: Value = serde_json::from_slice(&body).unwrap_or_default();
-        for list in LISTS {
-            for (number, item) in lists[list].as_array().into_iter().flatten().enumerate() {
-                let url = item["url"].as_str().unwrap_or_default();
-                let url = beside(&at, url).unwrap_or_default();
-                let name = state::name(list, pages, number, item["type"].as_str(), &url);
+        let files = [("output", manifest.output), ("deleted", manifest.deleted)];
+        for (list, files) in files.into_iter().chain(Manifest::messages(&body)?) {
+            for (number, file) in files.into_iter().enumerate() {
+                let url = beside(&at, &file.url).unwrap_or_default();
+                let name = state::name(list, pages, number, file.kind.as_deref(), &url);
                 tell(&format!("{list}: {name}"));
                 let lines =
                     fetched::file(&server.fetcher, &access, &url, &name, &mut state).await?;
-                let said = item["count"].as_u64();
-                if said.is_some_and(|said| said != lines) {
+                if file.count.is_some_and(|said| said != lines) {
                     let detail = "a file has another number of lines than the manifest says";
                     return Err(
                         Issue::new(Code::FileInvalid, detail).at(format!("{list}[{number}]"))

@@ -14,7 +14,7 @@ use exchange::submission::Submission;
 use exchange::{Chain, Digest, Event, PartnerId, SubmissionId, Who};
 use jiff::Timestamp;
 use repository::{Change, Plan};
-use store::{Expect, Fence, FirstAnswer, StoredWork, Unit, Work, WorkKind};
+use store::{Fence, FirstAnswer, StoredWork, Unit, Work, WorkKind};
 use wire::rest::Returning;
 use wire::{Answer, Caller};
 
@@ -167,8 +167,7 @@ pub(crate) fn gone_on(
     mut submission: Submission,
     events: impl IntoIterator<Item = Event>,
 ) -> Unit {
-    let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
-    let expects = vec![Expect::WorkRevision { id, revision }];
+    let expects = vec![stored.unchanged()];
     let mut unit = Unit { at, expects, ..Unit::default() };
     for event in events {
         submission.apply(at, &event);

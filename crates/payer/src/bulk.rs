@@ -40,18 +40,18 @@ mod telling;
 
 pub(crate) use asked::submit;
 
-use crate::limits::{BULK_COVERAGES_BYTES, BULK_LEASE, BULK_RENEWAL};
+use crate::limits::{BULK_COVERAGES_BYTES, LEASE, RENEWAL};
 use crate::road::Road;
 use exchange::bulk::receipt::{Receipt, ReceiptState};
 use exchange::bulk::received::Received;
 use exchange::{Code, Event, Issue, PartnerId};
-use jiff::Timestamp;
 use repository::{Purging, store_issue};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::{House, Lease, StoredWork, Work, WorkKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::rest::Polls;
 
 /// How this house fetches a sender's files.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub struct Bulk {
     /// partner waiting, and nobody else's.
     seats: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
     /// When each status was last asked for.
-    polled: Mutex<HashMap<String, Timestamp>>,
+    polls: Polls,
     /// One new submission at a time is counted against those that are open.
     opening: tokio::sync::Mutex<()>,
 }
@@ -88,7 +88,7 @@ impl Bulk {
         Bulk {
             coverages,
             seats: Mutex::default(),
-            polled: Mutex::default(),
+            polls: Polls::default(),
             opening: tokio::sync::Mutex::default(),
         }
     }
@@ -96,10 +96,6 @@ impl Bulk {
     fn seat(&self, partner: &PartnerId) -> Arc<Semaphore> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(seats.entry(partner.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))))
-    }
-
-    fn polled(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
-        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,9 +158,9 @@ async fn seat(road: &Road, lease: &Lease) -> Option<OwnedSemaphorePermit> {
 /// Renews a lease until it is lost.
 async fn renewing(road: &Road, lease: &Lease) -> Stop {
     loop {
-        tokio::time::sleep(BULK_RENEWAL).await;
+        tokio::time::sleep(RENEWAL).await;
         let clock = road.house.clock(road.clock.now());
-        match road.house.renew(clock, &lease.fence, BULK_LEASE).await {
+        match road.house.renew(clock, &lease.fence, LEASE).await {
             Ok(true) => {}
             Ok(false) => return Stop::Overtaken,
             Err(error) => return Stop::Issue(store_issue(error)),

@@ -1,7 +1,8 @@
 //! Doors: the receiving house's FHIR surface.
 //!
 //! Comes in   requests that `wire::rest` has read and signed in.
-//! Goes out   answers of the road, of the library desk, or of a held submission's poll.
+//! Goes out   answers of the road, of the library desk, of exports and bulk submissions, or of the poll of
+//!            a submission that is held or waits for its turn.
 //! Never      a rule about members or records: a door translates.
 
 use crate::bulk::{self, status, status::Place};
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use exchange::query::Ask;
 use exchange::submission::{Submission, SubmissionState};
 use exchange::{Code, Issue, PartnerId, SubmissionId, answer};
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use repository::{Description, Desk, Told, capability, store_issue};
 use std::sync::Arc;
 use store::{AnyHouse, House, StoredWork, WorkKind};
@@ -90,14 +91,11 @@ impl Doors {
         let place = format!("{}/status/{id}", self.road.setup.base_url);
         let refused = match submission.state {
             SubmissionState::Held | SubmissionState::Due { .. } => {
-                let progress = HeaderName::from_static("x-progress");
                 let words = match submission.state {
                     SubmissionState::Held => "a person at the plan looks for the member",
                     _ => "waiting for its turn",
                 };
-                return Ok(Answer::new(202, Bytes::new())
-                    .with(progress, words)
-                    .with(RETRY_AFTER, POLL_SECONDS.to_string()));
+                return Ok(Answer::in_progress(words, POLL_SECONDS));
             }
             SubmissionState::Filed { .. } => false,
             SubmissionState::Refused => true,

@@ -1,5 +1,5 @@
-//! Exports: what readers of the plan's own asked to be given (Bulk Data 1.0.0 to 3.0.0), listed by a
-//! worker.
+//! Exports: what readers of the plan's own asked to be given (Bulk Data 1.0.0 to 3.0.0), listed by the
+//! house's worker.
 //!
 //! Comes in   rows of work, written by the door; the records of the house.
 //! Goes out   rows with their files, each with its line of the ledger; ended ones when their time is
@@ -15,7 +15,6 @@ mod manifest;
 mod selected;
 mod whom;
 
-use crate::limits::EXPORT_LEASE;
 use crate::road::Road;
 use crate::under_way::UnderWay;
 use exchange::export::{Export, ExportState};
@@ -26,24 +25,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::{Commit, House, Lease, Purge, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::{Notify, Semaphore};
+use wire::rest::Polls;
 
-/// What this process knows of exports beside the store.
+/// What this process knows of exports beside the store; and, for the whole house, which rounds of filing
+/// are under way and that a worker has something to do.
 #[derive(Debug, Default)]
 pub struct Exports {
     /// Rounds of filing that are not in the store yet.
     pub(crate) under_way: UnderWay,
+    /// Of the worker, for Bundles and bulk submissions too.
     wake: Notify,
     kicking: tokio::sync::Mutex<()>,
-    progress: Mutex<HashMap<String, Progress>>,
+    /// Records that were looked at for the exports that are being listed.
+    counted: Mutex<HashMap<String, u64>>,
+    /// When those were last asked for.
+    polls: Polls,
     /// Files that each reader may fetch at once.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
-}
-
-/// Of an export that is being listed.
-#[derive(Debug, Default, Clone, Copy)]
-struct Progress {
-    counted: u64,
-    polled: Option<Timestamp>,
 }
 
 impl Exports {
@@ -52,8 +50,14 @@ impl Exports {
         self.wake.notified().await;
     }
 
-    fn progress(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody waits for an export any more.
+    fn forget(&self, export: &str) {
+        self.counted().remove(export);
+        self.polls.forget(export);
     }
 
     /// A worker need not wait for its next look.
@@ -62,65 +66,14 @@ impl Exports {
     }
 
     fn has_counted(&self, export: &str, records: u64) {
-        self.progress().entry(export.to_owned()).or_default().counted = records;
+        self.counted().insert(export.to_owned(), records);
     }
 }
 
-/// What became of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Something was taken up, and there may be more.
-    Taken,
-    /// Nothing is due.
-    Nothing,
-    /// It was told to stop, and has given back what it had taken up.
-    Stopped,
-}
-
-/// Takes up one export that is due now.
-pub async fn take_up(road: &Road, stop: impl Future<Output = ()>) -> Turn {
-    match claim(road).await {
-        Some(lease) => take_leased(road, lease, stop).await,
-        None => Turn::Nothing,
-    }
-}
-
-/// Takes up one export that was claimed.
-pub(crate) async fn take_leased(road: &Road, lease: Lease, stop: impl Future<Output = ()>) -> Turn {
-    tokio::select! {
-        biased;
-        () = stop => {
-            if let Err(error) = road.house.release(lease.fence.clone()).await {
-                tracing::warn!(%error, "the lease of an export");
-            }
-            Turn::Stopped
-        }
-        took = take(road, &lease) => {
-            if let Err(issue) = took {
-                // Its lease ends by itself, and it is taken up again.
-                tracing::error!(%issue, "work of a receiving house");
-            }
-            Turn::Taken
-        }
-    }
-}
-
-async fn claim(road: &Road) -> Option<Lease> {
-    let clock = road.house.clock(road.clock.now());
-    let claimed = road.house.claim(clock, EXPORT_LEASE, 1).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no export can be claimed");
-        Vec::new()
-    });
-    // Nothing else is due in a receiving house; if it were, its lease would end by itself.
-    let ours = |kind| matches!(kind, WorkKind::Export | WorkKind::Submission);
-    claimed.into_iter().find(|lease| ours(lease.work.work.kind))
-}
-
-/// Takes an export, or a Bundle whose sender does not wait, as far as it goes.
-async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
-    if lease.work.work.kind == WorkKind::Submission {
-        return road.finish(lease).await.map_err(|issues| issues.first);
-    }
+/// Goes on with an export: lists it, or ends it once its time is over.
+///
+/// Errors: those of the store, and of listing it; its lease ends by itself.
+pub(crate) async fn go_on(road: &Road, lease: &Lease) -> Result<(), Issue> {
     let mut export = read(&lease.work)?;
     let event = match export.state {
         ExportState::Asked => listed::list(road, lease, &export).await?,
@@ -146,7 +99,7 @@ async fn take(road: &Road, lease: &Lease) -> Result<(), Issue> {
         (road.setup.passed)("export-listed");
         road.house.release(lease.fence.clone()).await.map_err(store_issue)?;
     }
-    road.exports.progress().remove(&export.id);
+    road.exports.forget(&export.id);
     Ok(())
 }
 

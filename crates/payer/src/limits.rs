@@ -81,11 +81,11 @@ pub const EXPORT_POLL_SECONDS: u32 = 2;
 /// Who polls again within this time is refused: half of what it was asked to wait.
 pub const EXPORT_POLL: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
-/// How long an export is one worker's; after a sudden end it waits so long for the next one.
-pub const EXPORT_LEASE: Duration = Duration::from_secs(20);
+/// How long a row of work is one worker's; after a sudden end it waits so long for the next one.
+pub const LEASE: Duration = Duration::from_secs(20);
 
 /// How often that is renewed.
-pub const EXPORT_RENEWAL: Duration = Duration::from_secs(5);
+pub const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Workers of a process: two exports of a reader may be listed, and Bundles go on beside them.
 pub const EXPORT_SEATS: usize = 4;
@@ -130,20 +130,11 @@ pub const BULK_PATIENTS_TOGETHER: usize = 200;
 /// How often a file is read from its beginning because it became another one, before it is given up.
 pub const BULK_RESTARTS_MAX: u32 = 3;
 
-/// How long a row of a bulk submission is one worker's; after a sudden end it waits so long for the next.
-pub const BULK_LEASE: Duration = Duration::from_secs(20);
-
-/// How often that is renewed.
-pub const BULK_RENEWAL: Duration = Duration::from_secs(5);
-
 /// Seconds a poller of a bulk submission is asked to wait. A poll reads some rows.
 pub const BULK_POLL_SECONDS: u32 = 5;
 
 /// Who polls again within this time is refused: half of what it was asked to wait.
 pub const BULK_POLL: jiff::SignedDuration = jiff::SignedDuration::from_millis(2_500);
-
-/// Statuses whose last poll is remembered before the old ones are forgotten.
-pub const BULK_POLLED_MAX: usize = 10_000;
 
 /// How long a submission's status can be asked for after its last word: a weekend, and a day to mend what
 /// went wrong.

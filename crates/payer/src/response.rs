@@ -9,12 +9,12 @@ use bytes::Bytes;
 use exchange::answer::{Done, Filing, LedgerRoot, answer};
 use exchange::read::Form;
 use exchange::{Code, Issue, Issues};
-use http::header::{CONTENT_LOCATION, ETAG, HeaderName, LAST_MODIFIED, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Change, EntryOutcome, Plan, http_date, serve, store_issue};
 use store::House;
 use wire::Answer;
-use wire::rest::Returning;
+use wire::rest::{PREFERENCE_APPLIED, Returning};
 
 /// How a submission came, and what its sender asked to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub(crate) fn taken(place: &str, seconds: u32) -> Answer {
     Answer::new(202, Bytes::new())
         .with(CONTENT_LOCATION, place)
         .with(RETRY_AFTER, seconds.to_string())
-        .with(HeaderName::from_static("preference-applied"), "respond-async")
+        .with(PREFERENCE_APPLIED, "respond-async")
 }
 
 /// Kept for a person: where to ask for the answer, and when.

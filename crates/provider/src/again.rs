@@ -54,20 +54,7 @@ impl Road {
         }
         let by = successor(&push).ok_or(Fault::Unreadable)?;
         turn.say(Event::Outdated { by: by.clone(), restrictions });
-        turn.begin(Event::Began {
-            walk: by,
-            trigger: push.trigger,
-            patient: push.dossier.patient,
-            payer: push.dossier.payer,
-            kind: push.dossier.kind,
-            subject: push.dossier.subject,
-            purpose: push.purpose,
-            withdraws: None,
-            mode: push.mode,
-            deadline: push.deadline,
-            patience: Some(push.patience),
-            on_behalf: push.on_behalf,
-        })?;
+        turn.begin(push.begun_again(by))?;
         Ok(turn.commit("scoped").await?)
     }
 }

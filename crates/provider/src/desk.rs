@@ -247,7 +247,7 @@ impl Desk {
         lines.push((Chain::House, triggered));
         let mut unit = Unit {
             at,
-            expects: vec![turn::unchanged(&stored)],
+            expects: vec![stored.unchanged()],
             lines,
             works: vec![row],
             ..Unit::default()
@@ -274,7 +274,7 @@ impl Desk {
         trigger.apply(at, &event);
         let unit = Unit {
             at,
-            expects: vec![turn::unchanged(stored)],
+            expects: vec![stored.unchanged()],
             lines: vec![(Chain::House, event)],
             works: vec![turn::trigger_row(&trigger)],
             ..Unit::default()

@@ -11,7 +11,6 @@ use crate::directory::Named;
 use crate::limits::{DIRECTORY_RETRY, DOOR_AGE_MAX};
 use crate::road::Road;
 use crate::setup::Payer;
-use crate::turn::unchanged;
 use exchange::desk::{Door, EndpointTold};
 use exchange::directory::{Answer, Crosswalk, Standing, Stated, Vouched};
 use exchange::endpoint::{Choice, Sought, choose};
@@ -387,7 +386,8 @@ impl Road {
         let lost = || Issue::new(Code::InternalError, "an endpoint that did not begin");
         let standing = standing.ok_or_else(lost)?;
         let id = row_id(&standing.payer);
-        let expect = row.as_ref().map_or(Expect::WorkRevision { id, revision: None }, unchanged);
+        let expect =
+            row.as_ref().map_or(Expect::WorkRevision { id, revision: None }, StoredWork::unchanged);
         let unit = Unit {
             at,
             expects: vec![expect],

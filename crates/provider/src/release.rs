@@ -38,7 +38,7 @@ impl Road {
         };
         let unit = Unit {
             at,
-            expects: vec![turn::unchanged(row)],
+            expects: vec![row.unchanged()],
             lines: vec![line],
             works: vec![work],
             ..Unit::default()

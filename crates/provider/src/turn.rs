@@ -108,7 +108,7 @@ impl Turn {
         let mut push = read(&other.work).ok_or(Fault::Unreadable)?;
         let event = Event::Superseded { by: self.push.walk.clone() };
         push.apply(self.now(), &event);
-        self.expect(unchanged(other));
+        self.expect(other.unchanged());
         self.unit.lines.push((push.chain(), event));
         self.unit.works.push(row(&push, self.unit.at));
         Ok(())
@@ -155,11 +155,6 @@ impl Turn {
             _ => self.push.acknowledgement.is_none().then_some(Stop::Acknowledge),
         }
     }
-}
-
-/// That a row is as it was when it was read.
-pub(crate) fn unchanged(row: &StoredWork) -> Expect {
-    Expect::WorkRevision { id: row.work.id.clone(), revision: Some(row.revision) }
 }
 
 /// The walk in a row of work.

@@ -4,6 +4,7 @@
 //! Goes out   rows as they were read; leases with their fences; which rows to list.
 //! Never      reads a projection.
 
+use crate::house::Expect;
 use exchange::PartnerId;
 use jiff::Timestamp;
 
@@ -94,6 +95,13 @@ pub struct StoredWork {
     pub created: Timestamp,
     /// When it was last written.
     pub changed: Timestamp,
+}
+
+impl StoredWork {
+    /// That the row is as it was when it was read.
+    pub fn unchanged(&self) -> Expect {
+        Expect::WorkRevision { id: self.work.id.clone(), revision: Some(self.revision) }
+    }
 }
 
 /// A lease's proof: repeated by every write, refused after the lease has passed on.

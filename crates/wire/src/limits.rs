@@ -367,3 +367,6 @@ pub const FILE_HEADERS_BYTES_MAX: usize = 8 * 1024;
 /// Largest body of `$bulk-submit` and `$bulk-submit-status`: some URLs and headers, each bounded. It is
 /// kept.
 pub const BULK_REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// Places whose last poll is remembered, in each house: more than are ever waited for.
+pub const POLLED_MAX: usize = 10_000;

@@ -11,12 +11,15 @@
 mod files;
 mod kick_off;
 mod offered;
+mod polls;
+mod posted;
 mod prefer;
 mod write;
 
 pub use kick_off::KickOff;
 pub use offered::{FileAsk, NothingThere};
-pub use prefer::{Prefer, Returning};
+pub use polls::Polls;
+pub use prefer::{PREFERENCE_APPLIED, Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
 
 use crate::door::{self, content_type, not_offered};
@@ -44,6 +47,7 @@ use exchange::{Code, Issue};
 use fhir::{Versions, is_id};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderMap, Method};
+use posted::{plain_text, posted};
 use std::sync::Arc;
 use write::Asks;
 
@@ -87,8 +91,9 @@ pub trait Rest: Send + Sync + 'static {
         None
     }
 
-    /// `GET /status/[id]`: the poll of a held submission, in Bulk Data's form (202, then 200 with a
-    /// manifest). The implementer answers only to the submission's own sender.
+    /// `GET /status/[id]`: the poll of whatever is answered later (a held or deferred submission, an
+    /// export, a bulk submission), in Bulk Data's form (202, then 200 with a manifest). The implementer
+    /// answers only to whoever began it.
     fn status<'a>(&'a self, _: &'a Caller, _id: &'a str) -> Outcome<'a> {
         no_submission()
     }
@@ -398,7 +403,7 @@ impl Base {
                 let media = asked.choose(media::FHIR)?;
                 caller.require(kind, 'r')?;
                 let mut parameters = asked.parameters;
-                parameters.append(&mut posted(&asked.headers, request).await?);
+                parameters.append(&mut posted(&asked.headers, request, plain_text).await?);
                 let ask = Ask::Everything { kind, id, parameters, handling };
                 typed(media, rest.ask(caller, ask).await?)
             }
@@ -565,29 +570,6 @@ fn refuse(segments: &[&str], writes: bool) -> Result<Answer, Issue> {
         }
         _ => Err(unknown()),
     }
-}
-
-/// The parameters of an operation that were sent as a body: a form, Parameters, or nothing at all.
-async fn posted(headers: &HeaderMap, request: Request) -> Result<Vec<(String, String)>, Issue> {
-    let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
-        return urlencoded::decode(&body);
-    }
-    media::check_sent(content_type(headers))?;
-    let malformed = |error: fhir::ParseError| {
-        Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
-    };
-    let parameters = fhir::Parameters::parse(body).map_err(malformed)?;
-    let named = parameters.iter().map(|one| {
-        let value = one.text().ok_or_else(|| {
-            Issue::new(Code::ParameterInvalid, "a parameter has no value that is a text")
-        });
-        Ok((one.name.clone(), value?.to_owned()))
-    });
-    named.collect()
 }
 
 /// 429 (RFC 6585 §4), with the seconds after which it helps to ask again.

@@ -23,6 +23,9 @@ const ROOT: [&str; 7] = [
     "link",
 ];
 
+/// Files of OperationOutcomes: until 3.0.0, and in the ballot.
+const MESSAGES: [&str; 2] = ["error", "outcome"];
+
 /// What is read of a file.
 const FILE: [&str; 5] = ["url", "type", "count", "fileSize", "continuesInFile"];
 
@@ -94,6 +97,17 @@ impl Manifest {
             deleted,
             next,
         })
+    }
+
+    /// Of a manifest, the files of OperationOutcomes, each list under its name: `error` (until 3.0.0),
+    /// `outcome` (ballot).
+    ///
+    /// # Errors
+    /// `ManifestInvalid`, naming the place.
+    pub fn messages(body: &[u8]) -> Result<[(&'static str, Vec<File>); 2], Issue> {
+        let root = Members::read(body, &MESSAGES)?;
+        let [error, outcome] = MESSAGES;
+        Ok([(error, files(&root, error)?), (outcome, files(&root, outcome)?)])
     }
 
     /// The JSON of the ballot, which earlier readers understand. `request`, which the draft's programs and

@@ -139,8 +139,7 @@ impl Asking<'_> {
         if self.request.manifest.is_none() && received.changes_nothing(status, replaces) {
             return Ok(Taken::Now("the request was taken; it changes nothing"));
         }
-        let (id, revision) = (self.id.to_string(), Some(stored.revision));
-        self.take(Some(*received), Expect::WorkRevision { id, revision }).await
+        self.take(Some(*received), stored.unchanged()).await
     }
 
     /// A submission that is not known yet.
@@ -259,8 +258,7 @@ impl Asking<'_> {
             let discarded = Event::BulkReceived(Box::new(Step::Discarded {}));
             // A discarded receipt is told nothing, so no page of its is full.
             drop(receipt.apply(unit.at, &discarded));
-            let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
-            unit.expects.push(Expect::WorkRevision { id, revision });
+            unit.expects.push(stored.unchanged());
             unit.lines.push((receipt.chain(), discarded));
             unit.works.push(receipt_row(&receipt)?);
         }

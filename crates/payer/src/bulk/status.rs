@@ -10,9 +10,8 @@
 
 use super::asked::{check_submitter, sender};
 use super::{Row, read, received_row};
-use crate::limits::{BULK_KEPT, BULK_MANIFESTS_MAX, BULK_POLL, BULK_POLL_SECONDS, BULK_POLLED_MAX};
+use crate::limits::{BULK_KEPT, BULK_MANIFESTS_MAX, BULK_POLL, BULK_POLL_SECONDS};
 use crate::road::Road;
-use crate::under_way::back;
 use bytes::Bytes;
 use exchange::bulk::receipt::{Receipt, ReceiptState, Roll};
 use exchange::bulk::received::{Received, Step, id_of, lane, receipt_id};
@@ -20,13 +19,13 @@ use exchange::bulk::{
     Dialect, NDJSON, StatusFile, StatusManifest, StatusRequest, SubmissionStatus,
 };
 use exchange::{Code, Digest, Event, Issue, Issues, SubmissionId};
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES};
 use jiff::Timestamp;
 use repository::{http_date, store_issue};
 use std::collections::VecDeque;
-use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{AnyHouse, Commit, House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::flow::{Flow, Pieces};
-use wire::rest::Prefer;
+use wire::rest::{PREFERENCE_APPLIED, Prefer};
 use wire::{Answer, BoxFuture, Caller};
 
 /// A place where a status is asked for.
@@ -82,18 +81,10 @@ pub(crate) async fn kick_off(
     let place = Place { submission: id, number, apart };
     let answer = Answer::new(202, Bytes::new()).with(CONTENT_LOCATION, place.url(road));
     Ok(match apart {
-        true => answer.with(APPLIED, "respond-async, separate-export-status"),
+        true => answer.with(PREFERENCE_APPLIED, "respond-async, separate-export-status"),
         false => answer,
     })
 }
-
-/// RFC 7240 §3.
-const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-
-const PROGRESS: HeaderName = HeaderName::from_static("x-progress");
-
-/// Bulk Data 3.0.0, status request.
-const OF_THE_WORK: HeaderName = HeaderName::from_static("x-export-status");
 
 fn expired(received: &Received, now: Timestamp) -> bool {
     received.processed.is_some_and(|at| expires(at) <= now)
@@ -123,16 +114,12 @@ async fn own(road: &Road, caller: &Caller, place: &Place) -> Result<(StoredWork,
 /// Errors: `StatusUnknown`; `RateExceeded` as an answer for who asks more often than told.
 pub(crate) async fn poll(road: &Road, caller: &Caller, place: &Place) -> Result<Answer, Issue> {
     let (_, received) = own(road, caller, place).await?;
-    if too_soon(road, place) {
-        let detail = "this status was asked for a moment ago";
-        let refused = Answer::from(Issue::new(Code::RateExceeded, detail));
-        return Ok(refused.with(RETRY_AFTER, BULK_POLL_SECONDS.to_string()));
+    if road.bulk.polls.too_soon(place.submission.as_str(), road.clock.now(), BULK_POLL) {
+        return Ok(Answer::polled_too_soon(BULK_POLL_SECONDS));
     }
     let receipts = receipts(road, &received.id).await?;
     let answer = match (received.processed, received.status) {
-        (None, _) => Answer::new(202, Bytes::new())
-            .with(PROGRESS, progress(&received, &receipts))
-            .with(RETRY_AFTER, BULK_POLL_SECONDS.to_string()),
+        (None, _) => Answer::in_progress(progress(&received, &receipts), BULK_POLL_SECONDS),
         (Some(_), SubmissionStatus::Stopped) => {
             let detail = "its submitter stopped the submission; nothing of it stands";
             over(received.dialect, Issue::new(Code::SubmissionClosed, detail))
@@ -142,27 +129,7 @@ pub(crate) async fn poll(road: &Road, caller: &Caller, place: &Place) -> Result<
             .with(CONTENT_TYPE, "application/json")
             .with(EXPIRES, http_date(expires(at))),
     };
-    Ok(match place.apart {
-        true => {
-            let of_the_work = answer.status.to_string();
-            Answer { status: 200, ..answer }.with(OF_THE_WORK, of_the_work)
-        }
-        false => answer,
-    })
-}
-
-fn too_soon(road: &Road, place: &Place) -> bool {
-    let now = road.clock.now();
-    let mut polled = road.bulk.polled();
-    if polled.len() >= BULK_POLLED_MAX {
-        polled.retain(|_, at| *at > back(now, BULK_POLL));
-    }
-    let before = polled.get(place.submission.as_str());
-    let soon = before.is_some_and(|at| *at > back(now, BULK_POLL));
-    if !soon {
-        polled.insert(place.submission.to_string(), now);
-    }
-    soon
+    Ok(answer.with_status_apart(place.apart))
 }
 
 /// What a submission came to that was not completed: the draft's programs look for 500.
@@ -314,8 +281,7 @@ pub(crate) async fn end(road: &Road, caller: &Caller, place: &Place) -> Result<A
     let at = road.clock.now();
     let ended = Event::BulkReceived(Box::new(Step::StatusEnded { place: place.number }));
     received.apply(at, &ended);
-    let (id, revision) = (received.id.to_string(), Some(stored.revision));
-    let expects = vec![Expect::WorkRevision { id, revision }];
+    let expects = vec![stored.unchanged()];
     let (lines, works) = (vec![(received.chain(), ended)], vec![received_row(&received)?]);
     let unit = Unit { at, expects, lines, works, ..Unit::default() };
     match road.house.commit(unit).await.map_err(store_issue)? {

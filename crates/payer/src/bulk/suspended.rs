@@ -11,7 +11,7 @@ use exchange::bulk::receipt::{ReceiptState, SUSPENDED};
 use exchange::bulk::received::Step;
 use exchange::{Code, Event, Issue, PartnerId};
 use repository::{Suspensions, store_issue};
-use store::{Commit, Expect, House, Unit, WorkKind, WorkQuery};
+use store::{Commit, House, Unit, WorkKind, WorkQuery};
 
 /// Receipts that are looked for together.
 const TOGETHER: u32 = 100;
@@ -54,8 +54,7 @@ impl Road {
                 let resumed: Event = Step::Resumed {}.into();
                 // Nothing is told by it, so no page is full.
                 drop(receipt.apply(unit.at, &resumed));
-                let (id, revision) = (stored.work.id.clone(), Some(stored.revision));
-                unit.expects.push(Expect::WorkRevision { id, revision });
+                unit.expects.push(stored.unchanged());
                 unit.lines.push((receipt.chain(), resumed));
                 unit.works.push(receipt_row(&receipt)?);
             }

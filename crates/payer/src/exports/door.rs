@@ -15,17 +15,15 @@ use crate::road::Road;
 use bytes::Bytes;
 use exchange::export::{ASKED, Asked, Export, ExportState, READY, Wording};
 use exchange::{Chain, Code, Digest, Event, Issue};
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use repository::snapshot::{Bounds, Lines, Listed, Moment, Stood};
 use repository::{Elements, Form, store_issue};
 use std::sync::{Arc, PoisonError};
 use store::{AnyHouse, Commit, Expect, House, StoredWork, Unit, WorkKind, WorkQuery};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::flow::{Flow, Pieces};
-use wire::rest::KickOff;
+use wire::rest::{KickOff, PREFERENCE_APPLIED};
 use wire::{Answer, BoxFuture, Caller, draw_id};
-
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Takes a request for an export.
 ///
@@ -274,12 +272,11 @@ pub(crate) async fn end(
     super::forget(road, &export, at).await?;
     let event = Event::ExportEnded { export: export.id.clone(), expired: false };
     export.apply(at, &event);
-    let (id, revision) = (export.id.clone(), Some(stored.revision));
-    let expects = vec![Expect::WorkRevision { id, revision }];
+    let expects = vec![stored.unchanged()];
     let (lines, works) = (vec![(Chain::House, event)], vec![row(&export)?]);
     let unit = Unit { at, expects, lines, works, ..Unit::default() };
     done(road.house.commit(unit).await.map_err(store_issue)?)?;
-    road.exports.progress().remove(&export.id);
+    road.exports.forget(&export.id);
     Ok(Answer::new(202, Bytes::new()))
 }
 

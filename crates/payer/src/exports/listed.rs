@@ -5,7 +5,7 @@
 //! Never      holds more than a page of records. Where all of a type are given, no content is read.
 
 use super::{door, row, selected};
-use crate::limits::{EXPORT_FILE_RECORDS, EXPORT_LEASE, EXPORT_RENEWAL, EXPORT_SETTLE};
+use crate::limits::{EXPORT_FILE_RECORDS, EXPORT_SETTLE, LEASE, RENEWAL};
 use crate::road::Road;
 use crate::under_way::back;
 use exchange::export::{Beyond, Export, ExportFile};
@@ -39,7 +39,7 @@ impl Look<'_> {
     pub(super) async fn looked(&mut self, records: u64) -> Result<(), Issue> {
         self.counted += records;
         self.road.exports.has_counted(&self.export.id, self.counted);
-        if self.renewed.elapsed() >= EXPORT_RENEWAL {
+        if self.renewed.elapsed() >= RENEWAL {
             renew(self.road, self.lease).await?;
             self.renewed = Instant::now();
         }
@@ -122,7 +122,7 @@ async fn as_of(road: &Road) -> Result<Timestamp, Issue> {
 
 async fn renew(road: &Road, lease: &Lease) -> Result<(), Issue> {
     let clock = road.house.clock(road.clock.now());
-    match road.house.renew(clock, &lease.fence, EXPORT_LEASE).await.map_err(store_issue)? {
+    match road.house.renew(clock, &lease.fence, LEASE).await.map_err(store_issue)? {
         true => Ok(()),
         false => Err(Issue::new(Code::HouseBusy, "the export was taken over meanwhile")),
     }

@@ -6,12 +6,10 @@
 
 use super::Exports;
 use crate::limits::{EXPORT_MANIFEST_FILES, EXPORT_POLL, EXPORT_POLL_SECONDS};
-use crate::under_way::back;
-use bytes::Bytes;
 use exchange::export::parameters;
 use exchange::export::{Beyond, Export, ExportFile, ExportState};
 use exchange::{Code, Issue};
-use http::header::{CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, EXPIRES};
 use jiff::Timestamp;
 use repository::http_date;
 use serde_json::{Value, json};
@@ -24,44 +22,26 @@ pub(super) const MESSAGES: &str = "messages.ndjson";
 /// The names of the pages behind the first.
 const PAGE: (&str, &str) = ("manifest-", ".json");
 
-const STATUS_APART: HeaderName = HeaderName::from_static("x-export-status");
-
 /// What a poll gets of an export that is still being listed: 202, or that status in a header.
 pub(super) fn waiting(exports: &Exports, export: &Export, now: Timestamp) -> Answer {
-    let mut progress = exports.progress();
-    let known = progress.entry(export.id.clone()).or_default();
-    let again = EXPORT_POLL_SECONDS.to_string();
-    if known.polled.is_some_and(|polled| polled > back(now, EXPORT_POLL)) {
-        let detail = "this status was asked for a moment ago";
-        return Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, again);
+    if exports.polls.too_soon(&export.id, now, EXPORT_POLL) {
+        return Answer::polled_too_soon(EXPORT_POLL_SECONDS);
     }
-    known.polled = Some(now);
-    let words = match known.counted {
-        0 => "waiting for its turn".to_owned(),
-        counted => format!("{counted} records looked at"),
+    let words = match exports.counted().get(&export.id) {
+        None | Some(0) => "waiting for its turn".to_owned(),
+        Some(counted) => format!("{counted} records looked at"),
     };
-    said(export, 202, Bytes::new())
-        .with(HeaderName::from_static("x-progress"), words)
-        .with(RETRY_AFTER, again)
+    Answer::in_progress(words, EXPORT_POLL_SECONDS).with_status_apart(export.asked.status_apart)
 }
 
 /// The manifest, or a page behind its first; `None` where there is no such page.
 pub(super) fn complete(place: &str, export: &Export, request: &str, page: usize) -> Option<Answer> {
     let ExportState::Ready { expires, .. } = &export.state else { return None };
     let manifest = manifest(place, export, request, page)?.to_string();
-    let answer = match page {
-        0 => said(export, 200, manifest),
-        _ => Answer::new(200, manifest),
-    };
+    let first = page == 0;
+    let answer = Answer::new(200, manifest);
+    let answer = answer.with_status_apart(export.asked.status_apart && first);
     Some(answer.with(CONTENT_TYPE, "application/json").with(EXPIRES, http_date(*expires)))
-}
-
-/// The status of an export: the answer's own, or in a header where the reader wants it apart.
-fn said(export: &Export, status: u16, body: impl Into<Bytes>) -> Answer {
-    match export.asked.status_apart {
-        true => Answer::new(200, body).with(STATUS_APART, status.to_string()),
-        false => Answer::new(status, body),
-    }
 }
 
 /// The page that a file's name means, counted from 0.

@@ -6,8 +6,7 @@ use crate::plan::{NAMESPACE, Plan, Push, says};
 use bytes::Bytes;
 use exchange::Code;
 use http::{Method, Response, StatusCode};
-use payer::exports::Turn;
-use payer::worker::take_up;
+use payer::worker::{Turn, take_up};
 use serde_json::{Value, json};
 use store::House;
 
@@ -42,7 +41,7 @@ pub(crate) async fn taken(plan: &Plan, who: &str, request: &Value) {
 
 /// Works until nothing is due.
 pub(crate) async fn work(plan: &Plan) {
-    while take_up(&plan.road).await == Turn::Taken {}
+    while take_up(&plan.road, std::future::pending()).await == Turn::Taken {}
 }
 
 /// The place of the status.

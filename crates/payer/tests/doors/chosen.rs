@@ -9,7 +9,7 @@ use crate::plan::{Plan, Push, says};
 use exchange::{Chain, Code};
 use fhir::Resource;
 use http::{Method, StatusCode};
-use payer::exports::{Turn, take_up};
+use payer::worker::{Turn, take_up};
 use repository::{Filing, Incoming, Loader, Standing, plan_transaction};
 use serde_json::{Value, json};
 use store::{Commit, House, Record, Unit};

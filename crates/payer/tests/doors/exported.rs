@@ -7,7 +7,7 @@ use exchange::export::Export;
 use exchange::{Chain, Code, Event};
 use fhir::Resource;
 use http::{Method, Request, Response, StatusCode};
-use payer::exports::{Turn, take_up};
+use payer::worker::{Turn, take_up};
 use repository::Loader;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -532,7 +532,7 @@ async fn a_kill_loses_no_export() {
     let ready = taken(&plan, "$export?_type=Patient").await;
     // One worker has taken the first one up, and is killed with it; another lists the second.
     let now = plan.road.house.clock(plan.road.clock.now());
-    let lease = plan.road.house.claim(now, payer::limits::EXPORT_LEASE, 1).await.unwrap();
+    let lease = plan.road.house.claim(now, payer::limits::LEASE, 1).await.unwrap();
     assert!(asked.ends_with(&lease[0].work.work.id));
     work(&plan).await;
     assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Nothing, "it is leased");

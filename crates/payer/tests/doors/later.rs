@@ -5,7 +5,7 @@ use crate::plan::{Plan, Push, says};
 use bytes::Bytes;
 use exchange::Code;
 use http::{Method, Response, StatusCode};
-use payer::exports::{Turn, take_up};
+use payer::worker::{Turn, take_up};
 use serde_json::{Value, json};
 use store::{House, WorkKind, WorkQuery};
 
@@ -106,7 +106,7 @@ async fn a_kill_loses_no_bundle_and_files_none_twice() {
     let plan = Plan::open();
     let place = place(&post(&plan, "guest", &batch()).await);
     let now = plan.road.house.clock(plan.road.clock.now());
-    let lease = plan.road.house.claim(now, payer::limits::EXPORT_LEASE, 1).await.unwrap();
+    let lease = plan.road.house.claim(now, payer::limits::LEASE, 1).await.unwrap();
     assert!(place.ends_with(&lease[0].work.work.id), "a worker has it, and is killed");
     assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Nothing, "it is leased");
     let plan = plan.killed();

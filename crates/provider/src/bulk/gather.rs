@@ -6,7 +6,6 @@
 //! Never      puts a push into a submission that has closed: its row must be as it was when the push
 //!            joined, and joining does not write it, so that many join at once.
 
-use super::turn::unchanged;
 use super::{SendingTurn, read, row, terms_of};
 use crate::limits::{GATHER_AGE_MAX, GATHERED_MAX, JOINED_KEPT, MANIFESTS_MAX};
 use crate::road::{Halt, Road};
@@ -35,7 +34,7 @@ impl Road {
         let most = terms.pushes_max;
         let submission = match self.open_sending(&turn.push, &base_url, &joined, most).await? {
             Some((stored, sending)) => {
-                turn.expect(unchanged(&stored));
+                turn.expect(stored.unchanged());
                 sending.id
             }
             None => {

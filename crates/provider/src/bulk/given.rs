@@ -13,18 +13,18 @@
 use super::members::not_fetched;
 use super::settle::kept;
 use super::tell::file_name;
-use super::{SendingTurn, read, row};
+use super::{SendingTurn, read, said};
 use crate::clock::HouseClock;
 use crate::limits::{GIVEN_TRIES, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
-use crate::turn::{self, Fault};
+use crate::turn::Fault;
 use exchange::sending::plan::{File, Piece, Plan};
 use exchange::sending::{End, Sending};
 use exchange::{Code, Event, Issue, Level, SubmissionId, WalkId};
 use repository::store_issue;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, House, Unit};
+use store::{AnyHouse, Commit, House};
 use wire::Clock as _;
 
 /// A file that is on its way.
@@ -43,20 +43,12 @@ impl Giving {
         for _ in 0..GIVEN_TRIES {
             let stored = self.house.work(self.submission.as_str()).await.map_err(store_issue)?;
             let Some(stored) = stored else { break };
-            let Some(mut sending) = read(&stored.work) else { break };
+            let Some(sending) = read(&stored.work) else { break };
             if sending.given.contains(&self.file) {
                 return Ok(());
             }
-            let at = self.clock.now();
             let event = Event::FileGiven { file: self.file.clone() };
-            sending.apply(at, &event);
-            let unit = Unit {
-                at,
-                expects: vec![turn::unchanged(&stored)],
-                lines: vec![(sending.chain(), event)],
-                works: vec![row(&sending)],
-                ..Unit::default()
-            };
+            let (unit, _) = said(&stored, sending, self.clock.now(), event);
             if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
                 return Ok(());
             }

@@ -52,20 +52,8 @@ impl Road {
         };
         turn.say(Event::WentAsync { by: by.clone(), issue });
         if push.withdrawn_by.is_none() {
-            turn.begin(Event::Began {
-                walk: by,
-                trigger: push.trigger,
-                patient: push.dossier.patient,
-                payer: push.dossier.payer,
-                kind: push.dossier.kind,
-                subject: push.dossier.subject,
-                purpose: push.purpose,
-                withdraws: push.withdraws,
-                mode: ASYNC.to_owned(),
-                deadline: push.deadline,
-                patience: Some(push.patience),
-                on_behalf: push.on_behalf,
-            })?;
+            let declared = Push { mode: ASYNC.to_owned(), ..push };
+            turn.begin(declared.begun_again(by))?;
         }
         Ok(turn.commit("scoped").await?)
     }

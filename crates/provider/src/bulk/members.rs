@@ -140,7 +140,7 @@ impl Road {
         let Some((stored, export)) = self.gathering(&trigger).await? else {
             return self.unfetched(turn).await;
         };
-        turn.expect(turn::unchanged(&stored));
+        turn.expect(stored.unchanged());
         turn.say(Event::Submitted { submission: export });
         Ok(turn.commit("submitted").await?)
     }

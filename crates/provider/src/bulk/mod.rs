@@ -31,6 +31,7 @@ mod tell;
 mod turn;
 
 pub(crate) use large::{refused_for_size, too_large_for_now};
+pub(crate) use turn::said;
 pub use turn::{SendingTurn, read, row};
 
 use crate::limits::FILES_AT_ONCE;
@@ -42,11 +43,11 @@ use exchange::bulk::Submitter;
 use exchange::sending::{Sending, Step};
 use exchange::settle::Attempt;
 use exchange::{Code, Issue, Level, PartnerId, PushId, SubmissionId};
-use jiff::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use store::Lease;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wire::rest::Polls;
 
 /// What this process knows of submissions beside the store.
 #[derive(Default)]
@@ -58,14 +59,10 @@ pub struct Bulk {
     /// Files that each payer may fetch at once.
     places: Mutex<HashMap<PartnerId, Arc<Semaphore>>>,
     /// When the exports that are being made were last asked for.
-    polled: Mutex<HashMap<String, Timestamp>>,
+    polls: Polls,
 }
 
 impl Bulk {
-    fn polled(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
-        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// One of the files that a payer may fetch at once.
     ///
     /// Errors: `HouseBusy`.

@@ -15,14 +15,13 @@
 //! no record.
 
 use super::tell::{MESSAGES, file_name};
-use super::{read, row, terms_of};
+use super::{read, row, said, terms_of};
 use crate::limits::{
     GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
     PULLS_BEGUN_MAX, PULLS_LOOKED, PULLS_MAX,
 };
 use crate::road::Road;
 use crate::setup::Payer;
-use crate::turn;
 use bytes::Bytes;
 use exchange::agreement::FileAccess;
 use exchange::bulk;
@@ -30,7 +29,7 @@ use exchange::export::{Asked, Level, parameters};
 use exchange::query::Handling;
 use exchange::sending::{End, Pulled, Sending, Step};
 use exchange::{Code, Event, Issue, PartnerId, SubmissionId};
-use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, EXPIRES, RETRY_AFTER};
 use jiff::Timestamp;
 use repository::{Suspensions, http_date, store_issue};
 use std::collections::BTreeSet;
@@ -171,7 +170,7 @@ impl Road {
         let Some(manifest) = sending.standing().last() else {
             return Ok(self.pull_waits(&sending, &pulled));
         };
-        self.bulk.polled().remove(id);
+        self.bulk.polls.forget(id);
         let plan = self.plan(&manifest.plan).await;
         let unreadable = |_| Issue::new(Code::InternalError, "a plan of files cannot be read");
         let terms = terms_of(self.payer(&sending.payer)?)?;
@@ -194,18 +193,14 @@ impl Road {
 
     /// What a poll gets of an export that is still being made.
     fn pull_waits(&self, sending: &Sending, pulled: &Pulled) -> Answer {
-        let (now, again) = (self.clock.now(), PULL_POLL_SECONDS.to_string());
-        let before = self.bulk.polled().insert(sending.id.to_string(), now);
-        if before.is_some_and(|before| before.duration_until(now) < PULL_POLL) {
-            let detail = "this status was asked for a moment ago";
-            return Answer::from(Issue::new(Code::RateExceeded, detail)).with(RETRY_AFTER, again);
+        if self.bulk.polls.too_soon(sending.id.as_str(), self.clock.now(), PULL_POLL) {
+            return Answer::polled_too_soon(PULL_POLL_SECONDS);
         }
         let words = match pulled.members {
             None => "waiting for its turn",
             Some(_) => "histories are being put together",
         };
-        let progress = HeaderName::from_static("x-progress");
-        Answer::new(202, Bytes::new()).with(progress, words).with(RETRY_AFTER, again)
+        Answer::in_progress(words, PULL_POLL_SECONDS)
     }
 
     /// The payer wants no more of an export: 202, and from then on it is unknown.
@@ -217,7 +212,7 @@ impl Road {
             let (stored, sending, _) = self.own_pull(caller, id).await?;
             let said = self.say_of_pull(&stored, sending, Event::PullDeleted {}).await?;
             if let Commit::Done { .. } = said {
-                self.bulk.polled().remove(id);
+                self.bulk.polls.forget(id);
                 return Ok(Answer::new(202, Bytes::new()));
             }
         }
@@ -228,18 +223,10 @@ impl Road {
     async fn say_of_pull(
         &self,
         stored: &StoredWork,
-        mut sending: Sending,
+        sending: Sending,
         event: Event,
     ) -> Result<Commit, Issue> {
-        let at = self.clock.now();
-        sending.apply(at, &event);
-        let unit = Unit {
-            at,
-            expects: vec![turn::unchanged(stored)],
-            lines: vec![(sending.chain(), event)],
-            works: vec![row(&sending)],
-            ..Unit::default()
-        };
+        let (unit, _) = said(stored, sending, self.clock.now(), event);
         self.house.commit(unit).await.map_err(store_issue)
     }
 }

@@ -12,7 +12,7 @@ use exchange::sending::{Sending, Step};
 use exchange::{Chain, Digest, Event, Push};
 use jiff::Timestamp;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, Expect, Fence, House, Lease, StoredWork, Unit, Work, WorkKind};
+use store::{AnyHouse, Commit, Fence, House, Lease, StoredWork, Unit, Work, WorkKind};
 use tokio::sync::Notify;
 use wire::Clock;
 
@@ -74,7 +74,7 @@ impl SendingTurn {
             push.apply(at, &event);
             self.unit.lines.push((push.chain(), event));
         }
-        self.unit.expects.push(turn::unchanged(stored));
+        self.unit.expects.push(stored.unchanged());
         self.unit.works.push(turn::row(&push, at));
     }
 
@@ -143,7 +143,20 @@ fn is_begun(sending: &Sending) -> bool {
     sending.manifests.iter().any(|manifest| manifest.told)
 }
 
-/// That a row is as it was when it was read.
-pub(super) fn unchanged(row: &StoredWork) -> Expect {
-    turn::unchanged(row)
+/// A unit that says one thing about a submission which is as it was read, and what it then is.
+pub(crate) fn said(
+    stored: &StoredWork,
+    mut sending: Sending,
+    at: Timestamp,
+    event: Event,
+) -> (Unit, Sending) {
+    sending.apply(at, &event);
+    let unit = Unit {
+        at,
+        expects: vec![stored.unchanged()],
+        lines: vec![(sending.chain(), event)],
+        works: vec![row(&sending)],
+        ..Unit::default()
+    };
+    (unit, sending)
 }

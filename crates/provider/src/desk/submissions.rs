@@ -5,7 +5,7 @@
 //! Never      does a submission's work itself: it records what is asked, and wakes the worker.
 
 use super::Desk;
-use crate::bulk::{read, row};
+use crate::bulk::{read, said};
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, TRIGGERS_ASKED_MAX};
 use crate::turn;
 use exchange::desk::{IssueWords, Reply, SubmissionCommand, SubmissionRow, SubmissionsTold};
@@ -13,7 +13,7 @@ use exchange::push::SUBMITTED;
 use exchange::sending::{OPEN, Sending, Step};
 use exchange::{Code, Event, Issue, TriggerId, Who};
 use repository::{Purging, lookup, store_issue};
-use store::{House, StoredWork, Unit, WorkKind, WorkQuery};
+use store::{House, StoredWork, WorkKind, WorkQuery};
 use wire::Clock as _;
 
 impl Desk {
@@ -66,18 +66,10 @@ impl Desk {
     async fn say(
         &self,
         stored: &StoredWork,
-        mut sending: Sending,
+        sending: Sending,
         event: Event,
     ) -> Result<Sending, Issue> {
-        let at = self.road.clock.now();
-        sending.apply(at, &event);
-        let unit = Unit {
-            at,
-            expects: vec![turn::unchanged(stored)],
-            lines: vec![(sending.chain(), event)],
-            works: vec![row(&sending)],
-            ..Unit::default()
-        };
+        let (unit, sending) = said(stored, sending, self.road.clock.now(), event);
         self.commit(unit).await?;
         self.wake.notify_one();
         Ok(sending)

@@ -4,13 +4,12 @@
 //! Goes out   the level, and the parameters by name with their texts, repeated ones as often.
 //! Never      knows a parameter: what says nothing has an empty text.
 
-use crate::door::{self, content_type};
-use crate::limits::FORM_BYTES_MAX;
+use super::posted::posted;
 use crate::rest::Prefer;
-use crate::{media, urlencoded};
+use crate::urlencoded;
 use axum::extract::Request;
+use exchange::Issue;
 use exchange::export::Level;
-use exchange::{Code, Issue};
 use fhir::{Doc, Parameter, is_id};
 use http::{HeaderMap, Method};
 
@@ -35,11 +34,12 @@ impl KickOff {
         headers: &HeaderMap,
         request: Request,
     ) -> Result<KickOff, Issue> {
-        let posted = *request.method() == Method::POST;
-        if posted {
-            parameters.append(&mut sent(headers, request).await?);
+        let by_post = *request.method() == Method::POST;
+        if by_post {
+            let sent = posted(headers, request, |one| Ok(text(one)));
+            parameters.append(&mut sent.await?);
         }
-        Ok(KickOff { level, posted, parameters, prefer: Prefer::of(headers) })
+        Ok(KickOff { level, posted: by_post, parameters, prefer: Prefer::of(headers) })
     }
 
     /// Its URL below this base, with those of its parameters that were understood: a manifest's `request`.
@@ -64,21 +64,6 @@ pub(super) fn level(segments: &[&str]) -> Option<Level> {
         ["Group", id, "$export"] if is_id(id) => Some(Level::Group(id.to_owned())),
         _ => None,
     }
-}
-
-async fn sent(headers: &HeaderMap, request: Request) -> Result<Vec<(String, String)>, Issue> {
-    let body = door::read_body(request, FORM_BYTES_MAX, None).await?;
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    if media::is(content_type(headers), "application/x-www-form-urlencoded") {
-        return urlencoded::decode(&body);
-    }
-    media::check_sent(content_type(headers))?;
-    let parameters = fhir::Parameters::parse(body).map_err(|error| {
-        Issue::new(Code::BodyMalformed, error.reason.to_string()).at(error.expression)
-    })?;
-    Ok(parameters.iter().map(|one| (one.name.clone(), text(one))).collect())
 }
 
 /// What a parameter says, in whichever type an edition of the guide gives it: a primitive's value, the

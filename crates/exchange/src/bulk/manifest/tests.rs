@@ -50,6 +50,34 @@ fn manifests_of_all_versions_are_read() {
     assert_eq!((read.output[0].url.as_str(), read.organized_by), ("1.ndjson", None));
 }
 
+/// What is told beside the resources stands under either name, and is read like them.
+#[test]
+fn messages_are_read_under_their_names() {
+    let file = |url: &str| json!({ "url": url, "type": "OperationOutcome", "count": 2 });
+    let names = |body: &Value| -> Result<Vec<(&str, Vec<String>)>, String> {
+        let read = Manifest::messages(body.to_string().as_bytes());
+        let read = read.map_err(|issue| issue.expression.unwrap_or_default())?;
+        Ok(read.map(|(name, files)| (name, files.into_iter().map(|it| it.url).collect())).into())
+    };
+    let urls = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+    let told = |error: &[&str], outcome: &[&str]| {
+        Ok(vec![("error", urls(error)), ("outcome", urls(outcome))])
+    };
+    let many: Vec<Value> = (0..=BULK_FILES_MAX).map(|_| file("a")).collect();
+    let table = [
+        ("neither", json!({ "output": 1 }), told(&[], &[])),
+        ("the older", json!({ "error": [file("a"), file("b")] }), told(&["a", "b"], &[])),
+        ("the ballot's", json!({ "outcome": [file("c")], "error": null }), told(&[], &["c"])),
+        ("both", json!({ "outcome": [file("c")], "error": [file("a")] }), told(&["a"], &["c"])),
+        ("no list", json!({ "error": "a" }), Err("error".to_owned())),
+        ("no place", json!({ "outcome": [{}] }), Err("outcome[0].url".to_owned())),
+        ("more than one page lists", json!({ "error": many }), Err("error".to_owned())),
+    ];
+    for (case, body, expected) in table {
+        assert_eq!(names(&body), expected, "{case}");
+    }
+}
+
 /// What is not read may be anything that is JSON; of a member that comes twice the last is read.
 #[test]
 fn what_is_not_read_plays_no_part() {
