@@ -399,7 +399,7 @@ async fn goes_on_after_a_sudden_end(files: &Files, plan: Plan) {
     taken(&plan, "rival", &request(files, Some(&manifest), Some("completed"))).await;
     // A database server goes by its own clock, for which nothing is put off here.
     while stands(&plan).await.len() < 1_000 {
-        assert_eq!(take_up(&plan.road).await, Turn::Taken {});
+        assert_eq!(take_up(&plan.road, std::future::pending()).await, Turn::Taken);
     }
     let before = stands(&plan).await.len();
     assert!((1_000..2_500).contains(&before), "{before}");
