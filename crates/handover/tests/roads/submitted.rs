@@ -1,9 +1,9 @@
 //! Goal: what goes in bulk from house to house is what goes by transaction: the same records, each push
 //! filed by its own number, whatever is stopped, held or taken back.
 
-use crate::common::{House, Stage};
+use crate::common::{House, Stage, who};
 use exchange::Code;
-use exchange::desk::{Row, Shown};
+use exchange::desk::{Command, Row, Shown};
 use exchange::limits::ENTRIES_MAX;
 use serde_json::json;
 use sim::{ChartResource, Town, TownPlan};
@@ -105,7 +105,7 @@ fn in_bulk_the_same_is_filed_as_by_transaction() {
     }
 }
 
-/// How long a history of more than 5,000 records may take.
+/// How long a history of more than 5,000 records may take, and its deletions.
 const LARGE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// A hospital whose agreement lets large pushes go in bulk, and an encounter there with more observations
@@ -175,9 +175,9 @@ fn acknowledged(stage: &Stage, id: &str) -> Shown {
 }
 
 /// What is too large to be answered at once ends with that reason, and another push, declared asynchronous,
-/// goes in its place; whoever looks sees both.
+/// goes in its place; whoever looks sees both. What was pushed so can be taken back.
 #[test]
-fn what_is_too_large_goes_as_another_push_that_says_so() {
+fn what_is_too_large_goes_as_another_push_that_says_so_and_can_be_taken_back() {
     let (mut stage, encounter) = with_a_large_history();
     stage.serve();
     stage.provider.queue(std::slice::from_ref(&encounter));
@@ -212,6 +212,15 @@ fn what_is_too_large_goes_as_another_push_that_says_so() {
     };
     assert!(observations(&stage) > ENTRIES_MAX);
 
+    let (id, who) = (other.id.clone(), who("a wrong patient"));
+    stage.provider.ask(&Command::Withdraw { id: id.clone(), who, wait: 0 }).unwrap();
+    let rows = at_rest(&stage);
+    let by = rows.iter().filter(|row| row.withdraws.as_ref() == Some(&id));
+    let ends: BTreeSet<_> =
+        by.map(|row| (row.mode.as_deref().unwrap(), row.state.as_str())).collect();
+    assert!(ends.contains(&("async", "settled")), "{rows:?}");
+    assert!(ends.iter().all(|end| [("async", "settled"), ("sync", "superseded")].contains(end)));
+    assert_eq!(observations(&stage), 0);
     stage.stop();
     for house in [&stage.provider, &stage.payers[0]] {
         let said = house.run(&["ledger", "verify"]);

@@ -12,8 +12,8 @@ use exchange::bulk::ManifestRef;
 use std::collections::BTreeMap;
 use wire::fetch::{Access, Download, Fault, FileHeaders, Place};
 
-/// What a token is asked for where nobody has said of what types the resources are: a manifest, and files
-/// that are organised by Patient.
+/// What a token is asked for where nobody has said of what types the resources are: a manifest, files that
+/// are organised by Patient, and deletions of whatever there is.
 const ANY: &str = "*";
 
 pub(super) struct Fetching<'r> {
@@ -44,7 +44,7 @@ impl<'r> Fetching<'r> {
 
     /// A file, from a place on.
     pub(super) async fn open(&mut self, file: &Listed, from: Place) -> Result<Download, Fault> {
-        let kind = file.kind.as_deref().unwrap_or(ANY);
+        let kind = file.kind.as_deref().filter(|_| !file.deleted).unwrap_or(ANY);
         let access = self.access(file.token.then_some(kind)).await?;
         self.server.fetcher.open(&file.url, &access, from).await
     }

@@ -97,7 +97,8 @@ impl Road {
         for piece in &file.pieces {
             let stored = self.house.work(piece.walk.as_str()).await.map_err(store_issue)?;
             let push = stored.and_then(|stored| turn::read(&stored.work));
-            let Some(push) = push else { continue };
+            // Nothing may stop what takes back.
+            let Some(push) = push.filter(|push| push.withdraws.is_none()) else { continue };
             if push.withdrawn_by.is_some() {
                 let detail = "somebody's records in this file were taken back since it was offered";
                 return Err(Issue::new(Code::StatusUnknown, detail));
