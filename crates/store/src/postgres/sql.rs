@@ -22,7 +22,8 @@ pub(super) const HOUSE: &str =
 pub(super) const LANES: &str =
     "SELECT lane, number FROM lanes WHERE house = $1 AND lane = ANY(ARRAY(
         SELECT unnest($2::text[]) UNION
-        SELECT w.lane FROM works w WHERE w.house = $1 AND w.id = ANY($3)))
+        SELECT w.lane FROM unnest($3::text[]) AS k(id) CROSS JOIN LATERAL
+            (SELECT lane FROM works w WHERE w.house = $1 AND w.id = k.id OFFSET 0) w))
     ORDER BY lane FOR UPDATE";
 
 pub(super) const ANSWERS: &str = "SELECT k.n FROM unnest($2::text[], $3::bytea[])
@@ -122,11 +123,15 @@ pub(super) const NEW_ANSWERS: &str =
     SELECT $1, * FROM unnest($2::text[], $3::bytea[], $4::text[], $5::bytea[], $6::integer[],
         $7::text[], $8::bytea[], $9::boolean[], $10::bytea[], $11::bytea[])";
 
-/// Rows of work by their ids.
+/// Rows of work by their ids, each of which is named once.
 pub(super) fn works() -> String {
     let columns = WorkNow::COLUMNS;
     let now = clock!();
-    format!("SELECT {columns}, {now} AS now FROM works WHERE house = $1 AND id = ANY($2)")
+    format!(
+        "SELECT {columns}, {now} AS now FROM unnest($2::text[]) AS k(asked)
+        CROSS JOIN LATERAL (SELECT * FROM works w
+            WHERE w.house = $1 AND w.id = k.asked OFFSET 0) w"
+    )
 }
 
 /// First answers by sender and key.
