@@ -378,6 +378,14 @@ impl Sending {
         self.manifests.iter().filter(move |it| !replaced.contains(&it.number))
     }
 
+    /// The nearest of the manifests whose place this one takes that the payer knows of: what it was never
+    /// told of needs no replacing, what that one took the place of does.
+    pub fn replaced_by(&self, number: u32) -> Option<&Manifest> {
+        let of = |number: u32| self.manifests.iter().find(|it| it.number == number);
+        let before = |number: u32| of(of(number)?.replaces?);
+        std::iter::successors(before(number), |it| before(it.number)).find(|it| it.told)
+    }
+
     /// Whether its files are there to be fetched: not from the moment on in which a person stops it.
     pub fn serves(&self) -> bool {
         let over = self.pulled.as_ref().is_some_and(|it| it.deleted || self.manifests.is_empty());

@@ -148,6 +148,37 @@ fn a_chain_that_begins_with_anything_else_is_no_submission() {
     assert_eq!(Sending::replay([]), None);
 }
 
+/// A manifest may give way before the payer hears of it: what it knows is replaced all the same.
+#[test]
+fn a_manifest_takes_the_place_of_the_nearest_one_that_the_payer_knows() {
+    use Message::Manifest;
+    let one = || [made(1, None), told(Manifest(1))];
+    let table = [
+        ("of none", vec![made(1, None)], None),
+        ("of what was never told", vec![made(1, None), made(2, Some(1))], None),
+        ("of what was told", [&one()[..], &[made(2, Some(1))]].concat(), Some(1)),
+        (
+            "of what was told before that",
+            [&one()[..], &[made(2, Some(1)), made(3, Some(2))]].concat(),
+            Some(1),
+        ),
+        (
+            "of the newer one",
+            [&one()[..], &[made(2, Some(1)), told(Manifest(2)), made(3, Some(2))]].concat(),
+            Some(2),
+        ),
+        ("beside another one", [&one()[..], &[made(2, None)]].concat(), None),
+    ];
+    for (case, events, expected) in table {
+        let first = opened();
+        let lines = std::iter::once(&first).chain(&events).map(|event| (at(0), event));
+        let sending = Sending::replay(lines).unwrap();
+        let last = sending.manifests.len() as u32;
+        let found = sending.replaced_by(last).map(|it| it.number);
+        assert_eq!(found, expected, "{case}");
+    }
+}
+
 /// Where no other word of the payer is agreed on: when a submission is done.
 #[test]
 fn what_is_fetched_to_its_end_is_given_whatever_manifest_brought_it() {

@@ -116,8 +116,7 @@ impl Road {
             Message::Completed => (SubmissionStatus::Completed, None),
             Message::Stopped => (SubmissionStatus::Stopped, None),
         };
-        // What the payer was never told of needs no replacing.
-        let replaced = manifest.and_then(|it| of(it.replaces?)).filter(|it| it.told);
+        let replaced = manifest.and_then(|it| sending.replaced_by(it.number));
         SubmitRequest {
             submitter: submitter(terms, &self.setup.namespace),
             submission_id: sending.id.to_string(),

@@ -213,6 +213,29 @@ async fn a_manifest_of_which_nothing_stands_gives_way_to_an_empty_one() {
     assert_eq!(rows(&hospital).await["Encounter/e3"].state, "settled");
 }
 
+/// What takes the place of a manifest was not told yet, and gives way itself: the plan is told of the third
+/// one, in the place of the one that it knows.
+#[tokio::test]
+async fn what_the_payer_knows_is_replaced_however_often_that_changed_before_it_was_told() {
+    let (hospital, plan) = begun().await;
+    plan.spoil("POST /$bulk-submit", 1, || status(503, ""));
+    let withdraw = async |encounter: &str| {
+        let id = rows(&hospital).await[encounter].id.clone();
+        hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+    };
+    withdraw("Encounter/e1").await;
+    next_look(&hospital).await;
+    assert_eq!(plan.manifests().len(), 1, "the second one was not taken");
+    withdraw("Encounter/e2").await;
+    hospital.clock.advance(1);
+    ended(&hospital).await;
+    let replaced: Vec<_> = plan.manifests().into_iter().filter_map(|(_, old)| old).collect();
+    assert_eq!(replaced, ["manifest-1.json"], "{:?}", plan.manifests());
+    let third = ("manifest-3.json".to_owned(), Some("manifest-1.json".to_owned()));
+    assert_eq!(plan.manifests().get(1), Some(&third));
+    assert_eq!(within(&hospital, &urls(&plan)[1]).await.0, [] as [String; 0]);
+}
+
 /// The plan's door answers nothing for a while; what overtakes a push then is not told, and not given.
 #[tokio::test]
 async fn what_is_restricted_or_withdrawn_before_the_payer_is_told_is_not_offered() {
