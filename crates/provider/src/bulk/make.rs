@@ -65,7 +65,8 @@ impl Road {
     /// The next pushes of a submission, each of which says by now that it goes.
     async fn sent_off(&self, turn: &mut SendingTurn, most: usize) -> Result<Vec<Push>, Halt> {
         let next = self.unplanned(&turn.sending).await?;
-        let fresh = next.iter().take(most).filter(|(_, push)| push.attempt == 0);
+        let asked = |push: &Push| push.attempt == 0 || push.withdrawn_by.is_some();
+        let fresh = next.iter().take(most).filter(|(_, push)| asked(push));
         let fresh: Vec<_> = fresh.collect();
         for some in fresh.chunks(PUSHES_PER_UNIT) {
             for (stored, push) in some {
@@ -136,17 +137,16 @@ impl Road {
         Ok(())
     }
 
-    /// Says that a push goes now; or that it does not, because restrictions have changed or cannot be
-    /// read: then its own walk finds what becomes of it.
+    /// Says that a push goes now; or that it does not.
     async fn send_off(
         &self,
         turn: &mut SendingTurn,
         stored: &StoredWork,
         push: &Push,
     ) -> Result<(), Halt> {
-        let returned = self.may_not(push).await?;
-        let said = match (returned, &push.assembled) {
-            (Some(issue), _) => Event::Returned { issue },
+        let overtaken = self.overtaken(push).await?;
+        let said = match (overtaken, &push.assembled) {
+            (Some(said), _) => said,
             (None, Some(made)) => Event::Intended {
                 attempt: push.attempt + 1,
                 endpoint: turn.sending.endpoint.clone(),
@@ -159,15 +159,20 @@ impl Road {
         Ok(())
     }
 
-    /// Why a push may not go as it is.
-    pub(super) async fn may_not(&self, push: &Push) -> Result<Option<Issue>, Halt> {
+    /// What is said of a push that may not go as it is; `None` where it may. Where restrictions have changed
+    /// or cannot be read, its own walk finds what becomes of it. Where a person took it back, that walk is
+    /// the other one, however long the payer's door keeps it waiting.
+    pub(super) async fn overtaken(&self, push: &Push) -> Result<Option<Event>, Halt> {
+        if let Some(by) = &push.withdrawn_by {
+            return Ok(Some(Event::Superseded { by: by.clone() }));
+        }
         match self.outdated(push).await {
             Ok(None) => Ok(None),
             Ok(Some(_)) => {
                 let detail = "restrictions have changed since the push was assembled";
-                Ok(Some(Issue::new(Code::RestrictionsStale, detail)))
+                Ok(Some(Event::Returned { issue: Issue::new(Code::RestrictionsStale, detail) }))
             }
-            Err(Halt::Issue(issue)) => Ok(Some(issue)),
+            Err(Halt::Issue(issue)) => Ok(Some(Event::Returned { issue })),
             Err(fault) => Err(fault),
         }
     }

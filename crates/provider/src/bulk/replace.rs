@@ -7,7 +7,7 @@
 //! Never      changes what the payer knows to be complete: what stands there is taken back by pushes of its
 //!            own. These go in any case, since the payer may have read the manifest already.
 //!
-//! A push stands no more once a newer revision or a withdrawal went first, a person let it go another way,
+//! A push stands no more once a newer revision went first, a person took it back or let it go another way,
 //! or restrictions have changed. From then on the files of the old manifest are served no more, so that of
 //! what was not fetched yet nothing is disclosed.
 
@@ -15,7 +15,7 @@ use super::{SendingTurn, terms_of};
 use crate::limits::PUSHES_PER_UNIT;
 use crate::road::{Halt, Road};
 use exchange::sending::plan::{Piece, Plan, Sent};
-use exchange::{Event, Push, WalkId};
+use exchange::{Push, WalkId};
 use std::collections::BTreeMap;
 use store::StoredWork;
 
@@ -68,21 +68,22 @@ impl Road {
         waiting: &BTreeMap<&WalkId, &(StoredWork, Push)>,
     ) -> Result<Option<Vec<Sent>>, Halt> {
         let pieces = plan.pushes();
-        let (mut stay, mut returned) = (Vec::new(), 0);
+        let (mut stay, mut gone) = (Vec::new(), 0);
         for &piece in &pieces {
             let Some((stored, push)) = waiting.get(&piece.walk) else {
                 // One whose own time is over gets the payer's late word.
-                if self.still_in(turn, piece).await?.is_some() {
+                let late = self.still_in(turn, piece).await?;
+                if late.is_some_and(|(_, push)| push.withdrawn_by.is_none()) {
                     stay.push(sent(piece));
                 }
                 continue;
             };
-            match self.may_not(push).await? {
+            match self.overtaken(push).await? {
                 None => stay.push(sent(piece)),
-                Some(issue) => {
-                    turn.say_of(stored, push, vec![Event::Returned { issue }]);
-                    returned += 1;
-                    if returned % PUSHES_PER_UNIT == 0 {
+                Some(said) => {
+                    turn.say_of(stored, push, vec![said]);
+                    gone += 1;
+                    if gone % PUSHES_PER_UNIT == 0 {
                         turn.commit("bulk-intended").await?;
                     }
                 }

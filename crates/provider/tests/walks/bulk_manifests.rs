@@ -14,6 +14,9 @@ use exchange::desk::{Command, SubmissionCommand};
 use exchange::id::derived_id;
 use exchange::{Code, Issue};
 use http::HeaderMap;
+use std::time::Duration;
+use store::{Breaker, House as _};
+use wire::Clock as _;
 
 /// Of two pushes each; so the third one leaves it open.
 const BY_TWO: &str = "manifest_pushes_max = 2\ngather_seconds = 30";
@@ -262,6 +265,42 @@ async fn what_is_restricted_or_withdrawn_before_the_payer_is_told_is_not_offered
         let stay = if withdrawn { vec![own(2)] } else { vec![] };
         assert_eq!(patients, stay, "{withdrawn}");
     }
+}
+
+/// The plan's door rests, so the walk that takes a push back is put off: the push is not offered all the same.
+#[tokio::test]
+async fn what_is_taken_back_while_the_door_rests_is_not_offered() {
+    let (hospital, plan) = hospital("", BulkPlan::default());
+    plan.spoil("POST /$bulk-submit", 1, || status(503, ""));
+    push_all(&hospital, &["e1", "e2"]).await;
+    later(&hospital).await;
+    let rest = Duration::from_secs(2 * 3_600);
+    let breaker = Breaker { failures: 1, rest, rest_max: rest };
+    let clock = hospital.house.clock(hospital.clock.now());
+    hospital.house.report(clock, &"sunrise".into(), false, breaker).await.unwrap();
+    let id = rows(&hospital).await["Encounter/e1"].id.clone();
+    hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+    let of = async |subject: &str| -> Vec<String> {
+        let found = hospital.work().await;
+        let own = found.into_iter().filter(|row| row.subject.as_deref() == Some(subject));
+        own.map(|row| row.state).collect()
+    };
+    let mut waits = of("Encounter/e1").await;
+    waits.sort_unstable();
+    assert_eq!(waits, ["due", "submitted"], "the one that takes it back is put off");
+    hospital.clock.advance(1);
+    let mut waits = of("Encounter/e1").await;
+    waits.sort_unstable();
+    assert_eq!(waits, ["due", "superseded"], "before anybody is told");
+    assert!(plan.told().is_empty(), "the door still rests");
+    hospital.clock.advance(2);
+    ended(&hospital).await;
+    assert_eq!(plan.manifests()[0], ("manifest-2.json".to_owned(), None));
+    assert_eq!(within(&hospital, &urls(&plan)[0]).await.0, [own(2)]);
+    let mut ends = of("Encounter/e1").await;
+    ends.sort_unstable();
+    assert_eq!(ends, ["settled", "superseded"], "what may have been read is taken back besides");
+    assert_eq!(of("Encounter/e2").await, ["settled"]);
 }
 
 /// The payer was told, and has not fetched yet: what was restricted or taken back is given no more.
