@@ -11,7 +11,7 @@ use exchange::desk::{Command, Reply, Row, SubmissionCommand, SubmissionRow};
 use exchange::id::derived_id;
 use exchange::{Code, Issue};
 use fhir::{Ndjson, Resource};
-use http::header::{CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, Response};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::House as _;
 use wire::limits::LINE_BYTES_MAX;
-use wire::rest::FileAsk;
+use wire::rest::{Capability, FileAsk};
 use wire::{Answer, Caller};
 
 pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
@@ -63,18 +63,21 @@ pub(crate) async fn asked(
 ) -> Result<Answer, Issue> {
     let path = url.strip_prefix("https://clinic.example/fhir/bulk/").expect(url);
     let steps: Vec<&str> = path.split('/').collect();
+    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
     let (submission, capability, name) = match steps[..] {
-        [submission, name] => (submission, None, name),
-        [submission, capability, name] => (submission, Some(capability), name),
+        [submission, name] => {
+            let bearer = text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+            (submission, bearer.map(Capability::InHeader), name)
+        }
+        [submission, capability, name] => (submission, Some(Capability::InUrl(capability)), name),
         _ => panic!("{url}"),
     };
-    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
     let (range, if_range, if_none_match) = (text(RANGE), text(IF_RANGE), text(IF_NONE_MATCH));
     let ask = FileAsk { submission, capability, name, range, if_range, if_none_match };
     hospital.road.bulk_file(caller, ask).await
 }
 
-async fn body(answer: Answer) -> Bytes {
+pub(crate) async fn body(answer: Answer) -> Bytes {
     let response: Response<axum::body::Body> = axum::response::IntoResponse::into_response(answer);
     axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
 }

@@ -153,7 +153,8 @@ fn states(rows: &[Row]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetched() {
-    let hospital = hospital(ROSTER, "pull = true").await;
+    // Whoever asks for files itself is told no header: the manifest says that it needs its token.
+    let hospital = hospital(ROSTER, "pull = true\naccess = \"header\"").await;
     hospital.restrict("[[restriction]]\nsubject = \"Patient/p3\"\nreason = \"self-pay\"\n");
     let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
     let waits = poll(&hospital, &id).await.unwrap();

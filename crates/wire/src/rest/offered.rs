@@ -5,6 +5,8 @@
 //! Never      more ranges than one: what a reader goes on with after a broken line is one.
 
 use super::files::in_gzip;
+use crate::trust::smart::server::bearer;
+use exchange::Digest;
 use http::HeaderMap;
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 
@@ -12,13 +14,31 @@ use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NothingThere;
 
+/// What a reader shows in the place of a token: something that nobody can guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability<'r> {
+    /// A part of the URL.
+    InUrl(&'r str),
+    /// `Authorization: Bearer`, which came with the submission (Bulk Data 4.0.0-ballot,
+    /// `fileRequestHeader`).
+    InHeader(&'r str),
+}
+
+impl<'r> Capability<'r> {
+    /// The one among headers, where there is one. It has the shape of a digest, which no access token has.
+    pub(super) fn among(headers: &'r HeaderMap) -> Option<Capability<'r>> {
+        let shown = bearer(headers)?;
+        shown.parse::<Digest>().is_ok().then_some(Capability::InHeader(shown))
+    }
+}
+
 /// A file that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileAsk<'r> {
     /// The submission.
     pub submission: &'r str,
-    /// What of the URL nobody can guess, where there is such a part.
-    pub capability: Option<&'r str>,
+    /// What nobody can guess, where that is shown.
+    pub capability: Option<Capability<'r>>,
     /// The last part of the path.
     pub name: &'r str,
     /// `Range`, as written.
@@ -32,7 +52,7 @@ pub struct FileAsk<'r> {
 impl<'r> FileAsk<'r> {
     pub(super) fn read(
         submission: &'r str,
-        capability: Option<&'r str>,
+        capability: Option<Capability<'r>>,
         name: &'r str,
         headers: &'r HeaderMap,
     ) -> FileAsk<'r> {
