@@ -277,7 +277,8 @@ impl Base {
                 if get && [submission, capability, name].iter().all(|it| is_token(it)) =>
             {
                 let shown = Some(Capability::InUrl(capability));
-                let ask = FileAsk::read(submission, shown, name, &asked.headers);
+                let ask =
+                    FileAsk::read(submission, shown, name, (request.method(), &asked.headers));
                 self.by_capability(request.extensions().get(), &asked, ask).await
             }
             ["bulk", submission, name]
@@ -286,7 +287,8 @@ impl Base {
                     && Capability::among(&asked.headers).is_some() =>
             {
                 let shown = Capability::among(&asked.headers);
-                let ask = FileAsk::read(submission, shown, name, &asked.headers);
+                let ask =
+                    FileAsk::read(submission, shown, name, (request.method(), &asked.headers));
                 self.by_capability(request.extensions().get(), &asked, ask).await
             }
             segments => {
@@ -380,7 +382,7 @@ impl Base {
                 rest.status_end(caller, id).await
             }
             ["bulk", submission, name] if get && is_token(submission) && is_token(name) => {
-                let ask = FileAsk::read(submission, None, name, &asked.headers);
+                let ask = FileAsk::read(submission, None, name, (request.method(), &asked.headers));
                 let answer = rest.bulk_file(Some(caller), ask).await?;
                 Ok(files::packed_whole(&asked.headers, answer))
             }

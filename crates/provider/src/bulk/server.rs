@@ -4,7 +4,7 @@
 //! Comes in   a payer that has signed in, or a URL or a header that nobody can guess; which file, from which byte on.
 //! Goes out   the manifest; a file, made of stored payloads while it is fetched, the same bytes each time.
 //! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
-//!            sends a byte before the ledger says who fetches it.
+//!            sends a byte before the ledger says who fetches it; writes a line where none is sent.
 
 use super::given::Giving;
 use super::pull::messages;
@@ -174,8 +174,24 @@ impl Road {
             }
         };
         self.check_restrictions(sending, &file).await?;
-        let place = self.bulk.place(&sending.payer)?;
         let (from, to) = span.unwrap_or((0, length.saturating_sub(1)));
+        let left = if length == 0 { 0 } else { to - from + 1 };
+        let told = move |answer: Answer| {
+            let answer = answer
+                .with(CONTENT_TYPE, NDJSON)
+                .with(CONTENT_LENGTH, left.to_string())
+                .with(ACCEPT_RANGES, "bytes")
+                .with(ETAG, etag);
+            match span {
+                Some(_) => answer.with(CONTENT_RANGE, format!("bytes {from}-{to}/{length}")),
+                None => answer,
+            }
+        };
+        let status = if span.is_some() { 206 } else { 200 };
+        if ask.head {
+            return Ok(told(Answer::new(status, Bytes::new())));
+        }
+        let place = self.bulk.place(&sending.payer)?;
         let fetched = Event::FileFetched { file: ask.name.to_owned(), from };
         let lines = vec![(sending.chain(), fetched)];
         let unit = Unit { at: self.clock.now(), lines, ..Unit::default() };
@@ -183,7 +199,6 @@ impl Road {
             Commit::Done { .. } => {}
             _ => return Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile")),
         }
-        let left = if length == 0 { 0 } else { to - from + 1 };
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();
         // Where nothing but that settles its pushes.
@@ -199,16 +214,7 @@ impl Road {
         let giving = giving.filter(|_| whole);
         let last = Bytes::new();
         let serving = Serving { house, file, at, skip, left, last, giving, _place: place };
-        let status = if span.is_some() { 206 } else { 200 };
-        let answer = Answer::flowing(status, Flow::of(serving))
-            .with(CONTENT_TYPE, NDJSON)
-            .with(CONTENT_LENGTH, left.to_string())
-            .with(ACCEPT_RANGES, "bytes")
-            .with(ETAG, etag);
-        Ok(match span {
-            Some(_) => answer.with(CONTENT_RANGE, format!("bytes {from}-{to}/{length}")),
-            None => answer,
-        })
+        Ok(told(Answer::flowing(status, Flow::of(serving))))
     }
 }
 

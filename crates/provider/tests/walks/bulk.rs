@@ -11,8 +11,10 @@ use exchange::desk::{Command, Reply, Row, SubmissionCommand, SubmissionRow};
 use exchange::id::derived_id;
 use exchange::{Code, Issue};
 use fhir::{Ndjson, Resource};
-use http::header::{AUTHORIZATION, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
-use http::{HeaderMap, Response};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, Method, Response};
 use jiff::SignedDuration;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +63,15 @@ pub(crate) async fn asked(
     url: &str,
     headers: &HeaderMap,
 ) -> Result<Answer, Issue> {
+    asked_by(hospital, caller, (Method::GET, url), headers).await
+}
+
+async fn asked_by(
+    hospital: &Hospital,
+    caller: Option<&Caller>,
+    (method, url): (Method, &str),
+    headers: &HeaderMap,
+) -> Result<Answer, Issue> {
     let path = url.strip_prefix("https://clinic.example/fhir/bulk/").expect(url);
     let steps: Vec<&str> = path.split('/').collect();
     let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
@@ -73,7 +84,8 @@ pub(crate) async fn asked(
         _ => panic!("{url}"),
     };
     let (range, if_range, if_none_match) = (text(RANGE), text(IF_RANGE), text(IF_NONE_MATCH));
-    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match };
+    let head = method == Method::HEAD;
+    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match, head };
     hospital.road.bulk_file(caller, ask).await
 }
 
@@ -329,6 +341,12 @@ async fn files_are_for_the_payer_alone_and_for_a_while() {
         story.iter().filter(|entry| entry.body.contains("file-fetched")).count()
     };
     assert_eq!(fetches().await, 0, "who was refused has fetched nothing");
+    let head = (Method::HEAD, file.as_str());
+    let answer = asked_by(&hospital, Some(&plans_own()), head, &none).await.unwrap();
+    let length = manifest.output[0].size.unwrap().to_string();
+    assert_eq!((answer.status, answer.header(&CONTENT_LENGTH)), (200, Some(length.as_str())));
+    assert!(body(answer).await.is_empty());
+    assert_eq!(fetches().await, 0, "who asks for its length is given none of it");
     let first = fetched(&hospital, Some(&plans_own()), &file).await;
     assert_eq!(first, fetched(&hospital, Some(&plans_own()), &file).await, "the same bytes");
     assert_eq!(fetches().await, 2, "each fetch has its line");

@@ -113,7 +113,8 @@ async fn part(
 ) -> Result<Answer, Issue> {
     let path = url.strip_prefix(&format!("{BASE}/bulk/")).expect(url);
     let (submission, name) = path.split_once('/').unwrap();
-    let ask = FileAsk { submission, capability: None, name, range, if_range, if_none_match: None };
+    let (capability, if_none_match) = (None, None);
+    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match, head: false };
     hospital.road.bulk_file(Some(caller), ask).await
 }
 

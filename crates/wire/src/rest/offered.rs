@@ -7,8 +7,8 @@
 use super::files::in_gzip;
 use crate::trust::smart::server::bearer;
 use exchange::Digest;
-use http::HeaderMap;
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::{HeaderMap, Method};
 
 /// No byte of the file lies where one was asked for (416).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct FileAsk<'r> {
     pub if_range: Option<&'r str>,
     /// `If-None-Match`, as written.
     pub if_none_match: Option<&'r str>,
+    /// HEAD: whoever asks is given no byte of it (RFC 9110 §9.3.2).
+    pub head: bool,
 }
 
 impl<'r> FileAsk<'r> {
@@ -54,11 +56,12 @@ impl<'r> FileAsk<'r> {
         submission: &'r str,
         capability: Option<Capability<'r>>,
         name: &'r str,
-        headers: &'r HeaderMap,
+        (method, headers): (&Method, &'r HeaderMap),
     ) -> FileAsk<'r> {
+        let head = *method == Method::HEAD;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let (range, if_range, if_none_match) = (text(RANGE), text(IF_RANGE), text(IF_NONE_MATCH));
-        FileAsk { submission, capability, name, range, if_range, if_none_match }
+        FileAsk { submission, capability, name, range, if_range, if_none_match, head }
     }
 
     /// Whether the reader holds this already (RFC 9110 §13.1.2).
@@ -131,12 +134,12 @@ mod tests {
             let mut headers = HeaderMap::new();
             range.map(|it| headers.insert(RANGE, it.parse().unwrap()));
             if_range.map(|it| headers.insert(IF_RANGE, it.parse().unwrap()));
-            let ask = FileAsk::read("s", None, "f", &headers);
+            let ask = FileAsk::read("s", None, "f", (&Method::GET, &headers));
             assert_eq!(ask.span(10, "\"e\"").ok(), expected, "{range:?} {if_range:?}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, "bytes=0-".parse().unwrap());
-        let nothing = FileAsk::read("s", None, "f", &headers).span(0, "\"e\"");
+        let nothing = FileAsk::read("s", None, "f", (&Method::GET, &headers)).span(0, "\"e\"");
         assert_eq!(nothing, Err(NothingThere), "of an empty file");
     }
 
@@ -152,7 +155,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, known.parse().unwrap());
             assert_eq!(
-                FileAsk::read("s", None, "f", &headers).is_known("\"e\""),
+                FileAsk::read("s", None, "f", (&Method::GET, &headers)).is_known("\"e\""),
                 expected,
                 "{known}"
             );
