@@ -25,7 +25,12 @@ impl Road {
         if message == Message::Stopped && !turn.sending.known {
             return Ok(self.stopped(turn).await?);
         }
-        if matches!(message, Message::Manifest(_)) && self.replace_untold(turn).await? {
+        let replaced = match message {
+            Message::Manifest(_) => self.replace_untold(turn).await?,
+            Message::Completed => self.replace_before_the_end(turn).await?,
+            Message::Stopped => false,
+        };
+        if replaced {
             return Ok(());
         }
         let place = self.rooms.partner(&turn.sending.payer).await;
