@@ -282,7 +282,8 @@ fn not_now() -> Told {
 /// where the payer may know the end, nothing is told but that.
 #[tokio::test]
 async fn what_is_withdrawn_before_the_payer_knows_the_end_is_told_anew_without_it() {
-    let table: [(&str, Vec<fn() -> Told>, bool); 3] = [
+    type Row<'t> = (&'t str, Vec<fn() -> Told>, bool);
+    let table: [Row<'_>; 3] = [
         ("it says not now", vec![not_now], true),
         ("its answer is lost", vec![lost], false),
         ("lost, and then not now", vec![lost, not_now], false),
