@@ -138,7 +138,7 @@ pub struct Manifest {
 impl Manifest {
     /// Whether a file's URL ends so because it is one of this manifest.
     fn names(&self, file: &str) -> bool {
-        file.split_once('-').is_some_and(|(number, _)| number.parse() == Ok(self.number))
+        file.split_once('-').is_some_and(|(number, _)| number == self.number.to_string())
     }
 }
 

@@ -195,6 +195,11 @@ fn what_is_fetched_to_its_end_is_given_whatever_manifest_brought_it() {
         ("behind the end", [with(&end()), vec![given("1-a")]].concat(), true),
         ("before the end", [with(&[given("1-a")]), end().to_vec()].concat(), true),
         ("twice the same", [with(&two), vec![given("1-a"); 2], end().to_vec()].concat(), false),
+        (
+            "twice, by another name",
+            [with(&two), vec![given("1-a"), given("02-a")], end().to_vec()].concat(),
+            false,
+        ),
         ("of each", [with(&two), vec![given("1-a"), given("2-a")], end().to_vec()].concat(), true),
         ("of the old one", [with(&[given("1-a")]), anew.to_vec(), end().to_vec()].concat(), false),
         ("of the new one", [with(&anew), vec![given("2-a")], end().to_vec()].concat(), true),

@@ -218,13 +218,16 @@ impl Road {
     }
 }
 
-/// `manifest-1.json`, or a file's name behind the number of its manifest: `1-patients-1.ndjson`.
+/// `manifest-1.json`, or a file's name behind the number of its manifest: `1-patients-1.ndjson`. Not
+/// `01-patients-1.ndjson`: of each there is one name, since what was given is counted by names.
 fn named(name: &str) -> Option<Name<'_>> {
     if let Some(number) = name.strip_prefix("manifest-").and_then(|it| it.strip_suffix(".json")) {
-        return number.parse().ok().map(Name::Manifest);
+        let number = number.parse().ok().filter(|number| manifest_name(*number) == name);
+        return number.map(Name::Manifest);
     }
-    let (number, name) = name.split_once('-')?;
-    number.parse().ok().map(|number| Name::File(number, name))
+    let (number, file) = name.split_once('-')?;
+    let number = number.parse().ok().filter(|number| file_name(*number, file) == name);
+    number.map(|number| Name::File(number, file))
 }
 
 /// As whoever shows an access token that is none is told.

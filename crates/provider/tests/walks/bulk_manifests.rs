@@ -22,7 +22,7 @@ use wire::{Clock as _, TransportError};
 const BY_TWO: &str = "manifest_pushes_max = 2\ngather_seconds = 30";
 
 /// URLs of the manifests, in the order in which the plan was told of them.
-fn urls(plan: &BulkPlan) -> Vec<String> {
+pub(crate) fn urls(plan: &BulkPlan) -> Vec<String> {
     plan.told().into_iter().filter_map(|told| Some(told.manifest?.url)).collect()
 }
 
