@@ -432,7 +432,12 @@ pub enum Event {
         file: String,
         #[serde(default, skip_serializing_if = "is_zero")]
         from: u64,
+        /// It had been refused before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
+    /// Sending: the payer was not given a file, since what it holds may not go now as it was offered.
+    FileRefused { file: String, issue: Issue },
     /// Sending: the payer knows all of a bulk submission, and no word of it is agreed on but that it
     /// fetches the files.
     FilesAwaited {},

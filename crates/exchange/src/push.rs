@@ -9,7 +9,7 @@ mod parts;
 pub use parts::{Parts, SMALLER};
 
 use crate::id::{Digest, PartnerId, PushId, SubmissionId, TriggerId, WalkId};
-use crate::issue::Issue;
+use crate::issue::{Code, Issue};
 use crate::ledger::{Chain, Event};
 use crate::purpose::{Level, Purpose};
 use crate::scope::Behalf;
@@ -424,6 +424,13 @@ impl Push {
     /// Whether nothing more will happen by itself, acknowledgement aside.
     pub fn ended(&self) -> bool {
         !matches!(self.state, State::Due { .. } | State::Held)
+    }
+
+    /// Whether it waits for a person because its time was over, as one in a bulk submission may: the
+    /// payer's late word still settles it.
+    pub fn is_late(&self) -> bool {
+        let late = |issue: &Issue| issue.code == Code::DeadlinePassed;
+        self.state == State::Held && self.issues.iter().any(late)
     }
 
     /// When a clock has work on it: a due stop, or an end that nobody has been told of yet.

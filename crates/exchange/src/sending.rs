@@ -192,6 +192,10 @@ pub struct Sending {
     /// Files that were given to their last byte, where that is what settles its pushes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub given: BTreeSet<String>,
+    /// Files that this house did not give when they were last asked for, since what they hold may not go
+    /// as it was offered: of their pushes the payer's word is none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refused: BTreeSet<String>,
     /// The stored outcomes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<Digest>,
@@ -234,6 +238,7 @@ impl Sending {
             partly: None,
             back: outcomes::BackOf::default(),
             given: BTreeSet::new(),
+            refused: BTreeSet::new(),
             outcomes: None,
             end: None,
             issues: Vec::new(),
@@ -250,7 +255,7 @@ impl Sending {
         Some(sending)
     }
 
-    /// Takes one line into account. A file that is fetched leaves it as it is.
+    /// Takes one line into account. A file that is fetched leaves it as it is, but for one that was refused.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
         match event.clone() {
             Event::SendingKeptOpen { until } => self.at = until,
@@ -320,6 +325,15 @@ impl Sending {
                 if self.step == Step::Pull && self.is_given() {
                     self.at = at;
                 }
+            }
+            Event::FileRefused { file, .. } => {
+                self.refused.insert(file);
+                if self.step == Step::Pull && self.is_given() {
+                    self.at = at;
+                }
+            }
+            Event::FileFetched { file, again: true, .. } => {
+                self.refused.remove(&file);
             }
             Event::PullDeleted {} => {
                 self.pulled.iter_mut().for_each(|it| it.deleted = true);
@@ -399,13 +413,18 @@ impl Sending {
         !over && !taken_back && self.step != Step::Rest
     }
 
-    /// Whether the payer has fetched every file to its end.
+    /// Whether the payer has fetched every file to its end, but for those that it was refused.
     pub fn is_given(&self) -> bool {
         let of = |manifest: &Manifest| {
-            let own = self.given.iter().filter(|file| manifest.names(file));
+            let own = self.given.union(&self.refused).filter(|file| manifest.names(file));
             own.count() as u64 >= manifest.files
         };
         !self.manifests.is_empty() && self.standing().all(of)
+    }
+
+    /// Whether the payer was refused this file, and did not have it to its end.
+    pub fn is_refused(&self, file: &str) -> bool {
+        self.refused.contains(file) && !self.given.contains(file)
     }
 
     /// When a clock has work on it.

@@ -213,10 +213,11 @@ pub fn sentence(event: &Event) -> String {
             format!("{}; its files are served until {until}", end.words())
         }
         Event::FilesWithdrawn {} => "its files are served no more".to_owned(),
-        Event::FileFetched { file, from: 0 } => format!("the payer fetches {file}"),
-        Event::FileFetched { file, from } => {
+        Event::FileFetched { file, from: 0, .. } => format!("the payer fetches {file}"),
+        Event::FileFetched { file, from, .. } => {
             format!("the payer fetches {file} from byte {from} on")
         }
+        Event::FileRefused { file, issue } => format!("{file} was not given: {}", issue.detail),
         Event::FileGiven { file } => format!("the payer has fetched {file} to its end"),
         Event::PullDeleted {} => "the payer wants no more of it".to_owned(),
         Event::Unfetched { issue } => format!("not fetched: {}", issue.detail),

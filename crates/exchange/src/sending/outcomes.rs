@@ -181,6 +181,12 @@ impl Outcomes {
         }
     }
 
+    /// Whether an error is about this very push or one of its contents, and not about all that went with it.
+    pub fn names(&self, key: &str, contents: &[Content]) -> bool {
+        let named = |it: &Content| self.records.contains_key(&format!("{}/{}", it.kind, it.id));
+        self.pushes.contains_key(key) || contents.iter().any(named)
+    }
+
     /// What is said of a push of this manifest, with this key and these contents: the next word, and the
     /// answer to keep. A push of which nothing stands is refused; one of which something is missing waits
     /// for a person.

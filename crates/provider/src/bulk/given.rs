@@ -18,7 +18,7 @@ use crate::clock::HouseClock;
 use crate::limits::{GIVEN_TRIES, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
 use crate::turn::Fault;
-use exchange::sending::plan::{File, Piece, Plan};
+use exchange::sending::plan::{Piece, Plan};
 use exchange::sending::{End, Sending};
 use exchange::{Code, Event, Issue, Level, SubmissionId, WalkId};
 use repository::store_issue;
@@ -40,21 +40,35 @@ impl Giving {
     ///
     /// Errors: `HouseBusy` where the submission does not stand still; those of the store.
     pub(super) async fn given(&self) -> Result<(), Issue> {
-        for _ in 0..GIVEN_TRIES {
-            let stored = self.house.work(self.submission.as_str()).await.map_err(store_issue)?;
-            let Some(stored) = stored else { break };
-            let Some(sending) = read(&stored.work) else { break };
-            if sending.given.contains(&self.file) {
-                return Ok(());
-            }
-            let event = Event::FileGiven { file: self.file.clone() };
-            let (unit, _) = said(&stored, sending, self.clock.now(), event);
-            if let Commit::Done { .. } = self.house.commit(unit).await.map_err(store_issue)? {
-                return Ok(());
-            }
-        }
-        Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile"))
+        let event = Event::FileGiven { file: self.file.clone() };
+        let known = |it: &Sending| it.given.contains(&self.file);
+        note(&self.house, &self.clock, &self.submission, event, known).await
     }
+}
+
+/// Writes down what became of a file that is asked for, where that is not known yet.
+///
+/// Errors: `HouseBusy` where the submission does not stand still; those of the store.
+pub(super) async fn note(
+    house: &AnyHouse,
+    clock: &HouseClock,
+    submission: &SubmissionId,
+    event: Event,
+    is_known: impl Fn(&Sending) -> bool,
+) -> Result<(), Issue> {
+    for _ in 0..GIVEN_TRIES {
+        let stored = house.work(submission.as_str()).await.map_err(store_issue)?;
+        let Some(stored) = stored else { break };
+        let Some(sending) = read(&stored.work) else { break };
+        if is_known(&sending) {
+            return Ok(());
+        }
+        let (unit, _) = said(&stored, sending, clock.now(), event.clone());
+        if let Commit::Done { .. } = house.commit(unit).await.map_err(store_issue)? {
+            return Ok(());
+        }
+    }
+    Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile"))
 }
 
 impl Road {
@@ -65,7 +79,8 @@ impl Road {
         }
         let (whole, is_pull) = (turn.sending.is_given(), turn.sending.pulled.is_some());
         let plans = self.standing_plans(&turn.sending).await?;
-        let left = not_given(&plans, &turn.sending);
+        let left = pushes_in(&plans, |file| !turn.sending.given.contains(file));
+        let refused = pushes_in(&plans, |file| turn.sending.is_refused(file));
         let pieces: Vec<&Piece> = plans.iter().flat_map(|(_, plan)| plan.pushes()).collect();
         for some in pieces.chunks(PUSHES_PER_UNIT) {
             let mut any = false;
@@ -73,6 +88,9 @@ impl Road {
                 let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
                 let word = match (left.contains(&piece.walk), is_pull) {
                     (true, true) => Event::Unfetched { issue: not_fetched() },
+                    (true, false) if refused.contains(&piece.walk) && !push.is_late() => {
+                        self.goes_anew(&push).await?
+                    }
                     (true, false) => continue,
                     (false, _) => Event::Settled { level: Level::Taken },
                 };
@@ -104,12 +122,11 @@ impl Road {
     }
 }
 
-/// Pushes with something in a file that was not given to its end.
-fn not_given(plans: &[(u32, Plan)], sending: &Sending) -> BTreeSet<WalkId> {
-    let of = |(number, plan): &(u32, Plan)| -> Vec<WalkId> {
-        let name = |file: &File| file_name(*number, &file.name);
-        let left = plan.files.iter().filter(|file| !sending.given.contains(&name(file)));
-        left.flat_map(|file| &file.pieces).map(|piece| piece.walk.clone()).collect()
-    };
-    plans.iter().flat_map(of).collect()
+/// Pushes with something in one of these files, each asked for by its name.
+pub(super) fn pushes_in(plans: &[(u32, Plan)], of: impl Fn(&str) -> bool) -> BTreeSet<WalkId> {
+    let files = plans.iter().flat_map(|(number, plan)| {
+        plan.files.iter().map(|file| (file_name(*number, &file.name), file))
+    });
+    let own = files.filter(|(name, _)| of(name));
+    own.flat_map(|(_, file)| &file.pieces).map(|piece| piece.walk.clone()).collect()
 }

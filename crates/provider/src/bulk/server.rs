@@ -1,12 +1,13 @@
 //! Server: manifests and files of submissions, for the payer they are for (Bulk Data 4.0.0-ballot,
 //! Submission File Server).
 //!
-//! Comes in   a payer that has signed in, or a URL or a header that nobody can guess; which file, from which byte on.
+//! Comes in   a payer that has signed in, or a URL or a header that nobody can guess; which file, from
+//!            which byte on.
 //! Goes out   the manifest; a file, made of stored payloads while it is fetched, the same bytes each time.
 //! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
-//!            sends a byte before the ledger says who fetches it; writes a line where none is sent.
+//!            sends a byte before the ledger says who fetches it; says that a file is fetched where none is.
 
-use super::given::Giving;
+use super::given::{Giving, note};
 use super::pull::messages;
 use super::tell::{MESSAGES, file_name, manifest_name};
 use super::{access_to, read, terms_of};
@@ -173,7 +174,16 @@ impl Road {
                 return Ok(answer.with(CONTENT_RANGE, format!("bytes */{length}")));
             }
         };
-        self.check_restrictions(sending, &file).await?;
+        if let Err(issue) = self.check_restrictions(sending, &file).await {
+            // It is no fault of what else is in the file.
+            if !ask.head && sending.pulled.is_none() && sending.end.is_none() {
+                let (file, issue) = (ask.name.to_owned(), issue.clone());
+                let known = |it: &Sending| it.refused.contains(ask.name) || it.end.is_some();
+                let event = Event::FileRefused { file, issue };
+                note(&self.house, &self.clock, &sending.id, event, known).await?;
+            }
+            return Err(issue);
+        }
         let (from, to) = span.unwrap_or((0, length.saturating_sub(1)));
         let left = if length == 0 { 0 } else { to - from + 1 };
         let told = move |answer: Answer| {
@@ -192,12 +202,20 @@ impl Road {
             return Ok(told(Answer::new(status, Bytes::new())));
         }
         let place = self.bulk.place(&sending.payer)?;
-        let fetched = Event::FileFetched { file: ask.name.to_owned(), from };
-        let lines = vec![(sending.chain(), fetched)];
-        let unit = Unit { at: self.clock.now(), lines, ..Unit::default() };
-        match self.house.commit(unit).await.map_err(store_issue)? {
-            Commit::Done { .. } => {}
-            _ => return Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile")),
+        let again = sending.refused.contains(ask.name);
+        let fetched = Event::FileFetched { file: ask.name.to_owned(), from, again };
+        if again {
+            note(&self.house, &self.clock, &sending.id, fetched, |_| false).await?;
+        } else {
+            let lines = vec![(sending.chain(), fetched)];
+            let unit = Unit { at: self.clock.now(), lines, ..Unit::default() };
+            match self.house.commit(unit).await.map_err(store_issue)? {
+                Commit::Done { .. } => {}
+                _ => {
+                    let detail = "the submission was changed meanwhile";
+                    return Err(Issue::new(Code::HouseBusy, detail));
+                }
+            }
         }
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();

@@ -5,6 +5,7 @@
 //! Never      settles a push that left the submission meanwhile, and none twice.
 
 use super::SendingTurn;
+use super::given::pushes_in;
 use crate::deliver;
 use crate::limits::{FILES_KEPT, PUSHES_PER_UNIT};
 use crate::road::{Halt, Road};
@@ -17,6 +18,7 @@ use exchange::sending::{End, Sending};
 use exchange::settle::Next;
 use exchange::{Code, Digest, Event, Issue, Level, Push, State};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use store::{House, StoredWork};
 
 impl Road {
@@ -34,13 +36,28 @@ impl Road {
             pieces.map(|piece| (*number, piece)).collect::<Vec<_>>()
         };
         let pieces: Vec<(u32, Piece)> = plans.iter().flat_map(of).collect();
+        let refused = pushes_in(&plans, |file| turn.sending.is_refused(file));
+        let in_refused = |(_, piece): &&(u32, Piece)| refused.contains(&piece.walk);
+        let touched: BTreeSet<u32> =
+            pieces.iter().filter(in_refused).map(|(manifest, _)| *manifest).collect();
         let mut held = false;
         for some in pieces.chunks(PUSHES_PER_UNIT) {
             let mut any = false;
             for (manifest, piece) in some {
                 let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
                 let key = format!("{}|{}", push_system(&self.setup.namespace), piece.push);
-                let (next, answer) = outcomes.settle(*manifest, &key, &self.contents(&push).await?);
+                let contents = self.contents(&push).await?;
+                let (next, answer) = outcomes.settle(*manifest, &key, &contents);
+                // A file that this house refused is told of as a fault of the whole manifest, too.
+                let spared = touched.contains(manifest)
+                    && matches!(next, Next::Hold(_))
+                    && !outcomes.names(&key, &contents);
+                if (refused.contains(&piece.walk) || spared) && !push.is_late() {
+                    let word = self.goes_anew(&push).await?;
+                    turn.say_of(&stored, &push, vec![word]);
+                    any = true;
+                    continue;
+                }
                 let answer = Event::Answered { status: 200, answer: turn.keep(answer) };
                 let word = match next {
                     Next::Settled(_) if level == Level::Taken => Event::Settled { level },
@@ -72,6 +89,17 @@ impl Road {
             _ => kept(turn),
         };
         Ok(self.end(turn, End::Settled, until, Vec::new()).await?)
+    }
+
+    /// What is said of a push that the payer was not given, or may not have been, because of others that went
+    /// with it: it goes another way, as it is or looked at anew. What it was given of it, it knows by the
+    /// push's number.
+    pub(super) async fn goes_anew(&self, push: &Push) -> Result<Event, Halt> {
+        let again = || {
+            let detail = "what went in one file with it was taken back or restricted meanwhile";
+            Event::Returned { issue: Issue::new(Code::PayerResting, detail) }
+        };
+        Ok(self.overtaken(push).await?.unwrap_or_else(again))
     }
 
     /// The submission as a whole came to nothing: each push waits for a person, with the reason.
@@ -164,12 +192,7 @@ impl Road {
         let same = push.assembled.as_ref().is_some_and(|made| made.push == piece.push);
         // One that waits for a person because its own time was over gets the payer's late word; one
         // that this submission has held already keeps its word.
-        let late = |issue: &Issue| issue.code == Code::DeadlinePassed;
-        let waits = match push.state {
-            State::Due { .. } => true,
-            State::Held => push.issues.iter().any(late),
-            _ => false,
-        };
+        let waits = matches!(push.state, State::Due { .. }) || push.is_late();
         Ok((own && same && waits).then_some((stored, push)))
     }
 

@@ -1,11 +1,14 @@
-//! Goal: each file of a submission has one name.
+//! Goal: each file of a submission has one name, and what this house refuses to give of it, because of one
+//! push, holds no other push.
 
-use crate::bulk::{asked, fetched, hospital, later, plans_own, push_all};
-use crate::bulk_manifests::urls;
+use crate::bulk::{asked, fetched, hospital, later, plans_own, push_all, rows, with_terms};
+use crate::bulk_manifests::{ended, own, urls, within};
 use crate::bulk_plan::BulkPlan;
-use crate::hospital::Hospital;
-use exchange::Code;
-use exchange::bulk::Manifest;
+use crate::hospital::{Hospital, who};
+use exchange::bulk::outcome::refused;
+use exchange::bulk::{Dialect, Manifest};
+use exchange::desk::Command;
+use exchange::{Code, Issue};
 use http::HeaderMap;
 
 /// The names of the files in the manifest that the plan was told of first.
@@ -36,4 +39,122 @@ async fn each_file_has_one_name() {
             assert_eq!(code(&hospital, &renamed).await, Some(Code::StatusUnknown), "{renamed}");
         }
     }
+}
+
+/// What befalls the first patient's push after the payer was told of the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Befalls {
+    Withdrawn,
+    Restricted,
+}
+
+async fn befalls(hospital: &Hospital, what: Befalls) {
+    match what {
+        Befalls::Withdrawn => {
+            let id = rows(hospital).await["Encounter/e1"].id.clone();
+            hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+        }
+        Befalls::Restricted => {
+            hospital.restrict("[[restriction]]\nsubject = \"Encounter/e1\"\nreason = \"a wish\"\n")
+        }
+    }
+}
+
+/// States of all pushes of a patient's encounter, sorted.
+async fn states(hospital: &Hospital, subject: &str) -> Vec<String> {
+    let found = hospital.work().await.into_iter();
+    let own = found.filter(|row| row.subject.as_deref() == Some(subject));
+    let mut states: Vec<_> = own.map(|row| row.state).collect();
+    states.sort_unstable();
+    states
+}
+
+#[tokio::test]
+async fn what_was_in_a_refused_file_with_another_push_goes_anew_by_itself() {
+    // How files are organised, and whether the plan tells of the file that it was refused.
+    let table = [
+        ("", Some(Code::FileRefused), Befalls::Withdrawn),
+        ("", Some(Code::FileUnreachable), Befalls::Restricted),
+        ("organized_by = \"type\"", Some(Code::FileRefused), Befalls::Withdrawn),
+        ("", None, Befalls::Withdrawn),
+    ];
+    for (lines, says, what) in table {
+        let case = format!("{lines} {says:?} {what:?}");
+        let (hospital, plan) = hospital(lines, BulkPlan::default());
+        *plan.busy.lock().unwrap() = true;
+        push_all(&hospital, &["e1", "e2", "e3"]).await;
+        later(&hospital).await;
+        let all = files(&hospital, &plan).await;
+        befalls(&hospital, what).await;
+        for file in &all {
+            assert!(code(&hospital, file).await.is_some(), "{case}: {file}");
+        }
+        if let Some(code) = says {
+            *plan.about.lock().unwrap() = Some(urls(&plan)[0].clone());
+            let issue = Issue::new(code, "the file did not come");
+            plan.says.lock().unwrap().push(refused(Dialect::Ballot, &[], [&issue]));
+        }
+        *plan.busy.lock().unwrap() = false;
+        later(&hospital).await;
+        plan.says.lock().unwrap().clear();
+        ended(&hospital).await;
+        let mut patients = Vec::new();
+        for url in urls(&plan)[1..].iter().filter(|_| lines.is_empty()) {
+            patients.extend(within(&hospital, url).await.0);
+        }
+        for (encounter, patient) in [("Encounter/e2", own(2)), ("Encounter/e3", own(3))] {
+            let found = states(&hospital, encounter).await;
+            // Looked at anew, it is another push.
+            let ends = match what {
+                Befalls::Withdrawn => vec!["settled"],
+                Befalls::Restricted => vec!["settled", "superseded"],
+            };
+            assert_eq!(found, ends, "{case}: nothing waits for a person");
+            let times = patients.iter().filter(|it| **it == patient).count();
+            assert!(!lines.is_empty() || times == 1, "{case}: offered anew, once");
+        }
+        let first = states(&hospital, "Encounter/e1").await;
+        assert_eq!(first, ["settled", "superseded"], "{case}: and it is taken back");
+    }
+}
+
+/// Without a word of the payer: what is over is over once each file was given, or refused.
+#[tokio::test]
+async fn where_taken_is_the_word_a_refused_file_keeps_nobody_waiting() {
+    let bulk = |text: String| {
+        let text = text.replace("mode = \"sync\"", "mode = \"async\"");
+        let text = text.replace("settled_by = \"filed\"", "settled_by = \"taken\"");
+        text.replace("form = \"transaction\"", "form = \"bulk\"") + "\n[bulk]\n"
+    };
+    let (hospital, plan) = with_terms(bulk, BulkPlan::default());
+    push_all(&hospital, &["e1", "e2"]).await;
+    later(&hospital).await;
+    let file = files(&hospital, &plan).await.remove(0);
+    befalls(&hospital, Befalls::Withdrawn).await;
+    assert_eq!(code(&hospital, &file).await, Some(Code::StatusUnknown));
+    ended(&hospital).await;
+    assert_eq!(states(&hospital, "Encounter/e2").await, ["submitted"], "with another submission");
+    let last = urls(&plan).pop().unwrap();
+    let (patients, deletions) = within(&hospital, &last).await;
+    assert!(patients.contains(&own(2)) && deletions == 1, "{patients:?}");
+    ended(&hospital).await;
+    assert_eq!(states(&hospital, "Encounter/e2").await, ["settled"]);
+}
+
+/// A file that was refused while the table of restrictions could not be read, and then given.
+#[tokio::test]
+async fn what_was_given_after_all_is_settled_by_the_payers_word() {
+    let (hospital, plan) = hospital("", BulkPlan::default());
+    *plan.busy.lock().unwrap() = true;
+    push_all(&hospital, &["e1"]).await;
+    later(&hospital).await;
+    let file = files(&hospital, &plan).await.remove(0);
+    hospital.restrict("this is no table");
+    assert_eq!(code(&hospital, &file).await, Some(Code::RestrictionsUnreadable));
+    hospital.restrict("");
+    fetched(&hospital, Some(&plans_own()), &file).await;
+    *plan.busy.lock().unwrap() = false;
+    ended(&hospital).await;
+    assert_eq!(states(&hospital, "Encounter/e1").await, ["settled"]);
+    assert_eq!(plan.manifests().len(), 1, "it goes once");
 }

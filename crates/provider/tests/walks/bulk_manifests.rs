@@ -27,7 +27,7 @@ pub(crate) fn urls(plan: &BulkPlan) -> Vec<String> {
 }
 
 /// The Patients in a manifest's files, and how many deletions there are.
-async fn within(hospital: &Hospital, url: &str) -> (Vec<String>, usize) {
+pub(crate) async fn within(hospital: &Hospital, url: &str) -> (Vec<String>, usize) {
     let body = fetched(hospital, Some(&plans_own()), url).await;
     let manifest = Manifest::read(&body).unwrap();
     let mut patients = Vec::new();
@@ -38,7 +38,7 @@ async fn within(hospital: &Hospital, url: &str) -> (Vec<String>, usize) {
     (patients, manifest.deleted.len())
 }
 
-fn own(number: u32) -> String {
+pub(crate) fn own(number: u32) -> String {
     format!("Patient/{}", derived_id(NAMESPACE, "Patient", &format!("p{number}")))
 }
 
@@ -64,7 +64,7 @@ async fn next_look(hospital: &Hospital) {
 }
 
 /// All that is left to come comes.
-async fn ended(hospital: &Hospital) {
+pub(crate) async fn ended(hospital: &Hospital) {
     for _ in 0..6 {
         later(hospital).await;
     }
