@@ -218,8 +218,13 @@ pub const SUBMISSION_BYTES_RANGE: std::ops::RangeInclusive<u64> = 10_000..=2_000
 /// Characters of system and value of a submitter: they stand in every request.
 pub const SUBMITTER_CHARS_MAX: usize = 200;
 
-/// Resources that the outcomes of one submission may name: each is held while pushes are settled.
+/// Resources that the outcomes of one submission may name beyond those that it was sent: some payers name
+/// what they know under ids of their own as well. Each name is held while pushes are settled.
 pub const OUTCOME_RESOURCES_MAX: usize = 100_000;
+
+/// Different words that are kept of what outcomes say of resources: a payer has a few, and each is looked
+/// through for each resource.
+pub const OUTCOME_WORDS_MAX: usize = 500;
 
 /// Types of files that are named of what a payer gives back: there are some 150 in R4.
 pub const BACK_KINDS_MAX: usize = 200;

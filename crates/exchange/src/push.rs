@@ -43,13 +43,18 @@ pub struct Dossier {
 impl Dossier {
     /// The unit of order: what is pushed for one patient to one payer goes one at a time.
     pub fn lane(&self) -> String {
-        format!("{}|{}", self.payer, self.patient)
+        lane(&self.payer, &self.patient)
     }
 
     /// The dossier's key in the store.
     pub fn key(&self) -> String {
         format!("{}|{}|{}|{}", self.payer, self.patient, self.kind, self.subject)
     }
+}
+
+/// The lane of what is pushed for one patient (`Patient.id` in the source) to one payer.
+pub fn lane(payer: &PartnerId, patient: &str) -> String {
+    format!("{payer}|{patient}")
 }
 
 /// Where a walk or push stands.

@@ -177,6 +177,9 @@ pub struct Sending {
     pub known: bool,
     /// How often its present step was tried.
     pub attempt: u32,
+    /// How many of the tries of what the payer is told now brought no answer: it may know it all the same.
+    #[serde(default)]
+    pub unanswered: u32,
     /// Where its status is polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -226,6 +229,7 @@ impl Sending {
             stopping: false,
             known: false,
             attempt: 0,
+            unanswered: 0,
             place: None,
             partly: None,
             back: outcomes::BackOf::default(),
@@ -280,8 +284,10 @@ impl Sending {
             }
             Event::Intended { attempt, .. } => {
                 (self.attempt, self.known) = (attempt, true);
+                self.unanswered += 1;
                 self.step = Step::Tell;
             }
+            Event::Answered { .. } => self.unanswered = self.unanswered.saturating_sub(1),
             Event::SendingTold { message } => self.told(message, at),
             Event::Delayed { until, issue } => {
                 if self.step != Step::Tell {
@@ -351,7 +357,7 @@ impl Sending {
 
     fn go_on(&mut self, step: Step, at: Timestamp) {
         self.issues.clear();
-        (self.step, self.at, self.attempt) = (step, at, 0);
+        (self.step, self.at, self.attempt, self.unanswered) = (step, at, 0, 0);
     }
 
     /// What the payer is to be told next; `None`: it knows all, or more is gathered first.

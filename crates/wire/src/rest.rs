@@ -17,7 +17,7 @@ mod prefer;
 mod write;
 
 pub use kick_off::KickOff;
-pub use offered::{FileAsk, NothingThere};
+pub use offered::{Capability, FileAsk, NothingThere};
 pub use polls::Polls;
 pub use prefer::{PREFERENCE_APPLIED, Prefer, Returning};
 pub use write::{Condition, Write, WriteAction};
@@ -33,6 +33,7 @@ use crate::peers::Visit;
 use crate::refusal::Answer;
 use crate::room::Free;
 pub use crate::room::{Room, Rooms};
+use crate::server::Line;
 use crate::shape::open_to_all;
 use crate::transport::BoxFuture;
 use crate::trust::Caller;
@@ -120,9 +121,9 @@ pub trait Rest: Send + Sync + 'static {
         no_submission()
     }
 
-    /// `GET /bulk/[submission]/[name]` of a caller, or `GET /bulk/[submission]/[capability]/[name]` of
-    /// whoever has that URL: a manifest or a file of a bulk submission of this house. The implementer
-    /// checks whose it is.
+    /// `GET /bulk/[submission]/[name]` of a caller, or of whoever has the header that came with the
+    /// submission, or `GET /bulk/[submission]/[capability]/[name]` of whoever has that URL: a manifest or
+    /// a file of a bulk submission of this house. The implementer checks whose it is.
     fn bulk_file<'a>(&'a self, _: Option<&'a Caller>, _: FileAsk<'a>) -> Outcome<'a> {
         Box::pin(async { Err(unknown()) })
     }
@@ -275,12 +276,20 @@ impl Base {
             ["bulk", submission, capability, name]
                 if get && [submission, capability, name].iter().all(|it| is_token(it)) =>
             {
-                if let Err(seconds) = self.gate.count_bearer(request.extensions().get()) {
-                    return Ok(too_often(seconds));
-                }
-                let ask = FileAsk::read(submission, Some(capability), name, &asked.headers);
-                let answer = self.rest.bulk_file(None, ask).await?;
-                Ok(files::packed_whole(&asked.headers, answer))
+                let shown = Some(Capability::InUrl(capability));
+                let ask =
+                    FileAsk::read(submission, shown, name, (request.method(), &asked.headers));
+                self.by_capability(request.extensions().get(), &asked, ask).await
+            }
+            ["bulk", submission, name]
+                if get
+                    && [submission, name].iter().all(|it| is_token(it))
+                    && Capability::among(&asked.headers).is_some() =>
+            {
+                let shown = Capability::among(&asked.headers);
+                let ask =
+                    FileAsk::read(submission, shown, name, (request.method(), &asked.headers));
+                self.by_capability(request.extensions().get(), &asked, ask).await
             }
             segments => {
                 let presented = door::presented(&request);
@@ -294,6 +303,20 @@ impl Base {
                 self.signed_in(&caller, segments, asked, request).await
             }
         }
+    }
+
+    /// A file for whoever shows what nobody can guess.
+    async fn by_capability(
+        &self,
+        line: Option<&Line>,
+        asked: &Asked,
+        ask: FileAsk<'_>,
+    ) -> Result<Answer, Issue> {
+        if let Err(seconds) = self.gate.count_bearer(line) {
+            return Ok(too_often(seconds));
+        }
+        let answer = self.rest.bulk_file(None, ask).await?;
+        Ok(files::packed_whole(&asked.headers, answer))
     }
 
     async fn signed_in(
@@ -359,7 +382,7 @@ impl Base {
                 rest.status_end(caller, id).await
             }
             ["bulk", submission, name] if get && is_token(submission) && is_token(name) => {
-                let ask = FileAsk::read(submission, None, name, &asked.headers);
+                let ask = FileAsk::read(submission, None, name, (request.method(), &asked.headers));
                 let answer = rest.bulk_file(Some(caller), ask).await?;
                 Ok(files::packed_whole(&asked.headers, answer))
             }

@@ -64,6 +64,9 @@ pub enum FileAccess {
     Token,
     /// By URLs that nobody can guess and that end with the submission (`requiresAccessToken` false).
     Capability,
+    /// With a header that comes with the submission and that nobody can guess (`fileRequestHeader`);
+    /// it ends with the submission.
+    Header,
 }
 
 /// What becomes of a push that is too large for a door that answers at once.

@@ -9,7 +9,7 @@
 use crate::assemble::Content;
 use crate::bulk::{Counts, StatusFile, Told, Whom};
 use crate::issue::{CODE_SYSTEM, Code, Issue};
-use crate::limits::{BACK_KINDS_MAX, ISSUES_MAX, OUTCOME_RESOURCES_MAX};
+use crate::limits::{BACK_KINDS_MAX, ISSUES_MAX, OUTCOME_WORDS_MAX};
 use crate::place;
 use crate::purpose::Level;
 use crate::settle::{Next, read_words};
@@ -28,9 +28,13 @@ pub struct Outcomes {
     /// Of a manifest as a whole, by its number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub manifests: BTreeMap<u32, Vec<Issue>>,
-    /// Of a resource: `Type/id at the payer`.
+    /// Of a resource, `Type/id at the payer`: which of `said`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub records: BTreeMap<String, Vec<Issue>>,
+    pub records: BTreeMap<String, u32>,
+    /// What is said of resources, each once: of a hundred thousand that are refused most are in the same
+    /// words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Vec<Issue>>,
     /// Of a push, by `system|value` of its key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pushes: BTreeMap<String, Vec<Issue>>,
@@ -84,9 +88,15 @@ const REFUSED: u16 = 422;
 
 impl Outcomes {
     /// Takes one line of an outcome file, which is about this manifest; `None`: the payer does not say.
+    /// `most`: as many resources and pushes as there are for it to name.
     ///
-    /// Errors: `AnswerUnreadable` where it is no OperationOutcome, or names more than can be held.
-    pub fn take(&mut self, line: &Resource, manifest: Option<u32>) -> Result<(), Issue> {
+    /// Errors: `AnswerUnreadable` where it is no OperationOutcome, or names more than were sent.
+    pub fn take(
+        &mut self,
+        line: &Resource,
+        manifest: Option<u32>,
+        most: usize,
+    ) -> Result<(), Issue> {
         let unreadable = |detail: &str| Issue::new(Code::AnswerUnreadable, detail);
         let Some(told) = Told::of(line) else {
             return Err(unreadable("a line of the payer's outcomes is no OperationOutcome"));
@@ -109,7 +119,10 @@ impl Outcomes {
             let said = match whom {
                 Whom::Push(key) => self.pushes.entry(key.clone()).or_default(),
                 Whom::Resource(reference) => match local(reference) {
-                    Some(record) => self.records.entry(record).or_default(),
+                    Some(record) => {
+                        self.say_of(record, &issues);
+                        continue;
+                    }
                     // What names no resource of ours is about all.
                     None => self.all_of(manifest),
                 },
@@ -122,10 +135,30 @@ impl Outcomes {
             said.extend(issues);
             said.truncate(ISSUES_MAX);
         }
-        if self.records.len() + self.pushes.len() + self.counts.len() > OUTCOME_RESOURCES_MAX {
-            return Err(unreadable("the payer's outcomes name more resources than can be held"));
+        if self.records.len() + self.pushes.len() + self.counts.len() > most {
+            return Err(unreadable("the payer's outcomes name more resources than it was sent"));
         }
         Ok(())
+    }
+
+    /// Adds to what is said of a resource.
+    fn say_of(&mut self, record: String, issues: &[Issue]) {
+        let before = self.records.get(&record).and_then(|at| self.said.get(*at as usize));
+        let mut words: Vec<Issue> = before.into_iter().flatten().chain(issues).cloned().collect();
+        words.truncate(ISSUES_MAX);
+        let mut known = self.said.iter().position(|said| *said == words);
+        if known.is_none() && self.said.len() >= OUTCOME_WORDS_MAX {
+            // Words of its own for each resource: what stays is why, which is one of few.
+            let why = words.iter().find(|issue| issue.code == Code::MemberHeld).or(words.first());
+            let code = why.map_or(Code::PayerRefused, |issue| issue.code);
+            words = vec![Issue::new(code, code.row().title)];
+            known = self.said.iter().position(|said| *said == words);
+        }
+        let at = known.unwrap_or_else(|| {
+            self.said.push(words);
+            self.said.len() - 1
+        });
+        self.records.insert(record, u32::try_from(at).unwrap_or(u32::MAX));
     }
 
     /// Takes a page's lists of files that come back. Of what is no type nothing is repeated.
@@ -153,7 +186,7 @@ impl Outcomes {
     /// for a person.
     pub fn settle(&self, manifest: u32, key: &str, contents: &[Content]) -> (Next, Bytes) {
         let name = |content: &Content| format!("{}/{}", content.kind, content.id);
-        let of = |content: &Content| self.records.get(&name(content));
+        let of = |content: &Content| self.said.get(*self.records.get(&name(content))? as usize);
         let answer = answer(contents, of);
         let all = self.manifests.get(&manifest).into_iter().chain(Some(&self.whole));
         let own = self.pushes.get(key).into_iter().chain(all).flatten();

@@ -149,6 +149,17 @@ impl Plan {
         self.files.iter().filter(|file| !file.deleted).map(|file| file.count).sum()
     }
 
+    /// As many resources and pushes as outcomes may name of it.
+    pub fn names(&self) -> usize {
+        let of = |file: &File| match file.deleted {
+            true => file.count.saturating_mul(ENTRIES_MAX as u64),
+            false => file.count,
+        };
+        let resources = self.files.iter().map(of).fold(0, u64::saturating_add);
+        // Of a push something may be said beside its counts.
+        usize::try_from(resources).unwrap_or(usize::MAX).saturating_add(2 * self.pushes().len())
+    }
+
     /// The manifest, as the payer reads it. `url` gives the address of a file; `request` is what the
     /// draft's programs want to find there.
     pub fn manifest(

@@ -68,7 +68,7 @@ fn contents(house: &House) -> BTreeMap<String, Vec<u8>> {
     all.filter(|(name, _)| !name.starts_with("Provenance/")).collect()
 }
 
-/// With the payer's token and with unguessable URLs, in one way of speaking or the other, in one manifest or
+/// With the payer's token, with unguessable URLs and with an unguessable header, in one way of speaking or the other, in one manifest or
 /// in many: the plan holds what it would hold had each push been posted, and the person who is no member
 /// waits for a person as ever.
 #[test]
@@ -88,7 +88,13 @@ fn in_bulk_the_same_is_filed_as_by_transaction() {
     let (told, filed) = run(None);
     let count = |state: &str| told.values().filter(|it| *it == state).count();
     assert!(count("settled") > 3 && filed.len() > 50, "{told:?}");
-    let ways = ["", "access = \"capability\"", "dialect = \"argonaut\"", "manifest_pushes_max = 2"];
+    let ways = [
+        "",
+        "access = \"capability\"",
+        "access = \"header\"",
+        "dialect = \"argonaut\"",
+        "manifest_pushes_max = 2",
+    ];
     for way in ways {
         let (in_bulk, filed_in_bulk) = run(Some(way));
         for (subject, state) in &told {

@@ -11,6 +11,7 @@ use exchange::limits::BULK_OPEN_KEPT;
 use exchange::{Code, Event};
 use http::StatusCode;
 use payer::bulk::Bulk;
+use payer::limits::BULK_KEPT;
 use repository::Suspensions;
 use serde_json::json;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ async fn a_submission_that_is_never_completed_ends_after_a_week_and_keeps_what_w
         "what waited was looked at for the last time"
     );
     taken(&plan, "rival", &numbered(99)).await;
+    plan.clock.advance(BULK_KEPT.as_secs() + 100);
+    says(&poll(&plan, "rival", &place).await, Code::StatusUnknown);
     plan.verify().await.unwrap();
 }
 

@@ -8,6 +8,7 @@ use crate::plan::{Plan, says};
 use exchange::Code;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use store::House as _;
 
 #[tokio::test]
 async fn what_cannot_be_taken_is_refused_at_the_door() {
@@ -176,12 +177,12 @@ async fn the_drafts_words_are_answered_in_the_drafts_words() {
         { "name": "FHIRBaseUrl", "valueString": format!("{}/fhir", files.url) },
         { "name": "fileRequestHeader", "part": [
             { "name": "headerName", "valueString": "x-key" },
-            { "name": "headerValue", "valueString": "k1" },
+            { "name": "headerValue", "valueString": "a-file-key" },
         ] },
     ] });
     taken(&plan, "rival", &body).await;
     work(&plan).await;
-    assert_eq!(files.asked(), ["/manifest.json x-key=k1", "/o.ndjson x-key=k1"]);
+    assert_eq!(files.asked(), ["/manifest.json x-key=a-file-key", "/o.ndjson x-key=a-file-key"]);
     let place = asked(&plan, "rival").await;
     let answer = poll(&plan, "rival", &place).await;
     let manifest: Value = serde_json::from_slice(answer.body()).unwrap();
@@ -191,7 +192,16 @@ async fn the_drafts_words_are_answered_in_the_drafts_words() {
     assert!(manifest.get("outcome").is_none());
     let file = poll(&plan, "rival", manifest["error"][0]["url"].as_str().unwrap()).await;
     let text = std::str::from_utf8(file.body()).unwrap();
-    assert!(text.contains("artifact-relatedArtifact") && !text.contains("k1"), "{text}");
+    assert!(text.contains("artifact-relatedArtifact") && !text.contains("a-file-key"), "{text}");
+    let written = plan.road.house.entries(1, 10_000).await.unwrap();
+    assert!(written.iter().any(|entry| entry.body.contains("sub-1")));
+    assert!(written.iter().all(|entry| !entry.body.contains("a-file-key")), "in the ledger");
+    let rows = plan.list().await;
+    assert!(!rows.is_empty());
+    for row in rows {
+        let shown = format!("{:?}", plan.show(&row.id).await);
+        assert!(!shown.contains("a-file-key"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::tell::manifest_name;
 use super::{SendingTurn, attempt, submitter, terms_of};
 use crate::limits::{OUTCOME_LINE_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
 use crate::road::{Halt, Road};
+use crate::turn::Fault;
 use crate::{deliver, door};
 use exchange::bulk::{StatusManifest, StatusRequest};
 use exchange::limits::{OUTCOME_RESOURCES_MAX, POLL_WAIT};
@@ -18,6 +19,7 @@ use exchange::sending::outcomes::Outcomes;
 use exchange::settle::{self, Answered, Next};
 use exchange::{Code, Event, Issue, PushId};
 use fhir::Ndjson;
+use fhir::ndjson::{Line, LineError};
 use wire::FhirClient;
 
 impl Road {
@@ -122,6 +124,7 @@ impl Road {
         first: &[u8],
     ) -> Result<Outcomes, Halt> {
         let mut found = Outcomes::default();
+        let most = self.names(turn).await?;
         let mut page = self.status_page(turn, first)?;
         let mut files = 0;
         for _ in 0..STATUS_PAGES_MAX {
@@ -138,7 +141,7 @@ impl Road {
                 };
                 let place = self.own(turn, &file.url)?;
                 let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
-                read_lines(&body, manifest, &mut found)?;
+                read_lines(&body, manifest, most, &mut found)?;
             }
             let Some(next) = page.next.take() else { return Ok(found) };
             let place = self.own(turn, &next)?;
@@ -147,6 +150,16 @@ impl Road {
             page = self.status_page(turn, &body)?;
         }
         Err(endless().into())
+    }
+
+    /// As many resources and pushes as the payer can name: what it was sent, and some that it may know by
+    /// other names.
+    async fn names(&self, turn: &SendingTurn) -> Result<usize, Fault> {
+        let mut most = OUTCOME_RESOURCES_MAX;
+        for manifest in &turn.sending.manifests {
+            most = most.saturating_add(self.plan(&manifest.plan).await?.names());
+        }
+        Ok(most)
     }
 
     /// Which manifest an outcome file is about. A URL that was never told is about all.
@@ -220,16 +233,25 @@ impl Road {
     }
 }
 
-fn read_lines(body: &[u8], manifest: Option<u32>, found: &mut Outcomes) -> Result<(), Issue> {
-    let mut lines = Ndjson::new(OUTCOME_LINE_MAX, OUTCOME_RESOURCES_MAX as u64);
+fn read_lines(
+    body: &[u8],
+    manifest: Option<u32>,
+    most: usize,
+    found: &mut Outcomes,
+) -> Result<(), Issue> {
+    // Of lines none is kept: their file has a limit of bytes.
+    let mut lines = Ndjson::new(OUTCOME_LINE_MAX, u64::MAX);
     let unreadable = |line: u64| {
         let detail = format!("line {line} of the payer's outcomes cannot be read");
         Issue::new(Code::AnswerUnreadable, detail)
     };
-    for line in lines.push(body).into_iter().chain(lines.finish()) {
-        found.take(&line.map_err(|error| unreadable(error.line))?.resource, manifest)?;
+    let mut take = |line: Result<Line, LineError>| {
+        found.take(&line.map_err(|error| unreadable(error.line))?.resource, manifest, most)
+    };
+    for piece in body.chunks(OUTCOME_LINE_MAX) {
+        lines.push(piece).into_iter().try_for_each(&mut take)?;
     }
-    Ok(())
+    lines.finish().map_or(Ok(()), take)
 }
 
 /// Which manifest is meant.

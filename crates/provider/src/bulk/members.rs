@@ -17,14 +17,15 @@ use crate::turn::{self, Fault, Turn};
 use crate::watch;
 use exchange::id::derived_id;
 use exchange::limits::SUBMISSION_PUSHES_MAX;
+use exchange::push::lane;
 use exchange::query::{Ask, Handling};
 use exchange::sending::{Sending, Step};
 use exchange::{
-    Chain, Code, Event, Issue, PartnerId, Push, Subject, SubmissionId, Trigger, TriggerId, Who,
+    Chain, Code, Event, Issue, PartnerId, Push, State, Subject, SubmissionId, Trigger, TriggerId,
+    Who,
 };
 use repository::{Suspensions, store_issue};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use store::{House, StoredWork, Unit, WorkKind, WorkQuery};
 use wire::{Answer, Caller, Clock as _};
 
@@ -225,27 +226,17 @@ impl Road {
     /// The Group of a payer: who is on the roster, and of whom the payer has been told before.
     async fn group(&self, payer: &Payer) -> Result<Value, Issue> {
         let name = &payer.public.name;
-        let query = WorkQuery {
-            kind: Some(WorkKind::Push),
-            states: vec!["settled".to_owned()],
-            partner: Some(name.clone()),
-            limit: GATHERED_MAX,
-            ..WorkQuery::default()
-        };
-        let mut latest: BTreeMap<String, (u64, bool)> = BTreeMap::new();
-        for stored in self.house.works(query).await.map_err(store_issue)? {
-            let Some(push) = turn::read(&stored.work) else { continue };
-            let (number, tells) = (number(&push), tells(&push));
-            let known = latest.entry(push.dossier.patient).or_default();
-            *known = (*known).max((number, tells));
+        let mut told = Vec::new();
+        for patient in self.population().await? {
+            if self.is_told_of(name, &patient).await? {
+                told.push(patient);
+            }
         }
-        let population = self.population().await?;
-        let told = population.iter().filter(|it| latest.get(*it).is_some_and(|(_, tells)| *tells));
         let member = |patient: &String| {
             let id = derived_id(&self.setup.namespace, "Patient", patient);
             json!({ "entity": { "reference": format!("Patient/{id}") } })
         };
-        let members: Vec<Value> = told.map(member).collect();
+        let members: Vec<Value> = told.iter().map(member).collect();
         let mut group = json!({ "resourceType": "Group", "id": self.group_id(name),
             "active": true, "type": "person", "actual": true,
             "name": format!("Patients of {} whose coverage leads to {name}", self.setup.title) });
@@ -253,6 +244,20 @@ impl Road {
             group["member"] = members.into();
         }
         Ok(group)
+    }
+
+    /// Whether the payer has been told of a patient, and that stands. Each patient's pushes are looked
+    /// through by themselves: however many there are to this payer, nobody's are out of sight.
+    ///
+    /// Errors: `InternalError` where they cannot be looked through; those of the store.
+    async fn is_told_of(&self, payer: &PartnerId, patient: &str) -> Result<bool, Issue> {
+        let pushes = self.in_lane(lane(payer, patient)).await.map_err(|fault| match fault {
+            Fault::Store(error) => store_issue(error),
+            _ => Issue::new(Code::InternalError, "a patient's pushes cannot be looked through"),
+        })?;
+        let settled = pushes.iter().filter(|push| matches!(push.state, State::Settled { .. }));
+        let latest = settled.max_by_key(|push| (number(push), tells(push)));
+        Ok(latest.is_some_and(tells))
     }
 
     /// Who was told who its members are is written down before it is.

@@ -38,7 +38,7 @@ use crate::limits::FILES_AT_ONCE;
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::Fault;
-use exchange::agreement::BulkTerms;
+use exchange::agreement::{BulkTerms, FileAccess};
 use exchange::bulk::Submitter;
 use exchange::sending::{Sending, Step};
 use exchange::settle::Attempt;
@@ -143,6 +143,14 @@ pub(crate) fn terms_of(payer: &Payer) -> Result<&BulkTerms, Issue> {
         let detail = "the agreement with this payer has no section [bulk]";
         Issue::new(Code::AsyncNotAgreed, detail).at("bulk")
     })
+}
+
+/// How the files of a submission are fetched: a payer that asked for them itself was told no header.
+pub(crate) fn access_to(terms: &BulkTerms, sending: &Sending) -> FileAccess {
+    match terms.access {
+        FileAccess::Header if sending.pulled.is_some() => FileAccess::Token,
+        access => access,
+    }
 }
 
 /// As whom the payer knows this house.

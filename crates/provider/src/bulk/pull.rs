@@ -15,7 +15,7 @@
 //! no record.
 
 use super::tell::{MESSAGES, file_name};
-use super::{read, row, said, terms_of};
+use super::{access_to, read, row, said, terms_of};
 use crate::limits::{
     GIVEN_TRIES, PULL_BUSY_SECONDS, PULL_KEPT, PULL_POLL, PULL_POLL_SECONDS, PULL_READY_MAX,
     PULLS_BEGUN_MAX, PULLS_LOOKED, PULLS_MAX,
@@ -175,7 +175,8 @@ impl Road {
         let unreadable = |_| Issue::new(Code::InternalError, "a plan of files cannot be read");
         let terms = terms_of(self.payer(&sending.payer)?)?;
         let url = |name: &str| self.file_url(terms, &sending, &file_name(manifest.number, name));
-        let listed = plan.map_err(unreadable)?.listed(terms.access == FileAccess::Token, url);
+        let plan = plan.map_err(unreadable)?;
+        let listed = plan.listed(access_to(terms, &sending) == FileAccess::Token, url);
         let errors = match messages(&pulled).len() as u64 {
             0 => Vec::new(),
             count => vec![bulk::File {

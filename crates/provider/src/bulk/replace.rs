@@ -40,6 +40,19 @@ impl Road {
         self.replace_some(turn, &waiting, false).await
     }
 
+    /// The same of what the payer knows, where the end was to be told and had to wait. Not where it may
+    /// know the end: a request of which no answer came may have been taken.
+    pub(super) async fn replace_before_the_end(
+        &self,
+        turn: &mut SendingTurn,
+    ) -> Result<bool, Halt> {
+        if turn.sending.issues.is_empty() || turn.sending.unanswered > 0 {
+            return Ok(false);
+        }
+        let waiting = self.waiting(&turn.sending).await?;
+        self.replace(turn, &waiting).await
+    }
+
     async fn replace_some(
         &self,
         turn: &mut SendingTurn,

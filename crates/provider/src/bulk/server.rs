@@ -1,15 +1,15 @@
 //! Server: manifests and files of submissions, for the payer they are for (Bulk Data 4.0.0-ballot,
 //! Submission File Server).
 //!
-//! Comes in   a payer that has signed in, or a URL that nobody can guess; which file, from which byte on.
+//! Comes in   a payer that has signed in, or a URL or a header that nobody can guess; which file, from which byte on.
 //! Goes out   the manifest; a file, made of stored payloads while it is fetched, the same bytes each time.
 //! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
-//!            sends a byte before the ledger says who fetches it.
+//!            sends a byte before the ledger says who fetches it; writes a line where none is sent.
 
 use super::given::Giving;
 use super::pull::messages;
 use super::tell::{MESSAGES, file_name, manifest_name};
-use super::{read, terms_of};
+use super::{access_to, read, terms_of};
 use crate::road::Road;
 use crate::turn;
 use bytes::Bytes;
@@ -18,13 +18,15 @@ use exchange::bulk::NDJSON;
 use exchange::sending::Sending;
 use exchange::sending::plan::{File, Plan};
 use exchange::{Code, Event, Issue, Level};
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+use http::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+};
 use repository::store_issue;
 use std::sync::Arc;
 use store::{AnyHouse, Commit, House, Unit, WorkKind};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::flow::{Flow, Pieces};
-use wire::rest::{FileAsk, NothingThere};
+use wire::rest::{Capability, FileAsk, NothingThere};
 use wire::{Answer, BoxFuture, Caller, Clock as _};
 
 /// What is asked for of a submission.
@@ -36,8 +38,8 @@ enum Name<'n> {
 impl Road {
     /// Answers a request for a manifest or a file.
     ///
-    /// Errors: `StatusUnknown` where it is not there for this caller, `ScopeMissing`, `HouseBusy`,
-    /// `PartnerSuspended`.
+    /// Errors: `StatusUnknown` where it is not there for this caller, `SignInRequired` for whoever shows a
+    /// header that is not its submission's, `ScopeMissing`, `HouseBusy`, `PartnerSuspended`.
     pub async fn bulk_file(
         &self,
         caller: Option<&Caller>,
@@ -49,8 +51,14 @@ impl Road {
         };
         let stored = self.house.work(ask.submission).await.map_err(store_issue)?;
         let stored = stored.filter(|row| row.work.kind == WorkKind::BulkSent);
-        let sending = stored.and_then(|row| read(&row.work)).ok_or_else(unknown)?;
-        if !sending.serves() || !self.is_for(caller, &ask, &sending) {
+        let sending = stored.and_then(|row| read(&row.work));
+        let sending = sending.filter(|it| self.is_for(caller, &ask, it));
+        // Whoever has no right is told the same of what is there and of what is not.
+        let sending = sending.ok_or_else(|| match ask.capability {
+            Some(Capability::InHeader(_)) => not_let_in(),
+            Some(Capability::InUrl(_)) | None => unknown(),
+        })?;
+        if !sending.serves() {
             return Err(unknown());
         }
         repository::Suspensions::check(&self.house, &sending.payer).await?;
@@ -116,9 +124,10 @@ impl Road {
     /// Whether a request has the right that was agreed on.
     fn is_for(&self, caller: Option<&Caller>, ask: &FileAsk<'_>, sending: &Sending) -> bool {
         let Ok(terms) = self.payer(&sending.payer).and_then(terms_of) else { return false };
-        match (terms.access, caller, ask.capability) {
+        match (access_to(terms, sending), caller, ask.capability) {
             (FileAccess::Token, Some(caller), None) => caller.partner == sending.payer.as_str(),
-            (FileAccess::Capability, None, Some(given)) => {
+            (FileAccess::Capability, None, Some(Capability::InUrl(given)))
+            | (FileAccess::Header, None, Some(Capability::InHeader(given))) => {
                 same(given, &self.capability(sending).to_string())
             }
             _ => false,
@@ -137,7 +146,7 @@ impl Road {
         let drafted = terms.dialect == exchange::bulk::Dialect::Argonaut;
         let request = self.file_url(terms, sending, &manifest_name(number));
         let request = drafted.then_some(request.as_str());
-        let body = plan.manifest(terms.access == FileAccess::Token, request, url);
+        let body = plan.manifest(access_to(terms, sending) == FileAccess::Token, request, url);
         let etag = format!("\"{}\"", exchange::Digest::of(&body));
         if ask.is_known(&etag) {
             return Ok(Answer::new(304, Bytes::new()).with(ETAG, etag));
@@ -165,8 +174,24 @@ impl Road {
             }
         };
         self.check_restrictions(sending, &file).await?;
-        let place = self.bulk.place(&sending.payer)?;
         let (from, to) = span.unwrap_or((0, length.saturating_sub(1)));
+        let left = if length == 0 { 0 } else { to - from + 1 };
+        let told = move |answer: Answer| {
+            let answer = answer
+                .with(CONTENT_TYPE, NDJSON)
+                .with(CONTENT_LENGTH, left.to_string())
+                .with(ACCEPT_RANGES, "bytes")
+                .with(ETAG, etag);
+            match span {
+                Some(_) => answer.with(CONTENT_RANGE, format!("bytes {from}-{to}/{length}")),
+                None => answer,
+            }
+        };
+        let status = if span.is_some() { 206 } else { 200 };
+        if ask.head {
+            return Ok(told(Answer::new(status, Bytes::new())));
+        }
+        let place = self.bulk.place(&sending.payer)?;
         let fetched = Event::FileFetched { file: ask.name.to_owned(), from };
         let lines = vec![(sending.chain(), fetched)];
         let unit = Unit { at: self.clock.now(), lines, ..Unit::default() };
@@ -174,7 +199,6 @@ impl Road {
             Commit::Done { .. } => {}
             _ => return Err(Issue::new(Code::HouseBusy, "the submission was changed meanwhile")),
         }
-        let left = if length == 0 { 0 } else { to - from + 1 };
         let (at, skip) = file.piece_at(from);
         let house = self.house.clone();
         // Where nothing but that settles its pushes.
@@ -190,16 +214,7 @@ impl Road {
         let giving = giving.filter(|_| whole);
         let last = Bytes::new();
         let serving = Serving { house, file, at, skip, left, last, giving, _place: place };
-        let status = if span.is_some() { 206 } else { 200 };
-        let answer = Answer::flowing(status, Flow::of(serving))
-            .with(CONTENT_TYPE, NDJSON)
-            .with(CONTENT_LENGTH, left.to_string())
-            .with(ACCEPT_RANGES, "bytes")
-            .with(ETAG, etag);
-        Ok(match span {
-            Some(_) => answer.with(CONTENT_RANGE, format!("bytes {from}-{to}/{length}")),
-            None => answer,
-        })
+        Ok(told(Answer::flowing(status, Flow::of(serving))))
     }
 }
 
@@ -210,6 +225,12 @@ fn named(name: &str) -> Option<Name<'_>> {
     }
     let (number, name) = name.split_once('-')?;
     number.parse().ok().map(|number| Name::File(number, name))
+}
+
+/// As whoever shows an access token that is none is told.
+fn not_let_in() -> Issue {
+    let detail = "the header is not the one that came with this submission";
+    Issue::new(Code::SignInRequired, detail).at(AUTHORIZATION.as_str())
 }
 
 /// Whether two texts are the same, in a time that does not tell how much of them is.

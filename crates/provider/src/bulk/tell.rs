@@ -5,7 +5,7 @@
 //! Never      a second manifest URL for the same manifest: what was told without an answer is told again
 //!            in the same words, so that a crash offers nothing twice.
 
-use super::{SendingTurn, attempt, submitter, terms_of};
+use super::{SendingTurn, access_to, attempt, submitter, terms_of};
 use crate::road::{Halt, Road};
 use crate::setup::Payer;
 use crate::turn::Fault;
@@ -14,7 +14,8 @@ use exchange::agreement::{BulkTerms, FileAccess};
 use exchange::bulk::{ManifestRef, SubmissionStatus, SubmitRequest};
 use exchange::sending::{Message, Sending};
 use exchange::settle::{self, Answered, Next};
-use exchange::{Digest, Event, Issue, Level, PushId};
+use exchange::{Digest, Event, Issue, Level, Phi, PushId};
+use http::header::AUTHORIZATION;
 
 impl Road {
     pub(super) async fn tell(&self, turn: &mut SendingTurn) -> Result<(), Halt> {
@@ -24,7 +25,12 @@ impl Road {
         if message == Message::Stopped && !turn.sending.known {
             return Ok(self.stopped(turn).await?);
         }
-        if matches!(message, Message::Manifest(_)) && self.replace_untold(turn).await? {
+        let replaced = match message {
+            Message::Manifest(_) => self.replace_untold(turn).await?,
+            Message::Completed => self.replace_before_the_end(turn).await?,
+            Message::Stopped => false,
+        };
+        if replaced {
             return Ok(());
         }
         let place = self.rooms.partner(&turn.sending.payer).await;
@@ -110,6 +116,7 @@ impl Road {
 
     /// The request for a message.
     fn words(&self, terms: &BulkTerms, sending: &Sending, message: Message) -> SubmitRequest {
+        let access = access_to(terms, sending);
         let of = |number: u32| sending.manifests.iter().find(|it| it.number == number);
         let (status, manifest) = match message {
             Message::Manifest(number) => (SubmissionStatus::InProgress, of(number)),
@@ -125,12 +132,18 @@ impl Road {
             manifest: manifest.map(|it| ManifestRef {
                 url: self.file_url(terms, sending, &manifest_name(it.number)),
                 base_url: self.setup.base_url.clone(),
-                headers: Vec::new(),
-                oauth_metadata: match terms.access {
+                headers: match access {
+                    FileAccess::Header => {
+                        let bearer = format!("Bearer {}", self.capability(sending));
+                        vec![(AUTHORIZATION.to_string(), Phi(bearer))]
+                    }
+                    FileAccess::Token | FileAccess::Capability => Vec::new(),
+                },
+                oauth_metadata: match access {
                     FileAccess::Token => {
                         vec![format!("{}/.well-known/smart-configuration", self.setup.base_url)]
                     }
-                    FileAccess::Capability => Vec::new(),
+                    FileAccess::Capability | FileAccess::Header => Vec::new(),
                 },
             }),
             replaces: replaced.map(|it| self.file_url(terms, sending, &manifest_name(it.number))),
@@ -142,15 +155,15 @@ impl Road {
     /// Where a file of a submission is: the same each time it is asked.
     pub(super) fn file_url(&self, terms: &BulkTerms, sending: &Sending, name: &str) -> String {
         let (base, id) = (&self.setup.base_url, &sending.id);
-        match terms.access {
-            FileAccess::Token => format!("{base}/bulk/{id}/{name}"),
+        match access_to(terms, sending) {
+            FileAccess::Token | FileAccess::Header => format!("{base}/bulk/{id}/{name}"),
             FileAccess::Capability => {
                 format!("{base}/bulk/{id}/{}/{name}", self.capability(sending))
             }
         }
     }
 
-    /// What of a URL nobody can guess who does not have this house's secret.
+    /// What of a URL or a header nobody can guess who does not have this house's secret.
     pub(super) fn capability(&self, sending: &Sending) -> Digest {
         let secret = self.setup.file_secret.0;
         Digest::of_pieces([b"bulk", &secret[..], sending.id.as_str().as_bytes(), &secret[..]])

@@ -11,15 +11,17 @@ use exchange::desk::{Command, Reply, Row, SubmissionCommand, SubmissionRow};
 use exchange::id::derived_id;
 use exchange::{Code, Issue};
 use fhir::{Ndjson, Resource};
-use http::header::{CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
-use http::{HeaderMap, Response};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, Method, Response};
 use jiff::SignedDuration;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::House as _;
 use wire::limits::LINE_BYTES_MAX;
-use wire::rest::FileAsk;
+use wire::rest::{Capability, FileAsk};
 use wire::{Answer, Caller};
 
 pub(crate) const NAMESPACE: &str = "https://clinic.example/handover";
@@ -61,20 +63,33 @@ pub(crate) async fn asked(
     url: &str,
     headers: &HeaderMap,
 ) -> Result<Answer, Issue> {
+    asked_by(hospital, caller, (Method::GET, url), headers).await
+}
+
+async fn asked_by(
+    hospital: &Hospital,
+    caller: Option<&Caller>,
+    (method, url): (Method, &str),
+    headers: &HeaderMap,
+) -> Result<Answer, Issue> {
     let path = url.strip_prefix("https://clinic.example/fhir/bulk/").expect(url);
     let steps: Vec<&str> = path.split('/').collect();
+    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
     let (submission, capability, name) = match steps[..] {
-        [submission, name] => (submission, None, name),
-        [submission, capability, name] => (submission, Some(capability), name),
+        [submission, name] => {
+            let bearer = text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+            (submission, bearer.map(Capability::InHeader), name)
+        }
+        [submission, capability, name] => (submission, Some(Capability::InUrl(capability)), name),
         _ => panic!("{url}"),
     };
-    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap());
     let (range, if_range, if_none_match) = (text(RANGE), text(IF_RANGE), text(IF_NONE_MATCH));
-    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match };
+    let head = method == Method::HEAD;
+    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match, head };
     hospital.road.bulk_file(caller, ask).await
 }
 
-async fn body(answer: Answer) -> Bytes {
+pub(crate) async fn body(answer: Answer) -> Bytes {
     let response: Response<axum::body::Body> = axum::response::IntoResponse::into_response(answer);
     axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
 }
@@ -326,6 +341,12 @@ async fn files_are_for_the_payer_alone_and_for_a_while() {
         story.iter().filter(|entry| entry.body.contains("file-fetched")).count()
     };
     assert_eq!(fetches().await, 0, "who was refused has fetched nothing");
+    let head = (Method::HEAD, file.as_str());
+    let answer = asked_by(&hospital, Some(&plans_own()), head, &none).await.unwrap();
+    let length = manifest.output[0].size.unwrap().to_string();
+    assert_eq!((answer.status, answer.header(&CONTENT_LENGTH)), (200, Some(length.as_str())));
+    assert!(body(answer).await.is_empty());
+    assert_eq!(fetches().await, 0, "who asks for its length is given none of it");
     let first = fetched(&hospital, Some(&plans_own()), &file).await;
     assert_eq!(first, fetched(&hospital, Some(&plans_own()), &file).await, "the same bytes");
     assert_eq!(fetches().await, 2, "each fetch has its line");

@@ -7,13 +7,14 @@ use crate::bulk::{
     submissions,
 };
 use crate::bulk_plan::BulkPlan;
-use crate::hospital::{EHR, ENCOUNTER, Hospital, status, who};
+use crate::hospital::{EHR, ENCOUNTER, Hospital, Told, status, who};
 use exchange::bulk::outcome::refused;
 use exchange::bulk::{Dialect, Header, Manifest, SubmissionStatus};
 use exchange::desk::{Command, SubmissionCommand};
 use exchange::id::derived_id;
 use exchange::{Code, Issue};
 use http::HeaderMap;
+use wire::TransportError;
 
 /// Of two pushes each; so the third one leaves it open.
 const BY_TWO: &str = "manifest_pushes_max = 2\ngather_seconds = 30";
@@ -266,5 +267,64 @@ async fn what_is_restricted_or_withdrawn_after_the_payer_was_told_is_not_given()
         };
         let told = asked(&hospital, Some(&plans_own()), &file, &HeaderMap::new()).await;
         assert_eq!(told.map(|it| it.status).unwrap_err().code, code, "{withdrawn}");
+    }
+}
+
+fn lost() -> Told {
+    Err(TransportError::Unknown("planted".into()))
+}
+
+fn not_now() -> Told {
+    status(503, "")
+}
+
+/// The payer's door does not take the end at first. Before it is told again each push is looked at again;
+/// where the payer may know the end, nothing is told but that.
+#[tokio::test]
+async fn what_is_withdrawn_before_the_payer_knows_the_end_is_told_anew_without_it() {
+    type Row<'t> = (&'t str, Vec<fn() -> Told>, bool);
+    let table: [Row<'_>; 3] = [
+        ("it says not now", vec![not_now], true),
+        ("its answer is lost", vec![lost], false),
+        ("lost, and then not now", vec![lost, not_now], false),
+    ];
+    for (case, ends, anew) in table {
+        let (hospital, plan) = hospital("", BulkPlan::default());
+        let times = ends.len();
+        *plan.ends.lock().unwrap() = ends;
+        *plan.busy.lock().unwrap() = true;
+        push_all(&hospital, &["e1", "e2"]).await;
+        later(&hospital).await;
+        let id = rows(&hospital).await["Encounter/e1"].id.clone();
+        hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+        rows(&hospital).await;
+        for _ in 0..=times {
+            hospital.clock.advance(1);
+            later(&hospital).await;
+        }
+        let told = plan.told();
+        let first = told.iter().filter(|it| it.submission_id == told[0].submission_id);
+        let said: Vec<_> = first
+            .map(|it| {
+                let name = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
+                match (&it.manifest, &it.replaces) {
+                    (Some(manifest), None) => name(&manifest.url),
+                    (Some(manifest), Some(old)) => {
+                        format!("{} for {}", name(&manifest.url), name(old))
+                    }
+                    (None, _) => "the end".to_owned(),
+                }
+            })
+            .collect();
+        let mut expected = vec!["manifest-1.json", "the end"];
+        expected.extend(anew.then_some("manifest-2.json for manifest-1.json"));
+        expected.extend(vec!["the end"; times]);
+        assert_eq!(said, expected, "{case}");
+        if anew {
+            let url =
+                told.iter().find(|it| it.replaces.is_some()).and_then(|it| it.manifest.clone());
+            let patients = within(&hospital, &url.unwrap().url).await.0;
+            assert_eq!(patients, [own(2)], "{case}: without the one that was taken back");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::hospital::{Answers, PLAN, Told, status};
 use bytes::Bytes;
-use exchange::bulk::{StatusFile, StatusManifest, StatusRequest, SubmitRequest};
+use exchange::bulk::{StatusFile, StatusManifest, StatusRequest, SubmissionStatus, SubmitRequest};
 use http::{Request, Response};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub(crate) struct BulkPlan {
     pub(crate) busy: Mutex<bool>,
     /// It has no bulk submission, by its statement.
     pub(crate) unlisted: bool,
+    /// What it answers to the end of a submission, one after the other; then as ever.
+    pub(crate) ends: Mutex<Vec<fn() -> Told>>,
     /// The polls that were deleted.
     pub(crate) deleted: Mutex<u32>,
     /// What it answers instead, by how the request begins, so often.
@@ -122,8 +124,10 @@ impl Answers for BulkPlan {
             "GET /metadata" => status(200, self.statement()),
             "POST /$bulk-submit" => {
                 let told = SubmitRequest::read(request.body().clone()).unwrap();
+                let ends = told.status == Some(SubmissionStatus::Completed);
                 self.told.lock().unwrap().push(told);
-                status(200, "")
+                let mut said = self.ends.lock().unwrap();
+                if ends && !said.is_empty() { said.remove(0)() } else { status(200, "") }
             }
             "POST /$bulk-submit-status" => {
                 assert_eq!(request.headers()["prefer"], "respond-async");

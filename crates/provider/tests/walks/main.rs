@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
 mod bulk;
+mod bulk_header;
 mod bulk_manifests;
 mod bulk_plan;
 mod bulk_status;

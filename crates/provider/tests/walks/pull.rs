@@ -18,7 +18,7 @@ use provider::watch::Keeper;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use store::{House as _, PostgresHouse, PostgresPlace};
+use store::{House as _, PostgresHouse, PostgresPlace, Unit, Work, WorkKind, WorkQuery};
 use wire::rest::{FileAsk, KickOff, Prefer};
 use wire::{Answer, Caller};
 
@@ -113,7 +113,8 @@ async fn part(
 ) -> Result<Answer, Issue> {
     let path = url.strip_prefix(&format!("{BASE}/bulk/")).expect(url);
     let (submission, name) = path.split_once('/').unwrap();
-    let ask = FileAsk { submission, capability: None, name, range, if_range, if_none_match: None };
+    let (capability, if_none_match) = (None, None);
+    let ask = FileAsk { submission, capability, name, range, if_range, if_none_match, head: false };
     hospital.road.bulk_file(Some(caller), ask).await
 }
 
@@ -153,7 +154,8 @@ fn states(rows: &[Row]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_plan_is_given_its_own_members_histories_and_they_are_taken_once_fetched() {
-    let hospital = hospital(ROSTER, "pull = true").await;
+    // Whoever asks for files itself is told no header: the manifest says that it needs its token.
+    let hospital = hospital(ROSTER, "pull = true\naccess = \"header\"").await;
     hospital.restrict("[[restriction]]\nsubject = \"Patient/p3\"\nreason = \"self-pay\"\n");
     let id = asked_for(&hospital, request(Level::Group(group()), &[])).await;
     let waits = poll(&hospital, &id).await.unwrap();
@@ -363,6 +365,34 @@ async fn parameters_narrow_an_export_or_are_refused() {
     assert_eq!(states(&histories(&hospital).await), ["settled"]);
 }
 
+/// More settled pushes of another patient than a list shows, each like the one of this patient.
+async fn crowd(hospital: &Hospital, like: &str, patient: &str) {
+    let query = WorkQuery {
+        kind: Some(WorkKind::Push),
+        lane: Some(format!("sunrise|{like}")),
+        limit: 1,
+        ..WorkQuery::default()
+    };
+    let row = hospital.house.works(query).await.unwrap().remove(0);
+    let body = String::from_utf8(row.work.body.to_vec()).unwrap();
+    let body =
+        body.replace(&format!("\"patient\":\"{like}\""), &format!("\"patient\":\"{patient}\""));
+    assert!(body.contains(patient) && row.work.state == "settled");
+    let numbers: Vec<u32> = (0..=provider::limits::GATHERED_MAX).collect();
+    for some in numbers.chunks(1_000) {
+        let other = |number: &u32| Work {
+            id: format!("crowd-{number}"),
+            lane: format!("sunrise|{patient}"),
+            body: body.clone().into(),
+            due: None,
+            ..row.work.clone()
+        };
+        let unit =
+            Unit { at: row.changed, works: some.iter().map(other).collect(), ..Unit::default() };
+        hospital.house.commit(unit).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_group_names_those_of_whom_the_plan_has_been_told() {
     let hospital = hospital("p1\np2\n", "pull = true").await;
@@ -386,9 +416,11 @@ async fn the_group_names_those_of_whom_the_plan_has_been_told() {
     let named = members().await;
     assert_eq!(named.as_array().unwrap().len(), 1, "{named}");
     assert_eq!(named[0]["entity"]["reference"], format!("Patient/{}", patient(1)));
+    crowd(&hospital, "p1", "p900").await;
+    assert_eq!(members().await, named, "however many pushes were settled since");
     let story = hospital.house.story(&Chain::House).await.unwrap();
     let looked = |event: &Event| matches!(event, Event::Looked { who, .. } if who.role == "payer");
-    assert_eq!(story.iter().filter(|entry| looked(&entry.event().unwrap())).count(), 2);
+    assert_eq!(story.iter().filter(|entry| looked(&entry.event().unwrap())).count(), 3);
 }
 
 #[tokio::test]

@@ -5,20 +5,40 @@
 //! Never      more ranges than one: what a reader goes on with after a broken line is one.
 
 use super::files::in_gzip;
-use http::HeaderMap;
+use crate::trust::smart::server::bearer;
+use exchange::Digest;
 use http::header::{IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::{HeaderMap, Method};
 
 /// No byte of the file lies where one was asked for (416).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NothingThere;
+
+/// What a reader shows in the place of a token: something that nobody can guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capability<'r> {
+    /// A part of the URL.
+    InUrl(&'r str),
+    /// `Authorization: Bearer`, which came with the submission (Bulk Data 4.0.0-ballot,
+    /// `fileRequestHeader`).
+    InHeader(&'r str),
+}
+
+impl<'r> Capability<'r> {
+    /// The one among headers, where there is one. It has the shape of a digest, which no access token has.
+    pub(super) fn among(headers: &'r HeaderMap) -> Option<Capability<'r>> {
+        let shown = bearer(headers)?;
+        shown.parse::<Digest>().is_ok().then_some(Capability::InHeader(shown))
+    }
+}
 
 /// A file that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileAsk<'r> {
     /// The submission.
     pub submission: &'r str,
-    /// What of the URL nobody can guess, where there is such a part.
-    pub capability: Option<&'r str>,
+    /// What nobody can guess, where that is shown.
+    pub capability: Option<Capability<'r>>,
     /// The last part of the path.
     pub name: &'r str,
     /// `Range`, as written.
@@ -27,18 +47,21 @@ pub struct FileAsk<'r> {
     pub if_range: Option<&'r str>,
     /// `If-None-Match`, as written.
     pub if_none_match: Option<&'r str>,
+    /// HEAD: whoever asks is given no byte of it (RFC 9110 §9.3.2).
+    pub head: bool,
 }
 
 impl<'r> FileAsk<'r> {
     pub(super) fn read(
         submission: &'r str,
-        capability: Option<&'r str>,
+        capability: Option<Capability<'r>>,
         name: &'r str,
-        headers: &'r HeaderMap,
+        (method, headers): (&Method, &'r HeaderMap),
     ) -> FileAsk<'r> {
+        let head = *method == Method::HEAD;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let (range, if_range, if_none_match) = (text(RANGE), text(IF_RANGE), text(IF_NONE_MATCH));
-        FileAsk { submission, capability, name, range, if_range, if_none_match }
+        FileAsk { submission, capability, name, range, if_range, if_none_match, head }
     }
 
     /// Whether the reader holds this already (RFC 9110 §13.1.2).
@@ -111,12 +134,12 @@ mod tests {
             let mut headers = HeaderMap::new();
             range.map(|it| headers.insert(RANGE, it.parse().unwrap()));
             if_range.map(|it| headers.insert(IF_RANGE, it.parse().unwrap()));
-            let ask = FileAsk::read("s", None, "f", &headers);
+            let ask = FileAsk::read("s", None, "f", (&Method::GET, &headers));
             assert_eq!(ask.span(10, "\"e\"").ok(), expected, "{range:?} {if_range:?}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, "bytes=0-".parse().unwrap());
-        let nothing = FileAsk::read("s", None, "f", &headers).span(0, "\"e\"");
+        let nothing = FileAsk::read("s", None, "f", (&Method::GET, &headers)).span(0, "\"e\"");
         assert_eq!(nothing, Err(NothingThere), "of an empty file");
     }
 
@@ -132,7 +155,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, known.parse().unwrap());
             assert_eq!(
-                FileAsk::read("s", None, "f", &headers).is_known("\"e\""),
+                FileAsk::read("s", None, "f", (&Method::GET, &headers)).is_known("\"e\""),
                 expected,
                 "{known}"
             );

@@ -7,6 +7,7 @@ use crate::town::{Records, SCOPES, SetClock, claims, credential, gate, token, to
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -126,21 +127,28 @@ async fn who_tries_to_sign_in_too_often_is_refused_by_its_address_in_the_form_of
 }
 
 #[tokio::test]
-async fn capability_urls_are_tried_no_faster_from_one_address_than_one_client_asks() {
+async fn capabilities_are_tried_no_faster_from_one_address_than_one_client_asks() {
     let door = door(RateLimits { requests: 60, sign_ins: 0 });
     let guess = async |number: usize, address: &str| {
-        let place = format!("/bulk/0123/guess-{number}/manifest-1.json");
-        door.send(address, Request::get(place).body(Body::empty()).unwrap()).await
+        // In the URL, and in the header that comes with a submission.
+        let request = match number % 2 {
+            0 => Request::get(format!("/bulk/0123/guess-{number}/manifest-1.json")),
+            _ => Request::get("/bulk/0123/manifest-1.json")
+                .header(AUTHORIZATION, format!("Bearer {number:064x}")),
+        };
+        door.send(address, request.body(Body::empty()).unwrap()).await
     };
     for number in 0..10 {
         assert_eq!(guess(number, "192.0.2.1").await.status(), 404);
     }
-    let refused = guess(10, "192.0.2.1").await;
-    assert_eq!(
-        (refused.status(), &refused.headers()["retry-after"]),
-        (429.try_into().unwrap(), &"1".parse().unwrap())
-    );
-    assert_eq!(guess(11, "192.0.2.2").await.status(), 404, "another address");
+    for number in [10, 11] {
+        let refused = guess(number, "192.0.2.1").await;
+        assert_eq!(
+            (refused.status(), &refused.headers()["retry-after"]),
+            (429.try_into().unwrap(), &"1".parse().unwrap())
+        );
+    }
+    assert_eq!(guess(12, "192.0.2.2").await.status(), 404, "another address");
     assert_eq!(
         door.read("clinic").await.status(),
         200,

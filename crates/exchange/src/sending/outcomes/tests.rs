@@ -21,7 +21,7 @@ fn contents(kinds: &[(&str, &str)]) -> Vec<Content> {
 fn of(lines: &[Vec<u8>]) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for line in lines {
-        outcomes.take(&Resource::parse(line.clone()).unwrap(), Some(1)).unwrap();
+        outcomes.take(&Resource::parse(line.clone()).unwrap(), Some(1), 10).unwrap();
     }
     outcomes
 }
@@ -45,7 +45,7 @@ fn what_is_said_of_a_manifest_is_about_its_own_pushes() {
     // Which manifest a line is about, and whether a push of the first waits for it.
     for (about, waits) in [(Some(1), true), (Some(2), false), (None, true)] {
         let mut outcomes = Outcomes::default();
-        outcomes.take(&line, about).unwrap();
+        outcomes.take(&line, about, 10).unwrap();
         let held = matches!(outcomes.settle(1, KEY, &own).0, Next::Hold(_));
         assert_eq!(held, waits, "{about:?}");
         let json = serde_json::to_vec(&outcomes).unwrap();
@@ -143,6 +143,52 @@ fn what_is_said_stands_at_its_place_in_the_push() {
 #[test]
 fn what_is_no_outcome_is_told() {
     let patient = Resource::parse(&br#"{"resourceType":"Patient"}"#[..]).unwrap();
-    let issue = Outcomes::default().take(&patient, None).unwrap_err();
+    let issue = Outcomes::default().take(&patient, None, 10).unwrap_err();
     assert_eq!(issue.code, Code::AnswerUnreadable);
+}
+
+/// Refuses so many observations, each in words of its own or all in the same.
+fn refusals(count: usize, own_words: bool) -> impl Iterator<Item = Resource> {
+    (0..count).map(move |at| {
+        let place = format!("Bundle.entry[{}]", if own_words { at } else { 0 });
+        let issue = Issue::new(Code::MemberUnknown, "no").at(place);
+        let line = refused(Dialect::Ballot, &[resource(&format!("Observation/o{at}"))], [&issue]);
+        Resource::parse(line).unwrap()
+    })
+}
+
+#[test]
+fn however_many_are_refused_each_push_gets_its_own_word() {
+    let taken = |count: usize, own_words: bool| {
+        let mut outcomes = Outcomes::default();
+        refusals(count, own_words).for_each(|line| outcomes.take(&line, Some(1), count).unwrap());
+        outcomes
+    };
+    let (many, some) = (crate::limits::OUTCOME_RESOURCES_MAX + 1, OUTCOME_WORDS_MAX + 2);
+    let (alike, each) = (taken(many, false), taken(some, true));
+    assert_eq!(alike.said.len(), 1, "the same words are kept once");
+    assert_eq!(each.said.len(), OUTCOME_WORDS_MAX + 1, "beyond so many words only the reason is");
+    let filed = contents(&[("Observation", "other")]);
+    for (outcomes, count) in [(alike, many), (each, some)] {
+        let last = format!("o{}", count - 1);
+        let Next::Refused(issues) = outcomes.settle(1, KEY, &contents(&[("Observation", &last)])).0
+        else {
+            panic!("all of it is refused")
+        };
+        assert_eq!(issues[0].code, Code::MemberUnknown);
+        assert_eq!(outcomes.settle(1, KEY, &filed).0, Next::Settled(Level::Filed));
+    }
+}
+
+#[test]
+fn more_names_than_were_sent_are_no_answer() {
+    let mut outcomes = Outcomes::default();
+    let told: Vec<bool> =
+        refusals(4, false).map(|line| outcomes.take(&line, Some(1), 3).is_ok()).collect();
+    assert_eq!(told, [true, true, true, false]);
+    let mut outcomes = Outcomes::default();
+    for line in refusals(1, false).chain(refusals(1, false)) {
+        outcomes.take(&line, Some(1), 1).unwrap();
+    }
+    assert_eq!(outcomes.said.last().map(Vec::len), Some(2), "what is said twice adds up");
 }

@@ -166,7 +166,7 @@ impl Gate {
         })
     }
 
-    /// Counts a request that shows a capability URL and no token. The error: after how many seconds the
+    /// Counts a request that shows a capability and no token. The error: after how many seconds the
     /// next one helps.
     pub(crate) fn count_bearer(&self, line: Option<&Line>) -> Result<(), u64> {
         line.map_or(Ok(()), |line| self.rates.bearer(line.address, self.clock.now()))
@@ -454,7 +454,7 @@ fn not_signed_in(detail: &str) -> Issue {
 }
 
 /// The bearer token of a request with exactly one `Authorization` header (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
