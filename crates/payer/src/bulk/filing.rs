@@ -418,7 +418,11 @@ impl<'r> Job<'r> {
         let (mut items, mut own_heads, mut own_marks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut waits, mut unmatched) = (Vec::new(), Vec::new());
         for (at, item) in run.items.iter().enumerate() {
+            let filing = run.filing(item.block, &plain);
+            let (head, mark) = (heads[at].as_ref(), marks[at].as_ref());
             let patient = match &item.about {
+                // Nothing is filed of it, so nobody is needed, and its Patient may be gone too.
+                _ if filing.is_withdrawn(item.put.kind(), head, mark) => Some(&Whose::Member),
                 About::Patient(id) => whose.get(id),
                 About::Nobody => Some(&Whose::Member),
                 About::Of(_) if !look.ends() => Some(&Whose::Waits),
@@ -426,7 +430,7 @@ impl<'r> Job<'r> {
             };
             match patient {
                 Some(Whose::Member) => {
-                    items.push((item.incoming(at), run.filing(item.block, &plain)));
+                    items.push((item.incoming(at), filing));
                     own_heads.push(heads[at].clone());
                     own_marks.push(marks[at].clone());
                 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use exchange::bulk::Header;
 use exchange::limits::KEY_CHARS_MAX;
 use exchange::read::{self, Action, Alone, Incoming, SenderTerms};
-use exchange::{Code, Issue, Issues, Purpose};
+use exchange::{Code, Issue, Issues, Purpose, provenance};
 use fhir::{Doc, Node, ParseError, Resource};
 use repository::{keys, keys_in};
 use std::collections::BTreeSet;
@@ -78,6 +78,8 @@ impl From<Issues> for Fault {
 pub(super) struct Put {
     pub(super) alone: Alone,
     pub(super) keys: RecordKeys,
+    /// It only says of records that they were taken back.
+    pub(super) takes_back: bool,
 }
 
 impl Put {
@@ -148,7 +150,8 @@ impl Reader {
             true => keys_in(&resource, doc.root()),
             false => keys(&alone.resource),
         };
-        Is::Put(Box::new(Put { alone, keys }))
+        let takes_back = provenance::takes_back(&alone.resource);
+        Is::Put(Box::new(Put { alone, keys, takes_back }))
     }
 
     /// A transaction of deletions (Bulk Data, `deleted`).

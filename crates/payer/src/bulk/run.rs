@@ -118,9 +118,13 @@ impl Run {
         head: Option<Option<store::Record>>,
     ) {
         let block = self.blocks.len().checked_sub(1);
-        let of_block = block.and_then(|at| self.blocks.get(at)).map(|one| &one.open.patient);
+        let of_block = block.and_then(|at| self.blocks.get(at));
         let about = match (&put.alone.about, of_block) {
-            (About::Unsaid | About::Of(_), Some(patient)) => About::Patient(patient.clone()),
+            // A numbered push that takes back says so whether anything of the Patient is here or not.
+            (_, Some(block)) if put.takes_back && block.filing.number.is_some() => About::Nobody,
+            (About::Unsaid | About::Of(_), Some(block)) => {
+                About::Patient(block.open.patient.clone())
+            }
             (about, _) => about.clone(),
         };
         let item = Item { put, text, block, about, head };
