@@ -82,7 +82,7 @@ impl Place {
 }
 
 /// The block that is open behind the place (organised files): its lines go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Open {
     /// Logical id of its Patient.
     pub patient: String,
@@ -94,6 +94,9 @@ pub struct Open {
     pub as_of: Option<Timestamp>,
     /// What became of its lines so far.
     pub counts: Counts,
+    /// Why none of its lines is filed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Issue>,
 }
 
 /// A batch: lines that were worked on together. Once it is written, they are never looked at again.

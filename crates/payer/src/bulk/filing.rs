@@ -8,7 +8,7 @@
 //! Why what a resource refers to need not be there: files come in any order. What it is *about* must be:
 //! a member's Patient of the same sender, whose version the unit relies on.
 
-use super::lines::{Is, ReadLine, Reader};
+use super::lines::{Fault, Is, Reach, ReadLine, Reader};
 use super::listing::Listed;
 use super::look::Look;
 use super::matching::{Known, Whose};
@@ -204,7 +204,7 @@ impl<'r> Job<'r> {
         for line in lines {
             let ReadLine { number, end, text, is } = line;
             match &is {
-                Is::Header(_) => headers += 1,
+                Is::Header(_) | Is::Faulty(Fault { reach: Reach::Header, .. }) => headers += 1,
                 Is::Put(_) | Is::TakesBack(_) | Is::Faulty(_) => resources += 1,
             }
             let here = Some(Behind { number, end, text: text.clone(), resources, headers });
@@ -222,7 +222,7 @@ impl<'r> Job<'r> {
             }
             match is {
                 Is::Header(header) => run.begin(&header, self),
-                Is::Faulty(fault) => run.fail(fault),
+                Is::Faulty(fault) => run.fail(fault, self),
                 Is::Put(put) => run.add(*put, text, heads.next()),
                 Is::TakesBack(incoming) => {
                     let (place, mark) = self.behind(&source, here.as_ref());

@@ -6,11 +6,11 @@
 //! Never      one record twice: each version stands on the one before.
 
 use super::filing::Job;
-use super::lines::{Fault, Put};
-use exchange::Issue;
+use super::lines::{Fault, Put, Reach};
 use exchange::bulk::receipt::Open;
 use exchange::bulk::{Counts, Header};
 use exchange::read::About;
+use exchange::{Code, Issue, Issues};
 use jiff::Timestamp;
 use repository::Filing;
 use std::collections::HashSet;
@@ -94,7 +94,7 @@ impl Run {
 
     /// A header ends the block before it.
     pub(super) fn begin(&mut self, header: &Header, job: &Job<'_>) {
-        let patient = header.reference.rsplit('/').next().unwrap_or_default().to_owned();
+        let patient = header.patient().unwrap_or_default().to_owned();
         let same = self.blocks.last_mut().filter(|block| {
             block.open.patient == patient && block.open.push == header.push && header.push.is_some()
         });
@@ -102,12 +102,16 @@ impl Run {
         match same {
             Some(_) => {}
             None => {
-                self.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
                 let (push, as_of) = (header.push.clone(), header.as_of);
-                let open = Open { patient, push, as_of, counts: Counts::default() };
-                self.blocks.push(job.block(open));
+                let (counts, refused) = (Counts::default(), None);
+                self.open(Open { patient, push, as_of, counts, refused }, job);
             }
         }
+    }
+
+    fn open(&mut self, open: Open, job: &Job<'_>) {
+        self.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+        self.blocks.push(job.block(open));
     }
 
     /// A resource, in the block that is open, with what stood when it was read.
@@ -119,6 +123,11 @@ impl Run {
     ) {
         let block = self.blocks.len().checked_sub(1);
         let of_block = block.and_then(|at| self.blocks.get(at));
+        if let Some(issue) = of_block.and_then(|block| block.open.refused.clone()) {
+            let whom = Some((put.kind().to_owned(), put.alone.id.clone()));
+            let fault = Fault { whom, ..Fault::from(Issues::from(issue)) };
+            return self.faulty.push(Faulty { fault, block });
+        }
         let about = match (&put.alone.about, of_block) {
             // A numbered push that takes back says so whether anything of the Patient is here or not.
             (_, Some(block)) if put.takes_back && block.filing.number.is_some() => About::Nobody,
@@ -132,8 +141,15 @@ impl Run {
         self.items.push(item);
     }
 
-    /// A line that nothing comes of, in the block that is open: what says nothing else is of its push.
-    pub(super) fn fail(&mut self, mut fault: Fault) {
+    /// A line that nothing comes of, in the block that is open: what says nothing else is of its push. A
+    /// header that cannot be read is of no block; it opens one of nobody's, of which nothing is filed.
+    pub(super) fn fail(&mut self, mut fault: Fault, job: &Job<'_>) {
+        if fault.reach == Reach::Header {
+            self.faulty.push(Faulty { fault, block: None });
+            let detail = "it stands in a block whose header cannot be read";
+            let refused = Some(Issue::new(Code::EntryInvalid, detail));
+            return self.open(Open { refused, ..Open::default() }, job);
+        }
         let block = self.blocks.len().checked_sub(1);
         let of_block = self.blocks.last().and_then(|block| block.open.push.clone());
         fault.push = fault.push.or(of_block);

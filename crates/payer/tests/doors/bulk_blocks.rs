@@ -2,7 +2,7 @@
 //!
 //! How: two pushes in blocks and a file of deletions; each row is a line that cannot be acted on.
 
-use crate::bulk::{block, codes, request, taken, told, work};
+use crate::bulk::{block, codes, request, stands, taken, told, work};
 use crate::files::Files;
 use crate::plan::{NAMESPACE, Plan, Push};
 use exchange::assemble::push_system;
@@ -39,6 +39,48 @@ async fn a_line_that_names_nothing_is_told_of_the_push_in_whose_block_it_stands(
         let texts = lines.iter().filter_map(|line| line["issue"][0]["details"]["text"].as_str());
         let refusing: Vec<&str> = texts.filter(|text| text.ends_with("1 refused")).collect();
         assert_eq!(refusing.len(), 2, "{case}: it counts in its push and in all: {refusing:?}");
+        plan.verify().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_read_is_of_no_push_and_nothing_behind_it_is_filed() {
+    let files = Files::serve().await;
+    let (first, first_push) = block(&Push::default());
+    let (second, second_push) = block(&Push { number: 2, status: "amended", ..Push::default() });
+    let (third, third_push) = block(&Push { number: 3, status: "amended", ..Push::default() });
+    let of_group = second[0].replace("Patient/", "Group/");
+    let table = [
+        ("whose it is stands nowhere", r#"{"resourceType":"Parameters"}"#.to_owned(), false),
+        ("broken", second[0].replace('}', ""), false),
+        ("of a Group, with its push", of_group, true),
+    ];
+    for (case, header, named) in table {
+        let plan = Plan::open_with(Some(&files.agreed()));
+        files.file("/1.ndjson", &[&first[..], &[header], &second[1..], &third[..1]].concat());
+        let more = json!({ "outputOrganizedBy": "Patient", "output": [{ "url": "/1.ndjson" }] });
+        let manifest = files.manifest_with("/manifest.json", &[], more);
+        taken(&plan, "clinic", &request(&files, Some(&manifest), Some("completed"))).await;
+        work(&plan).await;
+        let lines = told(&plan, "clinic").await;
+        let told = codes(&lines);
+        let of = |push: &str| {
+            let about = told.iter().filter(|(_, about)| about == push);
+            about.map(|(code, _)| code.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (of(&first_push), of(&third_push)),
+            (vec!["counted"], vec!["counted"]),
+            "{case}"
+        );
+        let own = if named { vec!["entry-invalid"] } else { vec![] };
+        assert_eq!(of(&second_push), own, "{case}: {told:?}");
+        let refused =
+            told.iter().filter(|(code, about)| code == "entry-invalid" && about.contains('/'));
+        assert_eq!(refused.count(), second.len() - 1, "{case}: each of its records: {told:?}");
+        let stands = stands(&plan).await;
+        assert_eq!(stands.len(), first.len() - 1, "{case}: {stands:?}");
+        assert!(stands.iter().all(|one| one.ends_with("/1")), "{case}: {stands:?}");
         plan.verify().await.unwrap();
     }
 }
