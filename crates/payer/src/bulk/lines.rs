@@ -75,6 +75,8 @@ pub(super) enum Reach {
     Line,
     /// It is a header: the block before it ends, and whose the lines behind it are nobody can tell.
     Header,
+    /// All of its block.
+    Block,
 }
 
 impl From<Issues> for Fault {
@@ -156,7 +158,8 @@ impl Reader {
             && alone.resource.kind() == "Provenance"
             && let Err(issues) = crate::purposes::check_one(purposes, &alone.resource)
         {
-            return faulty(issues);
+            let reach = if self.kind.is_none() { Reach::Block } else { Reach::Line };
+            return Is::Faulty(Fault { whom, reach, ..issues.into() });
         }
         // References that were rewritten are among the keys.
         let keys = match alone.resource == resource {
