@@ -151,9 +151,10 @@ pub(crate) fn reason(typed: &str) -> Result<String, String> {
 /// How long to wait for the end.
 #[derive(Debug, Clone, Args)]
 pub struct WaitArgs {
-    /// Wait up to so many seconds for the payers' acknowledgements.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub wait: u32,
+    /// Wait up to so many seconds for the payers' acknowledgements: 30 where nothing else is said, and for
+    /// a roster until the end.
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<u32>,
     /// Answer as soon as it is recorded durably.
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,
@@ -162,7 +163,12 @@ pub struct WaitArgs {
 impl WaitArgs {
     /// Seconds.
     pub fn seconds(&self) -> u32 {
-        if self.no_wait { 0 } else { self.wait }
+        self.said().unwrap_or(30)
+    }
+
+    /// Seconds, where a person said so.
+    pub fn said(&self) -> Option<u32> {
+        if self.no_wait { Some(0) } else { self.wait }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::caller::ask;
 use crate::limits::{COMMAND_TIMEOUT, ROSTER_AT_ONCE, ROSTER_LOOK};
 use crate::render::{DONE, WAITS};
 use crate::{config, house};
-use exchange::desk::{Command, Reply, Row, SubmissionCommand};
+use exchange::desk::{Command, IssueWords, Reply, Row, SubmissionCommand};
 use exchange::watch::{Entry, roster};
 use exchange::{Code, Issue, Phi, Who};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -18,6 +18,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use wire::FhirClient;
 
@@ -39,7 +40,8 @@ pub(crate) async fn push(folder: &Path, args: HistoryArgs, json: bool) -> Result
     if let Some(issue) = read.issues.into_iter().next() {
         return Err(issue);
     }
-    let entries: Vec<Entry> = read.entries.into_keys().collect();
+    let lines = |(entry, line)| (entry, format!("{}:{line}", place.display()));
+    let entries: Vec<(Entry, String)> = read.entries.into_iter().map(lines).collect();
     let who = args.how.who.clone().person(args.how.why.clone());
     let bar = (!json && std::io::stderr().is_terminal()).then(|| bar(entries.len()));
     let mut walks = Walks::default();
@@ -47,8 +49,10 @@ pub(crate) async fn push(folder: &Path, args: HistoryArgs, json: bool) -> Result
         walks.begin(&client, some, &args, &who).await?;
         bar.iter().for_each(|bar| bar.set_message(format!("{} asked for", walks.count())));
     }
+    let wait = args.how.wait.said().map(|seconds| Duration::from_secs(seconds.into()));
+    let until = wait.map(|wait| Instant::now() + wait);
     let mut closed = false;
-    while !walks.look(&client).await? {
+    while !walks.look(&client).await? && until.is_none_or(|until| Instant::now() < until) {
         let bytes = bytes(&client).await?;
         bar.iter().for_each(|bar| walks.show(bar, bytes));
         if !closed && walks.gathered() {
@@ -86,6 +90,8 @@ async fn bytes(client: &FhirClient) -> Result<(u64, u64), Issue> {
 struct Walks {
     /// None: not known yet.
     found: BTreeMap<String, Option<Found>>,
+    /// Lines that name nobody.
+    nobody: Vec<Issue>,
 }
 
 /// What is known of one trigger's pushes.
@@ -114,26 +120,35 @@ impl Walks {
     async fn begin(
         &mut self,
         client: &FhirClient,
-        some: &[Entry],
+        some: &[(Entry, String)],
         args: &HistoryArgs,
         who: &Who,
     ) -> Result<(), Issue> {
         let mut asked = JoinSet::new();
-        for entry in some {
+        for (entry, line) in some {
             let (client, entry, who) = (client.clone(), entry.clone(), who.clone());
+            let line = line.clone();
             let (since, purpose) = (args.since.clone(), args.how.purpose());
             let asynchronous = args.how.asynchronous;
             asked.spawn(async move {
-                let patient = patient(&client, entry, &who).await?;
+                let Some(patient) = patient(&client, entry, &who).await? else {
+                    let detail = "the record number is of nobody who was ever seen here";
+                    return Ok(Err(Issue::new(Code::RosterInvalid, detail).at(line)));
+                };
                 let since = since.map(|day| format!("?since={day}")).unwrap_or_default();
                 let subject = format!("Patient/{patient}{since}");
-                ask(&client, &Command::Push { subject, purpose, who, wait: 0, asynchronous }).await
+                let push = Command::Push { subject, purpose, who, wait: 0, asynchronous };
+                ask(&client, &push).await.map(Ok)
             });
         }
         while let Some(told) = asked.join_next().await {
             let fault = |_| Issue::new(Code::InternalError, "a push was not asked for");
-            if let Reply::Pushed { trigger: Some(trigger), .. } = told.map_err(fault)?? {
-                self.found.insert(trigger, None);
+            match told.map_err(fault)?? {
+                Ok(Reply::Pushed { trigger: Some(trigger), .. }) => {
+                    self.found.insert(trigger, None);
+                }
+                Ok(_) => return Err(Issue::new(Code::AnswerUnreadable, "a push was not begun")),
+                Err(nobody) => self.nobody.push(nobody),
             }
         }
         Ok(())
@@ -156,7 +171,7 @@ impl Walks {
         Ok(self.found.values().all(|it| it.as_ref().is_some_and(Found::rests)))
     }
 
-    /// A row of a push, named by its trigger and payer; of a trigger that waits, by itself.
+    /// A row of a push, named by its trigger and payer; of a trigger that waits or led to none, by itself.
     fn take(&mut self, row: &Row) {
         let trigger = row.id.split('.').next().unwrap_or_default();
         if let Some(found) = self.found.get_mut(trigger) {
@@ -202,16 +217,22 @@ impl Walks {
                     counts
                 },
             );
-        let held = self.of("held") > 0;
+        let held = self.of("held") + self.of("refused") > 0;
         let (patients, resources) = (self.count(), self.resources());
         match json {
-            true => println!(
-                "{}",
-                json!({ "patients": patients, "pushes": states, "resources": resources })
-            ),
+            true => {
+                let issues: Vec<IssueWords> = self.nobody.iter().map(IssueWords::from).collect();
+                let told = json!({ "patients": patients, "pushes": states, "resources": resources,
+                    "issues": issues });
+                println!("{told}");
+            }
             false => {
-                let words: Vec<String> =
-                    states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+                self.nobody.iter().for_each(|issue| println!("{issue}"));
+                let words = states.iter().map(|(state, count)| match *state {
+                    "scoped" => format!("{count} to nobody: their coverages are left alone"),
+                    state => format!("{count} {state}"),
+                });
+                let words: Vec<String> = words.collect();
                 println!(
                     "{patients} patients, {resources} resources; pushes: {}",
                     words.join(", ")
@@ -219,16 +240,19 @@ impl Walks {
                 if held {
                     println!("what is held waits for a person: handover list --state held");
                 }
+                if self.of("due") + self.of("submitted") > 0 {
+                    println!("what is under way goes on by itself: handover submission list");
+                }
             }
         }
-        if held { WAITS } else { DONE }
+        if held || !self.nobody.is_empty() { WAITS } else { DONE }
     }
 }
 
-/// The Patient of a line.
-async fn patient(client: &FhirClient, entry: Entry, who: &Who) -> Result<String, Issue> {
+/// The Patient of a line, where the house knows one.
+async fn patient(client: &FhirClient, entry: Entry, who: &Who) -> Result<Option<String>, Issue> {
     let number = match entry {
-        Entry::Patient(id) => return Ok(id),
+        Entry::Patient(id) => return Ok(Some(id)),
         Entry::RecordNumber(number) => number,
     };
     let (record_number, who) = (Some(Phi(number)), who.clone());
@@ -236,10 +260,5 @@ async fn patient(client: &FhirClient, entry: Entry, who: &Who) -> Result<String,
     let Reply::Found { encounters, .. } = ask(client, &find).await? else {
         return Err(Issue::new(Code::AnswerUnreadable, "the house answered no list"));
     };
-    let found = encounters.into_iter().next().map(|it| it.patient);
-    let nobody = || {
-        let detail = "a record number of the roster is of nobody who was ever seen here";
-        Issue::new(Code::RosterInvalid, detail)
-    };
-    found.ok_or_else(nobody)
+    Ok(encounters.into_iter().next().map(|it| it.patient))
 }

@@ -9,7 +9,7 @@ use exchange::desk::{Command, Reply};
 use exchange::{Push, Who};
 use futures_util::{StreamExt, stream};
 use handover::caller;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::StoredWork;
 use wire::FhirClient;
@@ -29,7 +29,7 @@ const LOOKS_MAX: u32 = 450;
 pub(crate) struct Told {
     /// Resources in what was settled.
     pub(crate) resources: u64,
-    /// Pushes by state.
+    /// Pushes by state; what is held with its reasons.
     pub(crate) states: BTreeMap<String, u64>,
 }
 
@@ -94,7 +94,12 @@ pub(crate) fn by_plan(rows: Vec<StoredWork>) -> BTreeMap<String, Told> {
         if row.work.state == "settled" {
             plan.resources += push.assembled.map_or(0, |made| made.resources);
         }
-        *plan.states.entry(row.work.state).or_default() += 1;
+        let codes: BTreeSet<_> =
+            push.issues.iter().map(|issue| issue.code.row().slug.to_owned()).collect();
+        let reasons = codes.into_iter().filter(|_| row.work.state == "held");
+        let state =
+            [row.work.state.clone()].into_iter().chain(reasons).collect::<Vec<_>>().join(" ");
+        *plan.states.entry(state).or_default() += 1;
     }
     plans
 }

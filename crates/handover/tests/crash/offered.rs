@@ -231,6 +231,17 @@ fn a_roster_is_pushed_to_its_end() {
     for patient in &patients {
         assert!(!shown.contains(patient.as_str()), "no patient in the story of a submission");
     }
+    let with_strangers = format!("{}\nnobody-here\nurn:oid:1.2.3|000\n", patients[0]);
+    stage.provider.write("roster.csv", &with_strangers);
+    let (code, told) = stage.provider.json(&words);
+    assert_eq!(code, 1, "two wait for a person: {told}");
+    assert_eq!(told["pushes"], serde_json::json!({ "unchanged": 1, "held": 1 }), "{told}");
+    let place = told["issues"][0]["expression"].as_str().unwrap();
+    assert!(place.ends_with("roster.csv:3"), "{told}");
+    assert_eq!(told["issues"].as_array().unwrap().len(), 1, "{told}");
+    let at_once = [&words[..], &["--no-wait"]].concat();
+    let (code, told) = stage.provider.json(&at_once);
+    assert_eq!((code, &told["patients"]), (1, &serde_json::json!(2)), "{told}");
     stage.provider.write("roster.csv", "one line | of | nobody\n");
     let said = stage.provider.run(&words);
     assert!(said.stderr.contains("roster-invalid"), "{}", said.stderr);

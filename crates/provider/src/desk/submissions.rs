@@ -4,10 +4,9 @@
 //! Goes out   rows, the story of one; one that closes, or is to be stopped.
 //! Never      does a submission's work itself: it records what is asked, and wakes the worker.
 
-use super::Desk;
+use super::{Desk, read_trigger, row_of_trigger};
 use crate::bulk::{read, said};
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, TRIGGERS_ASKED_MAX};
-use crate::turn;
 use exchange::desk::{IssueWords, Reply, SubmissionCommand, SubmissionRow, SubmissionsTold};
 use exchange::push::SUBMITTED;
 use exchange::sending::{OPEN, Sending, Step};
@@ -84,10 +83,14 @@ impl Desk {
         let (mut all, mut issues) = (Vec::new(), Vec::new());
         for trigger in triggers {
             let id = TriggerId(trigger.clone());
-            if let (Reply::Pushed { rows, issues: told, .. }, _) = self.standing(&id, now).await? {
-                all.extend(rows);
-                issues.extend(told);
-            }
+            let stored = self.road.house.work(trigger).await.map_err(store_issue)?;
+            let (reply, _) = self.standing(&id, now).await?;
+            let Reply::Pushed { rows, issues: told, .. } = reply else { continue };
+            let row = stored.map(|row| Ok::<_, Issue>(row_of_trigger(&row, &read_trigger(&row)?)));
+            // One that led to pushes only is told by them.
+            all.extend(row.transpose()?.filter(|it| it.state != "scoped" || rows.is_empty()));
+            all.extend(rows);
+            issues.extend(told);
         }
         Ok(Reply::Pushed { trigger: None, rows: all, issues, left_alone: 0 })
     }
@@ -148,16 +151,11 @@ impl Desk {
         let query = WorkQuery {
             kind: Some(WorkKind::Push),
             states: vec![SUBMITTED.to_owned()],
-            partner: Some(sending.payer.clone()),
+            gathered: Some(sending.id.to_string()),
             limit: LIST_ROWS_MAX,
             ..WorkQuery::default()
         };
-        let rows = self.road.house.works(query).await.map_err(store_issue)?;
-        let own = |row: &&StoredWork| {
-            let push = turn::read(&row.work);
-            push.is_some_and(|push| push.submission.as_ref() == Some(&sending.id))
-        };
-        Ok(rows.iter().filter(own).count() as u64)
+        Ok(self.road.house.works(query).await.map_err(store_issue)?.len() as u64)
     }
 }
 
