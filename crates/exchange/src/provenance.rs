@@ -11,6 +11,7 @@
 
 use crate::assemble::Envelope;
 use crate::id::{PushId, derived_id};
+use fhir::{Node, Resource};
 use serde_json::{Value, json};
 
 /// What a Provenance says happened.
@@ -31,6 +32,8 @@ pub(crate) enum Deed<'a> {
     },
 }
 
+/// The operation by which records are taken back.
+const NULLIFY: &str = "NULLIFY";
 const RFC_3986: &str = "urn:ietf:rfc:3986";
 const TERMINOLOGY: &str = "http://terminology.hl7.org/CodeSystem";
 const US_CORE: &str = "http://hl7.org/fhir/us/core";
@@ -80,10 +83,27 @@ fn reasons(envelope: &Envelope<'_>, deed: &Deed<'_>) -> Vec<Value> {
     reasons
 }
 
+/// Whether a resource is a Provenance that says of records that they were taken back (`activity`, v3
+/// DataOperation), and brings nothing along.
+pub fn takes_back(resource: &Resource) -> bool {
+    let doc = resource.doc();
+    let root = doc.root();
+    let ours = |coding: Node<'_, '_>| {
+        let text = |name: &str| coding.get(name).and_then(|member| member.text());
+        let system = text("system");
+        let ours = system.as_deref().and_then(|system| system.strip_prefix(TERMINOLOGY));
+        ours == Some("/v3-DataOperation") && text("code").as_deref() == Some(NULLIFY)
+    };
+    let codings = root.get("activity").and_then(|activity| activity.get("coding"));
+    resource.kind() == "Provenance"
+        && root.get("contained").is_none()
+        && codings.into_iter().flat_map(|list| list.each()).any(ours)
+}
+
 fn activity(deed: &Deed<'_>) -> Value {
     match deed {
         Deed::Sent { .. } => concept(&format!("{TERMINOLOGY}/iso-21089-lifecycle"), "transmit"),
-        Deed::Withdrawn { .. } => concept(&format!("{TERMINOLOGY}/v3-DataOperation"), "NULLIFY"),
+        Deed::Withdrawn { .. } => concept(&format!("{TERMINOLOGY}/v3-DataOperation"), NULLIFY),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::id::{Digest, PartnerId, PushId};
 use crate::issue::{Code, Issue};
 use crate::issues::Issues;
 use crate::limits::FAULTS_MAX;
+use crate::place;
 pub use about::DIRECTORY;
 pub use alone::{About, Alone, alone};
 use bytes::Bytes;
@@ -32,6 +33,11 @@ use jiff::Timestamp;
 use reading::{Found, Reading, envelope};
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+/// The relation of a Bundle's link to the Patient whom it is about (IANA link relations; RFC 6903 §2). A
+/// Bundle of deletions of a bulk submission has no other entries (Bulk Data, `deleted`), so nothing else
+/// in it says whose records they were.
+pub(crate) const ABOUT: &str = "about";
 
 /// What is agreed with whoever signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +76,8 @@ pub struct Incoming {
     /// When the sender read its chart (`Bundle.timestamp`): what decides which of two contents is
     /// newer of a record that is nobody's.
     pub as_of: Option<Timestamp>,
+    /// Logical id of the Patient whom it says that it is about (`Bundle.link`, relation `about`).
+    pub about: Option<String>,
     /// As they arrived.
     pub bytes: Bytes,
     /// Over the bytes.
@@ -382,6 +390,7 @@ pub fn take_apart(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues
         push,
         number,
         as_of,
+        about: said_about(doc.root()),
         bytes: bytes.clone(),
         digest,
         count,
@@ -390,6 +399,17 @@ pub fn take_apart(bytes: Bytes, sender: &SenderTerms) -> Result<Incoming, Issues
         stops,
         unread,
         outside,
+    })
+}
+
+/// The Patient to whom the first link `about` leads that leads to one.
+fn said_about(root: Node<'_, '_>) -> Option<String> {
+    let mut links = root.get("link").into_iter().flat_map(|list| list.each());
+    links.find_map(|link| {
+        let text = |name: &str| link.get(name).and_then(|member| member.text());
+        let url = text("url").filter(|_| text("relation").as_deref() == Some(ABOUT))?;
+        let (kind, id) = place::type_and_id(&url)?;
+        (kind == "Patient").then(|| id.to_owned())
     })
 }
 

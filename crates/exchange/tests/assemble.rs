@@ -7,6 +7,7 @@
 
 use exchange::assemble::{Envelope, Shaped, bundle, contents, edit, push_system, withdrawal};
 use exchange::id::derived_id;
+use exchange::provenance::takes_back;
 use exchange::{Code, Cut, Decision, Disclosure, Purpose, PushId};
 use fhir::{Bundle, Method, Resource};
 
@@ -354,6 +355,15 @@ fn a_withdrawal_deletes_and_says_why() {
     let provenance = bundle.entries[3].resource.as_ref().unwrap();
     let json: serde_json::Value = serde_json::from_slice(provenance.bytes()).unwrap();
     assert_eq!(json["activity"]["coding"][0]["code"], "NULLIFY");
+    let spoilt = |from: &str, to: &str| {
+        let text = json.to_string();
+        assert!(text.contains(from), "{from}");
+        takes_back(&resource(&text.replacen(from, to, 1)))
+    };
+    assert!(takes_back(provenance) && spoilt("Handover", "Another"));
+    assert!(!spoilt("NULLIFY", "UPDATE") && !spoilt("v3-DataOperation", "v3-Other"));
+    assert!(!spoilt(r#""activity""#, r#""contained":[{"resourceType":"Basic"}],"activity""#));
+    assert!(!spoilt(r#""Provenance""#, r#""Observation""#), "nothing but a Provenance");
     assert_eq!(json["reason"][1]["text"], "sent to the wrong plan");
     assert_eq!(json["entity"][0]["what"]["identifier"]["value"], withdrawn.as_str());
 }

@@ -2,7 +2,7 @@
 //!
 //! Comes in   a backup; a folder with nothing in it but the house's keys; whether its store goes
 //!            into the database server that its configuration names.
-//! Goes out   a house whose ledger proves itself and whose contents are whole.
+//! Goes out   a house of this version whose ledger proves itself and whose contents are whole.
 //! Never      overwrites a file, and never leaves half a house that opens: until all is proved the
 //!            configuration is called `house.toml.unfinished`, and without it there is no house.
 
@@ -10,7 +10,7 @@ use crate::backup::{
     ANCHOR, FORMAT, MANIFEST, Manifest, STORE, copy_file, is_within, make_private, sync_folders,
     sync_parent, write_file,
 };
-use crate::{config, house, keys};
+use crate::{config, database, house, keys};
 use exchange::desk::Reply;
 use exchange::{Code, Issue};
 use repository::{lookup, store_issue};
@@ -51,6 +51,7 @@ pub async fn restore(folder: &Path, backup: &Path, into: Target) -> Result<Reply
     let done = places.fill(folder, backup, &text).map_err(unwritten);
     let proved = async {
         done?;
+        bring_up(&restored, &places.copy).await?;
         let reply = prove(&restored, &places.copy).await?;
         match into {
             Target::Folder => Ok(reply),
@@ -269,6 +270,19 @@ fn in_its_folder(config: &str) -> String {
         if within { format!("# {line}\n") } else { format!("{line}\n") }
     });
     lines.collect()
+}
+
+/// Has the copy of a house that an older version wrote take the steps it misses: it is nobody else's.
+async fn bring_up(config: &config::House, copy: &Path) -> Result<(), Issue> {
+    let schema = SqliteHouse::schema(copy);
+    let schema = schema.map_err(|error| unusable(format!("its store: {error}")))?;
+    if schema.is_none_or(|(found, known)| found >= known) {
+        return Ok(());
+    }
+    let mut alone = config.clone();
+    (alone.file.database, alone.file.blobs) = (None, None);
+    alone.file.store = copy.to_owned();
+    database::migrate(&alone).await.map(drop)
 }
 
 /// `ledger verify`, and every content.

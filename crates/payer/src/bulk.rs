@@ -31,11 +31,13 @@ mod lines;
 mod listing;
 mod look;
 mod matching;
+mod purposed;
 mod receiving;
 mod run;
 pub(crate) mod shown;
 pub(crate) mod status;
 mod suspended;
+mod taking_back;
 mod telling;
 
 pub(crate) use asked::submit;

@@ -109,6 +109,14 @@ impl Filing {
         let (lane, _) = (own.lane.as_ref()?, own.number?);
         Some((MARK.to_owned(), format!("{lane}|{kind}/{id}")))
     }
+
+    /// Whether it comes too late for a record of this type: a newer push of the same lane took that back,
+    /// as its head or its mark says.
+    pub fn is_withdrawn(&self, kind: &str, head: Option<&Record>, mark: Option<&Record>) -> bool {
+        let gone = |one: &&Record| one.deleted && one.owner == self.owner && one.number.is_some();
+        let by = head.filter(gone).or(mark.filter(|_| head.is_none_or(|head| head.deleted)));
+        by.is_some_and(|one| is_older(&self.of_kind(kind), one))
+    }
 }
 
 /// What stands now: of each entry, the newest version of its record and of its mark.
@@ -414,6 +422,11 @@ fn is_older(filing: &Filing, head: &Record) -> bool {
         (Some(number), Some(filed)) => same_lane && number < filed,
         _ => false,
     }
+}
+
+/// Whether a push leaves what stands of a record of this type as it is, because a newer one filed it.
+pub(crate) fn is_set_aside(filing: &Filing, kind: &str, head: &Record) -> bool {
+    head.owner == filing.owner && !head.deleted && is_older(&filing.of_kind(kind), head)
 }
 
 /// The number that a repeat of the same content, or of the same deletion, raises.

@@ -222,7 +222,7 @@ impl<'r> Resolving<'r> {
         if self.fell() {
             return Ok(self.again());
         }
-        self.check_left(house, &standing).await?;
+        self.check_left(house, &filing, &standing).await?;
         if self.fell() {
             return Ok(self.again());
         }

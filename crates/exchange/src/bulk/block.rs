@@ -42,6 +42,13 @@ impl Header {
         Some(Header { reference, push, as_of })
     }
 
+    /// Logical id of its Patient; `None` where it is nobody's block, whatever it is.
+    pub fn patient(&self) -> Option<&str> {
+        let mut steps = self.reference.rsplit('/');
+        let (id, kind) = (steps.next()?, steps.next()?);
+        (kind == "Patient" && fhir::is_id(id)).then_some(id)
+    }
+
     /// The resource, without a line end.
     pub fn line(&self) -> Vec<u8> {
         let reference = serde_json::json!({ "reference": self.reference }).to_string();
@@ -72,6 +79,18 @@ mod tests {
         for header in [whole, plain.clone()] {
             let resource = Resource::parse(header.line()).unwrap();
             assert_eq!(Header::of(&resource), Some(header));
+        }
+        let bases = [
+            ("Patient/p-1", Some("p-1")),
+            ("https://x.example/fhir/Patient/p-1", Some("p-1")),
+            ("Group/p-1", None),
+            ("p-1", None),
+            ("Patient/", None),
+            ("Patient/p 1", None),
+        ];
+        for (reference, patient) in bases {
+            let header = Header { reference: reference.to_owned(), ..plain.clone() };
+            assert_eq!(header.patient(), patient, "{reference}");
         }
         let long = Header { push: Some((String::new(), "1".repeat(257))), ..plain.clone() };
         assert_eq!(Header::of(&Resource::parse(long.line()).unwrap()), Some(plain.clone()));

@@ -82,7 +82,7 @@ impl Place {
 }
 
 /// The block that is open behind the place (organised files): its lines go on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Open {
     /// Logical id of its Patient.
     pub patient: String,
@@ -94,6 +94,15 @@ pub struct Open {
     pub as_of: Option<Timestamp>,
     /// What became of its lines so far.
     pub counts: Counts,
+    /// Why none of its lines is filed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Issue>,
+    /// Whether its Provenance was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub said: bool,
+    /// How many of its lines wait until it says what it is for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
 }
 
 /// A batch: lines that were worked on together. Once it is written, they are never looked at again.
@@ -121,6 +130,9 @@ pub struct Worked {
     /// The block that goes on behind them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Open>,
+    /// How many lines wait no more, because their block is refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -136,11 +148,13 @@ pub struct Before {
     severities: BTreeMap<String, u64>,
     staged: Mark,
     waiting: u64,
+    #[serde(default)]
+    held: Option<Mark>,
 }
 
 /// How far a roll was filled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+pub struct Mark {
     pages: usize,
     last: Vec<Digest>,
 }
@@ -239,6 +253,9 @@ pub struct Receipt {
     /// How many wait.
     #[serde(default)]
     pub waiting: u64,
+    /// How far they went before the first line of the open block, where some of that wait for its word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Mark>,
     /// Those of them that are being looked at again; `place.line` of these stored contents are done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Roll>,
@@ -283,6 +300,7 @@ impl Receipt {
             severities: BTreeMap::new(),
             staged: Roll::default(),
             waiting: 0,
+            held: None,
             again: None,
             failures: 0,
             issue: None,
@@ -311,6 +329,14 @@ impl Receipt {
                 self.counts = self.counts.and(worked.counts);
                 self.open.clone_from(&worked.open);
                 full.extend(worked.told.and_then(|told| self.told.push(told)));
+                if let Some(held) = self.held.take_if(|_| worked.dropped > 0) {
+                    held.back(&mut self.staged);
+                    self.waiting = self.waiting.saturating_sub(worked.dropped);
+                }
+                match worked.open.as_ref().is_some_and(|open| open.held > 0) {
+                    true => drop(self.held.get_or_insert_with(|| Mark::of(&self.staged))),
+                    false => self.held = None,
+                }
                 full.extend(worked.staged.and_then(|staged| self.staged.push(staged)));
                 for (severity, count) in &worked.severities {
                     *self.severities.entry(severity.clone()).or_default() += count;
@@ -331,8 +357,9 @@ impl Receipt {
                 self.issue = Some(issue.clone());
                 (self.place, self.mark) = (Place::at(self.place.step), None);
                 if let Some(before) = self.before.take() {
-                    let Before { open, counts, told, severities, staged, waiting } = *before;
+                    let Before { open, counts, told, severities, staged, waiting, held } = *before;
                     (self.open, self.counts, self.waiting) = (open, counts, waiting);
+                    self.held = held;
                     self.severities = severities;
                     told.back(&mut self.told);
                     staged.back(&mut self.staged);
@@ -356,7 +383,7 @@ impl Receipt {
             }
             Step::Fetched { waits } => {
                 self.state = if *waits { ReceiptState::Waiting } else { ReceiptState::Ended };
-                (self.open, self.mark) = (None, None);
+                (self.open, self.held, self.mark) = (None, None, None);
             }
             Step::Counted { told } => {
                 full.extend(self.told.push(*told));
@@ -377,6 +404,7 @@ impl Receipt {
             severities: self.severities.clone(),
             staged: Mark::of(&self.staged),
             waiting: self.waiting,
+            held: self.held.clone(),
         }
     }
 

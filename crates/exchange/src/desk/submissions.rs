@@ -38,6 +38,13 @@ pub enum SubmissionCommand {
         /// Who decides, why.
         who: Who,
     },
+    /// All that is held of it goes on: each push on its own way, with others again where the agreement says so.
+    Release {
+        /// Its id, or the start of it.
+        id: String,
+        /// Who decides, why.
+        who: Who,
+    },
     /// Where the pushes of these triggers stand.
     Pushes {
         /// At most a hundred.
@@ -53,6 +60,9 @@ pub struct SubmissionsTold {
     /// To `show`: what happened to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<TimelineRow>,
+    /// To `release`: how many pushes go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<u64>,
 }
 
 /// A bulk submission.

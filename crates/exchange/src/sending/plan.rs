@@ -13,7 +13,7 @@ use crate::bulk::{self, Header};
 use crate::id::{Digest, PushId, WalkId};
 use crate::issue::{Code, Issue};
 use crate::limits::ENTRIES_MAX;
-use crate::read::DIRECTORY;
+use crate::read::{ABOUT, DIRECTORY};
 use bytes::Bytes;
 use fhir::{Bundle, BundleType, BundleWriter, Entry, EntryToWrite, Method, Resource};
 use jiff::Timestamp;
@@ -393,7 +393,7 @@ fn written(patient: &str, bundle: &Bundle, part: &Part, left_out: &[u32]) -> (Ve
             all.filter(|(at, _)| !left_out.contains(at)).for_each(|(_, it)| put(it, &mut out));
         }
         Part::Deletions => {
-            for line in deletions(bundle) {
+            for line in deletions(patient, bundle) {
                 out.extend(line);
                 out.push(b'\n');
                 count += 1;
@@ -412,18 +412,21 @@ fn header(patient: &str, bundle: &Bundle) -> Header {
     }
 }
 
-/// What a push takes back, each Bundle under its key and no larger than one that is posted. Their order is
-/// the payload's: a Patient goes with the last of them, when nothing is about it any more.
-fn deletions(bundle: &Bundle) -> Vec<Vec<u8>> {
+/// What a push takes back, each Bundle under its key, about its Patient, and no larger than one that is
+/// posted. Their order is the payload's: a Patient goes with the last of them, when nothing is about it any
+/// more.
+fn deletions(patient: &str, bundle: &Bundle) -> Vec<Vec<u8>> {
     let gone = bundle.entries.iter().filter(|entry| deletes(entry));
     let gone = gone.filter_map(|entry| entry.request.as_ref());
     let urls: Vec<&str> = gone.map(|request| request.url.as_str()).collect();
-    urls.chunks(ENTRIES_MAX).map(|urls| deleting(bundle, urls)).collect()
+    urls.chunks(ENTRIES_MAX).map(|urls| deleting(patient, bundle, urls)).collect()
 }
 
-/// A Bundle of deletions under the key of a push.
-fn deleting(push: &Bundle, urls: &[&str]) -> Vec<u8> {
-    let mut writer = BundleWriter::new(BundleType::Transaction);
+/// A Bundle of deletions under the key of a push. Its link says whose records they were: numbers compare
+/// within one Patient's pushes, and whoever receives it may have none of the records.
+fn deleting(patient: &str, push: &Bundle, urls: &[&str]) -> Vec<u8> {
+    let writer = BundleWriter::new(BundleType::Transaction);
+    let mut writer = writer.link(ABOUT, &format!("Patient/{patient}"));
     if let Some((system, value)) = &push.identifier {
         writer = writer.identifier(system.as_deref().unwrap_or_default(), value);
     }

@@ -288,6 +288,30 @@ fn a_provenance_is_about_the_patients_it_speaks_of() {
     assert!(incoming.only_takes_back() && incoming.entries[1].subjects.is_empty());
 }
 
+#[test]
+fn a_bundle_says_by_a_link_whom_it_is_about() {
+    let link = |relation: &str, url: &str| format!(r#"{{"relation":"{relation}","url":"{url}"}}"#);
+    let about = link("about", "Patient/p");
+    let table = [
+        ("said", format!("[{about}]"), Some("p")),
+        ("behind others", format!("[{},{about}]", link("self", "Patient/q")), Some("p")),
+        ("one of two", format!("[{},{about}]", link("about", "Group/g")), Some("p")),
+        ("another relation", format!("[{}]", link("subject", "Patient/p")), None),
+        ("no Patient", format!("[{}]", link("about", "Observation/o")), None),
+        ("elsewhere", format!("[{}]", link("about", "https://x.example/Patient/p")), None),
+        ("no id", format!("[{}]", link("about", "Patient/p?x=1")), None),
+        ("no list", "7".to_owned(), None),
+    ];
+    let deletes = r#"{"request":{"method":"DELETE","url":"Observation/o"}}"#;
+    for (case, links, expected) in table {
+        let named = format!(r#"{{"link":{links},"#);
+        let text = transaction(deletes).replacen('{', &named, 1);
+        let incoming = try_read(&text, &stranger()).unwrap();
+        assert_eq!(incoming.about.as_deref(), expected, "{case}");
+    }
+    assert_eq!(try_read(&transaction(deletes), &stranger()).unwrap().about, None);
+}
+
 /// Whoever derives ids gives them, whatever the method.
 #[test]
 fn a_house_that_derives_ids_creates_under_them() {

@@ -105,6 +105,17 @@ pub enum SubmissionAsked {
         #[command(flatten)]
         who: WhoArgs,
     },
+    /// All its pushes that wait for a person go on, as `release` has one go on.
+    Release {
+        /// Its id, or the start of it.
+        id: String,
+        /// Why.
+        #[arg(long, value_parser = reason)]
+        why: String,
+        /// Who decides.
+        #[command(flatten)]
+        who: WhoArgs,
+    },
 }
 
 impl From<SubmissionAsked> for SubmissionCommand {
@@ -114,6 +125,9 @@ impl From<SubmissionAsked> for SubmissionCommand {
             SubmissionAsked::Show { id } => SubmissionCommand::Show { id },
             SubmissionAsked::Stop { id, why, who } => {
                 SubmissionCommand::Stop { id, who: who.person(why) }
+            }
+            SubmissionAsked::Release { id, why, who } => {
+                SubmissionCommand::Release { id, who: who.person(why) }
             }
         }
     }

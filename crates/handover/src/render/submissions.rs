@@ -40,8 +40,18 @@ pub(super) fn submissions(told: &SubmissionsTold) -> String {
             });
         }
     }
+    if let Some(released) = told.released {
+        let _ = writeln!(text, "  {} on", go(released));
+    }
     for line in &told.timeline {
         let _ = writeln!(text, "  {}  {}", line.at, line.what);
     }
     text
+}
+
+fn go(pushes: u64) -> String {
+    match pushes {
+        1 => "1 push goes".to_owned(),
+        many => format!("{many} pushes go"),
+    }
 }

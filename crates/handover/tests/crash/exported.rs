@@ -209,6 +209,14 @@ fn the_program_fetches_an_export_and_goes_on_with_what_was_begun() {
     // The folder of a whole export is left alone.
     let (run, found) = fetched_by_the_program(&platform, "all", &[]);
     assert_eq!((run.code, found == filed), (2, true));
+    // One that the server knows no more cannot go on, and says so.
+    let begun = platform.folder.path().join("all/export.json");
+    let mut state: Value = serde_json::from_str(&std::fs::read_to_string(&begun).unwrap()).unwrap();
+    assert_eq!(state["ended"].take(), Value::Bool(true));
+    state["ended"] = Value::Bool(false);
+    std::fs::write(&begun, state.to_string()).unwrap();
+    let (run, _) = fetched_by_the_program(&platform, "all", &[]);
+    assert!(run.code == 2 && run.stdout.contains("name a new one"), "{}", run.stdout);
 
     // The house is ended once the export is listed; the folder knows of the place.
     payer.stop();

@@ -94,6 +94,50 @@ fn a_house_is_rebuilt_from_its_backup_and_its_keys() {
     assert_ne!(stage.provider.push(encounter)[0].state, "held");
 }
 
+/// Takes the last step of the schema back, as if an older version had written this store.
+fn make_older(store: &Path) {
+    let db = rusqlite::Connection::open(store.join("house.sqlite")).unwrap();
+    let step: i64 = db.query_row("SELECT max(version) FROM schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(step, 5, "what follows is about this step");
+    db.execute_batch(
+        "CREATE INDEX tokens_by_record ON tokens (house, record);
+        ALTER TABLE records DROP COLUMN tokens;
+        DROP INDEX works_by_gathered;
+        ALTER TABLE works DROP COLUMN gathered;
+        DELETE FROM schema WHERE version = 5;",
+    )
+    .unwrap();
+}
+
+/// The newest backup may be of the day before the upgrade.
+#[test]
+fn a_backup_of_an_older_version_is_restored_by_this_one() {
+    let mut stage = stage(11);
+    stage.serve();
+    let encounters = stage.finished();
+    stage.provider.push_all(&encounters[..encounters.len() / 2]);
+    stage.payers[0].stop();
+    let (payer, place) = (&stage.payers[0], |name: &str| stage.folder.path().join(name));
+    let said = payer.run(&["backup", text(&place("backup"))]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let then = payer.dump();
+    assert!(!then.is_empty(), "it holds records");
+    make_older(&place("backup").join("store"));
+
+    let restored = keys_of(payer, place("restored"));
+    let said = payer.run_anywhere(&["--house", text(&restored), "restore", text(&place("backup"))]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for words in [&["ledger", "verify"][..], &["db", "check"], &["list"]] {
+        assert_eq!(ask(payer, &restored, words).0, 0, "{words:?}");
+    }
+    stage.payers[0].folder = restored;
+    assert_eq!(stage.payers[0].dump(), then);
+    let schema = place("backup").join("store/house.sqlite");
+    let schema = rusqlite::Connection::open(schema).unwrap();
+    let step = schema.query_row("SELECT max(version) FROM schema", [], |row| row.get::<_, i64>(0));
+    assert_eq!(step.unwrap(), 4, "the backup is as it was");
+}
+
 #[test]
 fn a_backup_that_was_cut_off_is_none_and_the_next_one_takes_its_place() {
     let stage = stage(11);

@@ -8,10 +8,11 @@
 //! Why what a resource refers to need not be there: files come in any order. What it is *about* must be:
 //! a member's Patient of the same sender, whose version the unit relies on.
 
-use super::lines::{Is, ReadLine, Reader};
+use super::lines::{Fault, Is, Reach, ReadLine, Reader};
 use super::listing::Listed;
 use super::look::Look;
 use super::matching::{Known, Whose};
+use super::purposed::Purposed;
 use super::run::{Block, Faulty, Item, Run};
 use super::telling::{self, Telling, account_of, keep};
 use super::{Stop, receipt_row};
@@ -23,11 +24,11 @@ use exchange::assemble::push_system;
 use exchange::bulk::outcome::{counted, refused};
 use exchange::bulk::receipt::{Open, Place, Receipt, Worked};
 use exchange::bulk::received::{Received, Step};
-use exchange::bulk::{Counts, Dialect, Whom};
+use exchange::bulk::{Counts, Dialect};
 use exchange::ledger::{FiledVersion, filed_digest};
-use exchange::read::{About, Incoming, SenderTerms};
+use exchange::read::{About, SenderTerms};
 use exchange::{Code, Digest, Event, Issue, Purpose, PushId};
-use repository::{Change, EntryOutcome, Filing, Plan, Sent, Standing, plan_each, store_issue};
+use repository::{Change, EntryOutcome, Filing, Plan, Standing, plan_each, store_issue};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use store::{Commit, Expect, Fence, House, Unit};
 use wire::fetch::Edition;
@@ -72,7 +73,7 @@ pub(super) struct Job<'r> {
     revision: Option<u64>,
     pub(super) receipt: Receipt,
     terms: SenderTerms,
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     purposes: Option<BTreeSet<Purpose>>,
     pub(super) known: Known,
     /// Coverages that wait, by their Patients, while it is looked again.
@@ -164,7 +165,8 @@ impl<'r> Job<'r> {
         self.write(unit, events, None).await
     }
 
-    async fn write(
+    /// The same, with what whoever fetches needs to go on.
+    pub(super) async fn write(
         &mut self,
         mut unit: Unit,
         events: Vec<Event>,
@@ -197,38 +199,52 @@ impl<'r> Job<'r> {
     /// Files a batch.
     pub(super) async fn file(&mut self, batch: Batch, look: Look) -> Result<(), Stop> {
         let Batch { lines, heads, behind, mark, end, source } = batch;
+        let said = self.receipt.open.as_ref().is_some_and(|open| open.said);
+        let purposed = match &source {
+            Source::File { listed, .. } if self.purposes.is_some() && listed.kind.is_none() => {
+                Purposed::of(&lines, said, end && !listed.continues)
+            }
+            _ => Purposed::default(),
+        };
         let mut run = self.opened();
+        run.held = purposed.waits == Some(0);
+        purposed.refused.get(&0).into_iter().for_each(|issue| run.refuse(issue));
         let mut heads = heads.into_iter();
         let mut before = None;
         let Place { mut resources, mut headers, .. } = self.receipt.place;
-        for line in lines {
+        for (at, line) in lines.into_iter().enumerate() {
             let ReadLine { number, end, text, is } = line;
             match &is {
-                Is::Header(_) => headers += 1,
+                Is::Header(_) | Is::Faulty(Fault { reach: Reach::Header, .. }) => headers += 1,
                 Is::Put(_) | Is::TakesBack(_) | Is::Faulty(_) => resources += 1,
             }
             let here = Some(Behind { number, end, text: text.clone(), resources, headers });
             let apart = match &is {
                 Is::Put(put) => run.names(put),
                 Is::TakesBack(_) => true,
-                Is::Header(_) | Is::Faulty(_) => false,
+                Is::Header(_) | Is::Faulty(_) => purposed.waits == Some(at + 1),
             };
             if apart && !run.is_empty() {
                 let (place, mark) = self.behind(&source, before.as_ref());
                 self.filed(run, place, mark, look).await?;
                 run = self.opened();
+                run.held = purposed.holds(at);
                 // What has just been filed stood there for none of them.
                 heads = Vec::new().into_iter();
             }
             match is {
                 Is::Header(header) => run.begin(&header, self),
-                Is::Faulty(fault) => run.fail(fault),
+                Is::Faulty(fault) => run.fail(fault, self),
                 Is::Put(put) => run.add(*put, text, heads.next()),
                 Is::TakesBack(incoming) => {
                     let (place, mark) = self.behind(&source, here.as_ref());
                     self.take_back(&incoming, place, mark.as_ref()).await?;
                 }
             }
+            if let Some(issue) = purposed.refused.get(&(at + 1)) {
+                run.refuse(issue);
+            }
+            run.held |= purposed.waits == Some(at + 1);
             before = here;
         }
         let behind = match &source {
@@ -418,7 +434,15 @@ impl<'r> Job<'r> {
         let (mut items, mut own_heads, mut own_marks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut waits, mut unmatched) = (Vec::new(), Vec::new());
         for (at, item) in run.items.iter().enumerate() {
+            if run.held {
+                waits.push(at);
+                continue;
+            }
+            let filing = run.filing(item.block, &plain);
+            let (head, mark) = (heads[at].as_ref(), marks[at].as_ref());
             let patient = match &item.about {
+                // Nothing is filed of it, so nobody is needed, and its Patient may be gone too.
+                _ if filing.is_withdrawn(item.put.kind(), head, mark) => Some(&Whose::Member),
                 About::Patient(id) => whose.get(id),
                 About::Nobody => Some(&Whose::Member),
                 About::Of(_) if !look.ends() => Some(&Whose::Waits),
@@ -426,7 +450,7 @@ impl<'r> Job<'r> {
             };
             match patient {
                 Some(Whose::Member) => {
-                    items.push((item.incoming(at), run.filing(item.block, &plain)));
+                    items.push((item.incoming(at), filing));
                     own_heads.push(heads[at].clone());
                     own_marks.push(marks[at].clone());
                 }
@@ -470,12 +494,23 @@ impl<'r> Job<'r> {
         if let Some(broken) = &run.broken {
             telling.refuse(None, [broken.clone()]);
         }
-        for Faulty { fault, block } in &run.faulty {
+        for Faulty { fault, block, with_push } in &run.faulty {
+            count(*block, read(Counts { refused: 1, ..Counts::default() }));
+            if *with_push {
+                continue;
+            }
             let push = fault.push.as_ref().map(telling::push);
+            if fault.reach == Reach::Block && push.is_some() {
+                telling.refuse(push.clone(), fault.issues.clone());
+            }
             let whom = fault.whom.as_ref().map(|name| telling.resource(name)).or(push);
             telling.refuse(whom, fault.issues.clone());
-            count(*block, read(Counts { refused: 1, ..Counts::default() }));
         }
+        // What waited of the block that is open was read before.
+        let goes_on = self.receipt.open.as_ref().filter(|_| !again);
+        let refused = run.blocks.first().is_some_and(|block| block.open.refused.is_some());
+        let dropped = goes_on.map_or(0, |open| open.held * u64::from(refused));
+        count(Some(0), Counts { refused: dropped, ..Counts::default() });
         for outcome in &plan.outcomes {
             count(run.items[outcome.entry].block, read(counted_as(outcome.change)));
         }
@@ -509,7 +544,12 @@ impl<'r> Job<'r> {
             }
         }
         let open = match run.blocks.last() {
-            Some(block) if !block.ends && !again => blocks.pop(),
+            Some(block) if !block.ends && !again => {
+                let held = if run.held { waits.len() as u64 } else { 0 };
+                blocks
+                    .pop()
+                    .map(|open| Open { held: (open.held + held) * u64::from(run.held), ..open })
+            }
             _ => None,
         };
         let (told, severities) = telling.end(unit);
@@ -517,7 +557,8 @@ impl<'r> Job<'r> {
         let mut events = Vec::new();
         let account = self.account(&plan, &mut events).map(|text| keep(unit, text));
         let waiting = waits.len() as u64;
-        let worked = Worked { place, counts, account, told, severities, staged, waiting, open };
+        let worked =
+            Worked { place, counts, account, told, severities, staged, waiting, open, dropped };
         events.push(Step::Worked(Box::new(worked)).into());
         unit.expects.extend(plan.expects);
         unit.records.extend(plan.records);
@@ -527,7 +568,7 @@ impl<'r> Job<'r> {
     }
 
     /// The line of what is filed, and the names of what stands for it.
-    fn account(&self, plan: &Plan, events: &mut Vec<Event>) -> Option<Vec<u8>> {
+    pub(super) fn account(&self, plan: &Plan, events: &mut Vec<Event>) -> Option<Vec<u8>> {
         if plan.outcomes.is_empty() {
             return None;
         }
@@ -548,73 +589,6 @@ impl<'r> Job<'r> {
         Some(account_of(&versions))
     }
 
-    /// Records of one line of a file of deletions: they stand or fall together.
-    async fn take_back(
-        &mut self,
-        incoming: &Incoming,
-        place: Place,
-        mark: Option<&wire::fetch::Place>,
-    ) -> Result<(), Stop> {
-        for _ in 0..STALE_ROUNDS_MAX {
-            let begun = self.road.exports.under_way.begin(&*self.road.clock);
-            let owner = &self.sender.public.name;
-            let base = self.road.setup.base_url.trim_end_matches('/');
-            let sent = Sent { owner, receipt: self.receipt.id.as_str(), base };
-            let resolved = repository::resolve(&self.road.house, sent, incoming).await;
-            let planned = resolved.and_then(|resolved| resolved.plan());
-            let mut telling = Telling::new(self.dialect, &self.receipt.base_url);
-            let read = incoming.count as u64;
-            let mut counts = Counts { read, ..Counts::default() };
-            let plan = match planned {
-                Ok(plan) => plan,
-                Err(issues) if issues.iter().any(|issue| issue.code.row().status >= 500) => {
-                    return Err(issues.first.into());
-                }
-                Err(issues) => {
-                    let named = incoming.entries.iter();
-                    let named =
-                        named.filter_map(|one| Some((one.kind.clone(), one.id()?.to_owned())));
-                    counts.refused = read;
-                    let mut whom: Vec<Whom> = named.map(|name| telling.resource(&name)).collect();
-                    if whom.is_empty() {
-                        whom.extend(incoming.key.clone().map(Whom::Push));
-                    }
-                    telling.refuse_all(&whom, &issues.into_iter().collect::<Vec<_>>());
-                    Plan::default()
-                }
-            };
-            for outcome in &plan.outcomes {
-                counts = counts.and(counted_as(outcome.change));
-            }
-            let mut unit = Unit { at: begun.at(), ..Unit::default() };
-            let mut events = Vec::new();
-            let account = self.account(&plan, &mut events).map(|text| keep(&mut unit, text));
-            let (told, severities) = telling.end(&mut unit);
-            events.push(
-                Step::Worked(Box::new(Worked {
-                    place,
-                    counts,
-                    account,
-                    told,
-                    severities,
-                    staged: None,
-                    waiting: 0,
-                    open: None,
-                }))
-                .into(),
-            );
-            unit.expects.extend(plan.expects);
-            unit.records.extend(plan.records);
-            unit.raises.extend(plan.raises);
-            if self.write(unit, events, mark).await? {
-                (self.road.setup.passed)("bulk-batch");
-                return Ok(());
-            }
-        }
-        let detail = "the records kept changing while deletions were filed";
-        Err(Issue::new(Code::HouseBusy, detail).into())
-    }
-
     /// A file that cannot be read (any further): its submitter is told, and the next one comes.
     pub(super) async fn skip(&mut self, issue: Issue) -> Result<(), Stop> {
         let mut unit = self.unit();
@@ -628,6 +602,7 @@ impl<'r> Job<'r> {
             staged: None,
             waiting: 0,
             open: None,
+            dropped: 0,
         };
         self.commit(unit, vec![Step::Worked(Box::new(worked)).into()]).await
     }
@@ -662,7 +637,7 @@ fn fallen(run: &Run, plan: &Plan) -> Vec<(String, Issue)> {
     patients.map(|(item, issues)| (item.id().to_owned(), issues.first.clone())).collect()
 }
 
-fn counted_as(change: Change) -> Counts {
+pub(super) fn counted_as(change: Change) -> Counts {
     let none = Counts::default();
     match change {
         Change::Created | Change::Updated => Counts { filed: 1, ..none },

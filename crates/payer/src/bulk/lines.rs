@@ -8,7 +8,7 @@ use bytes::Bytes;
 use exchange::bulk::Header;
 use exchange::limits::KEY_CHARS_MAX;
 use exchange::read::{self, Action, Alone, Incoming, SenderTerms};
-use exchange::{Code, Issue, Issues, Purpose};
+use exchange::{Code, Issue, Issues, Purpose, provenance};
 use fhir::{Doc, Node, ParseError, Resource};
 use repository::{keys, keys_in};
 use std::collections::BTreeSet;
@@ -65,11 +65,23 @@ pub(super) struct Fault {
     /// `system` and `value` of the push that it says it is of.
     pub(super) push: Option<(String, String)>,
     pub(super) issues: Issues,
+    pub(super) reach: Reach,
+}
+
+/// What a faulty line takes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing.
+    Line,
+    /// It is a header: the block before it ends, and whose the lines behind it are nobody can tell.
+    Header,
+    /// All of its block.
+    Block,
 }
 
 impl From<Issues> for Fault {
     fn from(issues: Issues) -> Fault {
-        Fault { whom: None, push: None, issues }
+        Fault { whom: None, push: None, issues, reach: Reach::Line }
     }
 }
 
@@ -78,6 +90,8 @@ impl From<Issues> for Fault {
 pub(super) struct Put {
     pub(super) alone: Alone,
     pub(super) keys: RecordKeys,
+    /// It only says of records that they were taken back.
+    pub(super) takes_back: bool,
 }
 
 impl Put {
@@ -109,7 +123,11 @@ impl Reader {
         let unreadable = |error: ParseError| {
             let issue = Issue::new(Code::EntryInvalid, format!("line {number}: {}", error.reason));
             let issue = Issue { offset: Some(offset + error.offset as u64), ..issue };
-            Is::Faulty(Issues::from(issue.at(&self.place)).into())
+            let fault = Fault::from(Issues::from(issue.at(&self.place)));
+            // What is broken may have been a header: then nothing behind it is the last block's.
+            let header = self.kind.is_none() && !self.deleted && says_parameters(text);
+            let reach = if header { Reach::Header } else { Reach::Line };
+            Is::Faulty(Fault { reach, ..fault })
         };
         let doc = match Doc::parse(text) {
             Ok(doc) => doc,
@@ -122,10 +140,9 @@ impl Reader {
         if self.deleted {
             return self.takes_back(number, text, doc.root());
         }
-        if self.kind.is_none()
-            && let Some(header) = Header::of(&resource)
-        {
-            return Is::Header(header);
+        // No file holds Parameters for anything else (Bulk Data 3.0.0, output file organization).
+        if self.kind.is_none() && resource.kind() == "Parameters" {
+            return self.header(number, &resource);
         }
         let whom = resource.id().map(|id| (resource.kind().to_owned(), id.to_owned()));
         let faulty = |issues: Issues| Is::Faulty(Fault { whom: whom.clone(), ..issues.into() });
@@ -141,14 +158,30 @@ impl Reader {
             && alone.resource.kind() == "Provenance"
             && let Err(issues) = crate::purposes::check_one(purposes, &alone.resource)
         {
-            return faulty(issues);
+            let reach = if self.kind.is_none() { Reach::Block } else { Reach::Line };
+            return Is::Faulty(Fault { whom, reach, ..issues.into() });
         }
         // References that were rewritten are among the keys.
         let keys = match alone.resource == resource {
             true => keys_in(&resource, doc.root()),
             false => keys(&alone.resource),
         };
-        Is::Put(Box::new(Put { alone, keys }))
+        let takes_back = provenance::takes_back(&alone.resource);
+        Is::Put(Box::new(Put { alone, keys, takes_back }))
+    }
+
+    /// The header of a block; one that does not say whose it is opens a block of nobody's.
+    fn header(&self, number: u64, resource: &Resource) -> Is {
+        let header = Header::of(resource);
+        let push = header.as_ref().and_then(|header| header.push.clone());
+        match header.filter(|header| header.patient().is_some()) {
+            Some(header) => Is::Header(header),
+            None => {
+                let detail = format!("line {number}: the header does not name a Patient");
+                let issues = Issues::from(Issue::new(Code::EntryInvalid, detail).at(&self.place));
+                Is::Faulty(Fault { push, reach: Reach::Header, ..Fault::from(issues) })
+            }
+        }
     }
 
     /// A transaction of deletions (Bulk Data, `deleted`).
@@ -172,6 +205,12 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether a text that cannot be read has the word by which a header is known.
+fn says_parameters(text: &[u8]) -> bool {
+    const WORD: &[u8] = br#""Parameters""#;
+    text.windows(WORD.len()).any(|some| some == WORD)
 }
 
 /// `system` and `value` of a Bundle's `identifier`, whatever else is wrong with it; a key is short.

@@ -6,11 +6,11 @@
 //! Never      one record twice: each version stands on the one before.
 
 use super::filing::Job;
-use super::lines::{Fault, Put};
-use exchange::Issue;
+use super::lines::{Fault, Put, Reach};
+use exchange::bulk::Header;
 use exchange::bulk::receipt::Open;
-use exchange::bulk::{Counts, Header};
 use exchange::read::About;
+use exchange::{Code, Issue, Issues};
 use jiff::Timestamp;
 use repository::Filing;
 use std::collections::HashSet;
@@ -20,6 +20,8 @@ use std::collections::HashSet;
 pub(super) struct Run {
     pub(super) items: Vec<Item>,
     pub(super) faulty: Vec<Faulty>,
+    /// Its block has not said what it is for: all of it waits.
+    pub(super) held: bool,
     pub(super) blocks: Vec<Block>,
     /// What the file that ends with it does not keep of what its manifest promises.
     pub(super) broken: Option<Issue>,
@@ -31,6 +33,8 @@ pub(super) struct Faulty {
     pub(super) fault: Fault,
     /// Which of the run's blocks it stands in.
     pub(super) block: Option<usize>,
+    /// It is refused with all of its push, of which that is told once.
+    pub(super) with_push: bool,
 }
 
 /// A resource of a run.
@@ -94,7 +98,7 @@ impl Run {
 
     /// A header ends the block before it.
     pub(super) fn begin(&mut self, header: &Header, job: &Job<'_>) {
-        let patient = header.reference.rsplit('/').next().unwrap_or_default().to_owned();
+        let patient = header.patient().unwrap_or_default().to_owned();
         let same = self.blocks.last_mut().filter(|block| {
             block.open.patient == patient && block.open.push == header.push && header.push.is_some()
         });
@@ -102,11 +106,21 @@ impl Run {
         match same {
             Some(_) => {}
             None => {
-                self.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
                 let (push, as_of) = (header.push.clone(), header.as_of);
-                let open = Open { patient, push, as_of, counts: Counts::default() };
-                self.blocks.push(job.block(open));
+                self.open(Open { patient, push, as_of, ..Open::default() }, job);
             }
+        }
+    }
+
+    fn open(&mut self, open: Open, job: &Job<'_>) {
+        self.blocks.last_mut().into_iter().for_each(|block| block.ends = true);
+        self.blocks.push(job.block(open));
+    }
+
+    /// Nothing of the block that is open is filed from here on.
+    pub(super) fn refuse(&mut self, issue: &Issue) {
+        if let Some(block) = self.blocks.last_mut() {
+            block.open.refused.get_or_insert_with(|| issue.clone());
         }
     }
 
@@ -118,9 +132,25 @@ impl Run {
         head: Option<Option<store::Record>>,
     ) {
         let block = self.blocks.len().checked_sub(1);
-        let of_block = block.and_then(|at| self.blocks.get(at)).map(|one| &one.open.patient);
+        let of_block = block.and_then(|at| self.blocks.get(at));
+        if let Some(issue) = of_block.and_then(|block| block.open.refused.clone()) {
+            let whom = Some((put.kind().to_owned(), put.alone.id.clone()));
+            let fault = Fault { whom, ..Fault::from(Issues::from(issue)) };
+            let with_push = of_block.is_some_and(|block| block.open.push.is_some());
+            return self.faulty.push(Faulty { fault, block, with_push });
+        }
+        if put.kind() == "Provenance"
+            && let Some(block) = self.blocks.last_mut()
+        {
+            block.open.said = true;
+        }
+        let of_block = self.blocks.last();
         let about = match (&put.alone.about, of_block) {
-            (About::Unsaid | About::Of(_), Some(patient)) => About::Patient(patient.clone()),
+            // A numbered push that takes back says so whether anything of the Patient is here or not.
+            (_, Some(block)) if put.takes_back && block.filing.number.is_some() => About::Nobody,
+            (About::Unsaid | About::Of(_), Some(block)) => {
+                About::Patient(block.open.patient.clone())
+            }
             (about, _) => about.clone(),
         };
         let item = Item { put, text, block, about, head };
@@ -128,12 +158,19 @@ impl Run {
         self.items.push(item);
     }
 
-    /// A line that nothing comes of, in the block that is open: what says nothing else is of its push.
-    pub(super) fn fail(&mut self, mut fault: Fault) {
+    /// A line that nothing comes of, in the block that is open: what says nothing else is of its push. A
+    /// header that cannot be read is of no block; it opens one of nobody's, of which nothing is filed.
+    pub(super) fn fail(&mut self, mut fault: Fault, job: &Job<'_>) {
+        if fault.reach == Reach::Header {
+            self.faulty.push(Faulty { fault, block: None, with_push: false });
+            let detail = "it stands in a block whose header cannot be read";
+            let refused = Some(Issue::new(Code::EntryInvalid, detail));
+            return self.open(Open { refused, ..Open::default() }, job);
+        }
         let block = self.blocks.len().checked_sub(1);
         let of_block = self.blocks.last().and_then(|block| block.open.push.clone());
         fault.push = fault.push.or(of_block);
-        self.faulty.push(Faulty { fault, block });
+        self.faulty.push(Faulty { fault, block, with_push: false });
     }
 
     pub(super) fn filing<'f>(&'f self, block: Option<usize>, plain: &'f Filing) -> &'f Filing {

@@ -266,7 +266,7 @@ async fn are_filed_by_type(files: &Files, plan: Plan) {
 }
 
 /// The lines of a push: its header, and its resources one a line.
-pub(crate) fn block(push: &Push) -> (Vec<String>, String) {
+pub(crate) fn block(push: &Push<'_>) -> (Vec<String>, String) {
     let payload = push.assembled();
     let bundle: Value = serde_json::from_slice(&payload.bytes).unwrap();
     let resources = bundle["entry"].as_array().unwrap().iter();

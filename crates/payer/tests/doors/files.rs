@@ -113,6 +113,11 @@ impl Files {
         self.stands.lock().unwrap().insert(path.to_owned(), stands.into_iter().collect());
     }
 
+    /// What stands there now.
+    pub(crate) fn stands(&self, path: &str) -> Stands {
+        self.stands.lock().unwrap()[path][0].clone()
+    }
+
     /// A file of lines.
     pub(crate) fn file(&self, path: &str, lines: &[String]) {
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();

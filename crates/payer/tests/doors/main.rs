@@ -11,6 +11,7 @@ mod bulk_blocks;
 mod bulk_hostile;
 mod bulk_open;
 mod bulk_refused;
+mod bulk_withdrawn;
 mod bundles;
 mod chosen;
 mod conditions;

@@ -77,9 +77,16 @@ fn envelope(namespace: &str, number: u64) -> Envelope<'_> {
 /// A push of the house with this namespace that takes back what the payload holds, its Provenance
 /// aside.
 pub(crate) fn taking_back(of: &Payload, namespace: &str, number: u64) -> Bytes {
+    taking_back_but(of, &[], namespace, number)
+}
+
+/// The same, without the records of these types.
+pub(crate) fn taking_back_but(of: &Payload, stay: &[&str], namespace: &str, number: u64) -> Bytes {
     let records = of.contents.iter().filter(|one| one.kind != "Provenance");
     let records: Vec<_> = records.map(|one| (one.kind.clone(), one.id.clone())).collect();
     let patient = records.iter().find(|one| one.0 == "Patient").unwrap().1.clone();
+    let goes = |one: &&(String, String)| !stay.contains(&one.0.as_str());
+    let records: Vec<_> = records.iter().filter(goes).cloned().collect();
     withdrawal(&patient, &records, &of.push, "a wrong patient", &envelope(namespace, number)).bytes
 }
 
@@ -97,24 +104,32 @@ pub(crate) struct Plan {
 }
 
 /// What one Bundle is made of.
-pub(crate) struct Push {
+pub(crate) struct Push<'p> {
     /// The number of the push.
     pub(crate) number: u64,
     /// The member id on the Patient; empty for none.
     pub(crate) member: &'static str,
     /// The Patient's family name.
     pub(crate) family: &'static str,
-    /// The status of its one observation.
+    /// The status of its observations.
     pub(crate) status: &'static str,
+    /// Their ids in the chart, as the house `clinic` assembles it.
+    pub(crate) observations: &'p [&'p str],
 }
 
-impl Default for Push {
-    fn default() -> Push {
-        Push { number: 1, member: "W100", family: "Example", status: "final" }
+impl Default for Push<'_> {
+    fn default() -> Self {
+        Push {
+            number: 1,
+            member: "W100",
+            family: "Example",
+            status: "final",
+            observations: &["o1"],
+        }
     }
 }
 
-impl Push {
+impl Push<'_> {
     /// As the house `clinic` assembles it.
     pub(crate) fn assembled(&self) -> Payload {
         let decision = |text: String| Decision::Included {
@@ -122,8 +137,9 @@ impl Push {
             rule: "all".into(),
             cuts: Vec::new(),
         };
-        let chart = [self.patient("p1"), self.observation("o1", "p1")];
-        let disclosure = Disclosure { decisions: chart.into_iter().map(decision).collect() };
+        let observations = self.observations.iter().map(|id| self.observation(id, "p1"));
+        let chart = std::iter::once(self.patient("p1")).chain(observations);
+        let disclosure = Disclosure { decisions: chart.map(decision).collect() };
         bundle(
             &edit(&disclosure, NAMESPACE, "https://ehr.example").unwrap(),
             &[],

@@ -8,7 +8,7 @@ use super::{Desk, read_trigger, row_of_trigger};
 use crate::bulk::{read, said};
 use crate::limits::{LIST_ROWS, LIST_ROWS_MAX, TRIGGERS_ASKED_MAX};
 use exchange::desk::{IssueWords, Reply, SubmissionCommand, SubmissionRow, SubmissionsTold};
-use exchange::push::SUBMITTED;
+use exchange::push::{Push, SUBMITTED};
 use exchange::sending::{OPEN, Sending, Step};
 use exchange::{Code, Event, Issue, TriggerId, Who};
 use repository::{Purging, lookup, store_issue};
@@ -21,15 +21,16 @@ impl Desk {
             SubmissionCommand::List { limit } => {
                 let limit = limit.unwrap_or(LIST_ROWS).min(LIST_ROWS_MAX);
                 let found = self.sendings(&[], None, limit).await?;
-                self.told(&found, Vec::new()).await
+                self.told(&found, Vec::new()).await.map(reply)
             }
             SubmissionCommand::Show { id } => {
                 let found = self.sending(&id).await?;
                 let timeline = lookup::timeline(&self.road.house, &found.1.chain()).await?;
-                self.told(&[found], timeline).await
+                self.told(&[found], timeline).await.map(reply)
             }
             SubmissionCommand::Close { who } => self.close(who).await,
             SubmissionCommand::Stop { id, who } => self.stop(&id, who).await,
+            SubmissionCommand::Release { id, who } => self.release_all(&id, &who).await,
             SubmissionCommand::Pushes { triggers } => self.pushes(&triggers).await,
         }
     }
@@ -44,7 +45,7 @@ impl Desk {
                 closed.push((stored, sending));
             }
         }
-        self.told(&closed, Vec::new()).await
+        self.told(&closed, Vec::new()).await.map(reply)
     }
 
     async fn stop(&self, id: &str, who: Who) -> Result<Reply, Issue> {
@@ -58,7 +59,17 @@ impl Desk {
             return Err(Issue::new(Code::NotWaiting, detail).at("id"));
         }
         let sending = self.say(&stored, sending, Event::SendingStopAsked { who }).await?;
-        self.told(&[(stored, sending)], Vec::new()).await
+        self.told(&[(stored, sending)], Vec::new()).await.map(reply)
+    }
+
+    async fn release_all(&self, id: &str, who: &Who) -> Result<Reply, Issue> {
+        let found = self.sending(id).await?;
+        let (submission, payer) = (found.1.id.clone(), found.1.payer.clone());
+        let own = |push: &Push| push.submission.as_ref() == Some(&submission);
+        let released = self.road.release_where(Some(&payer), own, who).await?;
+        self.wake.notify_one();
+        let told = self.told(&[found], Vec::new()).await?;
+        Ok(reply(SubmissionsTold { released: Some(released), ..told }))
     }
 
     /// Says something about a submission that is as it was read.
@@ -134,7 +145,7 @@ impl Desk {
         &self,
         found: &[(StoredWork, Sending)],
         timeline: Vec<exchange::desk::TimelineRow>,
-    ) -> Result<Reply, Issue> {
+    ) -> Result<SubmissionsTold, Issue> {
         let mut rows = Vec::with_capacity(found.len());
         for (_, sending) in found {
             let mut told = told(sending);
@@ -143,7 +154,7 @@ impl Desk {
             }
             rows.push(told);
         }
-        Ok(Reply::Submissions(Box::new(SubmissionsTold { rows, timeline })))
+        Ok(SubmissionsTold { rows, timeline, released: None })
     }
 
     /// How many pushes an open submission has so far.
@@ -166,6 +177,10 @@ pub(super) fn purging(stored: &StoredWork, days: u32) -> Option<Purging> {
     let resources = sending.standing().map(|it| it.resources).sum();
     let purged = Event::Purged { days, resources, records: Vec::new() };
     Some((stored.work.id.clone(), sending.chain(), purged))
+}
+
+fn reply(told: SubmissionsTold) -> Reply {
+    Reply::Submissions(Box::new(told))
 }
 
 fn told(sending: &Sending) -> SubmissionRow {

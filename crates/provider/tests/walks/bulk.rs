@@ -652,6 +652,17 @@ async fn a_submission_is_stopped_by_a_person_before_the_payer_knows_its_end() {
     rows(&hospital).await;
     later(&hospital).await;
     assert_eq!(states(&later(&hospital).await), ["settled", "held"], "another one brings it");
+    // All that is left of it, by one word.
+    let (id, who_asks) = (offered[0].id.clone(), who());
+    let rest = Command::Submission(SubmissionCommand::Release { id, who: who_asks });
+    for expected in [1, 0] {
+        let told = hospital.command(rest.clone()).await.unwrap();
+        let Reply::Submissions(told) = told else { panic!("{told:?}") };
+        assert_eq!(told.released, Some(expected), "each once");
+    }
+    rows(&hospital).await;
+    later(&hospital).await;
+    assert_eq!(states(&later(&hospital).await), ["settled", "settled"]);
     let ended = submissions(&hospital, list()).await.unwrap();
     let id = ended.iter().find(|row| row.state == "settled").unwrap().id.clone();
     let issue = submissions(&hospital, SubmissionCommand::Stop { id, who: who() }).await;

@@ -11,9 +11,11 @@ use super::{Heads, Placed, Resolving};
 use crate::desk::store_issue;
 use crate::kinds;
 use crate::limits::CONDITION_BYTES_MAX;
+use crate::plan::{self, Filing};
 use exchange::read::{Action, IncomingEntry};
 use exchange::{Code, Issue};
-use store::{Expect, House, RecordQuery};
+use std::collections::HashMap;
+use store::{Expect, House, Record, RecordQuery};
 
 impl<'r> Resolving<'r> {
     /// A Patient goes with all that is about it: what is left of this sender's records must not be
@@ -21,16 +23,18 @@ impl<'r> Resolving<'r> {
     pub(super) async fn check_left<H: House>(
         &mut self,
         house: &H,
+        filing: &Filing,
         standing: &Heads,
     ) -> Result<(), Issue> {
-        let withdrawn = self.withdrawn(standing);
+        let withdrawn = self.withdrawn(filing, standing);
         if withdrawn.is_empty() {
             return Ok(());
         }
+        let written = self.changed(filing, standing);
         let patients: Vec<String> = withdrawn.iter().map(|(_, id)| id.clone()).collect();
         for kind in kinds::about_patients() {
             let about = self.about(kind, patients.clone());
-            let ids = self.found_here(house, &about).await?;
+            let ids = found_here(house, &about, &written).await?;
             let count = house.count(about.clone()).await.map_err(store_issue)?;
             if count <= ids.len() as u64 {
                 self.nothing_left.push(Expect::Found { query: Box::new(about), ids });
@@ -38,7 +42,7 @@ impl<'r> Resolving<'r> {
             }
             for (entry, id) in &withdrawn {
                 let about = self.about(kind, vec![id.clone()]);
-                let ids = self.found_here(house, &about).await?;
+                let ids = found_here(house, &about, &written).await?;
                 if house.count(about).await.map_err(store_issue)? > ids.len() as u64 {
                     let detail = format!("filed records of type {kind} refer to this Patient");
                     self.refuse(entry, "request.url", Code::ReferenceUnresolved, &detail);
@@ -48,15 +52,15 @@ impl<'r> Resolving<'r> {
         Ok(())
     }
 
-    /// The Patients of this sender that stand and are to be deleted.
-    fn withdrawn(&self, standing: &Heads) -> Vec<(&'r IncomingEntry, String)> {
+    /// The Patients of this sender that stand and are to be deleted. One that a newer push filed stays.
+    fn withdrawn(&self, filing: &Filing, standing: &Heads) -> Vec<(&'r IncomingEntry, String)> {
         let entries = self.incoming.entries.iter().zip(&standing.entries);
         let deletes = entries.filter(|(entry, _)| {
             entry.kind == "Patient" && entry.action == Action::Delete && self.stands(entry)
         });
         let own = deletes.filter(|(_, head)| {
-            let head = head.as_ref();
-            head.is_some_and(|head| !head.deleted && head.owner == *self.sent.owner)
+            let own = head.as_ref().filter(|head| !head.deleted && head.owner == filing.owner);
+            own.is_some_and(|head| !plan::is_set_aside(filing, "Patient", head))
         });
         own.filter_map(|(entry, _)| match self.placed.get(&entry.index)? {
             Placed::Here(id) => Some((entry, id.clone())),
@@ -70,37 +74,37 @@ impl<'r> Resolving<'r> {
         RecordQuery { kind: kind.to_owned(), patients, owner, ..RecordQuery::default() }
     }
 
-    /// Those of the records that fit which the Bundle itself writes or deletes.
-    async fn found_here<H: House>(
-        &self,
-        house: &H,
-        about: &RecordQuery,
-    ) -> Result<Vec<String>, Issue> {
-        let written = self.ids_of(&about.kind);
-        let mut found = Vec::new();
-        if written.is_empty() {
-            return Ok(found);
+    /// The ids that the Bundle writes or deletes, by their types: what a newer push filed stays as it is.
+    fn changed(&self, filing: &Filing, standing: &Heads) -> HashMap<&'r str, Vec<String>> {
+        let mut written: HashMap<&str, Vec<String>> = HashMap::new();
+        for (entry, head) in self.incoming.entries.iter().zip(&standing.entries) {
+            let stays = |head: &Record| plan::is_set_aside(filing, &entry.kind, head);
+            if !self.stands(entry) || head.as_ref().is_some_and(stays) {
+                continue;
+            }
+            if let Some(Placed::Here(id)) = self.placed.get(&entry.index) {
+                written.entry(&entry.kind).or_default().push(id.clone());
+            }
         }
-        let limit = u32::try_from(written.len()).unwrap_or(u32::MAX);
-        let mut query =
-            RecordQuery { ids: written, limit, bytes: CONDITION_BYTES_MAX, ..about.clone() };
-        loop {
-            let records = house.search(query.clone()).await.map_err(store_issue)?;
-            let Some(last) = records.last() else { return Ok(found) };
-            query.after = Some(last.id.clone());
-            found.extend(records.into_iter().map(|record| record.id));
-        }
+        written
     }
+}
 
-    /// The ids that the Bundle writes or deletes of a type.
-    fn ids_of(&self, kind: &str) -> Vec<String> {
-        let entries = self.incoming.entries.iter().filter(|entry| entry.kind == kind);
-        let placed = entries.filter(|entry| self.stands(entry));
-        placed
-            .filter_map(|entry| match self.placed.get(&entry.index)? {
-                Placed::Here(id) => Some(id.clone()),
-                _ => None,
-            })
-            .collect()
+/// Those of the records that fit which the Bundle itself writes or deletes.
+async fn found_here<H: House>(
+    house: &H,
+    about: &RecordQuery,
+    written: &HashMap<&str, Vec<String>>,
+) -> Result<Vec<String>, Issue> {
+    let mut found = Vec::new();
+    let Some(written) = written.get(about.kind.as_str()) else { return Ok(found) };
+    let limit = u32::try_from(written.len()).unwrap_or(u32::MAX);
+    let ids = written.clone();
+    let mut query = RecordQuery { ids, limit, bytes: CONDITION_BYTES_MAX, ..about.clone() };
+    loop {
+        let records = house.search(query.clone()).await.map_err(store_issue)?;
+        let Some(last) = records.last() else { return Ok(found) };
+        query.after = Some(last.id.clone());
+        found.extend(records.into_iter().map(|record| record.id));
     }
 }

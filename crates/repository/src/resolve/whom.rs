@@ -124,9 +124,12 @@ fn subjects(entry: &IncomingEntry) -> impl Iterator<Item = &Link> {
     entry.subjects.iter().filter_map(|at| entry.links.get(*at))
 }
 
-/// Whom a Bundle speaks of that only takes records back: the Patient its Provenance names.
+/// Whom a Bundle speaks of that only takes records back: the Patient its Provenance names; without one,
+/// the Patient whom it says that it is about.
 pub(super) fn spoken_of(incoming: &read::Incoming) -> Option<String> {
-    let provenance = incoming.resources("Provenance").next()?;
+    let Some(provenance) = incoming.resources("Provenance").next() else {
+        return incoming.about.clone();
+    };
     let texts = provenance.references().iter().map(|one| provenance.reference_text(one));
     texts.filter_map(|text| text.strip_prefix("Patient/").map(str::to_owned)).next()
 }

@@ -44,6 +44,7 @@ fn worked(step: u32, line: u64) -> Step {
         staged: Some(digest("staged")),
         waiting: 1,
         open: None,
+        dropped: 0,
     }))
 }
 
@@ -145,4 +146,41 @@ fn a_roll_is_bounded_by_its_pages() {
     let of_pages = pages.iter().flat_map(|(_, text)| Roll::page(text).unwrap());
     assert_eq!(of_pages.chain(roll.last).collect::<Vec<_>>(), all, "none is lost, in their order");
     assert_eq!(Roll::page(b"no digest"), None);
+}
+
+/// A block over two batches, behind a batch of which a line waits.
+#[test]
+fn what_waits_for_its_blocks_word_is_dropped_with_it_and_nothing_else_is() {
+    let with = |line: u64, staged: &str, held: u64, dropped: u64| {
+        let Step::Worked(worked) = worked(0, line) else { unreachable!() };
+        let open = Some(Open { held, ..Open::default() });
+        let (staged, waiting) = (Some(digest(staged)), u64::from(dropped == 0));
+        let staged = staged.filter(|_| dropped == 0);
+        Step::Worked(Box::new(Worked { open, staged, waiting, dropped, ..*worked }))
+    };
+    let before = || with(3, "another block", 0, 0);
+    let held = || with(6, "first", 1, 0);
+    let more = || with(9, "second", 2, 0);
+    let both = [digest("another block"), digest("first"), digest("second")];
+    let table = [
+        ("held", vec![before(), held(), more()], &both[..], 3),
+        ("refused", vec![before(), held(), more(), with(12, "", 0, 2)], &both[..1], 1),
+        ("said", vec![before(), held(), more(), with(12, "x", 0, 0)], &both[..], 4),
+        (
+            "refused, behind one that said",
+            vec![before(), held(), with(9, "x", 0, 0), with(12, "y", 1, 0), with(15, "", 0, 1)],
+            &both[..2],
+            3,
+        ),
+    ];
+    for (case, steps, expected, waiting) in table {
+        let receipt = after([vec![listed()], steps].concat());
+        assert_eq!(receipt.staged.last[..expected.len()], *expected, "{case}");
+        let counted = receipt.staged.last.len() as u64;
+        assert_eq!((counted, receipt.waiting), (waiting, waiting), "{case}");
+    }
+    // Another edition of the file: all of it is read anew.
+    let issue = Issue::new(crate::Code::FileInvalid, "");
+    let receipt = after(vec![listed(), held(), more(), Step::Restarted { issue }]);
+    assert_eq!((receipt.staged, receipt.waiting, receipt.held), (Roll::default(), 0, None));
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::read::{self, SenderTerms};
 use fhir::Ndjson;
 
 const NAMESPACE: &str = "https://clinic.example/handover";
@@ -135,6 +136,17 @@ fn more_deletions_than_a_bundle_takes_go_in_several_under_the_same_key() {
         let key = |it: &Bundle| it.identifier.clone().unwrap().1;
         assert!(bundles.iter().all(|it| key(it) == all[0].0.push.as_str()));
         assert!(bundles.iter().all(|it| it.timestamp == bundles[0].timestamp));
+        let whose = |line: Resource| {
+            let terms = SenderTerms {
+                partner: "clinic".into(),
+                namespace: None,
+                types: Vec::new(),
+                base: String::new(),
+            };
+            read::read(line.bytes().clone(), &terms).unwrap().about
+        };
+        let whose: Vec<_> = lines(&bytes).into_iter().map(whose).collect();
+        assert!(whose.iter().all(|it| it.as_ref() == Some(&all[0].0.patient)), "{whose:?}");
         let entries = bundles.iter().flat_map(|it| &it.entries);
         let told = entries.map(|entry| entry.request.as_ref().unwrap().url.clone());
         assert_eq!(told.collect::<Vec<_>>(), gone, "each once, in their order");
