@@ -73,7 +73,8 @@ impl Desk {
                 Err(Issue::new(Code::CommandInvalid, "the house takes its files up itself"))
             }
             Command::Submission(_) => {
-                let detail = "this house receives; bulk submissions to payers are a provider's";
+                let detail = "this house receives; those it was told of are with all else: handover list, \
+                    and show ID";
                 Err(Issue::new(Code::CommandInvalid, detail).at("command"))
             }
             Command::Payor(_) | Command::Restriction(_) => {

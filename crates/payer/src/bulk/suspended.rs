@@ -19,14 +19,21 @@ const TOGETHER: u32 = 100;
 impl Job<'_> {
     /// Sets the receipt aside where its sender is suspended.
     pub(super) async fn unless_suspended(&mut self) -> Result<(), Stop> {
+        let Some(issue) = self.suspended().await? else { return Ok(()) };
+        let unit = self.unit();
+        self.commit(unit, vec![Step::Suspended { issue }.into()]).await?;
+        // Whoever resumed before this was written down found nothing to resume.
+        if self.suspended().await?.is_none() {
+            self.road.resume_received(&self.receipt.sender).await?;
+        }
+        Err(Stop::Rests)
+    }
+
+    async fn suspended(&self) -> Result<Option<Issue>, Issue> {
         match Suspensions::check(&self.road.house, &self.receipt.sender).await {
-            Ok(()) => Ok(()),
-            Err(issue) if issue.code == Code::PartnerSuspended => {
-                let unit = self.unit();
-                self.commit(unit, vec![Step::Suspended { issue }.into()]).await?;
-                Err(Stop::Rests)
-            }
-            Err(issue) => Err(issue.into()),
+            Ok(()) => Ok(None),
+            Err(issue) if issue.code == Code::PartnerSuspended => Ok(Some(issue)),
+            Err(issue) => Err(issue),
         }
     }
 }
