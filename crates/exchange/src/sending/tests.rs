@@ -184,6 +184,9 @@ fn a_manifest_takes_the_place_of_the_nearest_one_that_the_payer_knows() {
 fn what_is_fetched_to_its_end_is_given_whatever_manifest_brought_it() {
     use Message::{Completed, Manifest};
     let given = |file: &str| Event::FileGiven { file: file.to_owned() };
+    let issue = || Issue::new(Code::StatusUnknown, "taken back");
+    let refused = |file: &str| Event::FileRefused { file: file.to_owned(), issue: issue() };
+    let again = |file: &str| Event::FileFetched { file: file.to_owned(), from: 0, again: true };
     let awaited = || Event::FilesAwaited {};
     let begun = [made(1, None), intended(), told(Manifest(1))];
     let two = [made(2, None), intended(), told(Manifest(2))];
@@ -201,6 +204,17 @@ fn what_is_fetched_to_its_end_is_given_whatever_manifest_brought_it() {
             false,
         ),
         ("of each", [with(&two), vec![given("1-a"), given("2-a")], end().to_vec()].concat(), true),
+        (
+            "of one, and refused the other",
+            [with(&two), vec![given("1-a"), refused("2-a")], end().to_vec()].concat(),
+            true,
+        ),
+        ("refused behind the end", [with(&end()), vec![refused("1-a")]].concat(), true),
+        (
+            "refused, and on its way after all",
+            [with(&[refused("1-a"), again("1-a")]), end().to_vec()].concat(),
+            false,
+        ),
         ("of the old one", [with(&[given("1-a")]), anew.to_vec(), end().to_vec()].concat(), false),
         ("of the new one", [with(&anew), vec![given("2-a")], end().to_vec()].concat(), true),
     ];

@@ -4,8 +4,9 @@
 //! Comes in   a payer that has signed in, or a URL or a header that nobody can guess; which file, from
 //!            which byte on.
 //! Goes out   the manifest; a file, made of stored payloads while it is fetched, the same bytes each time.
-//! Never      tells whether there is a submission of another payer, serves what is over or taken back, or
-//!            sends a byte before the ledger says who fetches it; says that a file is fetched where none is.
+//! Never      tells whether there is a submission of another payer, serves what is over or taken back (from
+//!            the next piece on of a file that was begun), or sends a byte before the ledger says who fetches
+//!            it; says that a file is fetched where none is.
 
 use super::given::{Giving, note};
 use super::pull::messages;
@@ -17,14 +18,14 @@ use bytes::Bytes;
 use exchange::agreement::FileAccess;
 use exchange::bulk::NDJSON;
 use exchange::sending::Sending;
-use exchange::sending::plan::{File, Plan};
-use exchange::{Code, Event, Issue, Level};
+use exchange::sending::plan::{File, Piece, Plan};
+use exchange::{Code, Digest, Event, Issue, Level, SubmissionId};
 use http::header::{
     ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
 };
 use repository::store_issue;
 use std::sync::Arc;
-use store::{AnyHouse, Commit, House, Unit, WorkKind};
+use store::{Commit, House, Unit, WorkKind};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::flow::{Flow, Pieces};
 use wire::rest::{Capability, FileAsk, NothingThere};
@@ -42,14 +43,10 @@ impl Road {
     /// Errors: `StatusUnknown` where it is not there for this caller, `SignInRequired` for whoever shows a
     /// header that is not its submission's, `ScopeMissing`, `HouseBusy`, `PartnerSuspended`.
     pub async fn bulk_file(
-        &self,
+        self: &Arc<Road>,
         caller: Option<&Caller>,
         ask: FileAsk<'_>,
     ) -> Result<Answer, Issue> {
-        let unknown = || {
-            let detail = "no such file of a bulk submission, or none of this caller's";
-            Issue::new(Code::StatusUnknown, detail)
-        };
         let stored = self.house.work(ask.submission).await.map_err(store_issue)?;
         let stored = stored.filter(|row| row.work.kind == WorkKind::BulkSent);
         let sending = stored.and_then(|row| read(&row.work));
@@ -88,7 +85,7 @@ impl Road {
                         'r',
                     )?;
                 }
-                self.file(&sending, file, &ask).await
+                self.file(&sending, (number, file), &ask).await
             }
         }
     }
@@ -101,25 +98,49 @@ impl Road {
         if file.deleted {
             return Ok(());
         }
-        let narrowed = self.restrictions(Some(sending.purpose))?;
-        let now = self.mark(sending.purpose, &sending.payer, &narrowed);
+        let now = self.mark_now(sending)?;
         for piece in &file.pieces {
-            let stored = self.house.work(piece.walk.as_str()).await.map_err(store_issue)?;
-            let push = stored.and_then(|stored| turn::read(&stored.work));
-            // Nothing may stop what takes back.
-            let Some(push) = push.filter(|push| push.withdraws.is_none()) else { continue };
-            if push.withdrawn_by.is_some() {
-                let detail = "somebody's records in this file were taken back since it was offered";
-                return Err(Issue::new(Code::StatusUnknown, detail));
-            }
-            let then = push.assembled.and_then(|made| made.restrictions);
-            if then.is_some_and(|then| then != now) {
-                let again = "their pushes go anew, or the export is asked for again";
-                let detail = format!("restrictions have changed since the file was made; {again}");
-                return Err(Issue::new(Code::RestrictionsStale, detail));
-            }
+            self.check_piece(piece, now).await?;
         }
         Ok(())
+    }
+
+    fn mark_now(&self, sending: &Sending) -> Result<Digest, Issue> {
+        let narrowed = self.restrictions(Some(sending.purpose))?;
+        Ok(self.mark(sending.purpose, &sending.payer, &narrowed))
+    }
+
+    async fn check_piece(&self, piece: &Piece, now: Digest) -> Result<(), Issue> {
+        let stored = self.house.work(piece.walk.as_str()).await.map_err(store_issue)?;
+        let push = stored.and_then(|stored| turn::read(&stored.work));
+        // Nothing may stop what takes back.
+        let Some(push) = push.filter(|push| push.withdraws.is_none()) else { return Ok(()) };
+        if push.withdrawn_by.is_some() {
+            let detail = "somebody's records in this file were taken back since it was offered";
+            return Err(Issue::new(Code::StatusUnknown, detail));
+        }
+        let then = push.assembled.and_then(|made| made.restrictions);
+        if then.is_some_and(|then| then != now) {
+            let again = "their pushes go anew, or the export is asked for again";
+            let detail = format!("restrictions have changed since the file was made; {again}");
+            return Err(Issue::new(Code::RestrictionsStale, detail));
+        }
+        Ok(())
+    }
+
+    /// Writes down that this house did not give a file: that is no fault of what else is in it.
+    async fn note_refused(
+        &self,
+        sending: &Sending,
+        file: &str,
+        issue: &Issue,
+    ) -> Result<(), Issue> {
+        if sending.pulled.is_some() || sending.end.is_some() {
+            return Ok(());
+        }
+        let known = |it: &Sending| it.refused.contains(file) || it.end.is_some();
+        let event = Event::FileRefused { file: file.to_owned(), issue: issue.clone() };
+        note(&self.house, &self.clock, &sending.id, event, known).await
     }
 
     /// Whether a request has the right that was agreed on.
@@ -148,7 +169,7 @@ impl Road {
         let request = self.file_url(terms, sending, &manifest_name(number));
         let request = drafted.then_some(request.as_str());
         let body = plan.manifest(access_to(terms, sending) == FileAccess::Token, request, url);
-        let etag = format!("\"{}\"", exchange::Digest::of(&body));
+        let etag = format!("\"{}\"", Digest::of(&body));
         if ask.is_known(&etag) {
             return Ok(Answer::new(304, Bytes::new()).with(ETAG, etag));
         }
@@ -156,9 +177,9 @@ impl Road {
     }
 
     async fn file(
-        &self,
+        self: &Arc<Road>,
         sending: &Sending,
-        file: File,
+        (number, file): (u32, File),
         ask: &FileAsk<'_>,
     ) -> Result<Answer, Issue> {
         let (length, etag) = (file.bytes, format!("\"{}\"", file.digest));
@@ -175,12 +196,8 @@ impl Road {
             }
         };
         if let Err(issue) = self.check_restrictions(sending, &file).await {
-            // It is no fault of what else is in the file.
-            if !ask.head && sending.pulled.is_none() && sending.end.is_none() {
-                let (file, issue) = (ask.name.to_owned(), issue.clone());
-                let known = |it: &Sending| it.refused.contains(ask.name) || it.end.is_some();
-                let event = Event::FileRefused { file, issue };
-                note(&self.house, &self.clock, &sending.id, event, known).await?;
+            if !ask.head {
+                self.note_refused(sending, ask.name, &issue).await?;
             }
             return Err(issue);
         }
@@ -218,11 +235,10 @@ impl Road {
             }
         }
         let (at, skip) = file.piece_at(from);
-        let house = self.house.clone();
         // Where nothing but that settles its pushes.
         let taken = self.payer(&sending.payer)?.terms.agreement.settled_by == Level::Taken;
         let giving = (taken || sending.pulled.is_some()).then(|| Giving {
-            house: house.clone(),
+            house: self.house.clone(),
             clock: Arc::clone(&self.clock),
             submission: sending.id.clone(),
             file: ask.name.to_owned(),
@@ -230,8 +246,18 @@ impl Road {
         // Whoever begins later and says by the same validator what it holds has the bytes before.
         let whole = to + 1 >= length && (from == 0 || ask.if_range.is_some());
         let giving = giving.filter(|_| whole);
-        let last = Bytes::new();
-        let serving = Serving { house, file, at, skip, left, last, giving, _place: place };
+        let serving = Serving {
+            road: Arc::clone(self),
+            submission: sending.id.clone(),
+            manifest: number,
+            file,
+            at,
+            skip,
+            left,
+            last: Bytes::new(),
+            giving,
+            _place: place,
+        };
         Ok(told(Answer::flowing(status, Flow::of(serving))))
     }
 }
@@ -246,6 +272,11 @@ fn named(name: &str) -> Option<Name<'_>> {
     let (number, file) = name.split_once('-')?;
     let number = number.parse().ok().filter(|number| file_name(*number, file) == name);
     number.map(|number| Name::File(number, file))
+}
+
+fn unknown() -> Issue {
+    let detail = "no such file of a bulk submission, or none of this caller's";
+    Issue::new(Code::StatusUnknown, detail)
 }
 
 /// As whoever shows an access token that is none is told.
@@ -265,7 +296,9 @@ fn same(one: &str, other: &str) -> bool {
 /// Where it is written down that a file was given, its last byte is kept back until everything before it
 /// was taken: of a body whose length was told nobody asks for what comes behind its last byte.
 struct Serving {
-    house: AnyHouse,
+    road: Arc<Road>,
+    submission: SubmissionId,
+    manifest: u32,
     file: File,
     at: usize,
     skip: u64,
@@ -276,11 +309,36 @@ struct Serving {
 }
 
 impl Serving {
+    /// What was asked before the first byte is asked again, of all and of this piece: a file may take hours,
+    /// and a body that breaks off is taken for the whole by nobody.
+    ///
+    /// Errors: as of `Road::bulk_file`.
+    async fn check(&self, piece: Option<&Piece>) -> Result<(), Issue> {
+        let house = &self.road.house;
+        let stored = house.work(self.submission.as_str()).await.map_err(store_issue)?;
+        let sending = stored.and_then(|row| read(&row.work)).filter(Sending::serves);
+        let sending = sending.ok_or_else(unknown)?;
+        let manifest = sending.standing().find(|it| it.number == self.manifest);
+        let manifest = manifest.ok_or_else(unknown)?;
+        repository::Suspensions::check(house, &sending.payer).await?;
+        let Some(piece) = piece.filter(|_| !self.file.deleted) else { return Ok(()) };
+        let checked = match self.road.mark_now(&sending) {
+            Ok(now) => self.road.check_piece(piece, now).await,
+            Err(issue) => Err(issue),
+        };
+        if let Err(issue) = &checked {
+            let file = file_name(manifest.number, &self.file.name);
+            self.road.note_refused(&sending, &file, issue).await?;
+        }
+        checked
+    }
+
     async fn piece(&mut self) -> Result<Option<Bytes>, Issue> {
         while self.left > 0 {
             let Some(piece) = self.file.pieces.get(self.at).cloned() else { break };
+            self.check(Some(&piece)).await?;
             let gone = || Issue::new(Code::ContentPurged, "a payload of the file is gone");
-            let payload = self.house.blob(&piece.payload).await.map_err(store_issue)?;
+            let payload = self.road.house.blob(&piece.payload).await.map_err(store_issue)?;
             let payload = payload.ok_or_else(gone)?;
             let part = self.file.part();
             let lines = tokio::task::spawn_blocking(move || part.lines(&piece, payload)).await;
@@ -310,6 +368,7 @@ impl Serving {
         if let Some(giving) = &self.giving {
             // The connection writes what it has, or finds that nobody is there any more.
             tokio::task::yield_now().await;
+            self.check(None).await?;
             giving.given().await?;
         }
         Ok(Some(std::mem::take(&mut self.last)))

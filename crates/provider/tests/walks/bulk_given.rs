@@ -1,15 +1,21 @@
-//! Goal: each file of a submission has one name, and what this house refuses to give of it, because of one
-//! push, holds no other push.
+//! Goal: each file of a submission has one name; what may not go any more goes no further, also of a file
+//! that is on its way; and what this house refuses because of one push holds no other push.
 
-use crate::bulk::{asked, fetched, hospital, later, plans_own, push_all, rows, with_terms};
-use crate::bulk_manifests::{ended, own, urls, within};
+use crate::bulk::{
+    asked, fetched, hospital, later, plans_own, push_all, rows, submissions, with_terms,
+};
+use crate::bulk_manifests::{begun, ended, own, urls, within};
 use crate::bulk_plan::BulkPlan;
 use crate::hospital::{Hospital, who};
+use axum::response::IntoResponse;
 use exchange::bulk::outcome::refused;
 use exchange::bulk::{Dialect, Manifest};
-use exchange::desk::Command;
-use exchange::{Code, Issue};
+use exchange::desk::{Command, SubmissionCommand};
+use exchange::{Chain, Code, Issue};
+use futures_util::StreamExt;
 use http::HeaderMap;
+use store::House as _;
+use wire::Clock as _;
 
 /// The names of the files in the manifest that the plan was told of first.
 async fn files(hospital: &Hospital, plan: &BulkPlan) -> Vec<String> {
@@ -137,6 +143,9 @@ async fn where_taken_is_the_word_a_refused_file_keeps_nobody_waiting() {
     let last = urls(&plan).pop().unwrap();
     let (patients, deletions) = within(&hospital, &last).await;
     assert!(patients.contains(&own(2)) && deletions == 1, "{patients:?}");
+    let manifest = fetched(&hospital, Some(&plans_own()), &last).await;
+    let deleted = Manifest::read(&manifest).unwrap().deleted.remove(0);
+    fetched(&hospital, Some(&plans_own()), &deleted.url).await;
     ended(&hospital).await;
     assert_eq!(states(&hospital, "Encounter/e2").await, ["settled"]);
 }
@@ -157,4 +166,71 @@ async fn what_was_given_after_all_is_settled_by_the_payers_word() {
     ended(&hospital).await;
     assert_eq!(states(&hospital, "Encounter/e1").await, ["settled"]);
     assert_eq!(plan.manifests().len(), 1, "it goes once");
+}
+
+/// What happens while a file of two pushes is fetched, and the first one was taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Meanwhile {
+    Nothing,
+    Stopped,
+    Suspended,
+    LaterWithdrawn,
+    Restricted,
+    Replaced,
+}
+
+#[tokio::test]
+async fn a_file_that_is_on_its_way_breaks_off_where_it_may_go_no_further() {
+    use Meanwhile::{LaterWithdrawn, Nothing, Replaced, Restricted, Stopped, Suspended};
+    let cases = [Nothing, Stopped, Suspended, LaterWithdrawn, Restricted, Replaced];
+    for case in cases {
+        let (hospital, plan) = begun().await;
+        let file = files(&hospital, &plan).await.remove(0);
+        let none = HeaderMap::new();
+        let answer = asked(&hospital, Some(&plans_own()), &file, &none).await.unwrap();
+        let mut body = answer.into_response().into_body().into_data_stream();
+        let first = body.next().await.unwrap().unwrap();
+        assert!(!first.is_empty(), "{case:?}");
+        let row = |encounter: &'static str| {
+            let hospital = &hospital;
+            async move { rows(hospital).await[encounter].id.clone() }
+        };
+        match case {
+            Nothing => {}
+            Stopped => {
+                let list = SubmissionCommand::List { limit: None };
+                let id = submissions(&hospital, list).await.unwrap().remove(0).id;
+                let stop = SubmissionCommand::Stop { id, who: who() };
+                submissions(&hospital, stop).await.unwrap();
+            }
+            Suspended => {
+                let partners = repository::Suspensions::new(hospital.house.clone());
+                let now = hospital.clock.now();
+                partners.say(&"sunrise".into(), true, &who(), now).await.unwrap();
+            }
+            LaterWithdrawn => {
+                let id = row("Encounter/e2").await;
+                hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+            }
+            Restricted => befalls(&hospital, Befalls::Restricted).await,
+            Replaced => {
+                let id = row("Encounter/e1").await;
+                hospital.command(Command::Withdraw { id, who: who(), wait: 0 }).await.unwrap();
+                later(&hospital).await;
+                later(&hospital).await;
+                assert!(plan.manifests()[1].1.is_some(), "another one in its place");
+            }
+        }
+        let rest = body.next().await;
+        match case {
+            Nothing => assert!(rest.unwrap().is_ok() && body.next().await.is_none()),
+            _ => assert!(rest.unwrap().is_err(), "{case:?}: it breaks off"),
+        }
+        let id = plan.told()[0].submission_id.clone();
+        let story = hospital.house.story(&Chain::Sending(id.into())).await.unwrap();
+        let said = story.iter().filter(|it| it.body.contains("file-refused")).count();
+        // What is nobody's own matter is none of the file's.
+        let own = [LaterWithdrawn, Restricted].contains(&case);
+        assert_eq!(said, usize::from(own), "{case:?}");
+    }
 }

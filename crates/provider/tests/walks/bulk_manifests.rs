@@ -43,7 +43,7 @@ pub(crate) fn own(number: u32) -> String {
 }
 
 /// A submission that gathers on while the payer knows of its first manifest.
-async fn begun() -> (Hospital, std::sync::Arc<BulkPlan>) {
+pub(crate) async fn begun() -> (Hospital, std::sync::Arc<BulkPlan>) {
     let (hospital, plan) = hospital(BY_TWO, BulkPlan::default());
     push_all(&hospital, &["e1", "e2"]).await;
     later(&hospital).await;

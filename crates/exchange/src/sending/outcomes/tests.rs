@@ -141,6 +141,22 @@ fn what_is_said_stands_at_its_place_in_the_push() {
 }
 
 #[test]
+fn what_names_a_push_or_its_contents_is_told_from_what_is_about_all() {
+    let own = contents(&[("Patient", "p"), ("Observation", "o")]);
+    let issue = Issue::new(Code::FileRefused, "no");
+    let table = [
+        ("all", vec![], false),
+        ("a record of it", vec![resource("Observation/o")], true),
+        ("a record of another", vec![resource("Observation/other")], false),
+        ("itself", vec![push(KEY)], true),
+    ];
+    for (case, whom, named) in table {
+        let outcomes = of(&[refused(Dialect::Ballot, &whom, [&issue])]);
+        assert_eq!(outcomes.names(KEY, &own), named, "{case}");
+    }
+}
+
+#[test]
 fn what_is_no_outcome_is_told() {
     let patient = Resource::parse(&br#"{"resourceType":"Patient"}"#[..]).unwrap();
     let issue = Outcomes::default().take(&patient, None, 10).unwrap_err();
