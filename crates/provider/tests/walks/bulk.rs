@@ -106,7 +106,7 @@ pub(crate) fn lines(bytes: &[u8]) -> Vec<Resource> {
 }
 
 /// The manifest that the plan was told of last, and its URL.
-async fn manifest(hospital: &Hospital, plan: &BulkPlan) -> (String, Manifest) {
+pub(crate) async fn manifest(hospital: &Hospital, plan: &BulkPlan) -> (String, Manifest) {
     let url = plan.told().iter().rev().find_map(|told| told.manifest.clone()).unwrap().url;
     let body = fetched(hospital, Some(&plans_own()), &url).await;
     (url, Manifest::read(&body).unwrap())
@@ -561,47 +561,6 @@ async fn a_late_word_settles_what_waited_for_a_person() {
     *plan.busy.lock().unwrap() = false;
     hospital.clock.advance(1);
     assert_eq!(later(&hospital).await["Encounter/e1"].state, "settled");
-}
-
-/// Where no word of the payer is agreed on but that it takes what it is given: when that is known.
-#[tokio::test]
-async fn what_is_settled_as_taken_is_taken_once_it_was_fetched() {
-    let bulk = |text: String| {
-        let text = text.replace("mode = \"sync\"", "mode = \"async\"");
-        let text = text.replace("settled_by = \"filed\"", "settled_by = \"taken\"");
-        text.replace("form = \"transaction\"", "form = \"bulk\"") + "\n[bulk]\n"
-    };
-    for (case, hours, fetches, state) in [
-        ("fetched at once", 0, true, "settled"),
-        ("fetched long after it was told", 30, true, "settled"),
-        ("fetched when a person was asked already", 100, true, "settled"),
-        ("never fetched", 200, false, "held"),
-    ] {
-        let (hospital, plan) = with_terms(bulk, BulkPlan::default());
-        push_all(&hospital, &["e1", "e2"]).await;
-        let told = later(&hospital).await;
-        assert_eq!(plan.told().last().unwrap().status, Some(SubmissionStatus::Completed), "{case}");
-        assert_eq!(states(&told), ["submitted"; 2], "{case}: a 200 brings nothing to the payer");
-        hospital.clock.advance(hours);
-        if fetches {
-            rows(&hospital).await;
-            let (_, manifest) = manifest(&hospital, &plan).await;
-            fetched(&hospital, Some(&plans_own()), &manifest.output[0].url).await;
-        }
-        let found = later(&hospital).await;
-        assert_eq!(states(&found), [state; 2], "{case}");
-        assert!(plan.asked().is_empty(), "{case}: no word was agreed on");
-        let shown = hospital.show(&found["Encounter/e1"].id).await;
-        if !fetches {
-            assert_eq!(shown.row.issues[0].issue.code, Code::DeadlinePassed, "{case}");
-            continue;
-        }
-        assert_eq!(shown.row.level.as_deref(), Some("taken"), "{case}");
-        let acknowledged = shown.acknowledgement.unwrap();
-        assert!(acknowledged["resources"][0]["status"].is_null(), "{case}: nobody said so");
-        let (_, again) = manifest(&hospital, &plan).await;
-        fetched(&hospital, Some(&plans_own()), &again.output[0].url).await;
-    }
 }
 
 pub(crate) async fn submissions(

@@ -2,14 +2,14 @@
 //! that is on its way; and what this house refuses because of one push holds no other push.
 
 use crate::bulk::{
-    asked, fetched, hospital, later, plans_own, push_all, rows, submissions, with_terms,
+    asked, fetched, hospital, later, manifest, plans_own, push_all, rows, submissions, with_terms,
 };
 use crate::bulk_manifests::{begun, ended, own, urls, within};
 use crate::bulk_plan::BulkPlan;
 use crate::hospital::{Hospital, who};
 use axum::response::IntoResponse;
 use exchange::bulk::outcome::refused;
-use exchange::bulk::{Dialect, Manifest};
+use exchange::bulk::{Dialect, Manifest, SubmissionStatus};
 use exchange::desk::{Command, SubmissionCommand};
 use exchange::{Chain, Code, Issue};
 use futures_util::StreamExt;
@@ -124,15 +124,57 @@ async fn what_was_in_a_refused_file_with_another_push_goes_anew_by_itself() {
     }
 }
 
+/// Terms by which no word of the payer is agreed on but that it takes what it is given.
+fn taken(text: String) -> String {
+    let text = text.replace("mode = \"sync\"", "mode = \"async\"");
+    let text = text.replace("settled_by = \"filed\"", "settled_by = \"taken\"");
+    text.replace("form = \"transaction\"", "form = \"bulk\"") + "\n[bulk]\n"
+}
+
+/// Where no word of the payer is agreed on but that it takes what it is given: when that is known.
+#[tokio::test]
+async fn what_is_settled_as_taken_is_taken_once_it_was_fetched() {
+    for (case, hours, fetches, state) in [
+        ("fetched at once", 0, true, "settled"),
+        ("fetched long after it was told", 30, true, "settled"),
+        ("fetched when a person was asked already", 100, true, "settled"),
+        ("never fetched", 200, false, "held"),
+    ] {
+        let (hospital, plan) = with_terms(taken, BulkPlan::default());
+        push_all(&hospital, &["e1", "e2"]).await;
+        let told = later(&hospital).await;
+        assert_eq!(plan.told().last().unwrap().status, Some(SubmissionStatus::Completed), "{case}");
+        assert_eq!(
+            crate::bulk::states(&told),
+            ["submitted"; 2],
+            "{case}: a 200 brings nothing to the payer"
+        );
+        hospital.clock.advance(hours);
+        if fetches {
+            rows(&hospital).await;
+            let (_, manifest) = manifest(&hospital, &plan).await;
+            fetched(&hospital, Some(&plans_own()), &manifest.output[0].url).await;
+        }
+        let found = later(&hospital).await;
+        assert_eq!(crate::bulk::states(&found), [state; 2], "{case}");
+        assert!(plan.asked().is_empty(), "{case}: no word was agreed on");
+        let shown = hospital.show(&found["Encounter/e1"].id).await;
+        if !fetches {
+            assert_eq!(shown.row.issues[0].issue.code, Code::DeadlinePassed, "{case}");
+            continue;
+        }
+        assert_eq!(shown.row.level.as_deref(), Some("taken"), "{case}");
+        let acknowledged = shown.acknowledgement.unwrap();
+        assert!(acknowledged["resources"][0]["status"].is_null(), "{case}: nobody said so");
+        let (_, again) = manifest(&hospital, &plan).await;
+        fetched(&hospital, Some(&plans_own()), &again.output[0].url).await;
+    }
+}
+
 /// Without a word of the payer: what is over is over once each file was given, or refused.
 #[tokio::test]
 async fn where_taken_is_the_word_a_refused_file_keeps_nobody_waiting() {
-    let bulk = |text: String| {
-        let text = text.replace("mode = \"sync\"", "mode = \"async\"");
-        let text = text.replace("settled_by = \"filed\"", "settled_by = \"taken\"");
-        text.replace("form = \"transaction\"", "form = \"bulk\"") + "\n[bulk]\n"
-    };
-    let (hospital, plan) = with_terms(bulk, BulkPlan::default());
+    let (hospital, plan) = with_terms(taken, BulkPlan::default());
     push_all(&hospital, &["e1", "e2"]).await;
     later(&hospital).await;
     let file = files(&hospital, &plan).await.remove(0);
@@ -143,8 +185,8 @@ async fn where_taken_is_the_word_a_refused_file_keeps_nobody_waiting() {
     let last = urls(&plan).pop().unwrap();
     let (patients, deletions) = within(&hospital, &last).await;
     assert!(patients.contains(&own(2)) && deletions == 1, "{patients:?}");
-    let manifest = fetched(&hospital, Some(&plans_own()), &last).await;
-    let deleted = Manifest::read(&manifest).unwrap().deleted.remove(0);
+    let body = fetched(&hospital, Some(&plans_own()), &last).await;
+    let deleted = Manifest::read(&body).unwrap().deleted.remove(0);
     fetched(&hospital, Some(&plans_own()), &deleted.url).await;
     ended(&hospital).await;
     assert_eq!(states(&hospital, "Encounter/e2").await, ["settled"]);
