@@ -80,7 +80,6 @@ impl Road {
         let (whole, is_pull) = (turn.sending.is_given(), turn.sending.pulled.is_some());
         let plans = self.standing_plans(&turn.sending).await?;
         let left = pushes_in(&plans, |file| !turn.sending.given.contains(file));
-        let refused = pushes_in(&plans, |file| turn.sending.is_refused(file));
         let pieces: Vec<&Piece> = plans.iter().flat_map(|(_, plan)| plan.pushes()).collect();
         for some in pieces.chunks(PUSHES_PER_UNIT) {
             let mut any = false;
@@ -88,9 +87,7 @@ impl Road {
                 let Some((stored, push)) = self.still_in(turn, piece).await? else { continue };
                 let word = match (left.contains(&piece.walk), is_pull) {
                     (true, true) => Event::Unfetched { issue: not_fetched() },
-                    (true, false) if refused.contains(&piece.walk) && !push.is_late() => {
-                        self.goes_anew(&push).await?
-                    }
+                    // What was refused goes anew with the end.
                     (true, false) => continue,
                     (false, _) => Event::Settled { level: Level::Taken },
                 };

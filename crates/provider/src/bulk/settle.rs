@@ -94,7 +94,7 @@ impl Road {
     /// What is said of a push that the payer was not given, or may not have been, because of others that went
     /// with it: it goes another way, as it is or looked at anew. What it was given of it, it knows by the
     /// push's number.
-    pub(super) async fn goes_anew(&self, push: &Push) -> Result<Event, Halt> {
+    async fn goes_anew(&self, push: &Push) -> Result<Event, Halt> {
         let again = || {
             let detail = "what went in one file with it was taken back or restricted meanwhile";
             Event::Returned { issue: Issue::new(Code::PayerResting, detail) }
