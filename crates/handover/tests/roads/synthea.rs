@@ -12,7 +12,7 @@ use sim::{Chart, Overlaid, Overlay, OverlayRules};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Patients of the test.
-const PATIENTS: usize = 10;
+const PATIENTS: usize = 6;
 
 /// Every so-many-eth encounter of a patient is under a restriction.
 const RESTRICT_EVERY: usize = 7;
