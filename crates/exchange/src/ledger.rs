@@ -291,7 +291,8 @@ pub enum Event {
     /// Receiving: the member was found.
     Matched { member: Digest },
     /// Receiving: filed; `records` is `filed_digest` of what stands for every entry, unchanged ones
-    /// included; an entry that deleted what never was has no version and is left out.
+    /// included; an entry that deleted what never was has no version and is left out. What was put
+    /// beneath something newer is in it as well; those two versions count as updated.
     Filed { records: Digest, created: u64, updated: u64, unchanged: u64, deleted: u64 },
     /// Receiving: refused; nothing was filed.
     NotFiled { issues: Vec<Issue> },

@@ -153,7 +153,7 @@ fn filed(plan: &Plan, owner: &PartnerId) -> Event {
     Event::Filed {
         records: filed_digest(&versions.collect::<Vec<_>>()),
         created: plan.count(Change::Created),
-        updated: plan.count(Change::Updated),
+        updated: plan.count(Change::Updated) + plan.versions_beneath(),
         unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
         deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
     }

@@ -45,9 +45,9 @@ pub(crate) use asked::submit;
 use crate::limits::{BULK_COVERAGES_BYTES, LEASE, RENEWAL};
 use crate::road::Road;
 use exchange::bulk::receipt::{Receipt, ReceiptState};
-use exchange::bulk::received::Received;
+use exchange::bulk::received::{Received, receipt_parts};
 use exchange::{Code, Event, Issue, PartnerId};
-use repository::{Purging, store_issue};
+use repository::{Purging, Withdrawable, store_issue};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -183,6 +183,35 @@ fn read(stored: &StoredWork) -> Result<Row, Issue> {
     match stored.work.id.contains('.') {
         false => serde_json::from_slice(&stored.work.body).map(Row::Received).map_err(unreadable),
         true => serde_json::from_slice(&stored.work.body).map(Row::Receipt).map_err(unreadable),
+    }
+}
+
+/// Of receipts, whether what was filed under them may yet be taken out of the current view; each is looked
+/// up once.
+pub(crate) struct Open<'r> {
+    road: &'r Road,
+    known: HashMap<String, bool>,
+}
+
+impl<'r> Open<'r> {
+    pub(crate) fn new(road: &'r Road) -> Open<'r> {
+        Open { road, known: HashMap::new() }
+    }
+}
+
+impl Withdrawable for Open<'_> {
+    async fn may_go(&mut self, receipt: &str) -> Result<bool, Issue> {
+        let Some((submission, number)) = receipt_parts(receipt) else { return Ok(false) };
+        if let Some(goes) = self.known.get(receipt) {
+            return Ok(*goes);
+        }
+        let stored = self.road.house.work(submission).await.map_err(store_issue)?;
+        let goes = match stored.as_ref().map(read).transpose()? {
+            Some(Row::Received(received)) => received.may_be_taken_out(number),
+            _ => false,
+        };
+        self.known.insert(receipt.to_owned(), goes);
+        Ok(goes)
     }
 }
 

@@ -10,7 +10,7 @@
 //! what came, byte for byte, long after the records have changed.
 
 use crate::arrival::{Arrival, Begun, matched};
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, Open};
 use crate::exports::Exports;
 use crate::key::Keys;
 use crate::later::deferred;
@@ -192,7 +192,8 @@ impl Road {
         let begun = self.exports.under_way.begin(&*self.clock);
         let at = begun.at();
         let (resolved, member) = self.resolve(arrival).await?;
-        let plan = resolved.plan()?;
+        let mut plan = resolved.plan()?;
+        repository::put_beneath(&self.house, &mut plan, &mut Open::new(self)).await?;
         let (answer, kept) = self.acknowledge(arrival, &plan, at).await?;
         self.file(arrival, at, plan, member, &kept).await?;
         Ok(answer)

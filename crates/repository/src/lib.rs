@@ -7,6 +7,7 @@
 //! Why apart from the doors: the receiving house and the simulated EHR answer alike, because they
 //! ask the same desk.
 
+mod beneath;
 mod capability;
 mod desk;
 mod elements;
@@ -36,6 +37,7 @@ pub mod suspensions;
 pub mod take_out;
 mod when;
 
+pub use beneath::{Withdrawable, put_beneath};
 pub use capability::{Description, capability, security};
 pub use desk::{Desk, store_issue};
 pub use elements::{Elements, Form};

@@ -94,3 +94,14 @@ pub const SNAPSHOT_CONTENTS: usize = 200;
 
 /// Bytes of content of a snapshot that are in memory at once, the record aside that reaches it.
 pub const SNAPSHOT_BYTES: u64 = 1024 * 1024;
+
+/// Versions of a record that are looked at, newest first, before what is set aside is put beneath the
+/// newest: without those below, one may be put there twice.
+pub const BENEATH_VERSIONS: u32 = 50;
+
+/// So much of what stands is filed once more in one unit, over what is put beneath it; what is set aside
+/// beyond that does not come back.
+pub const BENEATH_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Once a page of what is taken out restores so much, it ends: each content is read into memory.
+pub const TAKEN_OUT_BYTES: usize = 16 * 1024 * 1024;

@@ -11,8 +11,10 @@
 //! Why pure: ownership, order of pushes and repeats are promises to partners (docs/ARCHITECTURE.md,
 //! derived identity). They must be testable as a table.
 
+use crate::beneath::SetAside;
 use bytes::Bytes;
 use exchange::issues::IssuesByEntry;
+use exchange::ledger::FiledVersion;
 use exchange::read::{DIRECTORY, IfMatch};
 use exchange::{Code, Digest, Issue, Issues, PartnerId};
 use jiff::Timestamp;
@@ -181,6 +183,11 @@ pub struct Plan {
     pub outcomes: Vec<EntryOutcome>,
     /// Entries of a batch that are refused, and why.
     pub refused: IssuesByEntry,
+    /// What is not written because something newer stands: whoever files looks whether that may be
+    /// withdrawn.
+    pub older: Vec<SetAside>,
+    /// Of `records`, those that were put beneath what stands.
+    pub beneath: Vec<FiledVersion>,
 }
 
 impl Plan {
@@ -271,6 +278,7 @@ impl Plan {
             },
             last_updated: seen.filter(|_| !writes).map(|head| head.last_updated),
         });
+        self.older.extend((!writes).then(|| SetAside::of(&item, filing, own)).flatten());
         // What stands, and what is gone, is so by the word of the later push from now on.
         // What stands is kept as long as what brought it last, with a number or without; and where one
         // of both is withdrawn, it stands, or is gone, by the word of the other.
@@ -416,7 +424,7 @@ fn stands(head: &Record) -> bool {
 }
 
 /// Numbers compare within one lane only.
-fn is_older(filing: &Filing, head: &Record) -> bool {
+pub(crate) fn is_older(filing: &Filing, head: &Record) -> bool {
     let same_lane = filing.lane.is_some() && filing.lane == head.lane;
     match (filing.number, head.number) {
         (Some(number), Some(filed)) => same_lane && number < filed,

@@ -6,16 +6,23 @@
 //! Never      removes a version or touches one that another receipt brings as well; never counts the
 //!            receipt's versions for anything afterwards.
 //!
-//! What stands is the newest version that a receipt still brings. Where that is not the newest of all, its
-//! content is filed once more, under its own receipt, lane and number; where there is none, a deletion is.
-//! The versions taken out are marked, so that no later withdrawal falls back to them.
+//! What stands is what would, if the versions that receipts still bring had come in their order: the newest,
+//! but for one that is older by its number than what stood before it. Where that is not the newest of all,
+//! its content is filed once more, under its own receipt, lane and number; where there is none, a deletion
+//! is. The versions taken out are marked, so that no later withdrawal falls back to them.
 //!
-//! What cannot be undone: an older push that was set aside because the receipt stood there was never
-//! filed, as its sender was told; it does not come back. A version that more than `BRINGERS_MAX` receipts
-//! have brought stays. So does a Patient about whom records of its sender stand: whoever files about a
-//! Patient relies on its version, and whoever takes it out on nothing being about it.
+//! Why an older push is there to fall back to: while what stands over it can be taken out, it is put
+//! beneath (`beneath`), though it was set aside, as its sender is told.
+//!
+//! What cannot be undone: what came after a numbered *deletion* that is taken out, and was older, was never
+//! filed (nobody asks any more whose it is), and does not come back. A version that more than `BRINGERS_MAX`
+//! receipts have brought stays. So does a Patient about whom records of its sender stand: whoever files
+//! about a Patient relies on its version, and whoever takes it out on nothing being about it.
 
+use crate::beneath::standing;
+use crate::limits::TAKEN_OUT_BYTES;
 use crate::{about_patients, store_issue};
+use bytes::Bytes;
 use exchange::{Issue, PartnerId};
 use std::collections::BTreeSet;
 use store::limits::BRINGERS_MAX;
@@ -68,14 +75,23 @@ pub async fn take_out(
         taken.after = page.last().map(|last| last.place);
     }
     let plans = page.iter().filter_map(|lineage| Some((lineage, Withdrawn::of(lineage, receipt)?)));
-    let mut plans: Vec<_> = plans.filter(|(_, plan)| plan.part() == part).collect();
-    if part == Part::Patients {
-        let (stay, nothing_left) = referred(house, &plans).await?;
-        taken.kept = stay.len() as u64;
-        taken.expects = nothing_left;
-        plans.retain(|(lineage, _)| !stay.contains(&lineage.versions[0].version.id));
-    }
+    let plans: Vec<_> = plans.filter(|(_, plan)| plan.part() == part).collect();
+    let (stay, nothing_left) = match part {
+        Part::Patients => referred(house, &plans).await?,
+        Part::Records => (BTreeSet::new(), Vec::new()),
+    };
+    taken.expects = nothing_left;
+    let (mut bytes, mut done) = (0, after);
     for (lineage, plan) in plans {
+        if bytes >= TAKEN_OUT_BYTES {
+            taken.after = Some(done);
+            break;
+        }
+        done = lineage.place;
+        if stay.contains(&lineage.versions[0].version.id) {
+            taken.kept += 1;
+            continue;
+        }
         taken.withdrawals.extend(plan.withdrawals);
         taken.expects.extend(plan.expects);
         let Some(stands) = plan.stands else { continue };
@@ -88,6 +104,7 @@ pub async fn take_out(
             }
             Stands::Gone => None,
         };
+        bytes += content.as_ref().map_or(0, Bytes::len);
         match &content {
             Some(_) => taken.restored += 1,
             None if newest.deleted => {}
@@ -184,7 +201,12 @@ impl<'l> Withdrawn<'l> {
     fn part(&self) -> Part {
         let patient =
             |expect: &Expect| matches!(expect, Expect::Version { kind, .. } if kind == "Patient");
-        match matches!(self.stands, Some(Stands::Gone)) && self.expects.iter().any(patient) {
+        let goes = match self.stands {
+            Some(Stands::Gone) => true,
+            Some(Stands::As(descent)) => descent.version.deleted,
+            None => false,
+        };
+        match goes && self.expects.iter().any(patient) {
             true => Part::Patients,
             false => Part::Records,
         }
@@ -214,7 +236,13 @@ impl<'l> Withdrawn<'l> {
         }
         let remains = |it: &&Descent| !it.withdrawn && (!brings(it) || left(it, receipt).is_some());
         let falls = !remains(&newest) && !newest.withdrawn;
-        let stands = versions.iter().find(remains).filter(|_| falls);
+        let number = |it: &Descent| match brings(it) {
+            true => left(it, receipt).and_then(|left| left.number),
+            false => it.version.number,
+        };
+        let remaining = versions.iter().rev().filter(remains).map(|it| (&it.version, number(it)));
+        let stands = standing(remaining).filter(|_| falls);
+        let stands = stands.and_then(|one| versions.iter().find(|it| it.version == *one));
         if let Some(descent) = stands.filter(|it| !brings(it)) {
             expects.push(brought(descent));
         }

@@ -6,10 +6,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use exchange::PartnerId;
+use exchange::{Issue, PartnerId};
 use jiff::Timestamp;
+use repository::limits::TAKEN_OUT_BYTES;
 use repository::take_out::{Part, TakenOut, take_out};
-use repository::{Filing, Incoming, Standing, plan_transaction};
+use repository::{Filing, Incoming, Standing, Withdrawable, plan_transaction, put_beneath};
 use std::collections::BTreeSet;
 use store::{
     AnyHouse, Commit, House, PostgresHouse, PostgresPlace, RecordQuery, SqliteHouse, Unit,
@@ -41,10 +42,10 @@ impl Drawn {
     }
 }
 
-/// A story; pushes with numbers come in the order of those.
+/// A story; pushes have no numbers, or come in the order of those, or in any other and delete nothing.
 fn story(seed: u64) -> Vec<Happens> {
     let mut drawn = Drawn(seed);
-    let numbered = drawn.below(2) == 0;
+    let (numbered, mixed) = [(false, false), (true, false), (true, true)][drawn.below(3) as usize];
     let mut story = Vec::new();
     let mut over = BTreeSet::new();
     for step in 1..=14 {
@@ -60,11 +61,12 @@ fn story(seed: u64) -> Vec<Happens> {
         let mut records = Vec::new();
         for id in 0..RECORDS {
             if drawn.below(2) == 0 {
-                let content = (drawn.below(4) > 0).then(|| drawn.below(2));
+                let content = (mixed || drawn.below(4) > 0).then(|| drawn.below(2));
                 records.push((id, content));
             }
         }
-        story.push(Happens::Brings { receipt, number: numbered.then_some(step), records });
+        let number = if mixed { 1 + drawn.below(14) } else { step };
+        story.push(Happens::Brings { receipt, number: numbered.then_some(number), records });
     }
     story.push(Happens::Withdrawn { receipt: drawn.below(RECEIPTS) });
     story
@@ -91,6 +93,15 @@ fn at() -> Timestamp {
     Timestamp::from_second(1_790_000_000).unwrap()
 }
 
+/// Every receipt may be withdrawn.
+struct All;
+
+impl Withdrawable for All {
+    async fn may_go(&mut self, _receipt: &str) -> Result<bool, Issue> {
+        Ok(true)
+    }
+}
+
 async fn bring(house: &AnyHouse, filing: &Filing, records: &[(u64, Option<u64>)]) {
     loop {
         let places: Vec<_> =
@@ -101,7 +112,8 @@ async fn bring(house: &AnyHouse, filing: &Filing, records: &[(u64, Option<u64>)]
         let entries = records.iter().enumerate();
         let entries = entries.map(|(entry, (id, content))| incoming(entry, *id, *content));
         let standing = Standing { heads: &heads, marks: &marks };
-        let plan = plan_transaction(entries.collect(), filing, standing).unwrap();
+        let mut plan = plan_transaction(entries.collect(), filing, standing).unwrap();
+        put_beneath(house, &mut plan, &mut All).await.unwrap();
         let (records, raises, expects) = (plan.records, plan.raises, plan.expects);
         let unit = Unit { at: at(), records, raises, expects, ..Unit::default() };
         if matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }) {
@@ -264,11 +276,38 @@ async fn what_many_bring_stays(house: &AnyHouse) {
     assert_eq!(lineage[0].versions[0].earlier.len(), store::limits::BRINGERS_MAX);
 }
 
+/// What stands again is read into memory: a page ends with what is large, and the next one goes on there.
+async fn what_is_large_comes_back_in_several_pages(house: &AnyHouse) {
+    let large = "x".repeat(TAKEN_OUT_BYTES / 2 + 1);
+    let put = |entry: usize, text: &str| {
+        let code = format!(r#"{{"text":"{text}"}}"#);
+        let json = format!(r#"{{"resourceType":"Basic","id":"{entry}","code":{code}}}"#);
+        Incoming::put(entry, &fhir::Resource::parse(json).unwrap()).unwrap()
+    };
+    for (receipt, text) in [(0, large.as_str()), (1, "small")] {
+        let entries: Vec<_> = (0..3).map(|entry| put(entry, text)).collect();
+        let places = entries.iter().map(|one| (one.kind.clone(), one.id.clone()));
+        let heads = house.heads(&places.collect::<Vec<_>>()).await.unwrap();
+        let standing = Standing { heads: &heads, marks: &[] };
+        let plan = plan_transaction(entries, &filing(receipt, None), standing).unwrap();
+        let (records, expects) = (plan.records, plan.expects);
+        let unit = Unit { at: at(), records, expects, ..Unit::default() };
+        assert!(matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }));
+    }
+    let page = take_out(house, "receipt-1", Part::Records, 0, 9).await.unwrap();
+    assert_eq!((page.records.len(), page.after.is_some()), (2, true));
+    withdraw(house, 1, 9).await;
+    let rows = view(house).await;
+    assert_eq!(rows.iter().filter(|row| row.2 == "receipt-0").count(), 3);
+    assert_eq!(rows.len(), 3);
+}
+
 async fn check(open: impl AsyncFn(&str) -> AnyHouse, seeds: u64) {
     as_if_it_had_never_come(&open, seeds).await;
     what_comes_between_is_not_passed_over(&open).await;
     both_at_once_leave_what_one_of_them_brings(&open("at-once").await).await;
     what_many_bring_stays(&open("many").await).await;
+    what_is_large_comes_back_in_several_pages(&open("large").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -233,6 +233,12 @@ pub fn receipt_id(submission: &SubmissionId, number: u32) -> SubmissionId {
     SubmissionId(format!("{submission}.{number}"))
 }
 
+/// Of which submission a receipt is, and its number; `None` where it is the id of something else.
+pub fn receipt_parts(id: &str) -> Option<(&str, u32)> {
+    let (submission, number) = id.split_once('.')?;
+    Some((submission, number.parse().ok()?))
+}
+
 impl Received {
     /// The submission that a first line begins; `None` where that is another one.
     pub fn begin(id: SubmissionId, at: Timestamp, event: &Event) -> Option<Received> {
@@ -342,6 +348,14 @@ impl Received {
     pub fn to_take_out(&self) -> impl Iterator<Item = u32> {
         let open = |(_, one): &(u32, &Brought)| one.discarded && !one.taken_out;
         (1u32..).zip(&self.receipts).filter(open).map(|(number, _)| number)
+    }
+
+    /// Whether what was filed of a receipt may yet leave the current view.
+    pub fn may_be_taken_out(&self, number: u32) -> bool {
+        self.receipt(number).is_some_and(|one| match one.discarded {
+            true => !one.taken_out || one.kept && !self.is_closed(),
+            false => !self.is_closed(),
+        })
     }
 
     /// The numbers of receipts taken out before of which Patients stayed, once all of the submission is

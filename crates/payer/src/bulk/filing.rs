@@ -354,6 +354,8 @@ impl<'r> Job<'r> {
             }
             planned = self.plan(&run, &whose, &heads, &marks, look);
         }
+        let mut open = super::Open::new(self.road);
+        repository::put_beneath(&self.road.house, &mut planned.plan, &mut open).await?;
         let mut unit = Unit { at: begun.at(), ..Unit::default() };
         let (worked, members) = self.worked(&run, &whose, planned, place, look, &mut unit);
         unit.expects.extend(patients);
@@ -577,12 +579,13 @@ impl<'r> Job<'r> {
             let (kind, id, version) = (one.kind.clone(), one.id.clone(), one.version?);
             Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
         };
-        let versions: Vec<_> = plan.outcomes.iter().filter_map(version).collect();
+        let versions = plan.outcomes.iter().filter_map(version);
+        let versions: Vec<_> = versions.chain(plan.beneath.iter().cloned()).collect();
         let unchanged = [Change::Unchanged, Change::Older, Change::Exists];
         events.push(Event::Filed {
             records: filed_digest(&versions),
             created: plan.count(Change::Created),
-            updated: plan.count(Change::Updated),
+            updated: plan.count(Change::Updated) + plan.versions_beneath(),
             unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
             deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
         });

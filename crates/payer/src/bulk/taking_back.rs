@@ -35,7 +35,11 @@ impl Job<'_> {
             let read = incoming.count as u64;
             let mut counts = Counts { read, ..Counts::default() };
             let plan = match planned {
-                Ok(plan) => plan,
+                Ok(mut plan) => {
+                    let mut open = super::Open::new(self.road);
+                    repository::put_beneath(&self.road.house, &mut plan, &mut open).await?;
+                    plan
+                }
                 Err(issues) if issues.iter().any(|issue| issue.code.row().status >= 500) => {
                     return Err(issues.first.into());
                 }

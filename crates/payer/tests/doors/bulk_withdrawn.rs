@@ -28,7 +28,7 @@ fn newer() -> Push<'static> {
 }
 
 /// The files of one push, as a sending house makes them; the manifest's place.
-fn offered(files: &Files, name: &str, of: &Payload, payload: &Bytes) -> String {
+pub(crate) fn offered(files: &Files, name: &str, of: &Payload, payload: &Bytes) -> String {
     let patient = of.contents.iter().find(|one| one.kind == "Patient").unwrap().id.clone();
     let (walk, push) = (name.into(), of.push.clone());
     let sent = Sent { walk, push, patient, payload: Digest::of(payload) };
@@ -48,7 +48,7 @@ fn offered(files: &Files, name: &str, of: &Payload, payload: &Bytes) -> String {
 }
 
 /// A submission of its own of one push, which is complete.
-async fn submit(files: &Files, plan: &Plan, name: &str, of: &Payload, payload: &Bytes) {
+pub(crate) async fn submit(files: &Files, plan: &Plan, name: &str, of: &Payload, payload: &Bytes) {
     let url = offered(files, name, of, payload);
     complete(files, plan, name, &url).await;
 }
@@ -61,9 +61,9 @@ async fn complete(files: &Files, plan: &Plan, name: &str, url: &str) {
 
 /// Of each record, and of what is written down beside them, what stands: type, id, whether it is gone, by
 /// which number in which lane, and what it holds.
-type View = Vec<(String, String, bool, Option<u64>, Option<String>, Digest)>;
+pub(crate) type View = Vec<(String, String, bool, Option<u64>, Option<String>, Digest)>;
 
-async fn view(plan: &Plan) -> View {
+pub(crate) async fn view(plan: &Plan) -> View {
     let mut newest = std::collections::BTreeMap::new();
     for one in plan.road.house.dump(None, 10_000).await.unwrap() {
         let row = (one.deleted, one.number, one.lane, one.digest);
@@ -75,12 +75,12 @@ async fn view(plan: &Plan) -> View {
 }
 
 /// How many records of a type stand.
-fn many(view: &View, kind: &str) -> usize {
+pub(crate) fn many(view: &View, kind: &str) -> usize {
     view.iter().filter(|one| one.0 == kind && !one.2).count()
 }
 
 /// A plan, and its database as long as that is to be there.
-type Opened = (Plan, Option<testdb::Database>);
+pub(crate) type Opened = (Plan, Option<testdb::Database>);
 
 /// Of these cases the first ones, so many.
 async fn withdrawn_alike_by_both_doors(open: impl AsyncFn(&Files) -> Opened, cases: usize) {
@@ -119,7 +119,7 @@ async fn withdrawn_alike_by_both_doors(open: impl AsyncFn(&Files) -> Opened, cas
     }
 }
 
-fn push_of(payload: &Bytes) -> exchange::PushId {
+pub(crate) fn push_of(payload: &Bytes) -> exchange::PushId {
     let bundle: Value = serde_json::from_slice(payload).unwrap();
     exchange::PushId(bundle["identifier"]["value"].as_str().unwrap().to_owned())
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod bulk;
+mod bulk_aside;
 mod bulk_blocks;
 mod bulk_hostile;
 mod bulk_open;
