@@ -9,7 +9,7 @@ use exchange::parts::{Item, Said};
 use exchange::settle::{Answered, Reply};
 use jiff::Timestamp;
 use wire::form::{bulk, single, transaction};
-use wire::{ClientError, FhirClient, SignInError, TransportError};
+use wire::{ClientError, FhirClient, SignInError, Taker, TransportError};
 
 /// Sends the payload.
 pub async fn send(client: &FhirClient, payload: Bytes, now: Timestamp) -> Answered {
@@ -35,6 +35,16 @@ pub async fn ask_status(client: &FhirClient, body: Bytes, now: Timestamp) -> Ans
 /// Fetches a file that a payer's status names, signed in or not.
 pub async fn fetch(client: &FhirClient, place: &str, signed: bool, now: Timestamp) -> Answered {
     answered(bulk::fetch(client, place, signed, now).await)
+}
+
+/// The same for a file of any size: of a 200 the body is taken as it comes.
+pub async fn take(
+    client: &FhirClient,
+    place: &str,
+    signed: bool,
+    (take, now): (Taker<'_>, Timestamp),
+) -> Answered {
+    answered(bulk::take(client, place, signed, (take, now)).await)
 }
 
 /// Says that nobody wants a status any more.

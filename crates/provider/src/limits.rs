@@ -235,6 +235,9 @@ pub const STATUS_FILES_MAX: usize = 1_000;
 /// Bytes of one line of a file of outcomes: an OperationOutcome has a few thousand.
 pub const OUTCOME_LINE_MAX: usize = 1024 * 1024;
 
+/// Bytes of one file of outcomes, which is read as it comes: a thousand for each of ten million resources.
+pub const OUTCOMES_BYTES_MAX: u64 = 10_000_000_000;
+
 /// How long the files of a submission are served after it has ended: a payer that was cut off in its last
 /// file comes back within minutes.
 pub const FILES_KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);

@@ -6,7 +6,7 @@
 //!            new token, after 401, when nothing can have been filed).
 
 use crate::refusal::FHIR_JSON;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Taker, Transport, TransportError};
 use crate::trust::smart::client::SmartClient;
 use crate::trust::{Purposes, SignIn, SignInError};
 use bytes::Bytes;
@@ -157,6 +157,17 @@ impl FhirClient {
         self.send(Method::GET, url, None, Bytes::new(), false).await
     }
 
+    /// `GET` of an absolute URL that the partner named, of a body that is too large to be held: of a 200 it
+    /// is taken as it comes, and the answer has none. `signed`: with a token.
+    ///
+    /// Errors: `ForeignUrl`.
+    pub async fn take_absolute(&self, url: &str, signed: bool, take: Taker<'_>) -> Reply {
+        let url = self.own_url(url)?;
+        let (method, accept) = (Method::GET, accept(None));
+        let asked = Asked { method, url, accept, content_type: None, headers: &[] };
+        self.send_and_take(asked, Bytes::new(), signed, Some(take)).await
+    }
+
     /// `DELETE` of an absolute URL that the partner named.
     ///
     /// Errors: `ForeignUrl`.
@@ -209,6 +220,16 @@ impl FhirClient {
     }
 
     async fn send_asked(&self, asked: Asked<'_>, body: Bytes, signed: bool) -> Reply {
+        self.send_and_take(asked, body, signed, None).await
+    }
+
+    async fn send_and_take(
+        &self,
+        asked: Asked<'_>,
+        body: Bytes,
+        signed: bool,
+        mut take: Option<Taker<'_>>,
+    ) -> Reply {
         let Asked { method, url, accept, content_type, headers } = asked;
         let build = |token: Option<&SecretString>| -> Result<Request<Bytes>, ClientError> {
             let mut request = Request::builder().method(&method).uri(&url);
@@ -225,16 +246,29 @@ impl FhirClient {
             request.body(body.clone()).map_err(|_| ClientError::ForeignUrl)
         };
         let Some(sign_in) = self.sign_in.as_ref().filter(|_| signed) else {
-            return Ok(self.transport.send(build(None)?).await?);
+            return Ok(self.carry(build(None)?, take).await?);
         };
         let token = sign_in.token(&self.purposes).await?;
-        let answer = self.transport.send(build(Some(&token))?).await?;
+        let request = build(Some(&token))?;
+        // What is no 200 has not been taken.
+        let answer = self.carry(request, take.as_mut().map(|take| &mut **take as _)).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         sign_in.forget(&token);
         let token = sign_in.token(&self.purposes).await?;
-        Ok(self.transport.send(build(Some(&token))?).await?)
+        Ok(self.carry(build(Some(&token))?, take).await?)
+    }
+
+    async fn carry(
+        &self,
+        request: Request<Bytes>,
+        take: Option<Taker<'_>>,
+    ) -> Result<Response<Bytes>, TransportError> {
+        match take {
+            Some(take) => self.transport.send_taking(request, take).await,
+            None => self.transport.send(request).await,
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub use keys::{KeyRing, OwnKeys, SigningKey};
 pub use rates::RateLimits;
 pub use refusal::Answer;
 pub use rest::Rest;
-pub use transport::{BoxFuture, HttpTransport, Transport, TransportError};
+pub use transport::{BoxFuture, HttpTransport, Taker, Transport, TransportError};
 pub use trust::smart::client::SmartClient;
 pub use trust::smart::replay::{MemoryReplay, Replay};
 pub use trust::smart::server::Gate;

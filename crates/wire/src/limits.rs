@@ -339,6 +339,9 @@ pub const BATCHES_AHEAD: usize = 2;
 /// Time without a byte of a file before the connection is given up.
 pub const FILE_IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// Time for a body that is taken as it comes, all of it.
+pub const TAKEN_MAX: Duration = Duration::from_secs(3_600);
+
 /// How often one download takes up a broken connection by itself: each time it has brought lines.
 pub const RESUMES_MAX: u32 = 8;
 

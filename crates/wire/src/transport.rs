@@ -1,7 +1,7 @@
 //! Transport: one request to a partner, one answer, and what is known when there is none.
 //!
 //! Comes in   a request with an absolute URL and its whole body.
-//! Goes out   the answer with its whole body, or how far the request came.
+//! Goes out   the answer with its whole body, or that body piece by piece; or how far the request came.
 //! Never      follows a redirect (a token must not travel on), repeats a request, trusts a
 //!            certificate authority nobody named, or speaks plain HTTP beyond loopback.
 //!
@@ -9,11 +9,14 @@
 //! each leads to another next step. What never left may go again anywhere; what was sent without
 //! an answer may have been filed; an untrusted certificate is a person's work.
 
-use crate::limits::{CONNECT_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX};
+use crate::limits::{
+    CONNECT_MAX, FILE_IDLE_MAX, IDLE_CONNECTION_KEEP, IDLE_CONNECTIONS_MAX, TAKEN_MAX,
+};
 use crate::reach::{BEYOND_REACH, Guide, Network, bare};
 use bytes::{Bytes, BytesMut};
 use exchange::{Code, Issue};
 use futures_util::StreamExt;
+use http::StatusCode;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -22,6 +25,9 @@ use std::time::Duration;
 /// A future on the heap, as traits behind `dyn` need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Takes the pieces of a body in their order; `false`: no more of them is wanted.
+pub type Taker<'t> = &'t mut (dyn FnMut(Bytes) -> bool + Send);
+
 /// Carries one request and brings back one answer.
 pub trait Transport: Send + Sync {
     /// Sends a request with an absolute URL; any HTTP status is an `Ok`.
@@ -29,6 +35,22 @@ pub trait Transport: Send + Sync {
         &self,
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>>;
+
+    /// The same for a body that is too large to be held: of a 200 it is taken as it comes, and the answer
+    /// has none.
+    fn send_taking<'a>(
+        &'a self,
+        request: http::Request<Bytes>,
+        take: Taker<'a>,
+    ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(async move {
+            let mut answer = self.send(request).await?;
+            if answer.status() == StatusCode::OK {
+                take(std::mem::take(answer.body_mut()));
+            }
+            Ok(answer)
+        })
+    }
 
     /// Whether it would connect to this address, whoever's name leads there.
     fn permits(&self, _address: IpAddr) -> bool {
@@ -107,15 +129,56 @@ impl HttpTransport {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        let answer = self.begin(request, None).await?;
+        self.whole(answer).await
+    }
+
+    /// The head of an answer, in the time that a whole exchange has, or that is given.
+    async fn begin(
+        &self,
+        request: http::Request<Bytes>,
+        time: Option<Duration>,
+    ) -> Result<reqwest::Response, TransportError> {
         check_scheme(request.uri())?;
-        let request = reqwest::Request::try_from(request)
+        let mut request = reqwest::Request::try_from(request)
             .map_err(|_| TransportError::NotSent("the URL cannot be used".into()))?;
+        if let Some(time) = time {
+            *request.timeout_mut() = Some(time);
+        }
         // The host as it is connected to: `0x7f.1` has become an address by now.
         let host = request.url().host_str().unwrap_or_default();
         if self.network.as_ref().is_some_and(|network| !network.permits_host(host)) {
             return Err(TransportError::BeyondReach);
         }
-        let answer = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        self.client.execute(request).await.map_err(|error| classify(&error))
+    }
+
+    async fn taken(
+        &self,
+        request: http::Request<Bytes>,
+        take: Taker<'_>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let answer = self.begin(request, Some(TAKEN_MAX)).await?;
+        if answer.status() != StatusCode::OK {
+            return self.whole(answer).await;
+        }
+        let mut response = http::Response::new(Bytes::new());
+        *response.headers_mut() = answer.headers().clone();
+        let mut chunks = answer.bytes_stream();
+        loop {
+            let chunk = tokio::time::timeout(FILE_IDLE_MAX, chunks.next()).await;
+            let chunk = chunk.map_err(|_| TransportError::Unknown("nothing more came".into()))?;
+            let Some(chunk) = chunk else { return Ok(response) };
+            if !take(chunk.map_err(|error| TransportError::Unknown(causes(&error)))?) {
+                return Ok(response);
+            }
+        }
+    }
+
+    async fn whole(
+        &self,
+        answer: reqwest::Response,
+    ) -> Result<http::Response<Bytes>, TransportError> {
         if answer.content_length().is_some_and(|length| length > self.answer_limit as u64) {
             return Err(TransportError::AnswerTooLarge);
         }
@@ -148,6 +211,14 @@ impl Transport for HttpTransport {
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         Box::pin(self.exchange(request))
+    }
+
+    fn send_taking<'a>(
+        &'a self,
+        request: http::Request<Bytes>,
+        take: Taker<'a>,
+    ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportError>> {
+        Box::pin(self.taken(request, take))
     }
 
     fn permits(&self, address: IpAddr) -> bool {

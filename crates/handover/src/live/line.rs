@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use wire::{BoxFuture, Transport, TransportError};
+use wire::{BoxFuture, Taker, Transport, TransportError};
 
 /// A transport to one partner, to be changed for another: when the partner's authority changes, or
 /// this house's own certificate.
@@ -32,6 +32,15 @@ impl Transport for Line {
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
         let now = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         Box::pin(async move { now.send(request).await })
+    }
+
+    fn send_taking<'a>(
+        &'a self,
+        request: http::Request<Bytes>,
+        take: Taker<'a>,
+    ) -> BoxFuture<'a, Result<http::Response<Bytes>, TransportError>> {
+        let now = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        Box::pin(async move { now.send_taking(request, take).await })
     }
 
     fn permits(&self, address: IpAddr) -> bool {

@@ -7,7 +7,7 @@
 
 use super::tell::manifest_name;
 use super::{SendingTurn, attempt, submitter, terms_of};
-use crate::limits::{OUTCOME_LINE_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
+use crate::limits::{OUTCOME_LINE_MAX, OUTCOMES_BYTES_MAX, STATUS_FILES_MAX, STATUS_PAGES_MAX};
 use crate::road::{Halt, Road};
 use crate::turn::Fault;
 use crate::{deliver, door};
@@ -140,8 +140,12 @@ impl Road {
                     About::Replaced => continue,
                 };
                 let place = self.own(turn, &file.url)?;
-                let body = self.fetched(turn, client, &place, page.requires_access_token).await?;
-                read_lines(&body, manifest, most, &mut found)?;
+                let mut lines = OutcomeLines::new(OutcomesOf { manifest, most }, &mut found);
+                let mut take = |piece: bytes::Bytes| lines.push(&piece);
+                let (signed, now) = (page.requires_access_token, turn.now());
+                let answered = deliver::take(client, &place, signed, (&mut take, now)).await;
+                // What cannot be read ends the exchange, whatever is said of that.
+                lines.finish(whole(answered).map(drop))?;
             }
             let Some(next) = page.next.take() else { return Ok(found) };
             let place = self.own(turn, &next)?;
@@ -210,48 +214,88 @@ impl Road {
         place: &str,
         signed: bool,
     ) -> Result<bytes::Bytes, Issue> {
-        match deliver::fetch(client, place, signed, turn.now()).await {
-            Answered::Reply(reply) if reply.status == 200 => Ok(reply.body),
-            Answered::Reply(reply) if matches!(reply.status, 408 | 425 | 429 | 500..=599) => {
-                let detail = format!("a file with the payer's outcomes: {}", reply.status);
-                Err(Issue::new(Code::PayerUnreachable, detail))
-            }
-            Answered::Reply(reply) => {
-                let status = reply.status;
-                let detail = format!("the payer has no file with its outcomes any more ({status})");
-                Err(Issue::new(Code::AnswerUnreadable, detail))
-            }
-            Answered::TooLarge => {
-                let detail = "a file with the payer's outcomes is larger than this house reads";
-                Err(Issue::new(Code::AnswerUnreadable, detail))
-            }
-            _ => {
-                let detail = "a file with the payer's outcomes did not come whole";
-                Err(Issue::new(Code::PayerUnreachable, detail))
-            }
+        whole(deliver::fetch(client, place, signed, turn.now()).await)
+    }
+}
+
+/// The body of a file that came.
+fn whole(answered: Answered) -> Result<bytes::Bytes, Issue> {
+    match answered {
+        Answered::Reply(reply) if reply.status == 200 => Ok(reply.body),
+        Answered::Reply(reply) if matches!(reply.status, 408 | 425 | 429 | 500..=599) => {
+            let detail = format!("a file with the payer's outcomes: {}", reply.status);
+            Err(Issue::new(Code::PayerUnreachable, detail))
+        }
+        Answered::Reply(reply) => {
+            let status = reply.status;
+            let detail = format!("the payer has no file with its outcomes any more ({status})");
+            Err(Issue::new(Code::AnswerUnreadable, detail))
+        }
+        Answered::TooLarge => {
+            let detail = "a file with the payer's outcomes is larger than this house reads";
+            Err(Issue::new(Code::AnswerUnreadable, detail))
+        }
+        _ => {
+            let detail = "a file with the payer's outcomes did not come whole";
+            Err(Issue::new(Code::PayerUnreachable, detail))
         }
     }
 }
 
-fn read_lines(
-    body: &[u8],
+/// The lines of a file of outcomes, as they come: none of them is kept.
+struct OutcomeLines<'f> {
+    lines: Ndjson,
+    about: OutcomesOf,
+    found: &'f mut Outcomes,
+    bytes: u64,
+    fault: Option<Issue>,
+}
+
+impl<'f> OutcomeLines<'f> {
+    fn new(about: OutcomesOf, found: &'f mut Outcomes) -> OutcomeLines<'f> {
+        let lines = Ndjson::new(OUTCOME_LINE_MAX, u64::MAX);
+        OutcomeLines { lines, about, found, bytes: 0, fault: None }
+    }
+
+    /// Whether more of it is wanted.
+    fn push(&mut self, piece: &[u8]) -> bool {
+        self.bytes += piece.len() as u64;
+        for piece in piece.chunks(OUTCOME_LINE_MAX) {
+            let mut lines = self.lines.push(piece).into_iter();
+            if let Err(fault) = lines.try_for_each(|line| self.about.take(self.found, line)) {
+                self.fault.get_or_insert(fault);
+            }
+        }
+        if self.bytes > OUTCOMES_BYTES_MAX {
+            let detail = "a file with the payer's outcomes is larger than this house reads";
+            self.fault.get_or_insert_with(|| Issue::new(Code::AnswerUnreadable, detail));
+        }
+        self.fault.is_none()
+    }
+
+    /// Errors: what cannot be read; or else why the file did not come whole.
+    fn finish(self, came: Result<(), Issue>) -> Result<(), Issue> {
+        self.fault.map_or(Ok(()), Err)?;
+        came?;
+        self.lines.finish().map_or(Ok(()), |last| self.about.take(self.found, last))
+    }
+}
+
+/// Which manifest the lines are about, and how many resources they may name.
+#[derive(Clone, Copy)]
+struct OutcomesOf {
     manifest: Option<u32>,
     most: usize,
-    found: &mut Outcomes,
-) -> Result<(), Issue> {
-    // Of lines none is kept: their file has a limit of bytes.
-    let mut lines = Ndjson::new(OUTCOME_LINE_MAX, u64::MAX);
-    let unreadable = |line: u64| {
-        let detail = format!("line {line} of the payer's outcomes cannot be read");
-        Issue::new(Code::AnswerUnreadable, detail)
-    };
-    let mut take = |line: Result<Line, LineError>| {
-        found.take(&line.map_err(|error| unreadable(error.line))?.resource, manifest, most)
-    };
-    for piece in body.chunks(OUTCOME_LINE_MAX) {
-        lines.push(piece).into_iter().try_for_each(&mut take)?;
+}
+
+impl OutcomesOf {
+    fn take(self, found: &mut Outcomes, line: Result<Line, LineError>) -> Result<(), Issue> {
+        let line = line.map_err(|error| {
+            let detail = format!("line {} of the payer's outcomes cannot be read", error.line);
+            Issue::new(Code::AnswerUnreadable, detail)
+        })?;
+        found.take(&line.resource, self.manifest, self.most)
     }
-    lines.finish().map_or(Ok(()), take)
 }
 
 /// Which manifest is meant.

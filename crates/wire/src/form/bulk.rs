@@ -8,6 +8,7 @@
 
 use super::transaction;
 use crate::client::{ClientError, FhirClient};
+use crate::transport::Taker;
 use bytes::Bytes;
 use exchange::settle::Reply;
 use jiff::Timestamp;
@@ -42,6 +43,16 @@ pub async fn fetch(
         false => client.get_absolute_open(place).await?,
     };
     Ok(transaction::read(answer, now))
+}
+
+/// Fetches such a file whose body is taken as it comes.
+pub async fn take(
+    client: &FhirClient,
+    place: &str,
+    signed: bool,
+    (take, now): (Taker<'_>, Timestamp),
+) -> Result<Reply, ClientError> {
+    Ok(transaction::read(client.take_absolute(place, signed, take).await?, now))
 }
 
 /// Nobody wants that status any more: `DELETE` of its place (Bulk Data 2.0.0, delete request).

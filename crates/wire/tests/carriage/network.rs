@@ -166,6 +166,63 @@ async fn what_is_known_without_an_answer_is_said() {
     endless.await.unwrap();
 }
 
+/// What is taken as it comes has no bound of the transport's: it ends when it has come, is cut, or when
+/// nobody wants more of it.
+#[tokio::test]
+async fn a_body_of_any_size_is_taken_as_it_comes() {
+    let house = House::open(Bounds::default()).await;
+    let roots = [house.ca.clone().into_bytes()];
+    let small = Arc::new(HttpTransport::new(&roots, Duration::from_secs(30), 50_000).unwrap());
+    let client = FhirClient::new(&house.base, small.clone(), Some(house.smart(SCOPES)));
+    let (large, missing) = ("Patient/large", "Patient/missing");
+    let whole = house.client(SCOPES).get(large).await.unwrap().into_body();
+    assert!(whole.len() > 50_000);
+    let mut came = Vec::new();
+    let mut take = |piece: Bytes| {
+        came.extend_from_slice(&piece);
+        true
+    };
+    let url = |path: &str| format!("{}/{path}", house.base);
+    let answer = client.take_absolute(&url(large), true, &mut take).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.body().len()), (200, 0));
+    let answer = client.take_absolute(&url(missing), true, &mut take).await.unwrap();
+    assert!(answer.status() == 404 && !answer.body().is_empty(), "what is no 200 is no file");
+    let refused = client.take_absolute("https://else.example/f", true, &mut take).await;
+    assert_eq!(refused.unwrap_err(), ClientError::ForeignUrl);
+    assert!(came == whole, "and nothing else");
+
+    for (cut, wanted) in [(true, usize::MAX), (false, 100_000)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let gives = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 64]).await.unwrap() > 0);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 200000000\r\n\r\n")
+                .await
+                .unwrap();
+            let piece = [b' '; 10_000];
+            for _ in 0..if cut { 50 } else { 20_000 } {
+                if stream.write_all(&piece).await.is_err() {
+                    return true;
+                }
+            }
+            false
+        });
+        let mut came = 0;
+        let mut take = |piece: Bytes| {
+            came += piece.len();
+            came < wanted
+        };
+        let answer = small.send_taking(get(&url), &mut take).await;
+        match cut {
+            true => assert!(matches!(answer, Err(TransportError::Unknown(_))), "{answer:?}"),
+            false => assert_eq!(answer.unwrap().status(), 200),
+        }
+        assert_eq!(gives.await.unwrap(), !cut, "nobody takes what nobody wants");
+    }
+}
+
 /// One place only, so that who blocks it blocks all: silence and garbage must give it back.
 #[tokio::test]
 async fn silence_and_garbage_stop_nobody() {
