@@ -291,9 +291,11 @@ pub enum Event {
     /// Receiving: the member was found.
     Matched { member: Digest },
     /// Receiving: filed; `records` is `filed_digest` of what stands for every entry, unchanged ones
-    /// included; an entry that deleted what never was has no version and is left out. What was put
-    /// beneath something newer is in it as well; those two versions count as updated.
+    /// included; an entry that deleted what never was has no version and is left out.
     Filed { records: Digest, created: u64, updated: u64, unchanged: u64, deleted: u64 },
+    /// Receiving: so many older versions were filed, and what stood was filed over them once more; `records`
+    /// is `filed_digest` of the older ones, `account` the digest of their names.
+    Beneath { records: Digest, account: Digest, versions: u64 },
     /// Receiving: refused; nothing was filed.
     NotFiled { issues: Vec<Issue> },
     /// Both: its contents were removed, `days` after it ended; so many resources. `records` are

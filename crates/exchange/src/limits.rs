@@ -222,6 +222,9 @@ pub const SUBMITTER_CHARS_MAX: usize = 200;
 /// what they know under ids of their own as well. Each name is held while pushes are settled.
 pub const OUTCOME_RESOURCES_MAX: usize = 100_000;
 
+/// Bytes of a push's key in a payer's outcomes: what is longer is the key of no push of ours.
+pub const PUSH_KEY_BYTES_MAX: usize = 1_000;
+
 /// Different words that are kept of what outcomes say of resources: a payer has a few, and each is looked
 /// through for each resource.
 pub const OUTCOME_WORDS_MAX: usize = 500;

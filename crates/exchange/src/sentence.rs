@@ -141,6 +141,9 @@ pub fn sentence(event: &Event) -> String {
         Event::Received { sender, bytes, entries, .. } => {
             format!("received from {sender}: {entries} entries, {bytes} bytes")
         }
+        Event::Beneath { versions, .. } => format!(
+            "{versions} older versions put beneath what stands: they stand again where that is taken back"
+        ),
         Event::Deferred { .. } => "taken; its sender asks later for the answer".to_owned(),
         Event::Matched { .. } => "the member was found".to_owned(),
         Event::Filed { created, updated, unchanged, deleted, .. } => format!(

@@ -104,11 +104,20 @@ impl Arrival<'_> {
         matched: Option<Event>,
         answer: &Answer,
     ) -> Unit {
+        let mut account = Unit::default();
         let mut events = Vec::from_iter(matched);
-        events.push(filed(&plan, self.owner()));
+        events.extend(beneath(&plan, &mut account));
+        events.push(match filed(&plan, self.owner()) {
+            Some((filed, _)) => filed,
+            None => {
+                let issues = plan.refused.values().flatten().take(FAULTS_MAX).cloned();
+                Event::NotFiled { issues: issues.collect() }
+            }
+        });
         let digest = Digest::of(&answer.body);
         events.push(Event::Answered { status: answer.status, answer: digest });
         let mut unit = self.unit(at, events);
+        unit.blobs.extend(account.blobs);
         unit.first_answer = self.first_answer(answer);
         unit.expects.extend(plan.expects);
         unit.records = plan.records;
@@ -139,24 +148,47 @@ pub(crate) fn matched(member: &MemberKey, secret: &[u8]) -> Event {
     Event::Matched { member: member.digest(secret) }
 }
 
-fn filed(plan: &Plan, owner: &PartnerId) -> Event {
+/// The line of what is filed, with what stands for it; `None` where nothing is acted on.
+pub(crate) fn filed(plan: &Plan, owner: &PartnerId) -> Option<(Event, Vec<FiledVersion>)> {
     if plan.outcomes.is_empty() {
-        let issues = plan.refused.values().flatten().take(FAULTS_MAX).cloned();
-        return Event::NotFiled { issues: issues.collect() };
+        return None;
     }
     let versions = plan.outcomes.iter().filter_map(|one| {
         let (kind, id) = (one.kind.clone(), one.id.clone());
         let version = one.version?;
         Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
     });
+    let versions: Vec<_> = versions.collect();
     let unchanged = [Change::Unchanged, Change::Older, Change::Exists];
-    Event::Filed {
-        records: filed_digest(&versions.collect::<Vec<_>>()),
+    let filed = Event::Filed {
+        records: filed_digest(&versions),
         created: plan.count(Change::Created),
-        updated: plan.count(Change::Updated) + plan.versions_beneath(),
+        updated: plan.count(Change::Updated),
         unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
         deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
-    }
+    };
+    Some((filed, versions))
+}
+
+/// The line of what is put beneath what stands, whose account is kept with a unit; before that of what is
+/// filed.
+pub(crate) fn beneath(plan: &Plan, unit: &mut Unit) -> Option<Event> {
+    let records = (!plan.beneath.is_empty()).then(|| filed_digest(&plan.beneath))?;
+    let account = keep(unit, account_of(&plan.beneath));
+    Some(Event::Beneath { records, account, versions: plan.beneath.len() as u64 })
+}
+
+/// Keeps a text with a unit.
+pub(crate) fn keep(unit: &mut Unit, text: Vec<u8>) -> Digest {
+    let digest = Digest::of(&text);
+    unit.blobs.push((digest, text.into()));
+    digest
+}
+
+/// The names of versions, a line each: what a line of the ledger has the digest of.
+pub(crate) fn account_of(versions: &[FiledVersion]) -> Vec<u8> {
+    let name = |one: &FiledVersion| format!("{}/{}/_history/{}\n", one.kind, one.id, one.version);
+    versions.iter().map(name).collect::<String>().into_bytes()
 }
 
 /// A unit in which a submission goes on: more lines, and the row they add up to. Stale when

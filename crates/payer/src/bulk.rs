@@ -47,7 +47,7 @@ use crate::road::Road;
 use exchange::bulk::receipt::{Receipt, ReceiptState};
 use exchange::bulk::received::{Received, receipt_parts};
 use exchange::{Code, Event, Issue, PartnerId};
-use repository::{Purging, Withdrawable, store_issue};
+use repository::{Fate, Fates, Purging, store_issue};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -186,32 +186,32 @@ fn read(stored: &StoredWork) -> Result<Row, Issue> {
     }
 }
 
-/// Of receipts, whether what was filed under them may yet be taken out of the current view; each is looked
-/// up once.
-pub(crate) struct Open<'r> {
+/// What becomes of receipts; of each it is looked up once.
+pub(crate) struct FatesOf<'r> {
     road: &'r Road,
-    known: HashMap<String, bool>,
+    known: HashMap<String, Fate>,
 }
 
-impl<'r> Open<'r> {
-    pub(crate) fn new(road: &'r Road) -> Open<'r> {
-        Open { road, known: HashMap::new() }
+impl<'r> FatesOf<'r> {
+    pub(crate) fn receipts(road: &'r Road) -> FatesOf<'r> {
+        FatesOf { road, known: HashMap::new() }
     }
 }
 
-impl Withdrawable for Open<'_> {
-    async fn may_go(&mut self, receipt: &str) -> Result<bool, Issue> {
-        let Some((submission, number)) = receipt_parts(receipt) else { return Ok(false) };
-        if let Some(goes) = self.known.get(receipt) {
-            return Ok(*goes);
+impl Fates for FatesOf<'_> {
+    async fn fate(&mut self, receipt: &str) -> Result<Fate, Issue> {
+        let Some((submission, number)) = receipt_parts(receipt) else { return Ok(Fate::Stays) };
+        if let Some(fate) = self.known.get(receipt) {
+            return Ok(*fate);
         }
         let stored = self.road.house.work(submission).await.map_err(store_issue)?;
-        let goes = match stored.as_ref().map(read).transpose()? {
-            Some(Row::Received(received)) => received.may_be_taken_out(number),
-            _ => false,
+        let fate = match stored.as_ref().map(read).transpose()? {
+            Some(Row::Received(it)) if it.was_taken_out(number) => Fate::Gone,
+            Some(Row::Received(it)) if it.may_be_taken_out(number) => Fate::MayGo,
+            _ => Fate::Stays,
         };
-        self.known.insert(receipt.to_owned(), goes);
-        Ok(goes)
+        self.known.insert(receipt.to_owned(), fate);
+        Ok(fate)
     }
 }
 

@@ -10,7 +10,7 @@
 //! what came, byte for byte, long after the records have changed.
 
 use crate::arrival::{Arrival, Begun, matched};
-use crate::bulk::{Bulk, Open};
+use crate::bulk::{Bulk, FatesOf};
 use crate::exports::Exports;
 use crate::key::Keys;
 use crate::later::deferred;
@@ -193,7 +193,7 @@ impl Road {
         let at = begun.at();
         let (resolved, member) = self.resolve(arrival).await?;
         let mut plan = resolved.plan()?;
-        repository::put_beneath(&self.house, &mut plan, &mut Open::new(self)).await?;
+        repository::put_beneath(&self.house, &mut plan, &mut FatesOf::receipts(self)).await?;
         let (answer, kept) = self.acknowledge(arrival, &plan, at).await?;
         self.file(arrival, at, plan, member, &kept).await?;
         Ok(answer)

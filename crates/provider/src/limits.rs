@@ -12,6 +12,10 @@ pub const RENEWAL: Duration = Duration::from_secs(20);
 /// an hour is an EHR that does not answer.
 pub const WALK_AGE_MAX: Duration = Duration::from_secs(900);
 
+/// The same for a turn of a bulk submission, in which all that a payer says of a million resources is read:
+/// more than one file may take (`wire::limits::TAKEN_MAX`).
+pub const SENDING_AGE_MAX: Duration = Duration::from_secs(2 * 3_600);
+
 /// From so many walks with one payer on, a process takes up no more of them; nor of triggers, which
 /// are with nobody. Enough to keep all places for charts and all of the payer's door in use. There is
 /// no bound for all payers together, or slow ones could take the places of the others.

@@ -7,7 +7,9 @@
 
 use crate::cost;
 use crate::fresh::FeedLook;
-use crate::limits::{CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, WALK_AGE_MAX};
+use crate::limits::{
+    CLAIM_MAX, FULL_LOOK, IDLE_MAX, LEASE, LOOK_SHARE, RENEWAL, SENDING_AGE_MAX, WALK_AGE_MAX,
+};
 use crate::road::Road;
 use crate::rooms::Seats;
 use crate::suspended::ResumedLook;
@@ -15,7 +17,7 @@ use crate::turn::Fault;
 use exchange::PartnerId;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{House, Lease};
+use store::{House, Lease, WorkKind};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -98,7 +100,8 @@ async fn claim(road: &Road, full: &[Option<PartnerId>]) -> Vec<Lease> {
     }
 }
 
-/// Walks, and goes on with the lease for as long as that takes: up to `WALK_AGE_MAX`.
+/// Walks, and goes on with the lease for as long as that takes: up to `WALK_AGE_MAX`, or for a bulk
+/// submission `SENDING_AGE_MAX`.
 async fn walk(road: &Road, lease: &Lease) -> Result<(), Fault> {
     let renewing = async {
         loop {
@@ -112,7 +115,11 @@ async fn walk(road: &Road, lease: &Lease) -> Result<(), Fault> {
         }
     };
     let over = async {
-        tokio::time::sleep(WALK_AGE_MAX).await;
+        let age = match lease.work.work.kind {
+            WorkKind::BulkSent => SENDING_AGE_MAX,
+            _ => WALK_AGE_MAX,
+        };
+        tokio::time::sleep(age).await;
         Fault::TooLong
     };
     beside(road.walk(lease), renewing, over).await

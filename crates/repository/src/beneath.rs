@@ -1,55 +1,83 @@
 //! Beneath: an older push that comes while what stands may yet be taken out is put beneath that.
 //!
-//! Comes in   a plan, with what it sets aside as older; whoever knows which receipts may be taken out.
+//! Comes in   a plan, with what it sets aside as older; whoever knows what becomes of receipts.
 //! Goes out   the same, which files two versions of each such record: what was set aside, and over it what
 //!            stands, once more. Whoever takes out what stands finds the older one in the history, as if
-//!            nothing had stood there.
-//! Never      changes what is read now; touches what has been deleted (whose that was, nobody asks any
-//!            more); looks anything up for what stands by the word of a push that is there for good.
+//!            nothing had stood there. Over a Patient that stands only because records are about it, though
+//!            what brought it was taken out, the older one is filed.
+//! Never      changes the content that is read now; touches what has been deleted (whose that was, nobody
+//!            asks any more); looks anything up for what stands by the word of a push that is there for good.
 //!
 //! Why not kept elsewhere and filed later: the history is what a withdrawal falls back to, it is written in
 //! the unit that answers, and a kill in between leaves nothing to catch up on.
 
 use crate::limits::{BENEATH_BYTES_MAX, BENEATH_VERSIONS};
-use crate::plan::{Filing, Incoming, Plan, is_older};
+use crate::plan::{Change, Filing, Incoming, Plan, is_older};
 use crate::store_issue;
+use crate::take_out::is_for_good;
 use bytes::Bytes;
 use exchange::ledger::FiledVersion;
 use exchange::{Digest, Issue};
 use std::collections::HashSet;
 use std::future::Future;
-use store::{House, NewVersion, Record};
+use store::{Descent, Expect, House, Lineage, NewVersion, Record};
 
-/// Who knows what may be taken out of the current view.
-pub trait Withdrawable {
-    /// Whether what this receipt brought may yet be taken out. Errors: those of the store.
-    fn may_go(&mut self, receipt: &str) -> impl Future<Output = Result<bool, Issue>> + Send;
+/// What becomes of what a receipt brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is there for good.
+    Stays,
+    /// It may yet be taken out of the current view.
+    MayGo,
+    /// It was taken out; where something of it stands, that is for want of anything else.
+    Gone,
+}
+
+/// Who knows what becomes of receipts.
+pub trait Fates {
+    /// What becomes of what this receipt brought. Errors: those of the store.
+    fn fate(&mut self, receipt: &str) -> impl Future<Output = Result<Fate, Issue>> + Send;
 }
 
 /// Puts what a plan sets aside beneath what stands, where that may be taken out and the older one would
-/// then count. The plan relies on what stands already.
+/// then count; and over it, where it was. The plan relies on what brought what stands.
 ///
 /// Errors: those of the store, and of who knows.
 pub async fn put_beneath(
     house: &impl House,
     plan: &mut Plan,
-    who_knows: &mut (impl Withdrawable + Send),
+    fates: &mut (impl Fates + Send),
 ) -> Result<(), Issue> {
     let mut room = BENEATH_BYTES_MAX;
     for aside in std::mem::take(&mut plan.older) {
-        if !who_knows.may_go(&aside.receipt).await? {
+        let fate = fates.fate(&aside.receipt).await?;
+        if fate == Fate::Stays {
             continue;
         }
         let (kind, id) = (aside.version.kind.as_str(), aside.version.id.as_str());
-        let history = house.history(kind, id, None, BENEATH_VERSIONS).await.map_err(store_issue)?;
-        let mut go = HashSet::new();
-        for one in &history {
-            if who_knows.may_go(&one.receipt).await? {
-                go.insert(one.receipt.as_str());
+        let found = house.lineage(kind, id).await.map_err(store_issue)?;
+        let Some(Lineage { mut versions, .. }) = found else { continue };
+        versions.truncate(BENEATH_VERSIONS);
+        let earlier = versions.first().into_iter().flat_map(|newest| &newest.earlier);
+        plan.expects.push(Expect::Brought {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            version: aside.over,
+            receipt: aside.receipt.clone(),
+            earlier: earlier.map(|brought| brought.receipt.clone()).collect(),
+        });
+        let mut stay = HashSet::from([aside.version.receipt.as_str()]);
+        for receipt in versions.iter().flat_map(receipts) {
+            if fates.fate(receipt).await? == Fate::Stays {
+                stay.insert(receipt);
             }
         }
-        if aside.changes_nothing(&history, |receipt| go.contains(receipt)) {
+        if aside.changes_nothing(&versions, &stay) {
             plan.leave(&aside);
+            continue;
+        }
+        if fate == Fate::Gone {
+            plan.put_over(aside);
             continue;
         }
         let stands = house.record(kind, id, Some(aside.over)).await.map_err(store_issue)?;
@@ -60,6 +88,24 @@ pub async fn put_beneath(
         }
     }
     Ok(())
+}
+
+/// What brought a version, the last of them at the end.
+fn receipts(descent: &Descent) -> impl Iterator<Item = &str> {
+    let earlier = descent.earlier.iter().map(|brought| brought.receipt.as_str());
+    earlier.chain(std::iter::once(descent.version.receipt.as_str()))
+}
+
+/// A version with the number that it bears by those that stay; `None`: by none of them.
+fn remains<'v>(descent: &'v Descent, stay: &HashSet<&str>) -> Option<(&'v Record, Option<u64>)> {
+    let version = &descent.version;
+    if is_for_good(descent) {
+        return Some((version, version.number));
+    }
+    let earlier = descent.earlier.iter().map(|one| (one.receipt.as_str(), one.number));
+    let mut all = earlier.chain(std::iter::once((version.receipt.as_str(), version.number)));
+    let last = all.rfind(|(receipt, _)| !descent.withdrawn && stay.contains(receipt));
+    last.map(|(_, number)| (version, number))
 }
 
 /// A version that is not written, because a push with a higher number filed what stands.
@@ -93,15 +139,14 @@ impl SetAside {
         })
     }
 
-    /// Whether it would change nothing either once all was withdrawn that may be (`may_go`, by its
-    /// receipt). `history`: versions of the record, newest first.
-    fn changes_nothing(&self, history: &[Record], may_go: impl Fn(&str) -> bool) -> bool {
+    /// Whether it would not stand either once only these receipts bring anything. `versions`: of the record,
+    /// newest first.
+    fn changes_nothing(&self, versions: &[Descent], stay: &HashSet<&str>) -> bool {
         let own = &self.version;
-        let stays = |one: &&Record| one.receipt == own.receipt || !may_go(&one.receipt);
-        let left = history.iter().rev().filter(stays).map(|one| (one, one.number));
-        standing(left).is_some_and(|one| {
+        let left = versions.iter().rev().filter_map(|one| remains(one, stay));
+        standing(left).is_some_and(|(one, number)| {
             let same = one.deleted == own.content.is_none() && one.digest == digest(own);
-            let number = one.number.filter(|_| one.lane == own.lane);
+            let number = number.filter(|_| one.lane == own.lane);
             number > own.number || number == own.number && same
         })
     }
@@ -113,6 +158,21 @@ impl Plan {
     fn leave(&mut self, aside: &SetAside) {
         let SetAside { version: NewVersion { kind, id, .. }, .. } = aside;
         self.raises.retain(|raise| raise.kind != *kind || raise.id != *id);
+    }
+
+    /// Files what was set aside over what is there for want of anything else. What deletes waits: a Patient
+    /// stays under its records.
+    fn put_over(&mut self, aside: SetAside) {
+        let SetAside { version: new, over, .. } = &aside;
+        let Some(content) = &new.content else { return };
+        let named = self.outcomes.iter_mut().filter(|one| one.kind == new.kind && one.id == new.id);
+        for outcome in named.filter(|one| one.version == Some(*over)) {
+            (outcome.change, outcome.version) = (Change::Updated, Some(over + 1));
+            (outcome.digest, outcome.last_updated) = (digest(new), None);
+            outcome.content = Some(content.clone());
+        }
+        self.leave(&aside);
+        self.records.push(aside.version);
     }
 
     /// Puts what was set aside beneath what stands, which is given with its content.
@@ -146,11 +206,6 @@ impl Plan {
             content: Some(content),
         });
     }
-
-    /// How many versions are written of records that stay as they are.
-    pub fn versions_beneath(&self) -> u64 {
-        2 * self.beneath.len() as u64
-    }
 }
 
 fn digest(version: &NewVersion) -> Digest {
@@ -161,7 +216,7 @@ fn digest(version: &NewVersion) -> Digest {
 /// is older than what stands is set aside.
 pub(crate) fn standing<'v>(
     versions: impl Iterator<Item = (&'v Record, Option<u64>)>,
-) -> Option<&'v Record> {
+) -> Option<(&'v Record, Option<u64>)> {
     let mut stands: Option<(&Record, Option<u64>)> = None;
     for (one, number) in versions {
         let older = stands.is_some_and(|(over, its)| {
@@ -171,5 +226,5 @@ pub(crate) fn standing<'v>(
             stands = Some((one, number));
         }
     }
-    stands.map(|(one, _)| one)
+    stands
 }

@@ -48,6 +48,7 @@ pub(crate) async fn compare(house: &impl House) -> Result<(), Finding> {
                 answered(house, &line, entry).await?;
                 filed += line.brought;
             }
+            filed += beneath(house, entry).await?;
             open = opens(entry)?;
             if entry.prev == Digest([0; 32]) {
                 row_stands(house, entry).await?;
@@ -130,13 +131,39 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), F
         },
         _ => return Err(broken("the answer does not follow it")),
     };
+    named(house, line, &next.chain, (answer, bulk)).await
+}
+
+/// A line that says of older versions that they were put beneath what stands: compared with their account.
+/// Answers how many versions it made.
+async fn beneath(house: &impl House, entry: &Entry) -> Result<u64, Finding> {
+    let Chain::Submission(submission) = &entry.chain else { return Ok(0) };
+    match entry.event().map_err(|issue| (entry.seq, issue.detail))? {
+        Event::Beneath { records, account, versions } => {
+            let (seq, submission, brought) = (entry.seq, submission.clone(), 2 * versions);
+            let line = Line { seq, submission, records, brought };
+            named(house, &line, &entry.chain, (account, true)).await?;
+            Ok(brought)
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Compares a line with the records that are named in an answer, or in an account.
+async fn named(
+    house: &impl House,
+    line: &Line,
+    chain: &Chain,
+    (answer, is_account): (Digest, bool),
+) -> Result<(), Finding> {
+    let broken = |why: &str| (line.seq, why.to_owned());
     let body = match house.blob(&answer).await {
         Ok(Some(body)) => body,
         Ok(None) if says_purged(house, line.submission.clone()).await? => return Ok(()),
         Ok(None) => return Err(broken("the answer it was given is gone")),
         Err(error) => return Err((line.seq, format!("the answer it was given: {error}"))),
     };
-    let places: Vec<String> = match bulk {
+    let places: Vec<String> = match is_account {
         true => {
             let text = std::str::from_utf8(&body);
             let text = text.map_err(|_| broken("the account of it is none"))?;
@@ -160,7 +187,7 @@ async fn answered(house: &impl House, line: &Line, next: &Entry) -> Result<(), F
     }
     match filed_digest(&versions) == line.records {
         true => Ok(()),
-        false => Err((line.seq, format!("the records of {} are not those it filed", next.chain))),
+        false => Err((line.seq, format!("the records of {} are not those it filed", chain))),
     }
 }
 

@@ -37,7 +37,7 @@ pub mod suspensions;
 pub mod take_out;
 mod when;
 
-pub use beneath::{Withdrawable, put_beneath};
+pub use beneath::{Fate, Fates, put_beneath};
 pub use capability::{Description, capability, security};
 pub use desk::{Desk, store_issue};
 pub use elements::{Elements, Form};

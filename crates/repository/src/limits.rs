@@ -97,7 +97,7 @@ pub const SNAPSHOT_BYTES: u64 = 1024 * 1024;
 
 /// Versions of a record that are looked at, newest first, before what is set aside is put beneath the
 /// newest: without those below, one may be put there twice.
-pub const BENEATH_VERSIONS: u32 = 50;
+pub const BENEATH_VERSIONS: usize = 50;
 
 /// So much of what stands is filed once more in one unit, over what is put beneath it; what is set aside
 /// beyond that does not come back.

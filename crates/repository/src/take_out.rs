@@ -242,7 +242,7 @@ impl<'l> Withdrawn<'l> {
         };
         let remaining = versions.iter().rev().filter(remains).map(|it| (&it.version, number(it)));
         let stands = standing(remaining).filter(|_| falls);
-        let stands = stands.and_then(|one| versions.iter().find(|it| it.version == *one));
+        let stands = stands.and_then(|(one, _)| versions.iter().find(|it| it.version == *one));
         if let Some(descent) = stands.filter(|it| !brings(it)) {
             expects.push(brought(descent));
         }
@@ -257,7 +257,7 @@ impl<'l> Withdrawn<'l> {
 }
 
 /// Whether a version has been brought more often than is remembered.
-fn is_for_good(descent: &Descent) -> bool {
+pub(crate) fn is_for_good(descent: &Descent) -> bool {
     descent.earlier.len() >= BRINGERS_MAX
 }
 

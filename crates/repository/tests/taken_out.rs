@@ -10,7 +10,7 @@ use exchange::{Issue, PartnerId};
 use jiff::Timestamp;
 use repository::limits::TAKEN_OUT_BYTES;
 use repository::take_out::{Part, TakenOut, take_out};
-use repository::{Filing, Incoming, Standing, Withdrawable, plan_transaction, put_beneath};
+use repository::{Fate, Fates, Filing, Incoming, Standing, plan_transaction, put_beneath};
 use std::collections::BTreeSet;
 use store::{
     AnyHouse, Commit, House, PostgresHouse, PostgresPlace, RecordQuery, SqliteHouse, Unit,
@@ -93,33 +93,45 @@ fn at() -> Timestamp {
     Timestamp::from_second(1_790_000_000).unwrap()
 }
 
-/// Every receipt may be withdrawn.
-struct All;
+/// What becomes of every receipt, but for those that were taken out.
+struct All<'g>(Fate, &'g [&'g str]);
 
-impl Withdrawable for All {
-    async fn may_go(&mut self, _receipt: &str) -> Result<bool, Issue> {
-        Ok(true)
+/// Every receipt may be withdrawn.
+const MAY_GO: All<'_> = All(Fate::MayGo, &[]);
+
+impl Fates for All<'_> {
+    async fn fate(&mut self, receipt: &str) -> Result<Fate, Issue> {
+        Ok(if self.1.contains(&receipt) { Fate::Gone } else { self.0 })
     }
 }
 
 async fn bring(house: &AnyHouse, filing: &Filing, records: &[(u64, Option<u64>)]) {
+    let entries =
+        |(entry, (id, content)): (usize, &(u64, Option<u64>))| incoming(entry, *id, *content);
+    let entries: Vec<_> = records.iter().enumerate().map(entries).collect();
     loop {
-        let places: Vec<_> =
-            records.iter().map(|(id, _)| ("Basic".to_owned(), id.to_string())).collect();
-        let marks = places.iter().filter_map(|(kind, id)| filing.mark(kind, id));
-        let marks = house.heads(&marks.collect::<Vec<_>>()).await.unwrap();
-        let heads = house.heads(&places).await.unwrap();
-        let entries = records.iter().enumerate();
-        let entries = entries.map(|(entry, (id, content))| incoming(entry, *id, *content));
-        let standing = Standing { heads: &heads, marks: &marks };
-        let mut plan = plan_transaction(entries.collect(), filing, standing).unwrap();
-        put_beneath(house, &mut plan, &mut All).await.unwrap();
-        let (records, raises, expects) = (plan.records, plan.raises, plan.expects);
-        let unit = Unit { at: at(), records, raises, expects, ..Unit::default() };
+        let unit = planned(house, filing, entries.clone(), MAY_GO).await;
         if matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }) {
             return;
         }
     }
+}
+
+async fn planned(
+    house: &AnyHouse,
+    filing: &Filing,
+    entries: Vec<Incoming>,
+    mut fates: All<'_>,
+) -> Unit {
+    let places: Vec<_> = entries.iter().map(|one| (one.kind.clone(), one.id.clone())).collect();
+    let marks = places.iter().filter_map(|(kind, id)| filing.mark(kind, id));
+    let marks = house.heads(&marks.collect::<Vec<_>>()).await.unwrap();
+    let heads = house.heads(&places).await.unwrap();
+    let standing = Standing { heads: &heads, marks: &marks };
+    let mut plan = plan_transaction(entries, filing, standing).unwrap();
+    put_beneath(house, &mut plan, &mut fates).await.unwrap();
+    let (records, raises, expects) = (plan.records, plan.raises, plan.expects);
+    Unit { at: at(), records, raises, expects, ..Unit::default() }
 }
 
 fn unit_of(page: TakenOut) -> Unit {
@@ -247,6 +259,56 @@ async fn what_comes_between_is_not_passed_over(open: impl AsyncFn(&str) -> AnyHo
     assert_eq!(view(&house).await[0].2, "receipt-0");
 }
 
+/// What stands is brought by others when the unit that goes beneath it is written: it is decided anew.
+async fn what_is_beneath_stands_on_what_was_seen(open: impl AsyncFn(&str) -> AnyHouse) {
+    let late = || filing(3, Some(6));
+    let other = || vec![incoming(0, 0, Some(1))];
+    let house = open("beneath-withdrawn").await;
+    bring(&house, &filing(1, Some(5)), &[(0, Some(0))]).await;
+    bring(&house, &filing(2, Some(7)), &[(0, Some(0))]).await;
+    let unit = planned(&house, &late(), other(), MAY_GO).await;
+    withdraw(&house, 2, 9).await;
+    assert_eq!(house.commit(unit).await.unwrap(), Commit::Stale);
+    bring(&house, &late(), &[(0, Some(1))]).await;
+    assert_eq!(view(&house).await[0].2, "receipt-3", "it is newer than what is left");
+
+    let house = open("beneath-raised").await;
+    bring(&house, &filing(2, Some(7)), &[(0, Some(0))]).await;
+    let unit = planned(&house, &late(), other(), MAY_GO).await;
+    bring(&house, &filing(1, Some(9)), &[(0, Some(0))]).await;
+    assert_eq!(house.commit(unit).await.unwrap(), Commit::Stale);
+    bring(&house, &late(), &[(0, Some(1))]).await;
+    assert_eq!(view(&house).await[0].3, Some(9), "never lowered");
+}
+
+/// A Patient stays under its records though what brought it was taken out; an older one takes its place.
+async fn a_patient_that_stayed_gives_way(house: &AnyHouse) {
+    let put =
+        |json: &str| Incoming::put(0, &fhir::Resource::parse(json.to_owned()).unwrap()).unwrap();
+    let of = |gender: &str| {
+        put(&format!(r#"{{"resourceType":"Patient","id":"p","gender":"{gender}"}}"#))
+    };
+    let about = r#"{"resourceType":"Observation","id":"o","subject":{"reference":"Patient/p"}}"#;
+    for (filing, item) in [(filing(1, Some(7)), of("male")), (filing(2, None), put(about))] {
+        let unit = planned(house, &filing, vec![item], MAY_GO).await;
+        assert!(matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }));
+    }
+    withdraw(house, 1, 9).await;
+    let page = take_out(house, "receipt-1", Part::Patients, 0, 9).await.unwrap();
+    assert_eq!((page.kept, page.withdrawals.len()), (1, 0));
+    let taken_out = All(Fate::Stays, &["receipt-1"]);
+    let unit = planned(house, &filing(3, Some(6)), vec![of("female")], taken_out).await;
+    assert!(matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }));
+    let stands = house.record("Patient", "p", None).await.unwrap().unwrap();
+    assert_eq!((stands.receipt.as_str(), stands.number), ("receipt-3", Some(6)));
+    let page = take_out(house, "receipt-1", Part::Records, 0, 9).await.unwrap();
+    assert_eq!(
+        (page.withdrawals.len(), page.records.len()),
+        (1, 0),
+        "and nothing falls back to it"
+    );
+}
+
 /// One receipt is withdrawn while another brings the same again.
 async fn both_at_once_leave_what_one_of_them_brings(house: &AnyHouse) {
     let all: Vec<_> = (100..160).map(|id| (id, Some(0))).collect();
@@ -285,13 +347,8 @@ async fn what_is_large_comes_back_in_several_pages(house: &AnyHouse) {
         Incoming::put(entry, &fhir::Resource::parse(json).unwrap()).unwrap()
     };
     for (receipt, text) in [(0, large.as_str()), (1, "small")] {
-        let entries: Vec<_> = (0..3).map(|entry| put(entry, text)).collect();
-        let places = entries.iter().map(|one| (one.kind.clone(), one.id.clone()));
-        let heads = house.heads(&places.collect::<Vec<_>>()).await.unwrap();
-        let standing = Standing { heads: &heads, marks: &[] };
-        let plan = plan_transaction(entries, &filing(receipt, None), standing).unwrap();
-        let (records, expects) = (plan.records, plan.expects);
-        let unit = Unit { at: at(), records, expects, ..Unit::default() };
+        let entries = (0..3).map(|entry| put(entry, text)).collect();
+        let unit = planned(house, &filing(receipt, None), entries, MAY_GO).await;
         assert!(matches!(house.commit(unit).await.unwrap(), Commit::Done { .. }));
     }
     let page = take_out(house, "receipt-1", Part::Records, 0, 9).await.unwrap();
@@ -308,6 +365,8 @@ async fn check(open: impl AsyncFn(&str) -> AnyHouse, seeds: u64) {
     both_at_once_leave_what_one_of_them_brings(&open("at-once").await).await;
     what_many_bring_stays(&open("many").await).await;
     what_is_large_comes_back_in_several_pages(&open("large").await).await;
+    what_is_beneath_stands_on_what_was_seen(&open).await;
+    a_patient_that_stayed_gives_way(&open("stayed").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

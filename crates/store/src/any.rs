@@ -107,6 +107,7 @@ dispatch! {
     async fn record(&self, kind: &str, id: &str, version: Option<u64>) -> Option<Record>;
     async fn history(&self, kind: &str, id: &str, before: Option<u64>, limit: u32) -> Vec<Record>;
     async fn brought(&self, receipt: &str, after: u64, limit: u32) -> Vec<Lineage>;
+    async fn lineage(&self, kind: &str, id: &str) -> Option<Lineage>;
     async fn search(&self, query: RecordQuery) -> Vec<Record>;
     async fn count(&self, query: RecordQuery) -> u64;
     async fn about(&self, query: AboutQuery) -> Vec<Record>;

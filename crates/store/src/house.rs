@@ -321,6 +321,13 @@ pub trait House: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Lineage>, Error>> + Send;
 
+    /// A record with all its versions, without content, and what brought each of them.
+    fn lineage(
+        &self,
+        kind: &str,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<Lineage>, Error>> + Send;
+
     /// Newest, undeleted versions that fit, with content, in the order of their ids.
     fn search(&self, query: RecordQuery)
     -> impl Future<Output = Result<Vec<Record>, Error>> + Send;

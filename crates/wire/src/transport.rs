@@ -21,6 +21,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A future on the heap, as traits behind `dyn` need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -82,6 +83,7 @@ pub enum TransportError {
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    timeout: Duration,
     answer_limit: usize,
     network: Option<Network>,
 }
@@ -122,7 +124,8 @@ impl HttpTransport {
     pub fn over(lines: Lines<'_>) -> Result<HttpTransport, Issue> {
         let client = built(builder(&lines)?.timeout(lines.timeout))?;
         let network = lines.network.cloned();
-        Ok(HttpTransport { client, answer_limit: lines.answer_limit, network })
+        let Lines { timeout, answer_limit, .. } = lines;
+        Ok(HttpTransport { client, timeout, answer_limit, network })
     }
 
     async fn exchange(
@@ -158,9 +161,13 @@ impl HttpTransport {
         request: http::Request<Bytes>,
         take: Taker<'_>,
     ) -> Result<http::Response<Bytes>, TransportError> {
-        let answer = self.begin(request, Some(TAKEN_MAX)).await?;
+        // The head, and what is no file, come in the time of any exchange.
+        let late = |_| TransportError::Unknown("timed out".into());
+        let until = Instant::now() + self.timeout;
+        let answer = self.begin(request, Some(TAKEN_MAX.max(self.timeout)));
+        let answer = tokio::time::timeout_at(until, answer).await.map_err(late)??;
         if answer.status() != StatusCode::OK {
-            return self.whole(answer).await;
+            return tokio::time::timeout_at(until, self.whole(answer)).await.map_err(late)?;
         }
         let mut response = http::Response::new(Bytes::new());
         *response.headers_mut() = answer.headers().clone();

@@ -350,12 +350,16 @@ impl Received {
         (1u32..).zip(&self.receipts).filter(open).map(|(number, _)| number)
     }
 
-    /// Whether what was filed of a receipt may yet leave the current view.
+    /// Whether what was filed of a receipt is to leave the current view, or may yet.
     pub fn may_be_taken_out(&self, number: u32) -> bool {
-        self.receipt(number).is_some_and(|one| match one.discarded {
-            true => !one.taken_out || one.kept && !self.is_closed(),
-            false => !self.is_closed(),
-        })
+        self.receipt(number)
+            .is_some_and(|one| !one.taken_out && (one.discarded || !self.is_closed()))
+    }
+
+    /// Whether what was filed of a receipt has left the current view, Patients aside that stay under their
+    /// records.
+    pub fn was_taken_out(&self, number: u32) -> bool {
+        self.receipt(number).is_some_and(|one| one.taken_out)
     }
 
     /// The numbers of receipts taken out before of which Patients stayed, once all of the submission is

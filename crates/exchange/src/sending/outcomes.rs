@@ -9,7 +9,7 @@
 use crate::assemble::Content;
 use crate::bulk::{Counts, StatusFile, Told, Whom};
 use crate::issue::{CODE_SYSTEM, Code, Issue};
-use crate::limits::{BACK_KINDS_MAX, ISSUES_MAX, OUTCOME_WORDS_MAX};
+use crate::limits::{BACK_KINDS_MAX, ISSUES_MAX, OUTCOME_WORDS_MAX, PUSH_KEY_BYTES_MAX};
 use crate::place;
 use crate::purpose::Level;
 use crate::settle::{Next, read_words};
@@ -101,7 +101,9 @@ impl Outcomes {
         let Some(told) = Told::of(line) else {
             return Err(unreadable("a line of the payer's outcomes is no OperationOutcome"));
         };
-        if let (Some(counts), [Whom::Push(key), ..]) = (told.counts, &told.whom[..]) {
+        if let (Some(counts), [Whom::Push(key), ..]) = (told.counts, &told.whom[..])
+            && key.len() <= PUSH_KEY_BYTES_MAX
+        {
             self.counts.insert(key.clone(), counts);
         }
         let mut issues = match told.is_error() {
@@ -113,10 +115,12 @@ impl Outcomes {
             issues.insert(0, Issue::new(Code::MemberHeld, HELD));
         }
         if issues.is_empty() {
-            return Ok(());
+            return self.bounded(most);
         }
         for whom in &told.whom {
             let said = match whom {
+                // Longer than any of ours.
+                Whom::Push(key) if key.len() > PUSH_KEY_BYTES_MAX => self.all_of(manifest),
                 Whom::Push(key) => self.pushes.entry(key.clone()).or_default(),
                 Whom::Resource(reference) => match local(reference) {
                     Some(record) => {
@@ -135,8 +139,13 @@ impl Outcomes {
             said.extend(issues);
             said.truncate(ISSUES_MAX);
         }
+        self.bounded(most)
+    }
+
+    fn bounded(&self, most: usize) -> Result<(), Issue> {
         if self.records.len() + self.pushes.len() + self.counts.len() > most {
-            return Err(unreadable("the payer's outcomes name more resources than it was sent"));
+            let detail = "the payer's outcomes name more resources than it was sent";
+            return Err(Issue::new(Code::AnswerUnreadable, detail));
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use super::look::Look;
 use super::matching::{Known, Whose};
 use super::purposed::Purposed;
 use super::run::{Block, Faulty, Item, Run};
-use super::telling::{self, Telling, account_of, keep};
+use super::telling::{self, Telling};
 use super::{Stop, receipt_row};
+use crate::arrival::{account_of, beneath, filed, keep};
 use crate::limits::STALE_ROUNDS_MAX;
 use crate::road::{Road, outward};
 use crate::setup::Sender;
@@ -25,10 +26,9 @@ use exchange::bulk::outcome::{counted, refused};
 use exchange::bulk::receipt::{Open, Place, Receipt, Worked};
 use exchange::bulk::received::{Received, Step};
 use exchange::bulk::{Counts, Dialect};
-use exchange::ledger::{FiledVersion, filed_digest};
 use exchange::read::{About, SenderTerms};
 use exchange::{Code, Digest, Event, Issue, Purpose, PushId};
-use repository::{Change, EntryOutcome, Filing, Plan, Standing, plan_each, store_issue};
+use repository::{Change, Filing, Plan, Standing, plan_each, store_issue};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use store::{Commit, Expect, Fence, House, Unit};
 use wire::fetch::Edition;
@@ -354,8 +354,8 @@ impl<'r> Job<'r> {
             }
             planned = self.plan(&run, &whose, &heads, &marks, look);
         }
-        let mut open = super::Open::new(self.road);
-        repository::put_beneath(&self.road.house, &mut planned.plan, &mut open).await?;
+        let mut fates = super::FatesOf::receipts(self.road);
+        repository::put_beneath(&self.road.house, &mut planned.plan, &mut fates).await?;
         let mut unit = Unit { at: begun.at(), ..Unit::default() };
         let (worked, members) = self.worked(&run, &whose, planned, place, look, &mut unit);
         unit.expects.extend(patients);
@@ -557,7 +557,7 @@ impl<'r> Job<'r> {
         let (told, severities) = telling.end(unit);
         let staged = run.staged(&waits).map(|text| keep(unit, text));
         let mut events = Vec::new();
-        let account = self.account(&plan, &mut events).map(|text| keep(unit, text));
+        let account = self.account(&plan, &mut events, unit);
         let waiting = waits.len() as u64;
         let worked =
             Worked { place, counts, account, told, severities, staged, waiting, open, dropped };
@@ -569,27 +569,17 @@ impl<'r> Job<'r> {
         (events, members.map(|(id, _)| id.clone()).collect())
     }
 
-    /// The line of what is filed, and the names of what stands for it.
-    pub(super) fn account(&self, plan: &Plan, events: &mut Vec<Event>) -> Option<Vec<u8>> {
-        if plan.outcomes.is_empty() {
-            return None;
-        }
-        let owner = &self.sender.public.name;
-        let version = |one: &EntryOutcome| {
-            let (kind, id, version) = (one.kind.clone(), one.id.clone(), one.version?);
-            Some(FiledVersion { kind, id, version, digest: one.digest, owner: owner.clone() })
-        };
-        let versions = plan.outcomes.iter().filter_map(version);
-        let versions: Vec<_> = versions.chain(plan.beneath.iter().cloned()).collect();
-        let unchanged = [Change::Unchanged, Change::Older, Change::Exists];
-        events.push(Event::Filed {
-            records: filed_digest(&versions),
-            created: plan.count(Change::Created),
-            updated: plan.count(Change::Updated) + plan.versions_beneath(),
-            unchanged: unchanged.into_iter().map(|change| plan.count(change)).sum(),
-            deleted: plan.count(Change::Deleted) + plan.count(Change::AlreadyAbsent),
-        });
-        Some(account_of(&versions))
+    /// The lines of what is filed; the names of what stands for it, kept with the unit.
+    pub(super) fn account(
+        &self,
+        plan: &Plan,
+        events: &mut Vec<Event>,
+        unit: &mut Unit,
+    ) -> Option<Digest> {
+        let (filed, versions) = filed(plan, &self.sender.public.name)?;
+        events.extend(beneath(plan, unit));
+        events.push(filed);
+        Some(keep(unit, account_of(&versions)))
     }
 
     /// A file that cannot be read (any further): its submitter is told, and the next one comes.

@@ -8,8 +8,8 @@
 use super::again::{again, waiting};
 use super::filing::Job;
 use super::receiving::{orphaned, sender};
-use super::telling::{account_of, keep};
 use super::{Row, Stop, read, received_row};
+use crate::arrival::{account_of, keep};
 use crate::limits::{BULK_TAKEN_OUT_RECORDS, STALE_ROUNDS_MAX};
 use crate::road::Road;
 use exchange::bulk::receipt::ReceiptState;

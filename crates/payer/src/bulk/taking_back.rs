@@ -6,7 +6,7 @@
 
 use super::Stop;
 use super::filing::{Job, counted_as};
-use super::telling::{Telling, keep};
+use super::telling::Telling;
 use crate::limits::STALE_ROUNDS_MAX;
 use exchange::bulk::receipt::{Place, Worked};
 use exchange::bulk::received::Step;
@@ -36,8 +36,8 @@ impl Job<'_> {
             let mut counts = Counts { read, ..Counts::default() };
             let plan = match planned {
                 Ok(mut plan) => {
-                    let mut open = super::Open::new(self.road);
-                    repository::put_beneath(&self.road.house, &mut plan, &mut open).await?;
+                    let mut fates = super::FatesOf::receipts(self.road);
+                    repository::put_beneath(&self.road.house, &mut plan, &mut fates).await?;
                     plan
                 }
                 Err(issues) if issues.iter().any(|issue| issue.code.row().status >= 500) => {
@@ -61,7 +61,7 @@ impl Job<'_> {
             }
             let mut unit = Unit { at: begun.at(), ..Unit::default() };
             let mut events = Vec::new();
-            let account = self.account(&plan, &mut events).map(|text| keep(&mut unit, text));
+            let account = self.account(&plan, &mut events, &mut unit);
             let (told, severities) = telling.end(&mut unit);
             events.push(
                 Step::Worked(Box::new(Worked {

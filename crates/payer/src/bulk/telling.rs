@@ -5,9 +5,9 @@
 //! Never      names more than some resources in one line: what is the same of many is said in several
 //!            (Bulk Submit Status, output manifest).
 
+use crate::arrival::keep;
 use exchange::bulk::outcome::{counted, refused};
 use exchange::bulk::{Counts, Dialect, Whom};
-use exchange::ledger::FiledVersion;
 use exchange::{Digest, Issue};
 use std::collections::BTreeMap;
 use store::Unit;
@@ -81,17 +81,4 @@ impl<'t> Telling<'t> {
 /// A push, by `system` and `value` of its key.
 pub(super) fn push((system, value): &(String, String)) -> Whom {
     Whom::Push(format!("{system}|{value}"))
-}
-
-/// Keeps a text with a unit.
-pub(super) fn keep(unit: &mut Unit, text: Vec<u8>) -> Digest {
-    let digest = Digest::of(&text);
-    unit.blobs.push((digest, text.into()));
-    digest
-}
-
-/// The names of versions, a line each: what a line of the ledger has the digest of.
-pub(super) fn account_of(versions: &[FiledVersion]) -> Vec<u8> {
-    let name = |one: &FiledVersion| format!("{}/{}/_history/{}\n", one.kind, one.id, one.version);
-    versions.iter().map(name).collect::<String>().into_bytes()
 }

@@ -173,6 +173,34 @@ async fn what_was_set_aside_is_there_again_once_the_newer_one_is_taken_back() {
     is_there_again(open, 11).await;
 }
 
+/// A version beneath is what a withdrawal falls back to: nobody may change it unseen.
+#[tokio::test]
+async fn the_ledger_knows_what_was_put_beneath() {
+    let (first, third) = (push(1, "final", &["o1"]), push(3, "amended", &["o1"]));
+    for late in [Posted(&first), Submitted(&first)] {
+        let files = Files::serve().await;
+        let plan = Plan::open_with(Some(&files.agreed()));
+        let plan = walk(&files, plan, &[Open(&third), late]).await;
+        for version in [2, 3] {
+            let db =
+                rusqlite::Connection::open(plan.folder.path().join("store/house.sqlite")).unwrap();
+            let of = "version = ?1 AND record IN (SELECT record FROM records WHERE kind = 'Observation')";
+            let read = format!("SELECT content, digest FROM versions WHERE {of}");
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            };
+            let was = db.query_row(&read, [version], row).unwrap();
+            let write = format!("UPDATE versions SET content = ?2, digest = ?3 WHERE {of}");
+            let changed = (version, b"{}".to_vec(), exchange::Digest::of(b"{}").0.to_vec());
+            assert_eq!(db.execute(&write, changed).unwrap(), 1);
+            let said = plan.verify().await.unwrap_err().1;
+            assert!(said.contains("not those it filed"), "{version}: {said}");
+            db.execute(&write, (version, was.0, was.1)).unwrap();
+            plan.verify().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn in_a_database_server_it_is_there_again_alike() {
     if testdb::Server::shared().is_none() {

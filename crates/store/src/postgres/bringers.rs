@@ -8,6 +8,7 @@
 use deadpool_postgres::GenericClient;
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::group::Rows;
 use super::pipe::{Asked, ask, values};
@@ -158,6 +159,26 @@ pub(super) async fn brought(
         UNION (SELECT DISTINCT record FROM bringers WHERE house = $1 AND receipt = $2
             AND record > $3 ORDER BY record LIMIT $4)
         ORDER BY record LIMIT $4";
+    lineages(db, page, &[&house, &receipt, &int(after), &i64::from(limit)]).await
+}
+
+/// A record with what brought its versions.
+pub(super) async fn of_record(
+    db: &impl GenericClient,
+    house: i64,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Lineage>, Error> {
+    let page = "SELECT record FROM records WHERE house = $1 AND kind = $2 AND id = $3";
+    Ok(lineages(db, page, &[&house, &kind, &id]).await?.pop())
+}
+
+/// The lineages of these records, in the order of their places; the first value is the house.
+async fn lineages(
+    db: &impl GenericClient,
+    page: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Lineage>, Error> {
     let select = format!(
         "WITH page AS MATERIALIZED ({page}),
             before AS MATERIALIZED (SELECT b.record, b.version,
@@ -176,9 +197,8 @@ pub(super) async fn brought(
         ORDER BY page.record, v.version DESC"
     );
     let statement = db.prepare_cached(&select).await?;
-    let (after, limit) = (int(after), i64::from(limit));
     let mut pages: Vec<Lineage> = Vec::new();
-    for row in db.query(&statement, &[&house, &receipt, &after, &limit]).await? {
+    for row in db.query(&statement, values).await? {
         let place = number(&row, "record")?;
         let receipts: Option<Vec<String>> = get(&row, "receipts")?;
         let numbers: Option<Vec<Option<i64>>> = get(&row, "numbers")?;

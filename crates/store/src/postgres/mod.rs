@@ -371,6 +371,10 @@ impl House for PostgresHouse {
         bringers::brought(&self.client().await?, self.house, receipt, after, limit).await
     }
 
+    async fn lineage(&self, kind: &str, id: &str) -> Result<Option<Lineage>, Error> {
+        bringers::of_record(&self.client().await?, self.house, kind, id).await
+    }
+
     async fn search(&self, query: RecordQuery) -> Result<Vec<Record>, Error> {
         read_twice(|| async {
             let found = record::search(&self.client().await?, self.house, &query).await?;

@@ -87,6 +87,16 @@ pub(super) fn brought(
     records.into_iter().map(|record| lineage(db, house, record)).collect()
 }
 
+/// A record with what brought its versions.
+pub(super) fn of_record(
+    db: &Connection,
+    house: i64,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Lineage>, Error> {
+    record(db, house, kind, id)?.map(|record| lineage(db, house, record)).transpose()
+}
+
 fn lineage(db: &Connection, house: i64, record: i64) -> Result<Lineage, Error> {
     let select = "SELECT version, receipt, number FROM bringers
         WHERE house = ?1 AND record = ?2 ORDER BY nth, receipt";

@@ -296,6 +296,11 @@ impl House for SqliteHouse {
         self.read(move |db, house| bringers::brought(db, house, &receipt, after, limit)).await
     }
 
+    async fn lineage(&self, kind: &str, id: &str) -> Result<Option<Lineage>, Error> {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.read(move |db, house| bringers::of_record(db, house, &kind, &id)).await
+    }
+
     async fn about(&self, query: AboutQuery) -> Result<Vec<Record>, Error> {
         let query = Arc::new(query);
         read_twice(|| async {

@@ -166,6 +166,26 @@ async fn what_is_known_without_an_answer_is_said() {
     endless.await.unwrap();
 }
 
+/// Who is to give a file and says nothing, or that there is none without saying so to the end, is waited for
+/// no longer than for any answer.
+#[tokio::test]
+async fn who_gives_nothing_is_waited_for_as_for_any_answer() {
+    for head in ["", "HTTP/1.1 503 Busy\r\ncontent-length: 10\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let silent = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok();
+        });
+        let transport = HttpTransport::new(&[], Duration::from_millis(300), 50_000).unwrap();
+        let answer = transport.send_taking(get(&url), &mut |_| true).await;
+        assert!(matches!(answer, Err(TransportError::Unknown(_))), "{head}: {answer:?}");
+        silent.await.unwrap();
+    }
+}
+
 /// What is taken as it comes has no bound of the transport's: it ends when it has come, is cut, or when
 /// nobody wants more of it.
 #[tokio::test]

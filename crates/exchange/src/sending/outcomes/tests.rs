@@ -208,3 +208,23 @@ fn more_names_than_were_sent_are_no_answer() {
     }
     assert_eq!(outcomes.said.last().map(Vec::len), Some(2), "what is said twice adds up");
 }
+
+#[test]
+fn counts_of_more_pushes_than_were_sent_are_no_answer() {
+    let counts = |key: &str| {
+        Resource::parse(counted(Dialect::Ballot, &[push(key)], &Counts::default())).unwrap()
+    };
+    let mut outcomes = Outcomes::default();
+    let told: Vec<bool> = (0..4)
+        .map(|number| outcomes.take(&counts(&format!("urn:x|{number}")), Some(1), 3).is_ok())
+        .collect();
+    assert_eq!(told, [true, true, true, false]);
+    let long = format!("urn:x|{}", "k".repeat(PUSH_KEY_BYTES_MAX));
+    let mut outcomes = Outcomes::default();
+    outcomes.take(&counts(&long), Some(1), 3).unwrap();
+    let issue = Issue::new(Code::PayerRefused, "no");
+    let line = Resource::parse(refused(Dialect::Ballot, &[push(&long)], [&issue])).unwrap();
+    outcomes.take(&line, Some(1), 3).unwrap();
+    assert_eq!((outcomes.counts.len(), outcomes.pushes.len()), (0, 0), "no key of ours is so long");
+    assert_eq!(outcomes.manifests[&1].len(), 1, "so it is about all");
+}
