@@ -13,10 +13,14 @@ use http::request::Parts;
 use http::{Method, Request};
 use sim::TownPlan;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use store::{House as _, WorkKind};
 use wire::{BoxFuture, HttpTransport, Transport};
+
+/// Where the sending house waits, because the payer is busy.
+const WAITING: &str = "bulk-waiting";
 
 /// Where the sending house is ended.
 pub(crate) const OF_A_SUBMISSION: [&str; 12] = [
@@ -31,7 +35,7 @@ pub(crate) const OF_A_SUBMISSION: [&str; 12] = [
     "bulk-answered",
     "bulk-settled",
     "bulk-ended",
-    "bulk-waiting",
+    WAITING,
 ];
 
 /// How long anything may take; the machine may be busy.
@@ -41,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Taker {
     transport: HttpTransport,
     base: String,
+    /// Whether it is busy when it is asked for the status next.
+    busy: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -59,7 +65,8 @@ impl Taker {
     fn of(provider: &House, payer: &House) -> Taker {
         let root = provider.read("tls/authority.pem").into_bytes();
         let transport = HttpTransport::new(&[root], PATIENCE, 1 << 26).unwrap();
-        Taker { transport, base: payer.public().base_url, known: Mutex::default() }
+        let (base, busy) = (payer.public().base_url, AtomicBool::new(false));
+        Taker { transport, base, busy, known: Mutex::default() }
     }
 
     /// `None`: the house that is asked does not answer.
@@ -107,6 +114,10 @@ impl Taker {
                 }
                 Some(answer(200, String::new()))
             }
+            Some("$bulk-submit-status") if self.busy.swap(false, Ordering::Relaxed) => {
+                let answer = Response::builder().status(503).header("retry-after", 1);
+                Some(answer.body(Body::empty()).unwrap())
+            }
             Some("$bulk-submit-status") => {
                 let place = format!("{}/status/of-bulk", self.base);
                 let answer = Response::builder().status(202).header("content-location", place);
@@ -142,6 +153,7 @@ fn set(halt: Option<&str>) -> (Stage, StandIn, Arc<Taker>) {
     provider.write(&agreement, &(text + bulk));
     let stand_in = StandIn::before(&stage.payers[0]);
     let taker = Arc::new(Taker::of(&stage.provider, &stage.payers[0]));
+    taker.busy.store(halt == Some(WAITING), Ordering::Relaxed);
     stand_in.let_answer(Arc::clone(&taker) as _);
     stage.payers[0].serve();
     match halt {
